@@ -1,0 +1,1 @@
+"""Studies: what is run, and everything that knows of Optuna and Ray."""
