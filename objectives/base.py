@@ -1,0 +1,48 @@
+"""What an objective is: a task in, reports on the way, an outcome at the end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""``report(step, metrics)``, steps counted from 1; it may raise ``StopTraining``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One trial to run.
+
+    Attributes:
+        number: the trial's number in its study, from 0.
+        params: hyperparameters by name; only the active ones of a conditional space.
+        seed: the trial's own seed, 0 <= seed < 2**63.
+        attempt: 0 at first; counts how often the trial was lost with its worker and begun again.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    seed: int
+    attempt: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a trial that was not cut short by an error comes to.
+
+    Attributes:
+        metrics: final metrics by name, among them the study's metric.
+        stopped: True if ``report`` ended the training early.
+        attributes: JSON values worth keeping with the trial (seconds, device, confusion matrix …).
+    """
+
+    metrics: Mapping[str, float]
+    stopped: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Objective(Protocol):
+    """Runs one task in a worker process; picklable, and loads its data once a process."""
+
+    def __call__(self, task: Task, report: Report) -> Outcome:
+        """Run ``task``; raise ``TrainingFailed`` (or anything else) when it cannot be finished."""
+        ...

@@ -1,0 +1,74 @@
+"""The contract between the book, which alone writes the study, and the engines that run trials.
+
+An engine asks for tasks, runs them somewhere, and hands every report back; it knows neither the
+study nor the storage. So any engine leaves the same trail.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from objectives.base import Objective, Outcome, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a trial has no result.
+
+    Attributes:
+        kind: a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``WorkerLost``,
+            ``Interrupted`` or the exception's class name.
+        message: one line.
+        traceback: the last lines of the traceback, or "".
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+class Work(Protocol):
+    """What an engine works off. Every method is called from the engine's one supervising thread."""
+
+    def ask(self) -> Task | None:
+        """Return the next task, or None when there is none to start (now or any more)."""
+        ...
+
+    def started(self, task: Task, pid: int) -> None:
+        """A worker process ``pid`` on this host has begun ``task``."""
+        ...
+
+    def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
+        """Record an intermediate report; False asks the engine to stop this training."""
+        ...
+
+    def finish(self, task: Task, outcome: Outcome) -> None:
+        """``task`` ran to its end, or was stopped as asked (``outcome.stopped``)."""
+        ...
+
+    def fail(self, task: Task, failure: Failure) -> None:
+        """``task`` raised an error: its own fault, not tried again."""
+        ...
+
+    def lose(self, task: Task, failure: Failure) -> None:
+        """The worker died under ``task``: not the task's fault; it may be asked for again."""
+        ...
+
+
+class Engine(Protocol):
+    """A place where trials run. Workers start with the engine and live until it is closed."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def run(self, work: Work, objective: Objective) -> None:
+        """Run tasks until ``work.ask()`` gives none and none is running, or ``stop`` was asked."""
+        ...
+
+    def stop(self, *, now: bool = False) -> None:
+        """Start nothing more; let running tasks finish, or with ``now`` end them at once.
+
+        Safe to call from a signal handler.
+        """
+        ...

@@ -1,0 +1,54 @@
+"""What a study is: its question, its parameters by role, its space, its budget."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from search_spaces.space import Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """One study, as a file in ``studies/catalog/`` states it (its ``STUDY``).
+
+    The roles are those of google-research/tuning_playbook: *scientific* parameters are what the
+    study compares, *nuisance* parameters are tuned so that the comparison is fair, *fixed* ones
+    are the same for every trial and limit what may be concluded.
+
+    Attributes:
+        name: the study's name; the file's name.
+        goal: the question, one sentence.
+        space: the scientific and nuisance parameters.
+        scientific: the name of the parameter whose choices are compared.
+        fixed: dotted settings of the trainer that every trial shares, e.g. ``{"epochs": 5}``.
+        defaults: for each choice of the scientific parameter the configuration that somebody who
+            tunes nothing gets (torch's defaults); always the first trial of that choice.
+        baseline: the choice of the scientific parameter whose default the winner is compared with.
+        metric: name of the reported metric that is optimised, measured on the validation images.
+        direction: whether it is to be maximised or minimised.
+        trials: trials of the search, over all resumes.
+        trials_per_choice: each choice of the scientific parameter gets at least so many trials.
+        confirm_seeds: fresh seeds on which each confirmed configuration is trained again, >= 3.
+        quick: settings (dotted, as for ``--set``) of ``--quick``: a run to its end in seconds.
+        objective: a module in ``objectives/``.
+    """
+
+    name: str
+    goal: str
+    space: Space
+    scientific: str
+    fixed: Mapping[str, Any]
+    defaults: Mapping[str, Mapping[str, Any]]
+    baseline: str
+    trials: int
+    trials_per_choice: int
+    metric: str = "val_accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    confirm_seeds: int = 3
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "classification"
+
+    @property
+    def nuisance(self) -> tuple[str, ...]:
+        """Names of the parameters that are tuned but not compared."""
+        return tuple(name for name in self.space.parameters if name != self.scientific)
