@@ -1,0 +1,71 @@
+"""Draw the embedded tenth of MNIST from the full files.
+
+    python -m mnist_core.data.build_subset FULL_FOLDER [TARGET_FOLDER]
+
+6,000 of the 60,000 training images and 1,000 of the 10,000 test images, each by
+``numpy.random.default_rng(42).choice(n, n // 10, replace=False)`` with a fresh generator, kept in
+the order drawn. The same input gives the same bytes.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from mnist_core.data import idx, storage
+from mnist_core.data.registry import by_name
+from mnist_core.errors import UserError
+
+SEED: Final = 42
+
+
+def drawn(n: int) -> npt.NDArray[np.int64]:
+    """Return which tenth of ``n`` images is kept, int64 ``[n // 10]``, in the order drawn."""
+    return np.random.default_rng(SEED).choice(n, n // 10, replace=False)
+
+
+def build(source: Path, target: Path) -> dict[str, str]:
+    """Write the four files of the subset into ``target``.
+
+    Args:
+        source: folder with the four files of the full MNIST.
+        target: folder that exists; gets four ``.gz`` files.
+
+    Returns:
+        File name (without ``.gz``) to SHA-256 of the raw content.
+
+    Raises:
+        DataError: a full file is missing, damaged or not MNIST's.
+    """
+    mnist = by_name("mnist")
+    raws = {file.name: storage.read_verified(mnist, file, source) for file in mnist.files}
+    hashes = {}
+    for name, raw in raws.items():
+        kept = drawn(raw.shape[0])
+        path = target / f"{name}.gz"
+        if raw.kind is idx.IMAGES:
+            idx.write_images(path, raw.images()[kept])
+        else:
+            idx.write_labels(path, raw.labels()[kept])
+        hashes[name] = idx.read_raw(path).sha256()
+    return hashes
+
+
+def main(
+    source: Annotated[Path, typer.Argument(help="folder with the full MNIST files")],
+    target: Annotated[Path, typer.Argument(help="folder to write to")] = storage.EMBEDDED,
+) -> None:
+    """Draw the embedded tenth of MNIST from the full files."""
+    try:
+        hashes = build(source, target)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    for name, digest in hashes.items():
+        typer.echo(f"{digest}  {name}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

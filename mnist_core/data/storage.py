@@ -1,0 +1,137 @@
+"""Where the files of a data set lie, and whether they are the right ones.
+
+Embedded files lie in this package; all others in ``data.root`` where it is given, else in the
+cache folder: ``$MNIST_STUDIES_CACHE`` or the platform's, one folder a data set.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from mnist_core.data import idx
+from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet
+from mnist_core.errors import DataError
+
+CACHE_VARIABLE: Final = "MNIST_STUDIES_CACHE"
+EMBEDDED: Final = Path(__file__).parent / "embedded"
+SUMS: Final = "SHA256SUMS"
+
+_EMBEDDED_NAME: Final = "mnist-10pct"
+_SUM_LINE: Final = re.compile(r"([0-9a-f]{64}) [ *](\S+)")
+
+
+def cache_folder() -> Path:
+    """Return the folder that holds downloaded data sets; it need not exist."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_cache_path("mnist-studies", appauthor=False)
+
+
+def folder_of(data_set: DataSet, root: str | Path = "") -> Path:
+    """Return the folder where the files of ``data_set`` belong; it need not exist.
+
+    Raises:
+        DataError: the data set ``folder`` without a root.
+    """
+    if root:
+        return Path(root).expanduser().absolute()
+    if data_set.name == _EMBEDDED_NAME:
+        return EMBEDDED
+    if data_set.name == FOLDER:
+        raise DataError(f"data set {FOLDER!r} needs data.root, the folder with the IDX files")
+    return cache_folder().absolute() / data_set.name
+
+
+def is_cache(data_set: DataSet, folder: Path) -> bool:
+    """Whether ``folder`` is this data set's own in the cache, where hashes are recorded."""
+    return folder == cache_folder().absolute() / data_set.name
+
+
+def find(file: DataFile, folder: Path) -> Path | None:
+    """Return the path of ``file`` in ``folder`` in whatever variant it is there, else None."""
+    return next((path for name in file.variants if (path := folder / name).is_file()), None)
+
+
+def missing(data_set: DataSet, folder: Path) -> list[DataFile]:
+    """Return the files of ``data_set`` that are not in ``folder``."""
+    return [file for file in data_set.files if find(file, folder) is None]
+
+
+def read_verified(data_set: DataSet, file: DataFile, folder: Path) -> idx.Raw:
+    """Read one file, check its structure and, where a hash is known, its content.
+
+    Raises:
+        DataError: it is missing, damaged, or its hash is not the known or recorded one.
+    """
+    path = find(file, folder)
+    if path is None:
+        raise DataError(
+            f"{idx.one_line(folder)}: holds no {file.name} (or {', '.join(file.variants[1:])})"
+            f" of {data_set.name}"
+        )
+    images = file in (data_set.train_images, data_set.test_images)
+    raw = idx.read_raw(path, *((idx.IMAGES,) if images else (idx.LABELS, idx.LABEL_TABLE)))
+    wanted, origin = known_hash(file, folder)
+    came = raw.sha256()
+    if wanted and came != wanted:
+        owner = _owner(came)
+        hint = f'; this is a file of {owner!r}: set data.name = "{owner}"' if owner else ""
+        raise DataError(
+            f"{idx.one_line(path)}: expected sha256 {wanted} of {data_set.name} ({origin}),"
+            f" but got {came}{hint}"
+        )
+    return raw
+
+
+def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
+    """Return the raw hash that ``file`` must have in ``folder`` and who says so; else twice ""."""
+    if file.sha256:
+        return file.sha256, "published"
+    recorded = recorded_sums(folder).get(file.name, "")
+    return (recorded, f"recorded in {SUMS}") if recorded else ("", "")
+
+
+def recorded_sums(folder: Path) -> dict[str, str]:
+    """Return file name to raw hash as recorded in the folder's ``SHA256SUMS``; empty if none.
+
+    Raises:
+        DataError: the record exists and cannot be read.
+    """
+    path = folder / SUMS
+    if not path.exists():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{idx.one_line(path)}: cannot be read: {error}") from None
+    matches = (_SUM_LINE.fullmatch(line.strip()) for line in text.splitlines())
+    return {match[2]: match[1] for match in matches if match}
+
+
+def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """Write ``SHA256SUMS`` atomically: raw hashes, in the format of ``sha256sum``.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+    draft = folder / f"{SUMS}.{os.getpid()}.{threading.get_ident()}"
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, folder / SUMS)
+    except OSError as error:
+        raise DataError(f"{idx.one_line(folder)}: cannot write {SUMS}: {error.strerror}") from None
+
+
+def _owner(sha256: str) -> str:
+    """Return the name of the data set one of whose files has this raw hash, else ""."""
+    for data_set in DATA_SETS.values():
+        if sha256 in (file.sha256 for file in data_set.files):
+            return data_set.name
+    return ""
