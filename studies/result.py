@@ -1,0 +1,333 @@
+"""What a study found so far, worked out from its records alone.
+
+``run``, ``status``, ``export`` and the report all read the same ``StudyResult``, so none of them can
+say something that the database does not hold.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from search_spaces.space import Choice, Space
+from studies.plan import Plan
+from studies.records import TrialRecord
+from studies.statistics import Interval, judge, mean_interval, paired_difference
+
+# A best value within this share of a parameter's range (on its own scale) counts as on the bound.
+BOUND_SHARE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A configuration that is confirmed: a choice's best one, or the baseline's default one.
+
+    Attributes:
+        choice: its choice of the scientific parameter, as text.
+        default: True for the configuration of somebody who tunes nothing.
+        params: the hyperparameters.
+        search_trial: number of the search trial that found it; None for a default not tried.
+        search_value: the metric of that trial.
+    """
+
+    choice: str
+    default: bool
+    params: Mapping[str, Any]
+    search_trial: int | None
+    search_value: float | None
+
+    @property
+    def label(self) -> str:
+        """The name in tables."""
+        return f"{self.choice} (default)" if self.default else self.choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReading:
+    """The reading of the test set.
+
+    Attributes:
+        values: test metrics by number of the confirm trial.
+        times: when the test set was read, ISO 8601; its length is the count of readings.
+    """
+
+    __test__ = False  # not a test case, whatever its name makes pytest think
+
+    values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    times: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the final table.
+
+    Attributes:
+        label: the choice, or the default configuration's label.
+        candidate: what was confirmed; None for a choice without a COMPLETE trial.
+        complete: search trials of the choice that ran their full budget.
+        pruned: search trials that the pruner stopped.
+        failed: search trials that failed.
+        values: the metric by confirm seed.
+        confirm: its mean and interval; None as long as nothing was confirmed.
+        gap: this row minus the best choice, seed by seed; None for the best itself.
+        test: mean and interval of the same metric on the test images.
+        seconds: mean seconds of one confirm training.
+        confirm_failed: confirm trainings that failed.
+        on_bound: parameters whose best value lies on a bound of the space, with the bound.
+    """
+
+    label: str
+    candidate: Candidate | None
+    complete: int
+    pruned: int
+    failed: int
+    values: Mapping[int, float] = field(default_factory=dict)
+    confirm: Interval | None = None
+    gap: Interval | None = None
+    test: Interval | None = None
+    seconds: float | None = None
+    confirm_failed: int = 0
+    on_bound: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """What a study found; ``rows`` are sorted, best first, those without a value last.
+
+    Attributes:
+        plan: the plan the records belong to.
+        rows: one for each choice of the scientific parameter, and one for the default.
+        best: label of the best choice by confirm mean, None as long as nothing was confirmed.
+        ties: labels that cannot be told apart from the best.
+        to_default: best minus default configuration, seed by seed; None if the best is it.
+        test: the reading of the test set.
+        confirm: the COMPLETE confirm records by label, in the order of the seeds.
+        states: number of search trials by state.
+        failures: how often each reason of failure came, most frequent first.
+        trained: trainings that this run started; 0 for a study that was finished before.
+    """
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    best: str | None
+    ties: tuple[str, ...]
+    to_default: Interval | None
+    test: TestReading
+    confirm: Mapping[str, tuple[TrialRecord, ...]]
+    states: Mapping[str, int]
+    failures: tuple[tuple[str, int], ...]
+    trained: int = 0
+
+    @property
+    def best_row(self) -> Row | None:
+        """The row of the best choice."""
+        return next((row for row in self.rows if row.label == self.best), None)
+
+    @property
+    def default_row(self) -> Row | None:
+        """The row of the default configuration, which may be the best one itself."""
+        return next((row for row in self.rows if row.candidate and row.candidate.default), None)
+
+
+def choices_of(space: Space, scientific: str) -> tuple[str, ...]:
+    """Return the choices of the scientific parameter, as text."""
+    parameter = space.parameters[scientific]
+    if not isinstance(parameter, Choice):
+        raise TypeError(f"the scientific parameter {scientific!r} must be a Choice")
+    return tuple(str(choice) for choice in parameter.choices)
+
+
+def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ...]:
+    """Return what is to be confirmed: the best COMPLETE trial of each choice, and the default.
+
+    A choice without a COMPLETE trial has no candidate. Equal values: the earlier trial.
+    """
+    spec = plan.spec
+    sign = 1.0 if spec.direction == "maximize" else -1.0
+    found = []
+    for choice in choices_of(spec.space, spec.scientific):
+        complete = [
+            record
+            for record in search
+            if record.state == "COMPLETE"
+            and record.value is not None
+            and str(record.params.get(spec.scientific)) == choice
+        ]
+        if complete:
+            best = min(complete, key=lambda record: (-sign * (record.value or 0.0), record.number))
+            found.append(
+                Candidate(
+                    choice=choice,
+                    default=False,
+                    params=best.params,
+                    search_trial=best.number,
+                    search_value=best.value,
+                )
+            )
+    params = default_params(plan)
+    tried = next((r for r in search if r.params == params and r.state == "COMPLETE"), None)
+    default = Candidate(
+        choice=str(spec.baseline),
+        default=True,
+        params=params,
+        search_trial=tried.number if tried else None,
+        search_value=tried.value if tried else None,
+    )
+    return (*found, default)
+
+
+def default_params(plan: Plan) -> dict[str, Any]:
+    """Return the parameters of the baseline's default configuration."""
+    spec = plan.spec
+    return {spec.scientific: spec.baseline, **spec.defaults[spec.baseline]}
+
+
+def summarize(
+    plan: Plan,
+    search: Sequence[TrialRecord],
+    confirm: Sequence[TrialRecord],
+    test: TestReading,
+    *,
+    trained: int = 0,
+) -> StudyResult:
+    """Work out the result from the records of search and confirmation."""
+    spec = plan.spec
+    chosen = {candidate.label: candidate for candidate in candidates(plan, search)}
+    records = {
+        label: tuple(r for r in confirm if r.params == candidate.params)
+        for label, candidate in chosen.items()
+    }
+    complete = {
+        label: tuple(r for r in of_label if r.state == "COMPLETE" and r.value is not None)
+        for label, of_label in records.items()
+    }
+    values = {
+        label: {r.seed: r.value for r in of_label if r.value is not None}
+        for label, of_label in complete.items()
+    }
+    tuned = {label: by_seed for label, by_seed in values.items() if not chosen[label].default}
+    verdict = judge(tuned, direction=spec.direction)
+    best = verdict.best if verdict else None
+    rows = []
+    for label in (*choices_of(spec.space, spec.scientific), *_defaults(chosen)):
+        candidate = chosen.get(label)
+        of_label = complete.get(label, ())
+        by_seed = values.get(label, {})
+        states = _states(r for r in search if _is_of(r, label, candidate, spec.scientific))
+        gap = paired_difference(by_seed, values[best]) if best and label != best else None
+        rows.append(
+            Row(
+                label=label,
+                candidate=candidate,
+                complete=states.get("COMPLETE", 0),
+                pruned=states.get("PRUNED", 0),
+                failed=states.get("FAIL", 0),
+                values=by_seed,
+                confirm=mean_interval(list(by_seed.values())) if by_seed else None,
+                gap=gap,
+                test=_test_interval(of_label, test, plan),
+                seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
+                confirm_failed=sum(r.state == "FAIL" for r in records.get(label, ())),
+                on_bound=(
+                    on_bound(spec.space, candidate.params)
+                    if candidate and not candidate.default
+                    else ()
+                ),
+            )
+        )
+    sign = 1.0 if spec.direction == "maximize" else -1.0
+    rows.sort(key=lambda row: -sign * row.confirm.mean if row.confirm else math.inf)
+    default = next(_defaults(chosen))
+    return StudyResult(
+        plan=plan,
+        rows=tuple(rows),
+        best=best,
+        ties=verdict.ties if verdict else (),
+        to_default=paired_difference(values[best], values[default]) if best else None,
+        test=test,
+        confirm=complete,
+        states=_states(search),
+        failures=failure_reasons(search),
+        trained=trained,
+    )
+
+
+def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
+
+    On a bound means within 2 % of the range, measured on the parameter's own (log) scale. A step
+    or an integer counts only at the bound itself.
+    """
+    found = []
+    for name, value in params.items():
+        parameter = space.parameters[name]
+        if isinstance(parameter, Choice) or parameter.low == parameter.high:
+            continue
+        scale = math.log if parameter.log else float
+        low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
+        share = (at - low) / (high - low)
+        if share <= BOUND_SHARE:
+            found.append(f"{name} = {value:.3g} (lower bound {parameter.low:g})")
+        elif share >= 1 - BOUND_SHARE:
+            found.append(f"{name} = {value:.3g} (upper bound {parameter.high:g})")
+    return tuple(found)
+
+
+def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
+    """Count the reasons of the failed trials (``kind: message``), most frequent first."""
+    counts: dict[str, int] = {}
+    for record in records:
+        if record.state == "FAIL":
+            failure = record.attributes.get("failure") or {}
+            reason = f"{failure.get('kind', 'unknown')}: {failure.get('message', '')}".rstrip(": ")
+            counts[reason] = counts.get(reason, 0) + 1
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def elapsed(records: Iterable[TrialRecord]) -> float | None:
+    """Return the seconds from the first start to the last end of ``records``, pauses included."""
+    spans = [(r.started, r.ended) for r in records if r.started and r.ended]
+    if not spans:
+        return None
+    starts: list[datetime] = [started for started, _ in spans]
+    ends: list[datetime] = [ended for _, ended in spans]
+    return (max(ends) - min(starts)).total_seconds()
+
+
+def _defaults(chosen: Mapping[str, Candidate]) -> Iterable[str]:
+    return (label for label, candidate in chosen.items() if candidate.default)
+
+
+def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:
+    """Whether a search trial counts for the row: all of a choice, or the default's own one."""
+    if candidate is not None and candidate.default:
+        return bool(record.params == candidate.params)
+    return str(record.params.get(scientific)) == label
+
+
+def _states(records: Iterable[TrialRecord]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.state] = counts.get(record.state, 0) + 1
+    return counts
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _test_interval(
+    records: Sequence[TrialRecord], test: TestReading, plan: Plan
+) -> Interval | None:
+    name = test_metric(plan.spec.metric)
+    values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
+    return mean_interval(values) if values else None
+
+
+def test_metric(metric: str) -> str:
+    """Return the test set's name of a validation metric: ``val_accuracy`` -> ``test_accuracy``."""
+    return f"test_{metric.removeprefix('val_')}"
+
+
+test_metric.__test__ = False  # type: ignore[attr-defined]

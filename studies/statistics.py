@@ -1,0 +1,137 @@
+"""Intervals and the verdict: what a handful of fresh seeds allows to say, and no more.
+
+Every confirmed configuration is trained on the same seeds and validated on the same images, so two
+configurations are compared by their differences seed by seed (paired). All intervals are Student t
+intervals at 95 %. They cover the randomness of training (initial weights, order of the images,
+augmentation); they do not cover the choice of the images, nor the luck of the search that found the
+configuration.
+
+No correction for the number of comparisons is made. The claim "X is the best" needs none: it is
+made only if X differs from *every* other choice (an intersection-union test, Berger 1982). A single
+exclusion from the tie, read on its own, is weaker evidence, the more so as the best is picked on
+the same seeds. Simulated 20,000 times with nine equal choices (normal values, three seeds): a sole
+best one was claimed never, but an equal was left out of the tie in 9 % of the comparisons, and at
+least one of the eight in 48 % of the studies.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean with its t interval.
+
+    Attributes:
+        n: number of values, >= 1.
+        mean: their mean.
+        sd: sample standard deviation (n - 1); NaN for n = 1.
+        low: lower end; -inf for n = 1, where nothing can be said.
+        high: upper end; inf for n = 1.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the length of the interval; inf for n = 1."""
+        return (self.high - self.low) / 2
+
+    def includes(self, value: float) -> bool:
+        """Whether ``value`` lies in the interval, its ends included."""
+        return self.low <= value <= self.high
+
+
+def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
+    """Return mean, standard deviation and the two-sided t interval of ``values``.
+
+    Raises:
+        ValueError: ``values`` is empty or holds a value that is not finite.
+    """
+    if not values:
+        raise ValueError("an interval needs at least one value, but got none")
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"an interval needs finite values, but got {list(values)}")
+    n = len(values)
+    # fsum: equal values must give exactly sd = 0, not the rounding error of their mean.
+    mean = values[0] + math.fsum(value - values[0] for value in values) / n
+    if n == 1:
+        return Interval(n=1, mean=mean, sd=math.nan, low=-math.inf, high=math.inf)
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    return Interval(n=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
+
+
+def paired_difference(
+    first: Mapping[int, float], second: Mapping[int, float], *, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Return the t interval of ``first - second`` over the seeds that both have.
+
+    Args:
+        first: values by seed.
+        second: values by seed.
+        confidence: of the interval, in (0, 1).
+
+    Returns:
+        The interval, or None if there is no common seed.
+    """
+    common = [seed for seed in first if seed in second]
+    if not common:
+        return None
+    # Rounded far below any metric's resolution, so that 0.1 + 0.2 - 0.3 counts as 0.
+    differences = [round(first[seed] - second[seed], 12) for seed in common]
+    return mean_interval(differences, confidence=confidence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Which choice is best, and whom it cannot be told apart from.
+
+    Attributes:
+        best: the choice with the best mean.
+        ties: the choices whose paired difference from the best has an interval that includes 0,
+            or no interval at all, nearest first. Empty: ``best`` is better than every other choice.
+        differences: best minus the other (so > 0 means a larger metric), by choice.
+    """
+
+    best: str
+    ties: tuple[str, ...]
+    differences: Mapping[str, Interval | None]
+
+
+def judge(
+    values: Mapping[str, Mapping[int, float]], *, direction: Direction = "maximize"
+) -> Verdict | None:
+    """Pick the best choice by its mean and find those it ties with; see the module's text.
+
+    Args:
+        values: for each choice its metric by seed; choices without any value are left aside.
+        direction: whether a larger or a smaller metric is better.
+
+    Returns:
+        The verdict, or None if no choice has a value.
+    """
+    sign = 1.0 if direction == "maximize" else -1.0
+    means = {
+        choice: sign * mean_interval(list(by_seed.values())).mean
+        for choice, by_seed in values.items()
+        if by_seed
+    }
+    if not means:
+        return None
+    ranked = sorted(means, key=means.__getitem__, reverse=True)
+    best, *others = ranked
+    differences = {choice: paired_difference(values[best], values[choice]) for choice in others}
+    ties = tuple(choice for choice, gap in differences.items() if gap is None or gap.includes(0.0))
+    return Verdict(best=best, ties=ties, differences=differences)
