@@ -1,0 +1,58 @@
+"""Space of the study ``optim_search``: nine optimizers, each with its own ranges.
+
+Every range of a learning rate holds torch's default and, well inside, what suits a small CNN
+trained for a few epochs at batch 64; one range for all would decide the comparison beforehand.
+
+Weight decay is a Choice, not a logarithmic range, because torch's default is 0 for all but adamw:
+so "none" is a point of the space. Its values are L2 penalties for all but adamw, where they are
+decoupled (each step shrinks the weights by lr * weight_decay), hence larger.
+"""
+
+from search_spaces.space import Choice, Float, Space, When
+
+OPTIMIZERS = (
+    "sgd",
+    "momentum",
+    "nesterov",
+    "adam",
+    "adamw",
+    "nadam",
+    "rmsprop",
+    "adadelta",
+    "adagrad",
+)
+_COUPLED = tuple(name for name in OPTIMIZERS if name != "adamw")
+
+
+def _only(*names: str) -> When:
+    return When("optim.name", names)
+
+
+def _lr(name: str, low: float, high: float) -> Float:
+    return Float(low, high, log=True, sets="optim.lr", when=_only(name))
+
+
+SPACE = Space(
+    {
+        "optim.name": Choice(OPTIMIZERS),
+        "sgd.lr": _lr("sgd", 1e-3, 0.5),
+        "momentum.lr": _lr("momentum", 1e-3, 0.2),
+        "nesterov.lr": _lr("nesterov", 1e-3, 0.2),
+        "adam.lr": _lr("adam", 3e-4, 1e-2),
+        "adamw.lr": _lr("adamw", 3e-4, 1e-2),
+        "nadam.lr": _lr("nadam", 3e-4, 1e-2),
+        "rmsprop.lr": _lr("rmsprop", 1e-4, 2e-2),
+        "adadelta.lr": _lr("adadelta", 0.1, 5.0),
+        "adagrad.lr": _lr("adagrad", 3e-3, 0.1),
+        "momentum.momentum": Float(0.8, 0.98, sets="optim.momentum", when=_only("momentum")),
+        "nesterov.momentum": Float(0.8, 0.98, sets="optim.momentum", when=_only("nesterov")),
+        "optim.beta1": Float(0.8, 0.97, when=_only("adam", "adamw", "nadam")),
+        "rmsprop.alpha": Float(0.9, 0.999, sets="optim.alpha", when=_only("rmsprop")),
+        "adadelta.rho": Float(0.8, 0.99, sets="optim.rho", when=_only("adadelta")),
+        "l2": Choice((0.0, 1e-5, 1e-4, 1e-3), sets="optim.weight_decay", when=_only(*_COUPLED)),
+        "adamw.weight_decay": Choice(
+            (0.0, 0.01, 0.1, 1.0), sets="optim.weight_decay", when=_only("adamw")
+        ),
+        "schedule.name": Choice(("constant", "cosine", "one_cycle")),
+    }
+)
