@@ -5,13 +5,14 @@ same result. It is read from TOML tables or dotted overrides (``optim.lr=0.01``)
 is one line that names the key, what came and what is allowed.
 """
 
+import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError
 
 OptimizerName = Literal[
     "sgd",
@@ -33,7 +34,20 @@ SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 class Table(BaseModel):
     """One table of settings: unknown keys and wrong types are refused, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """Return the dotted names of all settings, in order, down through nested tables."""
+        keys: list[str] = []
+        for name, info in cls.model_fields.items():
+            if isinstance(info.annotation, type) and issubclass(info.annotation, Table):
+                keys.extend(f"{name}.{key}" for key in info.annotation.keys())  # noqa: SIM118
+            else:
+                keys.append(name)
+        return tuple(keys)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], *, source: str) -> Self:
@@ -60,10 +74,12 @@ class Table(BaseModel):
             for depth, parent in enumerate(parents):
                 if not isinstance(table.get(parent), dict):
                     prefix = ".".join([*parents[:depth], ""])
-                    raise ConfigError(
-                        f"{source}: {unknown_name('setting', key, (prefix + n for n in table))}"
-                    )
+                    siblings = [prefix + name for name in table]
+                    raise ConfigError(f"{source}: {unknown_setting(key, siblings, self.keys())}")
                 table = table[parent]
+            if isinstance(table.get(leaf), dict) and not isinstance(value, Mapping):
+                inner = ", ".join(f"{key}.{name}" for name in table[leaf])
+                raise ConfigError(f"{source}: {key} is a table, set one of its keys ({inner})")
             table[leaf] = value
         return self.from_mapping(nested, source=source)
 
@@ -168,17 +184,34 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return key.strip(), value
 
 
-def _first_problem(cls: type[BaseModel], error: ValidationError) -> str:
+def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
+    """One line that says ``key`` is no setting, with the nearest one of all.
+
+    Args:
+        key: what came, dotted.
+        siblings: what is valid in the table where it was looked for; listed.
+        keys: all settings; the nearest is one with the same last part (``lr``: ``optim.lr``), or
+            else one that is spelled alike.
+    """
+    names, last = list(keys), key.rpartition(".")[2]
+    same_last = [name for name in names if name.rpartition(".")[2] == last]
+    near = difflib.get_close_matches(key, same_last, n=1, cutoff=0.0)
+    near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown setting {key!r}{hint} (valid: {', '.join(sorted(siblings))})"
+
+
+def _first_problem(cls: type[Table], error: ValidationError) -> str:
     """Say the first problem that pydantic found in one line, with the nearest valid key."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         model: Any = cls
         for part in problem["loc"][:-1]:
-            model = model.model_fields[part].annotation
+            model = model.model_fields[str(part)].annotation
         parents = where.rpartition(".")[0]
         valid = [f"{parents}.{name}" if parents else name for name in model.model_fields]
-        return unknown_name("setting", where, valid)
+        return unknown_setting(where, valid, cls.keys())
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if not where:

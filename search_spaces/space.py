@@ -1,13 +1,14 @@
 """Search spaces as plain data: numbers, choices, and conditions on choices.
 
 A ``Space`` is an ordered mapping of names to parameters. A parameter with a condition (``When``)
-exists only while an earlier ``Choice`` has one of the given values::
+exists only while an earlier ``Choice`` has one of the given values, and two parameters that never
+exist together may write the same setting (``sets``)::
 
     SPACE = Space(
         {
             "optim.name": Choice(("sgd", "adam")),
-            "sgd.lr": Float(1e-3, 1.0, log=True, sets="optim.lr", when=When("optim.name", ("sgd",))),
-            "adam.lr": Float(1e-4, 1e-2, log=True, sets="optim.lr", when=When("optim.name", ("adam",))),
+            "optim.lr": Float(1e-4, 1e-1, log=True),
+            "optim.beta1": Float(0.8, 0.97, when=When("optim.name", ("adam",))),
         }
     )
 
