@@ -1,7 +1,7 @@
 """What a study found so far, worked out from its records alone.
 
-``run``, ``status``, ``export`` and the report all read the same ``StudyResult``, so none of them can
-say something that the database does not hold.
+``run``, ``status``, ``export`` and the report all read the same ``StudyResult``, so none of them
+can say something that the database does not hold.
 """
 
 import math
@@ -44,15 +44,13 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestReading:
+class Reading:
     """The reading of the test set.
 
     Attributes:
         values: test metrics by number of the confirm trial.
         times: when the test set was read, ISO 8601; its length is the count of readings.
     """
-
-    __test__ = False  # not a test case, whatever its name makes pytest think
 
     values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     times: tuple[str, ...] = ()
@@ -113,7 +111,7 @@ class StudyResult:
     best: str | None
     ties: tuple[str, ...]
     to_default: Interval | None
-    test: TestReading
+    test: Reading
     confirm: Mapping[str, tuple[TrialRecord, ...]]
     states: Mapping[str, int]
     failures: tuple[tuple[str, int], ...]
@@ -187,7 +185,7 @@ def summarize(
     plan: Plan,
     search: Sequence[TrialRecord],
     confirm: Sequence[TrialRecord],
-    test: TestReading,
+    test: Reading,
     *,
     trained: int = 0,
 ) -> StudyResult:
@@ -239,12 +237,15 @@ def summarize(
     sign = 1.0 if spec.direction == "maximize" else -1.0
     rows.sort(key=lambda row: -sign * row.confirm.mean if row.confirm else math.inf)
     default = next(_defaults(chosen))
+    to_default = None
+    if best is not None and chosen[best].params != chosen[default].params:
+        to_default = paired_difference(values[best], values[default])
     return StudyResult(
         plan=plan,
         rows=tuple(rows),
         best=best,
         ties=verdict.ties if verdict else (),
-        to_default=paired_difference(values[best], values[default]) if best else None,
+        to_default=to_default,
         test=test,
         confirm=complete,
         states=_states(search),
@@ -256,8 +257,7 @@ def summarize(
 def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
 
-    On a bound means within 2 % of the range, measured on the parameter's own (log) scale. A step
-    or an integer counts only at the bound itself.
+    On a bound means within 2 % of the range, measured on the parameter's own (log) scale.
     """
     found = []
     for name, value in params.items():
@@ -317,17 +317,12 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _test_interval(
-    records: Sequence[TrialRecord], test: TestReading, plan: Plan
-) -> Interval | None:
-    name = test_metric(plan.spec.metric)
+def _test_interval(records: Sequence[TrialRecord], test: Reading, plan: Plan) -> Interval | None:
+    name = metric_on_test(plan.spec.metric)
     values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
     return mean_interval(values) if values else None
 
 
-def test_metric(metric: str) -> str:
+def metric_on_test(metric: str) -> str:
     """Return the test set's name of a validation metric: ``val_accuracy`` -> ``test_accuracy``."""
     return f"test_{metric.removeprefix('val_')}"
-
-
-test_metric.__test__ = False  # type: ignore[attr-defined]

@@ -1,0 +1,85 @@
+"""How numbers are written in tables and lines: metrics, parameters, durations."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from studies.statistics import Interval
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share in [0, 1] and so is written in per cent."""
+    return metric.endswith(("accuracy", "f1", "auc"))
+
+
+def metric_text(metric: str, value: float | None) -> str:
+    """Write a metric's value: ``98.21 %`` for shares, four digits otherwise, ``-`` for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
+
+
+def bare_text(metric: str, value: float | None) -> str:
+    """Write a value without its unit, for a column whose head names it."""
+    return metric_text(metric, value).removesuffix(" %")
+
+
+def mean_text(metric: str, interval: Interval | None) -> str:
+    """Write mean ± half the interval, e.g. ``98.21 ± 0.12``, without the unit."""
+    if interval is None:
+        return "-"
+    return f"{bare_text(metric, interval.mean)} ± {_half(metric, interval)}"
+
+
+def gap_text(metric: str, interval: Interval | None) -> str:
+    """Write a difference and its interval, e.g. ``-0.12 [-0.30, +0.06]``, without the unit."""
+    if interval is None:
+        return "-"
+    scale = 100 if is_share(metric) else 1
+    digits = ".2f" if is_share(metric) else ".3g"
+    mean = f"{scale * interval.mean:+{digits}}"
+    if interval.n < 2:
+        return f"{mean} [n = 1]"
+    return f"{mean} [{scale * interval.low:+{digits}}, {scale * interval.high:+{digits}}]"
+
+
+def unit(metric: str) -> str:
+    """Return ``%`` for shares, nothing otherwise."""
+    return "%" if is_share(metric) else ""
+
+
+def duration(seconds: float) -> str:
+    """Write seconds: ``0.4 s``, ``12 s``, ``3:05``, ``1:02:03``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Write parameters in short: ``adam lr=0.00123 weight_decay=0``.
+
+    The value of a choice stands alone; a prefix that repeats such a value is left out.
+    """
+    words: list[str] = []
+    said: set[str] = set()
+    for name, value in params.items():
+        prefix, _, leaf = name.rpartition(".")
+        if isinstance(value, str):
+            words.append(value)
+            said.add(value)
+            continue
+        short = leaf if prefix in said or not prefix else name
+        text = f"{value:.3g}" if isinstance(value, float) else str(value)
+        words.append(f"{short}={text}")
+    return " ".join(words)
+
+
+def _half(metric: str, interval: Interval) -> str:
+    if math.isinf(interval.half_width):
+        return "?"
+    return bare_text(metric, interval.half_width)

@@ -1,0 +1,195 @@
+"""The final table and the sentences under it: on a terminal, as plain text, as Markdown."""
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from studies.files import write_atomically
+from studies.report.numbers import (
+    bare_text,
+    duration,
+    gap_text,
+    mean_text,
+    params_text,
+    unit,
+)
+from studies.result import Row, StudyResult
+from studies.statistics import CONFIDENCE
+
+NAMED_GAPS = 3
+"""With more ties than this the sentence leaves their differences to the table."""
+
+
+def print_result(console: Console, result: StudyResult) -> None:
+    """Print table, verdict, warnings and what the numbers mean."""
+    console.print(table(result, plain=not console.is_terminal))
+    for line in verdict_lines(result):
+        console.print(escape(line), style="bold", highlight=False, soft_wrap=False)
+    for line in warnings(result):
+        console.print(f"warning: {escape(line)}", style="yellow", highlight=False)
+    for line in notes(result):
+        console.print(escape(line), style="dim", highlight=False)
+
+
+def table(result: StudyResult, *, plain: bool = False) -> Table:
+    """Return the table of the study, best first; one line a choice and one for the default."""
+    spec = result.plan.spec
+    percent = f" {unit(spec.metric)}".rstrip()
+    drawn = Table(
+        title=f"{spec.name}: {spec.metric}{percent}",
+        title_justify="left",
+        title_style="bold",
+        box=box.ASCII2 if plain else box.SIMPLE_HEAD,
+        padding=(0, 1) if not plain else (0, 0),
+        pad_edge=False,
+    )
+    drawn.add_column(spec.scientific, no_wrap=True)
+    for head in COLUMNS[1:]:
+        drawn.add_column(head, justify="right", no_wrap=True)
+    for row in result.rows:
+        style = ""
+        if row.label == result.best:
+            style = "bold green"
+        elif row.label in result.ties:
+            style = "green"
+        drawn.add_row(*cells(result, row), style="" if plain else style)
+    return drawn
+
+
+COLUMNS = ("choice", "trials", "search", "confirm", "minus best", "test", "s")
+
+
+def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
+    """Return the cells of one row, as text: see ``COLUMNS`` and ``notes``."""
+    metric = result.plan.spec.metric
+    return (
+        row.label,
+        f"{row.complete}/{row.pruned}/{row.failed}",
+        bare_text(metric, row.candidate.search_value if row.candidate else None),
+        mean_text(metric, row.confirm),
+        "best" if row.label == result.best else gap_text(metric, row.gap),
+        bare_text(metric, row.test.mean if row.test else None),
+        f"{row.seconds:.1f}" if row.seconds is not None else "-",
+    )
+
+
+def verdict_lines(result: StudyResult) -> list[str]:
+    """Say which choice is best or that it is a tie, and how far it is from the default."""
+    spec = result.plan.spec
+    best = result.best_row
+    if best is None or best.confirm is None or best.candidate is None:
+        return ["Nothing is confirmed yet, so there is no best one."]
+    metric, n = spec.metric, best.confirm.n
+    value = f"{mean_text(metric, best.confirm)} {unit(metric)}".rstrip()
+    seeds = f"{n} fresh seed{'s' if n != 1 else ''}"
+    lines = []
+    rivals = [row for row in result.rows if row.label in result.ties]
+    if rivals:
+        gaps = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals]
+        few = len(rivals) <= NAMED_GAPS
+        named = ", ".join(gaps if few else [row.label for row in rivals])
+        lines.append(
+            f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
+            f" from {named}."
+        )
+    elif len([row for row in result.rows if row.confirm and row.candidate]) > 1:
+        lines.append(f"Best: {best.label}, {value} on {seeds}; better than every other choice.")
+    else:
+        lines.append(f"Only {best.label} could be confirmed: {value} on {seeds}.")
+    lines.append(f"Its configuration: {params_text(best.candidate.params)}")
+    default = result.default_row
+    if result.to_default is None:
+        if default is not None and default.confirm is not None:
+            lines.append(f"It is the default configuration ({default.label}) itself.")
+    else:
+        gap = result.to_default
+        gain = f"{gap_text(metric, gap)} {unit(metric)}".rstrip()
+        sign = 1 if spec.direction == "maximize" else -1
+        if gap.includes(0.0):
+            said = "not told apart from it"
+        else:
+            said = "better" if sign * gap.mean > 0 else "WORSE"
+        label = default.label if default else "the default"
+        lines.append(f"Against {label}: {gain}, {said}.")
+    return lines
+
+
+def warnings(result: StudyResult) -> list[str]:
+    """Say what weakens the comparison: bounds, missing trials, failures, nothing to compare."""
+    plan = result.plan
+    found = []
+    for row in result.rows:
+        default = row.candidate is not None and row.candidate.default
+        trials = row.complete + row.pruned + row.failed
+        if row.on_bound:
+            found.append(
+                f"{row.label}: its best {', '.join(row.on_bound)} lies on a bound of the space;"
+                " widen it and search again"
+            )
+        if not default and trials < plan.trials_per_choice:
+            found.append(
+                f"{row.label}: got {trials} of {plan.trials_per_choice} promised trials"
+                f" (the study has {plan.trials} in all), so it is under-tuned"
+            )
+        if not default and trials and row.candidate is None:
+            found.append(f"{row.label}: none of its {trials} trials ran its full budget")
+        if row.confirm_failed:
+            found.append(f"{row.label}: {row.confirm_failed} confirm trainings failed")
+        if row.candidate is not None and row.confirm and row.confirm.n < plan.confirm_seeds:
+            found.append(
+                f"{row.label}: {row.confirm.n} of {plan.confirm_seeds} confirm seeds have a value"
+            )
+    if plan.confirm_seeds < 3:
+        found.append(f"{plan.confirm_seeds} confirm seeds are too few for a claim; use 3 or more")
+    if len(result.test.times) > 1:
+        found.append(f"the test set was read {len(result.test.times)} times")
+    if result.failures:
+        reason, count = result.failures[0]
+        total = sum(number for _, number in result.failures)
+        found.append(f"{total} search trials failed; most often ({count}): {reason}")
+    return found
+
+
+def notes(result: StudyResult) -> list[str]:
+    """Say what the columns are and what the intervals cover."""
+    read = result.test.times
+    when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
+    return [
+        "trials: complete/pruned/failed in the search · search: best validation value ·"
+        f" confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds, validation images ·"
+        f" minus best: paired by seed, {CONFIDENCE:.0%} t interval, not corrected for the number of"
+        f" comparisons · test: mean, test images ({when}) · s: seconds per training.",
+        "The intervals cover the randomness of training, not the choice of the images, which are"
+        " the same for all. A tie: the interval of the difference from the best includes 0.",
+    ]
+
+
+def markdown(result: StudyResult) -> str:
+    """Return the short report, ``report.md``."""
+    spec = result.plan.spec
+    head = (spec.scientific, *COLUMNS[1:])
+    lines = [f"# {spec.name}", "", spec.goal, ""]
+    lines += [f"Metric: `{spec.metric}` {unit(spec.metric)}; {_setting(result)}.", ""]
+    lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines += ["| " + " | ".join(cells(result, row)) + " |" for row in result.rows]
+    lines += ["", *(f"{line}\n" for line in verdict_lines(result))]
+    lines += [f"- Warning: {line}" for line in warnings(result)]
+    lines += ["", *(f"{line}\n" for line in notes(result))]
+    lines += [f"Test set read: {', '.join(result.test.times) or 'never'}."]
+    return "\n".join(lines) + "\n"
+
+
+def write_markdown(result: StudyResult, path: Path) -> Path:
+    """Write ``report.md`` to ``path``, whole or not at all."""
+    write_atomically(path, markdown(result))
+    return path
+
+
+def _setting(result: StudyResult) -> str:
+    states = [f"{count} {state.lower()}" for state, count in sorted(result.states.items())]
+    seconds = [record.seconds or 0.0 for of in result.confirm.values() for record in of]
+    spent = f", {duration(sum(seconds))} of confirm trainings" if seconds else ""
+    return f"search trials: {', '.join(states) or 'none'}{spent}"
