@@ -9,9 +9,11 @@ whoever uses them must not change them in place.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from mnist_core.errors import DataError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and `data show` or `verify` need none
     import torch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +113,8 @@ def _load(name: str, folder: Path, split_seed: int, device: str) -> Data:
         **test_hashes(data_set, folder),
     }
     if storage.is_cache(data_set, folder) and not storage.recorded_sums(folder):
-        storage.record_sums(folder, sha256)
+        with contextlib.suppress(DataError):  # a cache that is only read is as good
+            storage.record_sums(folder, sha256)
     classes = labels.labels(data_set.n_classes or 256)
     n_classes = data_set.n_classes or int(classes.max()) + 1
     if n_classes < 2:
@@ -143,13 +148,14 @@ def _load_test(name: str, folder: Path, split_seed: int, device: str) -> Split:
 
 
 def ensure(data_set: DataSet, folder: Path) -> None:
-    """Download what is missing, if ``folder`` is the cache and the data set has mirrors.
+    """Download what is missing, if ``folder`` is the data set's own in the cache.
 
     Raises:
         DataError: the download failed.
     """
     if storage.is_cache(data_set, folder) and storage.missing(data_set, folder):
-        download.download(data_set, folder)
+        _log.warning("downloading %s into %s", data_set.name, folder)
+        download.download(data_set, folder, replace=True)
 
 
 def test_hashes(data_set: DataSet, folder: Path) -> dict[str, str]:

@@ -1,0 +1,162 @@
+"""The commands of ``python -m mnist_core data``: prepare, verify, show.
+
+``UserError`` is left to whoever mounts ``app``: one line to stderr, exit code 1.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferSpeedColumn
+from rich.table import Table
+
+from mnist_core.config import DataConfig
+from mnist_core.data import datasets, download, storage
+from mnist_core.data.picture import picture
+from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet, by_name
+from mnist_core.errors import DataError
+
+app = typer.Typer(no_args_is_help=True, help="Get, verify and show data sets.")
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="data set; see `data show`")]
+_OptionalName = Annotated[str, typer.Argument(metavar="[NAME]", help="data set; empty: all")]
+_Root = Annotated[str, typer.Option(help="folder with the files; empty: the cache folder")]
+
+
+@app.command()
+def prepare(name: _Name, root: _Root = "") -> None:
+    """Download what is missing of a data set and verify the rest."""
+    data_set = by_name(name)
+    folder = storage.folder_of(data_set, root)
+    if data_set.mirrors:
+        fetched = _download(data_set, folder)
+        typer.echo(f"{name}: {len(fetched)} files fetched into {folder}")
+    if not _verify(data_set, folder):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(name: _OptionalName = "", root: _Root = "") -> None:
+    """Check every byte; exit with 1 when one differs or a file is missing."""
+    if root and not name:
+        raise DataError(f"--root needs a NAME (valid: {', '.join(sorted(DATA_SETS))})")
+    chosen = [by_name(name)] if name else [entry for entry in DATA_SETS.values() if _present(entry)]
+    results = [_verify(data_set, storage.folder_of(data_set, root)) for data_set in chosen]
+    if not all(results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(name: _OptionalName = "", root: _Root = "") -> None:
+    """Show the known data sets, or one in detail."""
+    console = Console()
+    if name:
+        _show_one(console, by_name(name), root)
+    else:
+        _show_all(console)
+
+
+def _present(data_set: DataSet) -> bool:
+    """Whether any file of it is here without a root."""
+    if data_set.name == FOLDER:
+        return False
+    return len(storage.missing(data_set, storage.folder_of(data_set))) < len(data_set.files)
+
+
+def _verify(data_set: DataSet, folder: Path) -> bool:
+    """Print one line a file; return whether all are here and none is known to differ."""
+    good = True
+    for file in data_set.files:
+        try:
+            raw = storage.read_verified(data_set, file, folder)
+        except DataError as error:
+            typer.echo(f"BAD  {data_set.name}  {file.name}  {error}")
+            good = False
+        else:
+            origin = _origin(file, folder)
+            typer.echo(f"ok   {data_set.name}  {file.name}  {raw.sha256()}  {origin}  {raw.path}")
+    return good
+
+
+def _origin(file: DataFile, folder: Path) -> str:
+    """Say where the hash comes from against which the raw content is checked."""
+    return storage.known_hash(file, folder)[1] or "no hash known, structure checked"
+
+
+def _show_all(console: Console) -> None:
+    table = Table("name", "what", "where", title="Data sets")
+    for data_set in DATA_SETS.values():
+        table.add_row(data_set.name, data_set.title, _where(data_set))
+    console.print(table)
+    console.print(
+        "Hashes of the raw files are published for mnist and mnist-10pct; of the others the"
+        f" download is checked and the raw hash recorded in {storage.SUMS} at first use.",
+        highlight=False,
+    )
+
+
+def _where(data_set: DataSet) -> str:
+    if data_set.name == FOLDER:
+        return "where data.root says"
+    folder = storage.folder_of(data_set)
+    if storage.missing(data_set, folder):
+        return f"not here; `data prepare {data_set.name}` gets it"
+    return "here, embedded" if folder == storage.EMBEDDED else f"here, {folder}"
+
+
+def _show_one(console: Console, data_set: DataSet, root: str) -> None:
+    folder = storage.folder_of(data_set, root)
+    if data_set.mirrors and not root and storage.missing(data_set, folder):
+        raise DataError(
+            f"{data_set.name} is not here; get it with `python -m mnist_core data prepare"
+            f" {data_set.name}` or name its folder with --root"
+        )
+    data = datasets.load(DataConfig(name=data_set.name, root=root))
+    images = data.train.images.numpy()
+    labels = data.train.labels.numpy()
+    rows, columns = images.shape[1:]
+    typer.echo(f"{data.name}: {data_set.title}; {data_set.licence}")
+    typer.echo(f"{rows}x{columns} pixels, {data.n_classes} classes, in {folder}")
+    for file in data_set.files:
+        if file.name in data.sha256:
+            typer.echo(f"sha256 {data.sha256[file.name]}  {file.name}  ({_origin(file, folder)})")
+    typer.echo(f"fingerprint {data.fingerprint} (files and split)")
+
+    counts = {
+        "train": np.bincount(labels, minlength=data.n_classes),
+        "validation": np.bincount(data.validation.labels.numpy(), minlength=data.n_classes),
+    }
+    if storage.find(data_set.test_labels, folder):
+        # The labels' counts only: the test images stay unread.
+        test = storage.read_verified(data_set, data_set.test_labels, folder)
+        counts["test"] = np.bincount(test.labels(data.n_classes), minlength=data.n_classes)
+    table = Table("class", *counts)
+    for label in range(data.n_classes):
+        table.add_row(f"{label}", *(f"{count[label]:,}" for count in counts.values()))
+    table.add_section()
+    table.add_row("all", *(f"{count.sum():,}" for count in counts.values()))
+    console.print(table)
+
+    # One training image of each class that occurs, in order of class.
+    firsts = np.unique(labels, return_index=True)[1]
+    typer.echo(picture(images[firsts], console.width))
+
+
+def _download(data_set: DataSet, folder: Path) -> list[str]:
+    """Download with a progress bar on stderr, which a pipe does not see."""
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(name: str, here: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total)
+            bar.update(tasks[name], completed=here, total=total)
+
+        replace = storage.is_cache(data_set, folder)
+        return download.download(data_set, folder, replace=replace, progress=advance)
