@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from search_spaces.space import Space
+from mnist_core.errors import ConfigError, unknown_name
+from search_spaces.space import Choice, Space, SpaceError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,50 @@ class StudySpec:
     confirm_seeds: int = 3
     quick: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "classification"
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together.
+
+        Raises:
+            ConfigError: the scientific parameter, a default, the baseline or a budget is wrong.
+        """
+        parameter = self.space.parameters.get(self.scientific)
+        if not isinstance(parameter, Choice) or parameter.when is not None:
+            raise ConfigError(
+                f"study {self.name}: scientific must name a Choice without a condition in the"
+                f" space, but got {self.scientific!r}"
+            )
+        if set(self.defaults) != set(parameter.choices):
+            raise ConfigError(
+                f"study {self.name}: defaults must hold one configuration for each of"
+                f" {list(parameter.choices)}, but got {list(self.defaults)}"
+            )
+        for choice in self.defaults:
+            try:
+                self.space.check(self.default(choice))
+            except SpaceError as error:
+                raise ConfigError(f"study {self.name}: defaults of {choice}: {error}") from None
+        if self.baseline not in parameter.choices:
+            raise ConfigError(
+                f"study {self.name}: {unknown_name('baseline', self.baseline, self.choices)}"
+            )
+        for name, least in (("trials", 1), ("trials_per_choice", 0), ("confirm_seeds", 3)):
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"study {self.name}: {name} must be at least {least}, but got"
+                    f" {getattr(self, name)}"
+                )
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What is compared: the choices of the scientific parameter, which are names."""
+        parameter = self.space.parameters[self.scientific]
+        assert isinstance(parameter, Choice)
+        return tuple(str(choice) for choice in parameter.choices)
+
+    def default(self, choice: str) -> dict[str, Any]:
+        """Return the default configuration of ``choice``, the scientific parameter included."""
+        return {self.scientific: choice, **self.defaults[choice]}
 
     @property
     def nuisance(self) -> tuple[str, ...]:

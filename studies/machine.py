@@ -1,0 +1,118 @@
+"""What this machine gives to a study: CPU cores, the device, a folder that can be written."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mnist_core.errors import ConfigError, UserError
+
+MOST_WORKERS = 8
+"""More trials at once make a sampler blind: it proposes before it has seen; threads do the rest."""
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Return the number of CPU cores this process may use, at least 1.
+
+    Counts the affinity mask (``taskset``) and, on Linux, the limit of the control group
+    (containers, ``systemd``), which the mask does not show.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    quota = _cgroup_cores(root)
+    return max(1, allowed if quota is None else min(allowed, int(quota)))
+
+
+def _cgroup_cores(root: Path) -> float | None:
+    """Return the control group's CPU limit in cores, or None if there is none to be found."""
+    group = root / "sys/fs/cgroup"
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (group / "cpu/cpu.cfs_quota_us").read_text()
+            period = (group / "cpu/cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        limit = float(quota) / float(period)
+    except (ValueError, ZeroDivisionError):  # "max": no limit
+        return None
+    return limit if limit > 0 else None
+
+
+def device(name: str) -> str:
+    """Resolve ``name`` (auto, cpu, cuda, cuda:N) to ``cpu`` or ``cuda:N``; imports torch if needed.
+
+    Raises:
+        ConfigError: a CUDA device that this machine does not have is asked for.
+    """
+    if name == "cpu":
+        return name
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda:0" if count else "cpu"
+    index = int(name.partition(":")[2] or 0)
+    if index >= count:
+        has = f"this machine has {count}" if count else "torch finds no CUDA device here"
+        raise ConfigError(f"device: {name!r} is asked for, but {has}; set device to auto or cpu")
+    return f"cuda:{index}"
+
+
+def share(
+    *, available: int, workers: int, threads: int, tasks: int, on_gpu: bool
+) -> tuple[int, int]:
+    """Return worker processes and CPU threads a worker, so that workers * threads <= cores.
+
+    Args:
+        available: CPU cores.
+        workers: as asked for; 0: chosen here. On a CPU one core each up to ``MOST_WORKERS``, as a
+            small network gains little from a second thread; on a GPU one.
+        threads: as asked for; 0: the cores are divided among the workers.
+        tasks: trials there are; more workers would be idle.
+        on_gpu: whether the training is on a GPU.
+
+    Raises:
+        ConfigError: more are asked for than there are cores.
+    """
+    if workers > available:
+        raise ConfigError(
+            f"engine.workers: {workers} workers need {workers} CPU cores, but this process may use"
+            f" {available}; set it to {available} or less (0: chosen for this machine)"
+        )
+    if threads > available:
+        raise ConfigError(
+            f"engine.threads: {threads} threads need {threads} CPU cores, but this process may use"
+            f" {available}; set it to {available} or less (0: chosen for this machine)"
+        )
+    if workers == 0:
+        most = 1 if on_gpu else min(MOST_WORKERS, available // max(1, threads))
+        workers = max(1, min(most, tasks))
+    if threads == 0:
+        threads = available // workers
+    if workers * threads > available:
+        raise ConfigError(
+            f"engine: {workers} workers with {threads} threads each need {workers * threads} CPU"
+            f" cores, but this process may use {available}; lower engine.workers or engine.threads"
+        )
+    return workers, threads
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make ``folder`` and check that files can be written there.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            f"results.folder: cannot write to {folder}: {reason}; set results.folder to another"
+        ) from None
