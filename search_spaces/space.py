@@ -19,6 +19,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 Value = str | int | float | bool | None
@@ -311,7 +312,8 @@ def _check_range(parameter: Float | Int, low: float, high: float, step: float | 
         raise SpaceError(f"{kind}: step and log exclude each other, but got {step=}, log=True")
     if step <= 0:
         raise SpaceError(f"{kind}: step must be above 0, but got {step=}")
-    if _off_grid(high, low, step):
+    # In decimal, as it is written and as Optuna reckons: 0.3 is three steps of 0.1.
+    if (Decimal(repr(high)) - Decimal(repr(low))) % Decimal(repr(step)) != 0:
         raise SpaceError(f"{kind}: step must divide high - low, but got {low=}, {high=}, {step=}")
 
 
