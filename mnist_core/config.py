@@ -39,12 +39,12 @@ class Table(BaseModel):
     )
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def setting_names(cls) -> tuple[str, ...]:
         """Return the dotted names of all settings, in order, down through nested tables."""
         keys: list[str] = []
         for name, info in cls.model_fields.items():
             if isinstance(info.annotation, type) and issubclass(info.annotation, Table):
-                keys.extend(f"{name}.{key}" for key in info.annotation.keys())  # noqa: SIM118
+                keys.extend(f"{name}.{key}" for key in info.annotation.setting_names())
             else:
                 keys.append(name)
         return tuple(keys)
@@ -75,7 +75,9 @@ class Table(BaseModel):
                 if not isinstance(table.get(parent), dict):
                     prefix = ".".join([*parents[:depth], ""])
                     siblings = [prefix + name for name in table]
-                    raise ConfigError(f"{source}: {unknown_setting(key, siblings, self.keys())}")
+                    raise ConfigError(
+                        f"{source}: {unknown_setting(key, siblings, self.setting_names())}"
+                    )
                 table = table[parent]
             if isinstance(table.get(leaf), dict) and not isinstance(value, Mapping):
                 inner = ", ".join(f"{key}.{name}" for name in table[leaf])
@@ -211,7 +213,7 @@ def _first_problem(cls: type[Table], error: ValidationError) -> str:
             model = model.model_fields[str(part)].annotation
         parents = where.rpartition(".")[0]
         valid = [f"{parents}.{name}" if parents else name for name in model.model_fields]
-        return unknown_setting(where, valid, cls.keys())
+        return unknown_setting(where, valid, cls.setting_names())
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if not where:

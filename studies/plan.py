@@ -131,7 +131,7 @@ class Plan:
             "storage.url": self.storage_url,
         }
         skipped = {"train.seed", "train.threads", "search.trials_per_choice", *_searched(spec)}
-        for key in [*Settings.keys(), *sorted(self.origins)]:
+        for key in [*Settings.setting_names(), *sorted(self.origins)]:
             if key in skipped:
                 continue
             skipped.add(key)

@@ -114,6 +114,8 @@ def make_layer(values: Mapping[str, Any], *, source: str, searched: Iterable[str
     found: dict[str, Any] = {}
     written: dict[str, str] = {}
     for name, value in _flat(values, ()):
+        if value == {} and _is_table(name):
+            continue
         key = full_name(name, source=source)
         if key in found:
             raise ConfigError(f"{source}: {key} is given twice, as {written[key]} and as {name}")
@@ -137,7 +139,7 @@ def full_name(name: str, *, source: str) -> str:
     key = name
     if name.partition(".")[0] in TrainConfig.model_fields:
         key = f"train.{name}"
-    names = Settings.keys()
+    names = Settings.setting_names()
     if key in names or any(key.startswith(f"{option}.") for option in _OPTIONS):
         return key
     inside = [short_name(n) for n in names if n.startswith(f"{key}.")]
@@ -227,14 +229,19 @@ _OPTIONS = ("search.sampler_options", "search.pruner_options")
 def _flat(values: Mapping[str, Any], parents: tuple[str, ...]) -> Iterable[tuple[str, Any]]:
     for name, value in values.items():
         path = (*parents, str(name))
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from _flat(value, path)
         else:
             yield ".".join(path), value
 
 
+def _is_table(name: str) -> bool:
+    starts = (f"{name}.", f"train.{name}.")
+    return name in _OPTIONS or any(key.startswith(starts) for key in Settings.setting_names())
+
+
 def _unknown(key: str) -> str:
-    names = Settings.keys()
+    names = Settings.setting_names()
     table = key.rpartition(".")[0]
     while table and not any(name.startswith(f"{table}.") for name in names):
         table = table.rpartition(".")[0]

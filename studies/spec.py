@@ -66,7 +66,12 @@ class StudySpec:
                 f"study {self.name}: defaults must hold one configuration for each of"
                 f" {list(parameter.choices)}, but got {list(self.defaults)}"
             )
-        for choice in self.defaults:
+        for choice, given in self.defaults.items():
+            if given.get(self.scientific, choice) != choice:
+                raise ConfigError(
+                    f"study {self.name}: defaults of {choice}: {self.scientific} must be"
+                    f" {choice!r}, but got {given[self.scientific]!r}"
+                )
             try:
                 self.space.check(self.default(choice))
             except SpaceError as error:
