@@ -180,10 +180,11 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: write KEY=VALUE, for example --set optim.lr=0.01")
     try:
-        value = tomllib.loads(f"v = {raw.strip()}")["v"]
+        parsed = tomllib.loads(f"v = {raw.strip()}")
     except tomllib.TOMLDecodeError:
-        value = raw.strip()
-    return key.strip(), value
+        parsed = {}
+    # More than one key: the text had lines of its own, so it was no value.
+    return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
 
 
 def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:

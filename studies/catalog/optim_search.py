@@ -55,5 +55,5 @@ STUDY = StudySpec(
     trials=60,
     trials_per_choice=5,
     confirm_seeds=3,
-    quick={"epochs": 1, "search.trials": 4, "confirm.seeds": 2},
+    quick={"epochs": 1, "search.trials": 4},
 )

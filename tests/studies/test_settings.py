@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mnist_core.config import TrainConfig, parse_assignment
 from mnist_core.errors import ConfigError
@@ -209,3 +211,30 @@ def test_what_a_study_searches_cannot_be_set():
     assert message == (
         "--set: optim.lr is searched by this study, so it cannot be set; leave it out"
     )
+
+
+def test_a_value_with_lines_is_a_string():
+    assert parse_assignment("data.name=1\nepochs=3") == ("data.name", "1\nepochs=3")
+    assert parse_assignment("data.name=1 # one") == ("data.name", 1)
+
+
+NAMES = st.sampled_from(["train", "search", "data", "optim", "lr", "epochs", "", "a.b", "seed"])
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**400), 10**400)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.dates()
+    | st.lists(st.integers(), max_size=2)
+)
+TREES = st.recursive(VALUES, lambda inner: st.dictionaries(NAMES | st.text(max_size=3), inner))
+
+
+@given(st.dictionaries(NAMES | st.sampled_from(Settings.setting_names()), TREES))
+def test_whatever_comes_is_taken_or_refused_in_one_line(values):
+    try:
+        combine([make_layer(values, source="--set")])
+    except ConfigError as error:
+        assert str(error).startswith("--set: ")
+        assert "\n" not in str(error)
