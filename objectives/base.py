@@ -4,8 +4,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+
+class StopTraining(Exception):
+    """Raised by ``report``: the training is to end here. An objective may let it pass."""
+
+
+class TrainingError(Exception):
+    """A training cannot be finished, for a reason that has a name.
+
+    Attributes:
+        kind: a short stable name, e.g. ``NonFiniteLoss`` or ``OutOfMemory``.
+        message: one line.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
 Report = Callable[[int, Mapping[str, float]], None]
-"""``report(step, metrics)``, steps counted from 1; it may raise ``StopTraining``."""
+"""``report(step, metrics)``, steps from 1; it raises ``StopTraining`` to end the training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,5 +63,5 @@ class Objective(Protocol):
     """Runs one task in a worker process; picklable, and loads its data once a process."""
 
     def __call__(self, task: Task, report: Report) -> Outcome:
-        """Run ``task``; raise ``TrainingFailed`` (or anything else) when it cannot be finished."""
+        """Run ``task``; raise ``TrainingError`` (or anything else) when it cannot be finished."""
         ...

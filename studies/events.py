@@ -1,9 +1,12 @@
 """The stream of events that a study sends out: the live view listens, trackers will."""
 
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+_log = logging.getLogger(__name__)
 
 Kind = Literal[
     "phase",  # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over
@@ -30,3 +33,28 @@ class Event:
 
 Listener = Callable[[Event], None]
 """Called from the supervising thread with each event; it must return quickly."""
+
+
+class Stream:
+    """Hands events to listeners; one that raises is logged once and harms nobody.
+
+    Args:
+        phase: of all its events.
+        listeners: called in order.
+    """
+
+    def __init__(self, phase: str, listeners: Sequence[Listener] = ()) -> None:
+        self._phase = phase
+        self._listeners = tuple(listeners)
+        self._broken: set[int] = set()
+
+    def emit(self, kind: Kind, trial: int | None, /, **data: Any) -> None:
+        """Tell every listener that ``kind`` happened to ``trial`` (None: to the whole study)."""
+        event = Event(kind=kind, phase=self._phase, trial=trial, data=data)
+        for index, listener in enumerate(self._listeners):
+            try:
+                listener(event)
+            except Exception:  # whatever goes wrong in there, a trial must not suffer
+                if index not in self._broken:
+                    self._broken.add(index)
+                    _log.exception("a listener failed at %r; reported once", kind)

@@ -1,1 +1,38 @@
-"""Engines move parameters to where trials run and bring reports back; they write no study."""
+"""Engines move parameters to where trials run and bring reports back; they write no study.
+
+Each module here that is neither ``base`` nor private is an engine, under its own name; it has a
+function ``create(*, workers, threads) -> Engine``.
+"""
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+from mnist_core.errors import ConfigError, unknown_name
+
+if TYPE_CHECKING:
+    from studies.engines.base import Engine
+
+
+def names() -> list[str]:
+    """Return the names of all engines."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in found if name != "base" and not name.startswith("_"))
+
+
+def create(name: str, *, workers: int, threads: int) -> "Engine":
+    """Return the engine ``name``, not yet started.
+
+    Args:
+        name: a module in ``studies/engines/``.
+        workers: trials that run at the same time, >= 1.
+        threads: CPU threads of each; 0: an equal share of the cores.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    if name not in names():
+        raise ConfigError(f"engine.name: {unknown_name('engine', name, names())}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    engine: Engine = module.create(workers=workers, threads=threads)
+    return engine

@@ -39,7 +39,14 @@ class Work(Protocol):
         ...
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
-        """Record an intermediate report; False asks the engine to stop this training."""
+        """Take an intermediate report; False asks the engine to stop this training.
+
+        It answers at once, from memory: a worker waits for the answer.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Write what ``report`` put off; call it when no worker waits for an answer."""
         ...
 
     def finish(self, task: Task, outcome: Outcome) -> None:

@@ -1,0 +1,107 @@
+"""Opening a study's trial book: its search, or its confirmation. See ``studies/ledger.py``."""
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.storages import RDBStorage
+
+from studies import leases
+from studies.events import Listener
+from studies.fingerprints import check_fingerprint
+from studies.leases import Lease
+from studies.ledger import Book
+from studies.plan import Plan
+from studies.pruning import Pruning, create_pruner
+from studies.sources import ConfirmSource, Entry, SearchSource, Source
+from studies.storage import exclusive
+
+__all__ = ["CONFIRM", "Book", "Entry", "open_confirm", "open_search"]
+
+CONFIRM = ".confirm"
+"""Ending of the name of a study's confirmation in the storage."""
+
+
+def open_search(
+    plan: Plan,
+    storage: RDBStorage,
+    *,
+    listeners: Sequence[Listener] = (),
+    take_over: bool = False,
+) -> Book:
+    """Open the search of ``plan``'s study, ``plan.name``; make it where there is none.
+
+    Args:
+        plan: a plan that knows its data's fingerprint.
+        storage: from ``storage.open_storage``.
+        listeners: get every event.
+        take_over: take the study also from a supervisor on another machine.
+
+    Raises:
+        StudyInUse: a living process supervises the study.
+        FingerprintMismatch: the study was begun with another space, data, trainer …
+        ConfigError: unknown sampler, pruner or option.
+    """
+    search = plan.settings.search
+    source = SearchSource(plan)
+    pruning = (search.pruner, search.pruner_options, plan.spec.scientific)
+    create_pruner(*pruning[:2])
+    study, lease = _open(plan, plan.name, storage, take_over=take_over)
+    return _book(plan, study, storage, lease, "search", source, pruning, listeners)
+
+
+def open_confirm(
+    plan: Plan,
+    storage: RDBStorage,
+    entries: Sequence[Entry],
+    *,
+    listeners: Sequence[Listener] = (),
+    take_over: bool = False,
+) -> Book:
+    """Open the confirmation ``<plan.name>.confirm``: each of ``entries`` is trained once.
+
+    Entries that the study holds already (same params and seed) are not trained again.
+
+    Raises:
+        StudyInUse, FingerprintMismatch: as for ``open_search``.
+    """
+    study, lease = _open(plan, f"{plan.name}{CONFIRM}", storage, take_over=take_over)
+    source = ConfirmSource(plan, entries, study.get_trials(deepcopy=False))
+    pruning: Pruning = ("none", {}, None)
+    return _book(plan, study, storage, lease, "confirm", source, pruning, listeners)
+
+
+def _open(
+    plan: Plan, name: str, storage: RDBStorage, *, take_over: bool
+) -> tuple[optuna.Study, Lease]:
+    with exclusive(storage.url):
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            direction=plan.spec.direction,
+            load_if_exists=True,
+        )
+        check_fingerprint(study, plan.fingerprint())
+        return study, leases.take(study, force=take_over)
+
+
+def _book(
+    plan: Plan,
+    study: optuna.Study,
+    storage: RDBStorage,
+    lease: Lease,
+    phase: str,
+    source: Source,
+    pruning: Pruning,
+    listeners: Sequence[Listener],
+) -> Book:
+    return Book(
+        study,
+        storage,
+        lease=lease,
+        phase=phase,
+        source=source,
+        metric=plan.spec.metric,
+        pruning=pruning,
+        retries=plan.settings.search.retries,
+        listeners=listeners,
+    )

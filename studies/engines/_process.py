@@ -1,0 +1,141 @@
+"""The supervisor's end of a worker process: start it, speak to it, learn how it died."""
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from objectives.base import Task
+
+_ROOT = Path(__file__).resolve().parents[2]
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_TAIL = 2000
+"""Characters kept of what a worker printed before it died."""
+
+
+class WorkerProcess:
+    """One worker process.
+
+    Attributes:
+        pid: its process id.
+        ready: whether it has loaded the objective and waits for a task.
+        task: the task it is at, or None.
+    """
+
+    def __init__(self, *, threads: int, cpus: list[int]) -> None:
+        self.ready = False
+        self.task: Task | None = None
+        self._cpus = cpus
+        ours, theirs = socket.socketpair()
+        environment = os.environ | dict.fromkeys(_THREADS, str(threads))
+        path = [str(_ROOT), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
+        environment["PYTHONFAULTHANDLER"] = "1"
+        # What it prints must not break the live view; the end of it explains a death.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-u",
+                "-m",
+                "studies.engines._worker",
+                str(theirs.fileno()),
+                str(os.getpid()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=[theirs.fileno()],
+            # Its own session: Ctrl-C in the terminal is the supervisor's alone, and processes that
+            # the objective starts can be ended together with it.
+            start_new_session=True,
+        )
+        theirs.close()
+        self._connection = Connection(ours.detach())
+        self.pid = self._process.pid
+        # The socket ends with the process, unless a child of it still holds it open.
+        self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+
+    @property
+    def handles(self) -> list[Any]:
+        """What becomes readable when the worker has sent something, or has died."""
+        handles: list[Any] = [self._connection]
+        if self._pidfd is not None:
+            handles.append(self._pidfd)
+        return handles
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
+    def load(self, payload: bytes) -> None:
+        """Have it load the pickled objective."""
+        self.ready = False
+        self._send(("load", list(sys.path), self._cpus, payload))
+
+    def begin(self, task: Task) -> None:
+        """Have it run ``task``."""
+        self.task = task
+        self._send(("task", task))
+
+    def answer(self, goes_on: bool) -> None:
+        """Answer its report."""
+        self._send(goes_on)
+
+    def receive(self) -> tuple[Any, ...] | None:
+        """Return its next message, None if there is none now.
+
+        Raises:
+            EOFError: it has closed the socket, so it is dying.
+        """
+        try:
+            return tuple(self._connection.recv()) if self._connection.poll() else None
+        except (ConnectionError, pickle.UnpicklingError):
+            raise EOFError from None
+
+    def kill(self) -> None:
+        """End it and its children at once; wait until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """End it and free everything that belongs to it."""
+        self.kill()
+        self._connection.close()
+        self._output.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def obituary(self) -> tuple[str, str]:
+        """Return how it died in one line, and the end of what it printed. It must be dead."""
+        code = self._process.wait()
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - _TAIL))
+        tail = self._output.read().decode(errors="replace").strip()
+        if code >= 0:
+            return f"worker process {self.pid} left with exit code {code}", tail
+        name = signal.Signals(-code).name
+        hint = "; out of memory?" if name == "SIGKILL" else ""
+        return f"worker process {self.pid} was killed by {name}{hint}", tail
+
+    def _send(self, message: Any) -> None:
+        # If it died, the socket's end tells, and that is where a death is dealt with.
+        with contextlib.suppress(ConnectionError):
+            self._connection.send(message)

@@ -1,0 +1,94 @@
+"""A worker process of the local engine: ``python -m studies.engines._worker FD SUPERVISOR_PID``.
+
+It is a program of its own, so the supervisor's main module, be it a script without a
+``__main__`` guard, pytest or a notebook, is never run again. It speaks over one socket::
+
+    supervisor                                   worker
+    ("load", sys.path, cpus, pickled objective)  ("ready",) or ("broken", Failure)
+    ("task", Task)                               ("report", step, metrics) …
+    True (go on) or False (stop), per report     ("done", Outcome or Failure)
+    (end of file)                                leaves
+
+Nothing heavy is imported before the objective asks for it.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+
+from objectives.base import Objective
+from studies.engines._execution import execute, failure_of
+from studies.engines.base import Failure
+
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(connection: Connection) -> None:
+    """Work off messages until the supervisor closes the socket."""
+    objective: Objective | None = None
+
+    def send(step: int, metrics: Mapping[str, float]) -> bool:
+        connection.send(("report", step, metrics))
+        return bool(connection.recv())
+
+    while True:
+        kind, *content = connection.recv()
+        if kind == "load":
+            path, cpus, payload = content
+            sys.path[:] = path
+            _pin(cpus)
+            try:
+                objective = pickle.loads(payload)
+            except Exception as error:  # anything may go wrong while modules are imported
+                connection.send(("broken", failure_of(error)))
+            else:
+                connection.send(("ready",))
+        else:
+            assert objective is not None
+            (task,) = content
+            result = execute(objective, task, send)
+            try:
+                message = pickle.dumps(("done", result))
+            except Exception as error:  # pickle raises what the objects' own code raises
+                failure = Failure(kind="BadOutcome", message=f"cannot be sent: {error}")
+                message = pickle.dumps(("done", failure))
+            connection.send_bytes(message)
+
+
+def _pin(cpus: list[int]) -> None:
+    if cpus and hasattr(os, "sched_setaffinity"):
+        # A container may take processors away at any time; then the kernel chooses.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cpus)
+
+
+def _die_with(supervisor: int) -> None:
+    """Let the kernel kill this process when the supervisor dies, even in mid-training (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it died before the line above
+        os._exit(1)
+
+
+def main() -> None:
+    """Serve the supervisor that started this process."""
+    descriptor, supervisor = int(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(supervisor)
+    os.set_inheritable(descriptor, False)
+    # The supervisor went away: whatever was being done is of no use to anybody.
+    with contextlib.suppress(EOFError, ConnectionError), Connection(descriptor) as connection:
+        serve(connection)
+    # Skips the tear-down of torch and CUDA, which takes long and says nothing.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A study's fingerprint: what must not change while its trials are compared with each other."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import optuna
+
+from mnist_core.errors import UserError
+
+FINGERPRINT = "fingerprint"
+"""The study's user attribute that holds ``{"hash": ..., "values": ...}``."""
+_ABSENT = object()
+
+
+class FingerprintMismatch(UserError):
+    """The study in the storage is not the one that is to be run."""
+
+
+def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, Any]]) -> None:
+    """Keep ``fingerprint`` with a new ``study``; compare it with that of an old one.
+
+    Args:
+        study: an open study.
+        fingerprint: a hash and the JSON values it was taken of.
+
+    Raises:
+        FingerprintMismatch: they differ; the message shows the first differences.
+    """
+    digest, values = fingerprint
+    stored = study.user_attrs.get(FINGERPRINT)
+    if stored is None:
+        if study.get_trials(deepcopy=False):
+            raise FingerprintMismatch(
+                f"study {study.study_name!r} holds trials of another program; "
+                "choose another storage, or begin anew (--fresh)"
+            )
+        study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
+        return
+    if stored["hash"] == digest:
+        return
+    changes = [
+        f"{name}: {_show(old)} -> {_show(new)}"
+        for name, old, new in _differences(stored["values"], values)
+    ]
+    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+    raise FingerprintMismatch(
+        f"study {study.study_name!r} was begun with other settings "
+        f"({'; '.join(changes[:3])}{more}); set them back, or begin anew (--fresh)"
+    )
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            inner = f"{name}.{key}" if name else str(key)
+            yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
+    elif _plain(old) != _plain(new):
+        yield name, old, new
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no tuples."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _show(value: Any) -> str:
+    text = "nothing" if value is _ABSENT else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,93 @@
+"""What a study's trials came to, as plain records: the one way to read a study."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.engines.base import Failure
+from studies.leases import supervisor
+
+SEED = "seed"
+ATTEMPT = "attempt"
+METRICS = "metrics"
+SECONDS = "seconds"
+FAILURE = "failure"
+RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE})
+"""User attributes of a trial that the book writes itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial.
+
+    Attributes:
+        number: from 0.
+        state: COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING or WAITING (to be run, also
+            when its supervisor died under it).
+        params: hyperparameters; those that were active.
+        seed: the trial's seed.
+        value: the study's metric at the end (PRUNED: at the last report), or None.
+        curve: the study's metric by step.
+        metrics: all metrics of the end (PRUNED, FAIL: of the last report); nan where not finite.
+        seconds: from the start of the last attempt to its end, or None.
+        attributes: whatever else the objective left: device, confusion matrix …
+        started: when the last attempt was begun, or None.
+        ended: when it ended, or None.
+        attempt: how often the trial was lost with its worker or supervisor and begun again.
+        failure: why there is no result, of a FAIL trial.
+    """
+
+    number: int
+    state: str
+    params: dict[str, Any]
+    seed: int
+    value: float | None
+    curve: dict[int, float]
+    metrics: dict[str, float]
+    seconds: float | None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    started: datetime | None = None
+    ended: datetime | None = None
+    attempt: int = 0
+    failure: Failure | None = None
+
+
+def read_trials(study: optuna.Study) -> list[TrialRecord]:
+    """Return all trials of ``study`` by number."""
+    runs = supervisor(study) is not None
+    return [_record(trial, runs=runs) for trial in study.get_trials(deepcopy=False)]
+
+
+def to_json(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Return ``metrics`` as JSON can hold them, None for what is not finite."""
+    values = {name: float(value) for name, value in metrics.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
+    attributes = trial.user_attrs
+    state = trial.state
+    if state is TrialState.RUNNING and not runs:
+        state = TrialState.WAITING
+    failure = attributes.get(FAILURE)
+    metrics = attributes.get(METRICS, {})
+    return TrialRecord(
+        number=trial.number,
+        state=state.name,
+        params=dict(trial.params),
+        seed=int(attributes.get(SEED, 0)),
+        value=trial.value,
+        curve=dict(sorted(trial.intermediate_values.items())),
+        metrics={name: math.nan if value is None else value for name, value in metrics.items()},
+        seconds=attributes.get(SECONDS),
+        attributes={name: attributes[name] for name in attributes if name not in RESERVED},
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+        attempt=int(attributes.get(ATTEMPT, 0)),
+        failure=None if failure is None else Failure(**failure),
+    )

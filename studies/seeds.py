@@ -1,0 +1,36 @@
+"""Seeds of trials, samplers and confirmations: pure functions of the study's seed.
+
+They come from SHA-256, so they are the same on every platform and Python; a trial's seed depends
+on its number alone, not on who runs it, when, or after how many interruptions.
+"""
+
+import hashlib
+
+_HALF = 1 << 62
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """Return the seed of trial ``number`` of a search, 0 <= seed < 2**62."""
+    return _digest("trial", study_seed, number) % _HALF
+
+
+def confirm_seeds(study_seed: int, k: int) -> tuple[int, ...]:
+    """Return ``k`` fresh seeds for a confirmation, 2**62 <= seed < 2**63: never a trial's seed.
+
+    The first seeds stay the same when ``k`` grows.
+    """
+    return tuple(_HALF + _digest("confirm", study_seed, index) % _HALF for index in range(k))
+
+
+def sampler_seed(study_seed: int, number: int) -> int:
+    """Return the seed of the sampler that proposes trial ``number``, 0 <= seed < 2**32.
+
+    A fresh one for each trial: a resumed study neither replays the random numbers that it drew
+    before nor differs from a study that was never interrupted.
+    """
+    return _digest("sampler", study_seed, number) % (1 << 32)
+
+
+def _digest(purpose: str, study_seed: int, index: int) -> int:
+    text = f"{purpose}:{study_seed}:{index}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
