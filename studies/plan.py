@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.version import TRAINER_VERSION
 from search_spaces.space import Choice, Float, Int, Parameter
 from studies import catalog, machine
 from studies.settings import Settings, combine, make_layer, read_conf, short_name
@@ -106,7 +107,7 @@ class Plan:
             "space": self.spec.space.to_dict(),
             "train": fixed,
             "data": self.data_fingerprint,
-            "trainer": _trainer_version(),
+            "trainer": TRAINER_VERSION,
         }
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest(), values
@@ -193,7 +194,9 @@ def resolve(
         spec=spec,
         settings=settings,
         origins=origins,
-        train=settings.train.override({"device": device, "threads": threads}, source="machine"),
+        train=settings.train.override(
+            {**_unset(searched), "device": device, "threads": threads}, source=f"study {study}"
+        ),
         trials=trials,
         trials_per_choice=_trials_per_choice(spec, settings, trials),
         confirm_seeds=spec.confirm_seeds if seeds is None else seeds,
@@ -239,6 +242,8 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
 
 def _check_ends(plan: Plan) -> None:
     """Check that the trainer takes the ends of every range in every branch of the space."""
+    from mnist_core import optimizers  # imports torch
+
     space = plan.spec.space
     for branch in space.branches():
         for end in (0, -1):
@@ -248,7 +253,16 @@ def _check_ends(plan: Plan) -> None:
                     return (parameter.low, parameter.high)[end]
                 return branch.get(name, parameter.choices[end])  # noqa: B023
 
-            plan.config_for(space.walk(choose), seed=0)
+            optimizers.resolve(plan.config_for(space.walk(choose), seed=0).optim)
+
+
+def _unset(searched: set[str]) -> dict[str, Any]:
+    """Return the defaults of the settings that trials decide.
+
+    What ``conf.toml`` gives for them is meant for other runs; a momentum from there would reach
+    the trials of optimizers that have none.
+    """
+    return {short_name(key): _setting(Settings(), key) for key in searched}
 
 
 def _searched(spec: StudySpec) -> set[str]:
@@ -259,16 +273,8 @@ def _baseline_first(spec: StudySpec) -> list[Any]:
     return [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]
 
 
-def _trainer_version() -> str:
-    try:
-        from mnist_core.version import TRAINER_VERSION
-    except ImportError:  # until the trainer has landed
-        return ""
-    return str(TRAINER_VERSION)
-
-
 def _setting(settings: Settings, key: str) -> Any:
     value: Any = settings
     for part in key.split("."):
-        value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+        value = value[part] if isinstance(value, Mapping) else getattr(value, part, None)
     return value

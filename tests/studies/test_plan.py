@@ -75,9 +75,19 @@ def test_what_is_searched_cannot_be_set(key):
 
 
 def test_conf_toml_may_set_for_other_runs_what_this_study_searches():
-    plan = plan_of(conf="[train.optim]\nname = 'sgd'\nlr = 0.5")
+    plan = plan_of(conf="[train.optim]\nname = 'sgd'\nlr = 0.5\nmomentum = 0.9")
     config = plan.config_for(STUDY.default("adam"), seed=1)
-    assert (config.optim.name, config.optim.lr) == ("adam", 0.001)
+    assert config.optim.model_dump(exclude_none=True) == {
+        "name": "adam",
+        "lr": 0.001,
+        "weight_decay": 0.0,
+        "beta1": 0.9,
+    }
+
+
+def test_what_only_some_optimizers_have_is_refused_before_the_first_trial():
+    message = error_of(plan_of, optim__beta2=0.99)
+    assert "optim.beta2: 'sgd' has no beta2" in message
 
 
 def test_unknown_studies_are_refused():
@@ -156,7 +166,7 @@ def test_the_fingerprint_knows_what_is_measured_and_not_where():
         plan_of(data__name="mnist"),
         plan_of(data__split_seed=1),
         plan_of(search__seed=1),
-        plan_of(optim__eps=1e-6),
+        plan_of(schedule__warmup=0.1),
         plan.with_data("abc"),
         dataclasses.replace(plan, spec=dataclasses.replace(STUDY, metric="val_loss")),
     )
