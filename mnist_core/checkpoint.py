@@ -1,0 +1,95 @@
+"""Checkpoints: the weights as safetensors, the configuration and metrics in its header as JSON.
+
+Nothing in a checkpoint is executed when it is read.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from mnist_core import models
+from mnist_core.config import TrainConfig
+from mnist_core.errors import CheckpointError, ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A trained model and what it was trained by.
+
+    Attributes:
+        model: in evaluation mode, on the CPU.
+        config: the resolved configuration.
+        n_classes: number of classes.
+        metrics: what the training ended with.
+    """
+
+    model: nn.Module
+    config: TrainConfig
+    n_classes: int
+    metrics: Mapping[str, float]
+
+
+def save(
+    path: Path,
+    model: nn.Module,
+    config: TrainConfig,
+    *,
+    n_classes: int,
+    metrics: Mapping[str, float],
+) -> None:
+    """Write a checkpoint; ``path`` holds the whole of it or what was there before.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    header = {
+        "config": json.dumps(config.to_dict()),
+        "n_classes": str(n_classes),
+        "metrics": json.dumps(dict(metrics)),
+    }
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+            draft = Path(folder) / path.name
+            save_file(weights, draft, metadata=header)
+            os.replace(draft, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of another model.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = file.metadata() or {}
+            weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        config = TrainConfig.from_mapping(json.loads(header["config"]), source=str(path))
+        n_classes = int(header["n_classes"])
+        metrics = json.loads(header["metrics"])
+        model = models.build(config.model, n_classes)
+        model.load_state_dict(weights)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None
+    except (KeyError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: the weights are not those of model {config.model.name!r}: "
+            f"{' '.join(str(error).split())}"
+        ) from None
+    model.eval()
+    return Checkpoint(model=model, config=config, n_classes=n_classes, metrics=metrics)

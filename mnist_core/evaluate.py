@@ -1,0 +1,72 @@
+"""Evaluation of a classifier on a whole split, with metrics computed on the device."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mnist_core.batches import normalise
+from mnist_core.data import Split
+from mnist_core.runtime import Runtime
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model does on a split.
+
+    Attributes:
+        loss: mean cross-entropy, nats an image.
+        accuracy: share of right predictions, 0 to 1.
+        macro_f1: mean over the classes of F1, over the whole split; classes that neither occur nor
+            are predicted do not count (as in scikit-learn).
+        confusion: int64 ``[C, C]``, rows are true classes, columns predicted ones.
+        predictions: int64 ``[N]``.
+    """
+
+    loss: float
+    accuracy: float
+    macro_f1: float
+    confusion: Tensor
+    predictions: Tensor
+
+
+def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
+    """Run ``model`` in evaluation mode over ``split``; its mode is put back afterwards."""
+    device = split.labels.device
+    loss = torch.zeros((), device=device, dtype=torch.float64)
+    predictions = torch.empty_like(split.labels)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), runtime.autocast():
+        for start in range(0, len(split), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            logits = model(normalise(split.images[part], runtime.dtype)).float()
+            loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
+            predictions[part] = logits.argmax(dim=1)
+    model.train(was_training)
+    confusion = confusion_matrix(split.labels, predictions, n_classes)
+    return Evaluation(
+        loss=loss.item() / len(split),
+        accuracy=confusion.trace().item() / len(split),
+        macro_f1=macro_f1(confusion),
+        confusion=confusion.cpu(),
+        predictions=predictions.cpu(),
+    )
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, n_classes: int) -> Tensor:
+    """Count pairs: int64 ``[n_classes, n_classes]``, rows are true classes."""
+    pairs = labels * n_classes + predictions
+    return torch.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def macro_f1(confusion: Tensor) -> float:
+    """Return the mean F1 of the classes that occur in truth or prediction."""
+    matrix = confusion.double()
+    right = matrix.diagonal()
+    occurring = matrix.sum(dim=0) + matrix.sum(dim=1)
+    present = occurring > 0
+    return (2 * right[present] / occurring[present]).mean().item()

@@ -1,0 +1,10 @@
+"""``net_sigmoid``: ``net`` with the sigmoid as activation; 225,034 parameters for 10 classes."""
+
+from torch import nn
+
+from mnist_core.models.net import with_activation
+
+
+def build(n_classes: int) -> nn.Module:
+    """Build ``net_sigmoid``."""
+    return with_activation(nn.Sigmoid, n_classes)

@@ -1,0 +1,85 @@
+"""Optimizers by name, with torch's defaults for every value that is left out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from mnist_core.config import OptimConfig
+from mnist_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a name of ours is one of torch's optimizers.
+
+    Attributes:
+        optimizer: torch's class.
+        defaults: the settings it understands and torch's defaults for them.
+        options: arguments that the name stands for.
+        fused: whether torch has a fused step for it.
+    """
+
+    optimizer: type[torch.optim.Optimizer]
+    defaults: dict[str, float]
+    options: dict[str, Any]
+    fused: bool = False
+
+
+_ADAM = {"lr": 1e-3, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+_SGD = {"lr": 1e-3, "weight_decay": 0.0}
+_KINDS = {
+    "sgd": _Kind(torch.optim.SGD, _SGD, {}, fused=True),
+    # torch's own default of momentum is 0; without it these two would be plain sgd.
+    "momentum": _Kind(torch.optim.SGD, {**_SGD, "momentum": 0.9}, {}, fused=True),
+    "nesterov": _Kind(torch.optim.SGD, {**_SGD, "momentum": 0.9}, {"nesterov": True}, fused=True),
+    "adam": _Kind(torch.optim.Adam, _ADAM, {}, fused=True),
+    "adamw": _Kind(torch.optim.AdamW, {**_ADAM, "weight_decay": 0.01}, {}, fused=True),
+    "nadam": _Kind(torch.optim.NAdam, {**_ADAM, "lr": 2e-3}, {}),
+    "rmsprop": _Kind(
+        torch.optim.RMSprop,
+        {"lr": 0.01, "weight_decay": 0.0, "momentum": 0.0, "alpha": 0.99, "eps": 1e-8},
+        {},
+    ),
+    "adadelta": _Kind(
+        torch.optim.Adadelta, {"lr": 1.0, "weight_decay": 0.0, "rho": 0.9, "eps": 1e-6}, {}
+    ),
+    "adagrad": _Kind(
+        torch.optim.Adagrad, {"lr": 0.01, "weight_decay": 0.0, "eps": 1e-10}, {}, fused=True
+    ),
+}
+
+
+def resolve(config: OptimConfig) -> OptimConfig:
+    """Fill in torch's defaults.
+
+    Raises:
+        ConfigError: a value is given that the optimizer has not, e.g. ``momentum`` for ``adam``.
+    """
+    defaults = _KINDS[config.name].defaults
+    given = {key: value for key, value in config.to_dict().items() if key != "name"}
+    for key, value in given.items():
+        if key not in defaults:
+            raise ConfigError(
+                f"optim.{key}: {config.name!r} has no {key}, but got {value!r}; "
+                f"it has {', '.join(sorted(defaults))}"
+            )
+    return OptimConfig(name=config.name, **{**defaults, **given})
+
+
+def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Build the optimizer over ``parameters``; the step is fused where torch can.
+
+    Raises:
+        ConfigError: as ``resolve``.
+    """
+    kind = _KINDS[config.name]
+    values = resolve(config).to_dict()
+    values.pop("name")
+    if "beta1" in values:
+        values["betas"] = (values.pop("beta1"), values.pop("beta2"))
+    values |= kind.options
+    values["fused" if kind.fused else "foreach"] = True
+    return kind.optimizer(parameters, **values)

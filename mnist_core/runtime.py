@@ -1,0 +1,159 @@
+"""The machine under a training: device, precision, threads, memory allocator.
+
+Settings of torch that are global are changed only inside the ``session`` of one training and put
+back after it.
+"""
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how a training computes.
+
+    Attributes:
+        device: the device actually used.
+        precision: ``fp32`` or ``bf16``: the type of activations; weights are always fp32.
+        threads: CPU threads of one operation.
+    """
+
+    device: torch.device
+    precision: str
+    threads: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of activations."""
+        return _DTYPES[self.precision]
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which a forward pass runs."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+
+    @property
+    def device_name(self) -> str:
+        """What the device is called by its maker, e.g. ``NVIDIA H200``."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return cpu_name()
+
+
+def resolve(config: TrainConfig) -> Runtime:
+    """Turn ``auto`` and 0 into what this machine has.
+
+    Raises:
+        ConfigError: a device that this machine has not.
+    """
+    device = _device(config.device)
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if _computes_bf16(device) else "fp32"
+    return Runtime(device=device, precision=precision, threads=config.threads or available_cores())
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
+    """Set torch up for one training and put everything back after it.
+
+    The random state of torch is forked, so what runs outside is not disturbed.
+    """
+    keep_freed_memory()
+    threads = torch.get_num_threads()
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    cuda = [runtime.device] if runtime.device.type == "cuda" else []
+    try:
+        if threads != runtime.threads:
+            torch.set_num_threads(runtime.threads)
+        if deterministic:
+            # cuBLAS reads this when it makes its first handle.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        with torch.random.fork_rng(devices=cuda):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory instead of handing it back to the kernel.
+
+    A training frees and takes the same megabytes at every step; by default glibc maps and unmaps
+    them each time, and the page faults (some 900 a step for ``net`` at batch 64) cost about a
+    quarter of the time. See mallopt(3). Returns whether it was done: only on glibc.
+    """
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return False
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    libc = ctypes.CDLL(None)
+    largest = 2**31 - 1
+    return all(
+        libc.mallopt(option, value) == 1
+        for option, value in (
+            (mmap_threshold, 1 << 30),
+            (trim_threshold, largest),
+            (top_pad, 64 << 20),
+        )
+    )
+
+
+@cache
+def cpu_name() -> str:
+    """Return the processor's name as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _device(name: str) -> torch.device:
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        if name == "auto":
+            return torch.device("cpu")
+        raise ConfigError(
+            f"device: {name!r} was asked for, but torch finds no GPU; use cpu or auto"
+        )
+    device = torch.device("cuda:0" if name in ("auto", "cuda") else name)
+    if (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device: {name!r} was asked for, but there are {torch.cuda.device_count()} GPUs, "
+            "counted from cuda:0"
+        )
+    return device
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether bf16 is fast on ``device``; elsewhere it is emulated and slow."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,46 @@
+"""Learning-rate schedules as a factor on ``optim.lr``, one value for each step."""
+
+import math
+
+from mnist_core.config import ScheduleConfig
+
+_START = 1 / 25
+_END = 1 / 25 / 1e4
+
+
+def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epoch: int) -> float:
+    """Return what ``optim.lr`` is multiplied with at ``step``.
+
+    Args:
+        config: the schedule.
+        step: 0 <= step < total_steps.
+        total_steps: steps of the whole training.
+        steps_per_epoch: steps of one epoch.
+
+    Returns:
+        A factor between 0 and 1. ``one_cycle`` is torch's OneCycleLR with its defaults (from 1/25
+        up to 1, down to 1/250,000, both along a cosine; Smith & Topin, arXiv 1708.07120) without
+        the cycling of momentum. ``cosine`` is SGDR without restarts (arXiv 1608.03983).
+    """
+    warmup_steps = round(config.warmup * total_steps)
+    warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+    return warm * _shape(config, step, total_steps, steps_per_epoch)
+
+
+def _shape(config: ScheduleConfig, step: int, total_steps: int, steps_per_epoch: int) -> float:
+    match config.name:
+        case "constant":
+            return 1.0
+        case "step":
+            return config.gamma ** (step // (config.step_epochs * steps_per_epoch))
+        case "cosine":
+            return _cosine(1.0, config.final, step / total_steps)
+        case "one_cycle":
+            top = max(0.0, config.peak * total_steps - 1)
+            if step < top:
+                return _cosine(_START, 1.0, step / top)
+            return _cosine(1.0, _END, (step - top) / max(total_steps - 1 - top, 1.0))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
