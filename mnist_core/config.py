@@ -26,7 +26,7 @@ OptimizerName = Literal[
     "adagrad",
 ]
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16"]
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 

@@ -154,6 +154,6 @@ def _device(name: str) -> torch.device:
 def _computes_bf16(device: torch.device) -> bool:
     """Whether bf16 is fast on ``device``; elsewhere it is emulated and slow."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability()
     return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())

@@ -79,8 +79,9 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """Fill in everything that is left to this machine or to torch's defaults.
 
     Raises:
-        ConfigError: a device that is not there, a value that the optimizer has not.
+        ConfigError: a model or a device that is not there, a value that the optimizer has not.
     """
+    models.check(config.model)
     machine = runtime.resolve(config)
     return config.model_copy(
         update={

@@ -18,14 +18,19 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def check(config: ModelConfig) -> None:
+    """Raise ``ConfigError`` if there is no such model."""
+    if config.name not in names():
+        raise ConfigError(f"model.name: {unknown_name('model', config.name, names())}")
+
+
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build the model with fresh weights from torch's default random generator.
 
     Raises:
         ConfigError: there is no such model.
     """
-    if config.name not in names():
-        raise ConfigError(f"model.name: {unknown_name('model', config.name, names())}")
+    check(config)
     module = importlib.import_module(f"{__name__}.{config.name}")
     model: nn.Module = module.build(n_classes)
     return model

@@ -1,0 +1,18 @@
+"""The trainer's commands: ``python -m mnist_core train|data``."""
+
+import typer
+
+from mnist_core import command_line
+from mnist_core.data.cli import app as data_app
+from mnist_core.train_command import train_command
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train small image models, very fast, and look after their data.",
+)
+app.add_typer(data_app, name="data")
+app.command("train")(train_command)
+
+if __name__ == "__main__":
+    command_line.run(app, "python -m mnist_core")

@@ -1,0 +1,28 @@
+"""How the programs of this project end: one line for a mistake of the user, and an exit code."""
+
+import sys
+
+import typer
+
+from mnist_core.errors import UserError
+
+
+def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (UserError,)) -> None:
+    """Run ``app`` as the program ``name`` and exit.
+
+    Exit codes: 0 done; 1 a mistake that the user can mend (one of ``errors``, printed as one
+    line); 2 a command line that cannot be read; 130 interrupted. Other exceptions are defects and
+    keep their traceback.
+    """
+    try:
+        app(prog_name=name)
+    except errors as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`… | head`); what is left to say has no reader.
+        sys.stderr.close()
+        sys.exit(1)
