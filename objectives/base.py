@@ -50,7 +50,7 @@ class Outcome:
 
     Attributes:
         metrics: final metrics by name, among them the study's metric.
-        stopped: True if ``report`` ended the training early.
+        stopped: True if ``report`` ended the training before its full budget was used up.
         attributes: JSON values worth keeping with the trial (seconds, device, confusion matrix …).
     """
 

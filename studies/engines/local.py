@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from mnist_core.errors import UserError
 from objectives.base import Objective, Outcome
+from studies import machine
 from studies.engines._process import WorkerProcess
 from studies.engines.base import Failure, Work
 
@@ -40,9 +41,8 @@ class Local:
     def __init__(self, *, workers: int, threads: int) -> None:
         if workers < 1:
             raise UserError(f"engine.workers must be 1 or more, but got {workers}")
-        cores = _cores()
-        self._threads = threads or max(1, len(cores) // workers)
-        self._cpus = _shares(cores, workers, self._threads)
+        self._threads = threads or max(1, machine.cores() // workers)
+        self._cpus = _shares(workers, self._threads)
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._stopping = False
         self._now = False
@@ -202,18 +202,12 @@ class Local:
             worker.close()
 
 
-def _cores() -> list[int]:
-    """Return the processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def _shares(cores: list[int], workers: int, threads: int) -> list[list[int]]:
+def _shares(workers: int, threads: int) -> list[list[int]]:
     """Return each worker's own processors; none of its own ([]) unless all are handed out.
 
     Two small studies on one machine would otherwise both be pinned to its first processors.
     """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if workers == 1 or workers * threads != len(cores):
         return [[]] * workers
     return [cores[index * threads : (index + 1) * threads] for index in range(workers)]

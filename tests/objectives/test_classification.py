@@ -1,0 +1,75 @@
+"""The classification objective against the trainer itself."""
+
+import pytest
+
+from mnist_core import checkpoint
+from mnist_core.config import TrainConfig
+from mnist_core.data.datasets import load
+from mnist_core.train import TrainingFailed, train
+from objectives import classification
+from objectives.base import StopTraining, Task, TrainingError
+from objectives.classification import Classification
+from search_spaces.space import Choice, Float, Space
+
+SPACE = Space(
+    {
+        "optim.name": Choice(("sgd", "adam")),
+        "lr": Float(1e-5, 1.0, log=True, sets="optim.lr"),
+    }
+)
+BASE = TrainConfig().override(
+    {"model.name": "lenet5", "batch_size": 512, "epochs": 2, "device": "cpu", "threads": 1}
+)
+PARAMS = {"optim.name": "adam", "lr": 0.003}
+TASK = Task(number=3, params=PARAMS, seed=11)
+
+
+def ignore(step, metrics):
+    pass
+
+
+def test_it_is_the_trainer_with_the_trials_params_and_seed(tmp_path):
+    reports = []
+    objective = Classification(BASE, SPACE, keep_models=tmp_path / "models")
+    outcome = objective(TASK, lambda step, metrics: reports.append((step, dict(metrics))))
+
+    config = BASE.override({"optim.name": "adam", "optim.lr": 0.003, "seed": 11})
+    result = train(config, load(config.data))
+    assert outcome.metrics == result.metrics
+    assert not outcome.stopped
+    assert [step for step, _ in reports] == [1, 2]
+    assert reports[-1][1] == result.metrics
+    assert outcome.attributes["confusion"] == result.confusion
+    assert outcome.attributes["device"] == "cpu"
+    assert outcome.attributes["threads"] == 1
+    kept = checkpoint.load(tmp_path / "models" / "3.safetensors")
+    assert kept.metrics == result.metrics
+    assert kept.config.seed == 11
+
+
+def test_a_stop_ends_it_but_not_at_the_last_report(tmp_path):
+    def stop_at(last):
+        def report(step, metrics):
+            if step >= last:
+                raise StopTraining
+
+        return report
+
+    objective = Classification(BASE, SPACE, keep_models=tmp_path)
+    early = objective(TASK, stop_at(1))
+    assert early.stopped
+    assert not list(tmp_path.iterdir())
+    late = objective(TASK, stop_at(2))
+    assert not late.stopped
+    assert late.attributes["images"] == 2 * early.attributes["images"]
+
+
+@pytest.mark.parametrize("kind", ["NonFiniteLoss", "OutOfMemory"])
+def test_a_failed_training_has_a_kind(monkeypatch, kind):
+    def fails(config, data, report):
+        raise TrainingFailed(kind, "what happened")
+
+    monkeypatch.setattr(classification, "train", fails)
+    with pytest.raises(TrainingError, match="what happened") as caught:
+        Classification(BASE, SPACE)(TASK, ignore)
+    assert caught.value.kind == kind
