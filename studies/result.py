@@ -7,7 +7,6 @@ can say something that the database does not hold.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from search_spaces.space import Choice, Space
@@ -17,6 +16,10 @@ from studies.statistics import Interval, judge, mean_interval, paired_difference
 
 # A best value within this share of a parameter's range (on its own scale) counts as on the bound.
 BOUND_SHARE = 0.02
+TEST = "test"
+"""The confirm study's user attribute that holds the reading of the test set."""
+ENVIRONMENT = "environment"
+"""The confirm study's user attribute that holds versions and data hashes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,19 @@ class Reading:
 
     values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     times: tuple[str, ...] = ()
+
+    @classmethod
+    def from_attribute(cls, value: Any) -> "Reading":
+        """Read what ``to_attribute`` wrote; None: not read yet."""
+        if value is None:
+            return cls()
+        values = {int(number): metrics for number, metrics in value["values"].items()}
+        return cls(values=values, times=tuple(value["times"]))
+
+    def to_attribute(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        values = {str(number): dict(metrics) for number, metrics in self.values.items()}
+        return {"times": list(self.times), "values": values}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +144,6 @@ class StudyResult:
         return next((row for row in self.rows if row.candidate and row.candidate.default), None)
 
 
-def choices_of(space: Space, scientific: str) -> tuple[str, ...]:
-    """Return the choices of the scientific parameter, as text."""
-    parameter = space.parameters[scientific]
-    if not isinstance(parameter, Choice):
-        raise TypeError(f"the scientific parameter {scientific!r} must be a Choice")
-    return tuple(str(choice) for choice in parameter.choices)
-
-
 def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ...]:
     """Return what is to be confirmed: the best COMPLETE trial of each choice, and the default.
 
@@ -144,7 +152,7 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
     spec = plan.spec
     sign = 1.0 if spec.direction == "maximize" else -1.0
     found = []
-    for choice in choices_of(spec.space, spec.scientific):
+    for choice in spec.choices:
         complete = [
             record
             for record in search
@@ -163,7 +171,7 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
                     search_value=best.value,
                 )
             )
-    params = default_params(plan)
+    params = spec.default(spec.baseline)
     tried = next((r for r in search if r.params == params and r.state == "COMPLETE"), None)
     default = Candidate(
         choice=str(spec.baseline),
@@ -173,12 +181,6 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
         search_value=tried.value if tried else None,
     )
     return (*found, default)
-
-
-def default_params(plan: Plan) -> dict[str, Any]:
-    """Return the parameters of the baseline's default configuration."""
-    spec = plan.spec
-    return {spec.scientific: spec.baseline, **spec.defaults[spec.baseline]}
 
 
 def summarize(
@@ -208,7 +210,7 @@ def summarize(
     verdict = judge(tuned, direction=spec.direction)
     best = verdict.best if verdict else None
     rows = []
-    for label in (*choices_of(spec.space, spec.scientific), *_defaults(chosen)):
+    for label in (*spec.choices, *_defaults(chosen)):
         candidate = chosen.get(label)
         of_label = complete.get(label, ())
         by_seed = values.get(label, {})
@@ -279,20 +281,10 @@ def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ..
     counts: dict[str, int] = {}
     for record in records:
         if record.state == "FAIL":
-            failure = record.attributes.get("failure") or {}
-            reason = f"{failure.get('kind', 'unknown')}: {failure.get('message', '')}".rstrip(": ")
+            failure = record.failure
+            reason = f"{failure.kind}: {failure.message}" if failure else "unknown"
             counts[reason] = counts.get(reason, 0) + 1
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def elapsed(records: Iterable[TrialRecord]) -> float | None:
-    """Return the seconds from the first start to the last end of ``records``, pauses included."""
-    spans = [(r.started, r.ended) for r in records if r.started and r.ended]
-    if not spans:
-        return None
-    starts: list[datetime] = [started for started, _ in spans]
-    ends: list[datetime] = [ended for _, ended in spans]
-    return (max(ends) - min(starts)).total_seconds()
 
 
 def _defaults(chosen: Mapping[str, Candidate]) -> Iterable[str]:

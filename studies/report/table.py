@@ -120,6 +120,8 @@ def verdict_lines(result: StudyResult) -> list[str]:
 def warnings(result: StudyResult) -> list[str]:
     """Say what weakens the comparison: bounds, missing trials, failures, nothing to compare."""
     plan = result.plan
+    asked = plan.settings.search.trials_per_choice
+    promised = plan.spec.trials_per_choice if asked is None else asked
     found = []
     for row in result.rows:
         default = row.candidate is not None and row.candidate.default
@@ -129,9 +131,9 @@ def warnings(result: StudyResult) -> list[str]:
                 f"{row.label}: its best {', '.join(row.on_bound)} lies on a bound of the space;"
                 " widen it and search again"
             )
-        if not default and trials < plan.trials_per_choice:
+        if not default and trials < promised:
             found.append(
-                f"{row.label}: got {trials} of {plan.trials_per_choice} promised trials"
+                f"{row.label}: got {trials} of {promised} promised trials"
                 f" (the study has {plan.trials} in all), so it is under-tuned"
             )
         if not default and trials and row.candidate is None:

@@ -1,0 +1,286 @@
+"""The protocol of every study: search -> confirm -> test -> result.
+
+* Search: the plan's trials, proposed by the sampler, some of them stopped by the pruner.
+* Confirm: the best configuration of *each* choice of the scientific parameter, and the baseline's
+  default one, are trained again at full budget on the same fresh seeds, so that they can be
+  compared seed by seed. Their models are kept.
+* Test: every confirmed model is evaluated on the test images. Nothing is chosen by the outcome, and
+  each reading of the test set is recorded with the study before it happens.
+
+Every step looks at what the database holds and adds what is missing. So a run that was interrupted
+goes on where it stopped, and one of a finished study trains nothing.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mnist_core.errors import UserError
+from objectives.base import Objective
+from studies import environment
+from studies.book import Book, Entry, open_confirm, open_search
+from studies.engines.base import Engine
+from studies.events import Event, Kind, Listener
+from studies.machine import prepare_folder
+from studies.plan import Plan
+from studies.records import TrialRecord
+from studies.result import (
+    ENVIRONMENT,
+    TEST,
+    Candidate,
+    Reading,
+    StudyResult,
+    candidates,
+    failure_reasons,
+    summarize,
+)
+from studies.seeds import confirm_seeds
+from studies.storage import close_storage, open_storage
+
+ObjectiveFactory = Callable[[Plan, Path | None], Objective]
+"""Makes the objective of a plan; the folder, if any, is where it keeps models."""
+
+ReadTest = Callable[[Plan, Mapping[int, Path]], Mapping[int, Mapping[str, float]]]
+"""Evaluates models on the test images: files in, test metrics out, both by confirm trial."""
+
+
+class StudyInterrupted(Exception):
+    """The study was asked to stop before it was finished; it can be resumed.
+
+    Attributes:
+        phase: where it stopped.
+        done: trainings of that phase that are over.
+        total: trainings of that phase.
+    """
+
+    def __init__(self, phase: str, done: int, total: int) -> None:
+        super().__init__(f"stopped in {phase} after {done} of {total} trainings")
+        self.phase, self.done, self.total = phase, done, total
+
+
+class Control:
+    """The handle by which a signal handler stops a study.
+
+    Attributes:
+        asked: how often the study was asked to stop.
+        busy: whether the engine is running trials; otherwise there is nothing to wait for.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.asked = 0
+        self.busy = False
+
+    def stop(self) -> None:
+        """Ask once: running trials finish. Ask twice: they end at once, and can be resumed."""
+        self.asked += 1
+        self.engine.stop(now=self.asked > 1)
+
+
+def run_study(
+    plan: Plan,
+    control: Control,
+    *,
+    listeners: Sequence[Listener] = (),
+    objective: ObjectiveFactory | None = None,
+    read_test: ReadTest | None = None,
+    take_over: bool = False,
+) -> StudyResult:
+    """Run what is missing of the study and return its result.
+
+    Args:
+        plan: a plan that knows its data's fingerprint.
+        control: holds the engine; it is started only if something is to be trained.
+        listeners: get every event.
+        objective: makes the objective; by default that of ``plan.spec.objective``.
+        read_test: evaluates models on the test images; by default with the trainer.
+        take_over: take the study also from a supervisor on another machine.
+
+    Raises:
+        UserError: the folder or storage cannot be used, the study is being run, was begun with
+            other settings, or not one of its search trials was completed.
+        StudyInterrupted: it was asked to stop through ``control``.
+    """
+    prepare_folder(plan.folder)
+    storage = open_storage(plan.storage_url, create=True)
+    with ExitStack() as stack:
+        stack.callback(close_storage, storage)
+        run = _Run(plan, control, objective or build_objective, listeners, stack)
+        # The search stays leased to the end: nobody else may add trials while it is confirmed.
+        book = stack.enter_context(
+            open_search(plan, storage, listeners=listeners, take_over=take_over)
+        )
+        run.work_off(book, keep_models=None)
+        search = book.records()
+        _check_any_complete(plan, search)
+        chosen = candidates(plan, search)
+        confirm_book = stack.enter_context(
+            open_confirm(
+                plan, storage, _entries(plan, chosen), listeners=listeners, take_over=take_over
+            )
+        )
+        if confirm_book.done < confirm_book.total:
+            confirm_book.set_attribute(ENVIRONMENT, environment.describe(plan))
+        run.work_off(confirm_book, keep_models=models_folder(plan))
+        confirm = confirm_book.records()
+        reading = run.read_test(confirm_book, chosen, confirm, read_test or _read_test)
+        return summarize(plan, search, confirm, reading, trained=run.trained)
+
+
+def models_folder(plan: Plan) -> Path:
+    """Return where the confirmed models are kept, ``<number>.safetensors`` each."""
+    return plan.folder / "checkpoints" / "confirm"
+
+
+def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
+    """Return the objective that the study names.
+
+    The module ``objectives/<name>.py`` holds it as a class of the same name in capitals, made of
+    ``base`` (TrainConfig), ``space`` and ``keep_models``.
+    """
+    name = plan.spec.objective
+    module = importlib.import_module(f"objectives.{name}")
+    kind = getattr(module, "".join(part.capitalize() for part in name.split("_")))
+    made: Objective = kind(base=plan.train, space=plan.spec.space, keep_models=keep_models)
+    return made
+
+
+class _Run:
+    """One run of a study: starts the engine when it is first needed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        control: Control,
+        objective: ObjectiveFactory,
+        listeners: Sequence[Listener],
+        stack: ExitStack,
+    ) -> None:
+        self.trained = 0
+        self._plan = plan
+        self._control = control
+        self._objective = objective
+        self._listeners = listeners
+        self._stack = stack
+        self._started = False
+
+    def work_off(self, book: Book, *, keep_models: Path | None) -> None:
+        """Train what ``book`` still lacks.
+
+        Raises:
+            StudyInterrupted: something is missing still, or nothing more is to be begun.
+        """
+        before = book.done
+        if before < book.total:
+            self._check_not_stopped(book)
+            self._control.busy = True
+            try:
+                if not self._started:
+                    self._stack.enter_context(self._control.engine)
+                    self._started = True
+                self._control.engine.run(book, self._objective(self._plan, keep_models))
+            finally:
+                self._control.busy = False
+        self.trained += book.done - before
+        self._check_not_stopped(book)
+        if book.done < book.total:
+            raise RuntimeError(
+                f"the engine ended the {book.phase} after {book.done} of {book.total} trials"
+            )
+
+    def read_test(
+        self,
+        book: Book,
+        chosen: Sequence[Candidate],
+        confirm: Sequence[TrialRecord],
+        read: ReadTest,
+    ) -> Reading:
+        """Evaluate the confirmed models that have no test value yet; record it with the study."""
+        reading = Reading.from_attribute(book.study.user_attrs.get(TEST))
+        folder = models_folder(self._plan)
+        wanted = [
+            record.number
+            for record in confirm
+            if record.state == "COMPLETE"
+            and record.number not in reading.values
+            and any(record.params == candidate.params for candidate in chosen)
+        ]
+        models = {number: folder / f"{number}.safetensors" for number in wanted}
+        missing = [number for number, path in models.items() if not path.is_file()]
+        if missing:
+            self._emit(
+                "message",
+                text=f"models of confirm trials {_listed(missing)} are not in {folder}, so they"
+                " have no test value",
+                level="warning",
+            )
+        models = {number: path for number, path in models.items() if number not in missing}
+        if not models:
+            return reading
+        self._emit("phase", name="test", total=len(models), done=0)
+        # Written first: a reading that dies midway has happened all the same.
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        reading = replace(reading, times=(*reading.times, now))
+        book.set_attribute(TEST, reading.to_attribute())
+        values = read(self._plan, models)
+        reading = replace(reading, values={**reading.values, **values})
+        book.set_attribute(TEST, reading.to_attribute())
+        return reading
+
+    def _check_not_stopped(self, book: Book) -> None:
+        if self._control.asked:
+            raise StudyInterrupted(book.phase, book.done, book.total)
+
+    def _emit(self, kind: Kind, **data: Any) -> None:
+        for listener in self._listeners:
+            listener(Event(kind=kind, phase="test", data=data))
+
+
+def _entries(plan: Plan, chosen: Sequence[Candidate]) -> list[Entry]:
+    """Return the trainings of the confirmation, seed by seed, so that all advance together."""
+    return [
+        Entry(params=candidate.params, seed=seed, attributes={"label": candidate.label})
+        for seed in confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
+        for candidate in _different(chosen)
+    ]
+
+
+def _different(chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Leave out a candidate whose parameters an earlier one has: it is trained once."""
+    kept: list[Candidate] = []
+    for candidate in chosen:
+        if all(candidate.params != other.params for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def _check_any_complete(plan: Plan, search: Sequence[TrialRecord]) -> None:
+    if any(record.state == "COMPLETE" for record in search):
+        return
+    reasons = failure_reasons(search)
+    failed = sum(count for _, count in reasons)
+    if failed < len(search):
+        raise UserError(
+            f"study {plan.name}: none of its {len(search)} search trials ran its full budget"
+            f" ({failed} failed, the others were pruned); raise search.trials or set"
+            " search.pruner=none"
+        )
+    reason, count = reasons[0]
+    raise UserError(
+        f"study {plan.name}: all {failed} search trials failed, most often ({count} times) with"
+        f" {reason}; mend it and begin anew (--fresh)"
+    )
+
+
+def _read_test(plan: Plan, models: Mapping[int, Path]) -> Mapping[int, Mapping[str, float]]:
+    from studies.test_reading import read_test
+
+    return read_test(plan, models)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
