@@ -1,0 +1,58 @@
+# Two commands do everything on a machine with Python >= 3.11 and make:
+#   make study   the main job: which optimizer is best? (about 5 minutes on 2 cores)
+#   make test    the tests
+# Both make .venv first; repeated, they start at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STUDY ?= optim_search
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help study test lint format bench dashboard clean-results clean-all
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+study: $(VENV)/.installed ## run the main job (STUDY=optim_search, ARGS="--quick")
+	$(BIN)/python -m studies.run $(STUDY) $(ARGS)
+
+dashboard: $(VENV)/.installed ## open optuna-dashboard on the study
+	$(BIN)/python -m studies dashboard $(STUDY)
+
+test: $(VENV)/.installed-dev ## run the tests (ARGS="-k idx")
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev ## benchmarks against a plain PyTorch loop and a plain Optuna script
+	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/study.py
+
+clean-results: ## delete what studies wrote
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+
+clean-all: clean-results ## delete the environment and all caches too
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python >= 3.11 is needed, but {sys.executable} is {sys.version.split()[0]}; use make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+# Installed anew only when what is to be installed has changed.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.installed
