@@ -49,11 +49,22 @@ STUDY = StudySpec(
     "of epochs, when each is given its own learning rate, weight decay and schedule?",
     space=SPACE,
     scientific="optim.name",
-    fixed={"epochs": 5, "batch_size": 64, "model.name": "net"},
+    fixed={
+        "model.name": "net",
+        "batch_size": 64,
+        "epochs": 8,
+        # Mild, the same for all: without them 5,000 images are learned by heart in 8 epochs and
+        # every optimizer ends within half a per cent of the others, below 98 %.
+        "label_smoothing": 0.05,
+        "augment.shift": 0.05,
+        "augment.rotate": 5.0,
+        "augment.scale": 0.05,
+        "augment.shear": 5.0,
+    },
     defaults={name: _torch_default(name) for name in _TORCH_LR},
     baseline="adam",
     trials=60,
     trials_per_choice=5,
     confirm_seeds=3,
-    quick={"epochs": 1, "search.trials": 4},
+    quick={"epochs": 1, "search.trials": 9},
 )
