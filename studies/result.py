@@ -238,7 +238,7 @@ def summarize(
         )
     sign = 1.0 if spec.direction == "maximize" else -1.0
     rows.sort(key=lambda row: -sign * row.confirm.mean if row.confirm else math.inf)
-    default = next(_defaults(chosen))
+    (default,) = _defaults(chosen)
     to_default = None
     if best is not None and chosen[best].params != chosen[default].params:
         to_default = paired_difference(values[best], values[default])
@@ -287,8 +287,8 @@ def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ..
     return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _defaults(chosen: Mapping[str, Candidate]) -> Iterable[str]:
-    return (label for label, candidate in chosen.items() if candidate.default)
+def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:
+    return [label for label, candidate in chosen.items() if candidate.default]
 
 
 def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:

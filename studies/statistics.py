@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
 Direction = Literal["maximize", "minimize"]

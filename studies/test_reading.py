@@ -4,10 +4,13 @@ Only ``studies/protocol.py`` calls this, once a study; nothing is chosen by what
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from mnist_core import checkpoint
-from mnist_core.data.datasets import load, load_test
+import torch
+
+from mnist_core import checkpoint, runtime
+from mnist_core.data.datasets import load_test
 from mnist_core.evaluate import evaluate
 from studies.plan import Plan
 
@@ -26,15 +29,15 @@ def read_test(plan: Plan, models: Mapping[int, Path]) -> dict[int, dict[str, flo
         DataError: the test images are missing or damaged.
         CheckpointError: a model file is damaged.
     """
-    device = plan.train.device
-    n_classes = load(plan.train.data, device).n_classes
-    split = load_test(plan.train.data, device)
+    machine = runtime.resolve(plan.train)
+    split = load_test(plan.train.data, machine.device)
     metrics = {}
     for number, path in models.items():
         kept = checkpoint.load(path)
-        found = evaluate(
-            kept.model.to(device), split, n_classes=n_classes, precision=kept.config.precision
-        )
+        precise = replace(machine, precision=kept.config.precision)
+        model = kept.model.to(precise.device).to(memory_format=torch.channels_last)
+        with runtime.session(precise, deterministic=kept.config.deterministic):
+            found = evaluate(model, split, n_classes=kept.n_classes, runtime=precise)
         metrics[number] = {
             "test_accuracy": found.accuracy,
             "test_loss": found.loss,

@@ -1,0 +1,119 @@
+"""``best_config.toml``: the best configuration as a file that the trainer reads.
+
+    python -m mnist_core train results/optim_search/best_config.toml
+
+It holds every resolved setting of one confirm training, the one with the first fresh seed, and in
+``[record]`` what that training measured, so that a repetition can be compared to the last digit.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mnist_core import optimizers
+from mnist_core.errors import UserError
+from studies.files import write_atomically
+from studies.plan import Plan
+from studies.records import TrialRecord
+from studies.result import StudyResult
+from studies.statistics import Interval
+
+FILE = "best_config.toml"
+
+
+def write_best_config(
+    result: StudyResult, environment: dict[str, Any], path: Path | None = None
+) -> Path:
+    """Write the best configuration to ``path``, by default into the study's folder.
+
+    Args:
+        result: the study's result.
+        environment: versions and data hashes of the confirmation (``environment.describe``).
+        path: another file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: nothing is confirmed yet, or the file cannot be written.
+    """
+    target = path or result.plan.folder / FILE
+    text = tomli_w.dumps(best_config(result, environment))
+    head = (
+        f"# The best configuration that study {result.plan.name} found. Train it again with\n"
+        f"#   python -m mnist_core train {target}\n\n"
+    )
+    write_atomically(target, head + text)
+    return target
+
+
+def best_config(result: StudyResult, environment: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables of ``best_config.toml``.
+
+    Raises:
+        UserError: nothing is confirmed yet.
+    """
+    plan, row = result.plan, result.best_row
+    if row is None or row.confirm is None or row.candidate is None:
+        raise UserError(
+            f"study {plan.name} has confirmed nothing yet; run it to its end: {run_command(plan)}"
+        )
+    records = result.confirm[row.label]
+    recorded = records[0]
+    metric = plan.spec.metric
+    record: dict[str, Any] = {
+        "study": plan.name,
+        "trial": row.candidate.search_trial,
+        "confirm_trial": recorded.number,
+        **{name: value for name, value in recorded.metrics.items() if math.isfinite(value)},
+        metric: recorded.value,
+        "device_name": recorded.attributes.get("device_name"),
+        "n_parameters": recorded.attributes.get("n_parameters"),
+        "date": recorded.ended.isoformat(timespec="seconds") if recorded.ended else None,
+        "torch": environment.get("versions", {}).get("torch"),
+        "data_fingerprint": environment.get("data", {}).get("fingerprint"),
+        "confirm": {
+            "metric": metric,
+            "seeds": [trial.seed for trial in records],
+            "values": [trial.value for trial in records],
+            **_interval(row.confirm),
+            "ties_with": list(result.ties),
+        },
+        "params": row.candidate.params,
+        "versions": environment.get("versions", {}),
+        "data_sha256": environment.get("data", {}).get("sha256", {}),
+    }
+    if row.test is not None:
+        record["test"] = {**_interval(row.test), "read": list(result.test.times)}
+    config = resolved_config(plan, recorded)
+    return {**config, "record": {key: value for key, value in record.items() if value is not None}}
+
+
+def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
+    """Return the settings with which ``record`` was trained, nothing left to guess.
+
+    Device, precision and threads are those that the training reported, not those of this machine.
+    """
+    config = plan.config_for(record.params, record.seed)
+    used = {
+        name: record.attributes[name]
+        for name in ("device", "precision", "threads")
+        if name in record.attributes
+    }
+    config = config.override(used, source=f"confirm trial {record.number}")
+    return config.model_copy(update={"optim": optimizers.resolve(config.optim)}).to_dict()
+
+
+def run_command(plan: Plan) -> str:
+    """Return the command that runs or resumes the study."""
+    quick = " --quick" if plan.name != plan.spec.name else ""
+    return f"python -m studies.run {plan.spec.name}{quick}"
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    values: dict[str, Any] = {"n": interval.n, "mean": interval.mean}
+    if interval.n > 1:
+        values |= {"sd": interval.sd, "ci95": [interval.low, interval.high]}
+    return values
