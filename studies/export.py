@@ -23,14 +23,11 @@ from studies.statistics import Interval
 FILE = "best_config.toml"
 
 
-def write_best_config(
-    result: StudyResult, environment: dict[str, Any], path: Path | None = None
-) -> Path:
+def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
     """Write the best configuration to ``path``, by default into the study's folder.
 
     Args:
         result: the study's result.
-        environment: versions and data hashes of the confirmation (``environment.describe``).
         path: another file.
 
     Returns:
@@ -40,7 +37,7 @@ def write_best_config(
         UserError: nothing is confirmed yet, or the file cannot be written.
     """
     target = path or result.plan.folder / FILE
-    text = tomli_w.dumps(best_config(result, environment))
+    text = tomli_w.dumps(best_config(result))
     head = (
         f"# The best configuration that study {result.plan.name} found. Train it again with\n"
         f"#   python -m mnist_core train {target}\n\n"
@@ -49,13 +46,14 @@ def write_best_config(
     return target
 
 
-def best_config(result: StudyResult, environment: dict[str, Any]) -> dict[str, Any]:
+def best_config(result: StudyResult) -> dict[str, Any]:
     """Return the tables of ``best_config.toml``.
 
     Raises:
         UserError: nothing is confirmed yet.
     """
     plan, row = result.plan, result.best_row
+    environment = result.environment
     if row is None or row.confirm is None or row.candidate is None:
         raise UserError(
             f"study {plan.name} has confirmed nothing yet; run it to its end: {run_command(plan)}"
@@ -97,7 +95,7 @@ def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
     Device, precision and threads are those that the training reported, not those of this machine.
     """
     config = plan.config_for(record.params, record.seed)
-    used = {
+    used: dict[str, Any] = {
         name: record.attributes[name]
         for name in ("device", "precision", "threads")
         if name in record.attributes

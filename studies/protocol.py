@@ -128,7 +128,14 @@ def run_study(
         run.work_off(confirm_book, keep_models=models_folder(plan))
         confirm = confirm_book.records()
         reading = run.read_test(confirm_book, chosen, confirm, read_test or _read_test)
-        return summarize(plan, search, confirm, reading, trained=run.trained)
+        return summarize(
+            plan,
+            search,
+            confirm,
+            reading,
+            environment=confirm_book.study.user_attrs.get(ENVIRONMENT),
+            trained=run.trained,
+        )
 
 
 def models_folder(plan: Plan) -> Path:

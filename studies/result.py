@@ -119,7 +119,8 @@ class StudyResult:
         confirm: the COMPLETE confirm records by label, in the order of the seeds.
         states: number of search trials by state.
         failures: how often each reason of failure came, most frequent first.
-        trained: trainings that this run started; 0 for a study that was finished before.
+        environment: versions and data hashes of the confirmation, see ``environment.describe``.
+        trained: trainings that this run ended; 0 for a study that was finished before.
     """
 
     plan: Plan
@@ -131,6 +132,7 @@ class StudyResult:
     confirm: Mapping[str, tuple[TrialRecord, ...]]
     states: Mapping[str, int]
     failures: tuple[tuple[str, int], ...]
+    environment: Mapping[str, Any] = field(default_factory=dict)
     trained: int = 0
 
     @property
@@ -189,6 +191,7 @@ def summarize(
     confirm: Sequence[TrialRecord],
     test: Reading,
     *,
+    environment: Mapping[str, Any] | None = None,
     trained: int = 0,
 ) -> StudyResult:
     """Work out the result from the records of search and confirmation."""
@@ -252,6 +255,7 @@ def summarize(
         confirm=complete,
         states=_states(search),
         failures=failure_reasons(search),
+        environment=environment or {},
         trained=trained,
     )
 

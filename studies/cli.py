@@ -1,0 +1,57 @@
+"""What the study commands share: options, and how they end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnist_core import command_line
+from mnist_core.config import parse_assignment
+from mnist_core.errors import UserError
+from search_spaces.space import SpaceError
+
+if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither
+    from studies.plan import Plan
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="a study's name: `python -m studies list`")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. epochs=3 (may be repeated)"),
+]
+ConfOption = Annotated[
+    Path | None, typer.Option("--conf", metavar="FILE", help="another file than conf.toml")
+]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="a small run to its end, in a folder of its own")
+]
+DatasetOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="data.name, e.g. mnist, fashion_mnist")
+]
+
+
+def main(app: typer.Typer, name: str) -> None:
+    """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C."""
+    command_line.run(app, name, errors=(UserError, SpaceError))
+
+
+def resolve(
+    study: str,
+    *,
+    conf: Path | None,
+    assignments: list[str] | None,
+    quick: bool,
+    options: Mapping[str, Any] | None = None,
+) -> "Plan":
+    """Resolve a study's plan from the command line; ``options`` are left out where None.
+
+    Raises:
+        UserError: a name or a value is wrong.
+    """
+    from studies import plan
+
+    sets = {key: value for key, value in (options or {}).items() if value is not None}
+    sets |= dict(parse_assignment(text) for text in assignments or [])
+    return plan.resolve(study, conf=conf, sets=sets, quick=quick)

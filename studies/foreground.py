@@ -1,0 +1,225 @@
+"""A study in the foreground: its view, Ctrl-C, its result on the screen and in files."""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+import optuna
+from rich.console import Console
+
+from mnist_core import train as trainer
+from mnist_core.data.datasets import load
+from mnist_core.errors import UserError
+from studies import engines, stored
+from studies.events import Listener
+from studies.export import write_best_config
+from studies.leases import StudyInUse
+from studies.live import LiveView, PlainView, Progress
+from studies.plan import Plan
+from studies.protocol import Control, StudyInterrupted, run_study
+from studies.report.picture import Snapshot, save_picture
+from studies.report.table import print_result, write_markdown
+from studies.result import StudyResult
+from studies.storage import sqlite_path
+
+INTERRUPTED = 130
+PLAIN_WIDTH = 100
+
+
+def run(
+    plan: Plan,
+    *,
+    fresh: bool = False,
+    plain: bool = False,
+    take_over: bool = False,
+    save_svg: Path | None = None,
+    arguments: Sequence[str] = (),
+) -> int:
+    """Run ``plan``'s study and print and save its result.
+
+    Args:
+        plan: what to run; its data is loaded here.
+        fresh: move what is there aside and begin anew.
+        plain: lines instead of the live view.
+        take_over: take the study from a supervisor on another machine.
+        save_svg: save a picture of the view and the result here.
+        arguments: the command line, repeated in the line that says how to go on.
+
+    Returns:
+        The exit code: 0, or 130 if the study was interrupted.
+
+    Raises:
+        UserError: see ``run_study``.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    console = make_console()
+    control = Control(
+        engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
+    )
+    plan = prepare(plan)
+    if fresh:
+        moved = set_aside(plan)
+        if moved is not None:
+            console.print(f"moved what was there to {moved}", highlight=False)
+    progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
+    snapshot = Snapshot(plan) if save_svg else None
+    live = console.is_terminal and not plain
+    view = _live_view(plan, progress, console) if live else _plain_view(plan, progress, console)
+    listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
+    try:
+        with _signals(control, progress, live=live), view:
+            result = run_study(plan, control, listeners=listeners, take_over=take_over)
+    except (StudyInterrupted, KeyboardInterrupt) as stop:
+        said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
+        again = [argument for argument in arguments if argument != "--fresh"]
+        command = shlex.join(["python", "-m", "studies.run", *again])
+        _say(f"{said}; nothing is lost. Go on with: {command}")
+        return INTERRUPTED
+    finish(result, console)
+    if save_svg is not None and snapshot is not None:
+        save_picture(save_svg, result, snapshot)
+        console.print(f"picture: {save_svg}", highlight=False)
+    return 0
+
+
+def prepare(plan: Plan) -> Plan:
+    """Check what would fail every trial, and return the plan with its data's fingerprint.
+
+    Raises:
+        UserError: an unknown model, a device or data that is not there, a setting that an
+            optimizer has not.
+    """
+    data = load(plan.train.data)
+    for choice in plan.spec.choices:
+        trainer.resolve(plan.config_for(plan.spec.default(choice), seed=0))
+    return plan.with_data(data.fingerprint)
+
+
+def finish(result: StudyResult, console: Console) -> None:
+    """Print the result and write its files."""
+    plan = result.plan
+    if result.trained == 0:
+        console.print(
+            f"study {plan.name} was finished before: nothing was trained, this is its result",
+            highlight=False,
+        )
+    console.print()
+    print_result(console, result)
+    config = write_best_config(result)
+    report = write_markdown(result, plan.folder / "report.md")
+    console.print()
+    for what, where in (
+        ("best configuration", config),
+        ("report", report),
+        ("train it again", f"python -m mnist_core train {config}"),
+        ("all trials", _dashboard_command(plan)),
+    ):
+        console.print(f"{what + ':':<20}{where}", highlight=False, soft_wrap=True)
+
+
+def set_aside(plan: Plan) -> Path | None:
+    """Move the study's folder to ``<folder>.<time>``; return that, or None if there is none.
+
+    Raises:
+        UserError: a living process runs the study, or its database lies elsewhere.
+    """
+    if not plan.folder.exists():
+        return None
+    file = sqlite_path(plan.storage_url)
+    if file is None or not file.absolute().is_relative_to(plan.folder.absolute()):
+        raise UserError(
+            f"--fresh moves {plan.folder} aside, but the study is kept in {plan.storage_url};"
+            " delete it there, or set storage.url to another database"
+        )
+    holder = stored.supervisor(plan)
+    if holder is not None:
+        raise StudyInUse(
+            f"study {plan.name!r} is being run by process {holder.pid} on {holder.host};"
+            " stop it before you begin anew"
+        )
+    target = plan.folder.with_name(f"{plan.folder.name}.{datetime.now():%Y%m%d-%H%M%S}")
+    try:
+        return plan.folder.rename(target)
+    except OSError as error:
+        raise UserError(f"cannot move {plan.folder} to {target}: {error.strerror}") from None
+
+
+def make_console() -> Console:
+    """Return a console: the terminal's width, or 100 columns where there is no terminal."""
+    if sys.stdout.isatty():
+        return Console()
+    return Console(width=PLAIN_WIDTH, color_system=None, force_terminal=False)
+
+
+def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
+    hint = f"dashboard: {_dashboard_command(plan)}   Ctrl-C: finish running trials and stop"
+    title = f"{plan.name}  ·  {plan.workers} × {plan.threads} threads  ·  {plan.storage_url}"
+    return LiveView(progress, console, title=title, hint=hint)
+
+
+def _plain_view(plan: Plan, progress: Progress, console: Console) -> PlainView:
+    def write(text: str) -> None:
+        print(text, flush=True)
+
+    hint = (
+        f"Study {plan.name}: {plan.spec.goal}\n"
+        f"{plan.workers} workers x {plan.threads} threads on {plan.train.device},"
+        f" {plan.train.data.name}; {plan.storage_url}\n"
+        f"dashboard: {_dashboard_command(plan)}"
+    )
+    del console
+    return PlainView(progress, write, hint=hint)
+
+
+def _dashboard_command(plan: Plan) -> str:
+    quick = " --quick" if plan.name != plan.spec.name else ""
+    folder = plan.settings.results.folder
+    where = f" --set results.folder={shlex.quote(folder)}" if folder != "results" else ""
+    return f"python -m studies dashboard {plan.spec.name}{quick}{where}"
+
+
+@contextmanager
+def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into a gentle stop, and a second one into a stop now."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not control.busy:
+            if control.asked == 0:
+                raise KeyboardInterrupt  # nothing is being trained: nothing to wait for
+            return
+        if control.asked > 1:
+            return
+        control.stop()
+        running = len(progress.running)
+        trials = f"{running} running trial{'s' if running != 1 else ''}"
+        said = (
+            f"finishing {trials}; Ctrl-C again to stop now"
+            if control.asked == 1
+            else f"ending {trials} now; they are run again when you go on"
+        )
+        if live:
+            progress.messages.append(said)
+        else:
+            _say(said)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    # Unbuffered: a signal handler may have interrupted a print.
+    os.write(2, f"{text}\n".encode())

@@ -1,0 +1,105 @@
+"""Run a study: ``python -m studies.run STUDY``.
+
+python -m studies.run optim_search --quick
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studies import cli
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+
+@app.command(no_args_is_help=True)
+def run(
+    study: cli.StudyArgument,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="search trials in all, over all resumes")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="trials at once; 0: fills the cores")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(metavar="NAME", help="where trials run: local or inline")
+    ] = None,
+    dataset: cli.DatasetOption = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
+    ] = None,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh/--resume",
+            help="begin anew (what is there is moved aside), or go on (the default)",
+        ),
+    ] = False,
+    quick: cli.QuickOption = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="lines instead of the live view, also on a terminal")
+    ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="take the study from a process on another machine that is gone"
+        ),
+    ] = False,
+    save_svg: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="save the view and the result as a picture"),
+    ] = None,
+) -> None:
+    """Run a study to its end: search, confirm on fresh seeds, read the test set once, report.
+
+    A study that was interrupted goes on where it stopped; run the same command again. Ctrl-C once
+    lets the running trials finish, twice ends them now; nothing is lost either way.
+
+    **Examples**
+
+    - a small run in seconds, to see how it goes: `python -m studies.run optim_search --quick`
+
+    - the real thing: `python -m studies.run optim_search`
+
+    - more trials, on top of those that are there: `python -m studies.run optim_search --trials 90`
+
+    - other images, other settings, elsewhere:
+      `python -m studies.run optim_search --dataset fashion_mnist --set epochs=10
+      --set results.folder=results/fashion`
+
+    `python -m studies show STUDY` prints the plan first; `python -m studies dashboard STUDY` opens
+    Optuna's dashboard, also while the study runs.
+    """
+    plan = cli.resolve(
+        study,
+        conf=conf,
+        assignments=assignments,
+        quick=quick,
+        options={
+            "search.trials": trials,
+            "engine.workers": workers,
+            "engine.name": engine,
+            "data.name": dataset,
+            "device": device,
+        },
+    )
+    from studies import foreground
+
+    raise typer.Exit(
+        foreground.run(
+            plan,
+            fresh=fresh,
+            plain=plain,
+            take_over=take_over,
+            save_svg=save_svg,
+            arguments=sys.argv[1:],
+        )
+    )
+
+
+if __name__ == "__main__":
+    cli.main(app, "python -m studies.run")
