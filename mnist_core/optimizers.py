@@ -56,7 +56,8 @@ def resolve(config: OptimConfig) -> OptimConfig:
     """Fill in torch's defaults.
 
     Raises:
-        ConfigError: a value is given that the optimizer has not, e.g. ``momentum`` for ``adam``.
+        ConfigError: a value is given that the optimizer has not, e.g. ``momentum`` for ``adam``,
+            or ``nesterov`` is to do without momentum.
     """
     defaults = _KINDS[config.name].defaults
     given = {key: value for key, value in config.to_dict().items() if key != "name"}
@@ -66,6 +67,8 @@ def resolve(config: OptimConfig) -> OptimConfig:
                 f"optim.{key}: {config.name!r} has no {key}, but got {value!r}; "
                 f"it has {', '.join(sorted(defaults))}"
             )
+    if config.name == "nesterov" and config.momentum == 0:
+        raise ConfigError("optim.momentum: 'nesterov' needs a momentum above 0, but got 0.0")
     return OptimConfig(name=config.name, **{**defaults, **given})
 
 
