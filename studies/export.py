@@ -7,6 +7,7 @@ It holds every resolved setting of one confirm training, the one with the first 
 """
 
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def best_config(result: StudyResult) -> dict[str, Any]:
         metric: recorded.value,
         "device_name": recorded.attributes.get("device_name"),
         "n_parameters": recorded.attributes.get("n_parameters"),
-        "date": recorded.ended.isoformat(timespec="seconds") if recorded.ended else None,
+        "date": recorded.ended.astimezone().isoformat(timespec="seconds")
+        if recorded.ended
+        else None,
         "torch": environment.get("versions", {}).get("torch"),
         "data_fingerprint": environment.get("data", {}).get("fingerprint"),
         "confirm": {
@@ -108,6 +111,11 @@ def run_command(plan: Plan) -> str:
     """Return the command that runs or resumes the study."""
     quick = " --quick" if plan.name != plan.spec.name else ""
     return f"python -m studies.run {plan.spec.name}{quick}"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    # Optuna keeps local time without its zone.
+    return None if moment is None else moment.astimezone().isoformat(timespec="seconds")
 
 
 def _interval(interval: Interval) -> dict[str, Any]:

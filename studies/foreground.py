@@ -3,7 +3,6 @@
 import os
 import shlex
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,13 +23,13 @@ from studies.leases import StudyInUse
 from studies.live import LiveView, PlainView, Progress
 from studies.plan import Plan
 from studies.protocol import Control, StudyInterrupted, run_study
+from studies.report.console import make_console
 from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown
 from studies.result import StudyResult
 from studies.storage import sqlite_path
 
 INTERRUPTED = 130
-PLAIN_WIDTH = 100
 
 
 def run(
@@ -67,11 +66,11 @@ def run(
     if fresh:
         moved = set_aside(plan)
         if moved is not None:
-            console.print(f"moved what was there to {moved}", highlight=False)
+            console.print(f"moved what was there to {moved}")
     progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
     snapshot = Snapshot(plan) if save_svg else None
     live = console.is_terminal and not plain
-    view = _live_view(plan, progress, console) if live else _plain_view(plan, progress, console)
+    view = _live_view(plan, progress, console) if live else _plain_view(plan, progress)
     listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
     try:
         with _signals(control, progress, live=live), view:
@@ -85,7 +84,7 @@ def run(
     finish(result, console)
     if save_svg is not None and snapshot is not None:
         save_picture(save_svg, result, snapshot)
-        console.print(f"picture: {save_svg}", highlight=False)
+        console.print(f"picture: {save_svg}")
     return 0
 
 
@@ -108,7 +107,6 @@ def finish(result: StudyResult, console: Console) -> None:
     if result.trained == 0:
         console.print(
             f"study {plan.name} was finished before: nothing was trained, this is its result",
-            highlight=False,
         )
     console.print()
     print_result(console, result)
@@ -121,7 +119,7 @@ def finish(result: StudyResult, console: Console) -> None:
         ("train it again", f"python -m mnist_core train {config}"),
         ("all trials", _dashboard_command(plan)),
     ):
-        console.print(f"{what + ':':<20}{where}", highlight=False, soft_wrap=True)
+        console.print(f"{what + ':':<20}{where}", soft_wrap=True)
 
 
 def set_aside(plan: Plan) -> Path | None:
@@ -151,20 +149,13 @@ def set_aside(plan: Plan) -> Path | None:
         raise UserError(f"cannot move {plan.folder} to {target}: {error.strerror}") from None
 
 
-def make_console() -> Console:
-    """Return a console: the terminal's width, or 100 columns where there is no terminal."""
-    if sys.stdout.isatty():
-        return Console()
-    return Console(width=PLAIN_WIDTH, color_system=None, force_terminal=False)
-
-
 def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
     hint = f"dashboard: {_dashboard_command(plan)}   Ctrl-C: finish running trials and stop"
-    title = f"{plan.name}  ·  {plan.workers} × {plan.threads} threads  ·  {plan.storage_url}"
+    title = f"{plan.name}  ·  {plan.workers} x {plan.threads} threads  ·  {plan.storage_url}"
     return LiveView(progress, console, title=title, hint=hint)
 
 
-def _plain_view(plan: Plan, progress: Progress, console: Console) -> PlainView:
+def _plain_view(plan: Plan, progress: Progress) -> PlainView:
     def write(text: str) -> None:
         print(text, flush=True)
 
@@ -174,7 +165,6 @@ def _plain_view(plan: Plan, progress: Progress, console: Console) -> PlainView:
         f" {plan.train.data.name}; {plan.storage_url}\n"
         f"dashboard: {_dashboard_command(plan)}"
     )
-    del console
     return PlainView(progress, write, hint=hint)
 
 

@@ -159,7 +159,7 @@ class PlainView:
         if event.kind == "phase":
             already = f", {progress.done} of them done before" if progress.done else ""
             title = _TITLES.get(progress.phase, progress.phase)
-            what = "readings" if progress.phase == "test" else "trainings"
+            what = "models" if progress.phase == "test" else "trainings"
             self._write(f"{title}: {progress.total} {what}{already}")
         elif event.kind == "message":
             self._write(str(data.get("text", "")))

@@ -63,19 +63,16 @@ def duration(seconds: float) -> str:
 def params_text(params: Mapping[str, Any]) -> str:
     """Write parameters in short: ``adam lr=0.00123 weight_decay=0``.
 
-    The value of a choice stands alone; a prefix that repeats such a value is left out.
+    The value of a text choice stands alone, and a prefix is left out where nothing is ambiguous.
     """
-    words: list[str] = []
-    said: set[str] = set()
-    for name, value in params.items():
-        prefix, _, leaf = name.rpartition(".")
+    leaves = [name.rpartition(".")[2] for name in params]
+    words = []
+    for (name, value), leaf in zip(params.items(), leaves, strict=True):
         if isinstance(value, str):
             words.append(value)
-            said.add(value)
             continue
-        short = leaf if prefix in said or not prefix else name
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        words.append(f"{short}={text}")
+        short = leaf if leaves.count(leaf) == 1 else name
+        words.append(f"{short}={value:.3g}" if isinstance(value, float) else f"{short}={value}")
     return " ".join(words)
 
 

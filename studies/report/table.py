@@ -20,16 +20,19 @@ from studies.result import Row, StudyResult
 from studies.statistics import CONFIDENCE
 
 NAMED_GAPS = 3
-"""With more ties than this the sentence leaves their differences to the table."""
+"""So many ties are named with their difference, the others are only counted."""
+ENOUGH_SEEDS = 3
 
 
 def print_result(console: Console, result: StudyResult) -> None:
     """Print table, verdict, warnings and what the numbers mean."""
     console.print(table(result, plain=not console.is_terminal))
+    console.print()
     for line in verdict_lines(result):
-        console.print(escape(line), style="bold", highlight=False, soft_wrap=False)
+        console.print(escape(line), style="bold", highlight=False)
     for line in warnings(result):
         console.print(f"warning: {escape(line)}", style="yellow", highlight=False)
+    console.print()
     for line in notes(result):
         console.print(escape(line), style="dim", highlight=False)
 
@@ -42,9 +45,7 @@ def table(result: StudyResult, *, plain: bool = False) -> Table:
         title=f"{spec.name}: {spec.metric}{percent}",
         title_justify="left",
         title_style="bold",
-        box=box.ASCII2 if plain else box.SIMPLE_HEAD,
-        padding=(0, 1) if not plain else (0, 0),
-        pad_edge=False,
+        box=box.MARKDOWN if plain else box.SIMPLE_HEAD,
     )
     drawn.add_column(spec.scientific, no_wrap=True)
     for head in COLUMNS[1:]:
@@ -70,7 +71,7 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
         f"{row.complete}/{row.pruned}/{row.failed}",
         bare_text(metric, row.candidate.search_value if row.candidate else None),
         mean_text(metric, row.confirm),
-        "best" if row.label == result.best else gap_text(metric, row.gap),
+        _gap(result, row),
         bare_text(metric, row.test.mean if row.test else None),
         f"{row.seconds:.1f}" if row.seconds is not None else "-",
     )
@@ -88,9 +89,9 @@ def verdict_lines(result: StudyResult) -> list[str]:
     lines = []
     rivals = [row for row in result.rows if row.label in result.ties]
     if rivals:
-        gaps = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals]
-        few = len(rivals) <= NAMED_GAPS
-        named = ", ".join(gaps if few else [row.label for row in rivals])
+        near = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals[:NAMED_GAPS]]
+        more = len(rivals) - len(near)
+        named = ", ".join(near) + (f" and {more} more (see the table)" if more else "")
         lines.append(
             f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
             f" from {named}."
@@ -122,32 +123,39 @@ def warnings(result: StudyResult) -> list[str]:
     plan = result.plan
     asked = plan.settings.search.trials_per_choice
     promised = plan.spec.trials_per_choice if asked is None else asked
+    choices = [row for row in result.rows if not (row.candidate and row.candidate.default)]
+    trials = {row.label: row.complete + row.pruned + row.failed for row in choices}
     found = []
+    bounds = [named for row in choices for named in row.on_bound]
+    if bounds:
+        found.append(
+            f"best values on a bound of the space: {', '.join(bounds)}; widen it and search again"
+        )
+    few = [f"{label} {count}" for label, count in trials.items() if count < promised]
+    if few:
+        found.append(
+            f"fewer than the {promised} trials promised, so under-tuned: {', '.join(few)}"
+            f" (of {plan.trials} in all; raise --trials)"
+        )
     for row in result.rows:
-        default = row.candidate is not None and row.candidate.default
-        trials = row.complete + row.pruned + row.failed
-        if row.on_bound:
-            found.append(
-                f"{row.label}: its best {', '.join(row.on_bound)} lies on a bound of the space;"
-                " widen it and search again"
-            )
-        if not default and trials < promised:
-            found.append(
-                f"{row.label}: got {trials} of {promised} promised trials"
-                f" (the study has {plan.trials} in all), so it is under-tuned"
-            )
-        if not default and trials and row.candidate is None:
-            found.append(f"{row.label}: none of its {trials} trials ran its full budget")
+        if row.candidate is None and trials[row.label]:
+            found.append(f"{row.label}: none of its {trials[row.label]} trials ran its full budget")
         if row.confirm_failed:
             found.append(f"{row.label}: {row.confirm_failed} confirm trainings failed")
-        if row.candidate is not None and row.confirm and row.confirm.n < plan.confirm_seeds:
+        elif row.confirm and row.confirm.n < plan.confirm_seeds:
             found.append(
                 f"{row.label}: {row.confirm.n} of {plan.confirm_seeds} confirm seeds have a value"
             )
-    if plan.confirm_seeds < 3:
-        found.append(f"{plan.confirm_seeds} confirm seeds are too few for a claim; use 3 or more")
+    if plan.confirm_seeds < ENOUGH_SEEDS:
+        found.append(
+            f"{plan.confirm_seeds} confirm seeds are too few for a claim;"
+            f" use {ENOUGH_SEEDS} or more"
+        )
     if len(result.test.times) > 1:
-        found.append(f"the test set was read {len(result.test.times)} times")
+        found.append(
+            f"the test set was read {len(result.test.times)} times, as other configurations were"
+            " confirmed after the first reading"
+        )
     if result.failures:
         reason, count = result.failures[0]
         total = sum(number for _, number in result.failures)
@@ -160,12 +168,13 @@ def notes(result: StudyResult) -> list[str]:
     read = result.test.times
     when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
     return [
-        "trials: complete/pruned/failed in the search · search: best validation value ·"
-        f" confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds, validation images ·"
-        f" minus best: paired by seed, {CONFIDENCE:.0%} t interval, not corrected for the number of"
-        f" comparisons · test: mean, test images ({when}) · s: seconds per training.",
+        "trials: complete/pruned/failed in the search; search: best validation value there",
+        f"confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds; test: mean of the same"
+        f" models ({when}); s: seconds a training",
+        f"minus best: paired by seed, {CONFIDENCE:.0%} t interval, not corrected for the number of"
+        " comparisons; a tie: it includes 0",
         "The intervals cover the randomness of training, not the choice of the images, which are"
-        " the same for all. A tie: the interval of the difference from the best includes 0.",
+        " the same for all.",
     ]
 
 
@@ -188,6 +197,17 @@ def write_markdown(result: StudyResult, path: Path) -> Path:
     """Write ``report.md`` to ``path``, whole or not at all."""
     write_atomically(path, markdown(result))
     return path
+
+
+def _gap(result: StudyResult, row: Row) -> str:
+    best = result.best_row
+    if best is None or best.candidate is None or row.candidate is None:
+        return "-"
+    if row is best:
+        return "best"
+    if row.candidate.params == best.candidate.params:
+        return "the same"
+    return gap_text(result.plan.spec.metric, row.gap)
 
 
 def _setting(result: StudyResult) -> str:

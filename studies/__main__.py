@@ -1,0 +1,123 @@
+"""Look at studies: ``python -m studies list|show|status|export|dashboard``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studies import cli
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Look at studies. To run one: python -m studies.run STUDY",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from studies.environment import PACKAGE, package_version
+
+        typer.echo(f"{PACKAGE} {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    del version  # dealt with by its callback
+
+
+@app.command("list")
+def list_() -> None:
+    """List all studies with their goals."""
+    from studies.report import overview
+
+    overview.print_studies()
+
+
+@app.command()
+def show(
+    study: cli.StudyArgument,
+    dataset: cli.DatasetOption = None,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    quick: cli.QuickOption = False,
+) -> None:
+    """Print the resolved plan: space and roles, every setting and where it comes from."""
+    plan = cli.resolve(
+        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
+    )
+    from studies.report import overview
+
+    overview.print_plan(plan)
+
+
+@app.command()
+def status(
+    study: cli.StudyArgument,
+    dataset: cli.DatasetOption = None,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    quick: cli.QuickOption = False,
+) -> None:
+    """Print how far a study is, who runs it, and what it found so far."""
+    plan = cli.resolve(
+        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
+    )
+    from studies import stored
+    from studies.report import overview
+
+    overview.print_status(stored.read(plan))
+
+
+@app.command()
+def export(
+    study: cli.StudyArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="instead of the study's folder")
+    ] = None,
+    dataset: cli.DatasetOption = None,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    quick: cli.QuickOption = False,
+) -> None:
+    """Write best_config.toml again, from the database."""
+    plan = cli.resolve(
+        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
+    )
+    from studies import stored
+    from studies.export import write_best_config
+
+    typer.echo(f"best configuration: {write_best_config(stored.read(plan).result, out)}")
+
+
+@app.command()
+def dashboard(
+    study: cli.StudyArgument,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="0: any free port")
+    ] = 8080,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", help="0.0.0.0 lets other machines look, too")
+    ] = "127.0.0.1",
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="open it in the browser")
+    ] = True,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    quick: cli.QuickOption = False,
+) -> None:
+    """Serve Optuna's dashboard on a study, also while it runs. Ctrl-C ends it."""
+    plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
+    from studies import dashboard as served
+
+    served.serve(plan.storage_url, host=host, port=port, open_browser=open_browser)
+
+
+if __name__ == "__main__":
+    cli.main(app, "python -m studies")

@@ -1,0 +1,112 @@
+"""What ``python -m studies list|show|status`` print."""
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mnist_core.errors import ConfigError
+from studies import catalog
+from studies.leases import Lease
+from studies.plan import Plan
+from studies.records import TrialRecord
+from studies.report.console import make_console
+from studies.report.numbers import metric_text, params_text
+from studies.report.table import print_result
+from studies.stored import Stored
+
+
+def print_studies() -> None:
+    """Print every study's name and goal; a broken file is named with its error."""
+    table = _table()
+    table.add_column("study", no_wrap=True)
+    table.add_column("goal")
+    for name in catalog.names():
+        try:
+            goal = catalog.get(name).goal
+        except ConfigError as error:
+            goal = f"broken: {error}"
+        table.add_row(name, escape(goal))
+    make_console().print(table)
+
+
+def print_plan(plan: Plan) -> None:
+    """Print the resolved plan, a line each, with the source of every value."""
+    table = _table()
+    table.add_column("name", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("from", overflow="fold")
+    for row in plan.describe():
+        table.add_row(escape(row.name), escape(row.value), escape(row.source))
+    make_console().print(table)
+
+
+def print_status(stored: Stored) -> None:
+    """Print how far the study is and what it found so far."""
+    result, console = stored.result, make_console()
+    plan = result.plan
+    table = _table(header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("study", plan.name)
+    table.add_row("storage", plan.storage_url)
+    table.add_row("phase", phase(stored))
+    table.add_row("run by", _holder(stored.lease))
+    table.add_row("search", f"{_counts(stored.search)} of {plan.trials}")
+    table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not begun")
+    times = ", ".join(result.test.times)
+    table.add_row("test set", f"read {times}" if times else "not read")
+    best = _best(plan, stored.search)
+    if best is not None:
+        value = metric_text(plan.spec.metric, best.value)
+        table.add_row("best trial", f"{value}  trial {best.number}  {params_text(best.params)}")
+    console.print(table)
+    if result.best is not None:
+        _print_result(console, stored)
+
+
+def phase(stored: Stored) -> str:
+    """Say which phase the study is in: search, confirm, test or finished."""
+    plan = stored.result.plan
+    over = sum(record.state in ("COMPLETE", "PRUNED", "FAIL") for record in stored.search)
+    if over < plan.trials:
+        return "search"
+    rows = [row for row in stored.result.rows if row.candidate is not None]
+    for row in rows:
+        if len(row.values) + row.confirm_failed < plan.confirm_seeds:
+            return "confirm"
+    return "finished" if stored.result.test.times else "test"
+
+
+def _print_result(console: Console, stored: Stored) -> None:
+    if phase(stored) != "finished":
+        console.print("so far, subject to change:")
+    print_result(console, stored.result)
+
+
+def _best(plan: Plan, search: list[TrialRecord]) -> TrialRecord | None:
+    sign = 1.0 if plan.spec.direction == "maximize" else -1.0
+    complete = [record for record in search if record.state == "COMPLETE"]
+    return max(complete, key=lambda record: sign * (record.value or 0.0), default=None)
+
+
+def _counts(records: list[TrialRecord]) -> str:
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.state] = counts.get(record.state, 0) + 1
+    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+    said = [f"{counts[state]} {state.lower()}" for state in order if state in counts]
+    return ", ".join(said) or "none"
+
+
+def _holder(lease: Lease | None) -> str:
+    if lease is None:
+        return "nobody"
+    who = f"process {lease.pid} on {lease.host} since {lease.taken}"
+    if lease.elsewhere:
+        return f"{who} (another machine, cannot be looked at)"
+    return f"{who} (alive)" if lease.live else f"{who} (dead; the next run takes over)"
+
+
+def _table(*, header: bool = True) -> Table:
+    return Table(box=box.SIMPLE_HEAD if header else None, pad_edge=False, show_header=header)
