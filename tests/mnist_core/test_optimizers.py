@@ -1,0 +1,149 @@
+"""Optimizers: the defaults are torch's own, and what an optimizer has not is refused."""
+
+import inspect
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from mnist_core import optimizers
+from mnist_core.config import OPTIMIZERS, OptimConfig
+from mnist_core.errors import ConfigError
+
+TORCH = {
+    "sgd": torch.optim.SGD,
+    "momentum": torch.optim.SGD,
+    "nesterov": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "nadam": torch.optim.NAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "adadelta": torch.optim.Adadelta,
+    "adagrad": torch.optim.Adagrad,
+}
+CHOSEN = {"momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True}}
+"""Where the name itself says other values than torch's defaults."""
+
+COMPUTED = {"foreach", "fused", "differentiable", "capturable", "maximize"}
+"""Arguments that say how a step is computed, not which step."""
+
+SETTINGS = ("lr", "weight_decay", "momentum", "beta1", "beta2", "alpha", "rho", "eps")
+
+
+def parameters():
+    return [nn.Parameter(torch.ones(3))]
+
+
+def torch_defaults(name):
+    arguments = inspect.signature(TORCH[name]).parameters
+    return {
+        key: argument.default
+        for key, argument in arguments.items()
+        if key not in COMPUTED and argument.default is not inspect.Parameter.empty
+    }
+
+
+def has(name):
+    """The settings that torch's class takes, in our names."""
+    keys = set(torch_defaults(name))
+    if "betas" in keys:
+        keys |= {"beta1", "beta2"}
+    if name == "sgd":
+        keys.discard("momentum")  # with one it is called "momentum"
+    return keys & set(SETTINGS)
+
+
+def test_every_name_is_covered():
+    assert set(TORCH) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_what_is_built_has_torchs_defaults(name):
+    optimizer = optimizers.build(OptimConfig(name=name), parameters())
+    assert type(optimizer) is TORCH[name]
+    got = {key: optimizer.defaults[key] for key in torch_defaults(name) if key != "lr"}
+    wanted = {key: value for key, value in torch_defaults(name).items() if key != "lr"}
+    assert got == wanted | CHOSEN.get(name, {})
+    lr = float(torch_defaults(name)["lr"])
+    assert float(optimizer.defaults["lr"]) == lr
+    assert not optimizer.defaults["maximize"]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_resolve_says_the_same_defaults(name):
+    resolved = optimizers.resolve(OptimConfig(name=name)).to_dict()
+    wanted = torch_defaults(name) | CHOSEN.get(name, {})
+    if "betas" in wanted:
+        wanted["beta1"], wanted["beta2"] = wanted["betas"]
+    assert set(resolved) == {"name", *has(name)}
+    for key in has(name):
+        assert resolved[key] == float(wanted[key]), key
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_given_values_arrive(name):
+    given = {key: 0.125 for key in has(name)}
+    optimizer = optimizers.build(OptimConfig(name=name, **given), parameters())
+    (group,) = optimizer.param_groups
+    arrived = dict(group)
+    if "betas" in arrived:
+        arrived["beta1"], arrived["beta2"] = arrived["betas"]
+    assert {key: arrived[key] for key in given} == given
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_value_that_the_optimizer_has_not(name, refusal):
+    for key in set(SETTINGS) - has(name):
+        config = OptimConfig(name=name, **{key: 0.5})
+        message = refusal(ConfigError, optimizers.resolve, config)
+        assert message.startswith(f"optim.{key}: {name!r} has no {key}, but got 0.5; it has ")
+        assert set(message.rpartition("it has ")[2].split(", ")) == has(name)
+        assert refusal(ConfigError, optimizers.build, config, parameters()) == message
+
+
+def test_nesterov_without_momentum_is_refused(refusal):
+    message = refusal(
+        ConfigError, optimizers.build, OptimConfig(name="nesterov", momentum=0.0), parameters()
+    )
+    assert message.startswith("optim.momentum")
+
+
+@given(
+    name=st.sampled_from(OPTIMIZERS),
+    values=st.fixed_dictionaries(
+        {},
+        optional={
+            "lr": st.floats(0, 100, exclude_min=True),
+            "weight_decay": st.floats(0, 10),
+            "eps": st.floats(0, 1, exclude_min=True),
+            **{
+                key: st.floats(0, 1, exclude_max=True)
+                for key in ("momentum", "beta1", "beta2", "alpha", "rho")
+            },
+        },
+    ),
+)
+def test_every_allowed_value_builds_or_is_refused_in_a_line(name, values):
+    config = OptimConfig(name=name, **values)
+    try:
+        resolved = optimizers.resolve(config)
+    except ConfigError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    assert optimizers.resolve(resolved) == resolved
+    optimizers.build(resolved, parameters())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_goes_downhill(name):
+    (parameter,) = these = parameters()
+    optimizer = optimizers.build(OptimConfig(name=name), these)
+    parameter.grad = torch.tensor([1.0, -1.0, 0.0])
+    optimizer.step()
+    up_or_down = torch.sign(parameter.detach() - 1)
+    if name == "adamw":  # its weight decay is on by default and pulls all of them to 0
+        assert up_or_down.tolist() == [-1, 1, -1]
+    else:
+        assert up_or_down.tolist() == [-1, 1, 0]
