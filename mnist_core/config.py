@@ -6,6 +6,7 @@ is one line that names the key, what came and what is allowed.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self, get_args
@@ -164,8 +165,7 @@ class TrainConfig(Table):
 
     @model_validator(mode="after")
     def _device_is_known(self) -> Self:
-        kind, _, index = self.device.partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (index and not index.isdecimal()):
+        if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,3}))?", self.device):
             raise ValueError(f"device must be auto, cpu, cuda or cuda:N, but got {self.device!r}")
         return self
 
@@ -181,7 +181,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise ConfigError(f"--set {text!r}: write KEY=VALUE, for example --set optim.lr=0.01")
     try:
         parsed = tomllib.loads(f"v = {raw.strip()}")
-    except tomllib.TOMLDecodeError:
+    # A number of thousands of digits and brackets nested as deep have errors of their own.
+    except (ValueError, RecursionError):
         parsed = {}
     # More than one key: the text had lines of its own, so it was no value.
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()

@@ -142,13 +142,14 @@ def _device(name: str) -> torch.device:
         raise ConfigError(
             f"device: {name!r} was asked for, but torch finds no GPU; use cpu or auto"
         )
-    device = torch.device("cuda:0" if name in ("auto", "cuda") else name)
-    if (device.index or 0) >= torch.cuda.device_count():
+    # Compared as a number of our own: torch keeps 8 bits, and would take cuda:256 for cuda:0.
+    index = int(name.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
         raise ConfigError(
             f"device: {name!r} was asked for, but there are {torch.cuda.device_count()} GPUs, "
             "counted from cuda:0"
         )
-    return device
+    return torch.device("cuda", index)
 
 
 def _computes_bf16(device: torch.device) -> bool:
