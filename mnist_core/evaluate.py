@@ -40,13 +40,15 @@ def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime
     predictions = torch.empty_like(split.labels)
     was_training = model.training
     model.eval()
-    with torch.no_grad(), runtime.autocast():
-        for start in range(0, len(split), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            logits = model(normalise(split.images[part], runtime.dtype)).float()
-            loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
-            predictions[part] = logits.argmax(dim=1)
-    model.train(was_training)
+    try:
+        with torch.no_grad(), runtime.autocast():
+            for start in range(0, len(split), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                logits = model(normalise(split.images[part], runtime.dtype)).float()
+                loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
+                predictions[part] = logits.argmax(dim=1)
+    finally:
+        model.train(was_training)
     confusion = confusion_matrix(split.labels, predictions, n_classes)
     return Evaluation(
         loss=loss.item() / len(split),
