@@ -63,7 +63,7 @@ def train_command(
     changes |= dict(parse_assignment(text) for text in assignments or [])
     config = config.override(changes)
     result, data = _train(config)
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     _print_result(console, result)
     if record:
         console.print(_compare(record, result, data, changed=bool(changes)))
@@ -80,13 +80,18 @@ def train_command(
         console.print(f"model written to {save}")
 
 
+def _console() -> Console:
+    """Return a console that prints text as it is: a path may hold [brackets] or :colons:."""
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings of a TOML file, and its record apart."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is no TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     record = tables.pop(_RECORD, {})
     if not isinstance(record, dict):
@@ -101,7 +106,7 @@ def _train(config: TrainConfig) -> tuple["TrainResult", "Data"]:
     config = trainer.resolve(config)
     data = load(config.data, config.device)
     total = config.epochs * config.reports_per_epoch
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     console.print(
         f"{config.model.name} on {config.data.name} ({len(data.train):,} images), "
         f"{config.optim.name} lr {config.optim.lr:g}, {config.epochs} epochs of batch "
