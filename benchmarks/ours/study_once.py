@@ -1,0 +1,104 @@
+"""A fixed list of trials through our harness, timed: our side of ``benchmarks/study.py``.
+
+    python benchmarks/ours/study_once.py --trials trials.json --epochs 5 --folder NEW_FOLDER
+
+It is the search of ``optim_search`` as ``studies.run`` does it (book, SQLite, TPE, local engine),
+only that every trial is enqueued with all its parameters and nothing is pruned. The last line of
+its output is JSON: one entry a trial with its times, and what the supervisor did.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from timed import CLOCK, TimedBook, TimedClassification
+
+from mnist_core.data import load
+from studies import engines
+from studies.book import open_search
+from studies.plan import Plan, resolve
+from studies.storage import close_storage, open_storage
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FixedPlan(Plan):
+    """A plan in which nothing is left to the sampler."""
+
+    fixed: Sequence[Mapping[str, Any]]
+
+    def required_params(self, number: int) -> dict[str, Any]:
+        """Return all parameters of trial ``number``."""
+        return dict(self.fixed[number])
+
+
+def make_plan(args: argparse.Namespace, trials: Sequence[Mapping[str, Any]]) -> FixedPlan:
+    """Return the plan of ``optim_search`` with ``trials`` as its trials."""
+    plan = resolve(
+        "optim_search",
+        sets={
+            "data.name": args.data,
+            "data.root": args.data_root,
+            "device": "cpu",
+            "epochs": args.epochs,
+            "search.trials": len(trials),
+            "search.trials_per_choice": 0,
+            "search.pruner": "none",
+            "engine.workers": args.workers,
+            "engine.threads": 1,
+            "results.folder": str(args.folder),
+        },
+    )
+    values = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
+    made = FixedPlan(**values, fixed=trials)
+    for trial in trials:
+        made.spec.space.check(trial)
+    return made
+
+
+def main() -> None:
+    """Run the list, print what happened."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--data", default="mnist-10pct")
+    parser.add_argument("--data-root", default="")
+    args = parser.parse_args()
+    plan = make_plan(args, json.loads(args.trials.read_text()))
+    engine = engines.create("local", workers=plan.workers, threads=plan.threads)
+    plan.folder.mkdir(parents=True)
+    with engine:
+        plan = plan.with_data(load(plan.train.data).fingerprint)
+        storage = open_storage(plan.storage_url, create=True)
+        with open_search(plan, storage) as book:
+            timed = TimedBook(book)
+            began, cpu = time.monotonic(), time.process_time()
+            engine.run(timed, TimedClassification(plan.train, plan.spec.space))
+            supervisor = {
+                "run_began": began,
+                "run_ended": time.monotonic(),
+                "cpu_seconds": time.process_time() - cpu,
+                "book": dict(timed.seconds),
+            }
+            records = book.records()
+        close_storage(storage)
+    trials = [
+        {
+            "number": record.number,
+            "state": record.state,
+            "value": record.value,
+            "images": record.attributes.get("images"),
+            **record.attributes.get(CLOCK, {}),
+        }
+        for record in records
+    ]
+    print(json.dumps({"trials": trials, "workers": plan.workers, "supervisor": supervisor}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Our trainer against a PyTorch loop as people write it, on this machine's CPU.
+
+    python benchmarks/trainer.py                     # about 15 minutes on two cores
+    python benchmarks/trainer.py --quick             # about 2 minutes, for a first look
+    python benchmarks/trainer.py --record            # and write it down in RESULTS.md
+
+What is compared: Adam, batch 64, the same images, the same number of epochs, validation after each
+epoch. Every measurement is a fresh process that first trains on a few images (not counted), then
+trains once from new weights. The forms take turns, so that a noisy minute hits all of them.
+
+* ``ours``: precision and threads as the trainer chooses them; ``ours, fp32``: without bf16.
+* ``peer as shipped``: ``peers/pytorch_loop.py`` without options, as pytorch/examples on a CPU.
+* ``peer tuned``: its fastest form out of loader workers 0, 1, 2 x torch threads 1, 2, all x
+  persistent workers or not. All are tried; the ``--finalists`` fastest are measured as often as
+  everything else, and the best median of those and of the shipped form counts.
+
+Images/s are those of training alone: the validations' time is left out on both sides. The second
+column of images/s has everything in it. Accuracy is that on the validation images after the last
+epoch, mean and standard deviation over the repeats, each with its own seed. The share of the peak
+is 3 x forward operations x images/s over the fastest matrix product in that precision. ``others``
+is what other programs took of the processors during the most disturbed measurement; above a few per
+cent the row cannot be trusted.
+"""
+
+import argparse
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import measure
+from measure import Result, Spread
+
+SHIPPED_TARGET, TUNED_TARGET = 4.0, 2.5
+OURS, OURS_FP32, SHIPPED = "ours", "ours, fp32", "peer as shipped"
+
+
+@dataclass(frozen=True)
+class PeerForm:
+    """One way to run the peer; 0 threads: torch's own choice."""
+
+    workers: int = 0
+    threads: int = 0
+    persistent: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+        parts = [f"{self.workers} workers", f"{self.threads or 'all'} threads"]
+        return f"peer, {', '.join([*parts, *(['persistent'] if self.persistent else [])])}"
+
+    @property
+    def arguments(self) -> list[object]:
+        """Its command-line options."""
+        options: list[object] = ["--num-workers", self.workers, "--threads", self.threads]
+        return [*options, *(["--persistent-workers"] if self.persistent else [])]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every form trains.
+
+    Attributes:
+        model: its name, the same on both sides.
+        epochs: of one measured training.
+        data: the data set's name.
+        data_root: its folder, empty if embedded.
+        peer_root: the same images in a folder for torchvision.
+    """
+
+    model: str
+    epochs: int
+    data: str
+    data_root: str
+    peer_root: Path
+
+    def ours(self, precision: str) -> Callable[[int], Result]:
+        """Return a function that trains once with the given seed, by our trainer."""
+        arguments = ["--data", self.data, "--data-root", self.data_root]
+        return self._run("ours/train_once.py", [*arguments, "--precision", precision], self.epochs)
+
+    def peer(self, form: PeerForm, epochs: int | None = None) -> Callable[[int], Result]:
+        """Return the same for the peer."""
+        arguments = ["--root", self.peer_root, *form.arguments]
+        return self._run("peers/pytorch_loop.py", arguments, epochs or self.epochs)
+
+    def _run(self, script: str, arguments: list[object], epochs: int) -> Callable[[int], Result]:
+        fixed = [*arguments, "--model", self.model, "--epochs", epochs]
+        return lambda seed: measure.run_undisturbed(script, [*fixed, "--seed", seed])
+
+
+@dataclass(frozen=True)
+class Form:
+    """All measurements of one form."""
+
+    name: str
+    results: list[Result]
+
+    @property
+    def speed(self) -> Spread:
+        """Images/s of training."""
+        return Spread(tuple(r["images"] / r["train_seconds"] for r in self.results))
+
+    @property
+    def whole_speed(self) -> Spread:
+        """Images/s, validations included."""
+        return Spread(tuple(r["images"] / r["seconds"] for r in self.results))
+
+    @property
+    def accuracy(self) -> Spread:
+        """Validation accuracy in per cent."""
+        return Spread(tuple(100 * r["accuracy"] for r in self.results))
+
+
+def grid(cores: int) -> list[PeerForm]:
+    """Return the forms that are tried; the shipped one is not among them."""
+    threads = sorted({1, 2, cores} & set(range(1, cores + 1)))
+    return [
+        PeerForm(workers, n, persistent)
+        for workers in (0, 1, 2)
+        for n in threads
+        for persistent in ((False, True) if workers else (False,))
+        if (workers, n) != (0, cores)  # that is what torch chooses by itself
+    ]
+
+
+def compare(job: Job, *, repeats: int, finalists: int, cores: int) -> dict[str, Form]:
+    """Measure all forms of one model; the tuned forms are chosen on the way."""
+    tried = {form.name: form for form in grid(cores)}
+    scan = measure.interleave(
+        {name: job.peer(form, epochs=max(1, job.epochs // 2)) for name, form in tried.items()},
+        1,
+        say=lambda text: measure.say(f"{job.model}: which form of the peer is fastest? {text}"),
+    )
+    fastest = sorted(tried, key=lambda name: scan[name][0]["train_seconds"])[:finalists]
+    forms = {OURS: job.ours("auto"), OURS_FP32: job.ours("fp32"), SHIPPED: job.peer(PeerForm())}
+    forms |= {name: job.peer(tried[name]) for name in fastest}
+    results = measure.interleave(
+        forms, repeats, say=lambda text: measure.say(f"{job.model}: {text}")
+    )
+    return {name: Form(name, values) for name, values in results.items()}
+
+
+def report(job: Job, forms: dict[str, Form], peak: dict[str, Any]) -> str:
+    """Return the table of one model and its verdicts."""
+    _check_same_work(forms)
+    shipped = forms[SHIPPED]
+    tuned = max(
+        (form for name, form in forms.items() if name not in (OURS, OURS_FP32)),
+        key=lambda form: form.speed.median,
+    )
+    rows = []
+    for form in forms.values():
+        precision = form.results[0]["precision"]
+        work = 3 * peak["flops"][job.model] * form.speed.median / 1e9
+        rows.append(
+            [
+                f"{form.name} ({precision}, {form.results[0]['threads']} threads)"
+                if form.name in (OURS, OURS_FP32, SHIPPED)
+                else form.name,
+                f"{form.speed.median:,.0f}",
+                form.speed.range(),
+                f"{form.whole_speed.median:,.0f}",
+                f"{form.speed.median / shipped.speed.median:.2f}",
+                f"{form.speed.median / tuned.speed.median:.2f}",
+                f"{form.accuracy.mean:.2f} ± {form.accuracy.deviation:.2f}",
+                f"{100 * work / peak[precision]:.1f} %",
+                f"{100 * max(r['others'] for r in form.results):.0f} %",
+            ]
+        )
+    header = [
+        f"`{job.model}`",
+        "images/s",
+        "min..max",
+        "with validation",
+        "x shipped",
+        "x tuned",
+        "accuracy %",
+        "of GEMM peak",
+        "others",
+    ]
+    ours = forms[OURS]
+    images, n = ours.results[0]["images"], len(ours.results)
+    return "\n".join(
+        [
+            measure.table(header, rows),
+            "",
+            f"{images:,} images a measurement ({job.epochs} epochs of {job.data}), "
+            f"medians of {n}, {3 * peak['flops'][job.model] / 1e6:.1f} MFLOP an image trained.",
+            "",
+            "- "
+            + measure.verdict(
+                f"{job.model} against the peer as shipped",
+                ours.speed.median / shipped.speed.median,
+                SHIPPED_TARGET,
+                unit="x",
+            ),
+            "- "
+            + measure.verdict(
+                f"{job.model} against its best tuned form ({tuned.name})",
+                ours.speed.median / tuned.speed.median,
+                TUNED_TARGET,
+                unit="x",
+            ),
+            f"- {_accuracies(ours.accuracy, shipped.accuracy)}",
+        ]
+    )
+
+
+def _accuracies(ours: Spread, peer: Spread) -> str:
+    """Say whether two accuracies differ, by Welch's confidence interval."""
+    from scipy import stats
+
+    difference = ours.mean - peer.mean
+    n = len(ours.values)
+    if n < 3:
+        return f"accuracy, ours less the peer's: {difference:+.2f} points; {n} seeds say no more"
+    parts = [spread.deviation**2 / n for spread in (ours, peer)]
+    error = math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / max(sum(part**2 for part in parts) / (n - 1), 1e-12)
+    half = float(stats.t.ppf(0.975, max(freedom, 1.0))) * error
+    equal = "equal" if abs(difference) <= half else "NOT equal"
+    return (
+        f"accuracy, ours less the peer's: {difference:+.2f} points, "
+        f"95 % interval ± {half:.2f} ({n} seeds each): {equal}"
+    )
+
+
+def _check_same_work(forms: dict[str, Form]) -> None:
+    for entry in ("images", "parameters"):
+        found = {r[entry] for form in forms.values() for r in form.results}
+        if len(found) != 1:
+            raise SystemExit(f"error: the forms differ in {entry}: {sorted(found)}")
+
+
+def main() -> None:
+    """Measure, print, and record if asked to."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", default="net,cnn", help="of net and cnn, with commas")
+    parser.add_argument(
+        "--images", type=int, default=20_000, help="a measurement; rounded up to whole epochs"
+    )
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--finalists", type=int, default=2, help="tuned forms that are repeated")
+    parser.add_argument("--data", choices=measure.DATA, default="10pct")
+    parser.add_argument("--quick", action="store_true", help="3 repeats, 5,000 images")
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    args = parser.parse_args()
+    if args.quick:
+        args.repeats, args.images = 3, 5000
+    models = args.models.split(",")
+    if not {"net", "cnn"}.issuperset(models):
+        parser.error(f"--models: net and cnn can be compared, but got {args.models!r}")
+
+    data, data_root = measure.DATA[args.data], measure.data_root(args.data)
+    measure.say("the machine's peak")
+    peak = measure.run_program("ours/peak.py", [])
+    sections = [
+        f"GEMM peak with {peak['threads']} threads: {peak['fp32']:,.0f} GFLOP/s fp32, "
+        f"{peak['bf16']:,.0f} bf16."
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        peer_root = measure.torchvision_root(data, Path(folder), data_root)
+        train_images = measure.count_images(peer_root)
+        epochs = max(1, -(-args.images // train_images))
+        for model in models:
+            job = Job(model, epochs, data, data_root, peer_root)
+            forms = compare(
+                job, repeats=args.repeats, finalists=args.finalists, cores=peak["threads"]
+            )
+            sections.append(report(job, forms, peak))
+    text = "\n\n".join([measure.environment(peak["cpu"]), *sections])
+    print(text)
+    if args.record:
+        measure.record("trainer", text)
+
+
+if __name__ == "__main__":
+    main()
