@@ -80,7 +80,8 @@ def load(path: Path) -> Checkpoint:
         config = TrainConfig.from_mapping(json.loads(header["config"]), source=str(path))
         n_classes = int(header["n_classes"])
         metrics = json.loads(header["metrics"])
-        model = models.build(config.model, n_classes)
+        with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
+            model = models.build(config.model, n_classes)
         model.load_state_dict(weights)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None

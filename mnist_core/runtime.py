@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -43,6 +43,11 @@ class Runtime:
     def autocast(self) -> torch.autocast:
         """Return the context in which a forward pass runs."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+
+    def own_random_state(self) -> AbstractContextManager[None]:
+        """Return a context after which torch's random state is what it was before."""
+        cuda = [self.device] if self.device.type == "cuda" else []
+        return torch.random.fork_rng(devices=cuda)
 
     @property
     def device_name(self) -> str:
@@ -82,7 +87,6 @@ def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
     threads = torch.get_num_threads()
     algorithms = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    cuda = [runtime.device] if runtime.device.type == "cuda" else []
     try:
         if threads != runtime.threads:
             torch.set_num_threads(runtime.threads)
@@ -90,7 +94,7 @@ def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
             # cuBLAS reads this when it makes its first handle.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-        with torch.random.fork_rng(devices=cuda):
+        with runtime.own_random_state():
             yield
     finally:
         torch.set_num_threads(threads)

@@ -177,7 +177,9 @@ class _Training:
                     place = {"step": len(history) + 1, "epoch": step / len(self.batches)}
                     history.append({**place, "seconds": now - begun, **metrics})
                     if report is not None:
-                        report(len(history), metrics)
+                        # Dropout goes on drawing where it was, whatever the report draws.
+                        with self.machine.own_random_state():
+                            report(len(history), metrics)
         except StopTraining:
             stopped = True
         if evaluation is None:
