@@ -51,6 +51,26 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     Returns:
         float32 of the same shape, bilinear.
     """
-    matrices = affine_matrices(config, len(images), generator)
-    grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    grid = sampling_grid(affine_matrices(config, len(images), generator), *images.shape[-2:])
     return functional.grid_sample(images, grid, align_corners=False)
+
+
+def sampling_grid(matrices: Tensor, rows: int, columns: int) -> Tensor:
+    """Return where each output pixel is read, ``[N, rows, columns, 2]``, x before y.
+
+    The same as ``affine_grid(…, align_corners=False)``, which multiplies [784, 3] by [3, 2] for each
+    image and takes three times as long as the sampling itself.
+    """
+    x = _centres(columns, matrices.device)
+    y = _centres(rows, matrices.device).unsqueeze(1)
+    terms = matrices.unsqueeze(-1).unsqueeze(-1)
+    coordinates = [
+        torch.addcmul(torch.addcmul(terms[:, i, 2], terms[:, i, 0], x), terms[:, i, 1], y)
+        for i in (0, 1)
+    ]
+    return torch.stack(coordinates, dim=-1)
+
+
+def _centres(n: int, device: torch.device) -> Tensor:
+    """Return the centres of ``n`` pixels on the scale of -1 to 1."""
+    return (torch.arange(n, device=device, dtype=torch.float32) * 2 + 1) / n - 1
