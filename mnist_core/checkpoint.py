@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import nn
 
 from mnist_core import models
@@ -61,7 +61,8 @@ def save(
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
             draft = Path(folder) / path.name
-            save_file(weights, draft, metadata=header)
+            # Not save_file, whose files only their owner can read.
+            draft.write_bytes(serialise(weights, metadata=header))
             os.replace(draft, path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
@@ -79,7 +80,7 @@ def load(path: Path) -> Checkpoint:
             weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = TrainConfig.from_mapping(json.loads(header["config"]), source=str(path))
         n_classes = int(header["n_classes"])
-        metrics = json.loads(header["metrics"])
+        metrics = _metrics(header["metrics"])
         with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
             model = models.build(config.model, n_classes)
         model.load_state_dict(weights)
@@ -94,3 +95,12 @@ def load(path: Path) -> Checkpoint:
         ) from None
     model.eval()
     return Checkpoint(model=model, config=config, n_classes=n_classes, metrics=metrics)
+
+
+def _metrics(text: str) -> dict[str, float]:
+    metrics = json.loads(text)
+    if not isinstance(metrics, dict) or not all(
+        isinstance(v, int | float) for v in metrics.values()
+    ):
+        raise ValueError(f"metrics must be numbers by name, but got {text[:100]!r}")
+    return metrics
