@@ -43,7 +43,7 @@ def serve(url: str, *, host: str, port: int, open_browser: bool) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(url, create=False)
     try:
-        from optuna_dashboard import wsgi
+        from optuna_dashboard import wsgi  # type: ignore[import-untyped]
 
         application = wsgi(storage)
         try:

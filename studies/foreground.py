@@ -150,8 +150,9 @@ def set_aside(plan: Plan) -> Path | None:
 
 
 def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
-    hint = f"dashboard: {_dashboard_command(plan)}   Ctrl-C: finish running trials and stop"
-    title = f"{plan.name}  ·  {plan.workers} x {plan.threads} threads  ·  {plan.storage_url}"
+    hint = f"Ctrl-C: finish running trials and stop  ·  {_dashboard_command(plan)}"
+    place = sqlite_path(plan.storage_url) or plan.storage_url
+    title = f"{plan.name}  ·  {plan.workers} workers on {plan.train.device}  ·  {place}"
     return LiveView(progress, console, title=title, hint=hint)
 
 

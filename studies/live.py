@@ -236,7 +236,13 @@ class LiveView:
         """Draw the panel as it stands at ``now`` (seconds since the epoch)."""
         progress = self._progress
         at = time.time() if now is None else now
-        parts: list[RenderableType] = [self._status(at), self._running(at)]
+        parts: list[RenderableType] = []
+        if progress.phase == "test":
+            parts.append(Text(f"Test: reading the test set, {progress.total} models …", "bold"))
+        else:
+            parts.append(self._status(at))
+        if progress.running:
+            parts.append(self._running(at))
         if progress.best is not None:
             value, number, params = progress.best
             best = Text("best so far  ", style="dim")

@@ -8,7 +8,7 @@ from rich.table import Table
 from mnist_core.errors import ConfigError
 from studies import catalog
 from studies.leases import Lease
-from studies.plan import Plan
+from studies.plan import Plan, describe_parameter
 from studies.records import TrialRecord
 from studies.report.console import make_console
 from studies.report.numbers import metric_text, params_text
@@ -31,14 +31,26 @@ def print_studies() -> None:
 
 
 def print_plan(plan: Plan) -> None:
-    """Print the resolved plan, a line each, with the source of every value."""
+    """Print the resolved plan: the space with the roles, then every setting and its source."""
+    spec, console = plan.spec, make_console()
+    console.print(f"{plan.name}: {escape(spec.goal)}")
+    console.print(f"metric: {spec.metric}, to {spec.direction}; file: {_file(plan)}")
+    space = _table()
+    for head in ("parameter", "role"):
+        space.add_column(head, no_wrap=True)
+    space.add_column("values", overflow="fold")
+    for name, parameter in spec.space.parameters.items():
+        role = "scientific" if name == spec.scientific else "nuisance"
+        space.add_row(name, role, escape(describe_parameter(name, parameter)))
+    console.print(space)
     table = _table()
-    table.add_column("name", no_wrap=True)
+    table.add_column("setting", no_wrap=True)
     table.add_column("value", overflow="fold")
     table.add_column("from", overflow="fold")
     for row in plan.describe():
-        table.add_row(escape(row.name), escape(row.value), escape(row.source))
-    make_console().print(table)
+        if row.source != _file(plan) or "." in row.name.partition(" ")[0]:
+            table.add_row(escape(row.name), escape(row.value), escape(row.source))
+    console.print(table)
 
 
 def print_status(stored: Stored) -> None:
@@ -75,7 +87,7 @@ def phase(stored: Stored) -> str:
     for row in rows:
         if len(row.values) + row.confirm_failed < plan.confirm_seeds:
             return "confirm"
-    return "finished" if stored.result.test.times else "test"
+    return "finished" if stored.result.test.values else "test"
 
 
 def _print_result(console: Console, stored: Stored) -> None:
@@ -97,6 +109,10 @@ def _counts(records: list[TrialRecord]) -> str:
     order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
     said = [f"{counts[state]} {state.lower()}" for state in order if state in counts]
     return ", ".join(said) or "none"
+
+
+def _file(plan: Plan) -> str:
+    return f"studies/catalog/{plan.spec.name}.py"
 
 
 def _holder(lease: Lease | None) -> str:

@@ -1,0 +1,282 @@
+"""The command lines: every mistake is one line and an exit code, with nothing trained."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*arguments, module="studies.run"):
+    return [sys.executable, "-m", module, *map(str, arguments)]
+
+
+def call(*arguments, module="studies.run", **kwargs):
+    return subprocess.run(
+        command(*arguments, module=module),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
+    )
+
+
+def tiny(folder, *, trials=4, seeds=2, epochs=1):
+    """Options of a study that is over in seconds."""
+    return [
+        *("optim_search", "--quick", "--set", f"results.folder={folder}"),
+        *("--set", f"search.trials={trials}", "--set", f"confirm.seeds={seeds}"),
+        *("--set", "model.name=mlp512" if epochs > 1 else "model.name=lenet5"),
+        *("--set", f"epochs={epochs}", "--set", "batch_size=256"),
+    ]
+
+
+def one_line(done, *parts, code=1):
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["optim_serch"], ["optim_serch", "did you mean 'optim_search'"]),
+        (["optim_search", "--engine", "locl"], ["locl", "did you mean 'local'"]),
+        (["optim_search", "--dataset", "mnst"], ["mnst", "did you mean 'mnist"]),
+        (["optim_search", "--set", "epoch=3"], ["epoch", "epochs"]),
+        (["optim_search", "--set", "epochs=many"], ["epochs", "many"]),
+        (["optim_search", "--set", "epochs"], ["KEY=VALUE"]),
+        (["optim_search", "--set", "model.name=nett"], ["nett", "did you mean 'net'"]),
+        (["optim_search", "--trials", "0"], ["search.trials"]),
+        (["optim_search", "--workers", "999"], ["999"]),
+        (["optim_search", "--device", "gpu"], ["gpu", "cuda"]),
+        (["optim_search", "--conf", "nowhere.toml"], ["nowhere.toml"]),
+    ],
+)
+def test_a_wrong_option_is_one_line(tmp_path, arguments, parts):
+    # One process for each is slow, so the command runs here, through the same entrance.
+    done = inside(["studies.run", *arguments, "--set", f"results.folder={tmp_path / 'r'}"])
+    one_line(done, *parts)
+    assert not (tmp_path / "r").exists()
+
+
+def inside(arguments):
+    """Run a module's command line in a forked process: imports are shared, effects are not."""
+    import io
+    import multiprocessing
+    from contextlib import redirect_stderr, redirect_stdout
+
+    import studies.foreground  # noqa: F401  # imported once, before the fork
+
+    def child(connection):
+        import runpy
+
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        sys.argv = list(arguments)
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                sys.modules.pop(arguments[0], None)
+                runpy.run_module(arguments[0], run_name="__main__")
+            except SystemExit as stop:
+                code = stop.code or 0
+        connection.send((code, out.getvalue(), err.getvalue()))
+
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=child, args=(theirs,))
+    process.start()
+    assert ours.poll(60), "the command did not end"
+    code, out, err = ours.recv()
+    process.join()
+    return subprocess.CompletedProcess(arguments, code, out, err)
+
+
+def test_a_wrong_type_of_option_is_a_usage_error():
+    done = inside(["studies.run", "optim_search", "--trials", "many"])
+    assert done.returncode == 2 and "--trials" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_unwritable_results_folder(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    done = inside(["studies.run", *tiny(tmp_path / "file")])
+    one_line(done, "file", "results.folder")
+
+
+def test_a_database_that_is_none(tmp_path):
+    folder = tmp_path / "optim_search-quick"
+    folder.mkdir()
+    (folder / "study.db").write_text("this is no database at all")
+    for module in ("studies.run", "studies"):
+        before = ["status"] if module == "studies" else []
+        one_line(inside([module, *before, *tiny(tmp_path)]), "no SQLite database")
+    assert (folder / "study.db").read_text() == "this is no database at all"
+
+
+def test_another_programs_database(tmp_path):
+    folder = tmp_path / "optim_search-quick"
+    folder.mkdir()
+    connection = sqlite3.connect(folder / "study.db")
+    connection.execute("CREATE TABLE books (title TEXT)")
+    connection.close()
+    one_line(inside(["studies.run", *tiny(tmp_path)]), "another program's database")
+
+
+@pytest.mark.parametrize("name", ["status", "export", "dashboard"])
+def test_no_study_yet(tmp_path, name):
+    arguments = ["--no-open"] if name == "dashboard" else []
+    done = inside(["studies", name, *tiny(tmp_path), *arguments])
+    one_line(done, "there is no study database", "run a study first")
+    assert not list(tmp_path.iterdir())
+
+
+def test_list_and_show():
+    assert "optim_search" in inside(["studies", "list"]).stdout
+    shown = inside(["studies", "show", "optim_search", "--set", "epochs=3"]).stdout
+    assert "scientific" in shown and "nuisance" in shown and "--set" in shown
+    assert "mnist-studies" in inside(["studies", "--version"]).stdout
+
+
+@pytest.mark.parametrize("module", ["studies.run", "studies"])
+def test_help_imports_nothing_heavy(module):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['x', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module({module!r}, run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    heavy = {'torch', 'optuna', 'scipy', 'ray', 'pandas'} & set(sys.modules)\n"
+        "    assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def states(folder):
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder}/optim_search-quick/study.db")
+    study = optuna.load_study(study_name="optim_search-quick", storage=storage)
+    found = [trial.state.name for trial in study.get_trials()]
+    storage.remove_session()
+    storage.engine.dispose()
+    return found
+
+
+@pytest.mark.slow
+def test_ctrl_c_once_finishes_says_how_to_resume_and_loses_nothing(tmp_path):
+    options = [*tiny(tmp_path, trials=6, epochs=4), "--workers", "2"]
+    process = subprocess.Popen(
+        command(*options), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "trial 0" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "finishing" in err and "Ctrl-C again to stop now" in err
+    assert "nothing is lost. Go on with: python -m studies.run optim_search --quick" in err
+    found = states(tmp_path)
+    assert 1 <= len(found) < 6
+    assert set(found) <= {"COMPLETE", "PRUNED"}
+
+    done = call(*options)
+    assert done.returncode == 0, done.stderr
+    assert f"Search: 6 trainings, {len(found)} of them done before" in done.stdout
+    assert len(states(tmp_path)) == 6
+    assert set(states(tmp_path)) <= {"COMPLETE", "PRUNED"}
+
+
+@pytest.mark.slow
+def test_ctrl_c_twice_stops_now_and_the_trials_run_again(tmp_path):
+    options = [*tiny(tmp_path, trials=2, epochs=400), "--workers", "2"]
+    process = subprocess.Popen(
+        command(*options), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    database = tmp_path / "optim_search-quick" / "study.db"
+    while time.monotonic() < deadline:
+        if database.exists() and "RUNNING" in _peek(database):
+            break
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in err and "ending" in err
+    assert set(states(tmp_path)) == {"WAITING"}
+    assert not _children_of(process.pid)
+
+
+def _peek(database):
+    try:
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+        try:
+            return [row[0] for row in connection.execute("SELECT state FROM trials")]
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return []
+
+
+def _children_of(pid):
+    import psutil
+
+    return [p for p in psutil.process_iter(["ppid"]) if p.info["ppid"] == pid]
+
+
+def test_dashboard_port_in_use_is_one_line(tmp_path):
+    from studies.storage import close_storage, open_storage
+
+    url = f"sqlite:///{tmp_path}/optim_search-quick/study.db"
+    close_storage(open_storage(url, create=True))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = inside(["studies", "dashboard", *tiny(tmp_path), "--no-open", "--port", str(port)])
+    one_line(done, str(port), "--port")
+
+
+def test_dashboard_answers_and_ends_cleanly(tmp_path):
+    import json
+    import urllib.request
+
+    from studies.storage import close_storage, open_storage
+
+    storage = open_storage(f"sqlite:///{tmp_path}/optim_search-quick/study.db", create=True)
+    optuna.create_study(study_name="optim_search-quick", storage=storage)
+    close_storage(storage)
+    process = subprocess.Popen(
+        command("dashboard", *tiny(tmp_path), "--no-open", "--port", "0", module="studies"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NO_PROXY": "*", "no_proxy": "*"},
+    )
+    address = process.stdout.readline().split()[1]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{address}api/studies", timeout=30) as answer:
+        names = [study["study_name"] for study in json.load(answer)["study_summaries"]]
+    assert names == ["optim_search-quick"]
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "") and "ended" in out

@@ -1,0 +1,81 @@
+"""best_config.toml: what the trainer reads is what was trained."""
+
+import tomllib
+
+import pytest
+from test_protocol import run
+from toy import make_plan
+
+from mnist_core.config import TrainConfig
+from mnist_core.errors import UserError
+from studies import protocol, stored
+from studies.export import best_config, write_best_config
+from studies.files import write_atomically
+from studies.seeds import confirm_seeds
+
+ENVIRONMENT = {
+    "versions": {"python": "3", "torch": "2", "optuna": "5", "mnist-studies": "0"},
+    "data": {"fingerprint": "abc", "sha256": {"images": "def"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: ENVIRONMENT)
+
+
+def read(path):
+    return tomllib.loads(path.read_text())
+
+
+def test_round_trip_through_the_trainer(tmp_path):
+    plan = make_plan(tmp_path)
+    result = run(plan)
+    tables = read(write_best_config(result))
+    record = tables.pop("record")
+    config = TrainConfig.from_mapping(tables, source="file")
+    recorded = result.confirm["adam"][0]
+    seed = confirm_seeds(0, 3)[0]
+    assert recorded.seed == seed
+    params = result.best_row.candidate.params
+    expected = plan.config_for(params, seed).override({"precision": "fp32"})
+    assert config.model_copy(update={"optim": expected.optim}) == expected
+    # Nothing is left to guess: the optimizer's own defaults are written out.
+    assert config.optim.lr == params["adam.lr"]
+    assert (config.optim.beta1, config.optim.eps) == (0.9, 1e-8)
+    assert record["val_accuracy"] == recorded.value
+    assert record["params"] == params
+    assert record["trial"] == result.best_row.candidate.search_trial
+    assert record["confirm"]["seeds"] == list(confirm_seeds(0, 3))
+    assert record["confirm"]["mean"] == result.best_row.confirm.mean
+    assert record["test"]["n"] == 3
+    assert record["versions"] == ENVIRONMENT["versions"]
+    assert record["data_sha256"] == {"images": "def"}
+    assert (record["torch"], record["data_fingerprint"]) == ("2", "abc")
+
+
+def test_export_from_the_database_is_the_same(tmp_path):
+    plan = make_plan(tmp_path)
+    written = write_best_config(run(plan))
+    again = write_best_config(stored.read(plan).result, tmp_path / "elsewhere" / "again.toml")
+    assert read(written) == read(again)
+
+
+def test_nothing_confirmed_is_one_line(tmp_path):
+    result = run(make_plan(tmp_path))
+    bare = type(result)(**{**vars(result), "best": None})
+    with pytest.raises(UserError, match=r"confirmed nothing yet; .* python -m studies\.run toy"):
+        best_config(bare)
+
+
+def test_unwritable_target_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_atomically(tmp_path / "file" / "x.toml", "")
+
+
+def test_a_write_leaves_nothing_else_behind(tmp_path):
+    write_atomically(tmp_path / "a.toml", "one")
+    write_atomically(tmp_path / "a.toml", "two")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
+    assert (tmp_path / "a.toml").read_text() == "two"

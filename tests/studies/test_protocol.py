@@ -1,0 +1,164 @@
+"""The protocol on a toy objective with the inline engine."""
+
+import pytest
+from toy import SPEC, TestSet, Toy, make_plan
+
+from mnist_core.errors import UserError
+from studies import protocol, stored
+from studies.engines.inline import Inline
+from studies.protocol import Control, StudyInterrupted, run_study
+from studies.report.overview import phase
+from studies.seeds import confirm_seeds
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+
+
+def run(plan, *, toy=None, test=None, listeners=(), control=None):
+    toy, test = toy or Toy(), test or TestSet()
+
+    def objective(plan, keep_models):
+        toy.keep_models = keep_models
+        return toy
+
+    return run_study(
+        plan,
+        control or Control(Inline()),
+        objective=objective,
+        read_test=test,
+        listeners=listeners,
+    )
+
+
+def test_search_confirm_test(tmp_path):
+    toy, test = Toy(), TestSet()
+    result = run(make_plan(tmp_path), toy=toy, test=test)
+    search, confirm = toy.ran[:9], toy.ran[9:]
+    assert result.states.get("COMPLETE", 0) + result.states.get("PRUNED", 0) == 9
+    seeds = confirm_seeds(0, 3)
+    # Three choices and the default, unless the default is adam's best: the same seeds for all.
+    configurations = {str(task.params) for task in confirm}
+    assert {task.seed for task in confirm} == set(seeds)
+    assert len(confirm) == 3 * len(configurations)
+    assert not {task.seed for task in search} & set(seeds)
+    assert result.best == "adam"
+    assert {row.label for row in result.rows} == {"sgd", "adam", "adagrad", "adam (default)"}
+    means = [row.confirm.mean for row in result.rows]
+    assert means == sorted(means, reverse=True)
+    assert test.readings == [[*range(len(confirm))]]
+    assert len(result.test.times) == 1
+    assert result.best_row.test is not None
+    assert result.trained == 9 + len(confirm)
+
+
+def test_confirms_the_best_complete_trial_of_each_choice(tmp_path):
+    result = run(make_plan(tmp_path, trials=12))
+    records = stored.read(make_plan(tmp_path, trials=12)).search
+    for row in result.rows:
+        if row.candidate.default:
+            assert row.candidate.params == SPEC.default("adam")
+            continue
+        values = [
+            record.value
+            for record in records
+            if record.state == "COMPLETE" and record.params["optim.name"] == row.label
+        ]
+        assert row.candidate.search_value == max(values)
+
+
+def test_a_finished_study_trains_nothing_and_reads_no_test_set(tmp_path):
+    first = run(make_plan(tmp_path))
+    toy, test = Toy(), TestSet()
+    second = run(make_plan(tmp_path), toy=toy, test=test)
+    assert toy.ran == [] and test.readings == [] and second.trained == 0
+    assert second.test == first.test
+    assert [row.test for row in second.rows] == [row.test for row in first.rows]
+
+
+def test_resume_adds_only_what_is_missing(tmp_path):
+    run(make_plan(tmp_path, trials=6))
+    toy = Toy()
+    result = run(make_plan(tmp_path, trials=9), toy=toy)
+    assert sum(task.seed not in confirm_seeds(0, 3) for task in toy.ran) == 3
+    assert sum(result.states.values()) == 9
+
+
+class StopAfter:
+    """Stops the study at the n-th start."""
+
+    def __init__(self, n):
+        self.n, self.control = n, Control(Inline())
+
+    def __call__(self, event):
+        self.n -= event.kind == "start"
+        if self.n == 0 and event.kind == "start":
+            self.control.stop()
+
+
+@pytest.mark.parametrize(("after", "where"), [(4, "search"), (9, "search"), (11, "confirm")])
+def test_an_interrupted_study_goes_on_to_exactly_its_end(tmp_path, after, where):
+    whole = run(make_plan(tmp_path / "whole"))
+    stop, first, second = StopAfter(after), Toy(), Toy()
+    with pytest.raises(StudyInterrupted) as caught:
+        run(make_plan(tmp_path), toy=first, listeners=[stop], control=stop.control)
+    assert caught.value.phase == where
+    assert len(first.ran) == after
+    result = run(make_plan(tmp_path), toy=second)
+    assert len(first.ran) + len(second.ran) == whole.trained
+    assert [row.values for row in result.rows] == [row.values for row in whole.rows]
+
+
+def test_no_test_reading_after_an_interruption_of_the_last_training(tmp_path):
+    total = run(make_plan(tmp_path / "whole")).trained
+    stop, test = StopAfter(total), TestSet()
+    with pytest.raises(StudyInterrupted):
+        run(make_plan(tmp_path), listeners=[stop], control=stop.control, test=test)
+    assert test.readings == []
+
+
+def test_all_trials_failed_is_one_line_with_the_reason(tmp_path):
+    toy = Toy(failing=("sgd", "adam", "adagrad"))
+    with pytest.raises(UserError, match=r"all 9 search trials failed.*\(9 times\).*NonFiniteLoss"):
+        run(make_plan(tmp_path), toy=toy)
+
+
+def test_a_choice_without_a_complete_trial_stays_in_the_table(tmp_path):
+    result = run(make_plan(tmp_path), toy=Toy(failing=("sgd",)))
+    row = result.rows[-1]
+    assert (row.label, row.candidate, row.confirm) == ("sgd", None, None)
+    assert row.failed >= 2
+    assert result.failures[0][0] == "NonFiniteLoss: the loss is nan at step 1"
+
+
+def test_a_crash_while_the_test_set_is_read_counts_as_a_reading(tmp_path):
+    def broken(plan, models):
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(make_plan(tmp_path), test=broken)
+    assert phase(stored.read(make_plan(tmp_path))) == "test"
+    result = run(make_plan(tmp_path))
+    assert len(result.test.times) == 2
+
+
+def test_a_lost_model_is_said_and_not_invented(tmp_path):
+    plan = make_plan(tmp_path)
+    total = run(make_plan(tmp_path / "whole")).trained
+    stop = StopAfter(total)
+    with pytest.raises(StudyInterrupted):
+        run(plan, listeners=[stop], control=stop.control)
+    (protocol.models_folder(plan) / "0.safetensors").unlink()
+    events = []
+    result = run(plan, listeners=[events.append])
+    assert 0 not in result.test.values and 1 in result.test.values
+    assert any("trials 0 are not in" in event.data.get("text", "") for event in events)
+
+
+def test_status_reads_what_run_returned(tmp_path):
+    result = run(make_plan(tmp_path))
+    found = stored.read(make_plan(tmp_path))
+    assert found.result.rows == result.rows
+    assert found.lease is None
+    assert phase(found) == "finished"

@@ -1,0 +1,149 @@
+"""Numbers, table, sentences and live view."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+from test_protocol import run
+from toy import SPACE, Toy, make_plan
+
+from studies import protocol
+from studies.events import Event
+from studies.live import LiveView, PlainView, Progress, sparkline
+from studies.report.numbers import duration, gap_text, mean_text, metric_text, params_text
+from studies.report.table import markdown, notes, print_result, verdict_lines, warnings
+from studies.result import on_bound
+from studies.statistics import mean_interval
+
+
+@pytest.fixture
+def result(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    return run(make_plan(tmp_path), toy=Toy(failing=("adagrad",)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.44, "0.4 s"), (59.4, "59 s"), (185, "3:05"), (3723, "1:02:03")]
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_numbers():
+    assert metric_text("val_accuracy", 0.98214) == "98.21 %"
+    assert metric_text("val_loss", 0.123456) == "0.1235"
+    assert metric_text("val_accuracy", None) == metric_text("val_loss", math.nan) == "-"
+    assert mean_text("val_accuracy", mean_interval([0.5])) == "50.00 ± ?"
+    assert gap_text("val_accuracy", mean_interval([-0.01, -0.01])) == "-1.00 [-1.00, -1.00]"
+    params = {"optim.name": "adam", "adam.lr": 0.00123456, "l2": 0.0, "a.x": 1, "b.x": 2}
+    assert params_text(params) == "adam lr=0.00123 l2=0 a.x=1 b.x=2"
+
+
+@pytest.mark.parametrize(
+    ("lr", "said"),
+    [(0.001, "lower bound 0.001"), (0.99, "upper bound 1"), (0.03, ""), (0.0012, "")],
+)
+def test_on_bound_is_measured_on_the_parameters_own_scale(lr, said):
+    found = on_bound(SPACE, {"optim.name": "sgd", "sgd.lr": lr})
+    assert bool(found) == bool(said) and said in "".join(found)
+
+
+def test_the_table_is_readable_when_piped(result):
+    out = io.StringIO()
+    print_result(Console(file=out, width=100, color_system=None), result)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "\x1b" not in out.getvalue()
+    text = " ".join(out.getvalue().split())
+    for label in ("sgd", "adam", "adagrad", "adam (default)"):
+        assert f"| {label} " in text
+    assert "not corrected for the number of comparisons" in text
+    assert "the randomness of training, not the choice of the images" in text
+
+
+def test_sentences(result):
+    best = verdict_lines(result)
+    assert best[0].startswith("Best: adam, ") and "better than every other choice" in best[0]
+    assert any(line.startswith("Against adam (default): ") for line in best)
+    said = warnings(result)
+    assert any(line.startswith("adagrad: none of its") for line in said)
+    assert any("NonFiniteLoss" in line for line in said)
+
+
+def test_a_tie_names_its_rival(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr("toy.TOP", {"sgd": 0.98, "adam": 0.98, "adagrad": 0.5})
+    result = run(make_plan(tmp_path, trials=12, seeds=8), toy=Toy(noise=0.02))
+    assert verdict_lines(result)[0].startswith("Tie: ")
+    assert len(result.ties) >= 1 and result.ties[0] in verdict_lines(result)[0]
+
+
+def test_markdown_holds_what_the_terminal_shows(result):
+    text = markdown(result)
+    assert "| adam |" in text and verdict_lines(result)[0] in text
+    assert all(note in text for note in notes(result))
+
+
+def test_too_few_trials_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    result = run(make_plan(tmp_path, trials=4))
+    assert any("fewer than the 2 trials promised" in line for line in warnings(result))
+
+
+def test_sparkline():
+    assert sparkline([]) == ""
+    assert sparkline([1.0, 1.0]) == "▄▄"
+    assert sparkline([0.0, math.nan, 1.0]) == "▁█"
+    assert len(sparkline(list(range(50)))) == 12
+
+
+def _events():
+    params = {"optim.name": "adam", "adam.lr": 0.01}
+    yield Event(kind="phase", phase="search", data={"name": "search", "total": 4, "done": 1})
+    for number in (1, 2, 3):
+        yield Event(kind="start", phase="search", trial=number, data={"params": params})
+    metrics = {"val_accuracy": 0.9}
+    yield Event(kind="report", phase="search", trial=1, data={"step": 1, "metrics": metrics})
+    yield Event(kind="complete", phase="search", trial=1, data={"value": 0.95, "seconds": 1.0})
+    yield Event(kind="lost", phase="search", trial=2, data={"kind": "WorkerLost", "message": "m"})
+    yield Event(kind="failed", phase="search", trial=3, data={"kind": "Bad", "message": "[x]"})
+
+
+def test_plain_view_is_a_line_for_each_end():
+    lines = []
+    with PlainView(Progress(metric="val_accuracy"), lines.append, hint="hello") as view:
+        for event in _events():
+            view(event)
+    assert lines[0] == "hello"
+    assert lines[1] == "Search: 4 trainings, 1 of them done before"
+    assert lines[2].startswith("[2/4] trial 1 complete 95.00 %  1.0 s  best 95.00 %  adam lr=0.01")
+    assert "lost" in lines[3] and "will be run again" in lines[3]
+    assert "Bad: [x]" in lines[4]
+
+
+def test_live_view_draws_every_state():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, record=True)
+    progress = Progress(metric="val_accuracy")
+    view = LiveView(progress, console, title="toy")
+    for event in _events():
+        view(event)
+        console.print(view.render())
+    view(Event(kind="start", phase="search", trial=4, data={"params": {}}))
+    console.print(view.render())
+    text = console.export_text()
+    assert "Search 3/4" in text and "1 complete" in text and "1 failed" in text
+    assert progress.seconds_left(progress.began + 10) == pytest.approx(5)
+
+
+def test_live_view_costs_little(benchmark_seconds=0.02):
+    import time
+
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    view = LiveView(Progress(metric="val_accuracy"), console, title="toy")
+    for event in list(_events())[:5]:
+        view(event)
+    began = time.process_time()
+    for _ in range(20):
+        console.print(view.render())
+    assert (time.process_time() - began) / 20 < benchmark_seconds
