@@ -1,0 +1,338 @@
+"""The local engine: real processes, really killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+import toys
+from test_engines import run
+from toy_plans import toy_plan
+
+from mnist_core.errors import UserError
+from objectives.base import Outcome
+from studies.book import open_search
+from studies.engines.local import Local, WorkerStartError, _shares
+from studies.leases import StudyInUse
+from studies.records import read_trials
+from studies.storage import close_storage, open_storage
+
+TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    files = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    yield
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+    if files:
+        assert len(os.listdir("/proc/self/fd")) <= files
+
+
+def local(workers=2):
+    return Local(workers=workers, threads=1)
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+    return result
+
+
+def test_workers_work_side_by_side(tmp_path):
+    begun = time.monotonic()
+    records = run(tmp_path, local(4), toys.Toy(tmp_path, sleep=0.25), trials=8)
+    assert [r.state for r in records] == ["COMPLETE"] * 8
+    assert time.monotonic() - begun < 8  # one after the other: more than 8 s
+    assert len({line[-1] for line in toys.attempts(tmp_path)}) == 4
+
+
+def test_a_killed_worker_costs_an_attempt_not_a_trial(tmp_path):
+    toy = toys.Toy(tmp_path, sleep=0.1)
+
+    def kill(event):
+        if event.kind == "report" and event.trial == 2 and event.data["step"] == 2 and not killed:
+            killed.append(engine.pids)
+            os.kill(pids[2], signal.SIGKILL)
+
+    def note(event):
+        if event.kind == "start":
+            pids[event.trial] = event.data["pid"]
+
+    killed, pids, engine = [], {}, local()
+    records = run(tmp_path, engine, toy, trials=6, listeners=[note, kill])
+    assert [r.state for r in records] == ["COMPLETE"] * 6
+    assert [r.attempt for r in records] == [0, 0, 1, 0, 0, 0]
+    lines = [line for line in toys.attempts(tmp_path) if line[0] == "2"]
+    assert [line[1] for line in lines] == ["0", "1"]
+    assert lines[0][2:4] == lines[1][2:4]  # seed and params
+    assert len(toys.attempts(tmp_path)) == 7
+
+
+def test_deaths_losses_and_what_cannot_be_sent(tmp_path):
+    toy = toys.Toy(tmp_path, dies=(1, 3), deaths=99, exits=(2,), unpicklable=(4,))
+    events = []
+    records = run(tmp_path, local(), toy, trials=6, retries=1, listeners=[events.append])
+    assert [r.state for r in records] == ["COMPLETE", "FAIL", "FAIL", "FAIL", "FAIL", "COMPLETE"]
+    kinds = [r.failure.kind for r in records[1:5]]
+    assert kinds == ["WorkerLost", "WorkerLost", "WorkerLost", "BadOutcome"]
+    assert "killed by SIGKILL" in records[1].failure.message
+    assert "exit code 7" in records[2].failure.message
+    assert records[1].failure.traceback == "dying words"
+    assert [e.trial for e in events if e.kind == "lost"].count(1) == 1
+
+
+@dataclass(frozen=True)
+class Unloadable:
+    """Can be pickled here, cannot be loaded there."""
+
+    how: str
+
+    def __reduce__(self):
+        return (load_badly, (self.how,))
+
+    def __call__(self, task, report):
+        return Outcome(metrics={})
+
+
+def load_badly(how):
+    if how == "exit":
+        print("the reason why", flush=True)
+        os._exit(3)
+    import no_such_module  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("how", "message", "note"),
+    [
+        ("import", "ModuleNotFoundError: No module named 'no_such_module'", "load_badly"),
+        ("exit", "left with exit code 3", "the reason why"),
+    ],
+)
+def test_workers_that_cannot_start_end_the_run(tmp_path, how, message, note):
+    with pytest.raises(WorkerStartError, match=message) as caught:
+        run(tmp_path, local(), Unloadable(how), trials=6)
+    assert isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+    assert note in "".join(caught.value.__notes__)
+
+
+def test_an_objective_that_cannot_be_sent(tmp_path):
+    with pytest.raises(WorkerStartError, match="cannot be sent"):
+        run(tmp_path, local(), lambda task, report: None, trials=6)
+
+
+def test_workers_live_through_several_runs(tmp_path):
+    with local() as engine:
+        pids = engine.pids
+        for trials in (4, 8):
+            plan = toy_plan(tmp_path, trials=trials)
+            storage = open_storage(plan.storage_url, create=True)
+            with open_search(plan, storage) as book:
+                engine.run(book, toys.Toy(tmp_path))
+                assert book.done == trials
+            close_storage(storage)
+        assert engine.pids == pids
+    assert {int(line[-1]) for line in toys.attempts(tmp_path)} <= set(pids)
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_stopping(tmp_path, now):
+    engine = local()
+
+    def stop(event):
+        if event.kind == "report" and event.trial == 3:
+            engine.stop(now=now)
+
+    toy = toys.Toy(tmp_path, sleep=0.1)
+    records = run(tmp_path, engine, toy, trials=12, listeners=[stop])
+    states = [r.state for r in records]
+    if now:
+        assert states.count("WAITING") == 2
+        assert len(states) < 12
+    else:
+        assert set(states) == {"COMPLETE"}
+        assert 4 <= len(states) <= 5
+    records = run(tmp_path, local(), toys.Toy(tmp_path), trials=12)
+    assert [r.state for r in records] == ["COMPLETE"] * 12
+    assert [r.attempt for r in records] == [0] * 12
+
+
+def test_stopping_wakes_a_sleeping_supervisor(tmp_path):
+    engine = local()
+    timer = threading.Timer(1.0, lambda: engine.stop(now=True))
+    timer.start()
+    begun = time.monotonic()
+    records = run(tmp_path, engine, toys.Toy(tmp_path, sleep=30.0), trials=12)
+    timer.join()
+    assert time.monotonic() - begun < 10
+    assert {r.state for r in records} == {"WAITING"}
+
+
+def test_an_idle_supervisor_sleeps(tmp_path):
+    engine = local(workers=3)
+    begun = time.process_time()
+    run(tmp_path, engine, toys.Toy(tmp_path, steps=1, sleep=3.0), trials=1)
+    assert time.process_time() - begun < 1.0
+
+
+def test_no_two_workers_share_a_core_where_there_are_enough(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 4, 6}, raising=False)
+    assert _shares(2, 2) == [[0, 2], [4, 6]]
+    assert _shares(4, 1) == [[0], [2], [4], [6]]
+    assert _shares(1, 4) == [[]]
+    assert _shares(2, 1) == [[], []]  # others may use the rest: the kernel knows better
+    assert _shares(8, 1) == [[]] * 8
+
+
+# A supervisor of its own.
+
+
+@pytest.fixture
+def supervise(tmp_path):
+    """Start ``small_run.py``; kill it at the end of the test."""
+    processes = []
+
+    def start(engine="local", trials=12, sleep=0.1, ready=True):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, str(TESTS / "small_run.py"), str(tmp_path), engine]
+        process = subprocess.Popen(
+            [*command, str(trials), str(sleep)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=tmp_path,
+        )
+        processes.append(process)
+        if ready:
+            assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def read(folder):
+    storage = open_storage(toy_plan(folder).storage_url, create=False)
+    try:
+        return read_trials(optuna.load_study(study_name="toy", storage=storage))
+    finally:
+        close_storage(storage)
+
+
+def worker_pids(folder):
+    return {int(line[-1]) for line in toys.attempts(folder)}
+
+
+@pytest.mark.parametrize("engine", ["local", "inline"])
+def test_a_killed_supervisor_loses_nothing(tmp_path, supervise, engine):
+    process = supervise(engine)
+    until(lambda: len(toys.attempts(tmp_path)) >= 5)
+    process.kill()
+    process.wait()
+    gone = worker_pids(tmp_path) - {os.getpid()}
+    until(lambda: not any(psutil.pid_exists(pid) for pid in gone))
+    states = {record.state for record in read(tmp_path)}
+    assert "RUNNING" not in states
+    assert "WAITING" in states
+
+    records = run(tmp_path, local(), toys.Toy(tmp_path), trials=12)
+    assert [r.number for r in records] == list(range(12))
+    assert [r.state for r in records] == ["COMPLETE"] * 12
+    again = sum(record.attempt for record in records)
+    assert again == (2 if engine == "local" else 1)
+    lines = toys.attempts(tmp_path)
+    assert len(lines) == 12 + again
+    for number in range(12):
+        mine = [line[2:4] for line in lines if line[0] == str(number)]
+        assert all(one == mine[0] for one in mine)
+
+
+def test_workers_do_not_run_the_main_program(tmp_path, supervise):
+    process = supervise(trials=4, sleep=0.0)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (tmp_path / "mains").read_text() == "x"
+
+
+def test_a_second_supervisor_is_refused_in_one_line(tmp_path, supervise):
+    first = supervise(trials=40)
+    second = supervise(ready=False)
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert output.startswith("error: study 'toy' is being run by process")
+    assert output.count("\n") == 1
+    plan = toy_plan(tmp_path)
+    storage = open_storage(plan.storage_url, create=False)
+    with pytest.raises(StudyInUse, match=str(first.pid)):
+        open_search(plan, storage)
+    close_storage(storage)
+    assert "RUNNING" in {record.state for record in read(tmp_path)}
+
+
+def test_ctrl_c_once_finishes_what_runs(tmp_path, supervise):
+    process = supervise(trials=40)
+    until(lambda: len(toys.attempts(tmp_path)) >= 3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    records = read(tmp_path)
+    assert {record.state for record in records} == {"COMPLETE"}
+    assert 3 <= len(records) < 12
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path, supervise):
+    process = supervise(trials=40, sleep=20.0)
+    until(lambda: len(toys.attempts(tmp_path)) == 2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert [record.state for record in read(tmp_path)] == ["WAITING"] * 2
+    assert not any(psutil.pid_exists(pid) for pid in worker_pids(tmp_path))
+
+
+def test_readers_are_never_in_the_way(tmp_path):
+    """A dashboard reads all the time, through connections of its own."""
+    plan = toy_plan(tmp_path, trials=16)
+    problems, done, reads = [], threading.Event(), [0]
+
+    def watch():
+        while not done.is_set():
+            try:
+                if (tmp_path / "study.db").exists():
+                    storage = optuna.storages.RDBStorage(plan.storage_url)
+                    for summary in optuna.get_all_study_summaries(storage):
+                        optuna.load_study(
+                            study_name=summary.study_name, storage=storage
+                        ).get_trials()
+                        reads[0] += 1
+                    close_storage(storage)
+            except Exception as error:
+                problems.append(error)
+
+    open_storage_once = open_storage(plan.storage_url, create=True)
+    close_storage(open_storage_once)
+    reader = threading.Thread(target=watch)
+    reader.start()
+    records = run(tmp_path, local(), toys.Toy(tmp_path, sleep=0.05), trials=16)
+    done.set()
+    reader.join()
+    assert [r.state for r in records] == ["COMPLETE"] * 16
+    assert not problems
+    assert reads[0] > 3

@@ -1,0 +1,112 @@
+"""Every engine leaves the same trail."""
+
+import os
+
+import pytest
+import toys
+from toy_plans import toy_plan
+
+from mnist_core.errors import ConfigError
+from objectives.base import Outcome
+from studies import engines
+from studies.book import open_search
+from studies.storage import close_storage, open_storage
+
+
+def run(folder, engine, objective, *, listeners=(), **options):
+    """Run the toy study through ``engine`` and return its records."""
+    plan = toy_plan(folder, **options)
+    storage = open_storage(plan.storage_url, create=True)
+    try:
+        with engine, open_search(plan, storage, listeners=listeners) as book:
+            engine.run(book, objective)
+            return book.records()
+    finally:
+        close_storage(storage)
+
+
+def trail(records):
+    """All that must not depend on the engine: no times, no process ids."""
+    return [
+        (r.number, r.state, r.params, r.seed, r.value, r.curve, r.metrics, r.attributes, r.attempt)
+        + ((r.failure.kind, r.failure.message) if r.failure else ())
+        for r in records
+    ]
+
+
+@pytest.mark.parametrize("pruner", ["none", "median", "successive_halving", "hyperband"])
+def test_the_same_trail_through_every_engine(tmp_path, pruner):
+    trails = {}
+    for name in engines.names():
+        folder = tmp_path / name
+        folder.mkdir()
+        objective = toys.Toy(folder, steps=5, raises=(3,), runs_out=(5,), diverges=(6,))
+        engine = engines.create(name, workers=1, threads=1)
+        records = run(folder, engine, objective, trials=16, pruner=pruner, sampler="tpe")
+        trails[name] = [
+            tuple(str(part) for part in line) for line in trail(records)
+        ]  # as text: nan is not equal to itself
+        states = {record.state for record in records}
+        assert states == {"COMPLETE", "FAIL"} | ({"PRUNED"} if pruner != "none" else set())
+    assert len(trails) >= 2
+    assert all(other == trails["inline"] for other in trails.values())
+
+
+def test_failures_through_every_engine(tmp_path):
+    for name in engines.names():
+        folder = tmp_path / name
+        folder.mkdir()
+        objective = toys.Toy(folder, raises=(0,), runs_out=(1,), diverges=(2,))
+        engine = engines.create(name, workers=1, threads=1)
+        failures = [r.failure for r in run(folder, engine, objective, trials=3)]
+        kinds = ["ValueError", "OutOfMemory", "NonFiniteLoss"]
+        assert [failure.kind for failure in failures] == kinds
+        assert failures[0].message == "this trial was made to fail"
+        assert "toys.py" in failures[0].traceback
+        assert failures[0].traceback.count("\n") < 20
+
+
+def test_an_engine_that_is_none():
+    with pytest.raises(ConfigError, match="did you mean 'local'"):
+        engines.create("locall", workers=1, threads=1)
+    assert engines.names() == ["inline", "local"]
+
+
+def test_inline_runs_here(tmp_path):
+    run(tmp_path, engines.create("inline", workers=1, threads=1), toys.Toy(tmp_path), trials=2)
+    assert {line[-1] for line in toys.attempts(tmp_path)} == {str(os.getpid())}
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_inline_stops(tmp_path, now):
+    engine = engines.create("inline", workers=1, threads=1)
+
+    def stop(event):
+        if event.kind == "report" and event.trial == 1:
+            engine.stop(now=now)
+
+    records = run(tmp_path, engine, toys.Toy(tmp_path), trials=9, listeners=[stop])
+    assert [r.state for r in records] == ["COMPLETE", "WAITING" if now else "COMPLETE"]
+    engine = engines.create("inline", workers=1, threads=1)
+    records = run(tmp_path, engine, toys.Toy(tmp_path), trials=9)
+    assert [r.state for r in records] == ["COMPLETE"] * 9
+    assert [r.attempt for r in records] == [0] * 9
+
+
+def test_an_objective_without_an_outcome(tmp_path):
+    engine = engines.create("inline", workers=1, threads=1)
+    (record,) = run(tmp_path, engine, lambda task, report: 0.5, trials=1)
+    assert record.failure.kind == "BadOutcome"
+
+
+def test_an_objective_that_lets_the_stop_pass(tmp_path):
+    def objective(task, report):
+        for step in range(1, 5):
+            report(step, {"val_accuracy": 0.9 if task.number < 4 else 0.1})
+        return Outcome(metrics={"val_accuracy": 0.9})
+
+    engine = engines.create("inline", workers=1, threads=1)
+    options = {"pruner": "median", "pruner_options": {"n_startup_trials": 1}}
+    records = run(tmp_path, engine, objective, trials=6, **options)
+    assert [r.state for r in records] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
+    assert records[5].metrics == {"val_accuracy": 0.1}

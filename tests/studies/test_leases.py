@@ -1,0 +1,93 @@
+"""Leases: who is alive is told from who was."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+
+import optuna
+import pytest
+
+from studies import leases
+from studies.leases import LEASE, Lease, StudyInUse, read_lease, release, supervisor, take
+
+MINE = Lease.of_this_process()
+
+
+@pytest.fixture
+def study():
+    return optuna.create_study(study_name="s")
+
+
+def held_by(study, **changes):
+    study.set_user_attr(LEASE, asdict(dataclasses.replace(MINE, **changes)))
+
+
+def test_taken_and_released(study):
+    lease = take(study)
+    assert supervisor(study) == lease
+    release(study, lease)
+    assert supervisor(study) is None
+    assert read_lease(study) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pid": 2**22 + 1},  # no such process
+        {"start": "1"},  # the process id was given to another process
+        {"boot": "before the restart"},
+    ],
+)
+def test_a_dead_holder_holds_nothing(study, changes):
+    held_by(study, **changes)
+    assert supervisor(study) is None
+    assert take(study).pid == os.getpid()
+
+
+def test_a_killed_process_that_nobody_buried_is_dead(study):
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        start = leases._process_start(process.pid)
+        held_by(study, pid=process.pid, start=start)
+        assert supervisor(study).pid == process.pid
+        with pytest.raises(StudyInUse, match=f"kill {process.pid}"):
+            take(study)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # now a zombie
+        assert supervisor(study) is None
+    finally:
+        process.stdin.close()
+        process.kill()
+        process.wait()
+
+
+def test_another_machine_is_believed_unless_taken_over(study):
+    held_by(study, host="elsewhere", boot="x", start="1")
+    with pytest.raises(StudyInUse, match=r"elsewhere.*--take-over"):
+        take(study)
+    assert take(study, force=True).host == MINE.host
+
+
+def test_release_leaves_a_successors_lease_alone(study):
+    lease = take(study)
+    held_by(study, host="elsewhere")
+    release(study, lease)
+    assert read_lease(study).host == "elsewhere"
+
+
+@pytest.mark.parametrize("value", [None, "x", {}, {"pid": 3}])
+def test_an_unreadable_lease_is_none(study, value):
+    study.set_user_attr(LEASE, value)
+    assert supervisor(study) is None
+
+
+def test_without_proc_psutil_tells_the_same(monkeypatch):
+    class NoProc(type(leases.Path("x"))):
+        def exists(self):
+            return False
+
+    monkeypatch.setattr(leases, "Path", NoProc)
+    assert float(leases._process_start(os.getpid())) > 1e9
+    assert leases._process_start(2**22 + 1) is None

@@ -1,0 +1,147 @@
+"""Pruning: fair between choices, whichever pruner, and the same as Optuna's own within one."""
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from mnist_core.errors import ConfigError
+from studies.pruning import FairPruning, create_pruner
+
+KINDS = CategoricalDistribution(("fast", "slow"))
+STEPS = 27
+PRUNERS = {
+    "median": {},
+    "percentile": {"percentile": 50.0},
+    "successive_halving": {"reduction_factor": 3},
+    "hyperband": {},
+}
+
+
+def value(kind, quality, step):
+    """Slow starts far below fast, whatever its quality."""
+    base = 0.5 if kind == "fast" else 0.0
+    return base + quality * step / STEPS / 3
+
+
+class Trials:
+    """Runs trials one after the other through ``FairPruning``, as the book does."""
+
+    def __init__(self, name, *, scientific="kind", direction=StudyDirection.MAXIMIZE):
+        self.trials, self.written = [], []
+        self.sign = 1 if direction is StudyDirection.MAXIMIZE else -1
+        self.pruning = FairPruning(
+            name,
+            PRUNERS.get(name, {}),
+            scientific=scientific,
+            direction=direction,
+            write=lambda *mark: self.written.append(mark),
+        )
+
+    def run(self, kind, quality):
+        """Return the step at which the trial was pruned, or None."""
+        trial = create_trial(
+            state=TrialState.RUNNING, params={"kind": kind}, distributions={"kind": KINDS}
+        )
+        trial.number = trial._trial_id = len(self.trials)
+        self.trials.append(trial)
+        for step in range(1, STEPS + 1):
+            reported = self.sign * value(kind, quality, step)
+            trial.intermediate_values = {**trial.intermediate_values, step: reported}
+            if self.pruning.should_prune(trial, self.trials):
+                trial.state, trial.value = TrialState.PRUNED, reported
+                return step
+        trial.state, trial.value = TrialState.COMPLETE, reported
+        return None
+
+
+@pytest.mark.parametrize("direction", StudyDirection.__members__.keys() - {"NOT_SET"})
+@pytest.mark.parametrize("name", PRUNERS)
+def test_a_slow_starter_is_judged_among_slow_starters(name, direction):
+    qualities = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.45, 0.95, 0.05]
+    alone = Trials(name, direction=StudyDirection[direction])
+    expected = [alone.run("slow", quality) for quality in qualities]
+
+    mixed = Trials(name, direction=StudyDirection[direction])
+    seen = []
+    for quality in qualities:
+        for other in (0.2, 0.9):
+            mixed.run("fast", other)
+        seen.append(mixed.run("slow", quality))
+    if name == "hyperband":  # brackets are drawn from the trial's number
+        assert None in seen
+    else:
+        assert seen == expected
+        assert any(seen), "the pruner never pruned: nothing was tested"
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_the_same_pruner_unfiltered_would_be_unfair(name):
+    """What the filter is for: side by side with fast starters no slow starter survives."""
+
+    def survivors(scientific):
+        trials = Trials(name, scientific=scientific)
+        seen = []
+        for quality in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.99):
+            for other in (0.4, 0.5, 0.6, 0.3):
+                trials.run("fast", other)
+            seen.append(trials.run("slow", quality))
+        return sum(step is None for step in seen)
+
+    # Each slow trial is better than all slow ones before, so none is to be stopped.
+    assert survivors("kind") == 8
+    assert survivors(None) < 8
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_within_one_choice_it_is_optunas_own_pruner(name):
+    qualities = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.45, 0.95, 0.05]
+    trials = Trials(name)
+    ours = [trials.run("slow", quality) for quality in qualities]
+
+    study = optuna.create_study(
+        study_name="view", direction="maximize", pruner=create_pruner(name, PRUNERS[name])
+    )
+    theirs = []
+    for quality in qualities:
+        trial = study.ask()
+        trial.suggest_categorical("kind", KINDS.choices)
+        theirs.append(None)
+        for step in range(1, STEPS + 1):
+            trial.report(value("slow", quality, step), step)
+            if trial.should_prune():
+                theirs[-1] = step
+                study.tell(trial, state=TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, value("slow", quality, STEPS))
+    assert ours == theirs
+    assert any(ours)
+
+
+def test_rungs_are_handed_over_to_be_stored():
+    trials = Trials("successive_halving")
+    trials.run("slow", 0.5)
+    assert not trials.written  # how many steps there are is not known yet
+    trials.run("slow", 0.6)
+    assert {number for number, _, _ in trials.written} == {1}
+    assert (1, "completed_rung_0", pytest.approx(value("slow", 0.6, 1))) in trials.written
+
+
+def test_none_never_prunes():
+    trials = Trials("none")
+    assert [trials.run("fast", quality) for quality in (0.9, 0.8, 0.7, 0.6, 0.5, 0.1)] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "part"),
+    [
+        ("hyperband", {"max_resources": 3}, "did you mean 'max_resource'"),
+        ("medan", {}, "did you mean 'median'"),
+        ("percentile", {"percentile": 300.0}, "between 0 and 100"),
+    ],
+)
+def test_mistakes(name, options, part):
+    with pytest.raises(ConfigError, match=part):
+        create_pruner(name, options)

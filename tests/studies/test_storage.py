@@ -1,0 +1,135 @@
+"""Storage: SQLite set up well, and one line for everything that is wrong."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import optuna
+import pytest
+import sqlalchemy
+
+from studies.storage import StorageError, close_storage, open_storage, sqlite_url
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "results" / "study.db"
+
+
+def opened(path, **options):
+    return open_storage(sqlite_url(path), **{"create": True, **options})
+
+
+def refusal(url, *, create=True):
+    with pytest.raises(StorageError) as caught:
+        open_storage(url, create=create)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_connection_has_the_pragmas(path):
+    def pragma(connection, name):
+        return connection.execute(sqlalchemy.text(f"PRAGMA {name}")).scalar()
+
+    storage = opened(path)
+    with storage.engine.connect() as one, storage.engine.connect() as two:
+        for connection in (one, two):
+            assert pragma(connection, "journal_mode") == "wal"
+            assert pragma(connection, "synchronous") == 1
+            assert pragma(connection, "busy_timeout") == 60_000
+    close_storage(storage)
+
+
+def test_closing_leaves_one_file(path):
+    storage = opened(path)
+    optuna.create_study(study_name="s", storage=storage)
+    close_storage(storage)
+    assert [entry.name for entry in path.parent.iterdir()] == ["study.db"]
+    again = opened(path, create=False)
+    assert [study.study_name for study in again.get_all_studies()] == ["s"]
+    close_storage(again)
+
+
+def test_a_missing_database_is_not_made_by_reading(path):
+    assert "run a study first" in refusal(sqlite_url(path), create=False)
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_file_that_is_no_database_is_left_alone(tmp_path, create):
+    file = tmp_path / "notes.txt"
+    file.write_text("these are my notes")
+    assert "no SQLite database" in refusal(sqlite_url(file), create=create)
+    assert file.read_text() == "these are my notes"
+
+
+def test_another_programs_database_is_left_alone(tmp_path):
+    file = tmp_path / "other.db"
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE songs (name TEXT)")
+    connection.commit()
+    connection.close()
+    before = file.read_bytes()
+    assert "songs" in refusal(sqlite_url(file))
+    assert file.read_bytes() == before
+
+
+def test_a_damaged_database(path):
+    close_storage(opened(path))
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    assert str(path) in refusal(sqlite_url(path))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = refusal(sqlite_url(tmp_path / "file" / "folder" / "study.db"))
+    assert "cannot make the folder" in message
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path):
+    assert str(tmp_path) in refusal(sqlite_url(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_folder_that_cannot_be_written():
+    # Not even root can make a file in there.
+    assert "/proc" in refusal("sqlite:////proc/study.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("results/study.db", "sqlite:///"),
+        ("nosuch://x", "sqlite:///"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+    ],
+)
+def test_urls_that_are_none(url, part):
+    assert part in refusal(url)
+
+
+def test_a_database_made_by_a_newer_optuna(path):
+    close_storage(opened(path))
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE version_info SET schema_version = 99")
+    connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
+    connection.commit()
+    connection.close()
+    assert str(path) in refusal(sqlite_url(path))
+
+
+def test_four_processes_make_one_database_at_once(path):
+    code = (
+        "import sys, studies.storage as s;s.close_storage(s.open_storage(sys.argv[1], create=True))"
+    )
+    command = [sys.executable, "-c", code, sqlite_url(path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) for _ in range(4)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors.decode()
