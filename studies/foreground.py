@@ -62,17 +62,16 @@ def run(
     control = Control(
         engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     )
-    plan = prepare(plan)
-    if fresh:
-        moved = set_aside(plan)
-        if moved is not None:
-            console.print(f"moved what was there to {moved}")
     progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
     snapshot = Snapshot(plan) if save_svg else None
     live = console.is_terminal and not plain
-    view = _live_view(plan, progress, console) if live else _plain_view(plan, progress)
-    listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
     try:
+        plan = prepare(plan)
+        moved = set_aside(plan) if fresh else None
+        if moved is not None:
+            console.print(f"moved what was there to {moved}")
+        view = _live_view(plan, progress, console) if live else _plain_view(plan, progress)
+        listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
         with _signals(control, progress, live=live), view:
             result = run_study(plan, control, listeners=listeners, take_over=take_over)
     except (StudyInterrupted, KeyboardInterrupt) as stop:
