@@ -23,6 +23,7 @@ from mnist_core.errors import UserError
 from objectives.base import Objective
 from studies import environment
 from studies.book import Book, Entry, open_confirm, open_search
+from studies.candidates import Candidate, candidates
 from studies.engines.base import Engine
 from studies.events import Event, Kind, Listener
 from studies.machine import prepare_folder
@@ -31,10 +32,8 @@ from studies.records import TrialRecord
 from studies.result import (
     ENVIRONMENT,
     TEST,
-    Candidate,
     Reading,
     StudyResult,
-    candidates,
     failure_reasons,
     summarize,
 )

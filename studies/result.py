@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_spaces.space import Choice, Space
+from studies.candidates import Candidate, candidates
 from studies.plan import Plan
 from studies.records import TrialRecord
 from studies.statistics import Interval, judge, mean_interval, paired_difference
@@ -20,30 +21,6 @@ TEST = "test"
 """The confirm study's user attribute that holds the reading of the test set."""
 ENVIRONMENT = "environment"
 """The confirm study's user attribute that holds versions and data hashes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A configuration that is confirmed: a choice's best one, or the baseline's default one.
-
-    Attributes:
-        choice: its choice of the scientific parameter, as text.
-        default: True for the configuration of somebody who tunes nothing.
-        params: the hyperparameters.
-        search_trial: number of the search trial that found it; None for a default not tried.
-        search_value: the metric of that trial.
-    """
-
-    choice: str
-    default: bool
-    params: Mapping[str, Any]
-    search_trial: int | None
-    search_value: float | None
-
-    @property
-    def label(self) -> str:
-        """The name in tables."""
-        return f"{self.choice} (default)" if self.default else self.choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,45 +121,6 @@ class StudyResult:
     def default_row(self) -> Row | None:
         """The row of the default configuration, which may be the best one itself."""
         return next((row for row in self.rows if row.candidate and row.candidate.default), None)
-
-
-def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ...]:
-    """Return what is to be confirmed: the best COMPLETE trial of each choice, and the default.
-
-    A choice without a COMPLETE trial has no candidate. Equal values: the earlier trial.
-    """
-    spec = plan.spec
-    sign = 1.0 if spec.direction == "maximize" else -1.0
-    found = []
-    for choice in spec.choices:
-        complete = [
-            record
-            for record in search
-            if record.state == "COMPLETE"
-            and record.value is not None
-            and str(record.params.get(spec.scientific)) == choice
-        ]
-        if complete:
-            best = min(complete, key=lambda record: (-sign * (record.value or 0.0), record.number))
-            found.append(
-                Candidate(
-                    choice=choice,
-                    default=False,
-                    params=best.params,
-                    search_trial=best.number,
-                    search_value=best.value,
-                )
-            )
-    params = spec.default(spec.baseline)
-    tried = next((r for r in search if r.params == params and r.state == "COMPLETE"), None)
-    default = Candidate(
-        choice=str(spec.baseline),
-        default=True,
-        params=params,
-        search_trial=tried.number if tried else None,
-        search_value=tried.value if tried else None,
-    )
-    return (*found, default)
 
 
 def summarize(
