@@ -81,7 +81,11 @@ class WorkerProcess:
     @property
     def dead(self) -> bool:
         """Whether the process has ended."""
-        return self._process.poll() is not None
+        if self._process.returncode is not None or not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        # Not buried yet: until then its id, which is its group's too, is nobody else's.
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, options) is not None
 
     def load(self, payload: bytes) -> None:
         """Have it load the pickled objective."""
@@ -110,9 +114,10 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and its children at once; wait until it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
 
     def close(self) -> None:
         """End it and free everything that belongs to it."""

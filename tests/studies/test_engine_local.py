@@ -132,6 +132,25 @@ def test_an_objective_that_cannot_be_sent(tmp_path):
         run(tmp_path, local(), lambda task, report: None, trials=6)
 
 
+@dataclass(frozen=True)
+class Parent:
+    """Starts a process of its own, as a data loader does, and dies."""
+
+    folder: Path
+
+    def __call__(self, task, report):
+        child = subprocess.Popen(["sleep", "60"])
+        (self.folder / "child").write_text(str(child.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_dead_worker_started_is_ended_too(tmp_path):
+    (record,) = run(tmp_path, local(), Parent(tmp_path), trials=1, retries=0)
+    assert record.failure.message.startswith("lost once, given up")
+    child = int((tmp_path / "child").read_text())
+    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+
+
 def test_workers_live_through_several_runs(tmp_path):
     with local() as engine:
         pids = engine.pids
@@ -169,13 +188,22 @@ def test_stopping(tmp_path, now):
 
 
 def test_stopping_wakes_a_sleeping_supervisor(tmp_path):
-    engine = local()
-    timer = threading.Timer(1.0, lambda: engine.stop(now=True))
-    timer.start()
-    begun = time.monotonic()
-    records = run(tmp_path, engine, toys.Toy(tmp_path, sleep=30.0), trials=12)
+    engine, asked = local(), []
+
+    def stop():
+        asked.append(time.monotonic())
+        engine.stop(now=True)
+
+    timer = threading.Timer(0.5, stop)
+
+    def start_timer(event):
+        if event.kind == "start" and event.trial == 0:
+            timer.start()
+
+    toy = toys.Toy(tmp_path, sleep=60.0)
+    records = run(tmp_path, engine, toy, trials=12, listeners=[start_timer])
     timer.join()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - asked[0] < 10
     assert {r.state for r in records} == {"WAITING"}
 
 
@@ -309,7 +337,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, supervise):
 
 def test_readers_are_never_in_the_way(tmp_path):
     """A dashboard reads all the time, through connections of its own."""
-    plan = toy_plan(tmp_path, trials=16)
+    plan = toy_plan(tmp_path, trials=10)
     problems, done, reads = [], threading.Event(), [0]
 
     def watch():
@@ -323,6 +351,7 @@ def test_readers_are_never_in_the_way(tmp_path):
                         ).get_trials()
                         reads[0] += 1
                     close_storage(storage)
+                time.sleep(0.02)
             except Exception as error:
                 problems.append(error)
 
@@ -330,9 +359,9 @@ def test_readers_are_never_in_the_way(tmp_path):
     close_storage(open_storage_once)
     reader = threading.Thread(target=watch)
     reader.start()
-    records = run(tmp_path, local(), toys.Toy(tmp_path, sleep=0.05), trials=16)
+    records = run(tmp_path, local(), toys.Toy(tmp_path, sleep=0.05), trials=10)
     done.set()
     reader.join()
-    assert [r.state for r in records] == ["COMPLETE"] * 16
+    assert [r.state for r in records] == ["COMPLETE"] * 10
     assert not problems
     assert reads[0] > 3

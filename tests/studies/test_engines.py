@@ -37,12 +37,15 @@ def trail(records):
 @pytest.mark.parametrize("pruner", ["none", "median", "successive_halving", "hyperband"])
 def test_the_same_trail_through_every_engine(tmp_path, pruner):
     trails = {}
+    search = {"sampler": "tpe", "pruner": pruner}
+    if pruner == "median":
+        search["pruner_options"] = {"n_startup_trials": 2}
     for name in engines.names():
         folder = tmp_path / name
         folder.mkdir()
         objective = toys.Toy(folder, steps=5, raises=(3,), runs_out=(5,), diverges=(6,))
         engine = engines.create(name, workers=1, threads=1)
-        records = run(folder, engine, objective, trials=16, pruner=pruner, sampler="tpe")
+        records = run(folder, engine, objective, trials=16, **search)
         trails[name] = [
             tuple(str(part) for part in line) for line in trail(records)
         ]  # as text: nan is not equal to itself

@@ -121,14 +121,14 @@ def test_a_database_made_by_a_newer_optuna(path):
     assert str(path) in refusal(sqlite_url(path))
 
 
-def test_four_processes_make_one_database_at_once(path):
+def test_three_processes_make_one_database_at_once(path):
     code = (
         "import sys, studies.storage as s;s.close_storage(s.open_storage(sys.argv[1], create=True))"
     )
     command = [sys.executable, "-c", code, sqlite_url(path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [
-        subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) for _ in range(4)
+        subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) for _ in range(3)
     ]
     for process in processes:
         _, errors = process.communicate(timeout=60)
