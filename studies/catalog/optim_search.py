@@ -65,6 +65,6 @@ STUDY = StudySpec(
     baseline="adam",
     trials=60,
     trials_per_choice=5,
-    confirm_seeds=3,
-    quick={"epochs": 1, "search.trials": 9},
+    confirm_seeds=5,
+    quick={"epochs": 1, "search.trials": 9, "confirm.seeds": 3},
 )
