@@ -75,7 +75,11 @@ class Table(BaseModel):
             for depth, parent in enumerate(parents):
                 if not isinstance(table.get(parent), dict):
                     prefix = ".".join([*parents[:depth], ""])
-                    siblings = [prefix + name for name in table]
+                    siblings = {
+                        prefix + name.removeprefix(prefix).partition(".")[0]
+                        for name in self.setting_names()
+                        if name.startswith(prefix)
+                    }
                     raise ConfigError(
                         f"{source}: {unknown_setting(key, siblings, self.setting_names())}"
                     )
