@@ -163,8 +163,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("key", "value", "said"), WRONG, ids=[f"{k}={v!r}" for k, v, _ in WRONG])
 def test_every_mistake_is_one_line(key, value, said, refusal):
-    message = refusal(ConfigError, TrainConfig().override, {key: value}, source="--set")
-    assert message.startswith(f"--set: {said}")
+    message = refusal(ConfigError, TrainConfig().override, {key: value}, source="best.toml")
+    assert message.startswith(f"best.toml: {said}")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,15 @@ def test_every_mistake_is_one_line(key, value, said, refusal):
 def test_mistakes_in_a_file(values, said, refusal):
     message = refusal(ConfigError, TrainConfig.from_mapping, values, source="conf.toml")
     assert message.startswith(f"conf.toml: {said}")
+
+
+def test_one_mistake_is_not_listed_as_valid_for_another(refusal):
+    message = refusal(ConfigError, TrainConfig().override, {"epohcs": 3, "otpim.lr": 1})
+    assert message == (
+        "--set: unknown setting 'otpim.lr'; did you mean 'optim.lr'? (valid: augment, batch_size, "
+        "data, deterministic, device, epochs, grad_clip, label_smoothing, model, optim, precision, "
+        "reports_per_epoch, schedule, seed, threads)"
+    )
 
 
 VALUES = st.recursive(
@@ -206,6 +215,8 @@ KEYS = st.sampled_from([*TrainConfig.setting_names(), "optim", "data"]) | st.fro
 @example({"optim.lr\n": "\n"})
 @example({"optim": {}, "optim.lr": 1})
 @example({"x": {}, "x.y": 1})
+@example({"x": {}, "x.y.z": 1})
+@example({"\n": 1, "x.y": 1})
 def test_anything_is_a_config_or_one_line(values):
     try:
         config = TrainConfig().override(values)

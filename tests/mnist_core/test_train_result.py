@@ -167,23 +167,29 @@ def test_a_loss_that_is_no_number(few, config, changes):
 
 
 class Poisoned(nn.Module):
-    """Learns, until ``nan`` comes out, in training or in evaluation."""
+    """Its loss is ``poison``, nan or inf, in training or in evaluation."""
 
-    def __init__(self, training):
+    def __init__(self, training, poison):
         super().__init__()
-        self.layer, self.poisoned = nn.Linear(784, 10), training
+        self.layer, self.poisoned, self.poison = nn.Linear(784, 10), training, poison
 
     def forward(self, images):
         logits = self.layer(images.flatten(1))
-        return logits * math.nan if self.training is self.poisoned else logits
+        if self.training is not self.poisoned:
+            return logits
+        # Sure of a class that is wrong for some image: the loss is infinite.
+        sure = logits * 0 - self.poison
+        sure[:, 0] = 0
+        return sure
 
 
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
 @pytest.mark.parametrize(("training", "name"), [(True, "train_loss"), (False, "val_loss")])
-def test_either_loss_ends_it(few, config, monkeypatch, training, name):
-    monkeypatch.setattr(models, "build", lambda *_: Poisoned(training))
+def test_either_loss_ends_it(few, config, monkeypatch, training, name, poison):
+    monkeypatch.setattr(models, "build", lambda *_: Poisoned(training, poison))
     kind, message = failure(config(), few)
     assert kind == "NonFiniteLoss"
-    assert message == f"{name} is nan after step 5 of 5 (lr 0.001, adam)"
+    assert message == f"{name} is {poison} after step 5 of 5 (lr 0.001, adam)"
 
 
 class Greedy(nn.Module):
