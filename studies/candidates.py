@@ -46,13 +46,13 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
             for record in search
             if record.state == "COMPLETE"
             and record.value is not None
-            and str(record.params.get(spec.scientific)) == choice
+            and record.params.get(spec.scientific) == choice
         ]
         if complete:
             best = min(complete, key=lambda record: (-sign * (record.value or 0.0), record.number))
             found.append(
                 Candidate(
-                    choice=choice,
+                    choice=str(choice),
                     default=False,
                     params=best.params,
                     search_trial=best.number,

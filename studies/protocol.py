@@ -283,7 +283,7 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord]) -> None:
 
 
 def _read_test(plan: Plan, models: Mapping[int, Path]) -> Mapping[int, Mapping[str, float]]:
-    from studies.test_reading import read_test
+    from studies.reading import read_test
 
     return read_test(plan, models)
 

@@ -151,7 +151,7 @@ def summarize(
     verdict = judge(tuned, direction=spec.direction)
     best = verdict.best if verdict else None
     rows = []
-    for label in (*spec.choices, *_defaults(chosen)):
+    for label in (*map(str, spec.choices), *_defaults(chosen)):
         candidate = chosen.get(label)
         of_label = complete.get(label, ())
         by_seed = values.get(label, {})

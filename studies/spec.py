@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mnist_core.errors import ConfigError, unknown_name
-from search_spaces.space import Choice, Space, SpaceError
+from search_spaces.space import Choice, Space, SpaceError, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,8 @@ class StudySpec:
     space: Space
     scientific: str
     fixed: Mapping[str, Any]
-    defaults: Mapping[str, Mapping[str, Any]]
-    baseline: str
+    defaults: Mapping[Any, Mapping[str, Any]]
+    baseline: Value
     trials: int
     trials_per_choice: int
     metric: str = "val_accuracy"
@@ -78,7 +78,7 @@ class StudySpec:
                 raise ConfigError(f"study {self.name}: defaults of {choice}: {error}") from None
         if self.baseline not in parameter.choices:
             raise ConfigError(
-                f"study {self.name}: {unknown_name('baseline', self.baseline, self.choices)}"
+                f"study {self.name}: {unknown_name('baseline', str(self.baseline), map(str, self.choices))}"
             )
         for name, least in (("trials", 1), ("trials_per_choice", 0), ("confirm_seeds", 3)):
             if getattr(self, name) < least:
@@ -88,13 +88,13 @@ class StudySpec:
                 )
 
     @property
-    def choices(self) -> tuple[str, ...]:
-        """What is compared: the choices of the scientific parameter, which are names."""
+    def choices(self) -> tuple[Value, ...]:
+        """What is compared: the choices of the scientific parameter."""
         parameter = self.space.parameters[self.scientific]
         assert isinstance(parameter, Choice)
-        return tuple(str(choice) for choice in parameter.choices)
+        return parameter.choices
 
-    def default(self, choice: str) -> dict[str, Any]:
+    def default(self, choice: Value) -> dict[str, Any]:
         """Return the default configuration of ``choice``, the scientific parameter included."""
         return {self.scientific: choice, **self.defaults[choice]}
 
