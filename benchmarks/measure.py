@@ -123,7 +123,7 @@ def run_program(script: str, arguments: Sequence[object], *, folder: Path | None
     if done.returncode:
         sys.exit(f"error: {' '.join(command)} failed:\n{done.stderr[-3000:]}")
     used = (_busy_seconds() - busy) - (_children_seconds() - own)
-    others = max(0.0, used / (ended - began) / psutil.cpu_count())
+    others = max(0.0, used / (ended - began) / (psutil.cpu_count() or 1))
     result: Result = json.loads(done.stdout.splitlines()[-1])
     return {
         **result,

@@ -72,21 +72,18 @@ def main() -> None:
     plan = make_plan(args, json.loads(args.trials.read_text()))
     engine = engines.create("local", workers=plan.workers, threads=plan.threads)
     plan.folder.mkdir(parents=True)
-    with engine:
-        plan = plan.with_data(load(plan.train.data).fingerprint)
-        storage = open_storage(plan.storage_url, create=True)
-        with open_search(plan, storage) as book:
-            timed = TimedBook(book)
-            began, cpu = time.monotonic(), time.process_time()
-            engine.run(timed, TimedClassification(plan.train, plan.spec.space))
-            supervisor = {
-                "run_began": began,
-                "run_ended": time.monotonic(),
-                "cpu_seconds": time.process_time() - cpu,
-                "book": dict(timed.seconds),
-            }
-            records = book.records()
-        close_storage(storage)
+    plan = plan.with_data(load(plan.train.data).fingerprint)
+    storage = open_storage(plan.storage_url, create=True)
+    with open_search(plan, storage) as book, engine:
+        timed = TimedBook(book)
+        cpu = time.process_time()
+        engine.run(timed, TimedClassification(plan.train, plan.spec.space))
+        supervisor = {
+            "cpu_seconds": time.process_time() - cpu,
+            "book": dict(timed.seconds),
+        }
+        records = book.records()
+    close_storage(storage)
     trials = [
         {
             "number": record.number,
