@@ -65,6 +65,6 @@ STUDY = StudySpec(
     baseline="adam",
     trials=60,
     trials_per_choice=5,
-    confirm_seeds=5,
+    confirm_seeds=4,
     quick={"epochs": 1, "search.trials": 9, "confirm.seeds": 3},
 )
