@@ -58,8 +58,8 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
 def sampling_grid(matrices: Tensor, rows: int, columns: int) -> Tensor:
     """Return where each output pixel is read, ``[N, rows, columns, 2]``, x before y.
 
-    The same as ``affine_grid(…, align_corners=False)``, which multiplies [784, 3] by [3, 2] for each
-    image and takes three times as long as the sampling itself.
+    The same as ``affine_grid(…, align_corners=False)``, which multiplies [784, 3] by [3, 2] for
+    each image and takes three times as long as the sampling itself.
     """
     x = _centres(columns, matrices.device)
     y = _centres(rows, matrices.device).unsqueeze(1)

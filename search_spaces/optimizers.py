@@ -9,8 +9,7 @@ validation images, one seed, torch 2.15 on a CPU; most accurate rate constant / 
 Below the lower ends training is too slow, above the upper ones it diverges or gets worse; sgd,
 momentum and nesterov reach further down only to hold torch's 0.001. With label smoothing and
 augmentation, as the study fixes them, adam did best at 0.028 and beta1 0.80: on the bounds as they
-were then, so both were widened. Adagrad above 0.2 falls over on
-some seeds.
+were then, so both were widened. Adagrad above 0.2 fails on some seeds.
 
 Weight decay is a Choice, not a logarithmic range, because torch's default is 0 for all but adamw:
 so "none" is a point of the space. Its values are L2 penalties for all but adamw, where they are

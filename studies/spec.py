@@ -77,9 +77,8 @@ class StudySpec:
             except SpaceError as error:
                 raise ConfigError(f"study {self.name}: defaults of {choice}: {error}") from None
         if self.baseline not in parameter.choices:
-            raise ConfigError(
-                f"study {self.name}: {unknown_name('baseline', str(self.baseline), map(str, self.choices))}"
-            )
+            unknown = unknown_name("baseline", str(self.baseline), map(str, self.choices))
+            raise ConfigError(f"study {self.name}: {unknown}")
         for name, least in (("trials", 1), ("trials_per_choice", 0), ("confirm_seeds", 3)):
             if getattr(self, name) < least:
                 raise ConfigError(

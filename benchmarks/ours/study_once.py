@@ -3,8 +3,9 @@
     python benchmarks/ours/study_once.py --trials trials.json --epochs 5 --folder NEW_FOLDER
 
 It is the search of ``optim_search`` as ``studies.run`` does it (book, SQLite, TPE, local engine),
-only that every trial is enqueued with all its parameters and nothing is pruned. The last line of
-its output is JSON: one entry a trial with its times, and what the supervisor did.
+only that every trial is enqueued with all its parameters, nothing is pruned, and the training is
+what the peer's is: ``net`` at batch 64, no augmentation, no label smoothing. The last line of its
+output is JSON: one entry a trial with its times, and what the supervisor did.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 from timed import CLOCK, TimedBook, TimedClassification
 
+from mnist_core.config import AugmentConfig
 from mnist_core.data import load
 from studies import engines
 from studies.book import open_search
@@ -44,6 +46,10 @@ def make_plan(args: argparse.Namespace, trials: Sequence[Mapping[str, Any]]) -> 
             "data.root": args.data_root,
             "device": "cpu",
             "epochs": args.epochs,
+            "batch_size": 64,
+            "model.name": "net",
+            "label_smoothing": 0.0,
+            **{f"augment.{change}": 0.0 for change in AugmentConfig.model_fields},
             "search.trials": len(trials),
             "search.trials_per_choice": 0,
             "search.pruner": "none",
