@@ -20,6 +20,7 @@ from timed import CLOCK, TimedBook, TimedClassification
 
 from mnist_core.config import AugmentConfig
 from mnist_core.data import load
+from search_spaces.space import Float, Space
 from studies import engines
 from studies.book import open_search
 from studies.plan import Plan, resolve
@@ -58,11 +59,23 @@ def make_plan(args: argparse.Namespace, trials: Sequence[Mapping[str, Any]]) -> 
             "results.folder": str(args.folder),
         },
     )
+    spec = dataclasses.replace(plan.spec, space=widened(plan.spec.space, trials))
     values = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
-    made = FixedPlan(**values, fixed=trials)
+    made = FixedPlan(**{**values, "spec": spec}, fixed=trials)
     for trial in trials:
         made.spec.space.check(trial)
     return made
+
+
+def widened(space: Space, trials: Sequence[Mapping[str, Any]]) -> Space:
+    """Return ``space`` with ranges that hold ``trials``, so that the list outlives its changes."""
+    parameters = dict(space.parameters)
+    for name, parameter in parameters.items():
+        values = [trial[name] for trial in trials if name in trial]
+        if isinstance(parameter, Float) and values:
+            low, high = min(parameter.low, *values), max(parameter.high, *values)
+            parameters[name] = dataclasses.replace(parameter, low=low, high=high)
+    return Space(parameters)
 
 
 def main() -> None:
