@@ -98,7 +98,8 @@ def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+        if deterministic:  # the call imports torch's compiler, about a second
+            torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
 
 
 @cache
