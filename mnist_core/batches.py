@@ -80,6 +80,15 @@ class Batches:
             chosen = order[start : start + self._batch_size]
             yield self._images(chosen), self._split.labels.index_select(0, chosen)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return the states of the random streams, as they are between two epochs."""
+        return {"order": self._order.get_state(), "augment": self._changes.get_state()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from a ``state``."""
+        self._order.set_state(state["order"])
+        self._changes.set_state(state["augment"])
+
     def _images(self, chosen: Tensor) -> Tensor:
         if self._ready is not None:
             return self._ready.index_select(0, chosen).permute(0, 3, 1, 2)

@@ -5,15 +5,12 @@ same result. It is read from TOML tables or dotted overrides (``optim.lr=0.01``)
 is one line that names the key, what came and what is allowed.
 """
 
-import difflib
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from mnist_core.errors import ConfigError
+from mnist_core.table import Table
 
 OptimizerName = Literal[
     "sgd",
@@ -26,73 +23,14 @@ OptimizerName = Literal[
     "adadelta",
     "adagrad",
 ]
-ScheduleName = Literal["constant", "step", "cosine", "one_cycle"]
-Precision = Literal["auto", "fp32", "bf16"]
+ScheduleName = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
+LossName = Literal["cross_entropy", "focal", "bce", "contrastive", "triplet", "supcon"]
+Activation = Literal["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"]
+Norm = Literal["none", "batch", "group"]
+Pooling = Literal["max", "average"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp64"]
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
-
-
-class Table(BaseModel):
-    """One table of settings: unknown keys and wrong types are refused, values never change."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
-    )
-
-    @classmethod
-    def setting_names(cls) -> tuple[str, ...]:
-        """Return the dotted names of all settings, in order, down through nested tables."""
-        keys: list[str] = []
-        for name, info in cls.model_fields.items():
-            if isinstance(info.annotation, type) and issubclass(info.annotation, Table):
-                keys.extend(f"{name}.{key}" for key in info.annotation.setting_names())
-            else:
-                keys.append(name)
-        return tuple(keys)
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], *, source: str) -> Self:
-        """Build from nested ``values``; ``source`` (a file or option) is named in errors.
-
-        Raises:
-            ConfigError: an unknown key (with the nearest valid one), a wrong type or range.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ConfigError(f"{source}: {_first_problem(cls, error)}") from None
-
-    def override(self, values: Mapping[str, Any], *, source: str = "--set") -> Self:
-        """Return a copy with dotted keys replaced, e.g. ``{"optim.lr": 0.01}``.
-
-        Raises:
-            ConfigError: as ``from_mapping``.
-        """
-        nested = self.model_dump()
-        for key, value in values.items():
-            *parents, leaf = key.split(".")
-            table = nested
-            for depth, parent in enumerate(parents):
-                if not isinstance(table.get(parent), dict):
-                    prefix = ".".join([*parents[:depth], ""])
-                    siblings = {
-                        prefix + name.removeprefix(prefix).partition(".")[0]
-                        for name in self.setting_names()
-                        if name.startswith(prefix)
-                    }
-                    raise ConfigError(
-                        f"{source}: {unknown_setting(key, siblings, self.setting_names())}"
-                    )
-                table = table[parent]
-            if isinstance(table.get(leaf), dict) and not isinstance(value, Mapping):
-                inner = ", ".join(f"{key}.{name}" for name in table[leaf])
-                raise ConfigError(f"{source}: {key} is a table, set one of its keys ({inner})")
-            table[leaf] = value
-        return self.from_mapping(nested, source=source)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain nested values; settings that are ``None`` are left out, as TOML has none."""
-        return self.model_dump(exclude_none=True)
 
 
 class DataConfig(Table):
@@ -104,9 +42,22 @@ class DataConfig(Table):
 
 
 class ModelConfig(Table):
-    """Which network."""
+    """Which network. A value left out is the model's own; one that it has not is refused."""
 
     name: str = Field("net", description="a file in mnist_core/models/")
+    activation: Activation | None = None
+    depth: int | None = Field(None, ge=1, le=8, description="convolutions")
+    width: int | None = Field(None, ge=1, le=1024, description="channels of the first convolution")
+    growth: float | None = Field(None, ge=0.5, le=4, description="channels from layer to layer")
+    kernel: int | None = Field(None, ge=1, le=9, description="odd, pixels")
+    norm: Norm | None = None
+    pooling: Pooling | None = None
+    pools: int | None = Field(None, ge=0, le=8, description="how many layers are pooled, 2x2")
+    global_pool: bool | None = Field(None, description="average over the image before the head")
+    head_width: int | None = Field(None, ge=0, le=4096, description="hidden units; 0: no layer")
+    dropout: float | None = Field(None, ge=0, lt=1, description="before and in the head")
+    embedding: int | None = Field(None, ge=1, le=4096, description="siamese: values an image")
+    stem: int | None = Field(None, description="resnet18: kernel of the first layer, 3 or 7")
 
 
 class OptimConfig(Table):
@@ -132,6 +83,9 @@ class ScheduleConfig(Table):
     gamma: float = Field(0.7, gt=0, le=1, description="step: factor of a drop")
     final: float = Field(0.0, ge=0, le=1, description="cosine: last lr as a share of optim.lr")
     peak: float = Field(0.3, gt=0, lt=1, description="one_cycle: share of steps up to optim.lr")
+    factor: float = Field(0.5, gt=0, lt=1, description="plateau: factor of a drop")
+    patience: int = Field(2, ge=0, description="plateau: reports without a lower loss")
+    min_lr: float = Field(0.0, ge=0, description="plateau: the learning rate stays above")
 
 
 class AugmentConfig(Table):
@@ -141,11 +95,48 @@ class AugmentConfig(Table):
     rotate: float = Field(0.0, ge=0, le=180, description="greatest rotation, degrees")
     scale: float = Field(0.0, ge=0, lt=1, description="greatest change of size, share")
     shear: float = Field(0.0, ge=0, le=45, description="greatest shear, degrees")
+    affine_p: float = Field(1.0, ge=0, le=1, description="share of images the four above change")
+    elastic: float = Field(0.0, ge=0, le=10, description="greatest displacement, pixels")
+    elastic_sigma: float = Field(4.0, gt=0, le=14, description="smoothness of it, pixels")
+    blur_p: float = Field(0.0, ge=0, le=1, description="share of images that are blurred, 3x3")
+    blur_low: float = Field(0.1, gt=0, le=10, description="smallest sigma of the blur, pixels")
+    blur_high: float = Field(1.0, gt=0, le=10, description="greatest sigma of the blur, pixels")
+    erase_p: float = Field(0.0, ge=0, le=1, description="share of images that lose a rectangle")
+    erase_area: float = Field(0.2, gt=0, le=1, description="greatest share of the image it takes")
+
+    @property
+    def affine(self) -> bool:
+        """Whether images are moved, turned, scaled or sheared."""
+        return self.affine_p > 0 and any((self.shift, self.rotate, self.scale, self.shear))
 
     @property
     def active(self) -> bool:
         """Whether any change is asked for."""
-        return any((self.shift, self.rotate, self.scale, self.shear))
+        return self.affine or any((self.elastic, self.blur_p, self.erase_p))
+
+
+class LossConfig(Table):
+    """What is minimised. Classifiers: cross_entropy, focal; pairs: the other four."""
+
+    name: LossName | None = Field(None, description="left out: cross_entropy, or bce for pairs")
+    gamma: float = Field(2.0, ge=0, le=10, description="focal: weight of hard images")
+    margin: float = Field(1.0, gt=0, le=100, description="contrastive, triplet: wanted distance")
+    temperature: float = Field(0.1, gt=0, le=10, description="supcon")
+
+
+class PairsConfig(Table):
+    """Pairs of images, for the models that compare two."""
+
+    per_epoch: int = Field(12_000, ge=2, le=10_000_000, description="fresh training pairs an epoch")
+    evaluation: int = Field(4_000, ge=2, le=1_000_000, description="fixed pairs to judge by")
+
+
+class AverageConfig(Table):
+    """Averaged weights; they are what is validated, kept and served."""
+
+    name: Literal["none", "ema", "swa"] = "none"
+    decay: float = Field(0.999, ge=0, lt=1, description="ema: share of the old average a step")
+    start: float = Field(0.8, ge=0, lt=1, description="swa: share of the training before it begins")
 
 
 class TrainConfig(Table):
@@ -156,72 +147,26 @@ class TrainConfig(Table):
     optim: OptimConfig = OptimConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    pairs: PairsConfig = PairsConfig()
+    average: AverageConfig = AverageConfig()
     epochs: int = Field(5, ge=1, le=100_000)
     batch_size: int = Field(64, ge=1, le=65_536)
     seed: int = Field(0, ge=0, lt=2**63, description="weights, order of batches, augmentation")
     grad_clip: float = Field(0.0, ge=0, description="greatest L2 norm of the gradient; 0: off")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    accumulate: int = Field(1, ge=1, le=1024, description="batches a step of the optimizer")
+    early_stopping: int = Field(0, ge=0, description="reports without a better one; 0: off")
     reports_per_epoch: int = Field(1, ge=1, le=1000, description="validations per epoch")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
     precision: Precision = Field("auto", description="auto: bf16 where the device is built for it")
     deterministic: bool = Field(False, description="refuse operations whose result may vary")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: all cores")
+    compile: bool = Field(False, description="torch.compile the model")
+    cuda_graph: bool = Field(False, description="CUDA: replay the whole step as one graph")
 
     @model_validator(mode="after")
     def _device_is_known(self) -> Self:
         if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,3}))?", self.device):
             raise ValueError(f"device must be auto, cpu, cuda or cuda:N, but got {self.device!r}")
         return self
-
-
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split ``a.b=value`` into key and value; the value is read as TOML, else taken as a string.
-
-    Raises:
-        ConfigError: there is no ``=`` or no key.
-    """
-    key, equals, raw = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {text!r}: write KEY=VALUE, for example --set optim.lr=0.01")
-    try:
-        parsed = tomllib.loads(f"v = {raw.strip()}")
-    # A number of thousands of digits and brackets nested as deep have errors of their own.
-    except (ValueError, RecursionError):
-        parsed = {}
-    # More than one key: the text had lines of its own, so it was no value.
-    return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
-
-
-def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
-    """One line that says ``key`` is no setting, with the nearest one of all.
-
-    Args:
-        key: what came, dotted.
-        siblings: what is valid in the table where it was looked for; listed.
-        keys: all settings; the nearest is one with the same last part (``lr``: ``optim.lr``), or
-            else one that is spelled alike.
-    """
-    names, last = list(keys), key.rpartition(".")[2]
-    same_last = [name for name in names if name.rpartition(".")[2] == last]
-    near = difflib.get_close_matches(key, same_last, n=1, cutoff=0.0)
-    near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown setting {key!r}{hint} (valid: {', '.join(sorted(siblings))})"
-
-
-def _first_problem(cls: type[Table], error: ValidationError) -> str:
-    """Say the first problem that pydantic found in one line, with the nearest valid key."""
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        model: Any = cls
-        for part in problem["loc"][:-1]:
-            model = model.model_fields[str(part)].annotation
-        parents = where.rpartition(".")[0]
-        valid = [f"{parents}.{name}" if parents else name for name in model.model_fields]
-        return unknown_setting(where, valid, cls.setting_names())
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if not where:
-        return message
-    return f"{where}: {message}, but got {problem['input']!r}"

@@ -32,6 +32,11 @@ class Evaluation:
     confusion: Tensor
     predictions: Tensor
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All figures by name."""
+        return {"accuracy": self.accuracy, "loss": self.loss, "macro_f1": self.macro_f1}
+
 
 def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
     """Run ``model`` in evaluation mode over ``split``; its mode is put back afterwards."""

@@ -40,6 +40,8 @@ def _shape(config: ScheduleConfig, step: int, total_steps: int, steps_per_epoch:
             if step < top:
                 return _cosine(_START, 1.0, step / top)
             return _cosine(1.0, _END, (step - top) / max(total_steps - 1 - top, 1.0))
+        case "plateau":  # what the trainer lowers it by comes on top
+            return 1.0
 
 
 def _cosine(start: float, end: float, share: float) -> float:

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from mnist_core import models, optimizers, runtime, schedules
-from mnist_core.batches import Batches, stream_seed
+from mnist_core import models, optimizers, runtime, schedules, tasks
+from mnist_core.batches import stream_seed
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.errors import ConfigError
-from mnist_core.evaluate import Evaluation, evaluate
 from mnist_core.runtime import Runtime
+from mnist_core.tasks import Evaluation
 
 Report = Callable[[int, Mapping[str, float]], None]
 """``report(step, metrics)``: called after each validation, steps counted from 1."""
@@ -49,8 +48,8 @@ class TrainResult:
     Attributes:
         config: the configuration with nothing left to guess: device, precision, threads, and the
             optimizer's defaults are filled in. Training it again gives the same result.
-        metrics: ``val_accuracy``, ``val_loss``, ``val_macro_f1``, ``train_loss`` at the last
-            report; the model was not chosen by them, it is the last one.
+        metrics: what the task judges by, e.g. ``val_accuracy``, ``val_loss``, ``val_macro_f1``,
+            and ``train_loss``, at the last report; the model is the last one, not chosen by them.
         history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics.
         confusion: of the validation images, rows are true classes.
         model: the trained model, on the device, in evaluation mode.
@@ -81,10 +80,12 @@ def resolve(config: TrainConfig) -> TrainConfig:
     Raises:
         ConfigError: a model or a device that is not there, a value that the optimizer has not.
     """
-    models.check(config.model)
+    model = models.resolve(config.model)
+    tasks.check(config)
     machine = runtime.resolve(config)
     return config.model_copy(
         update={
+            "model": model,
             "device": str(machine.device),
             "precision": machine.precision,
             "threads": machine.threads,
@@ -134,14 +135,8 @@ class _Training:
         self.model = self.model.to(memory_format=torch.channels_last)
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizers.build(config.optim, self.parameters)
-        self.batches = Batches(
-            data.train,
-            config.batch_size,
-            seed=config.seed,
-            augmentation=config.augment,
-            dtype=machine.dtype,
-        )
-        self.total_steps = len(self.batches) * config.epochs
+        self.task = tasks.create(config, data, machine)
+        self.total_steps = len(self.task) * config.epochs
         self.loss_sum = torch.zeros((), device=machine.device)
 
     def run(self, report: Report | None) -> TrainResult:
@@ -155,10 +150,10 @@ class _Training:
         evaluation: Evaluation | None = None
         try:
             for _ in range(self.config.epochs):
-                for batch, labels in self.batches.epoch():
-                    self._step(step, batch, labels)
+                for inputs, targets in self.task.epoch():
+                    self._step(step, inputs, targets)
                     step += 1
-                    images += len(labels)
+                    images += len(targets)
                     if step not in ends:
                         continue
                     pause = time.perf_counter()
@@ -166,15 +161,11 @@ class _Training:
                     self.loss_sum.zero_()
                     images_reported = images
                     evaluation = self._validate(step, train_loss)
-                    metrics = {
-                        "val_accuracy": evaluation.accuracy,
-                        "val_loss": evaluation.loss,
-                        "val_macro_f1": evaluation.macro_f1,
-                        "train_loss": train_loss,
-                    }
+                    metrics = {f"val_{k}": v for k, v in evaluation.metrics.items()}
+                    metrics["train_loss"] = train_loss
                     now = time.perf_counter()
                     validation_seconds += now - pause
-                    place = {"step": len(history) + 1, "epoch": step / len(self.batches)}
+                    place = {"step": len(history) + 1, "epoch": step / len(self.task)}
                     history.append({**place, "seconds": now - begun, **metrics})
                     if report is not None:
                         # Dropout goes on drawing where it was, whatever the report draws.
@@ -202,7 +193,7 @@ class _Training:
 
     def _report_steps(self) -> frozenset[int]:
         """Return the steps (from 1) after which the model is validated."""
-        per_epoch, reports = len(self.batches), self.config.reports_per_epoch
+        per_epoch, reports = len(self.task), self.config.reports_per_epoch
         if reports > per_epoch:
             raise ConfigError(
                 f"reports_per_epoch: {reports} is more than the {per_epoch} batches of an epoch"
@@ -210,7 +201,7 @@ class _Training:
         within = [-(-per_epoch * k // reports) for k in range(1, reports + 1)]
         return frozenset(e * per_epoch + k for e in range(self.config.epochs) for k in within)
 
-    def _step(self, step: int, images: Tensor, labels: Tensor) -> None:
+    def _step(self, step: int, inputs: Tensor, targets: Tensor) -> None:
         config = self.config
         lr = config.optim.lr
         assert lr is not None  # resolve() filled it in
@@ -218,29 +209,20 @@ class _Training:
             config.schedule,
             step,
             total_steps=self.total_steps,
-            steps_per_epoch=len(self.batches),
+            steps_per_epoch=len(self.task),
         )
         for group in self.optimizer.param_groups:
             group["lr"] = lr * factor
-        with self.machine.autocast():
-            logits = self.model(images)
-        loss = functional.cross_entropy(
-            logits.float(), labels, label_smoothing=config.label_smoothing
-        )
+        loss = self.task.loss(self.model, inputs, targets)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if config.grad_clip:
             nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
         self.optimizer.step()
-        self.loss_sum += loss.detach() * len(labels)
+        self.loss_sum += loss.detach() * len(targets)
 
     def _validate(self, step: int, train_loss: float) -> Evaluation:
-        evaluation = evaluate(
-            self.model,
-            self.data.validation,
-            n_classes=self.data.n_classes,
-            runtime=self.machine,
-        )
+        evaluation = self.task.evaluate(self.model)
         for name, value in (("train_loss", train_loss), ("val_loss", evaluation.loss)):
             if not math.isfinite(value):
                 raise TrainingFailed(

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mnist_core.config import TrainConfig, parse_assignment
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.data import Data

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_core import command_line
-from mnist_core.config import parse_assignment
 from mnist_core.errors import UserError
+from mnist_core.table import parse_assignment
 from search_spaces.space import SpaceError
 
 if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither

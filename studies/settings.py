@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import Field
 
-from mnist_core.config import Table, TrainConfig, unknown_setting
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.table import Table, unknown_setting
 
 CONF = Path("conf.toml")
 """Read from the working directory unless ``--conf`` names another; may be missing."""

@@ -1,11 +1,17 @@
 """Models, one file each; a file's name is the model's name.
 
-A model's file has one function ``build(n_classes) -> nn.Module``; the module maps normalised images
-``[N, 1, 28, 28]`` to logits ``[N, n_classes]``. A new file is a new model; nothing else is to do.
+A model's file has one function ``build(config, n_classes) -> nn.Module``. A classifier maps
+normalised images ``[N, 1, 28, 28]`` to logits ``[N, n_classes]``. What it lets a user choose stands
+in ``OPTIONS`` (settings of ``ModelConfig`` and their defaults; none if it is left out), and
+``check(config)``, where there is one, refuses what cannot be built. ``TASK = "pairs"`` says that
+the model compares two images instead, see ``mnist_core.tasks.pairs``. A new file is a new model;
+nothing else is to do.
 """
 
 import importlib
 import pkgutil
+from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -15,27 +21,60 @@ from mnist_core.errors import ConfigError, unknown_name
 
 def names() -> list[str]:
     """Return the names of all models, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in found if not name.startswith("_"))
 
 
-def check(config: ModelConfig) -> None:
-    """Raise ``ConfigError`` if there is no such model."""
-    if config.name not in names():
-        raise ConfigError(f"model.name: {unknown_name('model', config.name, names())}")
+def resolve(config: ModelConfig) -> ModelConfig:
+    """Fill in the model's defaults.
+
+    Raises:
+        ConfigError: there is no such model, a value is given that the model has not, or the values
+            do not make a network.
+    """
+    module = _module(config.name)
+    options: dict[str, Any] = getattr(module, "OPTIONS", {})
+    given = {key: value for key, value in config.to_dict().items() if key != "name"}
+    for key, value in given.items():
+        if key not in options:
+            has = f"it has {', '.join(sorted(options))}" if options else "it has no options"
+            raise ConfigError(
+                f"model.{key}: {config.name!r} has no {key}, but got {value!r}; {has}"
+            )
+    resolved = ModelConfig.from_mapping(
+        {"name": config.name, **options, **given}, source=f"model {config.name}"
+    )
+    if hasattr(module, "check"):
+        module.check(resolved)
+    return resolved
+
+
+def task(config: ModelConfig) -> str:
+    """Return what the model does: ``classification`` or ``pairs``.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    return str(getattr(_module(config.name), "TASK", "classification"))
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build the model with fresh weights from torch's default random generator.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: as ``resolve``.
     """
-    check(config)
-    module = importlib.import_module(f"{__name__}.{config.name}")
-    model: nn.Module = module.build(n_classes)
+    resolved = resolve(config)
+    model: nn.Module = _module(config.name).build(resolved, n_classes)
     return model
 
 
 def count_parameters(model: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _module(name: str) -> ModuleType:
+    if name not in names():
+        raise ConfigError(f"model.name: {unknown_name('model', name, names())}")
+    return importlib.import_module(f"{__name__}.{name}")

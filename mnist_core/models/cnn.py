@@ -2,8 +2,10 @@
 
 from torch import nn
 
+from mnist_core.config import ModelConfig
 
-def build(n_classes: int) -> nn.Module:
+
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``cnn``. Pooling before ReLU is exact, see ``net``."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3),

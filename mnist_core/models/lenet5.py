@@ -6,8 +6,10 @@ linear instead of radial basis functions.
 
 from torch import nn
 
+from mnist_core.config import ModelConfig
 
-def build(n_classes: int) -> nn.Module:
+
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``lenet5``; padding 2 makes the 28 x 28 image the 32 x 32 one of the paper."""
     return nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2),

@@ -2,8 +2,10 @@
 
 from torch import nn
 
+from mnist_core.config import ModelConfig
 
-def build(n_classes: int) -> nn.Module:
+
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``net``."""
     return with_activation(nn.ReLU, n_classes)
 

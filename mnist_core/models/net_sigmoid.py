@@ -2,9 +2,10 @@
 
 from torch import nn
 
+from mnist_core.config import ModelConfig
 from mnist_core.models.net import with_activation
 
 
-def build(n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``net_sigmoid``."""
     return with_activation(nn.Sigmoid, n_classes)

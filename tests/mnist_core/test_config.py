@@ -18,10 +18,9 @@ from mnist_core.config import (
     OptimConfig,
     ScheduleConfig,
     TrainConfig,
-    parse_assignment,
-    unknown_setting,
 )
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.table import parse_assignment, unknown_setting
 
 
 def below(limit, **keywords):
@@ -141,7 +140,12 @@ WRONG = [
     ("batch_size", 65_537, "batch_size: input should be less than or equal to 65536"),
     ("deterministic", 1, "deterministic: input should be a valid boolean, but got 1"),
     ("deterministic", "yes", "deterministic: input should be a valid boolean, but got 'yes'"),
-    ("precision", "fp16", "precision: input should be 'auto', 'fp32' or 'bf16', but got 'fp16'"),
+    (
+        "precision",
+        "fp8",
+        "precision: input should be 'auto', 'fp32', 'tf32', 'bf16', 'fp16' or 'fp64', "
+        "but got 'fp8'",
+    ),
     ("device", "gpu", "device must be auto, cpu, cuda or cuda:N, but got 'gpu'"),
     ("model.name", 7, "model.name: input should be a valid string, but got 7"),
     ("optim.name", "adamm", "optim.name: input should be 'sgd', 'momentum', 'nesterov', 'adam'"),
@@ -186,8 +190,9 @@ def test_mistakes_in_a_file(values, said, refusal):
 def test_one_mistake_is_not_listed_as_valid_for_another(refusal):
     message = refusal(ConfigError, TrainConfig().override, {"epohcs": 3, "otpim.lr": 1})
     assert message == (
-        "--set: unknown setting 'otpim.lr'; did you mean 'optim.lr'? (valid: augment, batch_size, "
-        "data, deterministic, device, epochs, grad_clip, label_smoothing, model, optim, precision, "
+        "--set: unknown setting 'otpim.lr'; did you mean 'optim.lr'? (valid: accumulate, augment, "
+        "average, batch_size, compile, cuda_graph, data, deterministic, device, early_stopping, "
+        "epochs, grad_clip, label_smoothing, loss, model, optim, pairs, precision, "
         "reports_per_epoch, schedule, seed, threads)"
     )
 
@@ -247,7 +252,7 @@ def test_what_is_no_device(device, refusal):
 
 def test_augmentation_is_active_when_any_strength_is():
     assert not AugmentConfig().active
-    for name in AugmentConfig.setting_names():
+    for name in ("shift", "rotate", "scale", "shear", "elastic", "blur_p", "erase_p"):
         assert AugmentConfig(**{name: 0.01}).active
 
 

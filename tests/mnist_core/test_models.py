@@ -87,7 +87,7 @@ def test_every_model_is_named_by_its_file():
     assert models.names() == sorted(models.names())
 
 
-@pytest.mark.parametrize("call", [models.check, lambda config: models.build(config, 10)])
+@pytest.mark.parametrize("call", [models.resolve, lambda config: models.build(config, 10)])
 def test_unknown_model(call, refusal):
     message = refusal(ConfigError, call, ModelConfig(name="nett"))
     assert message.startswith("model.name: unknown model 'nett'; did you mean 'net'?")

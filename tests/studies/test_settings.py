@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_core.config import TrainConfig, parse_assignment
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.table import parse_assignment
 from studies.settings import Settings, combine, make_layer, read_conf
 
 ROOT = Path(__file__).parent.parent.parent

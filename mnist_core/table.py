@@ -1,0 +1,129 @@
+"""Tables of settings: frozen, validated, and every mistake is one line.
+
+The line names the key, what came and what is allowed; an unknown key brings the nearest valid one.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mnist_core.errors import ConfigError
+
+
+class Table(BaseModel):
+    """One table of settings: unknown keys and wrong types are refused, values never change."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def setting_names(cls) -> tuple[str, ...]:
+        """Return the dotted names of all settings, in order, down through nested tables."""
+        keys: list[str] = []
+        for name, info in cls.model_fields.items():
+            if isinstance(info.annotation, type) and issubclass(info.annotation, Table):
+                keys.extend(f"{name}.{key}" for key in info.annotation.setting_names())
+            else:
+                keys.append(name)
+        return tuple(keys)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], *, source: str) -> Self:
+        """Build from nested ``values``; ``source`` (a file or option) is named in errors.
+
+        Raises:
+            ConfigError: an unknown key (with the nearest valid one), a wrong type or range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {_first_problem(cls, error)}") from None
+
+    def override(self, values: Mapping[str, Any], *, source: str = "--set") -> Self:
+        """Return a copy with dotted keys replaced, e.g. ``{"optim.lr": 0.01}``.
+
+        Raises:
+            ConfigError: as ``from_mapping``.
+        """
+        nested = self.model_dump()
+        for key, value in values.items():
+            *parents, leaf = key.split(".")
+            table = nested
+            for depth, parent in enumerate(parents):
+                if not isinstance(table.get(parent), dict):
+                    prefix = ".".join([*parents[:depth], ""])
+                    siblings = {
+                        prefix + name.removeprefix(prefix).partition(".")[0]
+                        for name in self.setting_names()
+                        if name.startswith(prefix)
+                    }
+                    raise ConfigError(
+                        f"{source}: {unknown_setting(key, siblings, self.setting_names())}"
+                    )
+                table = table[parent]
+            if isinstance(table.get(leaf), dict) and not isinstance(value, Mapping):
+                inner = ", ".join(f"{key}.{name}" for name in table[leaf])
+                raise ConfigError(f"{source}: {key} is a table, set one of its keys ({inner})")
+            table[leaf] = value
+        return self.from_mapping(nested, source=source)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain nested values; settings that are ``None`` are left out, as TOML has none."""
+        return self.model_dump(exclude_none=True)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split ``a.b=value`` into key and value; the value is read as TOML, else taken as a string.
+
+    Raises:
+        ConfigError: there is no ``=`` or no key.
+    """
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r}: write KEY=VALUE, for example --set optim.lr=0.01")
+    try:
+        parsed = tomllib.loads(f"v = {raw.strip()}")
+    # A number of thousands of digits and brackets nested as deep have errors of their own.
+    except (ValueError, RecursionError):
+        parsed = {}
+    # More than one key: the text had lines of its own, so it was no value.
+    return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
+
+
+def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
+    """One line that says ``key`` is no setting, with the nearest one of all.
+
+    Args:
+        key: what came, dotted.
+        siblings: what is valid in the table where it was looked for; listed.
+        keys: all settings; the nearest is one with the same last part (``lr``: ``optim.lr``), or
+            else one that is spelled alike.
+    """
+    names, last = list(keys), key.rpartition(".")[2]
+    same_last = [name for name in names if name.rpartition(".")[2] == last]
+    near = difflib.get_close_matches(key, same_last, n=1, cutoff=0.0)
+    near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown setting {key!r}{hint} (valid: {', '.join(sorted(siblings))})"
+
+
+def _first_problem(cls: type[Table], error: ValidationError) -> str:
+    """Say the first problem that pydantic found in one line, with the nearest valid key."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        model: Any = cls
+        for part in problem["loc"][:-1]:
+            model = model.model_fields[str(part)].annotation
+        parents = where.rpartition(".")[0]
+        valid = [f"{parents}.{name}" if parents else name for name in model.model_fields]
+        return unknown_setting(where, valid, cls.setting_names())
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if not where:
+        return message
+    return f"{where}: {message}, but got {problem['input']!r}"

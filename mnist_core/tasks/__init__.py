@@ -1,0 +1,114 @@
+"""What a model learns: ``classification`` or ``pairs``, a module each; the model's file says which.
+
+The trainer drives a ``Task`` and knows nothing else of it; so a new task is a new module here with
+``create`` and ``evaluate``.
+"""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from mnist_core import models
+from mnist_core.config import TrainConfig
+from mnist_core.data import Data, Split
+from mnist_core.runtime import Runtime
+
+
+class Evaluation(Protocol):
+    """How good a model is on a split."""
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of an image or a pair."""
+        ...
+
+    @property
+    def confusion(self) -> Tensor:
+        """Int64 ``[C, C]`` on the CPU, rows are true classes; pairs: different, same."""
+        ...
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All figures by name, among them ``loss`` and ``accuracy``."""
+        ...
+
+
+class Task(Protocol):
+    """What a step is fed with, what it minimises, how the model is judged."""
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        ...
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the next epoch's batches, inputs and targets, on the device."""
+        ...
+
+    def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch, a scalar; the forward pass runs in it."""
+        ...
+
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Judge ``model`` on the validation images, in evaluation mode."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the batches still to come depend on, at the end of an epoch."""
+        ...
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from a ``state``."""
+        ...
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse settings that the model's task has not.
+
+    Raises:
+        ConfigError: e.g. a loss of another task.
+    """
+    _module(config).check(config)
+
+
+def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
+    """Return the task of a training of ``config.model``.
+
+    Args:
+        config: a resolved configuration.
+        data: on the device of ``runtime``.
+        runtime: where it computes.
+    """
+    task: Task = _module(config).create(config, data, runtime)
+    return task
+
+
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    config: TrainConfig,
+    *,
+    n_classes: int,
+    runtime: Runtime,
+    threshold: float | None = None,
+) -> Evaluation:
+    """Judge ``model`` on any split.
+
+    Args:
+        model: trained by ``config``, on the device; its mode is put back afterwards.
+        split: on the device.
+        config: a resolved configuration.
+        n_classes: of the data.
+        runtime: where it computes.
+        threshold: for pairs, the score from which on two images count as the same, as chosen on
+            the validation images (their metric ``threshold``); None: the best on ``split`` itself.
+    """
+    evaluation: Evaluation = _module(config).evaluate(
+        model, split, config, n_classes=n_classes, runtime=runtime, threshold=threshold
+    )
+    return evaluation
+
+
+def _module(config: TrainConfig) -> Any:
+    return importlib.import_module(f"{__name__}.{models.task(config.model)}")
