@@ -1,5 +1,12 @@
-"""Optimizers by name, with torch's defaults for every value that is left out."""
+"""Optimizers by name, with torch's defaults for every value that is left out.
 
+torch wraps what an optimizer does for its compiler, and the wrappers import that compiler when they
+are first called: 800 modules, a second or more in each process. Nothing here is compiled, so the
+functions under the wrappers are called instead.
+"""
+
+import functools
+import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -85,4 +92,28 @@ def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.opti
         values["betas"] = (values.pop("beta1"), values.pop("beta2"))
     values |= kind.options
     values["fused" if kind.fused else "foreach"] = True
-    return kind.optimizer(parameters, **values)
+    return _made(kind.optimizer, parameters, values)
+
+
+def zero_grad(optimizer: torch.optim.Optimizer) -> None:
+    """Do what ``optimizer.zero_grad()`` does."""
+    inspect.unwrap(type(optimizer).zero_grad)(optimizer)
+
+
+def step(optimizer: torch.optim.Optimizer) -> None:
+    """Do what ``optimizer.step()`` does; hooks on steps are not called."""
+    with torch.no_grad():  # one of the wrappers does this
+        inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def _made(
+    kind: type[torch.optim.Optimizer], parameters: Iterable[nn.Parameter], values: dict[str, Any]
+) -> torch.optim.Optimizer:
+    """Return ``kind(parameters, **values)``."""
+    made = kind.__new__(kind)
+    # The constructor calls this wrapped method; for as long as it runs, the bare one hides it.
+    own = vars(made)
+    own["add_param_group"] = functools.partial(inspect.unwrap(kind.add_param_group), made)
+    kind.__init__(made, parameters, **values)
+    del own["add_param_group"]
+    return made

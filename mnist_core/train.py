@@ -214,11 +214,11 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * factor
         loss = self.task.loss(self.model, inputs, targets)
-        self.optimizer.zero_grad()
+        optimizers.zero_grad(self.optimizer)
         loss.backward()  # type: ignore[no-untyped-call]
         if config.grad_clip:
             nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
-        self.optimizer.step()
+        optimizers.step(self.optimizer)
         self.loss_sum += loss.detach() * len(targets)
 
     def _validate(self, step: int, train_loss: float) -> Evaluation:

@@ -1,6 +1,8 @@
 """Optimizers: the defaults are torch's own, and what an optimizer has not is refused."""
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -147,3 +149,67 @@ def test_a_step_goes_downhill(name):
         assert up_or_down.tolist() == [-1, 1, -1]
     else:
         assert up_or_down.tolist() == [-1, 1, 0]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_are_torchs_own_to_the_last_bit(name):
+    def trained(make, zero_grad, step):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+        optimizer = make(model.parameters())
+        for _ in range(5):
+            loss = model(torch.randn(32, 8)).square().mean()
+            zero_grad(optimizer)
+            loss.backward()
+            step(optimizer)
+        return [p.detach() for p in model.parameters()], optimizer
+
+    def build(these):
+        return optimizers.build(OptimConfig(name=name, weight_decay=0.01), these)
+
+    def build_as_torch(these):
+        (group,) = build(list(these := list(these))).param_groups
+        defaults = set(inspect.signature(TORCH[name]).parameters) - {"params"}
+        return TORCH[name](these, **{key: group[key] for key in defaults})
+
+    ours, made = trained(build, optimizers.zero_grad, optimizers.step)
+    torchs, reference = trained(
+        build_as_torch, lambda optimizer: optimizer.zero_grad(), lambda optimizer: optimizer.step()
+    )
+    assert all(torch.equal(a, b) for a, b in zip(ours, torchs, strict=True))
+    assert vars(made).keys() == vars(reference).keys()
+    assert made.state_dict()["param_groups"] == reference.state_dict()["param_groups"]
+    assert not any(p.requires_grad for state in made.state.values() for p in state.values())
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_no_gradient_is_left(name):
+    (parameter,) = these = parameters()
+    optimizer = optimizers.build(OptimConfig(name=name), these)
+    parameter.grad = torch.ones(3)
+    optimizers.zero_grad(optimizer)
+    assert parameter.grad is None
+
+
+def test_a_training_does_not_import_torchs_compiler():
+    program = f"""
+import sys
+import torch
+from mnist_core import optimizers
+from mnist_core.config import DataConfig, OptimConfig, TrainConfig
+from mnist_core.data import load
+from mnist_core.train import train
+
+for name in {OPTIMIZERS!r}:
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = optimizers.build(OptimConfig(name=name), [parameter])
+    parameter.sum().backward()
+    optimizers.step(optimizer)
+train(TrainConfig(epochs=1, batch_size=2000), load(DataConfig()))
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
