@@ -3,6 +3,7 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
+from mnist_core.models._crop import Crop
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
@@ -17,6 +18,7 @@ def with_activation(activation: type[nn.Module], n_classes: int) -> nn.Module:
     of the values is left to apply f to.
     """
     return nn.Sequential(
+        Crop(26),
         nn.Conv2d(1, 32, 3),
         nn.MaxPool2d(2),
         activation(),

@@ -3,11 +3,13 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
+from mnist_core.models._crop import Crop
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
-    """Build ``net_deep``. Pooling before ReLU is exact, see ``net``."""
+    """Build ``net_deep``. Pooling before ReLU is exact, see ``net``; so is the crop."""
     return nn.Sequential(
+        Crop(22),
         nn.Conv2d(1, 32, 3),
         nn.MaxPool2d(2),
         nn.ReLU(),

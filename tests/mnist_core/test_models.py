@@ -141,5 +141,5 @@ def test_weights_come_from_the_default_generator():
     first, again = build("net"), build("net")
     torch.manual_seed(8)
     other = models.build(ModelConfig(name="net"), 10)
-    assert torch.equal(first[0].weight, again[0].weight)
-    assert not torch.equal(first[0].weight, other[0].weight)
+    assert torch.equal(first[1].weight, again[1].weight)
+    assert not torch.equal(first[1].weight, other[1].weight)
