@@ -3,6 +3,7 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
+from mnist_core.models._layers import Dropout, Flatten
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
@@ -13,10 +14,10 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
         nn.Conv2d(32, 64, 3),
         nn.MaxPool2d(2),
         nn.ReLU(),
-        nn.Dropout(0.25),
-        nn.Flatten(),
+        Flatten(),
+        Dropout(0.25),
         nn.Linear(9216, 128),
         nn.ReLU(),
-        nn.Dropout(0.5),
+        Dropout(0.5),
         nn.Linear(128, n_classes),
     )

@@ -7,6 +7,7 @@ linear instead of radial basis functions.
 from torch import nn
 
 from mnist_core.config import ModelConfig
+from mnist_core.models._layers import Flatten
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
@@ -18,7 +19,7 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
         nn.Conv2d(6, 16, 5),
         nn.Tanh(),
         nn.AvgPool2d(2),
-        nn.Flatten(),
+        Flatten(),
         nn.Linear(400, 120),
         nn.Tanh(),
         nn.Linear(120, 84),

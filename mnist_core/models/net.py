@@ -3,7 +3,7 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
-from mnist_core.models._crop import Crop
+from mnist_core.models._layers import Crop, Flatten
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
@@ -25,7 +25,7 @@ def with_activation(activation: type[nn.Module], n_classes: int) -> nn.Module:
         nn.Conv2d(32, 64, 3),
         nn.MaxPool2d(2),
         activation(),
-        nn.Flatten(),
+        Flatten(),
         nn.Linear(1600, 128),
         activation(),
         nn.Linear(128, n_classes),

@@ -3,7 +3,7 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
-from mnist_core.models._crop import Crop
+from mnist_core.models._layers import Crop, Flatten
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
@@ -19,7 +19,7 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
         nn.Conv2d(64, 128, 3),
         nn.MaxPool2d(2),
         nn.ReLU(),
-        nn.Flatten(),
+        Flatten(),
         nn.Linear(128, 256),
         nn.ReLU(),
         nn.Linear(256, 128),

@@ -39,7 +39,7 @@ class Conventional(nn.Module):
     def forward(self, x):
         for convolution in self.convolutions:
             x = functional.max_pool2d(self.activation(convolution(x)), 2)
-        x = x.flatten(1)
+        x = x.permute(0, 2, 3, 1).flatten(1)  # the order of the linear layers' columns
         for head in self.heads[:-1]:
             x = self.activation(head(x))
         return self.heads[-1](x)
@@ -55,7 +55,7 @@ class ConventionalCnn(nn.Module):
 
     def forward(self, x):
         x = functional.relu(self.conv2(functional.relu(self.conv1(x))))
-        x = functional.max_pool2d(x, 2).flatten(1)
+        x = functional.max_pool2d(x, 2).permute(0, 2, 3, 1).flatten(1)
         return self.fc2(functional.relu(self.fc1(x)))
 
 
