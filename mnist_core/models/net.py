@@ -1,32 +1,30 @@
-"""``net``: two convolutions, two linear layers, ReLU; 225,034 parameters for 10 classes."""
+"""``net``: two convolutions, two linear layers; 225,034 parameters for 10 classes."""
 
 from torch import nn
 
-from mnist_core.config import ModelConfig
+from mnist_core.config import Activation, ModelConfig
+from mnist_core.models._activations import ACTIVATIONS, with_pooling
 from mnist_core.models._layers import Crop, Flatten
+
+OPTIONS = {"activation": "relu"}
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``net``."""
-    return with_activation(nn.ReLU, n_classes)
+    assert config.activation is not None  # models.resolve() filled it in
+    return with_activation(config.activation, n_classes)
 
 
-def with_activation(activation: type[nn.Module], n_classes: int) -> nn.Module:
-    """Build ``net`` with another, monotonic activation.
-
-    Pooling comes before the activation: max(f(x)) = f(max(x)) for every monotonic f, and a quarter
-    of the values is left to apply f to.
-    """
+def with_activation(activation: Activation, n_classes: int) -> nn.Module:
+    """Build ``net`` with ``activation``, and pooling before it where that is exact."""
     return nn.Sequential(
         Crop(26),
         nn.Conv2d(1, 32, 3),
-        nn.MaxPool2d(2),
-        activation(),
+        *with_pooling(activation, nn.MaxPool2d(2)),
         nn.Conv2d(32, 64, 3),
-        nn.MaxPool2d(2),
-        activation(),
+        *with_pooling(activation, nn.MaxPool2d(2)),
         Flatten(),
         nn.Linear(1600, 128),
-        activation(),
+        ACTIVATIONS[activation](),
         nn.Linear(128, n_classes),
     )

@@ -8,4 +8,4 @@ from mnist_core.models.net import with_activation
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``net_sigmoid``."""
-    return with_activation(nn.Sigmoid, n_classes)
+    return with_activation("sigmoid", n_classes)

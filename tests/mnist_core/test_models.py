@@ -143,3 +143,23 @@ def test_weights_come_from_the_default_generator():
     other = models.build(ModelConfig(name="net"), 10)
     assert torch.equal(first[1].weight, again[1].weight)
     assert not torch.equal(first[1].weight, other[1].weight)
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [
+        ("sigmoid", torch.sigmoid),
+        ("tanh", torch.tanh),
+        ("leaky_relu", functional.leaky_relu),
+        ("elu", functional.elu),
+        ("gelu", functional.gelu),
+        ("silu", functional.silu),
+    ],
+)
+def test_net_with_every_activation(few, activation, function):
+    torch.manual_seed(7)
+    model = models.build(ModelConfig(name="net", activation=activation), 10).eval()
+    assert models.count_parameters(model) == PARAMETERS["net"]
+    same = Conventional(model, 2, function)
+    images = few.train.images[:32].float().div(255).sub(0.1307).div(0.3081).unsqueeze(1)
+    torch.testing.assert_close(model(images), same(images), rtol=0, atol=1e-6)
