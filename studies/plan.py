@@ -117,6 +117,8 @@ class Plan:
         spec, space = self.spec, self.spec.space
         file = f"studies/catalog/{spec.name}.py"
         rows = [Row("study", self.name, file), Row("goal", spec.goal, file)]
+        if spec.minutes is not None:
+            rows.append(Row("takes", f"about {spec.minutes} minutes on 2 cores", file))
         for name, parameter in space.parameters.items():
             role = "scientific" if name == spec.scientific else "nuisance"
             rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
@@ -242,7 +244,7 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
 
 def _check_ends(plan: Plan) -> None:
     """Check that the trainer takes the ends of every range in every branch of the space."""
-    from mnist_core import optimizers  # imports torch
+    from mnist_core import models, optimizers  # import torch
 
     space = plan.spec.space
     for branch in space.branches():
@@ -253,7 +255,9 @@ def _check_ends(plan: Plan) -> None:
                     return (parameter.low, parameter.high)[end]
                 return branch.get(name, parameter.choices[end])  # noqa: B023
 
-            optimizers.resolve(plan.config_for(space.walk(choose), seed=0).optim)
+            config = plan.config_for(space.walk(choose), seed=0)
+            optimizers.resolve(config.optim)
+            models.resolve(config.model)
 
 
 def _unset(searched: set[str]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class StudySpec:
         confirm_seeds: fresh seeds on which each confirmed configuration is trained again, >= 3.
         quick: settings (dotted, as for ``--set``) of ``--quick``: a run to its end in seconds.
         objective: a module in ``objectives/``.
+        minutes: what the whole study takes on a machine with 2 cores, as it was measured once;
+            None: not known.
     """
 
     name: str
@@ -48,6 +50,7 @@ class StudySpec:
     confirm_seeds: int = 3
     quick: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "classification"
+    minutes: int | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.

@@ -1,0 +1,27 @@
+"""Which of the classifiers is best, when each is tuned as much as the others?
+
+Run: python -m studies.run architecture_search            (about 12 minutes on 2 cores)
+"""
+
+from search_spaces.architectures import ARCHITECTURES, SPACE
+from studies.catalog._shared import MILD_AUGMENTATION
+from studies.spec import StudySpec
+
+STUDY = StudySpec(
+    name="architecture_search",
+    goal="Which classifier reaches the best validation accuracy in a fixed number of epochs, when "
+    "each is given its own learning rate, weight decay and schedule?",
+    minutes=12,
+    space=SPACE,
+    scientific="model.name",
+    fixed={"optim.name": "adamw", "batch_size": 64, "epochs": 6} | MILD_AUGMENTATION,
+    defaults={
+        name: {"optim.lr": 1e-3, "optim.weight_decay": 0.01, "schedule.name": "constant"}
+        for name in ARCHITECTURES
+    },
+    baseline="net",
+    trials=48,
+    trials_per_choice=5,
+    confirm_seeds=3,
+    quick={"epochs": 1, "search.trials": 8, "confirm.seeds": 3},
+)

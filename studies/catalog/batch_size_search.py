@@ -1,0 +1,30 @@
+"""Does a larger batch train worse, when its learning rate is tuned and the images are as many?
+
+Run: python -m studies.run batch_size_search            (about 3 minutes on 2 cores)
+
+Every trial sees the same number of images, so a batch of 2,048 takes a thirty-second of the steps
+of one of 64: what is asked is what a larger batch costs in accuracy and saves in seconds.
+"""
+
+from search_spaces.batch_sizes import BATCH_SIZES, SPACE
+from studies.catalog._shared import MILD_AUGMENTATION
+from studies.spec import StudySpec
+
+STUDY = StudySpec(
+    name="batch_size_search",
+    goal="At the same number of images, does a larger batch reach a lower validation accuracy, "
+    "when each batch size is given its own learning rate, weight decay and schedule?",
+    minutes=3,
+    space=SPACE,
+    scientific="batch_size",
+    fixed={"model.name": "net", "optim.name": "adamw", "epochs": 8} | MILD_AUGMENTATION,
+    defaults={
+        size: {"optim.lr": 1e-3, "optim.weight_decay": 0.01, "schedule.name": "constant"}
+        for size in BATCH_SIZES
+    },
+    baseline=64,
+    trials=48,
+    trials_per_choice=7,
+    confirm_seeds=4,
+    quick={"epochs": 1, "search.trials": 6, "confirm.seeds": 3},
+)

@@ -1,0 +1,41 @@
+"""How deep should a small CNN be, when each depth has its own widths, kernel, head and rate?
+
+Run: python -m studies.run depth_width_search            (about 10 minutes on 2 cores)
+"""
+
+from search_spaces.depth_width import DEPTHS, SPACE
+from studies.catalog._shared import MILD_AUGMENTATION
+from studies.spec import StudySpec
+
+STUDY = StudySpec(
+    name="depth_width_search",
+    goal="How many convolutions give the best validation accuracy in a fixed number of epochs, "
+    "when each depth is given its own widths, kernel, head and learning rate?",
+    minutes=10,
+    space=SPACE,
+    scientific="model.depth",
+    fixed={
+        "model.name": "flex_cnn",
+        "model.norm": "batch",
+        "optim.name": "adamw",
+        "schedule.name": "one_cycle",
+        "batch_size": 128,
+        "epochs": 6,
+    }
+    | MILD_AUGMENTATION,
+    defaults={
+        depth: {
+            "model.width": 24,
+            "model.growth": 1.4,
+            "model.kernel": 3,
+            "model.head_width": 128,
+            "optim.lr": 5e-3,
+        }
+        for depth in DEPTHS
+    },
+    baseline=2,
+    trials=45,
+    trials_per_choice=7,
+    confirm_seeds=3,
+    quick={"epochs": 1, "search.trials": 5, "confirm.seeds": 3},
+)
