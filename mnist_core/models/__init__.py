@@ -2,10 +2,11 @@
 
 A model's file has one function ``build(config, n_classes) -> nn.Module``. A classifier maps
 normalised images ``[N, 1, 28, 28]`` to logits ``[N, n_classes]``. What it lets a user choose stands
-in ``OPTIONS`` (settings of ``ModelConfig`` and their defaults; none if it is left out), and
-``check(config)``, where there is one, refuses what cannot be built. ``TASK = "pairs"`` says that
-the model compares two images instead, see ``mnist_core.tasks.pairs``. A new file is a new model;
-nothing else is to do.
+in ``OPTIONS`` (settings of ``ModelConfig`` and their defaults; none if it is left out);
+``complete(config)``, where there is one, fills in the defaults that follow from other options (they
+are ``None`` in ``OPTIONS``), and ``check(config)`` refuses what cannot be built. ``TASK = "pairs"``
+says that the model compares two images instead, see ``mnist_core.tasks.pairs``. A new file is a new
+model; nothing else is to do.
 """
 
 import importlib
@@ -44,6 +45,8 @@ def resolve(config: ModelConfig) -> ModelConfig:
     resolved = ModelConfig.from_mapping(
         {"name": config.name, **options, **given}, source=f"model {config.name}"
     )
+    if hasattr(module, "complete"):
+        resolved = module.complete(resolved)
     if hasattr(module, "check"):
         module.check(resolved)
     return resolved

@@ -55,3 +55,15 @@ class Dropout(nn.Dropout):
         bits = words.view(torch.int16)[:n].view(values.shape)
         kept = bits >= round(self.p * 65_536) - 32_768
         return (values * kept.to(values.dtype)).mul_(1 / (1 - self.p))
+
+
+class GlobalAverage(nn.Module):
+    """Turn ``[N, C, H, W]`` into the means of the channels, ``[N, C]``.
+
+    The gradient of torch's own global average pooling comes in another layout than channels-last;
+    the activation before it then takes six times as long.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return ``[N, C]``."""
+        return maps.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1)

@@ -1,0 +1,60 @@
+"""What the models with a choice of convolutions share: how many channels, how far down."""
+
+from torch import nn
+
+from mnist_core.config import ModelConfig
+from mnist_core.errors import ConfigError
+from mnist_core.models._activations import ACTIVATIONS, with_pooling
+
+SIDE = 28
+"""Rows and columns of an image."""
+
+MOST_POOLS = 4
+"""28 -> 14 -> 7 -> 3 -> 1: nothing is left to pool after four."""
+
+MOST_CHANNELS = 2048
+"""Of one layer. Two such layers of 3 x 3 have 38 million weights."""
+
+
+def channels(config: ModelConfig) -> list[int]:
+    """Return the channels of every convolution.
+
+    Layer ``i`` from 0 has ``width * growth ** i`` of them, as the nearest multiple of 8 that is
+    at least 8: the sizes that vector units and tensor cores are filled by. A tie is rounded up.
+
+    Raises:
+        ConfigError: a layer would have more than ``MOST_CHANNELS``.
+    """
+    assert config.depth is not None and config.width is not None and config.growth is not None
+    wanted = [config.width * config.growth**i for i in range(config.depth)]
+    sizes = [max(8, int(size / 8 + 0.5) * 8) for size in wanted]
+    for layer, size in enumerate(sizes, start=1):
+        if size > MOST_CHANNELS:
+            raise ConfigError(
+                f"model.growth: layer {layer} would have {size:,} channels (width {config.width}, "
+                f"growth {config.growth:g}), but {MOST_CHANNELS:,} are the most"
+            )
+    return sizes
+
+
+def pair_encoder(config: ModelConfig, *, pools: int) -> list[nn.Module]:
+    """Return the convolutions of the models that compare images.
+
+    The first sees 5 x 5 pixels, the others 3 x 3; all keep the image's size, have biases, and are
+    followed by a batch norm and the activation, the first ``pools`` of them by a 2 x 2 max pooling.
+    """
+    assert config.activation is not None
+    layers: list[nn.Module] = []
+    inputs = 1
+    for i, outputs in enumerate(channels(config)):
+        kernel = 3 if i else 5
+        layers += [
+            nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2),
+            nn.BatchNorm2d(outputs),
+        ]
+        if i < pools:
+            layers += with_pooling(config.activation, nn.MaxPool2d(2))
+        else:
+            layers.append(ACTIVATIONS[config.activation]())
+        inputs = outputs
+    return layers

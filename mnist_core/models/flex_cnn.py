@@ -1,0 +1,153 @@
+"""``flex_cnn``: a convolutional network whose every size can be searched.
+
+``depth`` times: a convolution that keeps the image's size, a norm, the activation and, after
+``pools`` of the layers, a 2 x 2 pooling; then dropout, one hidden layer of ``head_width`` units
+with dropout (0: none), and the logits. As it stands, ``flex_cnn`` has 32, 48, 80 and 128 channels,
+batch norm and 290,282 parameters.
+
+Options, beside those that explain themselves:
+
+- ``width``, ``growth``: layer ``i`` from 0 has ``width * growth ** i`` channels, as the nearest
+  multiple of 8 (at least 8).
+- ``norm``: ``batch``; ``group``, with 8 groups, which divide every number of channels; or ``none``.
+  A convolution before a norm has no bias, as the norm would take it away again.
+- ``pools``: left out, 3, or ``depth`` where that is less. A pooling follows the last layer, and the
+  others stand evenly before it, rather early, because the layers before the first one cost most:
+  with 3 pools after layers 1, 2 and 4 of 4; with 2 pools after layers 2 and 5 of 5.
+- ``global_pool``: the head sees the mean of every channel instead of all its pixels.
+
+The order within a layer is norm, pooling, activation where that is exact, see ``_activations``.
+"""
+
+from torch import nn
+
+from mnist_core.config import ModelConfig
+from mnist_core.errors import ConfigError
+from mnist_core.models._activations import ACTIVATIONS, with_pooling
+from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels
+from mnist_core.models._layers import Dropout, Flatten, GlobalAverage
+
+OPTIONS = {
+    "activation": "relu",
+    "depth": 4,
+    "width": 32,
+    "growth": 1.6,
+    "kernel": 3,
+    "norm": "batch",
+    "pooling": "max",
+    "pools": None,
+    "global_pool": False,
+    "head_width": 128,
+    "dropout": 0.3,
+}
+
+MOST_DEPTH = 5
+MOST_PARAMETERS = 100_000_000
+"""Beyond it a study's trial would rather fill the memory than train."""
+
+_GROUPS = 8
+
+
+def complete(config: ModelConfig) -> ModelConfig:
+    """Fill in ``pools``, whose default follows from ``depth``."""
+    if config.pools is not None:
+        return config
+    assert config.depth is not None
+    return config.model_copy(update={"pools": min(3, config.depth)})
+
+
+def check(config: ModelConfig) -> None:
+    """Refuse what cannot be built.
+
+    Raises:
+        ConfigError: too many layers, pools, channels or weights, or a kernel other than 3 and 5.
+    """
+    assert config.depth is not None and config.pools is not None
+    if config.depth > MOST_DEPTH:
+        raise ConfigError(
+            f"model.depth: flex_cnn has 1 to {MOST_DEPTH} convolutions, but got {config.depth}"
+        )
+    if config.kernel not in (3, 5):
+        raise ConfigError(
+            f"model.kernel: flex_cnn has kernels of 3 or 5, but got {config.kernel}; an even one"
+            " could not keep the size of the image"
+        )
+    if config.pools > config.depth:
+        raise ConfigError(
+            f"model.pools: {config.pools} poolings need as many layers, but model.depth is"
+            f" {config.depth}"
+        )
+    if config.pools > MOST_POOLS:
+        raise ConfigError(
+            f"model.pools: a side of {SIDE} can be halved {MOST_POOLS} times, but got"
+            f" {config.pools}"
+        )
+    count = _parameters(config)
+    if count > MOST_PARAMETERS:
+        raise ConfigError(
+            f"model.width: the network would have about {count:,} parameters, but"
+            f" {MOST_PARAMETERS:,} are the most; take less width, growth or head_width, or more"
+            " pools or global_pool"
+        )
+
+
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
+    """Build ``flex_cnn``."""
+    assert config.activation is not None and config.kernel is not None
+    assert config.dropout is not None and config.head_width is not None
+    layers: list[nn.Module] = []
+    pooled = _pooled_layers(config)
+    inputs = 1
+    for layer, outputs in enumerate(channels(config), start=1):
+        layers.append(
+            nn.Conv2d(
+                inputs,
+                outputs,
+                config.kernel,
+                padding=config.kernel // 2,
+                bias=config.norm == "none",
+            )
+        )
+        if config.norm == "batch":
+            layers.append(nn.BatchNorm2d(outputs))
+        elif config.norm == "group":
+            layers.append(nn.GroupNorm(_GROUPS, outputs))
+        if layer in pooled:
+            pooling = nn.MaxPool2d(2) if config.pooling == "max" else nn.AvgPool2d(2)
+            layers += with_pooling(config.activation, pooling)
+        else:
+            layers.append(ACTIVATIONS[config.activation]())
+        inputs = outputs
+    layers.append(GlobalAverage() if config.global_pool else Flatten())
+    inputs = _features(config)
+    if config.dropout:
+        layers.append(Dropout(config.dropout))
+    if config.head_width:
+        layers += [nn.Linear(inputs, config.head_width), ACTIVATIONS[config.activation]()]
+        inputs = config.head_width
+        if config.dropout:
+            layers.append(Dropout(config.dropout))
+    layers.append(nn.Linear(inputs, n_classes))
+    return nn.Sequential(*layers)
+
+
+def _pooled_layers(config: ModelConfig) -> set[int]:
+    """Return which layers, counted from 1, are followed by a pooling."""
+    assert config.depth is not None and config.pools is not None
+    return {k * config.depth // config.pools for k in range(1, config.pools + 1)}
+
+
+def _features(config: ModelConfig) -> int:
+    """Return how many values of an image reach the head."""
+    assert config.pools is not None
+    side = 1 if config.global_pool else SIDE >> config.pools
+    return channels(config)[-1] * side**2
+
+
+def _parameters(config: ModelConfig) -> int:
+    """Return the weights of all but the last layer, without biases and norms."""
+    assert config.kernel is not None and config.head_width is not None
+    outputs = channels(config)
+    inputs = [1, *outputs[:-1]]
+    convolutions = sum(a * b for a, b in zip(inputs, outputs, strict=True)) * config.kernel**2
+    return convolutions + _features(config) * config.head_width

@@ -1,0 +1,68 @@
+"""``pair_concat``: the baseline for ``siamese``: both images side by side in one network.
+
+The convolutions are those of ``siamese``, but all are pooled and none of the pixels is averaged
+away, because where a feature lies says which image it is of: 28 x 56 pixels become 3 x 7 of 128
+channels. Then one hidden layer of ``head_width`` units (0: none), with ``dropout`` before it and
+after it, and one logit; 437,953 parameters. Unlike ``siamese`` it is not the same for both orders
+of the two images, and has to learn everything about digits twice, left and right.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mnist_core.config import ModelConfig
+from mnist_core.errors import ConfigError
+from mnist_core.models._activations import ACTIVATIONS
+from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, pair_encoder
+from mnist_core.models._layers import Dropout, Flatten
+
+TASK = "pairs"
+
+OPTIONS = {
+    "activation": "relu",
+    "depth": 3,
+    "width": 32,
+    "growth": 2.0,
+    "head_width": 128,
+    "dropout": 0.4,
+}
+
+
+def check(config: ModelConfig) -> None:
+    """Raise ``ConfigError`` for too many layers or channels."""
+    assert config.depth is not None
+    if config.depth > MOST_POOLS:
+        raise ConfigError(
+            f"model.depth: pair_concat has 1 to {MOST_POOLS} convolutions (a side of {SIDE} is"
+            f" halved after each), but got {config.depth}"
+        )
+    channels(config)
+
+
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
+    """Build ``pair_concat``; of how many classes the images are makes no difference."""
+    assert config.activation is not None and config.depth is not None
+    assert config.head_width is not None and config.dropout is not None
+    features = channels(config)[-1] * (SIDE >> config.depth) * (2 * SIDE >> config.depth)
+    layers = [
+        SideBySide(),
+        *pair_encoder(config, pools=config.depth),
+        Flatten(),
+        Dropout(config.dropout),
+    ]
+    if config.head_width:
+        layers += [
+            nn.Linear(features, config.head_width),
+            ACTIVATIONS[config.activation](),
+            Dropout(config.dropout),
+        ]
+        features = config.head_width
+    return nn.Sequential(*layers, nn.Linear(features, 1), nn.Flatten(0))
+
+
+class SideBySide(nn.Module):
+    """Put the two images of every pair beside one another."""
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Turn ``[N, 2, H, W]`` into ``[N, 1, H, 2 * W]``, the first image on the left."""
+        return torch.cat(pairs.unbind(1), dim=2).unsqueeze(1)

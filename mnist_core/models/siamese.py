@@ -1,0 +1,113 @@
+"""``siamese``: are two images of the same class? One encoder for both; 192,449 parameters.
+
+Encoder: ``depth`` convolutions, each with batch norm, activation and, but for the last, a 2 x 2 max
+pooling, then the mean of every channel (93,632 parameters). Projection: a linear layer to
+``embedding`` values and the activation (16,512). Head: from |a - b| and a * b, which are the same
+for both orders of the two images, over ``head_width`` and a quarter of it to one logit, with
+``dropout`` and half of it (82,305). ``head_width = 0``: one linear layer.
+
+After Bromley et al. 1993 ("siamese"), and for the features Conneau et al. 2017, arXiv:1705.02364.
+Positive logits mean the same class.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mnist_core.config import ModelConfig
+from mnist_core.errors import ConfigError
+from mnist_core.models._activations import ACTIVATIONS
+from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, pair_encoder
+from mnist_core.models._layers import Dropout, GlobalAverage
+
+TASK = "pairs"
+
+OPTIONS = {
+    "activation": "relu",
+    "depth": 3,
+    "width": 32,
+    "growth": 2.0,
+    "embedding": 128,
+    "head_width": 256,
+    "dropout": 0.4,
+}
+
+
+def check(config: ModelConfig) -> None:
+    """Refuse what cannot be built.
+
+    Raises:
+        ConfigError: too many layers or channels, or a head that cannot be quartered.
+    """
+    assert config.depth is not None and config.head_width is not None
+    if config.depth > MOST_POOLS:
+        raise ConfigError(
+            f"model.depth: siamese has 1 to {MOST_POOLS} convolutions (a side of {SIDE} is halved"
+            f" after all but the last), but got {config.depth}"
+        )
+    if 0 < config.head_width < 4:
+        raise ConfigError(
+            "model.head_width: the head's second layer has a quarter of it, so it must be 0 or at"
+            f" least 4, but got {config.head_width}"
+        )
+    channels(config)
+
+
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
+    """Build ``siamese``; of how many classes the images are makes no difference."""
+    return Siamese(config)
+
+
+class Siamese(nn.Module):
+    """Two images in, one logit out; ``forward`` is ``embed`` and ``compare``."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        assert config.activation is not None and config.depth is not None
+        assert config.embedding is not None
+        activation = ACTIVATIONS[config.activation]
+        self.encoder = nn.Sequential(*pair_encoder(config, pools=config.depth - 1), GlobalAverage())
+        self.projection = nn.Sequential(
+            nn.Linear(channels(config)[-1], config.embedding), activation()
+        )
+        self.head = _head(config)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Compare the two images of every pair.
+
+        Args:
+            pairs: normalised images ``[N, 2, 28, 28]``.
+
+        Returns:
+            logits ``[N]``.
+        """
+        # Both through the encoder in one batch: larger products, and the batch norm sees all.
+        a, b = self.embed(pairs.flatten(0, 1).unsqueeze(1)).unflatten(0, (-1, 2)).unbind(1)
+        return self.compare(a, b)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""
+        embeddings: Tensor = self.projection(self.encoder(images))
+        return embeddings
+
+    def compare(self, a: Tensor, b: Tensor) -> Tensor:
+        """Turn the embeddings ``[N, D]`` of the two images into logits ``[N]``."""
+        logits: Tensor = self.head(torch.cat([(a - b).abs(), a * b], dim=1))
+        return logits.squeeze(1)
+
+
+def _head(config: ModelConfig) -> nn.Sequential:
+    assert config.activation is not None and config.embedding is not None
+    assert config.head_width is not None and config.dropout is not None
+    features = 2 * config.embedding
+    if config.head_width == 0:
+        return nn.Sequential(Dropout(config.dropout), nn.Linear(features, 1))
+    activation = ACTIVATIONS[config.activation]
+    return nn.Sequential(
+        nn.Linear(features, config.head_width),
+        activation(),
+        Dropout(config.dropout),
+        nn.Linear(config.head_width, config.head_width // 4),
+        activation(),
+        Dropout(config.dropout / 2),
+        nn.Linear(config.head_width // 4, 1),
+    )
