@@ -8,7 +8,7 @@ is one line that names the key, what came and what is allowed.
 import re
 from typing import Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mnist_core.table import Table
 
@@ -103,6 +103,14 @@ class AugmentConfig(Table):
     blur_high: float = Field(1.0, gt=0, le=10, description="greatest sigma of the blur, pixels")
     erase_p: float = Field(0.0, ge=0, le=1, description="share of images that lose a rectangle")
     erase_area: float = Field(0.2, gt=0, le=1, description="greatest share of the image it takes")
+
+    @field_validator("blur_high")
+    @classmethod
+    def _blur_is_a_range(cls, value: float, info: ValidationInfo) -> float:
+        low = info.data.get("blur_low")  # absent where it was refused itself
+        if low is not None and low > value:
+            raise ValueError(f"must not be below blur_low ({low:g})")
+        return value
 
     @property
     def affine(self) -> bool:
