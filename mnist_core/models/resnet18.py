@@ -7,7 +7,7 @@ stride 2 and a max pooling (11,175,370 parameters): an eighth of the work, on 7,
 """
 
 from torch import nn
-from torchvision.models import resnet
+from torchvision.models import resnet  # type: ignore[import-untyped]
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
@@ -25,7 +25,7 @@ def check(config: ModelConfig) -> None:
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``resnet18`` with torchvision's own way to draw first weights."""
-    model = resnet.resnet18(num_classes=n_classes)
+    model: nn.Module = resnet.resnet18(num_classes=n_classes)
     if config.stem == 3:
         model.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()

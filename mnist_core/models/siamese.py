@@ -81,8 +81,8 @@ class Siamese(nn.Module):
             logits ``[N]``.
         """
         # Both through the encoder in one batch: larger products, and the batch norm sees all.
-        a, b = self.embed(pairs.flatten(0, 1).unsqueeze(1)).unflatten(0, (-1, 2)).unbind(1)
-        return self.compare(a, b)
+        embeddings = self.embed(pairs.flatten(0, 1).unsqueeze(1))
+        return self.compare(embeddings[0::2], embeddings[1::2])
 
     def embed(self, images: Tensor) -> Tensor:
         """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""
