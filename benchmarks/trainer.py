@@ -1,15 +1,18 @@
-"""Our trainer against a PyTorch loop as people write it, on this machine's CPU.
+"""Our trainer against PyTorch loops as people write them, on this machine's CPU.
 
-    python benchmarks/trainer.py                     # about 15 minutes on two cores
-    python benchmarks/trainer.py --quick             # about 2 minutes, for a first look
+    python benchmarks/trainer.py                     # net and cnn: about 20 minutes on two cores
+    python benchmarks/trainer.py --models siamese    # also: resnet18
+    python benchmarks/trainer.py --quick             # a few minutes a model, for a first look
     python benchmarks/trainer.py --record            # and write it down in RESULTS.md
 
-What is compared: Adam, batch 64, the same images, the same number of epochs, validation after each
-epoch. Every measurement is a fresh process that first trains on a few images (not counted), then
-trains once from new weights. The forms take turns, so that a noisy minute hits all of them.
+What is compared: Adam, the same batches (64 images; 256 pairs), the same images, the same number of
+epochs, validation after each epoch. Every measurement is a fresh process that first trains on a few
+images (not counted), then trains once from new weights. The forms take turns, so that a noisy
+minute hits all of them.
 
 * ``ours``: precision and threads as the trainer chooses them; ``ours, fp32``: without bf16.
 * ``peer as shipped``: ``peers/pytorch_loop.py`` without options, as pytorch/examples on a CPU.
+* ``Lightning``: ``peers/lightning_loop.py``, the same as a LightningModule.
 * ``peer tuned``: its fastest form out of loader workers 0, 1, 2 x torch threads 1, 2, all x
   persistent workers or not. All are tried; the ``--finalists`` fastest are measured as often as
   everything else, and the best median of those and of the shipped form counts.
@@ -33,8 +36,35 @@ from typing import Any
 import measure
 from measure import Result, Spread
 
-SHIPPED_TARGET, TUNED_TARGET = 4.0, 2.5
-OURS, OURS_FP32, SHIPPED = "ours", "ours, fp32", "peer as shipped"
+OURS, OURS_FP32, SHIPPED, LIGHTNING = "ours", "ours, fp32", "peer as shipped", "Lightning"
+NAMED = (OURS, OURS_FP32, SHIPPED, LIGHTNING)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a model is measured.
+
+    Attributes:
+        shipped: the factor to be reached against the peers as shipped.
+        tuned: against the best tuned form.
+        batch_size: images or pairs a step.
+        limit: training images (or pairs) an epoch, 0: all of the data set.
+        of_all: share of ``--images`` that is measured; slow models get fewer.
+    """
+
+    shipped: float
+    tuned: float
+    batch_size: int = 64
+    limit: int = 0
+    of_all: float = 1.0
+
+
+KINDS = {
+    "net": Kind(4.0, 2.5),
+    "cnn": Kind(4.0, 2.5),
+    "resnet18": Kind(3.0, 0.0, limit=512, of_all=0.02),
+    "siamese": Kind(3.0, 0.0, batch_size=256, limit=4000, of_all=0.4),
+}
 
 
 @dataclass(frozen=True)
@@ -76,10 +106,19 @@ class Job:
     data_root: str
     peer_root: Path
 
+    @property
+    def kind(self) -> Kind:
+        """How the model is measured."""
+        return KINDS[self.model]
+
     def ours(self, precision: str) -> Callable[[int], Result]:
         """Return a function that trains once with the given seed, by our trainer."""
         arguments = ["--data", self.data, "--data-root", self.data_root]
         return self._run("ours/train_once.py", [*arguments, "--precision", precision], self.epochs)
+
+    def lightning(self) -> Callable[[int], Result]:
+        """Return the same for Lightning."""
+        return self._run("peers/lightning_loop.py", ["--root", self.peer_root], self.epochs)
 
     def peer(self, form: PeerForm, epochs: int | None = None) -> Callable[[int], Result]:
         """Return the same for the peer."""
@@ -88,6 +127,7 @@ class Job:
 
     def _run(self, script: str, arguments: list[object], epochs: int) -> Callable[[int], Result]:
         fixed = [*arguments, "--model", self.model, "--epochs", epochs]
+        fixed += ["--batch-size", self.kind.batch_size, "--limit", self.kind.limit]
         return lambda seed: measure.run_undisturbed(script, [*fixed, "--seed", seed])
 
 
@@ -136,6 +176,7 @@ def compare(job: Job, *, repeats: int, finalists: int, cores: int) -> dict[str, 
     )
     fastest = sorted(tried, key=lambda name: scan[name][0]["train_seconds"])[:finalists]
     forms = {OURS: job.ours("auto"), OURS_FP32: job.ours("fp32"), SHIPPED: job.peer(PeerForm())}
+    forms[LIGHTNING] = job.lightning()
     forms |= {name: job.peer(tried[name]) for name in fastest}
     results = measure.interleave(
         forms, repeats, say=lambda text: measure.say(f"{job.model}: {text}")
@@ -146,9 +187,9 @@ def compare(job: Job, *, repeats: int, finalists: int, cores: int) -> dict[str, 
 def report(job: Job, forms: dict[str, Form], peak: dict[str, Any]) -> str:
     """Return the table of one model and its verdicts."""
     _check_same_work(forms)
-    shipped = forms[SHIPPED]
+    shipped, lightning, ours = forms[SHIPPED], forms[LIGHTNING], forms[OURS]
     tuned = max(
-        (form for name, form in forms.items() if name not in (OURS, OURS_FP32)),
+        (form for name, form in forms.items() if name not in (OURS, OURS_FP32, LIGHTNING)),
         key=lambda form: form.speed.median,
     )
     rows = []
@@ -158,7 +199,7 @@ def report(job: Job, forms: dict[str, Form], peak: dict[str, Any]) -> str:
         rows.append(
             [
                 f"{form.name} ({precision}, {form.results[0]['threads']} threads)"
-                if form.name in (OURS, OURS_FP32, SHIPPED)
+                if form.name in NAMED
                 else form.name,
                 f"{form.speed.median:,.0f}",
                 form.speed.range(),
@@ -181,28 +222,31 @@ def report(job: Job, forms: dict[str, Form], peak: dict[str, Any]) -> str:
         "of GEMM peak",
         "others",
     ]
-    ours = forms[OURS]
-    images, n = ours.results[0]["images"], len(ours.results)
+    what = "pairs" if job.model == "siamese" else "images"
+    count, n = ours.results[0]["images"], len(ours.results)
+    verdicts = [
+        (shipped, "the peer as shipped", job.kind.shipped),
+        (lightning, "Lightning", job.kind.shipped),
+        (tuned, f"the peer's best tuned form ({tuned.name})", job.kind.tuned),
+    ]
     return "\n".join(
         [
             measure.table(header, rows),
             "",
-            f"{images:,} images a measurement ({job.epochs} epochs of {job.data}), "
-            f"medians of {n}, {3 * peak['flops'][job.model] / 1e6:.1f} MFLOP an image trained.",
+            f"{count:,} {what} a measurement ({job.epochs} epochs of {job.data}, batches of "
+            f"{job.kind.batch_size}), medians of {n}, "
+            f"{3 * peak['flops'][job.model] / 1e6:.1f} MFLOP each.",
             "",
-            "- "
-            + measure.verdict(
-                f"{job.model} against the peer as shipped",
-                ours.speed.median / shipped.speed.median,
-                SHIPPED_TARGET,
-                unit="x",
-            ),
-            "- "
-            + measure.verdict(
-                f"{job.model} against its best tuned form ({tuned.name})",
-                ours.speed.median / tuned.speed.median,
-                TUNED_TARGET,
-                unit="x",
+            *(
+                "- "
+                + measure.verdict(
+                    f"{job.model} against {name}",
+                    ours.speed.median / form.speed.median,
+                    target,
+                    unit="x",
+                )
+                for form, name, target in verdicts
+                if target
             ),
             f"- {_accuracies(ours.accuracy, shipped.accuracy)}",
         ]
@@ -240,7 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--models", default="net,cnn", help="of net and cnn, with commas")
+    parser.add_argument("--models", default="net,cnn", help=f"with commas, of {', '.join(KINDS)}")
     parser.add_argument(
         "--images", type=int, default=20_000, help="a measurement; rounded up to whole epochs"
     )
@@ -253,8 +297,8 @@ def main() -> None:
     if args.quick:
         args.repeats, args.images = 3, 5000
     models = args.models.split(",")
-    if not {"net", "cnn"}.issuperset(models):
-        parser.error(f"--models: net and cnn can be compared, but got {args.models!r}")
+    if not set(KINDS).issuperset(models):
+        parser.error(f"--models: {', '.join(KINDS)} can be compared, but got {args.models!r}")
 
     data, data_root = measure.DATA[args.data], measure.data_root(args.data)
     measure.say("the machine's peak")
@@ -266,8 +310,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         peer_root = measure.torchvision_root(data, Path(folder), data_root)
         train_images = measure.count_images(peer_root)
-        epochs = max(1, -(-args.images // train_images))
         for model in models:
+            kind = KINDS[model]
+            an_epoch = kind.limit or train_images
+            epochs = max(1, math.ceil(args.images * kind.of_all / an_epoch))
             job = Job(model, epochs, data, data_root, peer_root)
             forms = compare(
                 job, repeats=args.repeats, finalists=args.finalists, cores=peak["threads"]

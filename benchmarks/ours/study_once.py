@@ -16,15 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from timed import CLOCK, TimedBook, TimedClassification
-
 from mnist_core.config import AugmentConfig
-from mnist_core.data import load
 from search_spaces.space import Float, Space
 from studies import engines
-from studies.book import open_search
 from studies.plan import Plan, resolve
-from studies.storage import close_storage, open_storage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +45,7 @@ def make_plan(args: argparse.Namespace, trials: Sequence[Mapping[str, Any]]) -> 
             "batch_size": 64,
             "model.name": "net",
             "label_smoothing": 0.0,
-            **{f"augment.{change}": 0.0 for change in AugmentConfig.model_fields},
+            **{f"augment.{key}": value for key, value in AugmentConfig().model_dump().items()},
             "search.trials": len(trials),
             "search.trials_per_choice": 0,
             "search.pruner": "none",
@@ -89,20 +84,29 @@ def main() -> None:
     parser.add_argument("--data-root", default="")
     args = parser.parse_args()
     plan = make_plan(args, json.loads(args.trials.read_text()))
-    engine = engines.create("local", workers=plan.workers, threads=plan.threads)
-    plan.folder.mkdir(parents=True)
-    plan = plan.with_data(load(plan.train.data).fingerprint)
-    storage = open_storage(plan.storage_url, create=True)
-    with open_search(plan, storage) as book, engine:
-        timed = TimedBook(book)
-        cpu = time.process_time()
-        engine.run(timed, TimedClassification(plan.train, plan.spec.space))
-        supervisor = {
-            "cpu_seconds": time.process_time() - cpu,
-            "book": dict(timed.seconds),
-        }
-        records = book.records()
-    close_storage(storage)
+    with engines.create(
+        "local", workers=plan.workers, threads=plan.threads, preload=["mnist_core.train"]
+    ) as engine:
+        # Imported when the workers are under way, as studies.run does.
+        from timed import CLOCK, TimedBook, TimedClassification
+
+        from studies.book import open_search
+        from studies.foreground import with_data
+        from studies.storage import close_storage, open_storage
+
+        plan = with_data(plan, engine)
+        plan.folder.mkdir(parents=True)
+        storage = open_storage(plan.storage_url, create=True)
+        with open_search(plan, storage) as book:
+            timed = TimedBook(book)
+            cpu = time.process_time()
+            engine.run(timed, TimedClassification(plan.train, plan.spec.space))
+            supervisor = {
+                "cpu_seconds": time.process_time() - cpu,
+                "book": dict(timed.seconds),
+            }
+            records = book.records()
+        close_storage(storage)
     trials = [
         {
             "number": record.number,

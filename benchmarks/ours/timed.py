@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mnist_core import runtime
-from mnist_core.data import load
 from objectives.base import Outcome, Report, Task
 from objectives.classification import Classification
 from studies.book import Book
@@ -26,6 +24,9 @@ class TimedClassification(Classification):
 
     def __call__(self, task: Task, report: Report) -> Outcome:
         """Train as ``task`` says."""
+        from mnist_core import runtime  # imports torch, which the supervisor does without
+        from mnist_core.data import load
+
         config = self.config(task)
         load(config.data, runtime.resolve(config).device)  # once a process: belongs to the start
         begin, waited = time.monotonic(), 0.0

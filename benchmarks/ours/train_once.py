@@ -14,21 +14,15 @@ import time
 
 from mnist_core import runtime
 from mnist_core.config import TrainConfig
-from mnist_core.data import Data, Split, load
+from mnist_core.data import Split, load
 from mnist_core.train import train
 
 WARM_UP_IMAGES = 1280
 
 
-def first_images(data: Data) -> Data:
-    """Return a small part of ``data`` to warm up with."""
-
-    def take(split: Split, n: int) -> Split:
-        return Split(split.images[:n], split.labels[:n])
-
-    return dataclasses.replace(
-        data, train=take(data.train, WARM_UP_IMAGES), validation=take(data.validation, 500)
-    )
+def first_images(split: Split, n: int) -> Split:
+    """Return the first ``n`` images."""
+    return Split(split.images[:n], split.labels[:n])
 
 
 def main() -> None:
@@ -40,6 +34,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--limit", type=int, default=0, help="training images; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int, default=0)
@@ -59,7 +54,16 @@ def main() -> None:
         source="benchmark",
     )
     data = load(config.data, runtime.resolve(config).device)
-    train(config.override({"epochs": 1}), first_images(data))
+    few = dataclasses.replace(
+        data,
+        train=first_images(data.train, WARM_UP_IMAGES),
+        validation=first_images(data.validation, 500),
+    )
+    train(config.override({"epochs": 1, "pairs.per_epoch": WARM_UP_IMAGES}), few)
+    if args.limit and args.model == "siamese":
+        config = config.override({"pairs.per_epoch": args.limit})
+    elif args.limit:
+        data = dataclasses.replace(data, train=first_images(data.train, args.limit))
     begun = time.perf_counter()
     result = train(config, data)
     seconds = time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""MNIST in PyTorch as people write it: the peer of ``benchmarks/trainer.py``.
+"""MNIST in PyTorch as people write it: a peer of ``benchmarks/trainer.py``.
 
 It follows pytorch/examples ``mnist/main.py``: ``torchvision.datasets.MNIST``, ``ToTensor`` and
 ``Normalize``, a ``DataLoader`` that shuffles, an ``nn.Module`` with ``F.relu`` and
@@ -11,6 +11,8 @@ DIR holds ``MNIST/raw/train-images-idx3-ubyte`` and so on, as torchvision keeps 
 "test" there is what it validates on. The last line of its output is the result as JSON: seconds
 of the training loops, of the validations and of everything together; images trained on; accuracy.
 
+``resnet18`` is torchvision's with another first layer; ``siamese`` learns pairs (``siamese.py``).
+
 Options that leave the algorithm alone: ``--num-workers`` and ``--persistent-workers`` of both
 loaders, ``--threads`` of torch (0: torch's own choice). As shipped: none of them.
 """
@@ -22,11 +24,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from siamese import Pairs, Siamese
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
+from torchvision.models import resnet18
 
 WARM_UP_IMAGES = 1280
+PAIRS_AN_EPOCH, VALIDATION_PAIRS = 12_000, 4_000
 
 
 class Net(nn.Module):
@@ -72,18 +77,53 @@ class Cnn(nn.Module):
         return F.log_softmax(self.fc2(x), dim=1)
 
 
-MODELS = {"net": Net, "cnn": Cnn}
+class ResNet18(nn.Module):
+    """torchvision's, for 28 x 28: first layer 3 x 3 of one channel; 11,172,810 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = resnet18(num_classes=10)
+        self.model.conv1 = nn.Conv2d(1, 64, 3, stride=1, padding=1, bias=False)
+        self.model.maxpool = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images ``[N, 1, 28, 28]`` to log-probabilities ``[N, 10]``."""
+        return F.log_softmax(self.model(x), dim=1)
 
 
-def load(root: str) -> tuple[Dataset[Any], Dataset[Any]]:
-    """Return the training and the validation images under ``root``."""
+MODELS = {"net": Net, "cnn": Cnn, "resnet18": ResNet18, "siamese": Siamese}
+
+
+def loss_of(output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Return the loss: of classes, or of pairs, whose targets are not whole numbers."""
+    if target.is_floating_point():
+        return F.binary_cross_entropy_with_logits(output, target, reduction=reduction)
+    return F.nll_loss(output, target, reduction=reduction)
+
+
+def hits(output: Tensor, target: Tensor) -> int:
+    """Return how many of the batch are right."""
+    if target.is_floating_point():
+        return int(((output > 0) == (target > 0.5)).sum().item())
+    return int((output.argmax(dim=1) == target).sum().item())
+
+
+def load(root: str, model: str, limit: int) -> tuple[Dataset[Any], Dataset[Any]]:
+    """Return what ``model`` trains on and what it is validated on, made of the images in ``root``.
+
+    ``limit``: only so many training images, 0: all. Pairs are drawn of all images.
+    """
     transform = transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
     )
-    return (
-        datasets.MNIST(root, train=True, transform=transform),
-        datasets.MNIST(root, train=False, transform=transform),
-    )
+    train_set = datasets.MNIST(root, train=True, transform=transform)
+    val_set = datasets.MNIST(root, train=False, transform=transform)
+    if model == "siamese":
+        return (
+            Pairs(train_set, train_set.targets.tolist(), limit or PAIRS_AN_EPOCH, None),
+            Pairs(val_set, val_set.targets.tolist(), VALIDATION_PAIRS, 0),
+        )
+    return Subset(train_set, range(limit)) if limit else train_set, val_set
 
 
 def loaders(
@@ -108,7 +148,7 @@ def train_epoch(
     for data, target in loader:
         optimizer.zero_grad()
         output = model(data)
-        loss = F.nll_loss(output, target)
+        loss = loss_of(output, target)
         loss.backward()
         optimizer.step()
         if scheduler is not None:
@@ -124,8 +164,8 @@ def validate(model: nn.Module, loader: DataLoader[Any]) -> tuple[float, float]:
     with torch.no_grad():
         for data, target in loader:
             output = model(data)
-            loss += F.nll_loss(output, target, reduction="sum").item()
-            correct += (output.argmax(dim=1) == target).sum().item()
+            loss += loss_of(output, target, reduction="sum").item()
+            correct += hits(output, target)
             images += len(data)
     return loss / images, correct / images
 
@@ -169,6 +209,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--limit", type=int, default=0, help="training images; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--persistent-workers", action="store_true")
@@ -179,7 +220,7 @@ def main() -> None:
     options: dict[str, Any] = {"num_workers": args.num_workers}
     if args.persistent_workers:
         options["persistent_workers"] = True
-    train_set, val_set = load(args.root)
+    train_set, val_set = load(args.root, args.model, args.limit)
     settings = {"lr": args.lr, "batch_size": args.batch_size, "options": options}
     few = range(min(WARM_UP_IMAGES, len(train_set)))  # type: ignore[arg-type]
     run(args.model, Subset(train_set, few), Subset(val_set, few[:500]), epochs=1, **settings)
