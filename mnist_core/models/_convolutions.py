@@ -1,5 +1,7 @@
 """What the models with a choice of convolutions share: how many channels, how far down."""
 
+from itertools import pairwise
+
 from torch import nn
 
 from mnist_core.config import ModelConfig
@@ -13,7 +15,10 @@ MOST_POOLS = 4
 """28 -> 14 -> 7 -> 3 -> 1: nothing is left to pool after four."""
 
 MOST_CHANNELS = 2048
-"""Of one layer. Two such layers of 3 x 3 have 38 million weights."""
+"""Of one layer. Two such layers of 3 x 3 have 38 million weights between them."""
+
+MOST_WEIGHTS = 100_000_000
+"""Of a network. Beyond it a study's trial would rather fill the memory than train."""
 
 
 def channels(config: ModelConfig) -> list[int]:
@@ -35,6 +40,28 @@ def channels(config: ModelConfig) -> list[int]:
                 f"growth {config.growth:g}), but {MOST_CHANNELS:,} are the most"
             )
     return sizes
+
+
+def check_size(config: ModelConfig, *, kernel: int, features: int) -> None:
+    """Refuse a network that is too large to be meant.
+
+    Args:
+        config: resolved.
+        kernel: of all convolutions but the first.
+        features: values of an image (or a pair) that reach the head.
+
+    Raises:
+        ConfigError: a layer would have more than ``MOST_CHANNELS``, or convolutions and head more
+            than ``MOST_WEIGHTS``.
+    """
+    assert config.head_width is not None
+    sizes = channels(config)
+    weights = sum(a * b for a, b in pairwise(sizes)) * kernel**2 + features * config.head_width
+    if weights > MOST_WEIGHTS:
+        raise ConfigError(
+            f"model.width: {config.name} would have about {weights:,} weights, but {MOST_WEIGHTS:,}"
+            " are the most; take less width, growth or head_width, or pool more"
+        )
 
 
 def pair_encoder(config: ModelConfig, *, pools: int) -> list[nn.Module]:

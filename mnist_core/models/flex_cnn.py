@@ -24,7 +24,7 @@ from torch import nn
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.models._activations import ACTIVATIONS, with_pooling
-from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels
+from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size
 from mnist_core.models._layers import Dropout, Flatten, GlobalAverage
 
 OPTIONS = {
@@ -41,10 +41,7 @@ OPTIONS = {
     "dropout": 0.3,
 }
 
-MOST_DEPTH = 5
-MOST_PARAMETERS = 100_000_000
-"""Beyond it a study's trial would rather fill the memory than train."""
-
+_MOST_DEPTH = 5
 _GROUPS = 8
 
 
@@ -63,9 +60,9 @@ def check(config: ModelConfig) -> None:
         ConfigError: too many layers, pools, channels or weights, or a kernel other than 3 and 5.
     """
     assert config.depth is not None and config.pools is not None
-    if config.depth > MOST_DEPTH:
+    if config.depth > _MOST_DEPTH:
         raise ConfigError(
-            f"model.depth: flex_cnn has 1 to {MOST_DEPTH} convolutions, but got {config.depth}"
+            f"model.depth: flex_cnn has 1 to {_MOST_DEPTH} convolutions, but got {config.depth}"
         )
     if config.kernel not in (3, 5):
         raise ConfigError(
@@ -82,13 +79,7 @@ def check(config: ModelConfig) -> None:
             f"model.pools: a side of {SIDE} can be halved {MOST_POOLS} times, but got"
             f" {config.pools}"
         )
-    count = _parameters(config)
-    if count > MOST_PARAMETERS:
-        raise ConfigError(
-            f"model.width: the network would have about {count:,} parameters, but"
-            f" {MOST_PARAMETERS:,} are the most; take less width, growth or head_width, or more"
-            " pools or global_pool"
-        )
+    check_size(config, kernel=config.kernel, features=_features(config))
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
@@ -142,12 +133,3 @@ def _features(config: ModelConfig) -> int:
     assert config.pools is not None
     side = 1 if config.global_pool else SIDE >> config.pools
     return channels(config)[-1] * side**2
-
-
-def _parameters(config: ModelConfig) -> int:
-    """Return the weights of all but the last layer, without biases and norms."""
-    assert config.kernel is not None and config.head_width is not None
-    outputs = channels(config)
-    inputs = [1, *outputs[:-1]]
-    convolutions = sum(a * b for a, b in zip(inputs, outputs, strict=True)) * config.kernel**2
-    return convolutions + _features(config) * config.head_width

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.models._activations import ACTIVATIONS
-from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, pair_encoder
+from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size, pair_encoder
 from mnist_core.models._layers import Dropout, Flatten
 
 TASK = "pairs"
@@ -29,21 +29,25 @@ OPTIONS = {
 
 
 def check(config: ModelConfig) -> None:
-    """Raise ``ConfigError`` for too many layers or channels."""
+    """Refuse what cannot be built.
+
+    Raises:
+        ConfigError: too many layers, channels or weights.
+    """
     assert config.depth is not None
     if config.depth > MOST_POOLS:
         raise ConfigError(
             f"model.depth: pair_concat has 1 to {MOST_POOLS} convolutions (a side of {SIDE} is"
             f" halved after each), but got {config.depth}"
         )
-    channels(config)
+    check_size(config, kernel=3, features=_features(config))
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build ``pair_concat``; of how many classes the images are makes no difference."""
     assert config.activation is not None and config.depth is not None
     assert config.head_width is not None and config.dropout is not None
-    features = channels(config)[-1] * (SIDE >> config.depth) * (2 * SIDE >> config.depth)
+    features = _features(config)
     layers = [
         SideBySide(),
         *pair_encoder(config, pools=config.depth),
@@ -66,3 +70,9 @@ class SideBySide(nn.Module):
     def forward(self, pairs: Tensor) -> Tensor:
         """Turn ``[N, 2, H, W]`` into ``[N, 1, H, 2 * W]``, the first image on the left."""
         return torch.cat(pairs.unbind(1), dim=2).unsqueeze(1)
+
+
+def _features(config: ModelConfig) -> int:
+    """Return how many values of a pair reach the head."""
+    assert config.depth is not None
+    return channels(config)[-1] * (SIDE >> config.depth) * (2 * SIDE >> config.depth)
