@@ -5,17 +5,20 @@ are first called: 800 modules, a second or more in each process. Nothing here is
 functions under the wrappers are called instead.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from mnist_core.config import OptimConfig
 from mnist_core.errors import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and `resolve` needs none
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,13 @@ class _Kind:
     """How a name of ours is one of torch's optimizers.
 
     Attributes:
-        optimizer: torch's class.
+        optimizer: name of torch's class.
         defaults: the settings it understands and torch's defaults for them.
         options: arguments that the name stands for.
         fused: whether torch has a fused step for it.
     """
 
-    optimizer: type[torch.optim.Optimizer]
+    optimizer: str
     defaults: dict[str, float]
     options: dict[str, Any]
     fused: bool = False
@@ -38,24 +41,20 @@ class _Kind:
 _ADAM = {"lr": 1e-3, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 _SGD = {"lr": 1e-3, "weight_decay": 0.0}
 _KINDS = {
-    "sgd": _Kind(torch.optim.SGD, _SGD, {}, fused=True),
+    "sgd": _Kind("SGD", _SGD, {}, fused=True),
     # torch's own default of momentum is 0; without it these two would be plain sgd.
-    "momentum": _Kind(torch.optim.SGD, {**_SGD, "momentum": 0.9}, {}, fused=True),
-    "nesterov": _Kind(torch.optim.SGD, {**_SGD, "momentum": 0.9}, {"nesterov": True}, fused=True),
-    "adam": _Kind(torch.optim.Adam, _ADAM, {}, fused=True),
-    "adamw": _Kind(torch.optim.AdamW, {**_ADAM, "weight_decay": 0.01}, {}, fused=True),
-    "nadam": _Kind(torch.optim.NAdam, {**_ADAM, "lr": 2e-3}, {}),
+    "momentum": _Kind("SGD", {**_SGD, "momentum": 0.9}, {}, fused=True),
+    "nesterov": _Kind("SGD", {**_SGD, "momentum": 0.9}, {"nesterov": True}, fused=True),
+    "adam": _Kind("Adam", _ADAM, {}, fused=True),
+    "adamw": _Kind("AdamW", {**_ADAM, "weight_decay": 0.01}, {}, fused=True),
+    "nadam": _Kind("NAdam", {**_ADAM, "lr": 2e-3}, {}),
     "rmsprop": _Kind(
-        torch.optim.RMSprop,
+        "RMSprop",
         {"lr": 0.01, "weight_decay": 0.0, "momentum": 0.0, "alpha": 0.99, "eps": 1e-8},
         {},
     ),
-    "adadelta": _Kind(
-        torch.optim.Adadelta, {"lr": 1.0, "weight_decay": 0.0, "rho": 0.9, "eps": 1e-6}, {}
-    ),
-    "adagrad": _Kind(
-        torch.optim.Adagrad, {"lr": 0.01, "weight_decay": 0.0, "eps": 1e-10}, {}, fused=True
-    ),
+    "adadelta": _Kind("Adadelta", {"lr": 1.0, "weight_decay": 0.0, "rho": 0.9, "eps": 1e-6}, {}),
+    "adagrad": _Kind("Adagrad", {"lr": 0.01, "weight_decay": 0.0, "eps": 1e-10}, {}, fused=True),
 }
 
 
@@ -85,6 +84,8 @@ def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.opti
     Raises:
         ConfigError: as ``resolve``.
     """
+    import torch
+
     kind = _KINDS[config.name]
     values = resolve(config).to_dict()
     values.pop("name")
@@ -92,7 +93,7 @@ def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.opti
         values["betas"] = (values.pop("beta1"), values.pop("beta2"))
     values |= kind.options
     values["fused" if kind.fused else "foreach"] = True
-    return _made(kind.optimizer, parameters, values)
+    return _made(getattr(torch.optim, kind.optimizer), parameters, values)
 
 
 def zero_grad(optimizer: torch.optim.Optimizer) -> None:
@@ -102,6 +103,8 @@ def zero_grad(optimizer: torch.optim.Optimizer) -> None:
 
 def step(optimizer: torch.optim.Optimizer) -> None:
     """Do what ``optimizer.step()`` does; hooks on steps are not called."""
+    import torch
+
     with torch.no_grad():  # one of the wrappers does this
         inspect.unwrap(type(optimizer).step)(optimizer)
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mnist_core import checkpoint, runtime
 from mnist_core.config import TrainConfig
-from mnist_core.data.datasets import load
-from mnist_core.train import StopTraining, TrainingFailed, TrainResult, train
 from objectives.base import Outcome, Report, Task, TrainingError
 from objectives.base import StopTraining as StopTask
 from search_spaces.space import Space
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the supervisor of a study needs none
+    from mnist_core.train import TrainResult
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Classification:
         Raises:
             TrainingError: ``NonFiniteLoss`` or ``OutOfMemory``.
         """
+        from mnist_core import checkpoint, runtime
+        from mnist_core.data.datasets import load
+        from mnist_core.train import StopTraining, TrainingFailed, train
+
         config = self.config(task)
         data = load(config.data, runtime.resolve(config).device)
 
@@ -71,7 +75,7 @@ class Classification:
         return self.base.override(settings, source=f"trial {task.number}")
 
 
-def _attributes(result: TrainResult) -> dict[str, Any]:
+def _attributes(result: "TrainResult") -> dict[str, Any]:
     return {
         "device": result.config.device,
         "device_name": result.device_name,

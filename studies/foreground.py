@@ -13,15 +13,16 @@ from types import FrameType
 import optuna
 from rich.console import Console
 
-from mnist_core import train as trainer
-from mnist_core.data.datasets import load
+from mnist_core.data import datasets, registry, storage
 from mnist_core.errors import UserError
 from studies import engines, stored
+from studies.engines.base import Engine
 from studies.events import Listener
 from studies.export import write_best_config
 from studies.leases import StudyInUse
 from studies.live import LiveView, PlainView, Progress
 from studies.plan import Plan
+from studies.preparation import prepare
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.console import make_console
 from studies.report.picture import Snapshot, save_picture
@@ -34,6 +35,7 @@ INTERRUPTED = 130
 
 def run(
     plan: Plan,
+    engine: Engine,
     *,
     fresh: bool = False,
     plain: bool = False,
@@ -44,7 +46,8 @@ def run(
     """Run ``plan``'s study and print and save its result.
 
     Args:
-        plan: what to run; its data is loaded here.
+        plan: what to run.
+        engine: where; started.
         fresh: move what is there aside and begin anew.
         plain: lines instead of the live view.
         take_over: take the study from a supervisor on another machine.
@@ -59,14 +62,12 @@ def run(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     console = make_console()
-    control = Control(
-        engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
-    )
+    control = Control(engine)
     progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
     snapshot = Snapshot(plan) if save_svg else None
     live = console.is_terminal and not plain
     try:
-        plan = prepare(plan)
+        plan = with_data(plan, engine)
         moved = set_aside(plan) if fresh else None
         if moved is not None:
             console.print(f"moved what was there to {moved}")
@@ -87,17 +88,22 @@ def run(
     return 0
 
 
-def prepare(plan: Plan) -> Plan:
+def with_data(plan: Plan, engine: Engine) -> Plan:
     """Check what would fail every trial, and return the plan with its data's fingerprint.
 
     Raises:
         UserError: an unknown model, a device or data that is not there, a setting that an
             optimizer has not.
     """
-    data = load(plan.train.data)
-    for choice in plan.spec.choices:
-        trainer.resolve(plan.config_for(plan.spec.default(choice), seed=0))
-    return plan.with_data(data.fingerprint)
+    config = plan.train.data
+    data_set = registry.by_name(config.name)
+    # Downloaded once, and here, where it is seen.
+    datasets.ensure(data_set, storage.folder_of(data_set, config.root))
+    defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
+    configs = [*defaults, *plan.ends()]
+    # In each worker: the data is then there when the first trial comes.
+    fingerprint, *_ = engines.call(engine, prepare, [(configs,)] * plan.workers)
+    return plan.with_data(fingerprint)
 
 
 def finish(result: StudyResult, console: Console) -> None:

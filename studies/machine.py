@@ -1,6 +1,7 @@
 """What this machine gives to a study: CPU cores, the device, a folder that can be written."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def device(name: str) -> str:
     Raises:
         ConfigError: a CUDA device that this machine does not have is asked for.
     """
-    if name == "cpu":
-        return name
+    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+        return "cpu"
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -60,6 +61,13 @@ def device(name: str) -> str:
         has = f"this machine has {count}" if count else "torch finds no CUDA device here"
         raise ConfigError(f"device: {name!r} is asked for, but {has}; set device to auto or cpu")
     return f"cuda:{index}"
+
+
+def _may_have_gpu(root: Path = Path("/")) -> bool:
+    """Whether torch might find a GPU, told without its import, which takes more than a second."""
+    # NVIDIA's driver, the same within Windows (WSL), AMD's driver.
+    drivers = ("dev/nvidiactl", "dev/dxg", "dev/kfd")
+    return sys.platform != "linux" or any((root / driver).exists() for driver in drivers)
 
 
 def share(

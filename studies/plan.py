@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mnist_core import optimizers
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
@@ -77,6 +78,21 @@ class Plan:
         self.spec.space.check(params)
         settings = self.spec.space.settings(params)
         return self.train.override({**settings, "seed": seed}, source=f"study {self.spec.name}")
+
+    def ends(self) -> list[TrainConfig]:
+        """Return the configurations at the ends of every range in every branch of the space."""
+        space = self.spec.space
+        configs = []
+        for branch in space.branches():
+            for end in (0, -1):
+
+                def choose(name: str, parameter: Parameter, end: int = end) -> Any:
+                    if isinstance(parameter, Float | Int):
+                        return (parameter.low, parameter.high)[end]
+                    return branch.get(name, parameter.choices[end])  # noqa: B023
+
+                configs.append(self.config_for(space.walk(choose), seed=0))
+        return configs
 
     def required_params(self, number: int) -> dict[str, Any]:
         """Return the parameters that trial ``number`` must have; the sampler chooses the others.
@@ -207,7 +223,8 @@ def resolve(
         folder=folder,
         storage_url=settings.storage.url or f"sqlite:///{(folder / 'study.db').as_posix()}",
     )
-    _check_ends(plan)
+    for config in plan.ends():
+        optimizers.resolve(config.optim)
     return plan
 
 
@@ -240,24 +257,6 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
             f" need {asked * choices} trials, but search.trials is {trials}; raise it"
         )
     return asked
-
-
-def _check_ends(plan: Plan) -> None:
-    """Check that the trainer takes the ends of every range in every branch of the space."""
-    from mnist_core import models, optimizers  # import torch
-
-    space = plan.spec.space
-    for branch in space.branches():
-        for end in (0, -1):
-
-            def choose(name: str, parameter: Parameter, end: int = end) -> Any:
-                if isinstance(parameter, Float | Int):
-                    return (parameter.low, parameter.high)[end]
-                return branch.get(name, parameter.choices[end])  # noqa: B023
-
-            config = plan.config_for(space.walk(choose), seed=0)
-            optimizers.resolve(config.optim)
-            models.resolve(config.model)
 
 
 def _unset(searched: set[str]) -> dict[str, Any]:

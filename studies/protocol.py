@@ -21,13 +21,14 @@ from typing import Any
 
 from mnist_core.errors import UserError
 from objectives.base import Objective
-from studies import environment
+from studies import engines, environment
 from studies.book import Book, Entry, open_confirm, open_search
 from studies.candidates import Candidate, candidates
 from studies.engines.base import Engine
 from studies.events import Event, Kind, Listener
 from studies.machine import prepare_folder
 from studies.plan import Plan
+from studies.reading import read_test as read_with_trainer
 from studies.records import TrialRecord
 from studies.result import (
     ENVIRONMENT,
@@ -93,10 +94,10 @@ def run_study(
 
     Args:
         plan: a plan that knows its data's fingerprint.
-        control: holds the engine; it is started only if something is to be trained.
+        control: holds the started engine.
         listeners: get every event.
         objective: makes the objective; by default that of ``plan.spec.objective``.
-        read_test: evaluates models on the test images; by default with the trainer.
+        read_test: evaluates models on the test images; by default the trainer does, in workers.
         take_over: take the study also from a supervisor on another machine.
 
     Raises:
@@ -108,7 +109,7 @@ def run_study(
     storage = open_storage(plan.storage_url, create=True)
     with ExitStack() as stack:
         stack.callback(close_storage, storage)
-        run = _Run(plan, control, objective or build_objective, listeners, stack)
+        run = _Run(plan, control, objective or build_objective, listeners)
         # The search stays leased to the end: nobody else may add trials while it is confirmed.
         book = stack.enter_context(
             open_search(plan, storage, listeners=listeners, take_over=take_over)
@@ -123,10 +124,11 @@ def run_study(
             )
         )
         if confirm_book.done < confirm_book.total:
-            confirm_book.set_attribute(ENVIRONMENT, environment.describe(plan))
+            (described,) = engines.call(control.engine, environment.describe, [(plan,)])
+            confirm_book.set_attribute(ENVIRONMENT, described)
         run.work_off(confirm_book, keep_models=models_folder(plan))
         confirm = confirm_book.records()
-        reading = run.read_test(confirm_book, chosen, confirm, read_test or _read_test)
+        reading = run.read_test(confirm_book, chosen, confirm, read_test)
         return summarize(
             plan,
             search,
@@ -156,7 +158,7 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
 
 
 class _Run:
-    """One run of a study: starts the engine when it is first needed."""
+    """One run of a study."""
 
     def __init__(
         self,
@@ -164,15 +166,12 @@ class _Run:
         control: Control,
         objective: ObjectiveFactory,
         listeners: Sequence[Listener],
-        stack: ExitStack,
     ) -> None:
         self.trained = 0
         self._plan = plan
         self._control = control
         self._objective = objective
         self._listeners = listeners
-        self._stack = stack
-        self._started = False
 
     def work_off(self, book: Book, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
@@ -185,9 +184,6 @@ class _Run:
             self._check_not_stopped(book)
             self._control.busy = True
             try:
-                if not self._started:
-                    self._stack.enter_context(self._control.engine)
-                    self._started = True
                 self._control.engine.run(book, self._objective(self._plan, keep_models))
             finally:
                 self._control.busy = False
@@ -203,7 +199,7 @@ class _Run:
         book: Book,
         chosen: Sequence[Candidate],
         confirm: Sequence[TrialRecord],
-        read: ReadTest,
+        read: ReadTest | None,
     ) -> Reading:
         """Evaluate the confirmed models that have no test value yet; record it with the study."""
         reading = Reading.from_attribute(book.study.user_attrs.get(TEST))
@@ -232,10 +228,21 @@ class _Run:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         reading = replace(reading, times=(*reading.times, now))
         book.set_attribute(TEST, reading.to_attribute())
-        values = read(self._plan, models)
+        values = read(self._plan, models) if read else self._read_shared(models)
         reading = replace(reading, values={**reading.values, **values})
         book.set_attribute(TEST, reading.to_attribute())
         return reading
+
+    def _read_shared(self, models: Mapping[int, Path]) -> Mapping[int, Mapping[str, float]]:
+        """Have each worker evaluate a share of the models."""
+        numbers, workers = sorted(models), self._plan.workers
+        shares = [{n: models[n] for n in numbers[first::workers]} for first in range(workers)]
+        found = engines.call(
+            self._control.engine,
+            read_with_trainer,
+            [(self._plan, share) for share in shares if share],
+        )
+        return {number: values for share in found for number, values in share.items()}
 
     def _check_not_stopped(self, book: Book) -> None:
         if self._control.asked:
@@ -280,12 +287,6 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord]) -> None:
         f"study {plan.name}: all {failed} search trials failed, most often ({count} times) with"
         f" {reason}; mend it and begin anew (--fresh)"
     )
-
-
-def _read_test(plan: Plan, models: Mapping[int, Path]) -> Mapping[int, Mapping[str, float]]:
-    from studies.reading import read_test
-
-    return read_test(plan, models)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -7,11 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from mnist_core import checkpoint, runtime
-from mnist_core.data.datasets import load_test
-from mnist_core.evaluate import evaluate
 from studies.plan import Plan
 
 
@@ -29,6 +24,12 @@ def read_test(plan: Plan, models: Mapping[int, Path]) -> dict[int, dict[str, flo
         DataError: the test images are missing or damaged.
         CheckpointError: a model file is damaged.
     """
+    import torch  # it is imported in workers already, and nothing else needs it in the supervisor
+
+    from mnist_core import checkpoint, runtime
+    from mnist_core.data.datasets import load_test
+    from mnist_core.evaluate import evaluate
+
     machine = runtime.resolve(plan.train)
     split = load_test(plan.train.data, machine.device)
     metrics = {}

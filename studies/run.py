@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from studies import cli
+from studies import cli, engines
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -87,18 +87,25 @@ def run(
             "device": device,
         },
     )
-    from studies import foreground
+    with engines.create(
+        plan.settings.engine.name,
+        workers=plan.workers,
+        threads=plan.threads,
+        preload=["mnist_core.train"],
+    ) as started:
+        # Workers import torch while this process imports Optuna and the rest.
+        from studies import foreground
 
-    raise typer.Exit(
-        foreground.run(
+        code = foreground.run(
             plan,
+            started,
             fresh=fresh,
             plain=plain,
             take_over=take_over,
             save_svg=save_svg,
             arguments=sys.argv[1:],
         )
-    )
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

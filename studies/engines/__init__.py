@@ -1,17 +1,21 @@
 """Engines move parameters to where trials run and bring reports back; they write no study.
 
 Each module here that is neither ``base`` nor private is an engine, under its own name; it has a
-function ``create(*, workers, threads) -> Engine``.
+function ``create(*, workers, threads, preload) -> Engine``.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mnist_core.errors import ConfigError, unknown_name
+from studies.engines._calls import call
 
 if TYPE_CHECKING:
     from studies.engines.base import Engine
+
+__all__ = ["call", "create", "names"]
 
 
 def names() -> list[str]:
@@ -20,13 +24,14 @@ def names() -> list[str]:
     return sorted(name for name in found if name != "base" and not name.startswith("_"))
 
 
-def create(name: str, *, workers: int, threads: int) -> "Engine":
+def create(name: str, *, workers: int, threads: int, preload: Sequence[str] = ()) -> "Engine":
     """Return the engine ``name``, not yet started.
 
     Args:
         name: a module in ``studies/engines/``.
         workers: trials that run at the same time, >= 1.
         threads: CPU threads of each; 0: an equal share of the cores.
+        preload: modules that worker processes import as they start, whatever else goes on.
 
     Raises:
         ConfigError: there is no such engine.
@@ -34,5 +39,5 @@ def create(name: str, *, workers: int, threads: int) -> "Engine":
     if name not in names():
         raise ConfigError(f"engine.name: {unknown_name('engine', name, names())}")
     module = importlib.import_module(f"{__name__}.{name}")
-    engine: Engine = module.create(workers=workers, threads=threads)
+    engine: Engine = module.create(workers=workers, threads=threads, preload=preload)
     return engine

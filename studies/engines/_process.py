@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class WorkerProcess:
         task: the task it is at, or None.
     """
 
-    def __init__(self, *, threads: int, cpus: list[int]) -> None:
+    def __init__(self, *, threads: int, cpus: list[int], preload: Sequence[str] = ()) -> None:
         self.ready = False
         self.task: Task | None = None
         self._cpus = cpus
@@ -54,6 +55,7 @@ class WorkerProcess:
                 "studies.engines._worker",
                 str(theirs.fileno()),
                 str(os.getpid()),
+                *preload,
             ],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -112,12 +114,16 @@ class WorkerProcess:
         except (ConnectionError, pickle.UnpicklingError):
             raise EOFError from None
 
-    def kill(self) -> None:
-        """End it and its children at once; wait until it is gone."""
+    def end(self) -> None:
+        """End it and its children; it may take a moment until it is gone."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
+
+    def kill(self) -> None:
+        """End it and its children at once; wait until it is gone."""
+        self.end()
+        self._process.wait()
 
     def close(self) -> None:
         """End it and free everything that belongs to it."""

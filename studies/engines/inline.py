@@ -5,7 +5,7 @@ objective takes the study with it (the next run goes on from there).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from objectives.base import Objective, Outcome
@@ -13,8 +13,8 @@ from studies.engines._execution import execute
 from studies.engines.base import Failure, Work
 
 
-def create(*, workers: int, threads: int) -> "Inline":
-    """Return the engine; it has one worker, this process, and leaves its threads alone."""
+def create(*, workers: int, threads: int, preload: Sequence[str] = ()) -> "Inline":
+    """Return the engine; its one worker is this process: threads and modules are left alone."""
     return Inline()
 
 

@@ -8,6 +8,7 @@ has cores of its own.
 import contextlib
 import os
 import pickle
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from typing import Any, Self
 
@@ -25,9 +26,9 @@ class WorkerStartError(UserError):
     """Workers cannot start, or cannot load the objective; its note holds what they printed."""
 
 
-def create(*, workers: int, threads: int) -> "Local":
+def create(*, workers: int, threads: int, preload: Sequence[str] = ()) -> "Local":
     """Return the engine with ``workers`` processes of ``threads`` CPU threads (0: a fair share)."""
-    return Local(workers=workers, threads=threads)
+    return Local(workers=workers, threads=threads, preload=preload)
 
 
 class Local:
@@ -36,12 +37,15 @@ class Local:
     Args:
         workers: processes, >= 1.
         threads: CPU threads of each, 0: an equal share of the cores.
+        preload: modules that each imports as it starts; one that cannot be imported is of no
+            matter before the objective needs it.
     """
 
-    def __init__(self, *, workers: int, threads: int) -> None:
+    def __init__(self, *, workers: int, threads: int, preload: Sequence[str] = ()) -> None:
         if workers < 1:
             raise UserError(f"engine.workers must be 1 or more, but got {workers}")
         self._threads = threads or max(1, machine.cores() // workers)
+        self._preload = preload
         self._cpus = _shares(workers, self._threads)
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._stopping = False
@@ -57,6 +61,8 @@ class Local:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        for worker in self._alive():
+            worker.end()  # all at once: each takes a while to hand its memory back
         for index in range(len(self._workers)):
             self._remove(index)
         wake, self._wake = self._wake, None
@@ -193,8 +199,9 @@ class Local:
     def _spawn(self) -> None:
         for index, worker in enumerate(self._workers):
             if worker is None:
-                cpus = self._cpus[index]
-                self._workers[index] = WorkerProcess(threads=self._threads, cpus=cpus)
+                self._workers[index] = WorkerProcess(
+                    threads=self._threads, cpus=self._cpus[index], preload=self._preload
+                )
 
     def _remove(self, index: int) -> None:
         worker, self._workers[index] = self._workers[index], None

@@ -3,10 +3,10 @@
 import pytest
 
 from mnist_core import checkpoint
+from mnist_core import train as trainer
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
 from mnist_core.train import TrainingFailed, train
-from objectives import classification
 from objectives.base import StopTraining, Task, TrainingError
 from objectives.classification import Classification
 from search_spaces.space import Choice, Float, Space
@@ -69,7 +69,7 @@ def test_a_failed_training_has_a_kind(monkeypatch, kind):
     def fails(config, data, report):
         raise TrainingFailed(kind, "what happened")
 
-    monkeypatch.setattr(classification, "train", fails)
+    monkeypatch.setattr(trainer, "train", fails)
     with pytest.raises(TrainingError, match="what happened") as caught:
         Classification(BASE, SPACE)(TASK, ignore)
     assert caught.value.kind == kind
