@@ -4,6 +4,7 @@ import typer
 
 from mnist_core import command_line
 from mnist_core.data.cli import app as data_app
+from mnist_core.summary_command import summary_command
 from mnist_core.train_command import train_command
 
 app = typer.Typer(
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
+app.command("summary")(summary_command)
 
 if __name__ == "__main__":
     command_line.run(app, "python -m mnist_core")

@@ -3,17 +3,17 @@
     python benchmarks/ours/peak.py
 
 The last line of its output is the result as JSON: ``fp32`` and ``bf16`` in GFLOP/s with all cores,
-and the floating-point operations of one image's forward pass for each model.
+and the floating-point operations of the forward pass of one image or pair for each model.
 """
 
 import json
 import time
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mnist_core import models, runtime
 from mnist_core.config import ModelConfig
+from mnist_core.summary import summarise
 
 
 def gemm_peak(dtype: torch.dtype, *, seconds: float = 3.0) -> float:
@@ -30,14 +30,6 @@ def gemm_peak(dtype: torch.dtype, *, seconds: float = 3.0) -> float:
     return best
 
 
-def forward_flops(name: str) -> float:
-    """Return the operations of one image's forward pass, as torch counts them."""
-    model = models.build(ModelConfig(name=name), 10)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(64, 1, 28, 28))
-    return counter.get_total_flops() / 64
-
-
 def main() -> None:
     """Print what was measured."""
     threads = runtime.available_cores()
@@ -50,7 +42,7 @@ def main() -> None:
                 "threads": threads,
                 "fp32": gemm_peak(torch.float32),
                 "bf16": gemm_peak(torch.bfloat16),
-                "flops": {name: forward_flops(name) for name in models.names()},
+                "flops": {name: summarise(ModelConfig(name=name)).flops for name in models.names()},
             }
         )
     )

@@ -3,7 +3,8 @@
 The network is that of He et al. 2015, arXiv:1512.03385, with one channel in and, by default, the
 first layer that is usual for small images: 3 x 3, stride 1, no max pooling, so that the four stages
 see 28, 14, 7 and 4 pixels a side. ``stem = 7`` keeps torchvision's own first layers, 7 x 7 with
-stride 2 and a max pooling (11,175,370 parameters): an eighth of the work, on 7, 4, 2 and 1 pixels.
+stride 2 and a max pooling (11,175,370 parameters): a fourteenth of the work, but the stages see 7,
+4, 2 and 1 pixels.
 """
 
 from torch import nn

@@ -1,0 +1,167 @@
+"""What a model consists of and costs: layers, shapes, parameters, operations, memory."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
+
+from mnist_core import models
+from mnist_core.config import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One call of a module that has no modules of its own.
+
+    Attributes:
+        name: dotted, as in the model's ``state_dict``; empty for what the modules around do
+            themselves, if that has parameters or operations.
+        kind: the module's class.
+        shape: of what comes out, for one image or pair; where an encoder sees both images of a
+            pair, the first number is 2.
+        parameters: trainable ones; 0 when the same module is called again.
+        flops: operations of the forward pass for one image or pair, see ``Summary``.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A model, layer by layer, and its sums.
+
+    Attributes:
+        model: the resolved configuration.
+        sample: what goes in, ``image`` or ``pair``.
+        layers: in the order in which they run.
+        parameters: trainable ones of the whole model.
+        flops: operations of the forward pass for one sample, as ``torch.utils.flop_counter`` counts
+            them: 2 for each multiply-add of convolutions and matrix products, 0 for all else. The
+            backward pass has about twice as many.
+        activation_bytes: what one more sample in a batch keeps in memory between the forward and
+            the backward pass, in fp32, on the CPU; in bf16 it is about half of it.
+    """
+
+    model: ModelConfig
+    sample: str
+    layers: tuple[Layer, ...]
+    parameters: int
+    flops: int
+    activation_bytes: int
+
+
+def summarise(config: ModelConfig, n_classes: int = 10) -> Summary:
+    """Build the model on the CPU and measure it; torch's random state is left as it was.
+
+    Raises:
+        ConfigError: as ``models.resolve``.
+    """
+    config = models.resolve(config)
+    with torch.random.fork_rng(devices=[]):
+        model = models.build(config, n_classes)
+        layers, flops = _layers(model, config)
+        activation_bytes = _activation_bytes(model, config)
+    return Summary(
+        model=config,
+        sample=_sample(config),
+        layers=tuple(layers),
+        parameters=models.count_parameters(model),
+        flops=flops,
+        activation_bytes=activation_bytes,
+    )
+
+
+def _sample(config: ModelConfig) -> str:
+    return "pair" if models.task(config) == "pairs" else "image"
+
+
+def _inputs(config: ModelConfig, n: int) -> Tensor:
+    """Return ``n`` blank images ``[n, 1, 28, 28]`` or pairs ``[n, 2, 28, 28]``."""
+    channels = 2 if _sample(config) == "pair" else 1
+    return torch.zeros(n, channels, 28, 28)
+
+
+def _layers(model: nn.Module, config: ModelConfig) -> tuple[list[Layer], int]:
+    """Return the layers and the operations of one sample's forward pass."""
+    layers: list[Layer] = []
+    seen: set[nn.Module] = set()
+    counter = FlopCounterMode(display=False)
+    before = 0
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        nonlocal before
+        before = counter.get_total_flops()
+
+    def leave(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        while not isinstance(output, Tensor):  # a recurrent layer returns its state as well
+            output = output[0]
+        # One sample went in, so a leading 1 is the batch; 2: both images of a pair.
+        shape = tuple(output.shape)
+        layers.append(
+            Layer(
+                name=name,
+                kind=type(module).__name__,
+                shape=shape[1:] if shape[0] == 1 else shape,
+                parameters=0 if module in seen else models.count_parameters(module),
+                flops=counter.get_total_flops() - before,
+            )
+        )
+        seen.add(module)
+
+    hooks: list[RemovableHandle] = []
+    for name, module in model.named_modules():
+        if not any(True for _ in module.children()):
+            hooks.append(module.register_forward_pre_hook(enter))
+            hooks.append(module.register_forward_hook(partial(leave, name)))
+    model.eval()
+    with counter, torch.no_grad():
+        output = model(_inputs(config, 1))
+    for hook in hooks:
+        hook.remove()
+    flops = counter.get_total_flops()
+    parameters = models.count_parameters(model)
+    other_flops = flops - sum(layer.flops for layer in layers)
+    other_parameters = parameters - sum(layer.parameters for layer in layers)
+    if other_flops or other_parameters:
+        layers.append(
+            Layer(
+                name="",
+                kind=type(model).__name__,
+                shape=tuple(output.shape[1:]),
+                parameters=other_parameters,
+                flops=other_flops,
+            )
+        )
+    return layers, flops
+
+
+def _activation_bytes(model: nn.Module, config: ModelConfig) -> int:
+    """Return the bytes that autograd keeps for one more sample in a batch."""
+    model.to(memory_format=torch.channels_last).train()  # as the trainer has it
+    # The weights and the norms' statistics do not grow with the batch and drop out.
+    return (_saved_bytes(model, _inputs(config, 4)) - _saved_bytes(model, _inputs(config, 2))) // 2
+
+
+def _saved_bytes(model: nn.Module, inputs: Tensor) -> int:
+    """Return the size of all that autograd keeps after the forward pass of a batch."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        # The graph holds what it keeps until the sum is taken: no address is used twice.
+        graph = model(inputs)
+    total = sum(storages.values())
+    del graph
+    return total

@@ -1,0 +1,115 @@
+"""``python -m mnist_core summary``: a model's layers, parameters, operations and memory.
+
+python -m mnist_core summary siamese
+python -m mnist_core summary flex_cnn --set model.depth=3 --set model.norm=group
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from mnist_core import config_file
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError
+from mnist_core.table import parse_assignment
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    from mnist_core.summary import Summary
+
+
+def summary_command(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL|CONFIG.toml",
+            help="model.name, e.g. siamese; or a TOML file, e.g. a best_config.toml; or both",
+            show_default=False,
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. model.depth=4"),
+    ] = None,
+) -> None:
+    """Print the layers of a model: shapes, parameters, operations and memory.
+
+    MODEL and --set win over CONFIG.toml. Nothing is trained and no data is needed.
+
+    Examples:
+        python -m mnist_core summary siamese
+
+        python -m mnist_core summary flex_cnn --set model.depth=3 --set model.norm=group
+    """
+    config = _configuration(targets or []).override(
+        dict(parse_assignment(text) for text in assignments or [])
+    )
+    from mnist_core.summary import summarise
+
+    _print(summarise(config.model), batch_size=config.batch_size)
+
+
+def _configuration(targets: list[str]) -> TrainConfig:
+    """Return the settings of the file among ``targets``, with the model that is named there."""
+    files = [text for text in targets if text.endswith(".toml")]
+    names = [text for text in targets if not text.endswith(".toml")]
+    for kind, given in (("model", names), ("CONFIG.toml", files)):
+        if len(given) > 1:
+            raise ConfigError(f"summary takes one {kind}, but got {' '.join(given)}")
+    config = TrainConfig()
+    if files:
+        settings, _ = config_file.read(Path(files[0]))
+        config = TrainConfig.from_mapping(settings, source=files[0])
+    return config.override({"model.name": names[0]}) if names else config
+
+
+def _print(summary: "Summary", *, batch_size: int) -> None:
+    # No markup: a layer's name is text. A pipe has no width of its own.
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 120
+    options = {key: value for key, value in summary.model.to_dict().items() if key != "name"}
+    said = ", ".join(f"{key} {value}" for key, value in options.items())
+    console.print(f"{summary.model.name}{': ' if said else ''}{said}")
+    console.print(_table(summary))
+    memory = summary.activation_bytes
+    each = {"image": "an image", "pair": "a pair"}[summary.sample]
+    console.print(
+        f"MFLOP: of the forward pass for {each}, a multiply-add being 2; convolutions and matrix "
+        "products only. Training takes about 3 times as many."
+    )
+    console.print(
+        f"Memory in fp32: parameters {_size(4 * summary.parameters)}; kept for the backward pass "
+        f"{_size(memory)} {each}, {_size(memory * batch_size)} a batch of {batch_size}. In bf16 "
+        "the latter is about half."
+    )
+
+
+def _table(summary: "Summary") -> Table:
+    table = Table(box=box.SIMPLE, show_footer=True, padding=(0, 1))
+    table.add_column("layer", "total", overflow="fold")
+    table.add_column("type", overflow="fold")
+    table.add_column("output", justify="right", overflow="fold")
+    table.add_column("parameters", f"{summary.parameters:,}", justify="right", no_wrap=True)
+    table.add_column("MFLOP", f"{summary.flops / 1e6:,.4f}", justify="right", no_wrap=True)
+    for layer in summary.layers:
+        table.add_row(
+            layer.name,
+            layer.kind,
+            " × ".join(str(size) for size in layer.shape or (1,)),  # noqa: RUF001
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.flops / 1e6:,.4f}" if layer.flops else "",
+        )
+    return table
+
+
+def _size(n_bytes: float) -> str:
+    """Say a size with its unit, e.g. ``1.3 MiB``."""
+    for unit in ("B", "KiB", "MiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.4g} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:,.1f} GiB"
