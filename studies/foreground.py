@@ -13,9 +13,10 @@ from types import FrameType
 import optuna
 from rich.console import Console
 
-from mnist_core.data import datasets, registry, storage
+from mnist_core.data import datasets, registry
+from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from studies import engines, stored
+from studies import engines, storage, stored
 from studies.engines.base import Engine
 from studies.events import Listener
 from studies.export import write_best_config
@@ -98,7 +99,8 @@ def with_data(plan: Plan, engine: Engine) -> Plan:
     config = plan.train.data
     data_set = registry.by_name(config.name)
     # Downloaded once, and here, where it is seen.
-    datasets.ensure(data_set, storage.folder_of(data_set, config.root))
+    datasets.ensure(data_set, folder_of(data_set, config.root))
+    storage.warm_up()  # the workers are still at their imports
     defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
     configs = [*defaults, *plan.ends()]
     # In each worker: the data is then there when the first trial comes.

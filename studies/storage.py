@@ -69,6 +69,11 @@ def open_storage(url: str, *, create: bool) -> RDBStorage:
     return storage
 
 
+def warm_up() -> None:
+    """Import now what Optuna imports when it opens its first database, a third of a second."""
+    RDBStorage("sqlite://")  # in memory
+
+
 def close_storage(storage: RDBStorage) -> None:
     """Close all connections of ``storage``; the last one folds SQLite's log into the file."""
     storage.remove_session()

@@ -10,6 +10,7 @@ output is JSON: one entry a trial with its times, and what the supervisor did.
 
 import argparse
 import dataclasses
+import gc
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -118,6 +119,7 @@ def main() -> None:
         for record in records
     ]
     print(json.dumps({"trials": trials, "workers": plan.workers, "supervisor": supervisor}))
+    gc.freeze()  # as studies.run does
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from objectives.base import Outcome, Report, Task
 from objectives.classification import Classification
-from studies.book import Book
+
+if TYPE_CHECKING:  # the workers import this module, and need no Optuna
+    from studies.book import Book
 
 CLOCK = "benchmark"
 """The attribute of a trial under which its times are kept."""
@@ -51,7 +53,7 @@ class TimedClassification(Classification):
 class TimedBook:
     """A book that adds up the seconds spent in each of its methods."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: "Book") -> None:
         self._book = book
         self.seconds: dict[str, float] = defaultdict(float)
 
