@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torch import nn
 from mnist_core import optimizers
 from mnist_core.config import OPTIMIZERS, OptimConfig
 from mnist_core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TORCH = {
     "sgd": torch.optim.SGD,
@@ -210,6 +213,6 @@ train(TrainConfig(epochs=1, batch_size=2000), load(DataConfig()))
 print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -225,6 +226,35 @@ def test_ctrl_c_twice_stops_now_and_the_trials_run_again(tmp_path):
     assert not _children_of(process.pid)
 
 
+def test_ctrl_c_at_the_start_leaves_nothing_behind(tmp_path):
+    process = subprocess.Popen(
+        command(*tiny(tmp_path), "--workers", "2"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while len(workers := psutil.Process(process.pid).children()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert out == ""
+    assert len(err.splitlines()) <= 1
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_what_workers_refuse_is_one_line_and_leaves_nothing_behind(tmp_path):
+    before = psutil.Process().children(recursive=True)
+    done = inside(["studies.run", *tiny(tmp_path), "--workers", "2", "--set", "model.name=nett"])
+    one_line(done, "unknown model 'nett'", "did you mean 'net'")
+    assert psutil.Process().children(recursive=True) == before
+    assert not list(tmp_path.iterdir())
+
+
 def _peek(database):
     try:
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
@@ -237,8 +267,6 @@ def _peek(database):
 
 
 def _children_of(pid):
-    import psutil
-
     return [p for p in psutil.process_iter(["ppid"]) if p.info["ppid"] == pid]
 
 

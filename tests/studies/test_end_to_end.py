@@ -98,3 +98,14 @@ def test_the_reading_survives_json():
 
     reading = Reading(values={3: {"test_accuracy": 0.5}}, times=("2026-01-01",))
     assert Reading.from_attribute(json.loads(json.dumps(reading.to_attribute()))) == reading
+
+
+def test_the_supervisor_does_without_torch(tmp_path):
+    """From the first line to the report; the option is not handed on to the workers."""
+    arguments = [sys.executable, "-X", "importtime", "-m", "studies.run"]
+    arguments += [*tiny(tmp_path, trials=4), "--workers", "2"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "optuna" in imported
+    assert imported.isdisjoint({"torch", "sklearn", "pandas", "scipy.stats"})

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pickle
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -267,6 +268,24 @@ def test_devices():
     assert machine.device("auto") == ("cuda:0" if count else "cpu")
     message = error_of(machine.device, f"cuda:{count}")
     assert message.startswith(f"device: 'cuda:{count}' is asked for, but ")
+
+
+@pytest.mark.parametrize(
+    ("platform", "driver", "may"),
+    [
+        ("linux", None, False),
+        ("linux", "nvidiactl", True),
+        ("linux", "kfd", True),
+        ("linux", "dxg", True),
+        ("win32", None, True),
+    ],
+)
+def test_torch_is_not_asked_where_no_driver_is(tmp_path, monkeypatch, platform, driver, may):
+    monkeypatch.setattr(sys, "platform", platform)
+    (tmp_path / "dev").mkdir()
+    if driver:
+        (tmp_path / "dev" / driver).touch()
+    assert machine._may_have_gpu(tmp_path) is may
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
