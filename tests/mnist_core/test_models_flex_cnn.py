@@ -109,6 +109,30 @@ def test_the_default_is_the_documented_network():
     assert all(m.bias is None for m in convolutions)  # a norm follows
 
 
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({"norm": "none"}, "Conv2d MaxPool2d ReLU Flatten Dropout Linear ReLU Dropout Linear"),
+        (
+            {"activation": "silu", "pooling": "average", "head_width": 0},
+            "Conv2d BatchNorm2d SiLU AvgPool2d Flatten Dropout Linear",
+        ),
+        (
+            {"norm": "group", "pools": 0, "global_pool": True, "dropout": 0.0},
+            "Conv2d GroupNorm ReLU GlobalAverage Linear ReLU Linear",
+        ),
+    ],
+)
+def test_the_layers_are_those_asked_for(options, kinds):
+    model = build(depth=1, kernel=5, **options)
+    assert [type(layer).__name__ for layer in model] == kinds.split()
+    assert model[0].kernel_size == (5, 5)
+    assert (model[0].bias is None) == (options.get("norm") != "none")
+    assert {m.num_groups for m in model if isinstance(m, nn.GroupNorm)} <= {8}
+    rates = {m.p for m in model if isinstance(m, nn.Dropout)}
+    assert rates == ({0.3} if "Dropout" in kinds else set())
+
+
 def test_drawing_cnn_is_one_of_them():
     theirs = drawing_cnn.build(ModelConfig(name="drawing_cnn"), 10)
     ours = build(depth=2, width=32, growth=2.0, pools=2, norm="none", head_width=128)
@@ -117,6 +141,7 @@ def test_drawing_cnn_is_one_of_them():
     ours.load_state_dict(weights)
     images = torch.randn(3, 1, 28, 28)
     assert torch.equal(ours.eval()(images), theirs.eval()(images))
+    assert [m.p for m in theirs if isinstance(m, nn.Dropout)] == [0.25]  # SPEC.md
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def test_parameter_counts():
     assert rates == [0.4, 0.2]
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "rates"),
+    [
+        ("siamese", {"dropout": 0.5}, [0.5, 0.25]),
+        ("siamese", {"dropout": 0.5, "head_width": 0}, [0.5]),
+        ("pair_concat", {}, [0.4, 0.4]),
+        ("pair_concat", {"dropout": 0.1, "head_width": 0}, [0.1]),
+    ],
+)
+def test_dropout_is_in_the_head(name, options, rates):
+    model = build(name, **options)
+    assert [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)] == rates
+
+
 def test_every_layer_is_that_of_the_spec(pairs):
     model = build().double().eval()
     # Statistics and scales other than 0 and 1, of both signs, as after a training.
