@@ -16,11 +16,15 @@ def prepare(configs: Sequence[TrainConfig]) -> str:
 
     Raises:
         UserError: an unknown model, a device or data that is not there, a setting that an
-            optimizer has not.
+            optimizer has not, a model that does not take the images.
     """
-    from mnist_core import runtime, train  # import torch
+    from mnist_core import runtime, tasks, train  # import torch
     from mnist_core.data.datasets import load
 
-    for config in configs:
-        train.resolve(config)
-    return load(configs[0].data, runtime.resolve(configs[0]).device).fingerprint
+    resolved = [train.resolve(config) for config in configs]
+    data = load(configs[0].data, runtime.resolve(configs[0]).device)
+    # Each model with each loss once: what optimizers take is known without training.
+    different = {(config.model, config.loss.name): config for config in resolved}
+    for config in different.values():
+        tasks.take_one_batch(config, data)
+    return data.fingerprint

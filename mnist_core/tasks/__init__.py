@@ -8,12 +8,17 @@ import importlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from mnist_core import models
+from mnist_core import models, runtime
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
+from mnist_core.errors import ConfigError
 from mnist_core.runtime import Runtime
+
+SIDE = 28
+"""Rows and columns of an image, for all models."""
 
 
 class Evaluation(Protocol):
@@ -79,9 +84,36 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
         config: a resolved configuration.
         data: on the device of ``runtime``.
         runtime: where it computes.
+
+    Raises:
+        ConfigError: the images are of a size that models are not made for.
     """
+    rows, columns = data.train.images.shape[1:]
+    if (rows, columns) != (SIDE, SIDE):
+        raise ConfigError(
+            f"data.name: models take images of {SIDE}x{SIDE}, but those of {data.name!r} are"
+            f" {rows}x{columns}; bring the files to that size"
+        )
     task: Task = _module(config).create(config, data, runtime)
     return task
+
+
+def take_one_batch(config: TrainConfig, data: Data) -> None:
+    """Compute the loss of one small batch: what fails every training fails before the first.
+
+    Args:
+        config: a configuration that ``train.resolve`` has filled in.
+        data: on the device of ``config``.
+
+    Raises:
+        ConfigError: the model and the data do not fit together.
+        DataError: the images do not make what the task needs.
+    """
+    machine = runtime.resolve(config)
+    with runtime.session(machine, deterministic=config.deterministic), torch.no_grad():
+        task = create(config.model_copy(update={"batch_size": 8}), data, machine)
+        model = models.build(config.model, data.n_classes).to(machine.device)
+        task.loss(model, *next(task.epoch()))
 
 
 def evaluate(
