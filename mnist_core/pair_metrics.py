@@ -185,8 +185,8 @@ def best_threshold(same: npt.NDArray[np.bool_], scores: Floats) -> float:
     highest. Where several thresholds are equally good, the median of them (of an even number the
     higher one of the two in the middle).
 
-    Chosen and used on the same 4,000 pairs it overstates the accuracy, of which more the fewer the
-    pairs and the worse the model.
+    Where it was chosen it overstates the accuracy by about 0.6 of its standard error: by 0.15 % of
+    4,000 pairs at 97.7 %, by 0.09 % at 99.4 % (mean of 300 simulations with normal scores).
 
     Args:
         same: ``[P]``, P >= 1.

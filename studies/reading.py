@@ -13,22 +13,25 @@ from studies.plan import Plan
 def read_test(plan: Plan, models: Mapping[int, Path]) -> dict[int, dict[str, float]]:
     """Evaluate each model on the test images.
 
+    A threshold that a model needs is the one that was chosen on its validation images.
+
     Args:
         plan: says which data set, and the device.
         models: checkpoint files by confirm trial.
 
     Returns:
-        ``test_accuracy``, ``test_loss`` and ``test_macro_f1`` by confirm trial.
+        the task's metrics by confirm trial, e.g. ``test_accuracy`` and ``test_loss``; of pairs also
+        ``test_accuracy_low`` and ``test_accuracy_high``, their 95 % interval over the images.
 
     Raises:
-        DataError: the test images are missing or damaged.
+        DataError: the test images are missing or damaged, or make no pairs.
         CheckpointError: a model file is damaged.
     """
     import torch  # it is imported in workers already, and nothing else needs it in the supervisor
 
-    from mnist_core import checkpoint, runtime
+    from mnist_core import checkpoint, runtime, tasks
     from mnist_core.data.datasets import load_test
-    from mnist_core.evaluate import evaluate
+    from mnist_core.pair_metrics import PairEvaluation
 
     machine = runtime.resolve(plan.train)
     split = load_test(plan.train.data, machine.device)
@@ -38,10 +41,16 @@ def read_test(plan: Plan, models: Mapping[int, Path]) -> dict[int, dict[str, flo
         precise = replace(machine, precision=kept.config.precision)
         model = kept.model.to(precise.device).to(memory_format=torch.channels_last)
         with runtime.session(precise, deterministic=kept.config.deterministic):
-            found = evaluate(model, split, n_classes=kept.n_classes, runtime=precise)
-        metrics[number] = {
-            "test_accuracy": found.accuracy,
-            "test_loss": found.loss,
-            "test_macro_f1": found.macro_f1,
-        }
+            found = tasks.evaluate(
+                model,
+                split,
+                kept.config,
+                n_classes=kept.n_classes,
+                runtime=precise,
+                threshold=kept.metrics.get("val_threshold"),
+            )
+        figures = dict(found.metrics)
+        if isinstance(found, PairEvaluation):
+            figures["accuracy_low"], figures["accuracy_high"] = found.interval()
+        metrics[number] = {f"test_{name}": value for name, value in figures.items()}
     return metrics
