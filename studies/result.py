@@ -89,7 +89,8 @@ class StudyResult:
     Attributes:
         plan: the plan the records belong to.
         rows: one for each choice of the scientific parameter, and one for the default.
-        best: label of the best choice by confirm mean, None as long as nothing was confirmed.
+        best: label of the best row by confirm mean, the default configuration's included; None as
+            long as nothing was confirmed.
         ties: labels that cannot be told apart from the best.
         to_default: best minus default configuration, seed by seed; None if the best is it.
         test: the reading of the test set.
@@ -114,7 +115,7 @@ class StudyResult:
 
     @property
     def best_row(self) -> Row | None:
-        """The row of the best choice."""
+        """The row with the best confirm mean."""
         return next((row for row in self.rows if row.label == self.best), None)
 
     @property
@@ -147,8 +148,12 @@ def summarize(
         label: {r.seed: r.value for r in of_label if r.value is not None}
         for label, of_label in complete.items()
     }
-    tuned = {label: by_seed for label, by_seed in values.items() if not chosen[label].default}
-    verdict = judge(tuned, direction=spec.direction)
+    (default,) = _defaults(chosen)
+    tuned = [candidate.params for label, candidate in chosen.items() if label != default]
+    rivals = dict(values)
+    if chosen[default].params in tuned:  # the search found nothing better: one row counts
+        del rivals[default]
+    verdict = judge(rivals, direction=spec.direction)
     best = verdict.best if verdict else None
     rows = []
     for label in (*map(str, spec.choices), *_defaults(chosen)):
@@ -179,7 +184,6 @@ def summarize(
         )
     sign = 1.0 if spec.direction == "maximize" else -1.0
     rows.sort(key=lambda row: -sign * row.confirm.mean if row.confirm else math.inf)
-    (default,) = _defaults(chosen)
     to_default = None
     if best is not None and chosen[best].params != chosen[default].params:
         to_default = paired_difference(values[best], values[default])

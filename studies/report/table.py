@@ -96,10 +96,14 @@ def verdict_lines(result: StudyResult) -> list[str]:
             f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
             f" from {named}."
         )
-    elif len([row for row in result.rows if row.confirm and row.candidate]) > 1:
-        lines.append(f"Best: {best.label}, {value} on {seeds}; better than every other choice.")
+    elif others := sum(1 for row in result.rows if row.confirm and row is not best):
+        other = f"each of the {others} others" if others > 1 else "the other one"
+        lines.append(f"Best: {best.label}, {value} on {seeds}; better than {other} confirmed.")
     else:
         lines.append(f"Only {best.label} could be confirmed: {value} on {seeds}.")
+    missing = [row.label for row in result.rows if row.confirm is None]
+    if missing:
+        lines.append(f"Nothing is known of {', '.join(missing)}: not confirmed.")
     lines.append(f"Its configuration: {params_text(best.candidate.params)}")
     default = result.default_row
     if result.to_default is None:

@@ -1,5 +1,6 @@
 """Numbers, table, sentences and live view."""
 
+import dataclasses
 import io
 import math
 
@@ -10,6 +11,7 @@ from toy import SPACE, Toy, make_plan
 
 from studies import protocol
 from studies.events import Event
+from studies.export import best_config
 from studies.live import LiveView, PlainView, Progress, sparkline
 from studies.report.numbers import duration, gap_text, mean_text, metric_text, params_text
 from studies.report.table import markdown, notes, print_result, verdict_lines, warnings
@@ -64,11 +66,33 @@ def test_the_table_is_readable_when_piped(result):
 
 def test_sentences(result):
     best = verdict_lines(result)
-    assert best[0].startswith("Best: adam, ") and "better than every other choice" in best[0]
+    assert best[0].startswith("Best: adam, ")
+    assert best[0].endswith("; better than each of the 2 others confirmed.")
+    assert best[1] == "Nothing is known of adagrad: not confirmed."
     assert any(line.startswith("Against adam (default): ") for line in best)
     said = warnings(result)
     assert any(line.startswith("adagrad: none of its") for line in said)
     assert any("NonFiniteLoss" in line for line in said)
+
+
+def test_the_default_can_win(tmp_path, monkeypatch):
+    """What looked best in the search turns out worse than what was not tuned at all."""
+
+    class Lucky(Toy):
+        def __call__(self, task, report):
+            outcome = super().__call__(task, report)
+            if self.keep_models is None or task.params.get("adam.lr") == 0.001:
+                return outcome
+            worse = {name: value - 0.2 for name, value in outcome.metrics.items()}
+            return dataclasses.replace(outcome, metrics=worse)
+
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    result = run(make_plan(tmp_path, trials=12), toy=Lucky())
+    lines = verdict_lines(result)
+    assert result.best == "adam (default)" == result.rows[0].label
+    assert lines[0].startswith("Best: adam (default), ")
+    assert any("the default configuration (adam (default)) itself" in line for line in lines)
+    assert best_config(result)["optim"]["lr"] == 0.001
 
 
 def test_a_tie_names_its_rival(tmp_path, monkeypatch):
