@@ -143,9 +143,12 @@ def _train(config: TrainConfig) -> tuple["TrainResult", "Data"]:
 
 def _print_result(console: Console, result: "TrainResult") -> None:
     metrics = result.metrics
+    # Of classes and of pairs.
+    names = {"val_macro_f1": "macro-F1", "val_roc_auc": "ROC-AUC"}
+    key = next(key for key in names if key in metrics)
     console.print(
-        f"validation accuracy {metrics['val_accuracy']:.4f}, macro-F1 "
-        f"{metrics['val_macro_f1']:.4f}, loss {metrics['val_loss']:.4f}; "
+        f"validation accuracy {metrics['val_accuracy']:.4f}, {names[key]} "
+        f"{metrics[key]:.4f}, loss {metrics['val_loss']:.4f}; "
         f"{result.n_parameters:,} parameters; {result.seconds:.1f} s "
         f"({result.images / result.train_seconds:,.0f} images/s on {result.device_name})"
     )
