@@ -2,9 +2,9 @@
 
 The convolutions are those of ``siamese``, but all are pooled and none of the pixels is averaged
 away, because where a feature lies says which image it is of: 28 x 56 pixels become 3 x 7 of 128
-channels. Then one hidden layer of ``head_width`` units (0: none), with ``dropout`` before it and
-after it, and one logit; 437,953 parameters. Unlike ``siamese`` it is not the same for both orders
-of the two images, and has to learn everything about digits twice, left and right.
+channels. Then one hidden layer of ``head_width`` units with ``dropout`` (0: neither), and one logit;
+437,953 parameters. Unlike ``siamese`` it is not the same for both orders of the two images, and has
+to learn by itself that they are to be compared.
 """
 
 import torch
@@ -48,12 +48,7 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
     assert config.activation is not None and config.depth is not None
     assert config.head_width is not None and config.dropout is not None
     features = _features(config)
-    layers = [
-        SideBySide(),
-        *pair_encoder(config, pools=config.depth),
-        Flatten(),
-        Dropout(config.dropout),
-    ]
+    layers = [SideBySide(), *pair_encoder(config, pools=config.depth), Flatten()]
     if config.head_width:
         layers += [
             nn.Linear(features, config.head_width),

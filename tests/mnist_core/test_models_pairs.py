@@ -89,8 +89,8 @@ def test_parameter_counts():
     [
         ("siamese", {"dropout": 0.5}, [0.5, 0.25]),
         ("siamese", {"dropout": 0.5, "head_width": 0}, [0.5]),
-        ("pair_concat", {}, [0.4, 0.4]),
-        ("pair_concat", {"dropout": 0.1, "head_width": 0}, [0.1]),
+        ("pair_concat", {"dropout": 0.1}, [0.1]),
+        ("pair_concat", {"head_width": 0}, []),
     ],
 )
 def test_dropout_is_in_the_head(name, options, rates):
