@@ -2,7 +2,7 @@
 
 The convolutions are those of ``siamese``, but all are pooled and none of the pixels is averaged
 away, because where a feature lies says which image it is of: 28 x 56 pixels become 3 x 7 of 128
-channels. Then one hidden layer of ``head_width`` units with ``dropout`` (0: neither), and one logit;
+channels. Then one hidden layer of ``head_width`` units with ``dropout`` (0: neither) and one logit;
 437,953 parameters. Unlike ``siamese`` it is not the same for both orders of the two images, and has
 to learn by itself that they are to be compared.
 """
