@@ -9,7 +9,9 @@ from typing import Any, Literal
 _log = logging.getLogger(__name__)
 
 Kind = Literal[
-    "phase",  # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over
+    # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over; search
+    # and confirm also counts of those (complete, pruned, failed) and best: value, trial, params
+    "phase",
     "start",  # data: params, seed, attempt, pid
     "report",  # data: step, metrics
     "complete",  # data: value, metrics, seconds

@@ -26,6 +26,7 @@ from typing import Any, Self
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.base import Outcome, Task
@@ -36,6 +37,9 @@ from studies.leases import Lease
 from studies.pruning import FairPruning, Pruning
 from studies.records import TrialRecord
 from studies.sources import Source
+
+_NOT_COUNTED = ("Interrupted", "SupervisorDied")
+"""Kinds of loss that use up none of a trial's retries."""
 
 
 class Book:
@@ -91,7 +95,22 @@ class Book:
             direction=study.direction,
             write=self._mark,
         )
-        self._stream.emit("phase", None, name=phase, total=self.total, done=self.done)
+        self._stream.emit(
+            "phase",
+            None,
+            name=phase,
+            total=self.total,
+            done=self.done,
+            counts={
+                kind: len(self._in_state(state))
+                for kind, state in (
+                    ("complete", TrialState.COMPLETE),
+                    ("pruned", TrialState.PRUNED),
+                    ("failed", TrialState.FAIL),
+                )
+            },
+            best=self._best(),
+        )
         self._reap()
 
     @property
@@ -223,7 +242,8 @@ class Book:
     def lose(self, task: Task, failure: Failure) -> None:
         """Put ``task`` back to be run again, or tell FAIL when that was done too often.
 
-        An interruption by the user (``Interrupted``) does not count.
+        What is not the trial's doing, an interruption by the user (``Interrupted``) or the death of
+        the supervisor (``SupervisorDied``), does not count.
         """
         self.settle()
         self._lose(self._trials[task.number], failure)
@@ -251,13 +271,13 @@ class Book:
         for number in self._in_state(TrialState.RUNNING):
             self._lose(
                 self._trials[number],
-                Failure(kind="WorkerLost", message="its supervisor died"),
+                Failure(kind="SupervisorDied", message="its supervisor died"),
             )
 
     def _lose(self, trial: FrozenTrial, failure: Failure) -> None:
         number = trial.number
         attempt = int(trial.user_attrs.get(records.ATTEMPT, 0))
-        if failure.kind != "Interrupted":
+        if failure.kind not in _NOT_COUNTED:
             attempt += 1
             if attempt > self._retries:
                 times = "once" if attempt == 1 else f"{attempt} times"
@@ -312,6 +332,14 @@ class Book:
 
     def _put_off(self, write: Callable[[], None]) -> None:
         self._unwritten.append(write)
+
+    def _best(self) -> dict[str, Any] | None:
+        complete = [self._trials[number] for number in self._in_state(TrialState.COMPLETE)]
+        if not complete:
+            return None
+        pick = max if self.study.direction is StudyDirection.MAXIMIZE else min
+        trial = pick(complete, key=lambda trial: trial.value or 0.0)
+        return {"value": trial.value, "trial": trial.number, "params": dict(trial.params)}
 
     def _in_state(self, state: TrialState) -> list[int]:
         return [number for number, trial in self._trials.items() if trial.state is state]

@@ -80,9 +80,10 @@ class Progress:
         if event.kind == "phase":
             self.phase, self.total = str(data["name"]), int(data.get("total", 0))
             self.done, self.finished_here, self.began = int(data.get("done", 0)), 0, event.time
-            self.counts = dict.fromkeys(self.counts, 0)
+            self.counts = dict.fromkeys(self.counts, 0) | dict(data.get("counts", {}))
             self.running.clear()
-            self.best = None
+            best = data.get("best")
+            self.best = (best["value"], best["trial"], best["params"]) if best else None
             return None
         if event.kind == "message":
             self.messages.append(str(data.get("text", "")))

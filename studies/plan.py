@@ -139,8 +139,9 @@ class Plan:
             role = "scientific" if name == spec.scientific else "nuisance"
             rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
         rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
+        least = min(self.trials_per_choice, self.trials // len(spec.choices))
         budgets = {
-            "search.trials": f"{self.trials}, {self.trials_per_choice} or more for each choice",
+            "search.trials": f"{self.trials}, {least} or more for each choice",
             "confirm.seeds": f"{self.confirm_seeds}",
         }
         machine_rows = {
@@ -246,11 +247,15 @@ def describe_parameter(name: str, parameter: Parameter) -> str:
 
 
 def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
-    """Return what was asked for if it fits into ``trials``; the study's own number yields."""
+    """Return what was asked for if it fits into ``trials``, else the study's own number.
+
+    With fewer trials than that needs the choices still take turns, so that a study can be extended:
+    what trial ``number`` must be does not depend on how many there are to be.
+    """
     choices = len(spec.choices)
     asked = settings.search.trials_per_choice
     if asked is None:
-        return min(spec.trials_per_choice, trials // choices)
+        return spec.trials_per_choice
     if asked * choices > trials:
         raise ConfigError(
             f"search.trials_per_choice: {asked} for each of {choices} choices of {spec.scientific}"

@@ -174,7 +174,9 @@ def summarize(
                 gap=gap,
                 test=_test_interval(of_label, test, plan),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
-                confirm_failed=sum(r.state == "FAIL" for r in records.get(label, ())),
+                confirm_failed=len(
+                    {r.seed for r in records.get(label, ()) if r.state == "FAIL"} - by_seed.keys()
+                ),
                 on_bound=(
                     on_bound(spec.space, candidate.params)
                     if candidate and not candidate.default

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice
 from studies.distributions import suggest
 from studies.plan import Plan
+from studies.records import FAILURE
 from studies.samplers import create_sampler
 from studies.seeds import sampler_seed, trial_seed
 
@@ -107,13 +108,21 @@ class SearchSource:
         return number >= len(self._plan.spec.defaults)
 
 
+_OF_THE_TRAINING = ("NonFiniteLoss", "MissingMetric", "BadOutcome")
+"""Kinds of failure that come again when the same training is run again."""
+
+
 class ConfirmSource:
-    """Trials of a confirmation: those entries that the study does not hold yet."""
+    """Trials of a confirmation: those entries that the study does not hold yet.
+
+    One that failed for a reason outside of it (a full disk, memory, its worker) is still missing.
+    """
 
     def __init__(self, plan: Plan, entries: Sequence[Entry], trials: Iterable[FrozenTrial]) -> None:
         self._plan = plan
-        held = [trial.user_attrs.get(ENTRY) for trial in trials]
-        self._held = len(held)
+        trials = list(trials)
+        held = {trial.user_attrs.get(ENTRY) for trial in trials if not _can_be_mended(trial)}
+        self._held = len(trials)
         self._missing = [entry for entry in entries if entry.identity not in held]
 
     @property
@@ -141,3 +150,8 @@ class ConfirmSource:
     def may_prune(self, number: int) -> bool:
         """Never: what is confirmed runs its full budget."""
         return False
+
+
+def _can_be_mended(trial: FrozenTrial) -> bool:
+    failure = trial.user_attrs.get(FAILURE, {})
+    return trial.state is TrialState.FAIL and failure.get("kind") not in _OF_THE_TRAINING

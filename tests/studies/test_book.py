@@ -311,7 +311,13 @@ def test_events_tell_the_same_story(opened):
         *[("start", 1), ("failed", 1)],
         *[("start", 2), ("pruned", 2)],
     ]
-    assert events[0].data == {"name": "search", "total": 20, "done": 0}
+    assert events[0].data == {
+        "name": "search",
+        "total": 20,
+        "done": 0,
+        "counts": {"complete": 0, "pruned": 0, "failed": 0},
+        "best": None,
+    }
     assert events[4].data["value"] == 0.5
     assert events[4].data["seconds"] > 0
     assert events[6].data == {"kind": "WorkerLost", "message": LOST.message, "attempt": 1}

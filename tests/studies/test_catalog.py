@@ -33,7 +33,8 @@ def test_every_study_resolves(name, quick, tmp_path, monkeypatch):
     spec = plan.spec
     assert spec.name == name
     assert spec.goal.endswith("?")
-    assert plan.trials >= len(spec.choices) * plan.trials_per_choice
+    if not quick:
+        assert plan.trials >= len(spec.choices) * plan.trials_per_choice
     for choice in spec.choices:
         plan.config_for(spec.default(choice), seed=0)
     if not quick:

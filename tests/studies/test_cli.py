@@ -244,7 +244,8 @@ def test_ctrl_c_at_the_start_leaves_nothing_behind(tmp_path):
     assert "Traceback" not in err
     assert out == ""
     assert len(err.splitlines()) <= 1
-    assert not any(worker.is_running() for worker in workers)
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
 
 
 def test_what_workers_refuse_is_one_line_and_leaves_nothing_behind(tmp_path):

@@ -280,11 +280,10 @@ def test_a_killed_supervisor_loses_nothing(tmp_path, supervise, engine):
     records = run(tmp_path, local(), toys.Toy(tmp_path), trials=12)
     assert [r.number for r in records] == list(range(12))
     assert [r.state for r in records] == ["COMPLETE"] * 12
-    again = sum(record.attempt for record in records)
-    # A trial that its worker had not begun, or had ended, when all was killed counts as lost, too.
-    assert 1 <= again <= (2 if engine == "local" else 1)
+    assert not any(record.attempt for record in records)  # no fault of the trials
     lines = toys.attempts(tmp_path)
-    assert 12 <= len(lines) <= 12 + again
+    # At most what ran was run again; a worker may not have begun its trial when all was killed.
+    assert 12 <= len(lines) <= 12 + (2 if engine == "local" else 1)
     for number in range(12):
         mine = [line[2:4] for line in lines if line[0] == str(number)]
         assert all(one == mine[0] for one in mine)

@@ -132,9 +132,17 @@ def test_required_params_are_the_defaults_then_each_choice_in_turn():
     assert [plan.required_params(number) for number in range(27, 30)] == [{}, {}, {}]
 
 
+@pytest.mark.parametrize("fewer", [4, 20, 44])
+def test_what_a_trial_must_be_does_not_depend_on_the_budget(fewer):
+    """So a study that is extended keeps its promise to each choice."""
+    small, large = plan_of(search__trials=fewer), plan_of(search__trials=60)
+    for number in range(60):
+        assert small.required_params(number) == large.required_params(number)
+
+
 def test_trials_per_choice_yields_to_few_trials_but_not_if_asked_for():
-    assert plan_of(search__trials=20).trials_per_choice == 2
-    assert plan_of(search__trials=4).trials_per_choice == 0
+    shown = {row.name: row.value for row in plan_of(search__trials=20).describe()}
+    assert shown["search.trials"] == "20, 2 or more for each choice"
     assert plan_of(search__trials=10_000).trials_per_choice == STUDY.trials_per_choice
     assert error_of(plan_of, search__trials=20, search__trials_per_choice=3) == (
         "search.trials_per_choice: 3 for each of 9 choices of optim.name need 27 trials, but"

@@ -4,8 +4,10 @@ import pytest
 from toy import SPEC, TestSet, Toy, make_plan
 
 from mnist_core.errors import UserError
+from objectives.base import TrainingError
 from studies import protocol, stored
 from studies.engines.inline import Inline
+from studies.live import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.overview import phase
 from studies.seeds import confirm_seeds
@@ -162,3 +164,53 @@ def test_status_reads_what_run_returned(tmp_path):
     assert found.result.rows == result.rows
     assert found.lease is None
     assert phase(found) == "finished"
+
+
+def test_a_confirm_training_that_a_full_disk_ended_is_run_again(tmp_path):
+    class FullDisk(Toy):
+        full = True
+
+        def __call__(self, task, report):
+            outcome = super().__call__(task, report)
+            if self.keep_models is not None and self.full:
+                raise OSError(28, "No space left on device")
+            return outcome
+
+    toy = FullDisk()
+    first = run(make_plan(tmp_path), toy=toy)
+    assert first.best is None
+    toy.full = False
+    second = run(make_plan(tmp_path), toy=toy)
+    assert second.best == "adam"
+    assert all(row.confirm.n == 3 and row.confirm_failed == 0 for row in second.rows)
+    assert run(make_plan(tmp_path), toy=toy).trained == 0
+
+
+def test_a_training_that_diverges_is_not_confirmed_again(tmp_path):
+    toy = Toy()
+    run(make_plan(tmp_path), toy=Toy())
+
+    class Diverging(Toy):
+        def __call__(self, task, report):
+            if self.keep_models is not None:
+                raise TrainingError("NonFiniteLoss", "the loss is nan")
+            return super().__call__(task, report)
+
+    other = make_plan(tmp_path / "other")
+    run(other, toy=Diverging())
+    assert run(other, toy=toy).trained == 0
+
+
+def test_a_resumed_phase_begins_with_what_is_there(tmp_path):
+    events = []
+    run(make_plan(tmp_path, trials=6))
+    run(make_plan(tmp_path, trials=9), listeners=[events.append])
+    begun = next(event for event in events if event.kind == "phase").data
+    assert begun["done"] == 6 == sum(begun["counts"].values())
+    search = stored.read(make_plan(tmp_path, trials=9)).search[:6]
+    best = max((r for r in search if r.state == "COMPLETE"), key=lambda r: r.value)
+    assert (begun["best"]["value"], begun["best"]["trial"]) == (best.value, best.number)
+    progress = Progress(metric="val_accuracy")
+    for event in events[:1]:
+        progress.add(event)
+    assert progress.best[0] == best.value and progress.counts["complete"] > 0
