@@ -89,9 +89,7 @@ def supervised_contrastive(embeddings: Tensor, classes: Tensor, *, temperature: 
     unit = functional.normalize(embeddings, dim=1)
     alike, itself = _alike(classes)
     others = alike & ~itself
-    # The lowest number, not minus infinity: in a batch of one image 0 times it must be 0.
-    lowest = torch.finfo(unit.dtype).min
-    similarity = (unit @ unit.T / temperature).masked_fill(itself, lowest)
+    similarity = (unit @ unit.T / temperature).masked_fill(itself, -torch.inf)
     log_share = similarity.log_softmax(dim=1)
     n_others = others.sum(dim=1)
     losses = -torch.where(others, log_share, 0.0).sum(dim=1) / n_others.clamp_min(1)

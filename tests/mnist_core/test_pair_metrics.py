@@ -97,6 +97,7 @@ def test_no_threshold_is_better_than_the_best(rows):
         ([0, 1, 0, 1], [0.0, 1.0, 2.0, 3.0], 2.5),  # of 0.5 and 2.5 the higher one
         ([0, 1], [1.0, np.nextafter(1.0, 2)], np.nextafter(1.0, 2)),  # no number between
         ([0, 1], [-1e308, 1e308], 0.0),  # no overflow
+        ([0, 1], [1e308, 1.5e308], 1.25e308),
     ],
 )
 def test_the_best_threshold(same, scores, expected):
