@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 
 from mnist_core.errors import UserError
-from studies.storage import close_storage, open_storage
+from studies.storage import close_storage, open_storage, shown
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
@@ -58,7 +58,7 @@ def serve(url: str, *, host: str, port: int, open_browser: bool) -> None:
             ) from None
         with server:
             address = f"http://{host}:{server.server_port}/"
-            print(f"dashboard: {address} on {url} (Ctrl-C ends it)", flush=True)
+            print(f"dashboard: {address} on {shown(url)} (Ctrl-C ends it)", flush=True)
             if open_browser and _has_desktop():
                 webbrowser.open(address)
             signal.signal(signal.SIGTERM, _interrupt)

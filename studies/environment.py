@@ -22,11 +22,14 @@ def describe(plan: Plan) -> dict[str, Any]:
     from mnist_core.data.datasets import load
 
     data = load(plan.train.data)
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "optuna")}
+    import torch
+
     return {
         "versions": {
             "python": platform.python_version(),
-            **versions,
+            # With its build, e.g. 2.15.0+cu132: what a training compares itself with.
+            "torch": torch.__version__,
+            "optuna": importlib.metadata.version("optuna"),
             PACKAGE: package_version(),
         },
         "data": {"fingerprint": data.fingerprint, "sha256": dict(data.sha256)},

@@ -71,7 +71,7 @@ def run(
         plan = with_data(plan, engine)
         moved = set_aside(plan) if fresh else None
         if moved is not None:
-            console.print(f"moved what was there to {moved}")
+            console.print(f"moved what was there to {moved}", markup=False)
         view = _live_view(plan, progress, console) if live else _plain_view(plan, progress)
         listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
         with _signals(control, progress, live=live), view:
@@ -85,7 +85,7 @@ def run(
     finish(result, console)
     if save_svg is not None and snapshot is not None:
         save_picture(save_svg, result, snapshot)
-        console.print(f"picture: {save_svg}")
+        console.print(f"picture: {save_svg}", markup=False)
     return 0
 
 
@@ -109,16 +109,16 @@ def with_data(plan: Plan, engine: Engine) -> Plan:
 
 
 def finish(result: StudyResult, console: Console) -> None:
-    """Print the result and write its files."""
+    """Write the result's files, then print it: whoever reads the output may be gone."""
     plan = result.plan
+    config = write_best_config(result)
+    report = write_markdown(result, plan.folder / "report.md")
     if result.trained == 0:
         console.print(
             f"study {plan.name} was finished before: nothing was trained, this is its result",
         )
     console.print()
     print_result(console, result)
-    config = write_best_config(result)
-    report = write_markdown(result, plan.folder / "report.md")
     console.print()
     for what, where in (
         ("best configuration", config),
@@ -126,7 +126,7 @@ def finish(result: StudyResult, console: Console) -> None:
         ("train it again", f"python -m mnist_core train {config}"),
         ("all trials", _dashboard_command(plan)),
     ):
-        console.print(f"{what + ':':<20}{where}", soft_wrap=True)
+        console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)
 
 
 def set_aside(plan: Plan) -> Path | None:
@@ -140,7 +140,8 @@ def set_aside(plan: Plan) -> Path | None:
     file = sqlite_path(plan.storage_url)
     if file is None or not file.absolute().is_relative_to(plan.folder.absolute()):
         raise UserError(
-            f"--fresh moves {plan.folder} aside, but the study is kept in {plan.storage_url};"
+            f"--fresh moves {plan.folder} aside, but the study is kept in"
+            f" {storage.shown(plan.storage_url)};"
             " delete it there, or set storage.url to another database"
         )
     holder = stored.supervisor(plan)
@@ -158,7 +159,7 @@ def set_aside(plan: Plan) -> Path | None:
 
 def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
     hint = f"Ctrl-C: finish running trials and stop  ·  {_dashboard_command(plan)}"
-    place = sqlite_path(plan.storage_url) or plan.storage_url
+    place = storage.shown(plan.storage_url)
     title = f"{plan.name}  ·  {plan.workers} workers on {plan.train.device}  ·  {place}"
     return LiveView(progress, console, title=title, hint=hint)
 
@@ -170,7 +171,7 @@ def _plain_view(plan: Plan, progress: Progress) -> PlainView:
     hint = (
         f"Study {plan.name}: {plan.spec.goal}\n"
         f"{plan.workers} workers x {plan.threads} threads on {plan.train.device},"
-        f" {plan.train.data.name}; {plan.storage_url}\n"
+        f" {plan.train.data.name}; {storage.shown(plan.storage_url)}\n"
         f"dashboard: {_dashboard_command(plan)}"
     )
     return PlainView(progress, write, hint=hint)
@@ -188,20 +189,28 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
     """Turn SIGINT and SIGTERM into a gentle stop, and a second one into a stop now."""
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if control.reading and control.asked == 0:
+            control.asked += 1
+            say("reading the test set, which takes a moment; Ctrl-C again breaks it off")
+            return
         if not control.busy:
-            if control.asked == 0:
+            if control.reading or control.asked == 0:
                 raise KeyboardInterrupt  # nothing is being trained: nothing to wait for
             return
         if control.asked > 1:
             return
         control.stop()
         running = len(progress.running)
-        trials = f"{running} running trial{'s' if running != 1 else ''}"
-        said = (
+        trials = (
+            f"{running} running trial{'s' if running != 1 else ''}" if running else "what has begun"
+        )
+        say(
             f"finishing {trials}; Ctrl-C again to stop now"
             if control.asked == 1
             else f"ending {trials} now; they are run again when you go on"
         )
+
+    def say(said: str) -> None:
         if live:
             progress.messages.append(said)
         else:

@@ -136,8 +136,9 @@ class PlainView:
 
     def __init__(self, progress: Progress, write: Callable[[str], None], *, hint: str = "") -> None:
         self._progress = progress
-        self._write = write
+        self._writer = write
         self._hint = hint
+        self._read = True
 
     def __enter__(self) -> Self:
         if self._hint:
@@ -151,6 +152,14 @@ class PlainView:
         traceback: TracebackType | None,
     ) -> None:
         return None
+
+    def _write(self, text: str) -> None:
+        """Write ``text``, until the reader is gone (``| head``): the study goes on without it."""
+        if self._read:
+            try:
+                self._writer(text)
+            except OSError:
+                self._read = False
 
     def __call__(self, event: Event) -> None:
         """Print what ``event`` says, if it is worth a line."""
@@ -255,7 +264,9 @@ class LiveView:
             parts.append(Text(message, style="yellow", no_wrap=True, overflow="ellipsis"))
         if self._hint:
             parts.append(Text(self._hint, style="dim", no_wrap=True, overflow="ellipsis"))
-        return Panel(Group(*parts), title=self._title, title_align="left", border_style="blue")
+        return Panel(
+            Group(*parts), title=Text(self._title), title_align="left", border_style="blue"
+        )
 
     def _status(self, now: float) -> RenderableType:
         progress = self._progress

@@ -130,6 +130,8 @@ class Plan:
 
     def describe(self) -> list[Row]:
         """Return what there is to know before the first trial, a row each."""
+        from studies.storage import shown  # imports Optuna
+
         spec, space = self.spec, self.spec.space
         file = f"studies/catalog/{spec.name}.py"
         rows = [Row("study", self.name, file), Row("goal", spec.goal, file)]
@@ -148,7 +150,7 @@ class Plan:
             "train.device": self.train.device,
             "engine.workers": f"{self.workers}",
             "engine.threads": f"{self.threads}",
-            "storage.url": self.storage_url,
+            "storage.url": shown(self.storage_url),
         }
         skipped = {"train.seed", "train.threads", "search.trials_per_choice", *_searched(spec)}
         for key in [*Settings.setting_names(), *sorted(self.origins)]:

@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from mnist_core.errors import UserError
 from objectives.base import Objective
@@ -25,7 +24,7 @@ from studies import engines, environment
 from studies.book import Book, Entry, open_confirm, open_search
 from studies.candidates import Candidate, candidates
 from studies.engines.base import Engine
-from studies.events import Event, Kind, Listener
+from studies.events import Listener, Stream
 from studies.machine import prepare_folder
 from studies.plan import Plan
 from studies.reading import read_test as read_with_trainer
@@ -39,7 +38,7 @@ from studies.result import (
     summarize,
 )
 from studies.seeds import confirm_seeds
-from studies.storage import close_storage, open_storage
+from studies.storage import close_storage, one_line_errors, open_storage
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is where it keeps models."""
@@ -68,12 +67,14 @@ class Control:
     Attributes:
         asked: how often the study was asked to stop.
         busy: whether the engine is running trials; otherwise there is nothing to wait for.
+        reading: whether the test set is being read, which is not to be broken off.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.asked = 0
         self.busy = False
+        self.reading = False
 
     def stop(self) -> None:
         """Ask once: running trials finish. Ask twice: they end at once, and can be resumed."""
@@ -108,6 +109,7 @@ def run_study(
     prepare_folder(plan.folder)
     storage = open_storage(plan.storage_url, create=True)
     with ExitStack() as stack:
+        stack.enter_context(one_line_errors(plan.storage_url))
         stack.callback(close_storage, storage)
         run = _Run(plan, control, objective or build_objective, listeners)
         # The search stays leased to the end: nobody else may add trials while it is confirmed.
@@ -171,7 +173,7 @@ class _Run:
         self._plan = plan
         self._control = control
         self._objective = objective
-        self._listeners = listeners
+        self._stream = Stream("test", listeners)
 
     def work_off(self, book: Book, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
@@ -214,8 +216,9 @@ class _Run:
         models = {number: folder / f"{number}.safetensors" for number in wanted}
         missing = [number for number, path in models.items() if not path.is_file()]
         if missing:
-            self._emit(
+            self._stream.emit(
                 "message",
+                None,
                 text=f"models of confirm trials {_listed(missing)} are not in {folder}, so they"
                 " have no test value",
                 level="warning",
@@ -223,13 +226,22 @@ class _Run:
         models = {number: path for number, path in models.items() if number not in missing}
         if not models:
             return reading
-        self._emit("phase", name="test", total=len(models), done=0)
+        self._stream.emit("phase", None, name="test", total=len(models), done=0)
         # Written first: a reading that dies midway has happened all the same.
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        reading = replace(reading, times=(*reading.times, now))
+        reading = replace(
+            reading,
+            times=(*reading.times, now),
+            broken_off=reading.broken_off + reading.unfinished,
+            unfinished=True,
+        )
         book.set_attribute(TEST, reading.to_attribute())
-        values = read(self._plan, models) if read else self._read_shared(models)
-        reading = replace(reading, values={**reading.values, **values})
+        self._control.reading = True
+        try:
+            values = read(self._plan, models) if read else self._read_shared(models)
+        finally:
+            self._control.reading = False
+        reading = replace(reading, values={**reading.values, **values}, unfinished=False)
         book.set_attribute(TEST, reading.to_attribute())
         return reading
 
@@ -247,10 +259,6 @@ class _Run:
     def _check_not_stopped(self, book: Book) -> None:
         if self._control.asked:
             raise StudyInterrupted(book.phase, book.done, book.total)
-
-    def _emit(self, kind: Kind, **data: Any) -> None:
-        for listener in self._listeners:
-            listener(Event(kind=kind, phase="test", data=data))
 
 
 def _entries(plan: Plan, chosen: Sequence[Candidate]) -> list[Entry]:

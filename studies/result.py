@@ -30,10 +30,14 @@ class Reading:
     Attributes:
         values: test metrics by number of the confirm trial.
         times: when the test set was read, ISO 8601; its length is the count of readings.
+        broken_off: how many of the earlier readings ended before their values were kept.
+        unfinished: whether the last one has not ended, or was broken off itself.
     """
 
     values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     times: tuple[str, ...] = ()
+    broken_off: int = 0
+    unfinished: bool = False
 
     @classmethod
     def from_attribute(cls, value: Any) -> "Reading":
@@ -41,12 +45,22 @@ class Reading:
         if value is None:
             return cls()
         values = {int(number): metrics for number, metrics in value["values"].items()}
-        return cls(values=values, times=tuple(value["times"]))
+        return cls(
+            values=values,
+            times=tuple(value["times"]),
+            broken_off=int(value["broken_off"]),
+            unfinished=bool(value["unfinished"]),
+        )
 
     def to_attribute(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         values = {str(number): dict(metrics) for number, metrics in self.values.items()}
-        return {"times": list(self.times), "values": values}
+        return {
+            "times": list(self.times),
+            "values": values,
+            "broken_off": self.broken_off,
+            "unfinished": self.unfinished,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,15 +47,14 @@ def open_storage(url: str, *, create: bool) -> RDBStorage:
         StorageError: not a URL, no such database, no database at all, another program's database,
             not writable, locked, or made by an incompatible Optuna.
     """
-    parsed = _parse(url)
     path = sqlite_path(url)
     if path is None:
-        return _connect(parsed, url, {"pool_pre_ping": True})
+        return _connect(url, {"pool_pre_ping": True})
     if create:
         _make_folder(path)
     with exclusive(url):
         _check_file(path, create=create)
-        storage = _connect(parsed, url, {"connect_args": {"timeout": BUSY_TIMEOUT}})
+        storage = _connect(url, {"connect_args": {"timeout": BUSY_TIMEOUT}})
         sqlalchemy.event.listen(storage.engine, "connect", _set_pragmas)
         # Connections of before the listener lack the pragmas.
         storage.remove_session()
@@ -67,6 +66,29 @@ def open_storage(url: str, *, create: bool) -> RDBStorage:
             close_storage(storage)
             raise StorageError(f"{path}: {_reason(error)}") from None
     return storage
+
+
+def shown(url: str) -> str:
+    """Return ``url`` as it may be printed: the file of SQLite, others without their password."""
+    return str(sqlite_path(url) or _parse(url).render_as_string(hide_password=True))
+
+
+@contextmanager
+def one_line_errors(url: str) -> Iterator[None]:
+    """Turn what the database raises inside into one line: a full disk, a damaged page, no server.
+
+    Raises:
+        StorageError: in place of it.
+    """
+    try:
+        yield
+    except _WRONG_DATABASE as error:
+        if not isinstance(error, RuntimeError):
+            raise StorageError(
+                f"{shown(url)}: {_reason(error)}; nothing more can be written or read there: make"
+                " room, or put a sound copy in its place, and run the same command again"
+            ) from error
+        raise
 
 
 def warm_up() -> None:
@@ -122,22 +144,22 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _connect(parsed: URL, url: str, options: dict[str, Any]) -> RDBStorage:
-    shown = sqlite_path(url) or parsed.render_as_string(hide_password=True)
+def _connect(url: str, options: dict[str, Any]) -> RDBStorage:
     try:
         return RDBStorage(url, engine_kwargs=options)
     except ImportError:
-        raise StorageError(f"{shown}: the driver of this database is not installed") from None
+        raise StorageError(f"{shown(url)}: the driver of this database is not installed") from None
     except _WRONG_DATABASE as error:
-        raise StorageError(f"{shown}: {_reason(error)}") from None
+        raise StorageError(f"{shown(url)}: {_reason(error)}") from None
 
 
 def _make_folder(path: Path) -> None:
     folder = path.absolute().parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make the folder {folder}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"cannot make the folder {folder}: {reason}") from None
 
 
 def _check_file(path: Path, *, create: bool) -> None:
@@ -167,6 +189,12 @@ def _tables(path: Path) -> set[str]:
     connection = None
     try:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT)
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise StorageError(
+                f"{path} is damaged ({' '.join(verdict.split())}); put a sound copy in its place,"
+                " or begin anew (--fresh moves it aside)"
+            )
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row[0] for row in rows}
     except sqlite3.Error as error:

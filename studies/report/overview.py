@@ -13,6 +13,7 @@ from studies.records import TrialRecord
 from studies.report.console import make_console
 from studies.report.numbers import metric_text, params_text
 from studies.report.table import print_result
+from studies.storage import shown
 from studies.stored import Stored
 
 
@@ -60,8 +61,8 @@ def print_status(stored: Stored) -> None:
     table = _table(header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("study", plan.name)
-    table.add_row("storage", plan.storage_url)
+    table.add_row("study", escape(plan.name))
+    table.add_row("storage", escape(shown(plan.storage_url)))
     table.add_row("phase", phase(stored))
     table.add_row("run by", _holder(stored.lease))
     table.add_row("search", f"{_counts(stored.search)} of {plan.trials}")
@@ -71,7 +72,9 @@ def print_status(stored: Stored) -> None:
     best = _best(plan, stored.search)
     if best is not None:
         value = metric_text(plan.spec.metric, best.value)
-        table.add_row("best trial", f"{value}  trial {best.number}  {params_text(best.params)}")
+        table.add_row(
+            "best trial", f"{value}  trial {best.number}  {escape(params_text(best.params))}"
+        )
     console.print(table)
     if result.best is not None:
         _print_result(console, stored)

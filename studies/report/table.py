@@ -156,10 +156,11 @@ def warnings(result: StudyResult) -> list[str]:
             f" use {ENOUGH_SEEDS} or more"
         )
     if len(result.test.times) > 1:
-        found.append(
-            f"the test set was read {len(result.test.times)} times, as other configurations were"
-            " confirmed after the first reading"
-        )
+        broken, others = result.test.broken_off, len(result.test.times) - 1
+        causes = [f"{broken} broken off before the values were kept"] if broken else []
+        if others > broken:
+            causes.append("other configurations or seeds were confirmed after a reading")
+        found.append(f"the test set was read {others + 1} times: {'; '.join(causes)}")
     if result.failures:
         reason, count = result.failures[0]
         total = sum(number for _, number in result.failures)

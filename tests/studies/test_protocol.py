@@ -1,6 +1,12 @@
 """The protocol on a toy objective with the inline engine."""
 
+import random
+import sqlite3
+
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import OperationalError
 from toy import SPEC, TestSet, Toy, make_plan
 
 from mnist_core.errors import UserError
@@ -10,6 +16,7 @@ from studies.engines.inline import Inline
 from studies.live import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.overview import phase
+from studies.report.table import warnings
 from studies.seeds import confirm_seeds
 
 
@@ -214,3 +221,59 @@ def test_a_resumed_phase_begins_with_what_is_there(tmp_path):
     for event in events[:1]:
         progress.add(event)
     assert progress.best[0] == best.value and progress.counts["complete"] > 0
+
+
+def test_a_broken_off_reading_is_said_as_such(tmp_path):
+    plan = make_plan(tmp_path)
+
+    def dies(plan, models):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, test=dies)
+    result = run(plan)
+    assert len(result.test.times) == 2 and result.test.broken_off == 1
+    (said,) = [line for line in warnings(result) if "test set" in line]
+    assert said.endswith("read 2 times: 1 broken off before the values were kept")
+    more = run(make_plan(tmp_path, seeds=4))
+    (said,) = [line for line in warnings(more) if "test set" in line]
+    assert "3 times: 1 broken off" in said and "other configurations or seeds" in said
+
+
+def test_a_listener_that_fails_costs_nothing(tmp_path):
+    def gone(event):
+        raise BrokenPipeError
+
+    assert run(make_plan(tmp_path), listeners=[gone]).best == "adam"
+
+
+def test_a_damaged_database_is_one_line(tmp_path):
+    """Whatever page is overwritten: it is read as if sound, or refused in one line."""
+    plan = make_plan(tmp_path)
+    run(plan)
+    file = plan.folder / "study.db"
+    sound, page = file.read_bytes(), 4096
+    rng, refused = random.Random(0), 0
+    for number in range(len(sound) // page):
+        noise = rng.randbytes(page if number % 2 else 40)
+        at = number * page + (0 if number % 2 else rng.randrange(page - 40))
+        file.write_bytes(sound[:at] + noise + sound[at + len(noise) :])
+        for side in ("-wal", "-shm"):
+            file.with_name(file.name + side).unlink(missing_ok=True)
+        try:
+            stored.read(plan)
+        except UserError as error:
+            refused += 1
+            assert "study.db" in str(error) and len(str(error).splitlines()) == 1
+    assert refused > 10
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*arguments, **named):
+        raise StorageInternalError(
+            "An exception is raised during the commit"
+        ) from OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(RDBStorage, "set_trial_user_attr", full)
+    with pytest.raises(UserError, match=r"study\.db: database or disk is full; nothing more"):
+        run(make_plan(tmp_path))

@@ -171,3 +171,23 @@ def test_live_view_costs_little(benchmark_seconds=0.02):
     for _ in range(20):
         console.print(view.render())
     assert (time.process_time() - began) / 20 < benchmark_seconds
+
+
+def test_plain_view_goes_on_when_its_reader_is_gone():
+    written = []
+
+    def write(text):
+        written.append(text)
+        raise BrokenPipeError
+
+    with PlainView(Progress(metric="val_accuracy"), write, hint="hello") as view:
+        for event in _events():
+            view(event)
+    assert written == ["hello"]
+
+
+def test_brackets_in_a_title_are_no_markup():
+    console = Console(file=io.StringIO(), width=100, force_terminal=True, record=True)
+    view = LiveView(Progress(metric="val_accuracy"), console, title="/tmp/[/b]x[red]")
+    console.print(view.render())
+    assert "/tmp/[/b]x[red]" in console.export_text()

@@ -9,7 +9,7 @@ import optuna
 import pytest
 import sqlalchemy
 
-from studies.storage import StorageError, close_storage, open_storage, sqlite_url
+from studies.storage import StorageError, close_storage, open_storage, shown, sqlite_url
 
 
 @pytest.fixture
@@ -133,3 +133,9 @@ def test_three_processes_make_one_database_at_once(path):
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors.decode()
+
+
+def test_a_password_is_never_shown():
+    url = "postgresql+psycopg://me:s3cret@localhost:1/x"
+    assert shown(url) == "postgresql+psycopg://me:***@localhost:1/x"
+    assert shown("sqlite:///a/b.db") == "a/b.db"
