@@ -4,7 +4,6 @@ A pair is predicted to be of the same class where its score is not below a thres
 computed on the host, in float64: some thousand scores take about a millisecond.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +14,8 @@ from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
 
-_CHUNK = 50
-"""Resamples at a time; 50 x 4,000 weights of pairs stay in the processor's cache."""
+_WEIGHTS = 200_000
+"""Weights of pairs, and images drawn, at a time: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +95,7 @@ class PairEvaluation:
         return float((np.diff(curve.x, prepend=0.0) * curve.y).sum())
 
     @property
-    def metrics(self) -> Mapping[str, float]:
+    def metrics(self) -> dict[str, float]:
         """All figures by name; ``interval`` is apart, since it takes longer than they do."""
         return {
             "accuracy": self.accuracy,
@@ -144,8 +143,9 @@ class PairEvaluation:
         first, second = places.reshape(-1, 2).T
         random, n = np.random.default_rng(seed), len(images)
         found = []
-        for start in range(0, resamples, _CHUNK):
-            rows = min(_CHUNK, resamples - start)
+        chunk = max(1, _WEIGHTS // max(n, len(right)))
+        for start in range(0, resamples, chunk):
+            rows = min(chunk, resamples - start)
             # A number for each resample and image, so that one count does for all of them.
             drawn = random.integers(n, size=(rows, n)) + np.arange(rows)[:, np.newaxis] * n
             times = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)

@@ -280,3 +280,9 @@ def test_the_same_seed_trains_the_same_model(few, settings):
     assert first.metrics == second.metrics
     other = train(config.override({"seed": 1}), few)
     assert other.metrics != first.metrics
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_it_runs_where_operations_must_be_deterministic(few, settings, loss):
+    config = settings(loss__name=loss, deterministic=True)
+    assert train(config, few).metrics == train(config, few).metrics
