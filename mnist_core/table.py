@@ -126,4 +126,8 @@ def _first_problem(cls: type[Table], error: ValidationError) -> str:
     message = message[0].lower() + message[1:]
     if not where:
         return message
+    if problem["type"] == "value_error" and isinstance(
+        problem["input"], Mapping
+    ):  # a rule of a whole table, which names its setting
+        return message
     return f"{where}: {message}, but got {problem['input']!r}"

@@ -52,8 +52,12 @@ def show(
     plan = cli.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
+    from studies import engines
+    from studies.book import check_search
     from studies.report import overview
 
+    check_search(plan)
+    engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)
 
 
@@ -93,7 +97,7 @@ def export(
     from studies import stored
     from studies.export import write_best_config
 
-    typer.echo(f"best configuration: {write_best_config(stored.read(plan).result, out)}")
+    typer.echo(f"best configuration: {write_best_config(stored.read(plan).finished(), out)}")
 
 
 @app.command()

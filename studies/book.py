@@ -20,6 +20,19 @@ __all__ = ["CONFIRM", "Book", "Entry", "open_confirm", "open_search"]
 CONFIRM = ".confirm"
 """Ending of the name of a study's confirmation in the storage."""
 
+BUDGET = "budget"
+"""User attribute of the study: trials and confirm seeds of the last run, as ``Plan`` names them."""
+
+
+def check_search(plan: Plan) -> None:
+    """Check the names and options of sampler and pruner.
+
+    Raises:
+        ConfigError: one is unknown, or Optuna refuses it.
+    """
+    SearchSource(plan)
+    create_pruner(plan.settings.search.pruner, plan.settings.search.pruner_options)
+
 
 def open_search(
     plan: Plan,
@@ -41,11 +54,12 @@ def open_search(
         FingerprintMismatch: the study was begun with another space, data, trainer …
         ConfigError: unknown sampler, pruner or option.
     """
+    check_search(plan)
     search = plan.settings.search
     source = SearchSource(plan)
     pruning = (search.pruner, search.pruner_options, plan.spec.scientific)
-    create_pruner(*pruning[:2])
     study, lease = _open(plan, plan.name, storage, take_over=take_over)
+    study.set_user_attr(BUDGET, {"trials": plan.trials, "confirm_seeds": plan.confirm_seeds})
     return _book(plan, study, storage, lease, "search", source, pruning, listeners)
 
 

@@ -17,11 +17,13 @@ from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
 from studies import engines, storage, stored
+from studies.book import check_search
 from studies.engines.base import Engine
 from studies.events import Listener
 from studies.export import write_best_config
 from studies.leases import StudyInUse
 from studies.live import LiveView, PlainView, Progress
+from studies.machine import prepare_folder
 from studies.plan import Plan
 from studies.preparation import prepare
 from studies.protocol import Control, StudyInterrupted, run_study
@@ -68,7 +70,11 @@ def run(
     snapshot = Snapshot(plan) if save_svg else None
     live = console.is_terminal and not plain
     try:
+        check_search(plan)
         plan = with_data(plan, engine)
+        prepare_folder(plan.folder.parent)
+        if save_svg is not None:
+            prepare_folder(save_svg.parent, setting="--save-svg")
         moved = set_aside(plan) if fresh else None
         if moved is not None:
             console.print(f"moved what was there to {moved}", markup=False)

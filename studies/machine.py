@@ -109,8 +109,12 @@ def share(
     return workers, threads
 
 
-def prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path, *, setting: str = "results.folder") -> None:
     """Make ``folder`` and check that files can be written there.
+
+    Args:
+        folder: where to.
+        setting: what the user set it by, for the error.
 
     Raises:
         UserError: it cannot be made or written.
@@ -121,6 +125,4 @@ def prepare_folder(folder: Path) -> None:
             pass
     except (OSError, ValueError) as error:  # ValueError: a null byte
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"results.folder: cannot write to {folder}: {reason}; set results.folder to another"
-        ) from None
+        raise UserError(f"{setting}: cannot write to {folder}: {reason}; choose another") from None

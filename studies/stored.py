@@ -1,5 +1,6 @@
 """What a storage holds of a study, read without changing it."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ import optuna
 
 from mnist_core.errors import UserError
 from studies import leases
-from studies.book import CONFIRM
-from studies.fingerprints import FINGERPRINT, check_fingerprint
+from studies.book import BUDGET, CONFIRM
+from studies.export import run_command
+from studies.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
 from studies.leases import Lease, read_lease
 from studies.plan import Plan
 from studies.records import TrialRecord, read_trials
@@ -22,45 +24,86 @@ class Stored:
     """A study as it stands in the storage.
 
     Attributes:
-        result: what it found so far.
+        plan: the plan, with the trials and confirm seeds of the last run.
+        result: what it found so far; None if ``differs``.
         lease: who supervises it, dead or alive; None: nobody.
         search: records of the search.
         confirm: records of the confirmation; empty before it began.
+        differs: in which settings the plan is not that of the study; "" if it is.
     """
 
-    result: StudyResult
+    plan: Plan
+    result: StudyResult | None
     lease: Lease | None
     search: list[TrialRecord]
     confirm: list[TrialRecord]
+    differs: str = ""
+
+    @property
+    def phase(self) -> str:
+        """The phase that the study is in: search, confirm, test or finished."""
+        over = sum(record.state in ("COMPLETE", "PRUNED", "FAIL") for record in self.search)
+        if over < self.plan.trials:
+            return "search"
+        if self.result is None or not any(r.state == "COMPLETE" for r in self.search):
+            return "confirm" if self.confirm else "search"
+        for row in self.result.rows:
+            if row.candidate and len(row.values) + row.confirm_failed < self.plan.confirm_seeds:
+                return "confirm"
+        return "finished" if self.result.test.values else "test"
+
+    def finished(self) -> StudyResult:
+        """Return the result of a study that has run to its end.
+
+        Raises:
+            UserError: it has not, or the plan is not that of the study.
+        """
+        if self.result is None:
+            raise FingerprintMismatch(self.differs)
+        if self.phase != "finished":
+            raise UserError(
+                f"study {self.plan.name} is in its {self.phase} phase, so its best configuration"
+                f" is not known yet; run it to its end: {run_command(self.plan)}"
+            )
+        return self.result
 
 
 def read(plan: Plan) -> Stored:
     """Read the study of ``plan``.
 
     Raises:
-        UserError: there is no such database or study, or it was begun with other settings.
+        UserError: there is no such database or study.
     """
     with _opened(plan) as studies:
         search_study = studies.get(plan.name)
         if search_study is None:
             raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
-        stored = search_study.user_attrs.get(FINGERPRINT)
+        plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
+        stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
         if stored is not None:
             # The data is not loaded for this: the study itself knows which it was.
-            check_fingerprint(search_study, plan.with_data(stored["values"]["data"]).fingerprint())
+            ours = plan.with_data(stored["values"]["data"]).fingerprint()
+            try:
+                check_fingerprint(search_study, ours)
+            except FingerprintMismatch as mismatch:
+                differs = str(mismatch)
         search = read_trials(search_study)
         confirm_study = studies.get(f"{plan.name}{CONFIRM}")
         confirm = read_trials(confirm_study) if confirm_study else []
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
-        result = summarize(
-            plan,
-            search,
-            confirm,
-            Reading.from_attribute(attributes.get(TEST)),
-            environment=attributes.get(ENVIRONMENT),
-        )
-    return Stored(result=result, lease=lease, search=search, confirm=confirm)
+        result = None
+        if not differs:
+            result = summarize(
+                plan,
+                search,
+                confirm,
+                Reading.from_attribute(attributes.get(TEST)),
+                environment=attributes.get(ENVIRONMENT),
+            )
+    return Stored(
+        plan=plan, result=result, lease=lease, search=search, confirm=confirm, differs=differs
+    )
 
 
 def supervisor(plan: Plan) -> Lease | None:

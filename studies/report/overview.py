@@ -1,7 +1,6 @@
 """What ``python -m studies list|show|status`` print."""
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -56,19 +55,19 @@ def print_plan(plan: Plan) -> None:
 
 def print_status(stored: Stored) -> None:
     """Print how far the study is and what it found so far."""
-    result, console = stored.result, make_console()
-    plan = result.plan
+    plan, console = stored.plan, make_console()
     table = _table(header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("study", escape(plan.name))
     table.add_row("storage", escape(shown(plan.storage_url)))
-    table.add_row("phase", phase(stored))
+    table.add_row("phase", stored.phase)
     table.add_row("run by", _holder(stored.lease))
     table.add_row("search", f"{_counts(stored.search)} of {plan.trials}")
     table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not begun")
-    times = ", ".join(result.test.times)
-    table.add_row("test set", f"read {times}" if times else "not read")
+    if stored.result is not None:
+        times = ", ".join(stored.result.test.times)
+        table.add_row("test set", f"read {times}" if times else "not read")
     best = _best(plan, stored.search)
     if best is not None:
         value = metric_text(plan.spec.metric, best.value)
@@ -76,27 +75,12 @@ def print_status(stored: Stored) -> None:
             "best trial", f"{value}  trial {best.number}  {escape(params_text(best.params))}"
         )
     console.print(table)
-    if result.best is not None:
-        _print_result(console, stored)
-
-
-def phase(stored: Stored) -> str:
-    """Say which phase the study is in: search, confirm, test or finished."""
-    plan = stored.result.plan
-    over = sum(record.state in ("COMPLETE", "PRUNED", "FAIL") for record in stored.search)
-    if over < plan.trials:
-        return "search"
-    rows = [row for row in stored.result.rows if row.candidate is not None]
-    for row in rows:
-        if len(row.values) + row.confirm_failed < plan.confirm_seeds:
-            return "confirm"
-    return "finished" if stored.result.test.values else "test"
-
-
-def _print_result(console: Console, stored: Stored) -> None:
-    if phase(stored) != "finished":
-        console.print("so far, subject to change:")
-    print_result(console, stored.result)
+    if stored.differs:
+        console.print(escape(stored.differs), style="yellow")
+    elif stored.result is not None and stored.result.best is not None:
+        if stored.phase != "finished":
+            console.print("so far, subject to change:")
+        print_result(console, stored.result)
 
 
 def _best(plan: Plan, search: list[TrialRecord]) -> TrialRecord | None:

@@ -15,7 +15,6 @@ from studies import protocol, stored
 from studies.engines.inline import Inline
 from studies.live import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
-from studies.report.overview import phase
 from studies.report.table import warnings
 from studies.seeds import confirm_seeds
 
@@ -147,7 +146,7 @@ def test_a_crash_while_the_test_set_is_read_counts_as_a_reading(tmp_path):
 
     with pytest.raises(RuntimeError, match="power cut"):
         run(make_plan(tmp_path), test=broken)
-    assert phase(stored.read(make_plan(tmp_path))) == "test"
+    assert stored.read(make_plan(tmp_path)).phase == "test"
     result = run(make_plan(tmp_path))
     assert len(result.test.times) == 2
 
@@ -170,7 +169,7 @@ def test_status_reads_what_run_returned(tmp_path):
     found = stored.read(make_plan(tmp_path))
     assert found.result.rows == result.rows
     assert found.lease is None
-    assert phase(found) == "finished"
+    assert found.phase == "finished"
 
 
 def test_a_confirm_training_that_a_full_disk_ended_is_run_again(tmp_path):
@@ -277,3 +276,31 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(RDBStorage, "set_trial_user_attr", full)
     with pytest.raises(UserError, match=r"study\.db: database or disk is full; nothing more"):
         run(make_plan(tmp_path))
+
+
+def test_a_study_of_other_settings_is_shown_but_not_exported(tmp_path):
+    run(make_plan(tmp_path))
+    found = stored.read(make_plan(tmp_path, train={"epochs": 9}, search={"seed": 3}))
+    assert len(found.search) == 9 and found.result is None
+    assert "seed: 0 -> 3" in found.differs
+    with pytest.raises(UserError, match="was begun with other settings"):
+        found.finished()
+
+
+def test_status_goes_by_the_budget_of_the_last_run(tmp_path):
+    run(make_plan(tmp_path, trials=12, seeds=4))
+    found = stored.read(make_plan(tmp_path))
+    assert (found.plan.trials, found.plan.confirm_seeds) == (12, 4)
+    assert found.phase == "finished"
+
+
+def test_nothing_is_exported_before_the_end(tmp_path):
+    def stop(plan, models):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_plan(tmp_path), test=stop)
+    found = stored.read(make_plan(tmp_path))
+    assert found.phase == "test"
+    with pytest.raises(UserError, match="is in its test phase"):
+        found.finished()
