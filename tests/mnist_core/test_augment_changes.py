@@ -382,6 +382,16 @@ def test_rectangles_are_spread_as_promised():
         assert abs((place / (side - length)).mean() - 0.5) < 5 / math.sqrt(12 * m)
 
 
+def test_rectangles_reach_all_edges_evenly():
+    config = AugmentConfig(erase_p=1.0, erase_area=0.1)
+    top, left, height, width = erased_rectangles(config, 20_000, (28, 28), generator())
+    for place, length in ((top, height), (left, width)):
+        # As likely at the far edge as at the near one: about 1 in 25.
+        near, far = (place == 0).sum().item(), (place + length == 28).sum().item()
+        assert min(near, far) > 600
+        assert abs(near - far) < 5 * math.sqrt(near + far)
+
+
 def test_large_areas_fit_without_being_drawn_again():
     config = AugmentConfig(erase_p=1.0, erase_area=1.0)
     rectangles = erased_rectangles(config, 5_000, (28, 28), generator())
