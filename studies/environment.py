@@ -28,7 +28,8 @@ def describe(plan: Plan) -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             # With its build, e.g. 2.15.0+cu132: what a training compares itself with.
-            "torch": torch.__version__,
+            # A plain string: torch's own kind would have whoever receives it import torch.
+            "torch": str(torch.__version__),
             "optuna": importlib.metadata.version("optuna"),
             PACKAGE: package_version(),
         },

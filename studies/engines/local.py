@@ -57,7 +57,11 @@ class Local:
     def __enter__(self) -> Self:
         self._wake = os.pipe()
         os.set_blocking(self._wake[1], False)
-        self._spawn()
+        try:
+            self._spawn()
+        except BaseException:  # Ctrl-C, too
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
