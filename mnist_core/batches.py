@@ -18,13 +18,18 @@ MEAN, STD = 0.1307, 0.3081
 """Of MNIST's training pixels on the scale 0 to 1; used for every data set (SPEC)."""
 
 
+NORM_IMAGES, NORM_BATCH = 5000, 500
+"""Training images from which a BatchNorm's statistics are computed again, and those of a batch."""
+
+
 def normalise(images: Tensor, dtype: torch.dtype) -> Tensor:
     """Turn uint8 ``[N, rows, columns]`` into ``dtype`` ``[N, 1, rows, columns]``.
 
     The values are those of torchvision's ``ToTensor`` and ``Normalize``, the memory is laid out
     channels-last, which is what the convolutions are fast with.
     """
-    scaled = images.to(torch.float32).div_(255).sub_(MEAN).div_(STD)
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    scaled = images.to(wide, copy=True).div_(255).sub_(MEAN).div_(STD)
     return scaled.to(dtype).unsqueeze(-1).permute(0, 3, 1, 2)
 
 

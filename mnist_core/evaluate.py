@@ -20,6 +20,8 @@ class Evaluation:
     Attributes:
         loss: mean cross-entropy, nats an image.
         accuracy: share of right predictions, 0 to 1.
+        balanced_accuracy: mean over the classes that occur of the share of their images that is
+            recognised (recall), 0 to 1.
         macro_f1: mean over the classes of F1, over the whole split; classes that neither occur nor
             are predicted do not count (as in scikit-learn).
         confusion: int64 ``[C, C]``, rows are true classes, columns predicted ones.
@@ -28,6 +30,7 @@ class Evaluation:
 
     loss: float
     accuracy: float
+    balanced_accuracy: float
     macro_f1: float
     confusion: Tensor
     predictions: Tensor
@@ -35,7 +38,12 @@ class Evaluation:
     @property
     def metrics(self) -> dict[str, float]:
         """All figures by name."""
-        return {"accuracy": self.accuracy, "loss": self.loss, "macro_f1": self.macro_f1}
+        return {
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "loss": self.loss,
+            "macro_f1": self.macro_f1,
+        }
 
 
 def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
@@ -49,7 +57,7 @@ def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime
         with torch.no_grad(), runtime.autocast():
             for start in range(0, len(split), _CHUNK):
                 part = slice(start, start + _CHUNK)
-                logits = model(normalise(split.images[part], runtime.dtype)).float()
+                logits = runtime.widen(model(normalise(split.images[part], runtime.dtype)))
                 loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
                 predictions[part] = logits.argmax(dim=1)
     finally:
@@ -58,6 +66,7 @@ def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime
     return Evaluation(
         loss=loss.item() / len(split),
         accuracy=confusion.trace().item() / len(split),
+        balanced_accuracy=balanced_accuracy(confusion),
         macro_f1=macro_f1(confusion),
         confusion=confusion.cpu(),
         predictions=predictions.cpu(),
@@ -68,6 +77,14 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, n_classes: int) -> Ten
     """Count pairs: int64 ``[n_classes, n_classes]``, rows are true classes."""
     pairs = labels * n_classes + predictions
     return torch.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def balanced_accuracy(confusion: Tensor) -> float:
+    """Return the mean recall of the classes that occur."""
+    matrix = confusion.double()
+    images = matrix.sum(dim=1)
+    occurring = images > 0
+    return (matrix.diagonal()[occurring] / images[occurring]).mean().item()
 
 
 def macro_f1(confusion: Tensor) -> float:

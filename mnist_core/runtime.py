@@ -8,17 +8,24 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 import torch
+from torch import Tensor, nn
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp64": torch.float64,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +34,9 @@ class Runtime:
 
     Attributes:
         device: the device actually used.
-        precision: ``fp32`` or ``bf16``: the type of activations; weights are always fp32.
+        precision: of the computation. ``bf16`` and ``fp16``: activations are of that type, weights
+            fp32. ``tf32`` (CUDA): products are of 10 bits of mantissa, everything is kept in fp32.
+            ``fp64``: weights and activations alike.
         threads: CPU threads of one operation.
     """
 
@@ -42,7 +51,36 @@ class Runtime:
 
     def autocast(self) -> torch.autocast:
         """Return the context in which a forward pass runs."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+        enabled = self.dtype in (torch.bfloat16, torch.float16)
+        dtype = self.dtype if enabled else None
+        return torch.autocast(self.device.type, dtype, enabled=enabled)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Bring ``model`` to the device, in the layout and the weights' type of the computation."""
+        weights = torch.float64 if self.dtype is torch.float64 else torch.float32
+        return model.to(self.device, weights).to(memory_format=torch.channels_last)
+
+    def widen(self, values: Tensor) -> Tensor:
+        """Return ``values`` in the type in which losses are computed: fp32, or fp64."""
+        return values if values.dtype is torch.float64 else values.float()
+
+    @property
+    def loss_dtype(self) -> torch.dtype:
+        """The type in which losses are computed and added up."""
+        return torch.float64 if self.dtype is torch.float64 else torch.float32
+
+    def random_state(self) -> dict[str, Tensor]:
+        """Return the states of torch's random generators that a training draws from."""
+        state = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def set_random_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a ``random_state``."""
+        torch.set_rng_state(state["cpu"])
+        if self.device.type == "cuda" and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], self.device)
 
     def own_random_state(self) -> AbstractContextManager[None]:
         """Return a context after which torch's random state is what it was before."""
@@ -65,6 +103,8 @@ def resolve(config: TrainConfig) -> Runtime:
     """
     device = _device(config.device)
     precision = config.precision
+    if precision == "tf32" and device.type != "cuda":
+        raise ConfigError("precision: tf32 is a mode of NVIDIA GPUs; use fp32 or bf16 on a CPU")
     if precision == "auto":
         precision = "bf16" if _computes_bf16(device) else "fp32"
     return Runtime(device=device, precision=precision, threads=config.threads or available_cores())
@@ -94,12 +134,32 @@ def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
             # cuBLAS reads this when it makes its first handle.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-        with runtime.own_random_state():
+        with _tf32(runtime), runtime.own_random_state():
             yield
     finally:
         torch.set_num_threads(threads)
         if deterministic:  # the call imports torch's compiler, about a second
             torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+
+
+@contextmanager
+def _tf32(runtime: Runtime) -> Iterator[None]:
+    """Allow tf32 on a GPU if it was asked for; by default torch lets convolutions use it."""
+    if runtime.device.type != "cuda":
+        yield
+        return
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = (matmul.allow_tf32, convolution.allow_tf32)
+    try:
+        matmul.allow_tf32 = convolution.allow_tf32 = runtime.precision == "tf32"
+        yield
+    finally:
+        matmul.allow_tf32, convolution.allow_tf32 = before
+
+
+def gradient_scaler(runtime: Runtime) -> torch.amp.GradScaler | None:
+    """Return what keeps small gradients from vanishing in fp16; None for other precisions."""
+    return torch.amp.GradScaler(runtime.device.type) if runtime.precision == "fp16" else None
 
 
 @cache

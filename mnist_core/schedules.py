@@ -27,6 +27,36 @@ def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epo
     return warm * _shape(config, step, total_steps, steps_per_epoch)
 
 
+class Plateau:
+    """``plateau``: the rate falls by a factor when the validation loss no longer falls.
+
+    The same as torch's ReduceLROnPlateau in its mode ``min`` with its defaults: a loss counts as
+    lower if it is so by more than 1e-4 of itself.
+
+    Attributes:
+        factor: what the rate of the schedule is multiplied with, 0 to 1.
+        best: the lowest loss so far.
+        bad: reports since then.
+    """
+
+    def __init__(self, config: ScheduleConfig, lr: float) -> None:
+        self._config = config
+        self._least = config.min_lr / lr
+        self.factor, self.best, self.bad = 1.0, math.inf, 0
+
+    def report(self, loss: float) -> None:
+        """Take in a validation loss."""
+        if self._config.name != "plateau":
+            return
+        if loss < self.best * (1 - 1e-4):
+            self.best, self.bad = loss, 0
+            return
+        self.bad += 1
+        if self.bad > self._config.patience:
+            self.factor = max(self.factor * self._config.factor, min(self._least, self.factor))
+            self.bad = 0
+
+
 def _shape(config: ScheduleConfig, step: int, total_steps: int, steps_per_epoch: int) -> float:
     match config.name:
         case "constant":

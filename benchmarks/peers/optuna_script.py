@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--db", required=True)
     args = parser.parse_args()
     params = json.loads(args.trials.read_text())
-    train_set, val_set = load(args.root)
+    train_set, val_set = load(args.root, "net", 0)
 
     def objective(trial: optuna.Trial) -> float:
         torch.manual_seed(trial.number)

@@ -51,6 +51,13 @@ class Task(Protocol):
         """Yield the next epoch's batches, inputs and targets, on the device."""
         ...
 
+    def images(self) -> Iterator[Tensor]:
+        """Yield some training images (all, if they are few) as the model takes them, unchanged.
+
+        For the statistics of averaged weights; no random stream moves.
+        """
+        ...
+
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar; the forward pass runs in it."""
         ...

@@ -2,26 +2,32 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_core import evaluate as evaluation
-from mnist_core.batches import Batches
+from mnist_core.batches import NORM_BATCH, NORM_IMAGES, Batches, normalise
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.errors import ConfigError
 from mnist_core.evaluate import Evaluation
 from mnist_core.runtime import Runtime
 
-LOSSES = ("cross_entropy",)
+LOSSES = ("cross_entropy", "focal")
 
 
 def check(config: TrainConfig) -> None:
-    """Raise ``ConfigError`` for a loss of another task."""
+    """Raise ``ConfigError`` for a loss of another task, or one that smooths no labels."""
     if config.loss.name not in (None, *LOSSES):
         raise ConfigError(
             f"loss.name: {config.loss.name!r} compares images, but model {config.model.name!r}"
             f" classifies them; use {' or '.join(LOSSES)}"
+        )
+    if config.loss.name == "focal" and config.label_smoothing:
+        raise ConfigError(
+            "label_smoothing: the focal loss is defined for true labels only, but got"
+            f" {config.label_smoothing:g}; use 0, or loss.name=cross_entropy"
         )
 
 
@@ -66,12 +72,20 @@ class Classification:
         """Yield images ``[B, 1, rows, columns]`` and labels ``[B]``."""
         return self._batches.epoch()
 
+    def images(self) -> Iterator[Tensor]:
+        """Yield training images ``[B, 1, rows, columns]``, not augmented."""
+        for images in torch.split(self._data.train.images[:NORM_IMAGES], NORM_BATCH):
+            yield normalise(images, self._runtime.dtype)
+
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of the batch, nats an image."""
         with self._runtime.autocast():
             logits = model(inputs)
+        logits = self._runtime.widen(logits)
+        if self._config.loss.name == "focal":
+            return focal_loss(logits, targets, gamma=self._config.loss.gamma)
         return functional.cross_entropy(
-            logits.float(), targets, label_smoothing=self._config.label_smoothing
+            logits, targets, label_smoothing=self._config.label_smoothing
         )
 
     def evaluate(self, model: nn.Module) -> Evaluation:
@@ -91,3 +105,18 @@ class Classification:
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on from a ``state``."""
         self._batches.load_state(state)
+
+
+def focal_loss(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
+    """Return the mean of -(1 - p)^gamma log p, p the probability of the true class.
+
+    Lin et al. 2017, arXiv:1708.02002, without class weights; gamma 0 is the cross-entropy.
+
+    Args:
+        logits: ``[B, C]``.
+        labels: int64 ``[B]``.
+        gamma: >= 0; how little the images count that are right already.
+    """
+    log_p = functional.log_softmax(logits, dim=1).gather(1, labels.unsqueeze(1)).squeeze(1)
+    # expm1: 1 - p is exact where p is near 1, and its power has a gradient there.
+    return -((-torch.expm1(log_p)).clamp_min(1e-12) ** gamma * log_p).mean()

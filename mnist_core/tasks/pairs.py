@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_core import models, pair_losses
-from mnist_core.batches import normalise
+from mnist_core.batches import NORM_BATCH, NORM_IMAGES, normalise
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.errors import ConfigError
@@ -113,6 +113,7 @@ class PairTask:
 
     def __init__(self, config: TrainConfig, data: Data, runtime: Runtime) -> None:
         self._config = config
+        self._train = data.train.images
         self._validation = data.validation
         self._runtime = runtime
         self._batches = PairBatches(
@@ -132,6 +133,13 @@ class PairTask:
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield pairs ``[B, 2, rows, columns]`` and the classes of both images ``[B, 2]``."""
         return self._batches.epoch()
+
+    def images(self) -> Iterator[Tensor]:
+        """Yield pairs ``[B, 2, rows, columns]`` of training images, not augmented."""
+        some = self._train[: min(NORM_IMAGES, len(self._train)) // 2 * 2]
+        for images in torch.split(some, NORM_BATCH // 2 * 2):
+            rows, columns = images.shape[1:]
+            yield normalise(images, self._runtime.dtype).reshape(-1, 2, rows, columns)
 
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of the batch: nats a pair (bce), or as ``pair_losses`` has it."""

@@ -22,7 +22,7 @@ BF16 = Runtime(device=torch.device("cpu"), precision="bf16", threads=1)
 
 
 def network(name="net"):
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     return models.build(ModelConfig(name=name), 10)
 
 

@@ -16,7 +16,7 @@ from mnist_core.evaluate import evaluate
 from mnist_core.runtime import Runtime
 from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
-METRICS = {"val_accuracy", "val_loss", "val_macro_f1", "train_loss"}
+METRICS = {"val_accuracy", "val_balanced_accuracy", "val_loss", "val_macro_f1", "train_loss"}
 
 
 class Reports:
@@ -110,7 +110,7 @@ def test_reports_do_not_change_the_training(few, quick):
 
 def test_more_reports_than_batches(few, quick, refusal):
     message = refusal(ConfigError, train, quick(reports_per_epoch=6), few)
-    assert message == "reports_per_epoch: 6 is more than the 5 batches of an epoch"
+    assert message == "reports_per_epoch: 6 is more than the 5 steps of an epoch"
 
 
 @pytest.mark.parametrize(("stop", "images"), [(1, 192), (2, 300), (3, 492), (4, 600)])

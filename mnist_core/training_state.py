@@ -1,0 +1,130 @@
+"""The state of a training in the middle: written at reports, so that it can go on exactly there.
+
+One safetensors file: weights, the optimizer's and the average's state and all random generators as
+tensors, the rest as JSON in the header. Nothing in it is executed when it is read.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from mnist_core.config import TrainConfig
+from mnist_core.errors import CheckpointError
+
+_ELSEWHERE = ("device", "threads")
+"""Settings that say where a training runs."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingState:
+    """A training at one of its reports.
+
+    Attributes:
+        tensors: by group (``model``, ``optimizer``, …) and name.
+        values: plain JSON: steps, history, counters.
+    """
+
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    values: Mapping[str, Any]
+
+
+def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprint: str) -> None:
+    """Write ``state``; ``path`` holds the whole of it or what was there before.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    header = {
+        "config": json.dumps(config.to_dict()),
+        "data": data_fingerprint,
+        "values": json.dumps(state.values),
+    }
+    flat = {
+        f"{group}/{name}": value.detach().cpu().contiguous()
+        for group, named in state.tensors.items()
+        for name, value in named.items()
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+            draft = Path(folder) / path.name
+            draft.write_bytes(serialise(flat, metadata=header))
+            os.replace(draft, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot write the training's state: {error}") from None
+
+
+def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingState | None:
+    """Return the state in ``path`` of a training by ``config``; None if there is no such file.
+
+    Raises:
+        CheckpointError: it is damaged, or of another training; the message names the difference.
+    """
+    if not path.exists():
+        return None
+    tensors: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, str] = file.metadata() or {}
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                group, _, name = key.partition("/")
+                tensors.setdefault(group, {})[name] = file.get_tensor(key)
+        theirs, values = json.loads(header["config"]), json.loads(header["values"])
+        data = header["data"]
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot read the training's state: {error}") from None
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: is no state of a training: {error}") from None
+    difference = _difference(theirs, config.to_dict())
+    if data != data_fingerprint:
+        difference = f"data: {data} -> {data_fingerprint}"
+    if difference:
+        raise CheckpointError(
+            f"{path}: is the state of another training ({difference}); delete it to begin anew"
+        )
+    return TrainingState(tensors=tensors, values=values)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's state by ``<parameter>.<name>``."""
+    return {
+        f"{index}.{name}": value
+        for index, of_parameter in optimizer.state_dict()["state"].items()
+        for name, value in of_parameter.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put ``optimizer_tensors`` back."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:
+            # A fused step walks through memory, so the layout must be the parameter's.
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _difference(old: Any, new: Any, name: str = "") -> str:
+    """Name the first setting that differs, or ""."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return "" if old == new else f"{name}: {old} -> {new}"
+    for key in sorted({*old, *new} - (set() if name else set(_ELSEWHERE))):
+        inner = f"{name}.{key}" if name else key
+        if found := _difference(old.get(key), new.get(key), inner):
+            return found
+    return ""

@@ -1,0 +1,242 @@
+"""What surrounds a step: averages, plateau, early stopping, precisions, accumulation, losses."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim import swa_utils
+
+from mnist_core import averaging, models, tasks
+from mnist_core.config import AverageConfig, ModelConfig, ScheduleConfig
+from mnist_core.errors import ConfigError
+from mnist_core.runtime import resolve as resolve_runtime
+from mnist_core.schedules import Plateau
+from mnist_core.tasks.classification import focal_loss
+from mnist_core.train import resolve, train
+
+SMALL = {"model__name": "flex_cnn", "model__depth": 2, "model__width": 8, "model__head_width": 16}
+
+
+def weights(model):
+    return [p.detach().clone() for p in model.parameters()]
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3])
+@pytest.mark.parametrize("min_lr", [0.0, 0.02])
+def test_plateau_is_that_of_torch(patience, min_lr):
+    lr = 0.3
+    config = ScheduleConfig(name="plateau", factor=0.5, patience=patience, min_lr=min_lr)
+    ours = Plateau(config, lr)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=patience, min_lr=min_lr, eps=0
+    )
+    generator = torch.Generator().manual_seed(0)
+    for n in range(40):
+        loss = 1 / (n + 1) + torch.rand((), generator=generator).item() * (n > 5)
+        ours.report(loss)
+        theirs.step(loss)
+        assert lr * ours.factor == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+
+
+def test_other_schedules_have_no_plateau():
+    plateau = Plateau(ScheduleConfig(name="cosine"), 0.1)
+    for _ in range(20):
+        plateau.report(1.0)
+    assert plateau.factor == 1.0
+
+
+@pytest.mark.parametrize("name", ["ema", "swa"])
+def test_averages_are_those_of_torch(name):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    ours = averaging.Average(AverageConfig(name=name, decay=0.9, start=0.0), model)
+    rule = swa_utils.get_ema_multi_avg_fn(0.9) if name == "ema" else None
+    theirs = swa_utils.AveragedModel(model, multi_avg_fn=rule)
+    for n in range(7):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        ours.step()
+        ours.report((n + 1) / 7)
+        theirs.update_parameters(model)
+    torch.testing.assert_close(weights(ours.model), weights(theirs.module))
+    batches = [torch.randn(8, 4) for _ in range(3)]
+    ours.refresh_norms(iter(batches))
+    swa_utils.update_bn(batches, theirs)
+    torch.testing.assert_close(ours.model[1].running_mean, theirs.module[1].running_mean)
+    torch.testing.assert_close(ours.model[1].running_var, theirs.module[1].running_var)
+    assert ours.model[1].momentum == 0.1
+
+
+@pytest.mark.parametrize("name", ["ema", "swa"])
+@pytest.mark.parametrize("model", ["flex_cnn", "siamese"])
+def test_the_averaged_model_is_the_scored_one(few, config, name, model):
+    some = config(
+        model__name=model, average__name=name, average__start=0.4, epochs=3, pairs__per_epoch=64
+    )
+    result = train(some, few)
+    machine = resolve_runtime(result.config)
+    again = tasks.evaluate(
+        result.model, few.validation, result.config, n_classes=10, runtime=machine
+    )
+    assert again.metrics["accuracy"] == result.metrics["val_accuracy"]
+    assert again.loss == pytest.approx(result.metrics["val_loss"], rel=1e-6)
+    plain = train(config(model__name=model, epochs=3, pairs__per_epoch=64), few)
+    assert any(
+        not torch.equal(a, b)
+        for a, b in zip(weights(result.model), weights(plain.model), strict=True)
+    )
+
+
+def test_before_swa_begins_the_plain_model_is_judged(few, config):
+    swa = train(config(average__name="swa", average__start=0.5, epochs=2), few)
+    plain = train(config(epochs=2), few)
+    assert swa.history[0]["val_loss"] == plain.history[0]["val_loss"]
+    # One report after its start: the mean of one is that one.
+    assert swa.history[1]["val_loss"] == plain.history[1]["val_loss"]
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_accumulated_batches_are_one_large_batch(few, config, parts):
+    """Of 300 images: four steps of 75, or of 2 or 3 batches, the last of them smaller."""
+    size = -(-75 // parts)
+    large = config(batch_size=size * parts, precision="fp64", optim__name="momentum")
+    small = config(batch_size=size, accumulate=parts, precision="fp64", optim__name="momentum")
+    one, many = train(large, few), train(small, few)
+    for a, b in zip(weights(one.model), weights(many.model), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    assert one.metrics["train_loss"] == pytest.approx(many.metrics["train_loss"], rel=1e-12)
+    assert one.images == many.images == 300
+
+
+def test_float64_is_float64_everywhere(few, config):
+    result = train(config(precision="fp64", **SMALL), few)
+    assert all(p.dtype is torch.float64 for p in result.model.parameters())
+    single = train(config(precision="fp32", **SMALL), few)
+    assert result.metrics["train_loss"] == pytest.approx(single.metrics["train_loss"], rel=1e-3)
+    assert result.metrics["train_loss"] != single.metrics["train_loss"]
+
+
+def test_fp16_trains_with_a_scaler(few, config):
+    half = train(config(precision="fp16", epochs=3, optim__lr=0.003), few)
+    single = train(config(precision="fp32", epochs=3, optim__lr=0.003), few)
+    assert all(p.dtype is torch.float32 for p in half.model.parameters())
+    assert half.metrics["train_loss"] == pytest.approx(single.metrics["train_loss"], rel=0.05)
+
+
+def test_tf32_needs_a_gpu(config, refusal):
+    assert "tf32" in refusal(ConfigError, resolve, config(precision="tf32"))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+def test_focal_loss_is_its_formula(gamma):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(50, 10, dtype=torch.float64) * 3, torch.randint(0, 10, (50,))
+    p = logits.softmax(dim=1)[range(50), labels]
+    expected = (-((1 - p) ** gamma) * p.log()).mean()
+    torch.testing.assert_close(focal_loss(logits, labels, gamma=gamma), expected)
+    if gamma == 0:
+        torch.testing.assert_close(expected, functional.cross_entropy(logits, labels))
+
+
+def test_focal_loss_has_a_gradient_where_the_model_is_sure():
+    logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
+    focal_loss(logits, torch.tensor([0, 0]), gamma=0.5).backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_focal_loss_trains(few, config):
+    result = train(config(loss__name="focal", epochs=3), few)
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+
+
+def test_early_stopping_serves_the_best_report(few, config):
+    # A rate this high gets worse again.
+    some = config(optim__lr=0.02, epochs=30, early_stopping=3, seed=3)
+    result = train(some, few)
+    accuracies = [entry["val_accuracy"] for entry in result.history]
+    assert result.stopped_early and not result.stopped
+    assert len(accuracies) < 30
+    assert result.metrics["val_accuracy"] == max(accuracies)
+    assert result.best.step == len(accuracies) - 3
+    confusion = torch.tensor(result.confusion)
+    assert confusion.trace().item() / confusion.sum().item() == max(accuracies)
+    machine = resolve_runtime(result.config)
+    again = tasks.evaluate(
+        result.model, few.validation, result.config, n_classes=10, runtime=machine
+    )
+    assert again.metrics["accuracy"] == max(accuracies)
+
+
+def test_without_early_stopping_the_last_model_counts(few, config):
+    result = train(config(optim__lr=0.02, epochs=6), few, keep_best=True)
+    assert result.metrics["val_accuracy"] == result.history[-1]["val_accuracy"]
+    best = max(result.history, key=lambda e: (e["val_accuracy"], -e["val_loss"]))
+    assert result.best.step == best["step"]
+    model = models.build(ModelConfig(name="net"), 10)
+    model.load_state_dict(result.best.weights)
+    machine = resolve_runtime(result.config)
+    again = tasks.evaluate(
+        machine.place(model), few.validation, result.config, n_classes=10, runtime=machine
+    )
+    assert again.metrics["accuracy"] == best["val_accuracy"]
+
+
+def test_balanced_accuracy_is_scikit_learns(few, config):
+    from sklearn.metrics import balanced_accuracy_score
+
+    result = train(config(epochs=2), few)
+    machine = resolve_runtime(result.config)
+    found = tasks.evaluate(
+        result.model, few.validation, result.config, n_classes=10, runtime=machine
+    )
+    expected = balanced_accuracy_score(few.validation.labels, found.predictions)
+    assert found.metrics["balanced_accuracy"] == pytest.approx(expected)
+
+
+def test_compiled_equals_eager(few, config):
+    some = config(model__name="mlp512", epochs=1, batch_size=100, optim__lr=1e-4)
+    eager, compiled = train(some, few), train(some.override({"compile": True}), few)
+    for a, b in zip(weights(eager.model), weights(compiled.model), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=2e-4)
+    assert compiled.metrics["train_loss"] == pytest.approx(eager.metrics["train_loss"], rel=1e-3)
+
+
+def test_no_compiler_is_one_line(config, refusal, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert "C++ compiler" in refusal(ConfigError, resolve, config(compile=True))
+
+
+def test_memory_does_not_grow(few, config):
+    """Over 200 epochs of a few steps, once everything has been used."""
+    import psutil
+
+    resident = []
+
+    def note(step, metrics):
+        resident.append(psutil.Process().memory_info().rss)
+
+    result = train(config(epochs=200, batch_size=100, average__name="ema"), few, note)
+    assert result.peak_memory >= max(resident[-50:]) * 0.9
+    assert max(resident[150:]) - max(resident[30:60]) < 8 * 2**20
+
+
+def test_the_average_does_not_disturb_the_training(few, config):
+    plain = train(config(epochs=2, **SMALL), few)
+    kept = {}
+    original = averaging.Average.report
+
+    def spy(self, share):
+        kept["trained"] = copy.deepcopy(self._trained)
+        original(self, share)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(averaging.Average, "report", spy)
+        train(config(epochs=2, average__name="ema", **SMALL), few)
+    for a, b in zip(kept["trained"], plain.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert math.isfinite(plain.metrics["val_loss"])

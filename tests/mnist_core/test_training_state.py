@@ -1,0 +1,93 @@
+"""A training that is killed and goes on gives the same result, bit for bit."""
+
+import pytest
+import torch
+
+from mnist_core.config import OPTIMIZERS
+from mnist_core.errors import CheckpointError
+from mnist_core.train import StopTraining, train
+
+CASES = {
+    **{name: {"optim__name": name} for name in OPTIMIZERS},
+    "dropout": {"model__name": "cnn"},
+    "augmentation": {"augment__shift": 0.1, "augment__elastic": 1.0, "augment__blur_p": 0.5},
+    "batch norm": {"model__name": "flex_cnn", "model__width": 8},
+    "ema": {"average__name": "ema", "model__name": "flex_cnn", "model__width": 8},
+    "swa": {"average__name": "swa", "average__start": 0.2},
+    "plateau": {"schedule__name": "plateau", "schedule__patience": 0, "optim__lr": 0.01},
+    "early stopping": {"early_stopping": 4, "optim__lr": 0.02},
+    "accumulation": {"accumulate": 2},
+    "fp16": {"precision": "fp16"},
+    "pairs": {"model__name": "siamese", "pairs__per_epoch": 300, "model__width": 8},
+}
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+def killed_at(report):
+    def call(step, metrics):
+        torch.rand(3)  # whatever a report draws
+        if step == report:
+            raise Killed
+
+    return call
+
+
+def without_seconds(history):
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in history]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_resumed_equals_uninterrupted(few, config, tmp_path, name):
+    """Killed after an epoch and in the middle of one."""
+    some = config(epochs=3, reports_per_epoch=2, schedule__name="one_cycle")
+    changes = {key.replace("__", "."): value for key, value in CASES[name].items()}
+    some = some.override(changes)
+    whole = train(some, few)
+    file = tmp_path / "folder" / "state.safetensors"
+    for report in (2, 3):
+        with pytest.raises(Killed):
+            train(some, few, killed_at(report), state_file=file)
+        assert file.exists()
+    seen = []
+    resumed = train(some, few, lambda step, metrics: seen.append(step), state_file=file)
+    assert seen[0] == 4
+    assert without_seconds(resumed.history) == without_seconds(whole.history)
+    assert resumed.metrics == whole.metrics
+    assert resumed.confusion == whole.confusion
+    for key, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[key]), key
+    assert not file.exists()
+
+
+def test_a_pruned_training_leaves_no_state(few, config, tmp_path):
+    def stop(step, metrics):
+        raise StopTraining
+
+    file = tmp_path / "state.safetensors"
+    assert train(config(epochs=3), few, stop, state_file=file).stopped
+    assert not file.exists()
+
+
+def test_the_state_of_another_training_is_refused(few, config, digits, tmp_path, refusal):
+    file = tmp_path / "state.safetensors"
+    with pytest.raises(Killed):
+        train(config(epochs=3), few, killed_at(1), state_file=file)
+    message = refusal(CheckpointError, train, config(epochs=4), few, state_file=file)
+    assert "another training (epochs: 3 -> 4); delete it" in message
+    message = refusal(CheckpointError, train, config(epochs=3), digits, state_file=file)
+    assert "another training (data: " in message
+    assert train(config(epochs=3, threads=2), few, state_file=file).history[0]["step"] == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_a_damaged_state_is_refused(few, config, tmp_path, refusal, damage):
+    file = tmp_path / "state.safetensors"
+    with pytest.raises(Killed):
+        train(config(epochs=3), few, killed_at(1), state_file=file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    message = refusal(CheckpointError, train, config(epochs=3), few, state_file=file)
+    assert str(file) in message
