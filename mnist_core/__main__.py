@@ -1,9 +1,10 @@
-"""The trainer's commands: ``python -m mnist_core train|data``."""
+"""The trainer's commands: ``python -m mnist_core train|summary|export|data …``."""
 
 import typer
 
 from mnist_core import command_line
 from mnist_core.data.cli import app as data_app
+from mnist_core.export_command import export_command
 from mnist_core.summary_command import summary_command
 from mnist_core.train_command import train_command
 
@@ -15,6 +16,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
 app.command("summary")(summary_command)
+app.command("export")(export_command)
 
 if __name__ == "__main__":
     command_line.run(app, "python -m mnist_core")
