@@ -4,7 +4,7 @@ python -m mnist_core train --model net --set optim.name=adam --set optim.lr=0.00
 python -m mnist_core train results/optim_search/best_config.toml
 """
 
-import tomllib
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,16 +13,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mnist_core import config_file as config_file_reader
 from mnist_core.config import TrainConfig
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import UserError
 from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.data import Data
     from mnist_core.train import TrainResult
-
-_RECORD = "record"
-"""The table in which a study's best_config.toml says what it measured; no setting of a training."""
 
 
 def train_command(
@@ -51,7 +49,7 @@ def train_command(
 
         python -m mnist_core train results/optim_search/best_config.toml
     """
-    settings, record = _read(config_file) if config_file else ({}, {})
+    settings, record = config_file_reader.read(config_file) if config_file else ({}, {})
     config = TrainConfig.from_mapping(settings, source=str(config_file))
     options = {
         "model.name": model,
@@ -63,6 +61,8 @@ def train_command(
     changes = {key: value for key, value in options.items() if value is not None}
     changes |= dict(parse_assignment(text) for text in assignments or [])
     config = config.override(changes)
+    if save:
+        _check_place(save)
     result, data = _train(config)
     console = _console()
     _print_result(console, result)
@@ -86,18 +86,18 @@ def _console() -> Console:
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of a TOML file, and its record apart."""
+def _check_place(path: Path) -> None:
+    """Refuse a place for the model that cannot be written, before the training."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    record = tables.pop(_RECORD, {})
-    if not isinstance(record, dict):
-        raise ConfigError(f"{path}: {_RECORD} must be a table, but got {record!r}")
-    return tables, record
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"--save {path}: cannot be written: {error.strerror}") from None
+    if path.is_dir():
+        raise UserError(
+            f"--save {path}: is a folder; name a file, e.g. {path / 'model.safetensors'}"
+        )
 
 
 def _train(config: TrainConfig) -> tuple["TrainResult", "Data"]:
@@ -143,6 +143,11 @@ def _train(config: TrainConfig) -> tuple["TrainResult", "Data"]:
 
 def _print_result(console: Console, result: "TrainResult") -> None:
     metrics = result.metrics
+    if result.stopped_early and result.best:
+        console.print(
+            f"stopped early after {len(result.history)} reports; the model is that of report"
+            f" {result.best.step}, the best"
+        )
     # Of classes and of pairs.
     names = {"val_macro_f1": "macro-F1", "val_roc_auc": "ROC-AUC"}
     key = next(key for key in names if key in metrics)
@@ -159,6 +164,8 @@ def _compare(
 ) -> str:
     """Say in one sentence whether the recorded validation accuracy came out again."""
     recorded, got = record.get("val_accuracy"), result.metrics["val_accuracy"]
+    if recorded is None:
+        return "nothing to compare with: the record has no val_accuracy"
     if recorded == got:
         return f"reproduced: the recorded validation accuracy {recorded!r}, exactly"
     import torch

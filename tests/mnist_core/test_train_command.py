@@ -187,7 +187,7 @@ def test_another_accuracy_is_reported_with_its_reason(
         (["--seed", "-1"], "--set: seed: input should be greater than or equal to 0"),
         (["--device", "gpu"], "--set: device must be auto, cpu, cuda or cuda:N, but got 'gpu'"),
         (["--set", "optim.momentum=0.5"], "optim.momentum: 'adam' has no momentum"),
-        (["--set", "reports_per_epoch=99"], "reports_per_epoch: 99 is more than the 79 batches"),
+        (["--set", "reports_per_epoch=99"], "reports_per_epoch: 99 is more than the 79 steps"),
         (["no\nfile.toml"], "no file.toml: cannot be read: "),
         (["."], ".: cannot be read: "),
     ],
@@ -233,13 +233,29 @@ def test_a_training_that_fails(refused):
     )
 
 
-def test_a_save_that_fails_keeps_the_result(run, tmp_path):
-    (tmp_path / "file").touch()
-    ended = run("train", *SETS, "--save", tmp_path / "file" / "model")
-    assert ended.code == 1
-    assert len(ended.err) == 1
-    assert "cannot write the checkpoint" in ended.err[0]
-    assert ended.out[-1].startswith("validation accuracy ")
+def test_a_place_that_cannot_be_written_is_refused_before_the_training(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place, said in (
+        (tmp_path / "file" / "model", "cannot be written"),
+        (tmp_path, "is a folder"),
+    ):
+        ended = run("train", *SETS, "--save", place)
+        assert (ended.code, ended.out) == (1, [])
+        assert len(ended.err) == 1 and said in ended.err[0]
+
+
+def test_a_record_without_a_value_is_said(done, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text(tomli_w.dumps({"record": {"study": "x"}}))
+    assert done(file, *SETS)[-1] == "nothing to compare with: the record has no val_accuracy"
+
+
+def test_early_stopping_is_said(done):
+    said = done(*SETS, "--set", "epochs=9", "--set", "early_stopping=1", "--set", "optim.lr=3.0")
+    (line,) = [line for line in said if line.startswith("stopped early")]
+    assert re.fullmatch(
+        r"stopped early after \d reports; the model is that of report \d, the best", line
+    )
 
 
 @pytest.mark.parametrize("words", [["train", "--what"], ["train", "--epochs", "two"], ["trian"]])
