@@ -1,12 +1,15 @@
-"""The trainer's commands: ``python -m mnist_core train|summary|export|data …``."""
+"""The trainer's commands: ``python -m mnist_core train|evaluate|summary|export|data …``."""
 
 import typer
 
 from mnist_core import command_line
 from mnist_core.data.cli import app as data_app
+from mnist_core.evaluate_command import evaluate_command
 from mnist_core.export_command import export_command
 from mnist_core.summary_command import summary_command
 from mnist_core.train_command import train_command
+from mnist_core.tune_batch_command import tune_batch_command
+from mnist_core.tune_command import tune_lr_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,8 +18,11 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
 app.command("summary")(summary_command)
 app.command("export")(export_command)
+app.command("tune-lr")(tune_lr_command)
+app.command("tune-batch")(tune_batch_command)
 
 if __name__ == "__main__":
     command_line.run(app, "python -m mnist_core")

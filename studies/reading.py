@@ -4,7 +4,6 @@ Only ``studies/protocol.py`` calls this, once a study; nothing is chosen by what
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from studies.plan import Plan
@@ -27,28 +26,17 @@ def read_test(plan: Plan, models: Mapping[int, Path]) -> dict[int, dict[str, flo
         DataError: the test images are missing or damaged, or make no pairs.
         CheckpointError: a model file is damaged.
     """
-    import torch  # it is imported in workers already, and nothing else needs it in the supervisor
-
-    from mnist_core import checkpoint, runtime, tasks
+    # These import torch: workers have it already, and nothing else needs it in the supervisor.
+    from mnist_core import checkpoint, runtime
     from mnist_core.data.datasets import load_test
+    from mnist_core.judge import judge
     from mnist_core.pair_metrics import PairEvaluation
 
-    machine = runtime.resolve(plan.train)
-    split = load_test(plan.train.data, machine.device)
+    split = load_test(plan.train.data, runtime.resolve(plan.train).device)
     metrics = {}
     for number, path in models.items():
         kept = checkpoint.load(path)
-        precise = replace(machine, precision=kept.config.precision)
-        model = kept.model.to(precise.device).to(memory_format=torch.channels_last)
-        with runtime.session(precise, deterministic=kept.config.deterministic):
-            found = tasks.evaluate(
-                model,
-                split,
-                kept.config,
-                n_classes=kept.n_classes,
-                runtime=precise,
-                threshold=kept.metrics.get("val_threshold"),
-            )
+        found = judge(kept, split)
         figures = dict(found.metrics)
         if isinstance(found, PairEvaluation):
             figures["accuracy_low"], figures["accuracy_high"] = found.interval()
