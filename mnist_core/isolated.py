@@ -1,0 +1,153 @@
+"""Calls in a process of their own, which may run out of memory without harm to this one."""
+
+import contextlib
+import multiprocessing
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import psutil
+
+from mnist_core.errors import UserError
+
+T = TypeVar("T")
+
+_GLANCE = 0.02
+"""Seconds between two looks at the memory of the process."""
+
+
+class OutOfMemory(Exception):
+    """The call needed more memory than there is, or than it was given; its process may be gone."""
+
+
+class Isolated(Generic[T]):
+    """A function whose calls are done one after another in a child process.
+
+    The process is started by the first call, and again by the next one after it has died or was
+    closed. Ctrl-C reaches this process only; leaving the context ends the child at once.
+    """
+
+    def __init__(self, function: Callable[..., T], *, memory: int | None = None) -> None:
+        """Prepare the calls.
+
+        Args:
+            function: can be pickled, as its arguments and results can.
+            memory: bytes the child may hold in memory, its libraries included; None: no limit.
+        """
+        self._function = function
+        self._memory = memory
+        self._process: Any = None
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child, whatever it is doing."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+        self._process = self._connection = None
+
+    def __call__(self, *arguments: Any) -> T:
+        """Call the function there.
+
+        Raises:
+            OutOfMemory: it raised such an error, or its process held more than it may and was
+                killed, or was killed by the system, which happens where memory runs short.
+            UserError: the function raised one.
+            RuntimeError: it raised something else, or its process ended by itself.
+        """
+        connection = self._connection or self._start()
+        try:
+            connection.send(arguments)
+            self._await(connection)
+            outcome, value = connection.recv()
+        except (EOFError, ConnectionError):
+            self._process.join()
+            code = self._process.exitcode
+            self.close()
+            if code == -signal.SIGKILL:
+                raise OutOfMemory("the system killed the process") from None
+            raise RuntimeError(f"the process ended with code {code}") from None
+        if outcome == "result":
+            return value  # type: ignore[no-any-return]
+        if outcome == "memory":
+            raise OutOfMemory(value)
+        if outcome == "user":
+            raise value
+        raise RuntimeError(f"in the process of its own:\n{value}")
+
+    def _start(self) -> Connection:
+        context = multiprocessing.get_context("spawn")  # a fork would share torch's threads
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, self._function), daemon=True, name="isolated"
+        )
+        self._process.start()
+        theirs.close()
+        return self._connection
+
+    def _await(self, connection: Connection) -> None:
+        """Wait for an answer, or for the end of the child; do not let it take too much memory."""
+        process = psutil.Process(self._process.pid)
+        while not connection.poll(_GLANCE):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                held = process.memory_info().rss
+                if self._memory is not None and held > self._memory:
+                    self.close()
+                    raise OutOfMemory(f"it held {held:,} of {self._memory:,} bytes")
+
+
+def _serve(connection: Connection, function: Callable[..., Any]) -> None:
+    """Answer calls until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to both
+    with contextlib.suppress(OSError):  # not Linux
+        # Where memory runs out all the same, the system is to take this process.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            connection.send(_answer(function, connection.recv()))
+
+
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
+    try:
+        result = function(*arguments)
+    except UserError as error:
+        return "user", error
+    except Exception as error:
+        if _is_out_of_memory(error):
+            return "memory", str(error).partition("\n")[0]
+        return "defect", traceback.format_exc()
+    try:
+        pickle.dumps(result)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return "defect", traceback.format_exc()
+    return "result", result
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")  # only what has imported it can raise its errors
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    # The CPU's allocator has no exception of its own.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,85 @@
+"""Training steps without the training around them, for the finders.
+
+A fresh model, its task and its optimizer, as ``train`` makes them; no schedule, no validation, no
+averaged weights, nothing reported.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mnist_core import compilation, models, optimizers, runtime, tasks
+from mnist_core.batches import stream_seed
+from mnist_core.config import TrainConfig
+from mnist_core.data import Data
+from mnist_core.runtime import Runtime
+
+
+class Steps:
+    """Steps of one model, over the epochs without end; to be used within a ``runtime.session``.
+
+    Attributes:
+        model: with fresh weights of the configuration's seed, in training mode.
+        optimizer: of its parameters.
+        seen: images (or pairs) trained on so far.
+    """
+
+    def __init__(self, config: TrainConfig, data: Data, machine: Runtime) -> None:
+        """Make the model.
+
+        Args:
+            config: a resolved configuration.
+            data: on the device of ``machine``.
+            machine: where it computes.
+        """
+        torch.manual_seed(stream_seed(config.seed, "model"))
+        self.model = machine.place(models.build(config.model, data.n_classes))
+        self._forward = compilation.forward_of(self.model, config)
+        self._scaler = runtime.gradient_scaler(machine)
+        self.optimizer = optimizers.build(config.optim, self.model.parameters())
+        self.seen = 0
+        self._config = config
+        self._task = tasks.create(config, data, machine)
+        self._batches = self._endless()
+
+    def __call__(self, lr: float | None = None) -> Tensor:
+        """Do one step of the optimizer.
+
+        Args:
+            lr: the learning rate of the step; None: as it is.
+
+        Returns:
+            The mean loss before the step, a scalar on the device.
+        """
+        if lr is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+        batches = [next(self._batches) for _ in range(self._config.accumulate)]
+        total = sum(len(targets) for _, targets in batches)
+        optimizers.zero_grad(self.optimizer)
+        losses = []
+        for inputs, targets in batches:
+            loss = self._task.loss(self._forward, inputs, targets) * (len(targets) / total)
+            losses.append(loss.detach())
+            if self._scaler is not None:
+                loss = self._scaler.scale(loss)
+            loss.backward()  # type: ignore[no-untyped-call]
+        if self._scaler is not None:
+            self._scaler.unscale_(self.optimizer)
+        if self._config.grad_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self._config.grad_clip)
+        if self._scaler is not None:
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        else:
+            optimizers.step(self.optimizer)
+        self.seen += total
+        return torch.stack(losses).sum()
+
+    def _endless(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield full batches; an epoch's last one, which has what is left, would be an outlier."""
+        while True:
+            for inputs, targets in self._task.epoch():
+                if len(targets) == self._config.batch_size or len(self._task) == 1:
+                    yield inputs, targets
