@@ -29,6 +29,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.errors import UserError
 from objectives.base import Outcome, Task
 from studies import leases, records
 from studies.engines.base import Failure
@@ -37,6 +38,7 @@ from studies.leases import Lease
 from studies.pruning import FairPruning, Pruning
 from studies.records import TrialRecord
 from studies.sources import Source
+from studies.storage import one_line_garbage
 
 _NOT_COUNTED = ("Interrupted", "SupervisorDied")
 """Kinds of loss that use up none of a trial's retries."""
@@ -126,7 +128,8 @@ class Book:
     def records(self) -> list[TrialRecord]:
         """Return all trials by number."""
         self.settle()
-        return records.read_trials(self.study)
+        with one_line_garbage(self._storage.url):
+            return records.read_trials(self.study)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a JSON ``value`` with the study."""
@@ -146,9 +149,10 @@ class Book:
         self.study.sampler = self._source.sampler(number)
         trial = self.study.ask()
         if trial.number != number:
-            raise RuntimeError(
+            raise UserError(
                 f"study {self.study.study_name!r} was changed by another program: "
-                f"trial {trial.number} came instead of trial {number}"
+                f"trial {trial.number} came instead of trial {number}; see that nothing else"
+                " writes to it, and run again"
             )
         params = self._source.suggest(trial)
         frozen = self._storage.get_trial(trial._trial_id)

@@ -38,7 +38,7 @@ from studies.result import (
     summarize,
 )
 from studies.seeds import confirm_seeds
-from studies.storage import close_storage, one_line_errors, open_storage
+from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is where it keeps models."""
@@ -113,32 +113,35 @@ def run_study(
         stack.callback(close_storage, storage)
         run = _Run(plan, control, objective or build_objective, listeners)
         # The search stays leased to the end: nobody else may add trials while it is confirmed.
-        book = stack.enter_context(
-            open_search(plan, storage, listeners=listeners, take_over=take_over)
-        )
+        with one_line_garbage(plan.storage_url):
+            book = stack.enter_context(
+                open_search(plan, storage, listeners=listeners, take_over=take_over)
+            )
         run.work_off(book, keep_models=None)
         search = book.records()
         _check_any_complete(plan, search)
-        chosen = candidates(plan, search)
-        confirm_book = stack.enter_context(
-            open_confirm(
-                plan, storage, _entries(plan, chosen), listeners=listeners, take_over=take_over
+        with one_line_garbage(plan.storage_url):
+            chosen = candidates(plan, search)
+            entries = _entries(plan, chosen)
+            confirm_book = stack.enter_context(
+                open_confirm(plan, storage, entries, listeners=listeners, take_over=take_over)
             )
-        )
+            reading = Reading.from_attribute(confirm_book.study.user_attrs.get(TEST))
         if confirm_book.done < confirm_book.total:
             (described,) = engines.call(control.engine, environment.describe, [(plan,)])
             confirm_book.set_attribute(ENVIRONMENT, described)
         run.work_off(confirm_book, keep_models=models_folder(plan))
         confirm = confirm_book.records()
-        reading = run.read_test(confirm_book, chosen, confirm, read_test)
-        return summarize(
-            plan,
-            search,
-            confirm,
-            reading,
-            environment=confirm_book.study.user_attrs.get(ENVIRONMENT),
-            trained=run.trained,
-        )
+        reading = run.read_test(confirm_book, reading, chosen, confirm, read_test)
+        with one_line_garbage(plan.storage_url):
+            return summarize(
+                plan,
+                search,
+                confirm,
+                reading,
+                environment=confirm_book.study.user_attrs.get(ENVIRONMENT),
+                trained=run.trained,
+            )
 
 
 def models_folder(plan: Plan) -> Path:
@@ -199,12 +202,12 @@ class _Run:
     def read_test(
         self,
         book: Book,
+        reading: Reading,
         chosen: Sequence[Candidate],
         confirm: Sequence[TrialRecord],
         read: ReadTest | None,
     ) -> Reading:
         """Evaluate the confirmed models that have no test value yet; record it with the study."""
-        reading = Reading.from_attribute(book.study.user_attrs.get(TEST))
         folder = models_folder(self._plan)
         wanted = [
             record.number

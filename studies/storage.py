@@ -25,6 +25,8 @@ BUSY_TIMEOUT = 60.0
 
 _MAGIC = b"SQLite format 3\0"
 _WRONG_DATABASE = (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError)
+_GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError)
+"""What Optuna, SQLAlchemy and this program raise on rows and values that none of them wrote."""
 
 
 class StorageError(UserError):
@@ -89,6 +91,27 @@ def one_line_errors(url: str) -> Iterator[None]:
                 " room, or put a sound copy in its place, and run the same command again"
             ) from error
         raise
+
+
+@contextmanager
+def one_line_garbage(url: str) -> Iterator[None]:
+    """Turn what goes wrong while a study is read into one line: its values were written over.
+
+    Only for code that reads or sums up what was read: a defect of this program would be taken for
+    garbage, too (it stays the error's cause).
+
+    Raises:
+        StorageError: in place of it.
+    """
+    try:
+        yield
+    except _GARBAGE as error:
+        said = " ".join(str(error).split())[:100]
+        raise StorageError(
+            f"{shown(url)}: holds what neither Optuna nor this program writes"
+            f" ({type(error).__name__}: {said}); put a sound copy in its place, or begin anew"
+            " (--fresh)"
+        ) from error
 
 
 def warm_up() -> None:
@@ -171,8 +194,9 @@ def _check_file(path: Path, *, create: bool) -> None:
         if create:
             return
         raise StorageError(f"there is no study database at {path}; run a study first") from None
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{path}: {reason}") from None
     if start and start != _MAGIC:
         raise StorageError(f"{path} is no SQLite database; move it away or choose another storage")
     tables = _tables(path)
@@ -197,8 +221,8 @@ def _tables(path: Path) -> set[str]:
             )
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row[0] for row in rows}
-    except sqlite3.Error as error:
-        raise StorageError(f"{path}: {error}") from None
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise StorageError(f"{path}: {' '.join(str(error).split())}") from None
     finally:
         if connection is not None:
             connection.close()

@@ -16,7 +16,7 @@ from studies.leases import Lease, read_lease
 from studies.plan import Plan
 from studies.records import TrialRecord, read_trials
 from studies.result import ENVIRONMENT, TEST, Reading, StudyResult, summarize
-from studies.storage import StorageError, close_storage, one_line_errors, open_storage, shown
+from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,19 +120,12 @@ def _opened(plan: Plan) -> Iterator[dict[str, optuna.Study]]:
     """Open search and confirmation of the plan, those that there are, by name."""
     storage = open_storage(plan.storage_url, create=False)
     try:
-        with one_line_errors(plan.storage_url):
+        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
             names = set(optuna.get_all_study_names(storage))
             yield {
                 name: optuna.load_study(study_name=name, storage=storage)
                 for name in (plan.name, f"{plan.name}{CONFIRM}")
                 if name in names
             }
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        # Optuna's, of rows that refer to nothing, or ours, of attributes that are not what we wrote
-        raise StorageError(
-            f"{shown(plan.storage_url)}: holds what neither Optuna nor this program writes"
-            f" ({type(error).__name__}: {' '.join(str(error).split())[:100]}); put a sound copy in"
-            " its place, or begin anew (--fresh)"
-        ) from error
     finally:
         close_storage(storage)

@@ -259,12 +259,41 @@ def test_a_damaged_database_is_one_line(tmp_path):
         file.write_bytes(sound[:at] + noise + sound[at + len(noise) :])
         for side in ("-wal", "-shm"):
             file.with_name(file.name + side).unlink(missing_ok=True)
-        try:
-            stored.read(plan)
-        except UserError as error:
-            refused += 1
-            assert "study.db" in str(error) and len(str(error).splitlines()) == 1
-    assert refused > 10
+        for use in (stored.read, run):
+            try:
+                use(plan)
+            except UserError as error:
+                refused += 1
+                assert len(str(error).splitlines()) == 1
+    assert refused > 20
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "study_user_attributes SET value_json = '{'",
+        "study_user_attributes SET value_json = '[1]'",
+        "study_directions SET direction = 'sideways'",
+        "trials SET datetime_start = 'noon'",
+        "trials SET state = 'ASLEEP'",
+        "trial_intermediate_values SET intermediate_value_type = '1INITE'",
+        "trial_params SET distribution_json = '{}'",
+        "trial_params SET param_value = 99",
+        "trial_params SET param_name = 'x' WHERE param_name = 'adam.lr'",
+        "trial_user_attributes SET value_json = '\"x\"'",
+    ],
+)
+def test_a_database_that_holds_garbage_is_one_line(tmp_path, change):
+    plan = make_plan(tmp_path)
+    run(plan)
+    with sqlite3.connect(plan.folder / "study.db") as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(f"UPDATE {change}")
+    connection.close()
+    for use in (stored.read, run):
+        with pytest.raises(UserError) as caught:
+            use(plan)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
