@@ -6,6 +6,7 @@ from mnist_core import command_line
 from mnist_core.data.cli import app as data_app
 from mnist_core.evaluate_command import evaluate_command
 from mnist_core.export_command import export_command
+from mnist_core.presets_command import app as presets_app
 from mnist_core.summary_command import summary_command
 from mnist_core.train_command import train_command
 from mnist_core.tune_batch_command import tune_batch_command
@@ -17,6 +18,7 @@ app = typer.Typer(
     help="Train small image models, very fast, and look after their data.",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(presets_app, name="presets")
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("summary")(summary_command)

@@ -1,0 +1,148 @@
+"""Presets: trainings with a name and a claim, one TOML file each; the file's name is the preset's.
+
+A file holds the settings of a training, as any configuration does, and a table ``preset``: what it
+is, where it comes from and what was claimed. With ``[[variant]]`` it holds several trainings that
+are compared: each has a ``name``, what was ``claimed`` of it, and ``settings`` of its own on top.
+A new file is a new preset; nothing else is to do.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.table import Table
+
+_FOLDER = Path(__file__).parent
+_PRESET, _VARIANT = "preset", "variant"
+
+
+class About(Table):
+    """The table ``preset`` of a file. Metrics are called as in results, without their split."""
+
+    title: str = Field(min_length=1, description="what it is, one line")
+    source: str = Field(min_length=1, description="whose it is")
+    claim: str = Field(min_length=1, description="what was said of it, in words and numbers")
+    metric: str = Field("accuracy", description="what it is judged by, e.g. accuracy, macro_f1")
+    claimed: dict[str, float] = Field({}, description="metric to value on the test images")
+    seeds: int = Field(3, ge=1, description="trainings of each variant")
+    test_on: str = Field("", description="data set whose test images decide; empty: its own")
+    notes: list[str] = Field([], description="in what we deviate, and why")
+
+
+class Variant(Table):
+    """One training of a preset."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    claimed: dict[str, float] = Field({}, description="metric to value on the test images")
+    settings: dict[str, Any] = Field({}, description="on top of the preset's")
+
+    @field_validator("settings")
+    @classmethod
+    def _seeds_are_given_by_the_run(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if "seed" in value:
+            raise ValueError("must not fix the seed")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """One preset.
+
+    Attributes:
+        name: what the command takes.
+        about: title, source, claim and so on.
+        config: what all its trainings have in common.
+        variants: its trainings, one or more.
+    """
+
+    name: str
+    about: About
+    config: TrainConfig
+    variants: tuple[Variant, ...]
+
+    def config_of(self, variant: Variant, changes: Mapping[str, Any] | None = None) -> TrainConfig:
+        """Return the configuration of ``variant``, with dotted ``changes`` on top of all.
+
+        Raises:
+            ConfigError: a setting that is none.
+        """
+        own = self.config.override(_dotted(variant.settings), source=f"variant {variant.name}")
+        return own.override(changes or {})
+
+    def variant(self, name: str) -> Variant:
+        """Return the variant ``name``.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        by_name = {variant.name: variant for variant in self.variants}
+        if name not in by_name:
+            raise ConfigError(unknown_name(f"variant of {self.name}", name, by_name))
+        return by_name[name]
+
+
+def names() -> list[str]:
+    """Return the names of all presets, sorted."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load(name: str) -> Preset:
+    """Return the preset ``name``.
+
+    Raises:
+        ConfigError: there is none, or its file is wrong.
+    """
+    if name not in names():
+        raise ConfigError(unknown_name("preset", name, names()))
+    return read(_FOLDER / f"{name}.toml")
+
+
+def read(path: Path) -> Preset:
+    """Read a preset's file.
+
+    Raises:
+        ConfigError: it cannot be read, or a setting of it is wrong.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is no TOML: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    said, given = tables.pop(_PRESET, {}), tables.pop(_VARIANT, [])
+    if not isinstance(given, list) or "seed" in tables:
+        raise ConfigError(f"{path}: variants are written [[variant]], and none fixes the seed")
+    about = About.from_mapping(said, source=f"{path}: {_PRESET}")
+    variants = [Variant.from_mapping(entry, source=f"{path}: {_VARIANT}") for entry in given]
+    if not variants:
+        variants = [Variant(name=path.stem, claimed=about.claimed)]
+    elif about.claimed:
+        raise ConfigError(f"{path}: preset.claimed: with variants, each has its own")
+    if len({variant.name for variant in variants}) < len(variants):
+        raise ConfigError(f"{path}: two variants have the same name")
+    preset = Preset(
+        name=path.stem,
+        about=about,
+        config=TrainConfig.from_mapping(tables, source=str(path)),
+        variants=tuple(variants),
+    )
+    for variant in variants:
+        preset.config_of(variant)
+    return preset
+
+
+def _dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested tables into dotted keys: ``{"optim": {"lr": 1}}`` into ``{"optim.lr": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _dotted(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,122 @@
+"""What a preset came to: means with intervals over the seeds, beside what was claimed."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.presets import Preset, Variant
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over seeds with Student's t interval.
+
+    Attributes:
+        n: number of values, >= 1.
+        mean: their mean.
+        half_width: half the length of the 95 % interval; NaN for one value.
+    """
+
+    n: int
+    mean: float
+    half_width: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One metric of one variant.
+
+    Attributes:
+        variant: its name.
+        metric: e.g. ``accuracy``.
+        claimed: what was claimed on test images; None: nothing.
+        validation: on the validation images; None if no training came to an end.
+        test: on the test images; None if they were not read of all those trainings.
+        failed: trainings whose loss became no number.
+        seconds: mean time of the trainings that were not interrupted; None if there is none.
+    """
+
+    variant: str
+    metric: str
+    claimed: float | None
+    validation: Estimate | None
+    test: Estimate | None
+    failed: int
+    seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; what is no number is None."""
+
+        def plain(estimate: Estimate | None) -> dict[str, Any] | None:
+            if estimate is None:
+                return None
+            half = None if math.isnan(estimate.half_width) else estimate.half_width
+            return {"n": estimate.n, "mean": estimate.mean, "half_width": half}
+
+        return {
+            "variant": self.variant,
+            "metric": self.metric,
+            "claimed": self.claimed,
+            "validation": plain(self.validation),
+            "test": plain(self.test),
+            "failed": self.failed,
+            "seconds": self.seconds,
+        }
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean of ``values`` (one or more) with its interval."""
+    n = len(values)
+    # Equal values must give exactly 0, not the rounding error of their mean.
+    mean = values[0] + math.fsum(value - values[0] for value in values) / n
+    if n == 1:
+        return Estimate(n=1, mean=mean, half_width=math.nan)
+    from scipy import special  # type: ignore[import-untyped]
+
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    t = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+    return Estimate(n=n, mean=mean, half_width=t * sd / math.sqrt(n))
+
+
+def rows(
+    preset: Preset,
+    trainings: Sequence[tuple[Variant, Sequence[Mapping[str, Any]]]],
+    test_on: str,
+) -> list[Row]:
+    """Sum up trainings: a row for the preset's metric, and for every other that is claimed.
+
+    Args:
+        preset: says the metric.
+        trainings: of each variant, as in ``result.json``.
+        test_on: the data set whose test images count.
+
+    Raises:
+        ConfigError: the metric is none that these trainings have.
+    """
+    found = []
+    for variant, entries in trainings:
+        ended = [entry for entry in entries if "failed" not in entry]
+        tests = [entry["test"].get(test_on) for entry in ended]
+        timed = [entry["seconds"] for entry in ended if not entry["resumed"]]
+        for metric in dict.fromkeys([preset.about.metric, *variant.claimed]):
+            if any(f"val_{metric}" not in entry["metrics"] for entry in ended):
+                known = [name.removeprefix("val_") for name in ended[0]["metrics"]]
+                raise ConfigError(f"preset.metric: {unknown_name('metric', metric, known)}")
+            validated = [entry["metrics"][f"val_{metric}"] for entry in ended]
+            tested = [test[f"test_{metric}"] for test in tests if test is not None]
+            found.append(
+                Row(
+                    variant=variant.name,
+                    metric=metric,
+                    claimed=variant.claimed.get(metric),
+                    validation=estimate(validated) if validated else None,
+                    test=estimate(tested) if tested and len(tested) == len(ended) else None,
+                    failed=len(entries) - len(ended),
+                    seconds=math.fsum(timed) / len(timed) if timed else None,
+                )
+            )
+    return found

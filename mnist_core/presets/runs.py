@@ -1,0 +1,267 @@
+"""Running a preset: trainings with several seeds, each kept as soon as it is done.
+
+In the folder of a preset lie ``result.json`` with one entry a training, and a checkpoint of each. A
+training that is there, of the same configuration, data and trainer, is not done again; one that was
+interrupted goes on where its last report was. The test images are read after all trainings, once of
+each model, and what was read is kept with the rest.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnist_core import checkpoint, judge
+from mnist_core import train as trainer
+from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.data import load, load_test
+from mnist_core.errors import CheckpointError, DataError, UserError
+from mnist_core.pair_metrics import PairEvaluation
+from mnist_core.presets import Preset, Variant
+from mnist_core.version import TRAINER_VERSION, package_version
+
+RESULT = "result.json"
+
+Entry = dict[str, Any]
+"""A training in ``result.json``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training of a preset.
+
+    Attributes:
+        variant: of the preset.
+        config: with nothing left to guess.
+        key: hash of the configuration without seed and folders, of the data and the trainer.
+    """
+
+    variant: Variant
+    config: TrainConfig
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Name of its files, without suffix."""
+        return f"{self.variant.name}-seed{self.config.seed}-{self.key}"
+
+
+def plan(
+    preset: Preset,
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    changes: Mapping[str, Any],
+) -> list[Job]:
+    """Return all trainings, seed by seed, so that an early end leaves as much of each variant.
+
+    Raises:
+        ConfigError: a change that does not fit.
+        DataError: the data is not to be had.
+    """
+    jobs = []
+    for seed in seeds:
+        for variant in variants:
+            config = preset.config_of(variant, {**changes, "seed": seed})
+            config = trainer.resolve(config)
+            data = load(config.data, config.device)
+            jobs.append(Job(variant=variant, config=config, key=_key(config, data.fingerprint)))
+    return jobs
+
+
+class Results:
+    """The trainings of a preset that are done, in ``result.json`` in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what is there.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        self.folder = folder
+        self._entries: dict[str, Entry] = {}
+        self._read()
+
+    def find(self, job: Job, *, test: str = "") -> Entry | None:
+        """Return the training, if it is done.
+
+        With ``test`` it must also have read the test images of that data set, or be able to: a
+        training whose checkpoint is gone is not done then.
+        """
+        entry = self._entries.get(job.name)
+        if entry is None or "failed" in entry or not test or test in entry["test"]:
+            return entry
+        return entry if self.checkpoint(job).is_file() else None
+
+    def checkpoint(self, job: Job) -> Path:
+        """Return where the trained model lies."""
+        return self.folder / f"{job.name}.safetensors"
+
+    def keep(self, job: Job, entry: Entry) -> None:
+        """Add or replace a training, and write the file.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        self._read()  # another process may have added some of its own
+        self._entries[job.name] = entry
+        self._write({"trainings": list(self._entries.values())})
+
+    def sum_up(self, summary: Sequence[Mapping[str, Any]]) -> None:
+        """Write the file with a ``summary``, of whatever was run last.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        self._read()
+        self._write({"summary": list(summary), "trainings": list(self._entries.values())})
+
+    def _read(self) -> None:
+        path = self.folder / RESULT
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))["trainings"]
+            self._entries |= {entry["name"]: entry for entry in entries}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path}: is damaged or cannot be read ({type(error).__name__}: {error});"
+                " move it away"
+            ) from None
+
+    def _write(self, content: Mapping[str, Any]) -> None:
+        path = self.folder / RESULT
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".saving-") as folder:
+                draft = Path(folder) / RESULT
+                draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+                os.replace(draft, path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def run(job: Job, results: Results, report: trainer.Report | None = None) -> Entry:
+    """Train and keep; a loss that is no number any more is a result, too.
+
+    Raises:
+        UserError: memory ran out, or files cannot be written.
+    """
+    data = load(job.config.data, job.config.device)
+    entry: Entry = {
+        "name": job.name,
+        "variant": job.variant.name,
+        "seed": job.config.seed,
+        "key": job.key,
+        "config": job.config.to_dict(),
+        "data": {"name": data.name, "fingerprint": data.fingerprint},
+        "versions": {
+            "trainer": TRAINER_VERSION,
+            "mnist-studies": package_version(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    state = results.folder / f"{job.name}.state"
+    resumed = state.exists()
+    try:
+        result = _train(job, state, report)
+    except trainer.TrainingFailed as failure:
+        if failure.kind != "NonFiniteLoss":
+            raise UserError(f"{job.name}: {failure.kind}: {failure}") from None
+        state.unlink(missing_ok=True)
+        entry["failed"] = f"{failure.kind}: {failure}"
+        results.keep(job, entry)
+        return entry
+    entry |= {
+        "metrics": result.metrics,
+        "epochs": result.history[-1]["epoch"],
+        "stopped_early": result.stopped_early,
+        "images": result.images,
+        "resumed": resumed,  # then the seconds are of the last part only
+        "seconds": result.seconds,
+        "train_seconds": result.train_seconds,
+        "peak_memory": result.peak_memory,
+        "n_parameters": result.n_parameters,
+        "device_name": result.device_name,
+        "test": {},
+    }
+    checkpoint.save(
+        results.checkpoint(job),
+        result.model,
+        result.config,
+        n_classes=data.n_classes,
+        metrics=result.metrics,
+    )
+    results.keep(job, entry)
+    return entry
+
+
+def _train(job: Job, state: Path, report: trainer.Report | None) -> trainer.TrainResult:
+    data = load(job.config.data, job.config.device)
+    if state.exists():
+        try:
+            return trainer.train(job.config, data, report, state_file=state)
+        except CheckpointError:
+            # Damaged, or of another folder or torch: begun anew it comes to the same, only later.
+            with contextlib.suppress(OSError):
+                state.unlink()
+    return trainer.train(job.config, data, report, state_file=state)
+
+
+def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:
+    """Return whose test images are read: the preset's, unless it runs on data of another name.
+
+    Args:
+        preset: says ``test_on``.
+        job: says what it is trained on.
+        root: folder of the files, if they do not lie where they belong.
+    """
+    own = job.config.data
+    name = preset.about.test_on
+    if not name or own.name != preset.config_of(job.variant).data.name:
+        return own.model_copy(update={"root": root}) if root else own
+    return DataConfig(name=name, root=root, split_seed=own.split_seed)
+
+
+def read_test(job: Job, results: Results, source: DataConfig) -> bool:
+    """Judge the kept model on test images, unless that was done before.
+
+    Returns:
+        whether the images were read now.
+
+    Raises:
+        UserError: model or images are missing or damaged, or do not fit together.
+    """
+    entry = results.find(job)
+    if entry is None or "failed" in entry or source.name in entry["test"]:
+        return False
+    device = job.config.device
+    n_classes = load(source, device).n_classes
+    kept = checkpoint.load(results.checkpoint(job))
+    if kept.n_classes != n_classes:
+        raise DataError(
+            f"{job.name}: knows {kept.n_classes} classes, but {source.name} has {n_classes}"
+        )
+    found = judge.judge(kept, load_test(source, device))
+    figures = dict(found.metrics)
+    if isinstance(found, PairEvaluation):
+        figures["accuracy_low"], figures["accuracy_high"] = found.interval()
+    entry["test"][source.name] = {f"test_{name}": value for name, value in figures.items()}
+    results.keep(job, entry)
+    return True
+
+
+def _key(config: TrainConfig, fingerprint: str) -> str:
+    settings = config.to_dict()
+    del settings["seed"]
+    del settings["data"]["root"]
+    parts = json.dumps([settings, fingerprint, TRAINER_VERSION], sort_keys=True)
+    return hashlib.sha256(parts.encode()).hexdigest()[:12]

@@ -1,0 +1,249 @@
+"""``python -m mnist_core presets``: trainings with a name and a claim.
+
+python -m mnist_core presets list
+python -m mnist_core presets show siamese_10pct
+python -m mnist_core presets run siamese_10pct --test
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mnist_core import presets
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError
+from mnist_core.presets import Preset
+from mnist_core.table import parse_assignment
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    from mnist_core.presets.outcome import Estimate, Row
+    from mnist_core.presets.runs import Job, Results
+
+app = typer.Typer(no_args_is_help=True, help="Trainings with a name and a claim.")
+
+_SHARES = ("accuracy", "balanced_accuracy", "macro_f1")
+"""Metrics that are printed as a percentage."""
+
+
+@app.command("list")
+def list_command() -> None:
+    """List all presets."""
+    table = Table(box=box.SIMPLE)
+    for column in ("name", "what", "claim"):
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
+    for name in presets.names():
+        preset = presets.load(name)
+        table.add_row(name, preset.about.title, preset.about.claim)
+    _console().print(table)
+
+
+@app.command("show")
+def show_command(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Show a preset: what it is, its claim, in what it deviates, and its settings.
+
+    Settings that are not shown are the defaults.
+    """
+    preset = presets.load(name)
+    about, console = preset.about, _console()
+    console.print(f"{name}: {about.title}")
+    console.print(f"from: {about.source}")
+    console.print(f"claim: {about.claim}")
+    for note in about.notes:
+        console.print(f"  - {note}")
+    console.print()
+    common = _settings(preset.config, TrainConfig())
+    for line in common:
+        console.print(line)
+    if len(preset.variants) > 1:
+        for variant in preset.variants:
+            own = _settings(preset.config_of(variant), preset.config)
+            console.print(f"variant {variant.name}: {', '.join(own)}")
+
+
+@app.command("run")
+def run_command(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    n_seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="trainings of each variant")
+    ] = None,
+    first_seed: Annotated[int, typer.Option("--seed", min=0, help="the first seed")] = 0,
+    chosen: Annotated[
+        list[str] | None, typer.Option("--variant", help="only this variant; may be repeated")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. data.root=DIR"),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="read the test images, once of each model, at the end")
+    ] = False,
+    test_root: Annotated[
+        str, typer.Option(help="folder of the test images' data set, if that is another")
+    ] = "",
+    folder: Annotated[Path, typer.Option(help="results go into a folder NAME there")] = Path(
+        "results/presets"
+    ),
+) -> None:
+    """Train a preset with several seeds and print what came out beside what was claimed.
+
+    What is done already, with the same settings and data, is not done again: an interrupted preset
+    goes on where it stopped. Nothing is chosen by the test images.
+
+    Examples:
+        python -m mnist_core presets run siamese_10pct --test
+
+        python -m mnist_core presets run optimizer_compare --dataset mnist-10pct --seeds 5
+    """
+    preset = presets.load(name)
+    changes = {"data.name": dataset} if dataset else {}
+    changes |= dict(parse_assignment(text) for text in assignments or [])
+    if "seed" in changes:
+        raise ConfigError("--set seed: the seeds are given by --seed (the first) and --seeds")
+    variants = [preset.variant(text) for text in chosen] if chosen else list(preset.variants)
+    seeds = range(first_seed, first_seed + (n_seeds or preset.about.seeds))
+
+    from mnist_core.presets import outcome, runs
+
+    jobs = runs.plan(preset, variants, seeds, changes)
+    results = runs.Results(folder / name)
+    source = runs.data_to_test_on(preset, jobs[0], test_root)
+    console = _console()
+    for number, job in enumerate(jobs, start=1):
+        place = f"[{number}/{len(jobs)}] {job.variant.name}, seed {job.config.seed}"
+        entry = results.find(job, test=source.name if test else "")
+        kept = "" if entry is None else " (done before)"
+        entry = entry or _train(job, results, console, place)
+        console.print(f"{place}: {_ended(preset, entry)}{kept}")
+    if test:
+        now = sum(runs.read_test(job, results, source) for job in jobs)
+        console.print(f"test images of {source.name}: {now} models judged, each once")
+    trainings = [
+        (variant, [results.find(job) or {} for job in jobs if job.variant == variant])
+        for variant in variants
+    ]
+    rows = outcome.rows(preset, trainings, source.name)
+    results.sum_up([row.to_dict() for row in rows])
+    _print(console, preset, rows, source.name, jobs[0].config)
+    if changes:
+        said = ", ".join(f"{key}={value}" for key, value in changes.items())
+        console.print(f"! changed on the command line: {said}; claim and notes are of the preset")
+    console.print(f"all of it: {results.folder / runs.RESULT}")
+
+
+def _train(job: "Job", results: "Results", console: Console, place: str) -> dict[str, Any]:
+    """Train with a progress bar."""
+    from mnist_core.presets import runs
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    off = not console.is_terminal
+    with Progress(*columns, *times, console=console, disable=off, transient=True) as progress:
+        total = job.config.epochs * job.config.reports_per_epoch
+        # A description is markup.
+        bar = progress.add_task(place.replace("[", r"\["), total=total, said="")
+
+        def report(step: int, metrics: Mapping[str, float]) -> None:
+            said = f"validation accuracy {metrics['val_accuracy']:.2%}"
+            progress.update(bar, completed=step, said=said)
+
+        return runs.run(job, results, report)
+
+
+def _ended(preset: Preset, entry: Mapping[str, Any]) -> str:
+    if "failed" in entry:
+        return f"failed: {entry['failed']}"
+    metric = preset.about.metric
+    value = entry["metrics"].get(f"val_{metric}", math.nan)
+    return f"validation {metric} {_number(metric, value)}, {entry['seconds']:.1f} s"
+
+
+def _print(
+    console: Console, preset: Preset, rows: list["Row"], test_on: str, config: TrainConfig
+) -> None:
+    table = Table(box=box.MARKDOWN)
+    table.add_column("variant", no_wrap=True)
+    for column in ("metric", "claim (test)", "validation", "test", "test - claim", "n", "s"):
+        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
+    for row in rows:
+        gap = (
+            _estimate(row.metric, row.test, less=row.claimed)
+            if row.test and row.claimed is not None
+            else "-"
+        )
+        table.add_row(
+            row.variant,
+            f"{row.metric} %" if row.metric in _SHARES else row.metric,
+            "-" if row.claimed is None else _number(row.metric, row.claimed, unit=False),
+            _estimate(row.metric, row.validation),
+            _estimate(row.metric, row.test),
+            gap,
+            f"{row.validation.n if row.validation else 0}"
+            + (f" ({row.failed} failed)" if row.failed else ""),
+            "-" if row.seconds is None else f"{row.seconds:.1f}",
+        )
+    console.print()
+    console.print(f"{preset.name}: {preset.about.title}")
+    console.print(table)
+    console.print(
+        f"trained on {config.data.name}, tested on {test_on}; mean ± 95 % t interval over n seeds:"
+        " it covers the randomness of training, not the choice of the images; s: seconds a training"
+        f" on {config.device}, {config.precision}"
+    )
+    if any(row.test is None for row in rows):
+        console.print("test: not read; --test reads the test images, once of each model")
+    for note in preset.about.notes:
+        console.print(f"- {note}")
+
+
+def _estimate(metric: str, estimate: "Estimate | None", *, less: float | None = None) -> str:
+    if estimate is None:
+        return "-"
+    sign = "" if less is None else "+"
+    mean = _number(metric, estimate.mean - (less or 0.0), unit=False, sign=sign)
+    if math.isnan(estimate.half_width):
+        return mean
+    return f"{mean} ± {_number(metric, estimate.half_width, unit=False)}"
+
+
+def _number(metric: str, value: float, *, unit: bool = True, sign: str = "") -> str:
+    """Say a metric: a share in per cent with two decimals, others with four."""
+    if metric in _SHARES:
+        return f"{100 * value:{sign}.2f}{' %' if unit else ''}"
+    return f"{value:{sign}.4f}"
+
+
+def _settings(config: TrainConfig, base: TrainConfig) -> list[str]:
+    """Return what differs from ``base`` as ``--set`` takes it."""
+
+    def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                found |= flat(value, f"{prefix}{key}.")
+            else:
+                found[prefix + key] = value
+        return found
+
+    before = flat(base.to_dict())
+    return [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in flat(config.to_dict()).items()
+        if before.get(key) != value
+    ]
+
+
+def _console() -> Console:
+    """Return a console that prints text as it is; a pipe has no width of its own."""
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 160
+    return console
