@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from mnist_core.config import ModelConfig
+
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {
     "studies",
@@ -103,4 +105,5 @@ def test_the_readmes_study_is_one() -> None:
 def test_the_readmes_model_is_one() -> None:
     names: dict[str, Any] = {}
     exec(code_of("A model of your own"), names)
-    assert names["build"](10)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    config = ModelConfig(name="wide", **names["OPTIONS"])
+    assert names["build"](config, 10)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
