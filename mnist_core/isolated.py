@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -97,13 +98,21 @@ class Isolated(Generic[T]):
 
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")  # a fork would share torch's threads
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, self._function), daemon=True, name="isolated"
-        )
-        self._process.start()
-        theirs.close()
-        return self._connection
+        resource_tracker.ensure_running()  # its own start would unblock the signal
+        # The terminal sends Ctrl-C to both. The child inherits that it is held back, so it never
+        # sees one, not even while it starts; here it comes when the child is in our hands.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            connection, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, self._function), daemon=True, name="isolated"
+            )
+            process.start()
+            theirs.close()
+            self._process, self._connection = process, connection
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return connection
 
     def _await(self, connection: Connection) -> None:
         """Wait for an answer, or for the end of the child; do not let it take too much memory."""
@@ -118,7 +127,6 @@ class Isolated(Generic[T]):
 
 def _serve(connection: Connection, function: Callable[..., Any]) -> None:
     """Answer calls until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to both
     with contextlib.suppress(OSError):  # not Linux
         # Where memory runs out all the same, the system is to take this process.
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -105,8 +105,9 @@ def sweep(
 ) -> RangeTest:
     """Call ``step(lr)``, which returns the loss before the step, with growing learning rates.
 
-    It ends early when the loss is no finite number, or when its running mean is more than four
-    times the lowest one and has come halfway back to where it began.
+    It ends early when the loss is no finite number; when its running mean is more than four times
+    the lowest one and has come halfway back to where it began; or when it had fallen by a third and
+    is now a tenth above where it began.
 
     Raises:
         ConfigError: no range, or too few steps.
@@ -130,7 +131,10 @@ def sweep(
         mean = running / (1 - _RUNNING**done)  # as if it had not begun with a zero
         best = min(best, mean)
         began = losses[: _first(done)].mean()
-        if mean > _DIVERGED * best and mean > (began + best) / 2:
+        multiple = mean > _DIVERGED * best and mean > (began + best) / 2
+        # Four times the lowest may be more than a network that has lost everything has.
+        undone = best < began / 1.5 and mean > 1.1 * began
+        if multiple or undone:
             diverged = lr
             break
     return judge(lrs[:done], losses[:done], low=low, high=high, diverged=diverged, steps=steps)

@@ -159,6 +159,15 @@ def test_a_loss_that_is_no_number_ends_it(bad):
     assert test.suggestion is not None
 
 
+def test_a_loss_back_above_where_it_began_has_diverged():
+    """Though it is less than four times the lowest, as where a network answers at random again."""
+    losses = np.concatenate([np.full(100, 2.3), np.linspace(2.3, 1.0, 50), np.full(50, 2.7)])
+    values = iter(losses.tolist())
+    test = sweep(lambda _: next(values), low=LOW, high=HIGH, steps=200)
+    assert 150 < len(test.losses) < 170
+    assert test.diverged == test.lrs[-1]
+
+
 def test_a_loss_of_zero_is_no_divergence():
     """A loss with a margin may be exactly 0; small ones after it are no multiple of anything."""
     losses = iter([*np.full(80, 0.3), *np.linspace(0.3, 0, 60), *([0.0, 0.02] * 30)])

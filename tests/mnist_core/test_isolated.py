@@ -1,0 +1,125 @@
+"""Calls in a process of their own: results, errors, memory, death, Ctrl-C."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from mnist_core.errors import ConfigError
+from mnist_core.isolated import Isolated, OutOfMemory
+
+MIB = 2**20
+# What the functions below do, they do in a child, which imports this module.
+
+
+def double(x):
+    return os.getpid(), 2 * x
+
+
+def fail(kind):
+    if kind in ("cuda", "cpu"):
+        import torch  # not above: every child would import it
+    if kind == "user":
+        raise ConfigError("not like this")
+    if kind == "python":
+        raise MemoryError
+    if kind == "cuda":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried\nmore lines")
+    if kind == "cpu":
+        torch.empty(2**60, dtype=torch.uint8)
+    if kind == "defect":
+        raise KeyError("a defect")
+    if kind == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "exit":
+        os._exit(3)
+    if kind == "unpicklable":
+        return lambda: None
+    return kind
+
+
+def hold(mebibytes, seconds=30.0):
+    block = bytearray(mebibytes * MIB)
+    block[::4096] = b"x" * len(block[::4096])  # untouched pages are not in memory
+    time.sleep(seconds)
+    return len(block)
+
+
+def children():
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def test_calls_are_answered_in_one_process_of_its_own():
+    with Isolated(double) as isolated:
+        (pid, value), (again, other) = isolated(21), isolated("ab")
+    assert (value, other) == (42, "abab")
+    assert pid == again != os.getpid()
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_closed_one_begins_anew():
+    with Isolated(double) as isolated:
+        first, _ = isolated(1)
+        isolated.close()
+        assert not psutil.pid_exists(first)
+        second, _ = isolated(1)
+    assert first != second
+
+
+@pytest.mark.parametrize("kind", ["python", "cuda", "cpu", "killed"])
+def test_out_of_memory_and_on_it_goes(kind):
+    with Isolated(fail) as isolated:
+        with pytest.raises(OutOfMemory) as caught:
+            isolated(kind)
+        assert len(str(caught.value).splitlines()) <= 1
+        assert isolated("fine") == "fine"
+
+
+def test_a_mistake_of_the_user_comes_as_it_is(refusal):
+    with Isolated(fail) as isolated:
+        assert refusal(ConfigError, isolated, "user") == "not like this"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("defect", "KeyError: 'a defect'"),
+        ("unpicklable", "lambda"),
+        ("exit", "the process ended with code 3"),
+    ],
+)
+def test_a_defect_is_no_shortage_of_memory(kind, said):
+    with Isolated(fail) as isolated:
+        with pytest.raises(RuntimeError, match=said):
+            isolated(kind)
+        assert isolated("fine") == "fine"
+
+
+def test_what_holds_too_much_is_killed_at_once_and_alone():
+    before, began = children(), time.monotonic()
+    with Isolated(hold, memory=500 * MIB) as isolated:
+        assert isolated(100, 0.2) == 100 * MIB
+        with pytest.raises(OutOfMemory, match="bytes"):
+            isolated(700)
+        assert children() <= before
+        assert isolated(100, 0.0) == 100 * MIB
+    assert time.monotonic() - began < 25  # it would have slept for 30 seconds
+    assert children() <= before
+
+
+def test_ctrl_c_does_not_reach_the_child_and_leaving_ends_it():
+    before = children()
+    with pytest.raises(KeyboardInterrupt), Isolated(double) as isolated:
+        pid, _ = isolated(1)
+        os.kill(pid, signal.SIGINT)
+        assert isolated(2) == (pid, 4)
+        raise KeyboardInterrupt
+    assert children() <= before
+
+
+def test_nothing_is_started_before_the_first_call():
+    before = children()
+    with Isolated(double):
+        assert children() <= before
