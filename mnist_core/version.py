@@ -2,7 +2,7 @@
 
 from importlib import metadata
 
-TRAINER_VERSION = "1"
+TRAINER_VERSION = "2"
 """Changes whenever the same config, data and seed would give other weights than before."""
 
 
