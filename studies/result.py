@@ -13,7 +13,14 @@ from search_spaces.space import Choice, Space
 from studies.candidates import Candidate, candidates
 from studies.plan import Plan
 from studies.records import TrialRecord
-from studies.statistics import Interval, judge, mean_interval, paired_difference
+from studies.statistics import (
+    Interval,
+    judge,
+    mean_interval,
+    noisy,
+    paired_difference,
+    value_interval,
+)
 
 # A best value within this share of a parameter's range (on its own scale) counts as on the bound.
 BOUND_SHARE = 0.02
@@ -106,6 +113,7 @@ class StudyResult:
         best: label of the best row by confirm mean, the default configuration's included; None as
             long as nothing was confirmed.
         ties: labels that cannot be told apart from the best.
+        noisy: labels whose seeds differ too much to say anything of them.
         to_default: best minus default configuration, seed by seed; None if the best is it.
         test: the reading of the test set.
         confirm: the COMPLETE confirm records by label, in the order of the seeds.
@@ -124,6 +132,7 @@ class StudyResult:
     confirm: Mapping[str, tuple[TrialRecord, ...]]
     states: Mapping[str, int]
     failures: tuple[tuple[str, int], ...]
+    noisy: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     trained: int = 0
 
@@ -167,7 +176,13 @@ def summarize(
     rivals = dict(values)
     if chosen[default].params in tuned:  # the search found nothing better: one row counts
         del rivals[default]
-    verdict = judge(rivals, direction=spec.direction)
+    step = _step(spec.metric, complete)
+    verdict = judge(rivals, direction=spec.direction, step=step)
+    intervals = {
+        label: value_interval(list(by_seed.values()), step=step)
+        for label, by_seed in values.items()
+        if by_seed
+    }
     best = verdict.best if verdict else None
     rows = []
     for label in (*map(str, spec.choices), *_defaults(chosen)):
@@ -175,7 +190,9 @@ def summarize(
         of_label = complete.get(label, ())
         by_seed = values.get(label, {})
         states = _states(r for r in search if _is_of(r, label, candidate, spec.scientific))
-        gap = paired_difference(by_seed, values[best]) if best and label != best else None
+        gap = None
+        if best and label != best:
+            gap = paired_difference(by_seed, values[best], step=step)
         rows.append(
             Row(
                 label=label,
@@ -184,7 +201,7 @@ def summarize(
                 pruned=states.get("PRUNED", 0),
                 failed=states.get("FAIL", 0),
                 values=by_seed,
-                confirm=mean_interval(list(by_seed.values())) if by_seed else None,
+                confirm=intervals.get(label),
                 gap=gap,
                 test=_test_interval(of_label, test, plan),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
@@ -202,12 +219,13 @@ def summarize(
     rows.sort(key=lambda row: -sign * row.confirm.mean if row.confirm else math.inf)
     to_default = None
     if best is not None and chosen[best].params != chosen[default].params:
-        to_default = paired_difference(values[best], values[default])
+        to_default = paired_difference(values[best], values[default], step=step)
     return StudyResult(
         plan=plan,
         rows=tuple(rows),
         best=best,
         ties=verdict.ties if verdict else (),
+        noisy=noisy({label: intervals[label] for label in rivals if label in intervals}),
         to_default=to_default,
         test=test,
         confirm=complete,
@@ -269,6 +287,19 @@ def _states(records: Iterable[TrialRecord]) -> dict[str, int]:
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def _step(metric: str, complete: Mapping[str, Sequence[TrialRecord]]) -> float:
+    """Return in which steps the metric is read: an accuracy by the image (or pair); 0: unknown."""
+    if not metric.endswith("accuracy"):
+        return 0.0
+    counts = [
+        sum(map(sum, record.attributes["confusion"]))
+        for of_label in complete.values()
+        for record in of_label
+        if "confusion" in record.attributes
+    ]
+    return 1 / min(counts) if counts else 0.0
 
 
 def _test_interval(records: Sequence[TrialRecord], test: Reading, plan: Plan) -> Interval | None:

@@ -6,6 +6,13 @@ intervals at 95 %. They cover the randomness of training (initial weights, order
 augmentation); they do not cover the choice of the images, nor the luck of the search that found the
 configuration.
 
+A few seeds can give the very same value: an accuracy on n images comes in steps of 1 / n. Their
+interval would have no width, and a difference of one image would count as proven. So a value that
+is read in steps is taken to be uncertain by a rounding error at least (uniform over one step:
+standard deviation step / sqrt(12); for a difference of two, step / sqrt(6); Sheppard's correction,
+the other way round). With one image in a thousand as the step and three seeds, that is an interval
+of +-0.10 % for a difference.
+
 No correction for the number of comparisons is made. The claim "X is the best" needs none: it is
 made only if X differs from *every* other choice (an intersection-union test, Berger 1982). A single
 exclusion from the tie, read on its own, is weaker evidence, the more so as the best is picked on
@@ -17,9 +24,12 @@ least one of the eight in 48 % of the studies.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median_low
 from typing import Literal
 
 CONFIDENCE = 0.95
+NOISY_TIMES = 5
+"""A choice is noisy if its interval is more than so many times as wide as is usual in the study."""
 Direction = Literal["maximize", "minimize"]
 
 
@@ -51,8 +61,16 @@ class Interval:
         return self.low <= value <= self.high
 
 
-def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
+def mean_interval(
+    values: Sequence[float], *, confidence: float = CONFIDENCE, rounding: float = 0.0
+) -> Interval:
     """Return mean, standard deviation and the two-sided t interval of ``values``.
+
+    Args:
+        values: one or more.
+        confidence: of the interval, in (0, 1).
+        rounding: standard deviation of a value's rounding error, >= 0; the interval is as wide as
+            if the values differed by that at least. See the module's text.
 
     Raises:
         ValueError: ``values`` is empty or holds a value that is not finite.
@@ -70,12 +88,22 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     from scipy import special  # type: ignore[import-untyped]
 
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * sd / math.sqrt(n)
+    spread = max(sd, rounding)
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * spread / math.sqrt(n)
     return Interval(n=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
 
 
+def value_interval(values: Sequence[float], *, step: float = 0.0) -> Interval:
+    """Return the interval of measured ``values``, read in steps of ``step`` (0: continuous)."""
+    return mean_interval(values, rounding=step / math.sqrt(12))
+
+
 def paired_difference(
-    first: Mapping[int, float], second: Mapping[int, float], *, confidence: float = CONFIDENCE
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+    *,
+    confidence: float = CONFIDENCE,
+    step: float = 0.0,
 ) -> Interval | None:
     """Return the t interval of ``first - second`` over the seeds that both have.
 
@@ -83,6 +111,7 @@ def paired_difference(
         first: values by seed.
         second: values by seed.
         confidence: of the interval, in (0, 1).
+        step: the values are read in steps of it, 0: they are continuous.
 
     Returns:
         The interval, or None if there is no common seed.
@@ -92,7 +121,21 @@ def paired_difference(
         return None
     # Rounded far below any metric's resolution, so that 0.1 + 0.2 - 0.3 counts as 0.
     differences = [round(first[seed] - second[seed], 12) for seed in common]
-    return mean_interval(differences, confidence=confidence)
+    return mean_interval(differences, confidence=confidence, rounding=step / math.sqrt(6))
+
+
+def noisy(intervals: Mapping[str, Interval]) -> tuple[str, ...]:
+    """Name the choices whose seeds differ so much that they say nothing, e.g. 36 +- 75 %.
+
+    Such an interval includes nearly everything, so formally the choice ties with the best; but
+    what is not known is not the same. Noisy is an interval more than ``NOISY_TIMES`` times as wide
+    as the usual one, the (lower) median of all choices.
+    """
+    widths = {label: one.half_width for label, one in intervals.items() if one.n > 1}
+    usual = median_low(widths.values()) if widths else 0.0
+    if usual == 0:
+        return ()
+    return tuple(label for label, width in widths.items() if width > NOISY_TIMES * usual)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +155,17 @@ class Verdict:
 
 
 def judge(
-    values: Mapping[str, Mapping[int, float]], *, direction: Direction = "maximize"
+    values: Mapping[str, Mapping[int, float]],
+    *,
+    direction: Direction = "maximize",
+    step: float = 0.0,
 ) -> Verdict | None:
     """Pick the best choice by its mean and find those it ties with; see the module's text.
 
     Args:
         values: for each choice its metric by seed; choices without any value are left aside.
         direction: whether a larger or a smaller metric is better.
+        step: the values are read in steps of it, 0: they are continuous.
 
     Returns:
         The verdict, or None if no choice has a value.
@@ -133,6 +180,8 @@ def judge(
         return None
     ranked = sorted(means, key=means.__getitem__, reverse=True)
     best, *others = ranked
-    differences = {choice: paired_difference(values[best], values[choice]) for choice in others}
+    differences = {
+        choice: paired_difference(values[best], values[choice], step=step) for choice in others
+    }
     ties = tuple(choice for choice, gap in differences.items() if gap is None or gap.includes(0.0))
     return Verdict(best=best, ties=ties, differences=differences)

@@ -17,7 +17,7 @@ from studies.report.numbers import (
     unit,
 )
 from studies.result import Row, StudyResult
-from studies.statistics import CONFIDENCE
+from studies.statistics import CONFIDENCE, NOISY_TIMES
 
 NAMED_GAPS = 3
 """So many ties are named with their difference, the others are only counted."""
@@ -87,7 +87,10 @@ def verdict_lines(result: StudyResult) -> list[str]:
     value = f"{mean_text(metric, best.confirm)} {unit(metric)}".rstrip()
     seeds = f"{n} fresh seed{'s' if n != 1 else ''}"
     lines = []
-    rivals = [row for row in result.rows if row.label in result.ties]
+    tied = [row for row in result.rows if row.label in result.ties]
+    rivals = [row for row in tied if row.label not in result.noisy]
+    unclear = [row for row in tied if row.label in result.noisy]
+    others = _rivals(result, best)
     if rivals:
         near = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals[:NAMED_GAPS]]
         more = len(rivals) - len(near)
@@ -96,11 +99,19 @@ def verdict_lines(result: StudyResult) -> list[str]:
             f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
             f" from {named}."
         )
-    elif others := sum(1 for row in result.rows if row.confirm and row is not best):
+    elif unclear:
+        lines.append(
+            f"Best as far as can be told: {best.label}, {value} on {seeds};"
+            f" better than {others - len(unclear)} of the {others} others confirmed."
+        )
+    elif others:
         other = f"each of the {others} others" if others > 1 else "the other one"
         lines.append(f"Best: {best.label}, {value} on {seeds}; better than {other} confirmed.")
     else:
         lines.append(f"Only {best.label} could be confirmed: {value} on {seeds}.")
+    if unclear:
+        named = ", ".join(f"{row.label} ({mean_text(metric, row.confirm)})" for row in unclear)
+        lines.append(f"Too noisy to tell from it: {named}; more confirm.seeds would show.")
     missing = [row.label for row in result.rows if row.confirm is None]
     if missing:
         lines.append(f"Nothing is known of {', '.join(missing)}: not confirmed.")
@@ -144,6 +155,15 @@ def warnings(result: StudyResult) -> list[str]:
     for row in result.rows:
         if row.candidate is None and trials[row.label]:
             found.append(f"{row.label}: none of its {trials[row.label]} trials ran its full budget")
+        if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:
+            found.append(
+                f"{row.label}: all seeds gave the same value, so its interval says nothing"
+            )
+        if row is result.best_row and row.label in result.noisy:
+            found.append(
+                f"{row.label}: its seeds differ more than {NOISY_TIMES} times as much as is usual"
+                " here; raise confirm.seeds"
+            )
         if row.confirm_failed:
             found.append(f"{row.label}: {row.confirm_failed} confirm trainings failed")
         elif row.confirm and row.confirm.n < plan.confirm_seeds:
@@ -177,7 +197,8 @@ def notes(result: StudyResult) -> list[str]:
         f"confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds; test: mean of the same"
         f" models ({when}); s: seconds a training",
         f"minus best: paired by seed, {CONFIDENCE:.0%} t interval, not corrected for the number of"
-        " comparisons; a tie: it includes 0",
+        " comparisons; a tie: it includes 0; too noisy: an interval more than"
+        f" {NOISY_TIMES} times as wide as usual here",
         "The intervals cover the randomness of training, not the choice of the images, which are"
         " the same for all.",
     ]
@@ -213,6 +234,15 @@ def _gap(result: StudyResult, row: Row) -> str:
     if row.candidate.params == best.candidate.params:
         return "the same"
     return gap_text(result.plan.spec.metric, row.gap)
+
+
+def _rivals(result: StudyResult, best: Row) -> int:
+    """Count the other configurations that were confirmed; one that two rows share counts once."""
+    seen = [best.candidate.params] if best.candidate else []
+    for row in result.rows:
+        if row.confirm and row.candidate and row.candidate.params not in seen:
+            seen.append(row.candidate.params)
+    return len(seen) - 1
 
 
 def _setting(result: StudyResult) -> str:

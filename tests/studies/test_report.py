@@ -103,6 +103,64 @@ def test_a_tie_names_its_rival(tmp_path, monkeypatch):
     assert len(result.ties) >= 1 and result.ties[0] in verdict_lines(result)[0]
 
 
+def confirmed(tmp_path, monkeypatch, values, *, images=1000):
+    """A study whose confirm trainings of a choice have the given values, seed by seed."""
+
+    class Given(Toy):
+        def __call__(self, task, report):
+            outcome = super().__call__(task, report)
+            if self.keep_models is None:
+                return outcome
+            name = task.params["optim.name"]
+            value = values[name][self.keep_count.setdefault(name, 0) % len(values[name])]
+            self.keep_count[name] += 1
+            return dataclasses.replace(
+                outcome,
+                metrics=dict(outcome.metrics) | {"val_accuracy": value},
+                attributes=dict(outcome.attributes) | {"confusion": [[images - 1, 1]]},
+            )
+
+    toy = Given()
+    toy.keep_count = {}
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    # The default configurations alone, so that adam's is the default itself.
+    return run(make_plan(tmp_path, trials=3), toy=toy)
+
+
+def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
+    values = {
+        "adam": [0.980, 0.981, 0.979],
+        "sgd": [0.2, 0.9, 0.4],
+        "adagrad": [0.950, 0.951, 0.952],
+    }
+    result = confirmed(tmp_path, monkeypatch, values)
+    assert result.noisy == ("sgd",) and result.ties == ("sgd",)
+    lines = verdict_lines(result)
+    assert lines[0].startswith("Best as far as can be told: adam, ")
+    assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
+    assert lines[1].startswith("Too noisy to tell from it: sgd (50.00 ± ")
+
+
+def test_one_image_on_every_seed_is_a_tie(tmp_path, monkeypatch):
+    values = {
+        "adam": [0.980] * 3,
+        "sgd": [0.979] * 3,
+        "adagrad": [0.950] * 3,
+    }
+    result = confirmed(tmp_path, monkeypatch, values)
+    assert result.ties == ("sgd",)
+    assert verdict_lines(result)[0].startswith("Tie: adam has the best mean, 98.00 ± 0.07 %")
+    assert not any("all seeds gave the same value" in line for line in warnings(result))
+
+
+def test_an_interval_without_width_is_said(result, tmp_path, monkeypatch):
+    values = {"adam": [0.98] * 3, "sgd": [0.97] * 3, "adagrad": [0.95, 0.96, 0.94]}
+    result = confirmed(tmp_path / "second", monkeypatch, values, images=1)
+    row = dataclasses.replace(result.rows[0], confirm=mean_interval([0.98] * 3))
+    changed = dataclasses.replace(result, rows=(row, *result.rows[1:]))
+    assert any("all seeds gave the same value" in line for line in warnings(changed))
+
+
 def test_markdown_holds_what_the_terminal_shows(result):
     text = markdown(result)
     assert "| adam |" in text and verdict_lines(result)[0] in text

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from studies.statistics import judge, mean_interval, paired_difference
+from studies.statistics import judge, mean_interval, noisy, paired_difference, value_interval
 
 finite = st.floats(-1e3, 1e3, allow_nan=False)
 
@@ -55,6 +55,37 @@ def test_one_value_says_nothing():
 def test_equal_values_have_no_spread():
     interval = mean_interval([0.1, 0.1, 0.1])
     assert (interval.mean, interval.sd, interval.low, interval.high) == (0.1, 0.0, 0.1, 0.1)
+
+
+def test_what_is_read_in_steps_has_a_width():
+    """1,000 images, three seeds: half a step of rounding, uniform, through the t quantile."""
+    step, t = 1e-3, stats.t.ppf(0.975, 2)
+    exact = np.random.default_rng(0).uniform(0.9, 1, 100_000)
+    error = np.std(np.round(exact, 3) - exact)
+    equal = value_interval([0.98] * 3, step=step)
+    assert equal.sd == 0
+    assert equal.half_width == pytest.approx(t * error / math.sqrt(3), rel=0.01)
+    gap = paired_difference({1: 0.981, 2: 0.982}, {1: 0.980, 2: 0.981}, step=step)
+    assert gap is not None and gap.includes(0.0)  # one image is no proof
+    far = paired_difference({1: 0.98, 2: 0.98, 3: 0.98}, {1: 0.97, 2: 0.97, 3: 0.97}, step=step)
+    assert far is not None and not far.includes(0.0)
+    wide = [0.97, 0.98, 0.99]
+    assert value_interval(wide, step=step) == mean_interval(wide)
+
+
+def test_one_image_on_every_seed_is_a_tie():
+    values = {"a": {1: 0.981, 2: 0.980, 3: 0.983}, "b": {1: 0.980, 2: 0.979, 3: 0.982}}
+    assert judge(values).ties == ()
+    assert judge(values, step=1e-3).ties == ("b",)
+
+
+def test_noisy_is_what_is_far_wider_than_usual():
+    spread = {"a": 0.001, "b": 0.002, "c": 0.003, "wild": 0.4}
+    intervals = {name: mean_interval([0.9 - by, 0.9 + by]) for name, by in spread.items()}
+    assert noisy(intervals) == ("wild",)
+    assert noisy({name: intervals[name] for name in "abc"}) == ()
+    assert noisy({"a": mean_interval([0.9]), "b": intervals["wild"]}) == ()
+    assert noisy({}) == ()
 
 
 @pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
