@@ -160,9 +160,11 @@ def judge(
     smoothed = gaussian_filter1d(np.minimum(losses, 1.5 * start), width, mode="nearest")
     bottom = int(smoothed.argmin())
     fall = start - smoothed[bottom]
-    # Of a mean over the Gaussian's 2 sqrt(pi) sigma independent batches.
-    error = float(np.std(losses[: bottom + 1] - smoothed[: bottom + 1]))
-    error /= math.sqrt(2 * math.sqrt(math.pi) * width)
+    # Of the difference of two means: the first losses', and the Gaussian's, which counts as many
+    # independent ones as 2 sqrt(pi) times its standard deviation.
+    counts = _first(len(losses)), 2 * math.sqrt(math.pi) * width
+    noise = float(np.std(losses[: bottom + 1] - smoothed[: bottom + 1]))
+    error = noise * math.sqrt(sum(1 / count for count in counts))
     if bottom < 2 or fall < max(0.05 * abs(start), 4 * error):
         problem = "the loss never falls clearly; raise --high, --steps or the batch size"
         if diverged is not None:

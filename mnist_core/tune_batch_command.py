@@ -144,7 +144,9 @@ def _print_sizes(console: Console, found: "Found", epoch: int) -> None:
         n = size.batch_size
         memory = "too much" if size.peak is None else _size(size.peak)
         if not size.rates:
-            table.add_row(f"{n:,}", "", "", "", f"{-(-epoch // n):,}", "", memory)
+            # Of those that fit, the largest is timed; bisection's other sizes are not.
+            note = "largest, fits only with all memory to itself" if n == found.largest else ""
+            table.add_row(f"{n:,}", "", "", "", f"{-(-epoch // n):,}", "", memory, note)
             continue
         kinds = {"largest": found.largest, "fastest": found.fastest, "suggested": found.suggestion}
         table.add_row(

@@ -129,6 +129,22 @@ def test_a_loss_that_never_falls_has_no_suggestion():
     assert test.problem.startswith("the loss never falls clearly")
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_no_fall(seed):
+    """Batches of few images: the smoothed curve has dips, but not for the learning rate."""
+    random = np.random.default_rng(seed)
+    test = sweep(lambda _: 2.3 + 0.5 * random.standard_normal(), low=LOW, high=HIGH, steps=200)
+    assert test.suggestion is None
+
+
+def test_an_explosion_does_not_spread_into_what_was_before_it():
+    values = iter([*np.full(100, 2.3), *np.linspace(2.3, 0.8, 50), 1e9])
+    test = sweep(lambda _: next(values), low=LOW, high=HIGH, steps=200)
+    assert len(test.losses) == 151
+    assert test.lowest >= test.lrs[140]  # two of the smoothing's standard deviations
+    assert test.lrs[98] < test.suggestion < test.lrs[149]
+
+
 def test_a_range_that_is_too_low():
     test = sweep(quadratic([5.0]), low=1e-7, high=1e-5, steps=100)
     assert test.suggestion is None
