@@ -14,7 +14,6 @@ goes on where it stopped, and one of a finished study trains nothing.
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,14 +30,13 @@ from studies.reading import read_test as read_with_trainer
 from studies.records import TrialRecord
 from studies.result import (
     ENVIRONMENT,
-    TEST,
-    Reading,
     StudyResult,
     failure_reasons,
     summarize,
 )
 from studies.seeds import confirm_seeds
 from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage
+from studies.test_record import TEST, Reading
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is where it keeps models."""
@@ -231,21 +229,14 @@ class _Run:
             return reading
         self._stream.emit("phase", None, name="test", total=len(models), done=0)
         # Written first: a reading that dies midway has happened all the same.
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        reading = replace(
-            reading,
-            times=(*reading.times, now),
-            broken_off=reading.broken_off + reading.unfinished,
-            unfinished=True,
-        )
-        book.set_attribute(TEST, reading.to_attribute())
         self._control.reading = True
         try:
-            values = read(self._plan, models) if read else self._read_shared(models)
+            reading = reading.begun(datetime.now(UTC).isoformat(timespec="seconds"), models)
+            book.set_attribute(TEST, reading.to_attribute())
+            reading = reading.ended(read(self._plan, models) if read else self._read_shared(models))
+            book.set_attribute(TEST, reading.to_attribute())
         finally:
             self._control.reading = False
-        reading = replace(reading, values={**reading.values, **values}, unfinished=False)
-        book.set_attribute(TEST, reading.to_attribute())
         return reading
 
     def _read_shared(self, models: Mapping[int, Path]) -> Mapping[int, Mapping[str, float]]:

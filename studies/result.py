@@ -21,53 +21,12 @@ from studies.statistics import (
     paired_difference,
     value_interval,
 )
+from studies.test_record import Reading
 
 # A best value within this share of a parameter's range (on its own scale) counts as on the bound.
 BOUND_SHARE = 0.02
-TEST = "test"
-"""The confirm study's user attribute that holds the reading of the test set."""
 ENVIRONMENT = "environment"
 """The confirm study's user attribute that holds versions and data hashes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """The reading of the test set.
-
-    Attributes:
-        values: test metrics by number of the confirm trial.
-        times: when the test set was read, ISO 8601; its length is the count of readings.
-        broken_off: how many of the earlier readings ended before their values were kept.
-        unfinished: whether the last one has not ended, or was broken off itself.
-    """
-
-    values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    times: tuple[str, ...] = ()
-    broken_off: int = 0
-    unfinished: bool = False
-
-    @classmethod
-    def from_attribute(cls, value: Any) -> "Reading":
-        """Read what ``to_attribute`` wrote; None: not read yet."""
-        if value is None:
-            return cls()
-        values = {int(number): metrics for number, metrics in value["values"].items()}
-        return cls(
-            values=values,
-            times=tuple(value["times"]),
-            broken_off=int(value["broken_off"]),
-            unfinished=bool(value["unfinished"]),
-        )
-
-    def to_attribute(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        values = {str(number): dict(metrics) for number, metrics in self.values.items()}
-        return {
-            "times": list(self.times),
-            "values": values,
-            "broken_off": self.broken_off,
-            "unfinished": self.unfinished,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)

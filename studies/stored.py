@@ -15,8 +15,9 @@ from studies.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerp
 from studies.leases import Lease, read_lease
 from studies.plan import Plan
 from studies.records import TrialRecord, read_trials
-from studies.result import ENVIRONMENT, TEST, Reading, StudyResult, summarize
+from studies.result import ENVIRONMENT, StudyResult, summarize
 from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage, shown
+from studies.test_record import TEST, Reading
 
 
 @dataclass(frozen=True, kw_only=True)

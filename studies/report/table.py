@@ -176,11 +176,10 @@ def warnings(result: StudyResult) -> list[str]:
             f" use {ENOUGH_SEEDS} or more"
         )
     if len(result.test.times) > 1:
-        broken, others = result.test.broken_off, len(result.test.times) - 1
-        causes = [f"{broken} broken off before the values were kept"] if broken else []
-        if others > broken:
-            causes.append("other configurations or seeds were confirmed after a reading")
-        found.append(f"the test set was read {others + 1} times: {'; '.join(causes)}")
+        found.append(
+            f"the test set was read {len(result.test.times)} times:"
+            f" {'; '.join(result.test.why_again())}"
+        )
     if result.failures:
         reason, count = result.failures[0]
         total = sum(number for _, number in result.failures)
