@@ -22,6 +22,7 @@ OptimizerName = Literal[
     "rmsprop",
     "adadelta",
     "adagrad",
+    "muon",
 ]
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
 LossName = Literal["cross_entropy", "focal", "bce", "contrastive", "triplet", "supcon"]
@@ -66,9 +67,11 @@ class OptimConfig(Table):
     name: OptimizerName = "adam"
     lr: float | None = Field(None, gt=0, le=100, description="learning rate per step")
     weight_decay: float | None = Field(None, ge=0, le=10)
-    momentum: float | None = Field(None, ge=0, lt=1, description="momentum, nesterov, rmsprop")
-    beta1: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam")
-    beta2: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam")
+    momentum: float | None = Field(
+        None, ge=0, lt=1, description="momentum, nesterov, rmsprop, muon"
+    )
+    beta1: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam, muon")
+    beta2: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam, muon")
     alpha: float | None = Field(None, ge=0, lt=1, description="rmsprop: decay of the mean square")
     rho: float | None = Field(None, ge=0, lt=1, description="adadelta: decay of both means")
     eps: float | None = Field(None, gt=0, le=1)

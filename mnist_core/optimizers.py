@@ -55,6 +55,12 @@ _KINDS = {
     ),
     "adadelta": _Kind("Adadelta", {"lr": 1.0, "weight_decay": 0.0, "rho": 0.9, "eps": 1e-6}, {}),
     "adagrad": _Kind("Adagrad", {"lr": 0.01, "weight_decay": 0.0, "eps": 1e-10}, {}, fused=True),
+    # torch's Muon takes matrices only; see mnist_core.muon for what becomes of the rest.
+    "muon": _Kind(
+        "Muon",
+        {"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.95, "beta1": 0.9, "beta2": 0.999},
+        {},
+    ),
 }
 
 
@@ -91,6 +97,10 @@ def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.opti
     values.pop("name")
     if "beta1" in values:
         values["betas"] = (values.pop("beta1"), values.pop("beta2"))
+    if config.name == "muon":
+        from mnist_core.muon import MuonAdamW
+
+        return _made(MuonAdamW, parameters, values)
     values |= kind.options
     values["fused" if kind.fused else "foreach"] = True
     return _made(getattr(torch.optim, kind.optimizer), parameters, values)
