@@ -53,8 +53,9 @@ def tune_lr_command(
     """Find a learning rate: a range test (Smith 2017), which takes seconds.
 
     A fresh model is trained while the learning rate grows at every step. First nothing happens,
-    then the loss falls, at last it rises. Suggested is where it falls fastest. The picture shows
-    the whole curve: look at it. The answer holds for this model, optimizer, batch size and
+    then the loss falls, at last it rises. Suggested is where it falls fastest: a safe place to
+    begin, and often somewhat low; the best tends to lie between it and where the loss is lowest.
+    The picture shows the whole curve: look at it. The answer holds for this model, optimizer, batch size and
     augmentation; change one of them and test again.
 
     Examples:
@@ -168,7 +169,7 @@ def _print_range_test(console: Console, test: "RangeTest") -> None:
     for lr, text in (
         (test.lower, "the loss begins to fall: a cautious choice, not below"),
         (test.suggestion, "it falls fastest: suggested"),
-        (test.lowest, "it is lowest: too much for a constant rate; a one_cycle may go near it"),
+        (test.lowest, "it is lowest: a training may fail here; the best is often between"),
         (test.diverged, "it has risen so far that the test was ended"),
     ):
         if lr is not None:
