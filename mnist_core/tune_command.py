@@ -55,8 +55,8 @@ def tune_lr_command(
     A fresh model is trained while the learning rate grows at every step. First nothing happens,
     then the loss falls, at last it rises. Suggested is where it falls fastest: a safe place to
     begin, and often somewhat low; the best tends to lie between it and where the loss is lowest.
-    The picture shows the whole curve: look at it. The answer holds for this model, optimizer, batch size and
-    augmentation; change one of them and test again.
+    The picture shows the whole curve: look at it. The answer holds for this model, optimizer, batch
+    size and augmentation; change one of them and test again.
 
     Examples:
         python -m mnist_core tune-lr --model net --set optim.name=adam
