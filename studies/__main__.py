@@ -54,9 +54,13 @@ def show(
     )
     from studies import engines
     from studies.book import check_search
+    from studies.machine import check_folder
     from studies.report import overview
+    from studies.storage import check_url
 
     check_search(plan)
+    check_url(plan.storage_url)
+    check_folder(plan.folder)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)
 

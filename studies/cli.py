@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_core import command_line
-from mnist_core.errors import UserError
+from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
 from search_spaces.space import SpaceError
 
@@ -51,7 +51,11 @@ def resolve(
         UserError: a name or a value is wrong.
     """
     from studies import plan
+    from studies.commands import masked
 
     sets = {key: value for key, value in (options or {}).items() if value is not None}
-    sets |= dict(parse_assignment(text) for text in assignments or [])
-    return plan.resolve(study, conf=conf, sets=sets, quick=quick)
+    try:
+        sets |= dict(parse_assignment(text) for text in assignments or [])
+        return plan.resolve(study, conf=conf, sets=sets, quick=quick)
+    except ConfigError as error:
+        raise ConfigError(masked(str(error))) from None

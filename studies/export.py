@@ -15,6 +15,7 @@ import tomli_w
 
 from mnist_core import optimizers
 from mnist_core.errors import UserError
+from studies.commands import run_command
 from studies.files import write_atomically
 from studies.plan import Plan
 from studies.records import TrialRecord
@@ -70,9 +71,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
         metric: recorded.value,
         "device_name": recorded.attributes.get("device_name"),
         "n_parameters": recorded.attributes.get("n_parameters"),
-        "date": recorded.ended.astimezone().isoformat(timespec="seconds")
-        if recorded.ended
-        else None,
+        "date": _iso(recorded.ended),
         "torch": environment.get("versions", {}).get("torch"),
         "data_fingerprint": environment.get("data", {}).get("fingerprint"),
         "confirm": {
@@ -105,12 +104,6 @@ def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
     }
     config = config.override(used, source=f"confirm trial {record.number}")
     return config.model_copy(update={"optim": optimizers.resolve(config.optim)}).to_dict()
-
-
-def run_command(plan: Plan) -> str:
-    """Return the command that runs or resumes the study."""
-    quick = " --quick" if plan.name != plan.spec.name else ""
-    return f"python -m studies.run {plan.spec.name}{quick}"
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -18,12 +18,13 @@ from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
 from studies import engines, storage, stored
 from studies.book import check_search
+from studies.commands import dashboard_command, masked
 from studies.engines.base import Engine
 from studies.events import Listener
 from studies.export import write_best_config
 from studies.leases import StudyInUse
 from studies.live import LiveView, PlainView, Progress
-from studies.machine import prepare_folder
+from studies.machine import check_folder
 from studies.plan import Plan
 from studies.preparation import prepare
 from studies.protocol import Control, StudyInterrupted, run_study
@@ -71,10 +72,13 @@ def run(
     live = console.is_terminal and not plain
     try:
         check_search(plan)
-        plan = with_data(plan, engine)
-        prepare_folder(plan.folder.parent)
+        storage.check_url(plan.storage_url)
+        check_folder(plan.folder)
         if save_svg is not None:
-            prepare_folder(save_svg.parent, setting="--save-svg")
+            check_folder(save_svg.parent, setting="--save-svg")
+            if save_svg.is_dir():
+                raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
+        plan = with_data(plan, engine)
         moved = set_aside(plan) if fresh else None
         if moved is not None:
             console.print(f"moved what was there to {moved}", markup=False)
@@ -84,7 +88,7 @@ def run(
             result = run_study(plan, control, listeners=listeners, take_over=take_over)
     except (StudyInterrupted, KeyboardInterrupt) as stop:
         said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
-        again = [argument for argument in arguments if argument != "--fresh"]
+        again = [masked(argument) for argument in arguments if argument != "--fresh"]
         command = shlex.join(["python", "-m", "studies.run", *again])
         _say(f"{said}; nothing is lost. Go on with: {command}")
         return INTERRUPTED
@@ -130,7 +134,7 @@ def finish(result: StudyResult, console: Console) -> None:
         ("best configuration", config),
         ("report", report),
         ("train it again", f"python -m mnist_core train {config}"),
-        ("all trials", _dashboard_command(plan)),
+        ("all trials", dashboard_command(plan)),
     ):
         console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)
 
@@ -164,7 +168,7 @@ def set_aside(plan: Plan) -> Path | None:
 
 
 def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
-    hint = f"Ctrl-C: finish running trials and stop  ·  {_dashboard_command(plan)}"
+    hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard_command(plan)}"
     place = storage.shown(plan.storage_url)
     title = f"{plan.name}  ·  {plan.workers} workers on {plan.train.device}  ·  {place}"
     return LiveView(progress, console, title=title, hint=hint)
@@ -178,16 +182,9 @@ def _plain_view(plan: Plan, progress: Progress) -> PlainView:
         f"Study {plan.name}: {plan.spec.goal}\n"
         f"{plan.workers} workers x {plan.threads} threads on {plan.train.device},"
         f" {plan.train.data.name}; {storage.shown(plan.storage_url)}\n"
-        f"dashboard: {_dashboard_command(plan)}"
+        f"dashboard: {dashboard_command(plan)}"
     )
     return PlainView(progress, write, hint=hint)
-
-
-def _dashboard_command(plan: Plan) -> str:
-    quick = " --quick" if plan.name != plan.spec.name else ""
-    folder = plan.settings.results.folder
-    where = f" --set results.folder={shlex.quote(folder)}" if folder != "results" else ""
-    return f"python -m studies dashboard {plan.spec.name}{quick}{where}"
 
 
 @contextmanager

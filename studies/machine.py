@@ -109,6 +109,24 @@ def share(
     return workers, threads
 
 
+def check_folder(folder: Path, *, setting: str = "results.folder") -> None:
+    """Check that ``folder`` can be made and written to, and leave nothing behind.
+
+    Args:
+        folder: where to.
+        setting: what the user set it by, for the error.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        with tempfile.TemporaryDirectory(dir=there):  # /proc allows neither, and root all the rest
+            pass
+    except OSError as error:
+        raise _unusable(folder, setting, error) from None
+
+
 def prepare_folder(folder: Path, *, setting: str = "results.folder") -> None:
     """Make ``folder`` and check that files can be written there.
 
@@ -124,5 +142,9 @@ def prepare_folder(folder: Path, *, setting: str = "results.folder") -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as error:  # ValueError: a null byte
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{setting}: cannot write to {folder}: {reason}; choose another") from None
+        raise _unusable(folder, setting, error) from None
+
+
+def _unusable(folder: Path, setting: str, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return UserError(f"{setting}: cannot write to {folder}: {reason}; choose another")

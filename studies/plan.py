@@ -208,6 +208,8 @@ def resolve(
         on_gpu=device != "cpu",
     )
     name = f"{spec.name}-quick" if quick else spec.name
+    if "\0" in settings.results.folder:
+        raise ConfigError("results.folder: a path cannot hold a null byte")
     folder = Path(settings.results.folder) / name
     seeds = settings.confirm.seeds
     plan = Plan(

@@ -104,11 +104,11 @@ def run_study(
             other settings, or not one of its search trials was completed.
         StudyInterrupted: it was asked to stop through ``control``.
     """
-    prepare_folder(plan.folder)
     storage = open_storage(plan.storage_url, create=True)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         stack.callback(close_storage, storage)
+        prepare_folder(plan.folder)
         run = _Run(plan, control, objective or build_objective, listeners)
         # The search stays leased to the end: nobody else may add trials while it is confirmed.
         with one_line_garbage(plan.storage_url):

@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from mnist_core.errors import UserError
+from studies.commands import masked
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""
@@ -72,7 +73,20 @@ def open_storage(url: str, *, create: bool) -> RDBStorage:
 
 def shown(url: str) -> str:
     """Return ``url`` as it may be printed: the file of SQLite, others without their password."""
-    return str(sqlite_path(url) or _parse(url).render_as_string(hide_password=True))
+    return str(sqlite_path(url) or masked(url))
+
+
+def check_url(url: str) -> None:
+    """Check what can be known of a storage without touching it.
+
+    Raises:
+        StorageError: not a URL, or the driver of its database is not installed.
+    """
+    if sqlite_path(url) is None:
+        try:
+            _parse(url).get_dialect().import_dbapi()
+        except ImportError:
+            raise _no_driver(url) from None
 
 
 @contextmanager
@@ -160,9 +174,10 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
         parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError):
+    except (ArgumentError, NoSuchModuleError, ValueError):  # ValueError: a port that is no number
         raise StorageError(
-            f"storage {url!r} is no database URL; write for example sqlite:///results/study.db"
+            f"storage {masked(url)!r} is no database URL; write for example"
+            " sqlite:///results/study.db"
         ) from None
     return parsed
 
@@ -171,9 +186,13 @@ def _connect(url: str, options: dict[str, Any]) -> RDBStorage:
     try:
         return RDBStorage(url, engine_kwargs=options)
     except ImportError:
-        raise StorageError(f"{shown(url)}: the driver of this database is not installed") from None
+        raise _no_driver(url) from None
     except _WRONG_DATABASE as error:
         raise StorageError(f"{shown(url)}: {_reason(error)}") from None
+
+
+def _no_driver(url: str) -> StorageError:
+    return StorageError(f"{shown(url)}: the driver of this database is not installed")
 
 
 def _make_folder(path: Path) -> None:
@@ -240,4 +259,4 @@ def _reason(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
     origin = getattr(cause, "orig", None)
     text = str(origin if origin is not None else cause).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    return masked(text[0]) if text else type(error).__name__

@@ -10,7 +10,7 @@ import optuna
 from mnist_core.errors import UserError
 from studies import leases
 from studies.book import BUDGET, CONFIRM
-from studies.export import run_command
+from studies.commands import run_command
 from studies.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
 from studies.leases import Lease, read_lease
 from studies.plan import Plan

@@ -64,13 +64,36 @@ def one_line(done, *parts, code=1):
         (["optim_search", "--workers", "999"], ["999"]),
         (["optim_search", "--device", "gpu"], ["gpu", "cuda"]),
         (["optim_search", "--conf", "nowhere.toml"], ["nowhere.toml"]),
+        (["optim_search", "--set", "search.pruner=foo"], ["foo", "median"]),
+        (["optim_search", "--set", "search.sampler=foo"], ["foo", "tpe"]),
+        (["optim_search", "--set", "storage.url=foo"], ["foo", "no database URL"]),
+        (["optim_search", "--set", "storage.url=oracle://a/b"], ["driver", "not installed"]),
+        (["optim_search", "--save-svg", "/proc/x/y.svg"], ["--save-svg", "/proc/x"]),
+        (["optim_search", "--save-svg", "/proc"], ["--save-svg", "is a folder"]),
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path, arguments, parts):
     # One process for each is slow, so the command runs here, through the same entrance.
     done = inside(["studies.run", *arguments, "--set", f"results.folder={tmp_path / 'r'}"])
     one_line(done, *parts)
+    assert done.stdout == ""
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "part"),
+    [
+        ("search.pruner=foo", "unknown pruner 'foo'"),
+        ("search.sampler=foo", "unknown sampler 'foo'"),
+        ("engine.name=foo", "unknown engine 'foo'"),
+        ("results.folder=/proc/x", "cannot write to /proc/x"),
+        ("storage.url=foo", "no database URL"),
+    ],
+)
+def test_show_refuses_what_run_would(setting, part):
+    done = inside(["studies", "show", "optim_search", "--set", setting])
+    one_line(done, part)
+    assert done.stdout == ""
 
 
 def inside(arguments):

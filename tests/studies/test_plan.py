@@ -297,13 +297,20 @@ def test_torch_is_not_asked_where_no_driver_is(tmp_path, monkeypatch, platform, 
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
+    machine.check_folder(tmp_path / "a/b")
+    assert not any(tmp_path.iterdir())
     machine.prepare_folder(tmp_path / "a/b")
     machine.prepare_folder(tmp_path / "a/b")
+    machine.check_folder(tmp_path / "a/b")
+    assert not any((tmp_path / "a/b").iterdir())
     assert list((tmp_path / "a/b").iterdir()) == []
     (tmp_path / "file").write_text("")
     message = error_of(machine.prepare_folder, tmp_path / "file")
     assert message.startswith(f"results.folder: cannot write to {tmp_path / 'file'}: ")
     assert "cannot write" in error_of(machine.prepare_folder, tmp_path / "file/inner")
+    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file")
+    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file/inner")
+    assert "null byte" in error_of(plan_of, results__folder="a\0b")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
