@@ -174,6 +174,7 @@ class TrainConfig(Table):
     deterministic: bool = Field(False, description="refuse operations whose result may vary")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: all cores")
     compile: bool = Field(False, description="torch.compile the model")
+    cuda_graph: bool = Field(False, description="GPU: passes of a batch started as one graph")
 
     @model_validator(mode="after")
     def _device_is_known(self) -> Self:

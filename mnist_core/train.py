@@ -9,13 +9,22 @@ from pathlib import Path
 
 import torch
 
-from mnist_core import compilation, memory, models, optimizers, runtime, tasks
+from mnist_core import compilation, cuda_graph, memory, models, optimizers, runtime, tasks
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.results import Best, Report, StopTraining, TrainingFailed, TrainResult
 from mnist_core.training import Training
 
 __all__ = ["Best", "Report", "StopTraining", "TrainResult", "TrainingFailed", "resolve", "train"]
+
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What the CPU's allocator and CUDA's libraries say; they have no exception of their own."""
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -28,6 +37,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     tasks.check(config)
     compilation.check(config)
     machine = runtime.resolve(config)
+    cuda_graph.check(config, machine)
     return config.model_copy(
         update={
             "model": model,
@@ -54,8 +64,9 @@ def train(
         data: train and validation images, on the device of ``config``.
         report: called after each validation; it may raise ``StopTraining``.
         keep_best: whether to keep the weights of the best report, too.
-        state_file: the training's state is written there after each report, and a training that
-            finds its own state there goes on from it, to the same result; removed at the end.
+        state_file: the training's state is written there at each report, before ``report`` is
+            called; a training that finds its own state there goes on from it, to the same result,
+            and makes no report again. Removed at the end.
 
     Raises:
         ConfigError: the configuration cannot be trained on this machine or data.
@@ -69,7 +80,8 @@ def train(
         try:
             return Training(config, data, machine, keep_best=keep_best).run(report, state_file)
         except RuntimeError as error:
-            # The CPU's allocator has no exception of its own.
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            if isinstance(error, torch.OutOfMemoryError) or any(
+                s in str(error) for s in _NO_MEMORY
+            ):
                 raise TrainingFailed("OutOfMemory", str(error).splitlines()[0]) from None
             raise

@@ -1,5 +1,6 @@
 """One training while it runs: steps, reports, averages, early stopping, its state on disk."""
 
+import functools
 import itertools
 import math
 import time
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from mnist_core import (
     averaging,
     compilation,
+    cuda_graph,
     memory,
     models,
     optimizers,
@@ -52,6 +54,8 @@ class Training:
         self.optimizer = optimizers.build(config.optim, self.parameters)
         self.scaler = runtime.gradient_scaler(machine)
         self.task = tasks.create(config, data, machine)
+        loss_of = functools.partial(self.task.loss, self.model)
+        self.graph = cuda_graph.create(config, loss_of, self.model)
         self.average = averaging.create(config.average, self.model)
         assert config.optim.lr is not None  # resolve() filled it in
         self.lr = config.optim.lr
@@ -77,9 +81,9 @@ class Training:
             state = training_state.read(state_file, self.config, self.data.fingerprint)
             if state is not None:
                 self._restore(state)
-        stopped = stopped_early = False
+        stopped = False
         try:
-            while self.step < self.total_steps and not stopped_early:
+            while self.step < self.total_steps and not self._no_better():
                 for group in self._rest_of_epoch():
                     self._step(group)
                     if self.step not in self.report_steps:
@@ -93,15 +97,18 @@ class Training:
                         # Dropout goes on drawing where it was, whatever the report draws.
                         with self.machine.own_random_state():
                             report(len(self.history), self._metrics())
-                    patience = self.config.early_stopping
-                    if patience and self.reports_since_best >= patience:
-                        stopped_early = self.step < self.total_steps
+                    if self._no_better():
                         break
         except StopTraining:
             stopped = True
         if state_file is not None:
             state_file.unlink(missing_ok=True)
-        return self._result(begun, stopped=stopped, stopped_early=stopped_early)
+        return self._result(begun, stopped=stopped)
+
+    def _no_better(self) -> bool:
+        """Whether ``early_stopping`` ends the training."""
+        patience = self.config.early_stopping
+        return 0 < patience <= self.reports_since_best
 
     def _rest_of_epoch(self) -> Iterator[list[Batch]]:
         """Yield the groups of batches of the epoch that ``step`` is in, from there on."""
@@ -127,6 +134,9 @@ class Training:
             parameters["lr"] = self.lr * factor
         optimizers.zero_grad(self.optimizer)
         n = sum(len(targets) for _, targets in group)
+        if self.graph is not None and n == self.graph.batch_size:
+            self.loss_sum += self.graph(*group[0]) * n
+            group = []
         for inputs, targets in group:
             loss = self.task.loss(self.forward, inputs, targets)
             self.loss_sum += loss.detach() * len(targets)
@@ -195,7 +205,7 @@ class Training:
         entry = self.history[-1]
         return {k: v for k, v in entry.items() if k not in ("step", "epoch", "seconds")}
 
-    def _result(self, begun: float, *, stopped: bool, stopped_early: bool) -> TrainResult:
+    def _result(self, begun: float, *, stopped: bool) -> TrainResult:
         model, metrics = self._served(), self._metrics()
         if self.config.early_stopping and self.best is not None:
             model.load_state_dict(self.best.weights)
@@ -212,7 +222,7 @@ class Training:
             confusion=self.evaluation.confusion.tolist(),
             model=model.eval(),
             stopped=stopped,
-            stopped_early=stopped_early,
+            stopped_early=not stopped and self.step < self.total_steps,
             best=self.best if self.keep_best else None,
             images=self.images,
             seconds=seconds,

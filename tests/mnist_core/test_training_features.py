@@ -15,7 +15,8 @@ from mnist_core.errors import ConfigError
 from mnist_core.runtime import resolve as resolve_runtime
 from mnist_core.schedules import Plateau
 from mnist_core.tasks.classification import focal_loss
-from mnist_core.train import resolve, train
+from mnist_core.train import TrainingFailed, resolve, train
+from mnist_core.training import Training
 
 SMALL = {"model__name": "flex_cnn", "model__depth": 2, "model__width": 8, "model__head_width": 16}
 
@@ -240,3 +241,35 @@ def test_the_average_does_not_disturb_the_training(few, config):
     for a, b in zip(kept["trained"], plain.model.parameters(), strict=True):
         assert torch.equal(a, b)
     assert math.isfinite(plain.metrics["val_loss"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried …"),
+    ],
+)
+def test_memory_that_runs_out_has_a_type(few, config, monkeypatch, error):
+    """In the words of the CPU's allocator, of torch's for CUDA, and of CUDA's libraries."""
+
+    def run(self, report, state_file):
+        raise error
+
+    monkeypatch.setattr(Training, "run", run)
+    with pytest.raises(TrainingFailed) as caught:
+        train(config(), few)
+    assert caught.value.kind == "OutOfMemory"
+    assert str(caught.value) == str(error).splitlines()[0]
+
+
+def test_other_errors_keep_their_type(few, config, monkeypatch):
+    def run(self, report, state_file):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(Training, "run", run)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        train(config(), few)

@@ -62,6 +62,20 @@ def test_resumed_equals_uninterrupted(few, config, tmp_path, name):
     assert not file.exists()
 
 
+def test_killed_when_early_stopping_had_decided(few, config, tmp_path):
+    """The state is written, the training is to end, and its last report never returns."""
+    some = config(optim__lr=0.02, epochs=30, early_stopping=3, seed=3)
+    whole = train(some, few)
+    assert whole.stopped_early
+    file = tmp_path / "state.safetensors"
+    with pytest.raises(Killed):
+        train(some, few, killed_at(len(whole.history)), state_file=file)
+    resumed = train(some, few, state_file=file)
+    assert resumed.stopped_early
+    assert without_seconds(resumed.history) == without_seconds(whole.history)
+    assert (resumed.metrics, resumed.confusion) == (whole.metrics, whole.confusion)
+
+
 def test_a_pruned_training_leaves_no_state(few, config, tmp_path):
     def stop(step, metrics):
         raise StopTraining
