@@ -40,7 +40,6 @@ def test_it_runs_to_its_end(tmp_path, few_digits, name):
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     done = call(name, "--quick", "--engine", "inline", *sets)
     assert done.returncode == 0, done.stderr
-    assert "Best: " in done.stdout or "Tie: " in done.stdout or "Only " in done.stdout
     folder = tmp_path / f"{name}-quick"
     record = tomllib.loads((folder / "best_config.toml").read_text())["record"]
     assert record["study"] == f"{name}-quick"
