@@ -1,5 +1,7 @@
 """What the study commands share: options, and how they end."""
 
+import errno
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,7 +36,17 @@ DatasetOption = Annotated[
 
 def main(app: typer.Typer, name: str) -> None:
     """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C."""
-    command_line.run(app, name, errors=(UserError, SpaceError))
+    try:
+        command_line.run(app, name, errors=(UserError, SpaceError))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        from studies.report.console import drop_output
+
+        drop_output()
+        where = f"{error.filename}: " if error.filename else "the output: "
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 def resolve(

@@ -28,7 +28,7 @@ from studies.machine import check_folder
 from studies.plan import Plan
 from studies.preparation import prepare
 from studies.protocol import Control, StudyInterrupted, run_study
-from studies.report.console import make_console
+from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown
 from studies.result import StudyResult
@@ -81,7 +81,7 @@ def run(
         plan = with_data(plan, engine)
         moved = set_aside(plan) if fresh else None
         if moved is not None:
-            console.print(f"moved what was there to {moved}", markup=False)
+            _say(f"moved what was there to {moved}")
         view = _live_view(plan, progress, console) if live else _plain_view(plan, progress)
         listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
         with _signals(control, progress, live=live), view:
@@ -119,10 +119,25 @@ def with_data(plan: Plan, engine: Engine) -> Plan:
 
 
 def finish(result: StudyResult, console: Console) -> None:
-    """Write the result's files, then print it: whoever reads the output may be gone."""
+    """Write the result's files, then print it: whoever reads the output may be gone.
+
+    Raises:
+        UserError: a file cannot be written, or the output.
+    """
     plan = result.plan
     config = write_best_config(result)
     report = write_markdown(result, plan.folder / "report.md")
+    try:
+        _print(result, console, config=config, report=report)
+    except OSError as error:
+        drop_output()
+        raise UserError(
+            f"the result cannot be printed: {error.strerror}; it is in {report} and {config}"
+        ) from None
+
+
+def _print(result: StudyResult, console: Console, *, config: Path, report: Path) -> None:
+    plan = result.plan
     if result.trained == 0:
         console.print(
             f"study {plan.name} was finished before: nothing was trained, this is its result",

@@ -1,5 +1,6 @@
 """The console that the commands print to."""
 
+import os
 import sys
 
 from rich.console import Console
@@ -12,3 +13,13 @@ def make_console() -> Console:
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(width=PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False)
+
+
+def drop_output() -> None:
+    """Send what is still to be printed nowhere: the place it went to takes no more.
+
+    Without it Python tries again when it leaves, and complains.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,11 +1,19 @@
 """A study in the foreground: signals, and what is printed."""
 
+import errno
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
+from test_protocol import run
+from toy import make_plan
 
-from studies import foreground
+from mnist_core.errors import UserError
+from studies import foreground, protocol
 from studies.engines.inline import Inline
 from studies.live import Progress
 from studies.protocol import Control
@@ -20,3 +28,38 @@ def test_one_ctrl_c_does_not_break_off_the_reading_of_the_test_set(capfd):
         assert "Ctrl-C again breaks it off" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+class _Full:
+    """A file on a disk that is full."""
+
+    def write(self, text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def flush(self):
+        pass
+
+
+def test_a_result_that_cannot_be_printed_is_in_the_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    dropped = []
+    monkeypatch.setattr(foreground, "drop_output", lambda: dropped.append(1))
+    result = run(make_plan(tmp_path))
+    with pytest.raises(UserError, match=r"cannot be printed: No space.*report\.md"):
+        foreground.finish(result, Console(file=_Full()))
+    assert dropped == [1]
+    assert {"report.md", "best_config.toml"} < {path.name for path in result.plan.folder.iterdir()}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_takes_no_more_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "studies", "list"],
+            cwd=Path(__file__).parents[2],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, "error: the output: No space left on device\n")
