@@ -167,7 +167,7 @@ class TrainConfig(Table):
     grad_clip: float = Field(0.0, ge=0, description="greatest L2 norm of the gradient; 0: off")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     accumulate: int = Field(1, ge=1, le=1024, description="batches a step of the optimizer")
-    early_stopping: int = Field(0, ge=0, description="reports without a better accuracy; 0: off")
+    early_stopping: int = Field(0, ge=0, description="reports without a better one; 0: off")
     reports_per_epoch: int = Field(1, ge=1, le=1000, description="validations per epoch")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
     precision: Precision = Field("auto", description="auto: bf16 where the device is built for it")

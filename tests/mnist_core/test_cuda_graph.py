@@ -1,5 +1,8 @@
 """CUDA graphs: what is refused, which batches go through one, and on a GPU the same result."""
 
+import contextlib
+import types
+
 import pytest
 import torch
 
@@ -146,3 +149,72 @@ def test_recording_leaves_no_trace(few_on_gpu, config):
     assert torch.equal(torch.cuda.get_rng_state(), random)
     first = graphed(inputs, targets).item()
     assert first != graphed(inputs, targets).item()  # another dropout
+
+
+class CudaOnCpu:
+    """Stands for ``torch.cuda``: what is captured runs at once, and again at each replay."""
+
+    class Stream:
+        def __init__(self, device=None):
+            pass
+
+        def wait_stream(self, other):
+            pass
+
+    def current_stream(self, device):
+        return self.Stream()
+
+    def device(self, device):
+        return contextlib.nullcontext()
+
+    def stream(self, stream):
+        return contextlib.nullcontext()
+
+    def graph(self, graph, stream):
+        return contextlib.nullcontext()
+
+    def get_rng_state(self, device):
+        return torch.get_rng_state()
+
+    def set_rng_state(self, state, device):
+        torch.set_rng_state(state)
+
+
+def test_the_recording_on_a_stand_in_for_cuda(few, config, monkeypatch):
+    """All that surrounds CUDA's own work: weights, statistics, streams, buffers, gradients."""
+    made = []
+
+    class Graph:
+        def __init__(self):
+            made.append(self)
+
+        def replay(self):
+            (graphed,) = (g for g in batches if g._graph is self)
+            gradients, value = graphed._gradients, graphed._value
+            computed = graphed._pass()
+            value.copy_(computed)
+            for parameter, fixed in zip(graphed._parameters, gradients, strict=True):
+                fixed.copy_(parameter.grad)
+                parameter.grad = None
+
+    batches = []
+    create = cuda_graph.create
+
+    def kept(config, loss, model):
+        batches.append(create(config.model_copy(update={"cuda_graph": True}), loss, model))
+        return batches[-1]
+
+    some = config(
+        epochs=2, batch_size=64, model__name="flex_cnn", model__width=8, model__dropout=0.2
+    )
+    plain = train(some, few)
+    cuda = CudaOnCpu()
+    cuda.CUDAGraph = Graph
+    stand_in = types.SimpleNamespace(cuda=cuda, Tensor=torch.Tensor)
+    monkeypatch.setattr(cuda_graph, "torch", stand_in)
+    monkeypatch.setattr(cuda_graph, "create", kept)
+    graphed = train(some, few)
+    assert len(made) == 1
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, graphed.model.state_dict()[name]), name
+    assert graphed.metrics == plain.metrics
