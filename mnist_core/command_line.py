@@ -22,6 +22,11 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except SystemExit as stop:
+        # typer answers Ctrl-C by itself, without a word.
+        if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
+            print("interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader of our output went away (`… | head`); what is left to say has no reader.
         sys.stderr.close()
