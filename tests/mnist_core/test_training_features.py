@@ -129,6 +129,15 @@ def test_fp16_trains_with_a_scaler(few, config):
     assert half.metrics["train_loss"] == pytest.approx(single.metrics["train_loss"], rel=0.05)
 
 
+def test_clipping_sees_unscaled_gradients(few, config):
+    """Else the scale of fp16, thousands, would be taken for the gradient's length."""
+    some = config(optim__name="sgd", optim__lr=0.1, grad_clip=0.5)
+    half, single = train(some.override({"precision": "fp16"}), few), train(some, few)
+    free = train(some.override({"grad_clip": 0.0}), few)
+    apart = abs(half.metrics["train_loss"] - single.metrics["train_loss"])
+    assert apart < 0.1 * abs(free.metrics["train_loss"] - single.metrics["train_loss"])
+
+
 def test_tf32_needs_a_gpu(config, refusal):
     assert "tf32" in refusal(ConfigError, resolve, config(precision="tf32"))
 
