@@ -52,12 +52,15 @@ def show(
     plan = cli.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
+    import optuna
+
     from studies import engines
     from studies.book import check_search
     from studies.machine import check_folder
     from studies.report import overview
     from studies.storage import check_url
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_search(plan)
     check_url(plan.storage_url)
     check_folder(plan.folder)

@@ -11,7 +11,8 @@ from studies.fingerprints import check_fingerprint
 from studies.leases import Lease
 from studies.ledger import Book
 from studies.plan import Plan
-from studies.pruning import Pruning, create_pruner
+from studies.pruning import Pruning, create_pruner, try_pruner
+from studies.samplers import try_sampler
 from studies.sources import ConfirmSource, Entry, SearchSource, Source
 from studies.storage import exclusive
 
@@ -30,8 +31,13 @@ def check_search(plan: Plan) -> None:
     Raises:
         ConfigError: one is unknown, or Optuna refuses it.
     """
+    search = plan.settings.search
     SearchSource(plan)
-    create_pruner(plan.settings.search.pruner, plan.settings.search.pruner_options)
+    create_pruner(search.pruner, search.pruner_options)
+    if search.sampler_options:
+        try_sampler(search.sampler, search.sampler_options)
+    if search.pruner_options:
+        try_pruner(search.pruner, search.pruner_options)
 
 
 def open_search(

@@ -27,7 +27,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError, unknown_name
-from studies.samplers import check_options
+from studies.samplers import check_options, refusals
 
 Pruning = tuple[str, Mapping[str, Any], str | None]
 """Name of the pruner, its options, the parameter whose choices are kept apart."""
@@ -47,10 +47,24 @@ def create_pruner(name: str, options: Mapping[str, Any]) -> BasePruner:
     cls, defaults = _PRUNERS[name]
     source = f"search.pruner_options ({name})"
     check_options(cls, options, source=source)
-    try:
+    with refusals(source):
         return cls(**{**defaults, **options})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{source}: {error}") from None
+
+
+def try_pruner(name: str, options: Mapping[str, Any]) -> None:
+    """Have the pruner judge something, as Optuna checks some values only then.
+
+    Raises:
+        ConfigError: it refuses one.
+    """
+    study = optuna.create_study(pruner=create_pruner(name, options))
+    with refusals(f"search.pruner_options ({name})"):
+        for number in range(6):
+            trial = study.ask()
+            for step in range(1, 5):
+                trial.report(number + step, step)
+                trial.should_prune()
+            study.tell(trial, number)
 
 
 class FairPruning:

@@ -7,7 +7,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from mnist_core.errors import ConfigError
-from studies.pruning import FairPruning, create_pruner
+from studies.pruning import FairPruning, create_pruner, try_pruner
 
 KINDS = CategoricalDistribution(("fast", "slow"))
 STEPS = 27
@@ -145,3 +145,22 @@ def test_none_never_prunes():
 def test_mistakes(name, options, part):
     with pytest.raises(ConfigError, match=part):
         create_pruner(name, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("hyperband", {"max_resource": -1}),
+        ("hyperband", {"reduction_factor": 1}),
+        ("successive_halving", {"reduction_factor": 0}),
+        ("median", {"n_warmup_steps": "two"}),
+    ],
+)
+def test_what_optuna_refuses_late_is_refused_at_once(name, options):
+    with pytest.raises(ConfigError, match=rf"search\.pruner_options \({name}\): ."):
+        try_pruner(name, options)
+
+
+@pytest.mark.parametrize("name", ["none", *PRUNERS])
+def test_good_options_pass(name):
+    try_pruner(name, PRUNERS.get(name, {}))

@@ -8,7 +8,7 @@ from toy_plans import SPACE
 
 from mnist_core.errors import ConfigError
 from studies.distributions import suggest
-from studies.samplers import create_sampler
+from studies.samplers import create_sampler, try_sampler
 
 
 @pytest.mark.parametrize("name", ["random", "tpe"])
@@ -49,8 +49,42 @@ def test_options_replace_the_defaults():
         ("tpa", {}, "did you mean 'tpe'"),
         ("tpe", {"n_startup_trial": 3}, "did you mean 'n_startup_trials'"),
         ("random", {"seed": 3}, "unknown option 'seed'"),
+        ("tpe", {"gamma": 5}, "unknown option 'gamma'"),  # a function
+        ("tpe", {"n_startup_trials": "ten"}, "n_startup_trials must be int, but got 'ten'"),
+        ("tpe", {"n_startup_trials": 1.5}, "n_startup_trials must be int, but got 1.5"),
+        ("tpe", {"multivariate": 1}, "multivariate must be bool, but got 1"),
+        ("tpe", {"prior_weight": "x"}, "prior_weight must be float or int, but got 'x'"),
     ],
 )
 def test_mistakes(name, options, part):
     with pytest.raises(ConfigError, match=part):
         create_sampler(name, options, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("tpe", {"n_ei_candidates": 0}),
+        ("tpe", {"prior_weight": -1.0}),
+        ("tpe", {"prior_weight": float("nan")}),
+        ("tpe", {"multivariate": False}),  # `group` needs it
+    ],
+)
+def test_what_optuna_refuses_late_is_refused_at_once(name, options):
+    with pytest.raises(ConfigError, match=r"search\.sampler_options \(tpe\): ."):
+        try_sampler(name, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("tpe", {"n_startup_trials": 1000, "prior_weight": 2}),
+        ("tpe", {"consider_endpoints": True}),  # goes in Optuna 6, and warns
+        ("tpe", {"multivariate": False, "group": False}),
+        ("random", {}),
+    ],
+)
+def test_good_options_are_tried_in_silence(name, options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try_sampler(name, options)
