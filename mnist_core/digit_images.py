@@ -1,0 +1,255 @@
+"""Pictures of any kind made into images as MNIST's: 28x28, light ink on a dark ground, centred.
+
+MNIST's own way (yann.lecun.com/exdb/mnist, Y. LeCun, C. Cortes, C. J. C. Burges): the digit is
+scaled to fit a box of 20x20, its proportions kept, with grey levels by anti-aliasing, and moved so
+that its centre of mass is the centre of the image. A network that has seen nothing else expects it.
+
+Before that, the ground is taken away: paper in a photo is lit unevenly, and darker or lighter than
+the ink. What covers much of the picture besides one digit (lines of a form, the edge of a sheet, a
+hard shadow, a second digit) is not told from it; such a picture must be cut first.
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mnist_core.data.idx import one_line
+from mnist_core.errors import DataError
+
+SIDE, BOX = 28, 20
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+"""Of the files that are taken from a folder; a file that is named may have any."""
+
+Grey = npt.NDArray[np.float64]
+
+_SMALLEST = 5
+"""Pixels to a side: the least in which a digit can be drawn."""
+
+_LARGE = 200
+"""Pixels to the longer side: what has twice as many or more is shrunk before it is looked at."""
+
+_FLAT = 0.06
+"""Least difference of ink and ground, as a share of the scale from black to white."""
+
+_EDGE = 0.3
+"""From which share of the strongest ink on a pixel belongs to the digit's box."""
+
+_SPECK = 0.02
+"""What has less than this share of the ink of the largest stroke is dirt."""
+
+_EVEN = 0.1
+"""How far the border of an image in MNIST's format may vary, as a share of the scale: a little,
+since JPEG changes it."""
+
+_CENTRE = 14
+"""Row and column, from 0, of the centre of mass, as measured: 14.0 ± 0.29 in MNIST's images, which
+is rounding."""
+
+
+@dataclass(frozen=True)
+class Digit:
+    """A picture as a model takes it.
+
+    Attributes:
+        image: uint8 ``[28, 28]``, 0 (ground) to 255 (ink).
+        note: what was done to it, in words.
+    """
+
+    image: npt.NDArray[np.uint8]
+    note: str
+
+
+def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
+    """Read a picture: PNG, JPEG or whatever else Pillow knows.
+
+    A picture of 28x28 with an even border is in MNIST's format; it is inverted where its ground is
+    light, and else left as it is.
+
+    Args:
+        path: the file; of several frames the first counts.
+        invert: whether the ground is light; None: it is light if what stands out from it is darker.
+        raw: only turn it to grey and scale it to 28x28; then it is inverted only if ``invert``.
+
+    Raises:
+        DataError: it is missing, no picture, too large or small, or shows nothing.
+    """
+    grey = _read_grey(path)
+    if raw:
+        small = grey if grey.shape == (SIDE, SIDE) else _resize(grey, SIDE, SIDE)
+        return Digit(_to_bytes(1 - small if invert else small), "inverted" if invert else "raw")
+    if min(grey.shape) < _SMALLEST:
+        rows, columns = grey.shape
+        raise DataError(
+            f"{one_line(path)}: {columns}x{rows} pixels are too few to show a digit; with --raw it"
+            " is taken as it is"
+        )
+    ink, noise = _without_ground(grey)
+    if invert is None:
+        beyond = np.where(np.abs(ink) > 3 * noise, ink, 0)
+        invert = bool(beyond.sum() < 0)
+    note = "inverted" if invert else "as it is"
+    if grey.shape == (SIDE, SIDE) and np.ptp(_border(grey)) <= _EVEN:
+        return Digit(_to_bytes(1 - grey if invert else grey), note)
+    ink = np.clip(-ink if invert else ink, 0, None)
+    ink[ink < 2 * noise] = 0
+    if ink.max() < max(_FLAT, 6 * noise):
+        raise DataError(
+            f"{one_line(path)}: shows nothing: no ink stands out from its"
+            f" {'light' if invert else 'dark'} ground; with --raw it is taken as it is"
+        )
+    edge = max(_EDGE, 4 * noise / float(ink.max()))
+    image = _as_mnist(_without_specks(ink / ink.max(), edge), edge)
+    return Digit(_to_bytes(image), f"{note}, centred" if invert else "centred")
+
+
+def _without_ground(grey: Grey) -> tuple[Grey, float]:
+    """Return how much lighter than the ground each pixel is, and the ground's standard deviation.
+
+    Light falls off smoothly over a sheet: its ground is a surface of second order, fitted to all
+    pixels but those that lie off it, which are ink. The border says where the ground begins.
+    """
+    border = _border(grey)
+    values, counts = np.unique(border, return_counts=True)
+    if counts.max() >= len(border) / 2:  # drawn: nothing is to be taken away
+        return grey - values[counts.argmax()], 0.0
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    at_border = _border(terms)[:, :3]
+    chosen = np.ones(len(border), bool)
+    for _ in range(4):  # a stroke may touch the border
+        weights, *_ = np.linalg.lstsq(at_border[chosen], border[chosen], rcond=None)
+        off = border - at_border @ weights
+        noise = _spread(off)
+        chosen = np.abs(off) <= 3 * noise + 1e-9
+    ground = terms[..., :3] @ weights
+    for _ in range(4):
+        off = grey - ground
+        near = np.abs(off) <= 3 * noise + 0.02
+        # A stroke's soft edge would pull the surface: fewer pixels than that do not carry it.
+        if near.sum() < grey.size / 4:
+            break
+        weights, *_ = np.linalg.lstsq(terms[near], grey[near], rcond=None)
+        ground = terms @ weights
+        noise = _spread((grey - ground)[near])
+    return grey - ground, noise
+
+
+def _spread(values: Grey) -> float:
+    """Return the standard deviation as the median tells it, blind to what lies far off."""
+    return 1.4826 * float(np.median(np.abs(values)))
+
+
+def _border(values: Grey) -> Grey:
+    """Return the outermost pixels of ``[rows, columns, …]``."""
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
+
+
+def _without_specks(ink: Grey, edge: float) -> Grey:
+    """Blot out what has next to no ink beside the largest stroke."""
+    from scipy import ndimage  # type: ignore[import-untyped]  # takes a tenth of a second
+
+    touching = np.ones((3, 3), bool)
+    strokes, count = ndimage.label(ink >= edge, touching)
+    if count < 2:
+        return ink
+    mass = ndimage.sum_labels(ink, strokes, np.arange(count + 1))
+    mass[0] = 0
+    specks = np.flatnonzero(mass < _SPECK * mass.max())
+    dirt = np.isin(strokes, specks[specks > 0])
+    kept: Grey = np.where(ndimage.binary_dilation(dirt, touching, iterations=2), 0, ink)
+    return np.where(np.isin(strokes, np.flatnonzero(mass >= _SPECK * mass.max())), ink, kept)
+
+
+def _as_mnist(ink: Grey, edge: float = _EDGE) -> Grey:
+    """Scale ink, up to 1, into the box and centre it by its mass.
+
+    Args:
+        ink: ``[rows, columns]``, >= 0.
+        edge: what is paler does not count for the box, but stays if it lies near.
+    """
+    rows, columns = np.nonzero(ink >= min(edge, 0.5))
+    top, left = int(rows.min()), int(columns.min())
+    sides = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
+    scale = BOX / max(sides)
+    margin = max(1, round((SIDE - BOX) / 2 / scale))
+    around = np.pad(ink, margin)  # so shifted by the margin
+    cut = around[top : top + sides[0] + 2 * margin, left : left + sides[1] + 2 * margin]
+    height, width = (max(1, round(side * scale)) for side in cut.shape)
+    if cut.shape != (height, width):
+        cut = _resize(cut, height, width)
+        cut = cut / cut.max()  # thin strokes are pale when they are made small
+    mass = cut / cut.sum()
+    # Where the cut's first row and column come to lie; what falls outside of the image is lost.
+    row = round(_CENTRE - float(mass.sum(axis=1) @ np.arange(height)))
+    column = round(_CENTRE - float(mass.sum(axis=0) @ np.arange(width)))
+    canvas = np.zeros((3 * SIDE, 3 * SIDE))
+    canvas[SIDE + row : SIDE + row + height, SIDE + column : SIDE + column + width] = cut
+    return canvas[SIDE : 2 * SIDE, SIDE : 2 * SIDE]
+
+
+def _read_grey(path: Path) -> Grey:
+    """Read grey levels ``[rows, columns]``, 0 (black) to 1 (white), of some hundred pixels."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large pictures, and refuses those of twice as many pixels.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as file:
+                picture = ImageOps.exif_transpose(file)
+        if picture.mode.startswith(("I", "F")):  # 16 bits a pixel and more
+            return _of_wide_pixels(picture, path)
+        if "A" in picture.getbands() or "transparency" in picture.info:
+            picture = _on_a_ground(_shrink(picture.convert("RGBA")))
+        return np.asarray(_shrink(picture.convert("L")), np.float64) / 255
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{one_line(path)}: is no picture (PNG, JPEG …) and no IDX file of images"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{one_line(path)}: is too large: {error}") from None
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow's readers raise on damage
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{one_line(path)}: cannot be read: {reason}") from None
+
+
+def _of_wide_pixels(picture: Image.Image, path: Path) -> Grey:
+    """Return grey levels of a picture of integers of 16 bits or more, or of floating numbers."""
+    values = np.asarray(picture, np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(f"{one_line(path)}: cannot be read: a pixel is no finite number")
+    if picture.mode.startswith("I"):
+        lowest, highest = min(0.0, float(values.min())), max(65535.0, float(values.max()))
+    else:
+        lowest, highest = min(0.0, float(values.min())), max(1.0, float(values.max()))
+    grey = (values - lowest) / (highest - lowest)
+    return np.asarray(_shrink(Image.fromarray(grey)), np.float64)
+
+
+def _on_a_ground(picture: Image.Image) -> Image.Image:
+    """Put a picture that is partly transparent on white, or on black if its ink is light."""
+    pixels = np.asarray(picture, np.float64)
+    alpha = pixels[..., 3]
+    light = alpha.sum() > 0 and np.average(pixels[..., :3].mean(axis=-1), weights=alpha) > 127
+    transparent = bool((alpha < 128).any())
+    ground = Image.new("RGBA", picture.size, "black" if light and transparent else "white")
+    return Image.alpha_composite(ground, picture)
+
+
+def _shrink(picture: Image.Image) -> Image.Image:
+    """Make a large picture small, by the means of whole blocks of pixels."""
+    factor = max(picture.size) // _LARGE
+    return picture.reduce(factor) if factor > 1 else picture
+
+
+def _resize(grey: Grey, height: int, width: int) -> Grey:
+    """Scale with anti-aliasing."""
+    picture = Image.fromarray(grey.astype(np.float32))
+    resized = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float64)
+
+
+def _to_bytes(grey: Grey) -> npt.NDArray[np.uint8]:
+    return np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
