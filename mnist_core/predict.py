@@ -1,0 +1,148 @@
+"""What a kept model says of images, one by one: classes and probabilities, or same and different.
+
+It computes exactly as training and evaluation do, in the same precision and batches: on the images
+of its own validation split, on the same kind of device, it is right as often as was logged.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mnist_core import evaluate, judge, models
+from mnist_core.checkpoint import Checkpoint
+from mnist_core.errors import ConfigError
+from mnist_core.evaluate import Evaluation
+from mnist_core.tasks import SIDE
+
+THRESHOLD = "val_threshold"
+"""The metric that says from which score on a model of pairs takes two images for the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """What a classifier says of ``N`` images, on the CPU.
+
+    Attributes:
+        logits: ``[N, C]``.
+        predicted: int64 ``[N]``, the class with the highest logit, the first of several.
+        probabilities: float64 ``[N, C]``, softmax of the logits; how sure a model is, which is not
+            how often it is right (Guo et al. 2017, arXiv 1706.04599).
+    """
+
+    logits: Tensor
+    predicted: Tensor
+    probabilities: Tensor
+
+    @property
+    def probability(self) -> Tensor:
+        """Float64 ``[N]``: of the predicted class."""
+        return self.probabilities.gather(1, self.predicted.unsqueeze(1)).squeeze(1)
+
+    def ranking(self) -> Tensor:
+        """Return int64 ``[N, C]``: the classes of each image, the likeliest first."""
+        return self.logits.argsort(dim=1, descending=True, stable=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """What a model of pairs says of ``P`` pairs of images, on the CPU.
+
+    Attributes:
+        chosen: int64 ``[P, 2]``, indices into the images.
+        scores: float64 ``[P]``: the higher, the more alike.
+        threshold: from which score on two images are the same, as the training chose it.
+    """
+
+    chosen: Tensor
+    scores: Tensor
+    threshold: float
+
+    @property
+    def same(self) -> Tensor:
+        """Bool ``[P]``: which pairs are predicted to show the same class."""
+        return self.scores >= self.threshold
+
+
+def compares_pairs(kept: Checkpoint) -> bool:
+    """Whether the model compares two images, and does not classify one."""
+    return models.task(kept.config.model) == "pairs"
+
+
+def classify(kept: Checkpoint, images: Tensor) -> Classes:
+    """Classify images.
+
+    Args:
+        kept: a classifier; its model is moved to the device of ``images``.
+        images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
+
+    Raises:
+        ConfigError: images of another size.
+    """
+    check_size(images)
+    logits = judge.logits(kept, images)
+    return Classes(logits, logits.argmax(dim=1), logits.double().softmax(dim=1))
+
+
+def evaluation(found: Classes, labels: Tensor) -> Evaluation:
+    """Return the figures of what was said of images whose classes are known.
+
+    Args:
+        found: of N >= 1 images.
+        labels: int64 ``[N]``, on the CPU, each in ``0 .. C - 1``.
+    """
+    confusion = evaluate.confusion_matrix(labels, found.predicted, found.logits.shape[1])
+    return Evaluation(
+        loss=functional.cross_entropy(found.logits.double(), labels).item(),
+        accuracy=confusion.trace().item() / len(labels),
+        balanced_accuracy=evaluate.balanced_accuracy(confusion),
+        macro_f1=evaluate.macro_f1(confusion),
+        confusion=confusion,
+        predictions=found.predicted,
+    )
+
+
+def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
+    """Compare the first image with the second, the third with the fourth, and so on.
+
+    Args:
+        kept: a model of pairs; it is moved to the device of ``images``.
+        images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
+
+    Raises:
+        ConfigError: an odd number of images, or of another size; or the model has no threshold.
+    """
+    if len(images) % 2 or not len(images):
+        raise ConfigError(
+            f"{kept.config.model.name} compares images two by two, the first with the second and so"
+            f" on, but got {len(images)}; give an even number"
+        )
+    check_size(images)
+    chosen = torch.arange(len(images), device=images.device).view(-1, 2)
+    return Pairs(chosen.cpu(), judge.pair_scores(kept, images, chosen), threshold(kept))
+
+
+def threshold(kept: Checkpoint) -> float:
+    """Return from which score on a model of pairs takes two images for the same.
+
+    Raises:
+        ConfigError: its training did not record it.
+    """
+    if THRESHOLD not in kept.metrics:
+        raise ConfigError(
+            f"this {kept.config.model.name} has no {THRESHOLD} among its metrics, which says from"
+            " which score on two images are the same; train it again"
+        )
+    return float(kept.metrics[THRESHOLD])
+
+
+def check_size(images: Tensor) -> None:
+    """Refuse images that no model takes.
+
+    Raises:
+        ConfigError: naming both sizes.
+    """
+    rows, columns = images.shape[1:]
+    if (rows, columns) != (SIDE, SIDE):
+        raise ConfigError(f"models take images of {SIDE}x{SIDE}, but these are {rows}x{columns}")
