@@ -10,7 +10,8 @@ from mnist_core.batches import normalise
 from mnist_core.data import Split
 from mnist_core.runtime import Runtime
 
-_CHUNK = 500
+CHUNK = 500
+"""Images a forward pass."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +56,8 @@ def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime
     model.eval()
     try:
         with torch.no_grad(), runtime.autocast():
-            for start in range(0, len(split), _CHUNK):
-                part = slice(start, start + _CHUNK)
+            for start in range(0, len(split), CHUNK):
+                part = slice(start, start + CHUNK)
                 logits = runtime.widen(model(normalise(split.images[part], runtime.dtype)))
                 loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
                 predictions[part] = logits.argmax(dim=1)

@@ -1,9 +1,18 @@
-"""A trained model on a split: the same figures that its training logged."""
+"""A trained model on images: the same figures that its training logged."""
 
-from mnist_core import runtime, tasks
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mnist_core import evaluate, runtime, tasks
+from mnist_core.batches import normalise
 from mnist_core.checkpoint import Checkpoint
+from mnist_core.config import TrainConfig
 from mnist_core.data import Split
-from mnist_core.tasks import Evaluation
+from mnist_core.runtime import Runtime
+from mnist_core.tasks import Evaluation, pairs
 
 
 def judge(kept: Checkpoint, split: Split) -> Evaluation:
@@ -15,10 +24,7 @@ def judge(kept: Checkpoint, split: Split) -> Evaluation:
             figures are those that the training ended with; pairs are judged at the threshold that
             was best there.
     """
-    there = {"device": str(split.images.device)}
-    machine = runtime.resolve(kept.config.override(there, source="checkpoint"))
-    model = machine.place(kept.model)
-    with runtime.session(machine, deterministic=kept.config.deterministic):
+    with _session(kept, split.images.device) as (model, machine):
         return tasks.evaluate(
             model,
             split,
@@ -27,3 +33,54 @@ def judge(kept: Checkpoint, split: Split) -> Evaluation:
             runtime=machine,
             threshold=kept.metrics.get("val_threshold"),
         )
+
+
+def logits(kept: Checkpoint, images: Tensor) -> Tensor:
+    """Classify images exactly as ``judge`` does.
+
+    Args:
+        kept: a classifier; its model is moved to the device of ``images``.
+        images: uint8 ``[N, 28, 28]`` on any device, 0 (ground) to 255 (ink).
+
+    Returns:
+        ``[N, C]`` on the CPU, float32 (or float64).
+    """
+    found = []
+    with _session(kept, images.device) as (model, machine), torch.no_grad(), machine.autocast():
+        # The same batches: a bf16 sum may depend on how many images are computed together.
+        for part in torch.split(images, evaluate.CHUNK):
+            found.append(machine.widen(model(normalise(part, machine.dtype))).cpu())
+    return torch.cat(found) if found else torch.zeros(0, kept.n_classes)
+
+
+def pair_scores(kept: Checkpoint, images: Tensor, chosen: Tensor) -> Tensor:
+    """Compare pairs of images: the higher the score, the more alike.
+
+    Args:
+        kept: a model of pairs; it is moved to the device of ``images``.
+        images: uint8 ``[N, 28, 28]`` on any device.
+        chosen: int64 ``[P, 2]``, indices into ``images``.
+
+    Returns:
+        float64 ``[P]`` on the CPU; from ``kept.metrics["val_threshold"]`` on they are the same.
+    """
+    with _session(kept, images.device) as (model, machine):
+        return pairs.score(model, images, chosen, kept.config, machine)
+
+
+def config_at(kept: Checkpoint, device: str) -> TrainConfig:
+    """Return the model's configuration on another device, ``auto`` or one by name."""
+    config = kept.config.override({"device": device}, source="--device")
+    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if config.precision == "tf32" and not on_gpu:
+        return config.override({"precision": "fp32"})  # of which tf32 is a GPU's faster kind
+    return config
+
+
+@contextmanager
+def _session(kept: Checkpoint, device: torch.device) -> Iterator[tuple[nn.Module, Runtime]]:
+    config = config_at(kept, str(device))
+    machine = runtime.resolve(config)
+    model = machine.place(kept.model).eval()
+    with runtime.session(machine, deterministic=config.deterministic):
+        yield model, machine

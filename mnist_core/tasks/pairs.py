@@ -108,6 +108,28 @@ def evaluate(
     return _evaluate(model, split, _fix(split, config), config, runtime, threshold)
 
 
+def score(
+    model: nn.Module, images: Tensor, pairs: Tensor, config: TrainConfig, runtime: Runtime
+) -> Tensor:
+    """Compare any pairs, exactly as ``evaluate`` does.
+
+    Args:
+        model: trained by ``config``, on the device.
+        images: uint8 ``[N, rows, columns]`` on the device.
+        pairs: int64 ``[P, 2]`` on the device, indices into ``images``.
+        config: a resolved configuration.
+        runtime: where it computes.
+
+    Returns:
+        float64 ``[P]`` on the CPU: the higher, the more alike.
+    """
+    used, places = torch.unique(pairs, return_inverse=True)
+    # Only the loss, which nobody asks for, depends on the classes.
+    fixed = _FixedPairs(pairs, torch.zeros_like(pairs), used, places)
+    split = Split(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
+    return _evaluate(model, split, fixed, config, runtime, threshold=0.0).scores
+
+
 class PairTask:
     """The task of one training."""
 

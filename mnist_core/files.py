@@ -1,0 +1,51 @@
+"""Writing files whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mnist_core.errors import UserError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write ``content`` (text as UTF-8); a crash midway leaves what was there before.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    raw = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A folder for the draft, since files of `mkstemp` can be read by their owner only.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+            draft = Path(folder) / path.name
+            draft.write_bytes(raw)
+            os.replace(draft, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Make ``folder`` and check that files can be written there, before any work is done for them.
+
+    Raises:
+        UserError: it is a file, or may not be written to; the message begins with ``option``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{option} {folder}: cannot be written: {reason}") from None
+
+
+def check_file(path: Path, option: str, example: str) -> None:
+    """Check that ``path`` can be written, as ``check_folder`` does.
+
+    Raises:
+        UserError: it is a folder, or cannot be written; the message begins with ``option``.
+    """
+    check_folder(path.parent, option)
+    if path.is_dir():
+        raise UserError(f"{option} {path}: is a folder; name a file, e.g. {path / example}")

@@ -1,0 +1,284 @@
+"""The pictures of a run, as PNG files; nobody needs to see a colour to read them.
+
+Drawn with matplotlib's figures alone: no window system, no global state. Colours are those of
+Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell apart; kinds of lines
+and marks differ as well.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from mnist_core import judge
+from mnist_core.checkpoint import Checkpoint
+from mnist_core.data import Split
+from mnist_core.errors import UserError
+from mnist_core.pair_metrics import PairEvaluation
+from mnist_core.tasks import Evaluation
+
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+PAIR_CLASSES = ("different", "same")
+_SHOWN = 24
+_DPI = 110
+
+
+def draw_all(
+    folder: Path,
+    *,
+    title: str,
+    history: Sequence[Mapping[str, float]],
+    kept: Checkpoint,
+    split: Split,
+    found: Evaluation,
+) -> list[str]:
+    """Draw all pictures that the task has.
+
+    Args:
+        folder: where they go.
+        title: what was trained.
+        history: a run's.
+        kept: its model.
+        split: the validation images.
+        found: what the model does on them.
+
+    Returns:
+        the files' names.
+
+    Raises:
+        UserError: one cannot be written.
+    """
+    curves(folder / "curves.png", history, title=title)
+    names = ["curves.png", "confusion.png", "samples.png", "misclassified.png"]
+    if isinstance(found, PairEvaluation):
+        confusion(folder / "confusion.png", found.confusion, PAIR_CLASSES, title=title)
+        _pair_pictures(folder, split.images.cpu(), found)
+        roc_and_precision(folder, found, title=title)
+        return [*names, "roc.png", "precision_recall.png"]
+    classes = [str(number) for number in range(len(found.confusion))]
+    confusion(folder / "confusion.png", found.confusion, classes, title=title)
+    _class_pictures(folder, split, judge.logits(kept, split.images).double().softmax(dim=1))
+    return names
+
+
+def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) -> None:
+    """Draw the losses and the validation accuracy over the epochs."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [entry["epoch"] for entry in history]
+    marker = "o" if len(history) < 30 else ""
+    for name, label, colour, style in (
+        ("train_loss", "training", BLUE, "--"),
+        ("val_loss", "validation", ORANGE, "-"),
+    ):
+        values = [entry[name] for entry in history]
+        left.plot(epochs, values, style, marker=marker, markersize=3, color=colour, label=label)
+    left.set(xlabel="epoch", ylabel="loss")
+    left.legend(frameon=False)
+    accuracy = [100 * entry["val_accuracy"] for entry in history]
+    right.plot(epochs, accuracy, marker=marker, markersize=3, color=ORANGE)
+    best = max(range(len(history)), key=lambda i: (accuracy[i], -history[i]["val_loss"]))
+    right.plot(epochs[best], accuracy[best], "s", color=GREEN, markersize=9, fillstyle="none")
+    right.set_title(f"best {accuracy[best]:.2f} %, at epoch {epochs[best]:g}", fontsize=10)
+    right.set(xlabel="epoch", ylabel="validation accuracy, %")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        if epochs[-1] >= 3:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def confusion(path: Path, counts: Tensor, classes: Sequence[str], *, title: str) -> None:
+    """Draw a confusion matrix: numbers as they are, shades by the share of the true class.
+
+    Args:
+        path: the file.
+        counts: ``[C, C]``, rows are true classes.
+        classes: their names.
+        title: of the picture.
+    """
+    values = counts.double().numpy()
+    n = len(values)
+    side = max(3.4, 0.55 * n + 1.2)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.add_subplot()
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    # The root lets single mistakes be seen beside a thousand right ones.
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.argwhere(values > 0) if n <= 30 else ():
+        dark = shares[i, j] > 0.36
+        axes.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", color="w" if dark else "k")
+    axes.set_xticks(range(n), classes)
+    axes.set_yticks(range(n), classes)
+    axes.set(xlabel="predicted", ylabel="true")
+    right = values.trace() / max(1, values.sum())
+    axes.set_title(f"{title}\n{values.sum():.0f} judged, {right:.2%} right", fontsize=10)
+    _save(figure, path)
+
+
+def roc_and_precision(folder: Path, found: PairEvaluation, *, title: str) -> None:
+    """Draw ``roc.png`` and ``precision_recall.png`` of pairs; a mark is at the threshold."""
+    cells = found.confusion.double().numpy()
+    false_rate, true_rate = (
+        cells[0, 1] / max(1, cells[0].sum()),
+        cells[1, 1] / max(1, cells[1].sum()),
+    )
+    precision = cells[1, 1] / max(1, cells[:, 1].sum())
+    mark = f"threshold {found.threshold:.3g}"
+    roc = found.roc_curve()
+    figure, axes = _square(f"{title}\nROC-AUC {found.roc_auc:.5f}")
+    axes.plot([0, 1], [0, 1], ":", color="0.6", label="by chance")
+    _curve(axes, roc.x, roc.y, (false_rate, true_rate), mark)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate")
+    _zoom(axes, roc.x, roc.y, (false_rate, true_rate), corner=(0.0, 1.0))
+    axes.legend(loc="lower right", frameon=False)
+    _save(figure, folder / "roc.png")
+    curve = found.precision_recall_curve()
+    figure, axes = _square(f"{title}\naverage precision {found.average_precision:.5f}")
+    share = cells[1].sum() / cells.sum()
+    axes.axhline(share, linestyle=":", color="0.6", label="by chance")
+    _curve(axes, curve.x, curve.y, (true_rate, precision), mark)
+    axes.set(xlabel="recall", ylabel="precision")
+    _zoom(axes, curve.x, curve.y, (true_rate, precision), corner=(1.0, 1.0))
+    axes.legend(loc="lower left", frameon=False)
+    _save(figure, folder / "precision_recall.png")
+
+
+def _class_pictures(folder: Path, split: Split, probabilities: Tensor) -> None:
+    images, labels = split.images.cpu(), split.labels.cpu()
+    sure, predicted = probabilities.max(dim=1)
+    wrong = (predicted != labels).nonzero().flatten()
+    worst = wrong[sure[wrong].argsort(descending=True, stable=True)]
+
+    def captions(chosen: Tensor) -> list[str]:
+        rows = zip(labels[chosen], predicted[chosen], sure[chosen], strict=True)
+        return [
+            f"{p}  {s:.0%}" if p == t else f"true {t}, said {p}\n{s:.0%}"
+            for t, p, s in ((int(t), int(p), float(s)) for t, p, s in rows)
+        ]
+
+    first = torch.arange(min(_SHOWN, len(labels)))
+    _mosaic(
+        folder / "samples.png",
+        images[first].numpy(),
+        captions(first),
+        f"the first {len(first)} validation images: prediction and its probability",
+    )
+    shown = worst[:_SHOWN]
+    _mosaic(
+        folder / "misclassified.png",
+        images[shown].numpy(),
+        captions(shown),
+        f"{len(wrong)} of {len(labels)} validation images are misclassified"
+        + (f"; the {len(shown)} surest mistakes" if len(shown) < len(wrong) else ""),
+    )
+
+
+def _pair_pictures(folder: Path, images: Tensor, found: PairEvaluation) -> None:
+    def show(name: str, chosen: Tensor, title: str) -> None:
+        first, second = images[found.pairs[chosen]].unbind(1)
+        gap = torch.full((len(chosen), first.shape[1], 1), 128, dtype=torch.uint8)
+        names = [
+            f"{PAIR_CLASSES[said]}  {score:.2f}"
+            if said == same
+            else f"{PAIR_CLASSES[same]}, said\n{PAIR_CLASSES[said]}  {score:.2f}"
+            for same, said, score in zip(
+                found.same[chosen].int().tolist(),
+                found.predictions[chosen].int().tolist(),
+                found.scores[chosen].tolist(),
+                strict=True,
+            )
+        ]
+        _mosaic(folder / name, torch.cat([first, gap, second], dim=2).numpy(), names, title)
+
+    said = f"score, {found.threshold:.2f} and above: same"
+    first = torch.arange(min(_SHOWN, len(found.same)))
+    show("samples.png", first, f"the first {len(first)} validation pairs: prediction and {said}")
+    wrong = int((found.predictions != found.same).sum())
+    worst = found.hardest(min(_SHOWN, wrong))
+    more = f"; the {len(worst)} hardest" if len(worst) < wrong else ""
+    total = len(found.same)
+    show("misclassified.png", worst, f"{wrong} of {total} pairs are misclassified{more} ({said})")
+
+
+def _mosaic(path: Path, images: npt.NDArray[np.uint8], captions: Sequence[str], title: str) -> None:
+    """Draw images ``[N, rows, columns]`` with a caption each, eight (wide ones: six) a row."""
+    height, width = images.shape[1:]
+    per_row = 6 if width > height else 8
+    rows = max(1, -(-len(images) // per_row))
+    # One large image: an axes for each would take a second.
+    caption_height = 14 if width > height else 10
+    across, down = width + 4, height + caption_height + 1
+    canvas = np.zeros((rows * down, per_row * across), np.uint8)
+    figure = Figure(
+        figsize=(11, 0.5 + 11 * canvas.shape[0] / canvas.shape[1]), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        top, left = place // per_row * down + caption_height, place % per_row * across + 2
+        canvas[top : top + height, left : left + width] = image
+        axes.text(left + width / 2, top - 1.2, caption, ha="center", va="bottom", fontsize=9)
+        frame = Rectangle((left - 1, top - 1), width + 1, height + 1, fill=False, edgecolor="0.7")
+        axes.add_patch(frame)
+    axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def _square(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.4, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _curve(
+    axes: Axes,
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    at: tuple[float, float],
+    mark: str,
+) -> None:
+    axes.plot(x, y, color=BLUE, linewidth=2)
+    axes.plot(*at, "s", color=ORANGE, markersize=8, fillstyle="none", markeredgewidth=2, label=mark)
+
+
+def _zoom(
+    axes: Axes,
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    at: tuple[float, float],
+    *,
+    corner: tuple[float, float],
+) -> None:
+    """Show the corner where a good model's curve bends, ten times as large or more."""
+    reach = max(abs(at[0] - corner[0]), abs(at[1] - corner[1]))
+    if reach > 0.1:
+        return
+    size = max(0.01, 2 * reach)
+    inset = axes.inset_axes((0.3, 0.3, 0.45, 0.45))
+    inset.plot(x, y, color=BLUE, linewidth=2)
+    inset.plot(*at, "s", color=ORANGE, markersize=8, fillstyle="none", markeredgewidth=2)
+    inset.set_xlim(*((-0.02 * size, size) if corner[0] == 0 else (1 - size, 1 + 0.02 * size)))
+    inset.set_ylim(1 - size, 1 + 0.02 * size)
+    inset.grid(alpha=0.3)
+    inset.tick_params(labelsize=8)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    try:
+        figure.savefig(path, format="png", dpi=_DPI)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,145 @@
+"""From what a user names to what is meant: a checkpoint, a run's id or folder, a study's best.
+
+No torch is needed here.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnist_core import config_file
+from mnist_core.errors import UserError
+
+RUNS = Path("results/runs")
+"""Where runs lie if nothing else is said: ``<environment>/<run id>`` in it."""
+
+ENVIRONMENTS = ("cpu", "cuda")
+CHECKPOINTS = ("last", "best")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+RUN, CONFIG, BEST_CONFIG = "run.json", "config.toml", "best_config.toml"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was meant.
+
+    Attributes:
+        checkpoint: the file of the trained model; it exists.
+        run: the folder of the run it belongs to; None: of no run.
+        name: ``last`` or ``best`` of a run, else empty.
+    """
+
+    checkpoint: Path
+    run: Path | None = None
+    name: str = ""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is none for a folder on every system.
+
+    Raises:
+        UserError: naming what is allowed.
+    """
+    if not _NAME.fullmatch(name) or name in ENVIRONMENTS:
+        raise UserError(
+            f"--name: letters, digits and . _ + - only, the first a letter or digit, 100 at most,"
+            f" not {' or '.join(ENVIRONMENTS)}; but got {name!r}"
+        )
+
+
+def find_model(what: str, *, runs: Path = RUNS, checkpoint: str | None = None) -> Found:
+    """Return the model that ``what`` means.
+
+    Args:
+        what: a checkpoint file; the folder or id of a run (the beginning of an id does, if no other
+            begins so); a study's folder or its ``best_config.toml``, whose confirmed model it is.
+        runs: where ids are looked for.
+        checkpoint: of a run, ``last`` (if left out) or ``best``.
+
+    Raises:
+        UserError: there is no such thing, or not yet a model in it.
+    """
+    if checkpoint not in (None, *CHECKPOINTS):
+        raise UserError(f"--checkpoint: must be {' or '.join(CHECKPOINTS)}, but got {checkpoint!r}")
+    path = Path(what)
+    if _is_file(path) and path.name != CONFIG:
+        found = _confirmed(path) if path.suffix == ".toml" else _of_a_run(path)
+    elif _is_file(path / BEST_CONFIG):
+        found = _confirmed(path / BEST_CONFIG)
+    else:
+        folder = find_run(str(path.parent) if _is_file(path) else what, runs=runs)
+        name = checkpoint or "last"
+        found = Found(folder / f"{name}.safetensors", folder, name)
+        if not _is_file(found.checkpoint):
+            raise UserError(f"{folder}: has no {found.checkpoint.name}; did the run end?")
+    if checkpoint and not (found.run and found.name == checkpoint):
+        raise UserError(f"--checkpoint {checkpoint}: {what} is no run, but one model; leave it out")
+    return found
+
+
+def find_run(what: str, *, runs: Path = RUNS) -> Path:
+    """Return the folder of the run that ``what`` means, by id or folder.
+
+    Raises:
+        UserError: there is none, or several; the message has the nearest id.
+    """
+    if _is_file(Path(what) / RUN):
+        return Path(what)
+    if Path(what).is_dir() and what not in ENVIRONMENTS:
+        inside = "is empty" if not any(Path(what).iterdir()) else "is no run"
+        raise UserError(f"{what}: {inside}; a run's folder has a {RUN} (name one in {runs})")
+    folders = all_runs(runs)
+    same = [folder for folder in folders if what in _ids(folder)]
+    near = same or [f for f in folders if what and any(i.startswith(what) for i in _ids(f))]
+    if len(near) == 1:
+        return near[0]
+    if near:
+        ids = ", ".join(_ids(folder)[1] for folder in near[:5])
+        raise UserError(f"{what!r} is not one run but {len(near)} ({ids} …): name one")
+    if not folders:
+        raise UserError(f"{what!r}: no such file, and no run in {runs}")
+    ids_by_name = [name for folder in folders for name in _ids(folder)]
+    alike = difflib.get_close_matches(what, ids_by_name, n=1, cutoff=0.4)
+    hint = f"; did you mean {alike[0]!r}?" if alike else f", the latest of which is {folders[-1]}"
+    raise UserError(f"{what!r}: no such file, and none of the {len(folders)} runs in {runs}{hint}")
+
+
+def all_runs(folder: Path) -> list[Path]:
+    """Return the folders of all runs of all environments in ``folder``, the latest last."""
+    found = (path.parent for name in ENVIRONMENTS for path in folder.glob(f"{name}/*/{RUN}"))
+    return sorted(found, key=lambda path: (path.name, path.parent.name))
+
+
+def _ids(folder: Path) -> tuple[str, str]:
+    return folder.name, f"{folder.parent.name}/{folder.name}"
+
+
+def _of_a_run(path: Path) -> Found:
+    inside = _is_file(path.parent / RUN) and path.stem in CHECKPOINTS
+    return Found(path, path.parent, path.stem) if inside else Found(path)
+
+
+def _confirmed(path: Path) -> Found:
+    """Return the model of which a study's ``best_config.toml`` was written."""
+    _, record = config_file.read(path)
+    number = record.get("confirm_trial")
+    if not isinstance(number, int):
+        raise UserError(
+            f"{path}: names no trained model: its [record] has no confirm_trial, as a study's"
+            f" {BEST_CONFIG} has; train it: python -m mnist_core train {path}"
+        )
+    kept = path.parent / "checkpoints" / "confirm" / f"{number}.safetensors"
+    if not _is_file(kept):
+        raise UserError(
+            f"{path}: the model that it records is gone ({kept});"
+            f" train it again: python -m mnist_core train {path}"
+        )
+    return Found(kept)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no possible name: too long, a NUL
+        return False

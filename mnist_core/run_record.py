@@ -1,0 +1,79 @@
+"""What a run's folder says of it: reading it, and adding to it. No torch is needed here."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mnist_core.errors import UserError
+from mnist_core.files import write_atomically
+from mnist_core.run_lookup import RUN
+
+METRICS = "metrics.csv"
+RUNNING, DONE, STOPPED, FAILED = "running", "done", "interrupted", "failed"
+"""``status`` in ``run.json``; of a run that was killed it stays ``running``."""
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the content of a run's ``run.json``.
+
+    Raises:
+        UserError: it cannot be read or is damaged.
+    """
+    file = folder / RUN
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: is damaged: {error}") from None
+    if not isinstance(facts, dict):
+        raise UserError(f"{file}: is damaged: it must be a table, but is {str(facts)[:50]!r}")
+    return facts
+
+
+def write(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write ``run.json``, the whole of it or nothing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    # Numbers of a list side by side: a confusion matrix is as many lines as it has rows.
+    text = re.sub(r"\[[\d\s,.]+\]", lambda found: " ".join(found[0].split()), text)
+    write_atomically(folder / RUN, text + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of a run's ``metrics.csv``, without the half of one that a kill left.
+
+    Raises:
+        UserError: it cannot be read or is damaged.
+    """
+    file = folder / METRICS
+    try:
+        # What follows the last line's end is no whole row.
+        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+        return [{**row, "step": int(row["step"])} for row in rows]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(f"{file}: is damaged: {error}") from None
+
+
+def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
+    """Add to ``run.json`` that the test images were read: when, and what came out.
+
+    Raises:
+        UserError: the file cannot be read or written.
+    """
+    facts = read(folder)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    facts["test_readings"] = [*facts.get("test_readings", []), {"time": now, **reading}]
+    write(folder, facts)
