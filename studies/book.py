@@ -5,39 +5,26 @@ from collections.abc import Sequence
 import optuna
 from optuna.storages import RDBStorage
 
-from studies import leases
-from studies.events import Listener
+from mnist_core.errors import ConfigError
+from studies import leases, stopping
+from studies.enqueued import ENQUEUED, from_attribute, merged, to_attribute
+from studies.events import Listener, Stream
 from studies.fingerprints import check_fingerprint
 from studies.leases import Lease
 from studies.ledger import Book
 from studies.plan import Plan
-from studies.pruning import Pruning, create_pruner, try_pruner
-from studies.samplers import try_sampler
+from studies.pruning import Pruning
+from studies.search_checks import check_search, known_configurations, notes
 from studies.sources import ConfirmSource, Entry, SearchSource, Source
 from studies.storage import exclusive
 
-__all__ = ["CONFIRM", "Book", "Entry", "open_confirm", "open_search"]
+__all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
 
 CONFIRM = ".confirm"
 """Ending of the name of a study's confirmation in the storage."""
 
 BUDGET = "budget"
 """User attribute of the study: trials and confirm seeds of the last run, as ``Plan`` names them."""
-
-
-def check_search(plan: Plan) -> None:
-    """Check the names and options of sampler and pruner.
-
-    Raises:
-        ConfigError: one is unknown, or Optuna refuses it.
-    """
-    search = plan.settings.search
-    SearchSource(plan)
-    create_pruner(search.pruner, search.pruner_options)
-    if search.sampler_options:
-        try_sampler(search.sampler, search.sampler_options)
-    if search.pruner_options:
-        try_pruner(search.pruner, search.pruner_options)
 
 
 def open_search(
@@ -58,14 +45,23 @@ def open_search(
     Raises:
         StudyInUse: a living process supervises the study.
         FingerprintMismatch: the study was begun with another space, data, trainer …
-        ConfigError: unknown sampler, pruner or option.
+        ConfigError: a sampler, pruner, option or enqueued configuration that cannot be used.
     """
     check_search(plan)
     search = plan.settings.search
-    source = SearchSource(plan)
+    stopping.check(search.stop, plan.spec.space)
     pruning = (search.pruner, search.pruner_options, plan.spec.scientific)
     study, lease = _open(plan, plan.name, storage, take_over=take_over)
-    study.set_user_attr(BUDGET, {"trials": plan.trials, "confirm_seeds": plan.confirm_seeds})
+    try:
+        source = _search_source(plan, study)
+    except ConfigError:
+        leases.release(study, lease)
+        raise
+    study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
+    if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:
+        stream = Stream("search", listeners)
+        for text in (*source.notes, *notes(plan)):
+            stream.emit("message", None, text=text, level="info")
     return _book(plan, study, storage, lease, "search", source, pruning, listeners)
 
 
@@ -88,6 +84,16 @@ def open_confirm(
     source = ConfirmSource(plan, entries, study.get_trials(deepcopy=False))
     pruning: Pruning = ("none", {}, None)
     return _book(plan, study, storage, lease, "confirm", source, pruning, listeners)
+
+
+def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
+    """Return the source of the search; what is enqueued is kept with the study, and run once."""
+    before = from_attribute(study.user_attrs.get(ENQUEUED))
+    known = merged(before, known_configurations(plan))
+    source = SearchSource(plan, known, study.get_trials(deepcopy=False))
+    if len(known) > len(before):
+        study.set_user_attr(ENQUEUED, to_attribute(known))
+    return source
 
 
 def _open(

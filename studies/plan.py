@@ -164,7 +164,7 @@ class Plan:
                 chosen = _setting(self.settings, key) in (0, "", "auto")
                 source = "this machine" if chosen else source
                 rows.append(Row(short_name(key), machine_rows[key], source))
-            elif (value := _setting(self.settings, key)) not in (None, {}):
+            elif (value := _setting(self.settings, key)) not in (None, {}, []):
                 rows.append(Row(short_name(key), str(value), source))
         return [*rows, Row("folder", str(self.folder), "")]
 

@@ -7,64 +7,27 @@ bracket only its own trials. There is one pruner for each choice, so that what O
 work out from the trials they see (the greatest step, the number of brackets) is each choice's own.
 
 Which trials are beyond pruning (the default configuration of each choice) is the book's matter.
+Sentinels are judged here like all others, and go on: see ``studies/sentinels.py``.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, cast
 
 import optuna
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    PercentilePruner,
-    SuccessiveHalvingPruner,
-)
+from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_core.errors import ConfigError, unknown_name
-from studies.samplers import check_options, refusals
+from studies.pruners import create_pruner
+from studies.sentinels import SENTINEL, WOULD_PRUNE
 
 Pruning = tuple[str, Mapping[str, Any], str | None]
 """Name of the pruner, its options, the parameter whose choices are kept apart."""
 
 WriteAttribute = Callable[[int, str, Any], None]
 """``write(number, key, value)``: stores a pruner's own mark (a rung) with trial ``number``."""
-
-
-def create_pruner(name: str, options: Mapping[str, Any]) -> BasePruner:
-    """Return the Optuna pruner ``name`` with ``options`` in place of the defaults.
-
-    Raises:
-        ConfigError: unknown name, unknown option, or a value that Optuna refuses.
-    """
-    if name not in _PRUNERS:
-        raise ConfigError(f"search.pruner: {unknown_name('pruner', name, _PRUNERS)}")
-    cls, defaults = _PRUNERS[name]
-    source = f"search.pruner_options ({name})"
-    check_options(cls, options, source=source)
-    with refusals(source):
-        return cls(**{**defaults, **options})
-
-
-def try_pruner(name: str, options: Mapping[str, Any]) -> None:
-    """Have the pruner judge something, as Optuna checks some values only then.
-
-    Raises:
-        ConfigError: it refuses one.
-    """
-    study = optuna.create_study(pruner=create_pruner(name, options))
-    with refusals(f"search.pruner_options ({name})"):
-        for number in range(6):
-            trial = study.ask()
-            for step in range(1, 5):
-                trial.report(number + step, step)
-                trial.should_prune()
-            study.tell(trial, number)
 
 
 class FairPruning:
@@ -74,11 +37,12 @@ class FairPruning:
     it is answered before anything is written.
 
     Args:
-        name: none, median, percentile, successive_halving or hyperband.
-        options: of Optuna's class.
+        name: of a pruner, see ``studies/pruners.py``.
+        options: of it.
         scientific: the parameter whose choices are kept apart; None: all trials are compared.
         direction: of the study.
-        write: stores the rungs that successive halving and hyperband mark trials with.
+        write: stores the rungs that successive halving and hyperband mark trials with, and the
+            step at which a sentinel would have been pruned.
     """
 
     def __init__(
@@ -104,14 +68,24 @@ class FairPruning:
             trial: the running trial, one of ``trials``.
             trials: all trials of the study by number.
         """
-        if self._name == "none":
+        if self._name == "none" or WOULD_PRUNE in trial.system_attrs:
             return False
         choice = self._choice(trial)
         if choice not in self._pruners:
             self._pruners[choice] = create_pruner(self._name, self._options)
-        same = [other for other in trials if self._choice(other) == choice]
-        view = cast(BaseStorage, _View(self._direction, same, self._write))
-        return self._pruners[choice].prune(optuna.Study("view", view), trial)
+        # Written out, as there may be thousands of them at every report.
+        name = self._scientific
+        same = [
+            _as_pruned(other) if WOULD_PRUNE in other.system_attrs else other
+            for other in trials
+            if name is None or other.params.get(name) == choice
+        ]
+        view = _View(self._direction, same, self._write)
+        stops = self._pruners[choice].prune(optuna.Study("view", cast(BaseStorage, view)), trial)
+        if not stops or not trial.user_attrs.get(SENTINEL):
+            return stops
+        view.set_trial_system_attr(trial._trial_id, WOULD_PRUNE, trial.last_step)
+        return False
 
     def _choice(self, trial: FrozenTrial) -> Any:
         return None if self._scientific is None else trial.params.get(self._scientific)
@@ -146,23 +120,29 @@ class _View:
         trials = [trial for trial in self._trials if states is None or trial.state in states]
         return _copies(trials) if deepcopy else trials
 
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        complete = self.get_all_trials(study_id, False, (TrialState.COMPLETE,))
+        if not complete:
+            raise ValueError("No trials are completed yet.")
+        pick = max if self._direction is StudyDirection.MAXIMIZE else min
+        return pick(complete, key=lambda trial: trial.value or 0.0)
+
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         trial = next(trial for trial in self._trials if trial._trial_id == trial_id)
         trial.system_attrs = {**trial.system_attrs, key: value}
         self._write(trial.number, key, value)
 
 
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    """Return a sentinel as the others see it: pruned, once it would have been."""
+    step = trial.system_attrs[WOULD_PRUNE]
+    seen = copy(trial)
+    kept = {s: value for s, value in trial.intermediate_values.items() if s <= step}
+    seen.intermediate_values = kept
+    if trial.state is TrialState.COMPLETE:
+        seen.state, seen.value = TrialState.PRUNED, kept[step]
+    return seen
+
+
 def _copies(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return deepcopy(trials)
-
-
-# Fewer trials than Optuna's 5 to begin with: they are counted for each choice by itself. Reports
-# are counted from 1, and the first says little yet.
-_WAIT = {"n_startup_trials": 4, "n_warmup_steps": 2}
-_PRUNERS: Mapping[str, tuple[Callable[..., BasePruner], Mapping[str, Any]]] = {
-    "none": (NopPruner, {}),
-    "median": (MedianPruner, _WAIT),
-    "percentile": (PercentilePruner, {"percentile": 25.0, **_WAIT}),
-    "successive_halving": (SuccessiveHalvingPruner, {}),
-    "hyperband": (HyperbandPruner, {}),
-}

@@ -27,6 +27,14 @@ def run(
     engine: Annotated[
         str | None, typer.Option(metavar="NAME", help="where trials run: local or inline")
     ] = None,
+    enqueue: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--enqueue",
+            metavar="FILE",
+            help="begin with this configuration, e.g. a best_config.toml (may be repeated)",
+        ),
+    ] = None,
     dataset: cli.DatasetOption = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
@@ -82,6 +90,7 @@ def run(
         quick=quick,
         options={
             "search.trials": trials,
+            "search.enqueue": enqueue or None,
             "engine.workers": workers,
             "engine.name": engine,
             "data.name": dataset,

@@ -1,132 +1,261 @@
-"""Samplers by name, with their options."""
+"""Samplers by name, with their options.
 
-import inspect
+What each makes of a space with conditions:
+
+==========  ========================================================================================
+``random``  draws what is active.
+``grid``    walks a grid of each branch (``studies/grid.py``); it is no sampler of Optuna.
+``qmc``     one sequence for each branch, the branches in turn.
+``tpe``     models what is active together (``group``).
+``gp``      a model for each branch; TPE chooses the branch. One model where there is one branch.
+``cmaes``   a population for each branch and for each choice that is compared; TPE chooses the
+            branch, and choices inside of a branch are drawn at random.
+``nsga2``   a population for each branch; TPE chooses the branch. One where there is one branch.
+``auto``    OptunaHub's AutoSampler: it has TPE do it.
+==========  ========================================================================================
+
+A sampler lives for one trial: what it must remember is in the storage. So a resumed study goes on
+as one that was never interrupted.
+"""
+
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 
 from mnist_core.errors import ConfigError, unknown_name
+from search_spaces.space import Choice, Space
+from studies import hub
+from studies.branches import Branch, BranchSampler, branches
+from studies.distributions import suggest
+from studies.options import check_options, refusals
+from studies.seeds import branch_seed
+
+GRID = "grid"
+"""The one name here that is no sampler: its trials come as a list."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What a sampler must know of the search that it proposes trials for.
+
+    Attributes:
+        space: what is searched.
+        scientific: the parameter whose choices are compared.
+        seed: of the study.
+        trials: how many there are to be.
+        workers: trials that run at the same time.
+        prunes: whether trials may be pruned.
+    """
+
+    space: Space
+    scientific: str
+    seed: int = 0
+    trials: int = 100
+    workers: int = 1
+    prunes: bool = False
+
+    @property
+    def choices(self) -> int:
+        """How many values are compared."""
+        compared = self.space.parameters[self.scientific]
+        assert isinstance(compared, Choice)
+        return len(compared.choices)
+
+    @property
+    def branches(self) -> int:
+        """In how many branches the space falls, see ``studies/branches.py``."""
+        return len(branches(self.space, self.scientific))
+
+    @property
+    def conditional(self) -> bool:
+        """Whether which parameters exist depends on choices."""
+        return any(parameter.when is not None for parameter in self.space.parameters.values())
+
+    @property
+    def per_branch(self) -> int:
+        """Trials of a branch, on average."""
+        return max(1, self.trials // self.branches)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all samplers."""
+    return (*_KINDS, GRID)
 
 
 def create_sampler(
-    name: str, options: Mapping[str, Any], *, seed: int, workers: int = 1, choices: int = 1
+    name: str, options: Mapping[str, Any], search: Search, *, seed: int
 ) -> BaseSampler:
-    """Return the sampler ``name``.
+    """Return the sampler ``name`` for one trial of ``search``.
 
     Args:
-        name: ``random`` or ``tpe``.
+        name: one of ``names()`` but ``grid``.
         options: arguments of Optuna's class that replace the defaults.
-        seed: of its random numbers, 0 <= seed < 2**32.
-        workers: trials that run at the same time; with more than one TPE counts those still
-            running as poor ones (``constant_liar``), so that it does not propose them twice.
-        choices: values of the scientific parameter; TPE samples at random until it has seen two
-            trials of each on average, and ten at least.
+        search: what is searched.
+        seed: of the trial's random numbers, 0 <= seed < 2**32.
 
     Raises:
-        ConfigError: unknown name, unknown option, or a value that Optuna refuses.
+        ConfigError: unknown name, unknown option, a value that Optuna refuses, or OptunaHub is
+            not there.
     """
-    if name not in _SAMPLERS:
-        raise ConfigError(f"search.sampler: {unknown_name('sampler', name, _SAMPLERS)}")
-    cls, defaults = _SAMPLERS[name]
-    arguments = {**defaults(workers, choices), **options}
-    check_options(cls, options, source=f"search.sampler_options ({name})", taken={"seed"})
-    with warnings.catch_warnings():
-        # `group` has been "experimental" since Optuna 2.8; what goes in Optuna 6 is not here yet.
-        for category in (ExperimentalWarning, FutureWarning):
-            warnings.simplefilter("ignore", category)
-        with refusals(f"search.sampler_options ({name})"):
-            return cls(seed=seed, **arguments)
+    if name not in _KINDS:
+        raise ConfigError(f"search.sampler: {unknown_name('sampler', name, names())}")
+    kind, source = _KINDS[name], f"search.sampler_options ({name})"
+    cls = kind.load(options)
+    options = {option: value for option, value in options.items() if option not in kind.of_load}
+    check_options(cls, options, source=source, taken=kind.taken)
+    arguments = {**kind.defaults(search), **options}
+
+    def make(own_seed: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            # Some have been "experimental" since Optuna 2.8; what goes in Optuna 6 is not here yet.
+            for category in (ExperimentalWarning, FutureWarning):
+                warnings.simplefilter("ignore", category)
+            with refusals(source):
+                return cls(seed=own_seed, **arguments)
+
+    sampler = make(seed)
+    if not kind.splits(search):
+        return sampler
+
+    def of_branch(branch: Branch) -> BaseSampler:
+        return make(branch_seed(search.seed, branch)) if kind.sequence else sampler
+
+    return BranchSampler(
+        search.space,
+        search.scientific,
+        of_branch,
+        seed=seed,
+        numbers_only=kind.numbers_only,
+        balanced=kind.sequence,
+    )
 
 
-def check_options(
-    cls: Callable[..., object],
-    options: Mapping[str, Any],
-    *,
-    source: str,
-    taken: set[str] | None = None,
-) -> None:
-    """Refuse options that the constructor of ``cls`` does not know or that are of another type.
-
-    Raises:
-        ConfigError: an unknown option, with the nearest one (``taken`` are arguments that the study
-            sets itself, and functions cannot be set); a value of another type.
-    """
-    kinds = {
-        name: _kinds(parameter.annotation)
-        for name, parameter in inspect.signature(cls).parameters.items()
-        if name not in (taken or set())
-    }
-    valid = [name for name, of_name in kinds.items() if of_name]
-    for option, value in options.items():
-        if option not in valid:
-            raise ConfigError(f"{source}: {unknown_name('option', option, valid)}")
-        if type(value).__name__ not in kinds[option]:
-            wanted = " or ".join(sorted(kinds[option]))
-            raise ConfigError(f"{source}: {option} must be {wanted}, but got {value!r}")
-
-
-def try_sampler(name: str, options: Mapping[str, Any]) -> None:
+def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
     """Have the sampler propose something, as Optuna checks some values only then.
 
     Raises:
         ConfigError: it refuses one.
     """
-    study = optuna.create_study(sampler=create_sampler(name, {**options, **_soon(name)}, seed=0))
-    with refusals(f"search.sampler_options ({name})"):
+    at_once = _KINDS[name].at_once if name in _KINDS else {}
+    study = optuna.create_study(
+        sampler=create_sampler(name, {**options, **at_once}, search, seed=0)
+    )
+    first = branches(search.space, search.scientific)[0]
+    # numpy warns before Optuna refuses; Optuna warns of what comes in its next versions.
+    with refusals(f"search.sampler_options ({name})"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for number in range(3):
+            study.enqueue_trial(first)
             trial = study.ask()
-            trial.suggest_float("x", 1e-3, 1, log=True)
-            trial.suggest_categorical("y", ["a", "b"])
+            suggest(search.space, trial)
             study.tell(trial, number)
 
 
-@contextmanager
-def refusals(source: str) -> Iterator[None]:
-    """Turn what Optuna raises about an option's value into an error that names ``source``.
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """One sampler.
 
-    Raises:
-        ConfigError: in place of it.
+    Attributes:
+        load: returns Optuna's class; of the options it knows ``of_load``.
+        defaults: arguments for a search.
+        splits: whether it works branch by branch on a search.
+        taken: arguments that cannot be set.
+        numbers_only: whether it knows no choices.
+        sequence: whether trials are points of one sequence, with one seed.
+        at_once: options with which it proposes something of its own in the second trial.
     """
-    try:
-        yield
-    except (TypeError, ValueError, ArithmeticError, AssertionError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"{source}: {said}") from None
+
+    load: Callable[[Mapping[str, Any]], Callable[..., BaseSampler]]
+    defaults: Callable[[Search], dict[str, Any]] = lambda search: {}
+    splits: Callable[[Search], bool] = lambda search: False
+    taken: frozenset[str] = frozenset({"seed"})
+    of_load: frozenset[str] = frozenset()
+    numbers_only: bool = False
+    sequence: bool = False
+    at_once: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _soon(name: str) -> dict[str, Any]:
-    """TPE proposes nothing of its own in its first trials."""
-    return {"n_startup_trials": 1} if name == "tpe" else {}
-
-
-def _kinds(annotation: Any) -> set[str]:
-    """Return the types of an option by name, those that TOML can hold."""
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    if "Callable" in text:
-        return set()
-    kinds = {part.strip() for part in text.split("|")} & {"bool", "int", "float", "str"}
-    return kinds | {"int"} if "float" in kinds else kinds
-
-
-def _random(workers: int, choices: int) -> dict[str, Any]:
-    return {}
-
-
-def _tpe(workers: int, choices: int) -> dict[str, Any]:
+def _tpe(search: Search) -> dict[str, Any]:
     return {
         "multivariate": True,
         "group": True,
-        "constant_liar": workers > 1,
-        "n_startup_trials": max(10, 2 * choices),
+        # Those still running count as poor ones, so that they are not proposed twice.
+        "constant_liar": search.workers > 1,
+        # Random until it has seen two trials of each choice on average, and ten at least.
+        "n_startup_trials": max(10, 2 * search.choices),
     }
 
 
-_SAMPLERS: Mapping[str, tuple[Callable[..., BaseSampler], Callable[[int, int], dict[str, Any]]]] = {
-    "random": (RandomSampler, _random),
-    "tpe": (TPESampler, _tpe),
+def _gp(search: Search) -> dict[str, Any]:
+    # Optuna's 10 at random is all that a branch gets in a study of usual size.
+    startup = 4 if search.conditional else max(10, 2 * search.choices)
+    return {"n_startup_trials": startup, "warn_independent_sampling": False}
+
+
+def _cmaes(search: Search) -> dict[str, Any]:
+    # A generation that waited for complete trials alone would never be full under a pruner.
+    return {"consider_pruned_trials": search.prunes, "warn_independent_sampling": False}
+
+
+def _qmc(search: Search) -> dict[str, Any]:
+    # Unscrambled it has no seed, and begins in the corner of the space.
+    return {"scramble": True, "warn_independent_sampling": False}
+
+
+def _nsga2(search: Search) -> dict[str, Any]:
+    return {"population_size": population(search)}
+
+
+def population(search: Search) -> int:
+    """Return the default population of ``nsga2``: Optuna's 50, or a fifth of a branch's trials."""
+    trials = search.per_branch if search.conditional else search.trials
+    return min(50, max(4, trials // 5))
+
+
+_DEPRECATED = {"x0", "sigma0", "restart_strategy", "inc_popsize"}
+_WARNINGS = {"warn_independent_sampling", "warn_asynchronous_seeding"}
+_KINDS: Mapping[str, _Kind] = {
+    "random": _Kind(load=lambda _: RandomSampler),
+    "qmc": _Kind(
+        load=lambda _: QMCSampler,
+        defaults=_qmc,
+        splits=lambda search: True,
+        taken=frozenset({"seed", *_WARNINGS}),
+        sequence=True,
+    ),
+    "tpe": _Kind(load=lambda _: TPESampler, defaults=_tpe, at_once={"n_startup_trials": 1}),
+    "gp": _Kind(
+        load=lambda _: GPSampler,
+        defaults=_gp,
+        splits=lambda search: search.conditional,
+        taken=frozenset({"seed", *_WARNINGS}),
+        at_once={"n_startup_trials": 1},
+    ),
+    "cmaes": _Kind(
+        load=lambda _: CmaEsSampler,
+        defaults=_cmaes,
+        splits=lambda search: True,
+        taken=frozenset({"seed", *_WARNINGS, *_DEPRECATED}),
+        numbers_only=True,
+        at_once={"n_startup_trials": 1},
+    ),
+    "nsga2": _Kind(
+        load=lambda _: NSGAIISampler,
+        defaults=_nsga2,
+        splits=lambda search: search.conditional,
+    ),
+    "auto": _Kind(load=hub.auto_sampler, of_load=frozenset({"ref"})),
 }

@@ -5,6 +5,9 @@ on its number alone, not on who runs it, when, or after how many interruptions.
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
 
 _HALF = 1 << 62
 
@@ -29,6 +32,16 @@ def sampler_seed(study_seed: int, number: int) -> int:
     before nor differs from a study that was never interrupted.
     """
     return _digest("sampler", study_seed, number) % (1 << 32)
+
+
+def branch_seed(study_seed: int, branch: Mapping[str, Any]) -> int:
+    """Return the seed of the sequence that a branch's trials are points of, 0 <= seed < 2**32."""
+    return _digest(f"branch {json.dumps(dict(branch))}", study_seed, 0) % (1 << 32)
+
+
+def sentinel_draw(study_seed: int, number: int) -> float:
+    """Return a number in [0, 1): the trials with the least ones run unpruned as sentinels."""
+    return (_digest("sentinel", study_seed, number) % (1 << 53)) / (1 << 53)
 
 
 def _digest(purpose: str, study_seed: int, index: int) -> int:

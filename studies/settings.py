@@ -28,6 +28,21 @@ _OF_THE_PLAN = {
 """Settings of the trainer that a study decides for each trial."""
 
 
+class StopSettings(Table):
+    """When the search ends before its last trial; what runs then is finished."""
+
+    seconds: float = Field(0.0, ge=0, description="wall time of this run's search; 0: no limit")
+    failed_share: float = Field(
+        1.0, ge=0, le=1, description="share of this run's trials that failed; 0: no limit"
+    )
+    failed_after: int = Field(10, ge=1, description="so many trials are waited for before that")
+    target: float | None = Field(None, description="a value of the metric; left out: none")
+    patience: int = Field(0, ge=0, description="trials without a better one; 0: no limit")
+    regret: float = Field(
+        0.0, ge=0, description="what Optuna's terminator thinks can be gained; 0: not asked"
+    )
+
+
 class SearchSettings(Table):
     """How the search goes."""
 
@@ -38,7 +53,14 @@ class SearchSettings(Table):
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     pruner: str = Field("median", min_length=1)
     pruner_options: dict[str, Any] = Field(default_factory=dict)
+    sentinels: float = Field(
+        0.0, ge=0, description="trials that run unpruned, to audit the pruner; below 1: their share"
+    )
+    enqueue: list[str] = Field(
+        default_factory=list, description="TOML files of configurations to begin with"
+    )
     retries: int = Field(2, ge=0, le=100, description="of a trial that was lost with its worker")
+    stop: StopSettings = StopSettings()
 
 
 class ConfirmSettings(Table):
@@ -53,6 +75,14 @@ class EngineSettings(Table):
     name: str = Field("local", min_length=1)
     workers: int = Field(0, ge=0, le=1024, description="worker processes; 0: chosen by the machine")
     threads: int = Field(0, ge=0, le=1024, description="CPU threads a worker; 0: cores / workers")
+    affinity: bool = Field(True, description="each worker on cores of its own, when all are used")
+    trial_seconds: float = Field(0.0, ge=0, description="wall time of one attempt; 0: no limit")
+    trial_memory_gib: float = Field(
+        0.0, ge=0, description="main memory of a worker with all that it started; 0: no limit"
+    )
+    checkpoint_seconds: float = Field(
+        60.0, ge=0, description="a trial's state is kept not more often; 0: never"
+    )
 
 
 class StorageSettings(Table):

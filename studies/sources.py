@@ -2,20 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.space import Choice
+from mnist_core.errors import ConfigError
 from studies.distributions import suggest
+from studies.enqueued import ENQUEUED, Known, identity, params_of
+from studies.grid import Grid
 from studies.plan import Plan
 from studies.records import FAILURE
-from studies.samplers import create_sampler
+from studies.samplers import GRID, Search, create_sampler
 from studies.seeds import sampler_seed, trial_seed
+from studies.sentinels import SENTINEL, sentinels
 
 ENTRY = "entry"
 """User attribute of a confirm trial: which entry of the list it is."""
@@ -67,45 +71,152 @@ class Source(Protocol):
         ...
 
 
-class SearchSource:
-    """Trials of a search: required params first, the sampler for the rest."""
+def search_of(plan: Plan) -> Search:
+    """Return what a sampler must know of the search of ``plan``."""
+    return Search(
+        space=plan.spec.space,
+        scientific=plan.spec.scientific,
+        seed=plan.settings.search.seed,
+        trials=plan.trials,
+        workers=plan.workers,
+        prunes=plan.settings.search.pruner != "none",
+    )
 
-    def __init__(self, plan: Plan) -> None:
+
+class SearchSource:
+    """Trials of a search, in this order: defaults, known configurations, the sampler's.
+
+    A known configuration takes one of the turns of its own choice, so that each choice still gets
+    the trials that the plan promises it. What trial ``number`` is depends on the trials before it
+    and on what was enqueued, not on interruptions.
+
+    Args:
+        plan: what is searched.
+        known: configurations that come first; those that a trial has already are left out.
+        trials: those of the study so far.
+
+    Raises:
+        ConfigError: the sampler is unknown or refuses an option, or there is no room for ``known``.
+    """
+
+    def __init__(
+        self, plan: Plan, known: Sequence[Known] = (), trials: Sequence[FrozenTrial] = ()
+    ) -> None:
         self._plan = plan
-        parameter = plan.spec.space.parameters[plan.spec.scientific]
-        self._choices = len(parameter.choices) if isinstance(parameter, Choice) else 1
-        self.sampler(0)  # names and options are checked before the first trial
+        self._search = search_of(plan)
+        settings = plan.settings.search
+        self._grid: list[dict[str, Any]] | None = None
+        if settings.sampler == GRID:
+            grid = Grid(plan.spec.space, plan.spec.scientific, settings.sampler_options)
+            self._grid = grid.points(sampler_seed(settings.seed, 0))
+        else:  # names and options are checked before the first trial
+            self._create_sampler(0)
+        self._defaults = len(plan.spec.defaults)
+        self._sentinels = sentinels(plan)
+        self._held = [params_of(trial) for trial in trials]
+        self._was_known = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
+        first = max(self._defaults, len(self._held))
+        default = [plan.required_params(number) for number in range(self._defaults)]
+        tried = {identity(params) for params in (*default, *self._held)}
+        missing = [one for one in known if one.identity not in tried]
+        self._tried = [one for one in known if one.identity in tried]
+        if first + len(missing) > plan.trials:
+            raise ConfigError(
+                f"--enqueue: {len(missing)} configurations need {first + len(missing)} trials with"
+                f" those before them, but search.trials is {plan.trials}; raise it"
+            )
+        self._known = {first + index: one for index, one in enumerate(missing)}
+        self._planned = self._plan_entries()
+        self._entries: list[Entry] = []
+        # A grid may end before the budget does; else there is no need to look ahead.
+        self._total = plan.trials if self._grid is None else len(self._ahead(plan.trials))
 
     @property
     def total(self) -> int:
-        """The plan's budget."""
-        return self._plan.trials
+        """The plan's budget, or less when a grid has no more points."""
+        return self._total
+
+    @property
+    def grid_size(self) -> int:
+        """How many points the grid has, 0 if there is none."""
+        return len(self._grid or ())
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say about what was enqueued, a line each."""
+        return [
+            f"--enqueue {one.source}: this configuration is a trial already, and is not run again"
+            for one in self._tried
+        ]
 
     def request(self, number: int) -> Entry | None:
-        """Return the params that the plan requires of trial ``number``, and its seed."""
-        if number >= self._plan.trials:
-            return None
-        seed = trial_seed(self._plan.settings.search.seed, number)
-        return Entry(params=self._plan.required_params(number), seed=seed)
+        """Return the params that are required of trial ``number``, and its seed."""
+        return self._ahead(number + 1)[number] if number < self._total else None
 
     def sampler(self, number: int) -> BaseSampler:
         """Return a sampler with a seed of its own, so that a resume repeats and skips nothing."""
-        search = self._plan.settings.search
-        return create_sampler(
-            search.sampler,
-            search.sampler_options,
-            seed=sampler_seed(search.seed, number),
-            workers=self._plan.workers,
-            choices=self._choices,
-        )
+        if self._grid is not None:  # leaves nothing open
+            return RandomSampler(seed=sampler_seed(self._plan.settings.search.seed, number))
+        return self._create_sampler(number)
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Let ``trial`` choose a point of the plan's space."""
         return suggest(self._plan.spec.space, trial)
 
     def may_prune(self, number: int) -> bool:
-        """Spare the default configuration of each choice: comparisons rest on it."""
-        return number >= len(self._plan.spec.defaults)
+        """Spare the default configuration of each choice: comparisons rest on it.
+
+        A sentinel is judged, and spared by ``FairPruning``.
+        """
+        return number >= self._defaults
+
+    def _ahead(self, count: int) -> list[Entry]:
+        """Return the entries so far, ``count`` of them if there are so many."""
+        self._entries.extend(islice(self._planned, max(0, count - len(self._entries))))
+        return self._entries
+
+    def _create_sampler(self, number: int) -> BaseSampler:
+        search = self._plan.settings.search
+        seed = sampler_seed(search.seed, number)
+        return create_sampler(search.sampler, search.sampler_options, self._search, seed=seed)
+
+    def _plan_entries(self) -> Iterator[Entry]:
+        """Yield each trial's entry; a turn of its own choice is taken by a known configuration."""
+        plan, scientific = self._plan, self._plan.spec.scientific
+        turns = list(range(self._defaults * max(1, plan.trials_per_choice)))
+        grid = self._grid or []
+        if self._grid is not None:
+            tried = {identity(params) for params in self._held}
+            tried |= {one.identity for one in self._known.values()}
+            tried |= {identity(plan.required_params(n)) for n in range(self._defaults)}
+            grid = [point for point in grid if identity(point) not in tried]
+        for number in range(plan.trials):
+            attributes: dict[str, Any] = {}
+            if number in self._known or number in self._was_known:
+                known = self._known.get(number)
+                params = dict(known.params) if known else self._held[number]
+                if known is not None:
+                    attributes[ENQUEUED] = known.source
+                choice = params.get(scientific)
+                own = (t for t in turns if plan.required_params(t)[scientific] == choice)
+                if (turn := next(own, None)) is not None:
+                    turns.remove(turn)
+            else:
+                params = plan.required_params(turns.pop(0)) if turns else {}
+                if self._grid is not None and number >= max(self._defaults, len(self._held)):
+                    if not grid:
+                        return
+                    params = _taken(grid, params)
+            if number in self._sentinels:
+                attributes[SENTINEL] = True
+            seed = trial_seed(plan.settings.search.seed, number)
+            yield Entry(params=params, seed=seed, attributes=attributes)
+
+
+def _taken(grid: list[dict[str, Any]], required: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the first point of ``grid`` that has the required params, or the first at all."""
+    fits = (i for i, p in enumerate(grid) if all(p.get(n) == v for n, v in required.items()))
+    return grid.pop(next(fits, 0))
 
 
 _OF_THE_TRAINING = ("NonFiniteLoss", "MissingMetric", "BadOutcome")

@@ -32,6 +32,9 @@ class StudySpec:
         confirm_seeds: fresh seeds on which each confirmed configuration is trained again, >= 3.
         quick: settings (dotted, as for ``--set``) of ``--quick``: a run to its end in seconds.
         objective: a module in ``objectives/``.
+        steps: what an objective's reports are: ``progress`` of one training (each report says how
+            good it is so far), or values of separate ``instances`` (folds, tasks), which only the
+            wilcoxon pruner compares rightly.
         minutes: what the whole study takes on a machine with 2 cores, as it was measured once;
             None: not known.
     """
@@ -50,6 +53,7 @@ class StudySpec:
     confirm_seeds: int = 3
     quick: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "classification"
+    steps: Literal["progress", "instances"] = "progress"
     minutes: int | None = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,128 @@
+"""Known configurations that become a study's first trials: ``--enqueue best_config.toml``.
+
+A file is an export of this program (its ``[record.params]`` is read), or holds the parameters of
+the study's space by name, at the top or in a table ``[params]``::
+
+    optim.name = "adam"
+    adam.lr = 0.004
+    schedule.name = "one_cycle"
+
+They come after the default configurations, each once, however often the study is resumed; what
+they are is kept with the study, so a resume does not need the file again.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from mnist_core.errors import ConfigError, unknown_name
+from search_spaces.space import Float, Space, SpaceError
+
+ENQUEUED = "enqueued"
+"""Attribute of such a trial: the file it comes from. Of the study: all that were enqueued."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A known configuration.
+
+    Attributes:
+        params: all hyperparameters that are active, by name.
+        source: the file it comes from.
+    """
+
+    params: Mapping[str, Any]
+    source: str
+
+    @property
+    def identity(self) -> str:
+        """Short hash of the params."""
+        return identity(self.params)
+
+
+def identity(params: Mapping[str, Any]) -> str:
+    """Return a short hash of ``params``, the same in any order."""
+    text = json.dumps(dict(params), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_known(path: Path, space: Space) -> Known:
+    """Read a configuration and check that it is a point of ``space``.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or holds no point of ``space``; the line
+            names the file and the parameter.
+    """
+    source = f"--enqueue {path}"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: is not UTF-8 text (byte {error.start})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: is not valid TOML: {error}") from None
+    params = dict(_flat(_params(tables)))
+    if not params:
+        raise ConfigError(
+            f"{source}: holds no parameters; write them as `name = value`, or name a"
+            " best_config.toml of a study"
+        )
+    for name, value in params.items():
+        if name not in space.parameters:
+            raise ConfigError(f"{source}: {unknown_name('parameter', name, space.parameters)}")
+        # TOML tells 1 from 1.0, a space does not: the same configuration has one identity.
+        if isinstance(space.parameters[name], Float) and type(value) is int:
+            params[name] = float(value)
+    try:
+        space.check(params)
+    except SpaceError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    return Known(params={name: params[name] for name in space.active(params)}, source=str(path))
+
+
+def to_attribute(known: Sequence[Known]) -> list[dict[str, Any]]:
+    """Return ``known`` as JSON values."""
+    return [{"params": dict(one.params), "source": one.source} for one in known]
+
+
+def from_attribute(values: Any) -> list[Known]:
+    """Return what ``to_attribute`` gave; nothing for None."""
+    return [Known(params=value["params"], source=value["source"]) for value in values or []]
+
+
+def merged(*lists: Iterable[Known]) -> list[Known]:
+    """Return all configurations in order, each once."""
+    found: dict[str, Known] = {}
+    for one in (one for some in lists for one in some):
+        found.setdefault(one.identity, one)
+    return list(found.values())
+
+
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the params of ``trial``; of one that waits, those that are required of it."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def _params(tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    record = tables.get("record")
+    if isinstance(record, Mapping) and isinstance(record.get("params"), Mapping):
+        return record["params"]
+    params = tables.get("params")
+    return params if isinstance(params, Mapping) else tables
+
+
+def _flat(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Undo tables: unquoted dots make them."""
+    for name, value in values.items():
+        path = (*parents, name)
+        if isinstance(value, Mapping):
+            yield from _flat(value, path)
+        else:
+            yield ".".join(path), value

@@ -1,0 +1,66 @@
+"""Options of Optuna's classes, as ``conf.toml`` holds them: checked by name, by type, by Optuna."""
+
+import inspect
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from mnist_core.errors import ConfigError, unknown_name
+
+
+def check_options(
+    cls: Callable[..., object],
+    options: Mapping[str, Any],
+    *,
+    source: str,
+    taken: Container[str] = (),
+) -> None:
+    """Refuse options that the constructor of ``cls`` does not know or that are of another type.
+
+    Args:
+        cls: the class that is made with ``options``.
+        options: by name.
+        source: names the options in errors.
+        taken: arguments that are not the user's: those that the study sets itself, those that do
+            nothing any more. Functions and objects cannot be set either.
+
+    Raises:
+        ConfigError: an unknown option, with the nearest one; a value of another type.
+    """
+    kinds = {
+        name: _kinds(parameter.annotation)
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if name not in taken
+    }
+    valid = [name for name, of_name in kinds.items() if of_name]
+    for option, value in options.items():
+        if option not in valid:
+            if not valid:
+                raise ConfigError(f"{source}: it has no options, but got {option!r}; leave it out")
+            raise ConfigError(f"{source}: {unknown_name('option', option, valid)}")
+        if type(value).__name__ not in kinds[option]:
+            wanted = " or ".join(sorted(kinds[option]))
+            raise ConfigError(f"{source}: {option} must be {wanted}, but got {value!r}")
+
+
+@contextmanager
+def refusals(source: str) -> Iterator[None]:
+    """Turn what Optuna raises about an option's value into an error that names ``source``.
+
+    Raises:
+        ConfigError: in place of it.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, ArithmeticError, AssertionError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"{source}: {said}") from None
+
+
+def _kinds(annotation: Any) -> set[str]:
+    """Return the types of an option by name, those that TOML can hold."""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    if "Callable" in text or "[" in text:
+        return set()
+    kinds = {part.strip() for part in text.split("|")} & {"bool", "int", "float", "str"}
+    return kinds | {"int"} if "float" in kinds else kinds
