@@ -3,9 +3,9 @@
 python -m mnist_core presets list
 python -m mnist_core presets show siamese_10pct
 python -m mnist_core presets run siamese_10pct --test
+python -m mnist_core presets report
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,24 +13,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mnist_core import presets
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.evaluation_table import text_console
 from mnist_core.presets import Preset
+from mnist_core.presets.settings import differences
 from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
-    from mnist_core.presets.outcome import Estimate, Row
+    from mnist_core.presets.outcome import Row
     from mnist_core.presets.runs import Job, Results
 
 app = typer.Typer(no_args_is_help=True, help="Trainings with a name and a claim.")
-
-_SHARES = ("accuracy", "balanced_accuracy", "macro_f1")
-"""Metrics that are printed as a percentage."""
 
 
 @app.command("list")
@@ -42,7 +41,7 @@ def list_command() -> None:
     for name in presets.names():
         preset = presets.load(name)
         table.add_row(name, preset.about.title, preset.about.claim)
-    _console().print(table)
+    text_console().print(table)
 
 
 @app.command("show")
@@ -52,7 +51,7 @@ def show_command(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     Settings that are not shown are the defaults.
     """
     preset = presets.load(name)
-    about, console = preset.about, _console()
+    about, console = preset.about, text_console()
     console.print(f"{name}: {about.title}")
     console.print(f"from: {about.source}")
     console.print(f"claim: {about.claim}")
@@ -116,7 +115,7 @@ def run_command(
     jobs = runs.plan(preset, variants, seeds, changes)
     results = runs.Results(folder / name)
     source = runs.data_to_test_on(preset, jobs[0], test_root)
-    console = _console()
+    console = text_console()
     for number, job in enumerate(jobs, start=1):
         place = f"[{number}/{len(jobs)}] {job.variant.name}, seed {job.config.seed}"
         entry = results.find(job, test=source.name if test else "")
@@ -131,12 +130,28 @@ def run_command(
         for variant in variants
     ]
     rows = outcome.rows(preset, trainings, source.name)
-    results.sum_up([row.to_dict() for row in rows])
+    results.sum_up([row.to_dict() for row in rows], jobs)
     _print(console, preset, rows, source.name, jobs[0].config)
     if changes:
         said = ", ".join(f"{key}={value}" for key, value in changes.items())
         console.print(f"! changed on the command line: {said}; claim and notes are of the preset")
     console.print(f"all of it: {results.folder / runs.RESULT}")
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Option(help="where presets were run")] = Path("results/presets"),
+) -> None:
+    """Print what all presets came to beside what was claimed, as a Markdown table.
+
+    Only what was run is in it; each preset as it was summed up last.
+
+    Examples:
+        python -m mnist_core presets report > docs/presets.md
+    """
+    from mnist_core.presets import report
+
+    text_console().print(report.markdown(folder))
 
 
 def _train(job: "Job", results: "Results", console: Console, place: str) -> dict[str, Any]:
@@ -161,35 +176,24 @@ def _train(job: "Job", results: "Results", console: Console, place: str) -> dict
 def _ended(preset: Preset, entry: Mapping[str, Any]) -> str:
     if "failed" in entry:
         return f"failed: {entry['failed']}"
+    from mnist_core.presets import report
+
     metric = preset.about.metric
     value = entry["metrics"].get(f"val_{metric}", math.nan)
-    return f"validation {metric} {_number(metric, value)}, {entry['seconds']:.1f} s"
+    return f"validation {metric} {report.number(metric, value)}, {entry['seconds']:.1f} s"
 
 
 def _print(
     console: Console, preset: Preset, rows: list["Row"], test_on: str, config: TrainConfig
 ) -> None:
+    from mnist_core.presets import report
+
     table = Table(box=box.MARKDOWN)
-    table.add_column("variant", no_wrap=True)
-    for column in ("metric", "claim (test)", "validation", "test", "test - claim", "n", "s"):
-        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
+    for column in report.COLUMNS:
+        justify: JustifyMethod = "left" if column in ("variant", "metric") else "right"
+        table.add_column(column, justify=justify, no_wrap=True)
     for row in rows:
-        gap = (
-            _estimate(row.metric, row.test, less=row.claimed)
-            if row.test and row.claimed is not None
-            else "-"
-        )
-        table.add_row(
-            row.variant,
-            f"{row.metric} %" if row.metric in _SHARES else row.metric,
-            "-" if row.claimed is None else _number(row.metric, row.claimed, unit=False),
-            _estimate(row.metric, row.validation),
-            _estimate(row.metric, row.test),
-            gap,
-            f"{row.validation.n if row.validation else 0}"
-            + (f" ({row.failed} failed)" if row.failed else ""),
-            "-" if row.seconds is None else f"{row.seconds:.1f}",
-        )
+        table.add_row(*report.cells(row))
     console.print()
     console.print(f"{preset.name}: {preset.about.title}")
     console.print(table)
@@ -204,46 +208,6 @@ def _print(
         console.print(f"- {note}")
 
 
-def _estimate(metric: str, estimate: "Estimate | None", *, less: float | None = None) -> str:
-    if estimate is None:
-        return "-"
-    sign = "" if less is None else "+"
-    mean = _number(metric, estimate.mean - (less or 0.0), unit=False, sign=sign)
-    if math.isnan(estimate.half_width):
-        return mean
-    return f"{mean} ± {_number(metric, estimate.half_width, unit=False)}"
-
-
-def _number(metric: str, value: float, *, unit: bool = True, sign: str = "") -> str:
-    """Say a metric: a share in per cent with two decimals, others with four."""
-    if metric in _SHARES:
-        return f"{100 * value:{sign}.2f}{' %' if unit else ''}"
-    return f"{value:{sign}.4f}"
-
-
 def _settings(config: TrainConfig, base: TrainConfig) -> list[str]:
     """Return what differs from ``base`` as ``--set`` takes it."""
-
-    def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in values.items():
-            if isinstance(value, Mapping):
-                found |= flat(value, f"{prefix}{key}.")
-            else:
-                found[prefix + key] = value
-        return found
-
-    before = flat(base.to_dict())
-    return [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in flat(config.to_dict()).items()
-        if before.get(key) != value
-    ]
-
-
-def _console() -> Console:
-    """Return a console that prints text as it is; a pipe has no width of its own."""
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
+    return [text for _, text in differences(config.to_dict(), base.to_dict())]

@@ -1,4 +1,4 @@
-"""Look at studies: ``python -m studies list|show|status|export|dashboard``."""
+"""Look at studies: ``python -m studies list|show|status|export|reproduce|…``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from studies import cli
+from studies.reproduce_command import reproduce_command
 
 app = typer.Typer(
     add_completion=False,
@@ -89,6 +90,9 @@ def status(
 @app.command()
 def export(
     study: cli.StudyArgument,
+    trial: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="this search trial, as trial_N.toml")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="instead of the study's folder")
     ] = None,
@@ -97,13 +101,18 @@ def export(
     conf: cli.ConfOption = None,
     quick: cli.QuickOption = False,
 ) -> None:
-    """Write best_config.toml again, from the database."""
+    """Write best_config.toml again, from the database; with --trial any trial of the search."""
     plan = cli.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
     from studies import stored
-    from studies.export import write_best_config
+    from studies.export import write_best_config, write_trial
 
+    if trial is not None:
+        found = stored.read(plan).comparable()
+        file = write_trial(found.plan, found.search, trial, out, environment=found.environment)
+        typer.echo(f"trial {trial}: {file}")
+        return
     typer.echo(f"best configuration: {write_best_config(stored.read(plan).finished(), out)}")
 
 
@@ -129,6 +138,8 @@ def dashboard(
 
     served.serve(plan.storage_url, host=host, port=port, open_browser=open_browser)
 
+
+app.command("reproduce")(reproduce_command)
 
 if __name__ == "__main__":
     cli.main(app, "python -m studies")

@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from typing import Any
 
+from mnist_core.version import TRAINER_VERSION
 from studies.plan import Plan
 
 PACKAGE = "mnist-studies"
@@ -31,6 +32,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             # A plain string: torch's own kind would have whoever receives it import torch.
             "torch": str(torch.__version__),
             "optuna": importlib.metadata.version("optuna"),
+            "trainer": TRAINER_VERSION,
             PACKAGE: package_version(),
         },
         "data": {"fingerprint": data.fingerprint, "sha256": dict(data.sha256)},

@@ -1,12 +1,14 @@
 """``best_config.toml``: the best configuration as a file that the trainer reads.
 
     python -m mnist_core train results/optim_search/best_config.toml
+    python -m studies reproduce results/optim_search/best_config.toml
 
 It holds every resolved setting of one confirm training, the one with the first fresh seed, and in
 ``[record]`` what that training measured, so that a repetition can be compared to the last digit.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,13 +69,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
         "study": plan.name,
         "trial": row.candidate.search_trial,
         "confirm_trial": recorded.number,
-        **{name: value for name, value in recorded.metrics.items() if math.isfinite(value)},
-        metric: recorded.value,
-        "device_name": recorded.attributes.get("device_name"),
-        "n_parameters": recorded.attributes.get("n_parameters"),
-        "date": _iso(recorded.ended),
-        "torch": environment.get("versions", {}).get("torch"),
-        "data_fingerprint": environment.get("data", {}).get("fingerprint"),
+        **_measured(plan, recorded, environment),
         "confirm": {
             "metric": metric,
             "seeds": [trial.seed for trial in records],
@@ -82,13 +78,59 @@ def best_config(result: StudyResult) -> dict[str, Any]:
             "ties_with": list(result.ties),
         },
         "params": row.candidate.params,
-        "versions": environment.get("versions", {}),
-        "data_sha256": environment.get("data", {}).get("sha256", {}),
     }
     if row.test is not None:
         record["test"] = {**_interval(row.test), "read": list(result.test.times)}
     config = resolved_config(plan, recorded)
-    return {**config, "record": {key: value for key, value in record.items() if value is not None}}
+    return {**config, "record": _present(record)}
+
+
+def write_trial(
+    plan: Plan,
+    records: Sequence[TrialRecord],
+    number: int,
+    path: Path | None = None,
+    *,
+    environment: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the configuration of one search trial, by default as ``trial_<number>.toml``.
+
+    Args:
+        plan: the study's.
+        records: of its search.
+        number: of a trial that ran its full budget.
+        path: another file than that in the study's folder.
+        environment: versions and data hashes, where they are known.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: there is no such trial, it has no final value, or the file cannot be written.
+    """
+    found = {record.number: record for record in records}.get(number)
+    if found is None:
+        raise UserError(f"study {plan.name} has no trial {number}; it has 0 to {len(records) - 1}")
+    if found.state != "COMPLETE":
+        raise UserError(
+            f"trial {number} of study {plan.name} is {found.state}, so it has no value of the full"
+            " budget to compare with; name one that is COMPLETE"
+        )
+    record = {
+        "study": plan.name,
+        "trial": number,
+        "metric": plan.spec.metric,
+        **_measured(plan, found, environment or {}),
+        "params": found.params,
+    }
+    target = path or plan.folder / f"trial_{number}.toml"
+    head = (
+        f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
+        f" seeds. Train it again with\n#   python -m studies reproduce {target}\n\n"
+    )
+    tables = {**resolved_config(plan, found), "record": _present(record)}
+    write_atomically(target, head + tomli_w.dumps(tables))
+    return target
 
 
 def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
@@ -104,6 +146,27 @@ def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
     }
     config = config.override(used, source=f"confirm trial {record.number}")
     return config.model_copy(update={"optim": optimizers.resolve(config.optim)}).to_dict()
+
+
+def _measured(plan: Plan, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what one training came to, and where; None: not known."""
+    versions, data = environment.get("versions", {}), environment.get("data", {})
+    return {
+        **{name: value for name, value in trial.metrics.items() if math.isfinite(value)},
+        plan.spec.metric: trial.value,
+        "device_name": trial.attributes.get("device_name"),
+        "n_parameters": trial.attributes.get("n_parameters"),
+        "date": _iso(trial.ended),
+        "torch": versions.get("torch"),
+        "data_fingerprint": data.get("fingerprint"),
+        "versions": versions,
+        "data_sha256": data.get("sha256", {}),
+    }
+
+
+def _present(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not known: TOML has no null."""
+    return {name: value for name, value in record.items() if value is not None}
 
 
 def _iso(moment: datetime | None) -> str | None:

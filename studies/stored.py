@@ -1,9 +1,10 @@
 """What a storage holds of a study, read without changing it."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 
@@ -53,14 +54,30 @@ class Stored:
                 return "confirm"
         return "finished" if self.result.test.values else "test"
 
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """Versions and data hashes of the confirmation; of the data the fingerprint at least."""
+        known = dict(self.result.environment) if self.result else {}
+        return known or {"data": {"fingerprint": self.plan.data_fingerprint}}
+
+    def comparable(self) -> "Stored":
+        """Return this, if the plan is that of the study: then its parameters mean the same.
+
+        Raises:
+            FingerprintMismatch: it is not; the message has the first differences.
+        """
+        if self.differs:
+            raise FingerprintMismatch(self.differs)
+        return self
+
     def finished(self) -> StudyResult:
         """Return the result of a study that has run to its end.
 
         Raises:
             UserError: it has not, or the plan is not that of the study.
         """
-        if self.result is None:
-            raise FingerprintMismatch(self.differs)
+        self.comparable()
+        assert self.result is not None
         if self.phase != "finished":
             raise UserError(
                 f"study {self.plan.name} is in its {self.phase} phase, so its best configuration"
@@ -83,9 +100,9 @@ def read(plan: Plan) -> Stored:
         stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
         if stored is not None:
             # The data is not loaded for this: the study itself knows which it was.
-            ours = plan.with_data(stored["values"]["data"]).fingerprint()
+            plan = plan.with_data(stored["values"]["data"])
             try:
-                check_fingerprint(search_study, ours)
+                check_fingerprint(search_study, plan.fingerprint())
             except FingerprintMismatch as mismatch:
                 differs = str(mismatch)
         search = read_trials(search_study)

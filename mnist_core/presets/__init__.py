@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.presets.settings import flat
 from mnist_core.table import Table
 
 _FOLDER = Path(__file__).parent
@@ -72,7 +73,7 @@ class Preset:
         Raises:
             ConfigError: a setting that is none.
         """
-        own = self.config.override(_dotted(variant.settings), source=f"variant {variant.name}")
+        own = self.config.override(flat(variant.settings), source=f"variant {variant.name}")
         return own.override(changes or {})
 
     def variant(self, name: str) -> Variant:
@@ -135,14 +136,3 @@ def read(path: Path) -> Preset:
     for variant in variants:
         preset.config_of(variant)
     return preset
-
-
-def _dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested tables into dotted keys: ``{"optim": {"lr": 1}}`` into ``{"optim.lr": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _dotted(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -67,6 +67,24 @@ class Row:
             "seconds": self.seconds,
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Row":
+        """Return what ``to_dict`` gave.
+
+        Raises:
+            KeyError, TypeError: something is missing, or is of another kind.
+        """
+
+        def read(estimate: Mapping[str, Any] | None) -> Estimate | None:
+            if estimate is None:
+                return None
+            half = estimate["half_width"]
+            width = math.nan if half is None else half
+            return Estimate(n=estimate["n"], mean=estimate["mean"], half_width=width)
+
+        rest = {"validation": read(values["validation"]), "test": read(values["test"])}
+        return cls(**{**values, **rest})
+
 
 def estimate(values: Sequence[float]) -> Estimate:
     """Return the mean of ``values`` (one or more) with its interval."""

@@ -9,24 +9,19 @@ each model, and what was read is kept with the rest.
 import contextlib
 import hashlib
 import json
-import os
-import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mnist_core import checkpoint, judge
+from mnist_core import checkpoint, files, judge, run_folder
 from mnist_core import train as trainer
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load, load_test
 from mnist_core.errors import CheckpointError, DataError, UserError
 from mnist_core.pair_metrics import PairEvaluation
 from mnist_core.presets import Preset, Variant
-from mnist_core.version import TRAINER_VERSION, package_version
+from mnist_core.version import TRAINER_VERSION
 
 RESULT = "result.json"
 
@@ -114,14 +109,20 @@ class Results:
         self._entries[job.name] = entry
         self._write({"trainings": list(self._entries.values())})
 
-    def sum_up(self, summary: Sequence[Mapping[str, Any]]) -> None:
-        """Write the file with a ``summary``, of whatever was run last.
+    def sum_up(self, summary: Sequence[Mapping[str, Any]], jobs: Sequence[Job]) -> None:
+        """Write the file with a ``summary`` of ``jobs``, whatever was run last.
 
         Raises:
             UserError: it cannot be written.
         """
         self._read()
-        self._write({"summary": list(summary), "trainings": list(self._entries.values())})
+        self._write(
+            {
+                "summary": list(summary),
+                "of": [job.name for job in jobs],
+                "trainings": list(self._entries.values()),
+            }
+        )
 
     def _read(self) -> None:
         path = self.folder / RESULT
@@ -137,15 +138,7 @@ class Results:
             ) from None
 
     def _write(self, content: Mapping[str, Any]) -> None:
-        path = self.folder / RESULT
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".saving-") as folder:
-                draft = Path(folder) / RESULT
-                draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
-                os.replace(draft, path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+        files.write_atomically(self.folder / RESULT, json.dumps(content, indent=1))
 
 
 def run(job: Job, results: Results, report: trainer.Report | None = None) -> Entry:
@@ -162,12 +155,7 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
         "key": job.key,
         "config": job.config.to_dict(),
         "data": {"name": data.name, "fingerprint": data.fingerprint},
-        "versions": {
-            "trainer": TRAINER_VERSION,
-            "mnist-studies": package_version(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": run_folder.versions(),
     }
     state = results.folder / f"{job.name}.state"
     resumed = state.exists()
@@ -201,19 +189,21 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
         metrics=result.metrics,
     )
     results.keep(job, entry)
+    state.unlink(missing_ok=True)
     return entry
 
 
 def _train(job: Job, state: Path, report: trainer.Report | None) -> trainer.TrainResult:
+    """Train; the state stays until the result is kept."""
     data = load(job.config.data, job.config.device)
     if state.exists():
         try:
-            return trainer.train(job.config, data, report, state_file=state)
+            return trainer.train(job.config, data, report, state_file=state, keep_state=True)
         except CheckpointError:
             # Damaged, or of another folder or torch: begun anew it comes to the same, only later.
             with contextlib.suppress(OSError):
                 state.unlink()
-    return trainer.train(job.config, data, report, state_file=state)
+    return trainer.train(job.config, data, report, state_file=state, keep_state=True)
 
 
 def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:

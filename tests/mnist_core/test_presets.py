@@ -334,6 +334,36 @@ def test_seeds_that_are_there_are_not_trained_again(ran, tmp_path, trainings, re
     assert trainings == [0, 1, 0]
 
 
+def test_the_report_has_what_was_summed_up(command, ran, tmp_path):
+    code, _, (error,) = command("report")
+    assert code == 1 and "no preset was run" in error
+    ran("--seeds", 1, "--set", "optim.lr=0.5")
+    ran("--seeds", 2, "--test")
+    (row,) = kept(tmp_path)["summary"]
+    code, lines, errors = command("report")
+    assert (code, errors) == (0, [])
+    (line,) = (line for line in lines if line.startswith("| `cpu_cuda_baseline`"))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    test, half = 100 * row["test"]["mean"], 100 * row["test"]["half_width"]
+    assert cells[1:4] == ["cpu_cuda_baseline", "accuracy %", "99.11"]
+    assert cells[5] == f"{test:.2f} ± {half:.2f}"
+    assert cells[6] == f"{test - 99.11:+.2f} ± {half:.2f}"
+    assert cells[7] == "2"
+    # What was run otherwise than the preset says is said, what it is not is not.
+    (note,) = (line for line in lines if line.startswith("- `cpu_cuda_baseline`"))
+    assert "CHANGED:" in note and "epochs=1" in note and "model.name=lenet5" in note
+    assert "optim.lr" not in note and "threads=" not in note
+
+
+@pytest.mark.parametrize("content", ["{", '{"summary": 1}', '{"summary": [{}], "trainings": []}'])
+def test_a_report_of_a_damaged_result(command, tmp_path, content):
+    folder = tmp_path / "results" / "presets" / "drawing_cnn"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(content)
+    code, lines, (error,) = command("report")
+    assert (code, lines) == (1, []) and "result.json" in error and "damaged" in error
+
+
 def test_the_test_reading_is_of_the_final_model(ran, tmp_path):
     ran("--seeds", 1, "--test")
     (entry,) = kept(tmp_path)["trainings"]

@@ -1,5 +1,6 @@
 """best_config.toml: what the trainer reads is what was trained."""
 
+import dataclasses
 import tomllib
 
 import pytest
@@ -8,8 +9,8 @@ from toy import make_plan
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
-from studies import protocol, stored
-from studies.export import best_config, write_best_config
+from studies import protocol, reproduce, stored
+from studies.export import best_config, write_best_config, write_trial
 from studies.files import write_atomically
 from studies.seeds import confirm_seeds
 
@@ -59,6 +60,48 @@ def test_export_from_the_database_is_the_same(tmp_path):
     written = write_best_config(run(plan))
     again = write_best_config(stored.read(plan).result, tmp_path / "elsewhere" / "again.toml")
     assert read(written) == read(again)
+
+
+def test_a_trial_of_the_search(tmp_path):
+    plan = make_plan(tmp_path)
+    run(plan)
+    found = stored.read(plan).comparable()
+    chosen = next(record for record in found.search if record.state == "COMPLETE")
+    file = write_trial(plan, found.search, chosen.number, environment=found.environment)
+    assert file == plan.folder / f"trial_{chosen.number}.toml"
+    tables = read(file)
+    record = tables.pop("record")
+    config = TrainConfig.from_mapping(tables, source="file")
+    assert config.seed == chosen.seed
+    assert config.optim.name == chosen.params["optim.name"]
+    assert record["val_accuracy"] == chosen.value and record["params"] == chosen.params
+    assert record["data_fingerprint"] == "abc" and "confirm" not in record
+    claimed = reproduce.read(file)
+    assert (claimed.metric, claimed.value, claimed.interval()) == (
+        "val_accuracy",
+        chosen.value,
+        None,
+    )
+
+
+def test_a_trial_that_has_no_final_value(tmp_path):
+    plan = make_plan(tmp_path)
+    run(plan)
+    records = stored.read(plan).search
+    with pytest.raises(UserError, match=rf"has no trial 99; it has 0 to {len(records) - 1}"):
+        write_trial(plan, records, 99)
+    stopped = dataclasses.replace(records[0], state="PRUNED", value=None)
+    with pytest.raises(UserError, match=r"trial 0 of study .* is PRUNED, so it has"):
+        write_trial(plan, [stopped, *records[1:]], 0)
+
+
+def test_the_best_config_is_a_claim_that_can_be_judged(tmp_path):
+    result = run(make_plan(tmp_path))
+    claimed = reproduce.read(write_best_config(result))
+    values = [trial.value for trial in result.confirm[result.best]]
+    assert (claimed.metric, claimed.value) == ("val_accuracy", values[0])
+    assert claimed.values == tuple(values)
+    assert claimed.facts["torch"] == "2" and claimed.facts["data_fingerprint"] == "abc"
 
 
 def test_nothing_confirmed_is_one_line(tmp_path):

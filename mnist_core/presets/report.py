@@ -1,0 +1,122 @@
+"""All presets that were run, as one Markdown table: what was claimed, and what came out here.
+
+It is written from the ``result.json`` of each preset, so it can say nothing that was not measured.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mnist_core import presets
+from mnist_core.errors import UserError
+from mnist_core.presets import Preset
+from mnist_core.presets.outcome import Estimate, Row
+from mnist_core.presets.runs import RESULT
+from mnist_core.presets.settings import differences
+
+COLUMNS = ("variant", "metric", "claim (test)", "validation", "test", "test - claim", "n", "s")
+_HEADER = (f"| preset | {' | '.join(COLUMNS)} |", "|---|---|---|--:|--:|--:|--:|--:|--:|")
+_SHARES = ("accuracy", "balanced_accuracy", "macro_f1")
+_MACHINE = ("threads", "device", "precision", "seed", "data.root")
+"""Settings that say where it ran, not what was trained."""
+
+
+def markdown(folder: Path) -> str:
+    """Return the table of all presets that have results in ``folder``, with notes below.
+
+    Raises:
+        UserError: there are none, or a file is damaged.
+    """
+    lines, notes = list(_HEADER), []
+    for name in presets.names():
+        file = folder / name / RESULT
+        content = _read(file)
+        if content is None:
+            continue
+        preset = presets.load(name)
+        try:
+            rows = [Row.from_dict(row) for row in content["summary"]]
+            lines += [f"| `{name}` | {' | '.join(cells(row))} |" for row in rows]
+            those = [entry for entry in content["trainings"] if entry["name"] in content["of"]]
+            notes += [f"- `{name}`: {note}" for note in _notes(preset, those)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{file}: is damaged: {error!r}; run the preset again") from None
+    if len(lines) == len(_HEADER):
+        raise UserError(
+            f"{folder}: no preset was run; python -m mnist_core presets run NAME --test"
+        )
+    return "\n".join([*lines, "", *notes])
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read or is damaged: {error}") from None
+    if not isinstance(content, dict) or "summary" not in content:
+        return None  # broken off before its first end
+    return content
+
+
+def cells(row: Row) -> list[str]:
+    """Return variant, metric, claim, validation, test, test - claim, n and seconds as text."""
+    metric = f"{row.metric} %" if row.metric in _SHARES else row.metric
+    gap = "-"
+    if row.test is not None and row.claimed is not None:
+        gap = _interval(row.metric, row.test, less=row.claimed)
+    return [
+        row.variant,
+        metric,
+        "-" if row.claimed is None else number(row.metric, row.claimed, unit=False),
+        _interval(row.metric, row.validation),
+        _interval(row.metric, row.test),
+        gap,
+        f"{row.validation.n if row.validation else 0}"
+        + (f" ({row.failed} failed)" if row.failed else ""),
+        "-" if row.seconds is None else f"{row.seconds:.1f}",
+    ]
+
+
+def number(metric: str, value: float, *, unit: bool = True, sign: str = "") -> str:
+    """Say a metric: a share in per cent with two decimals, others with four."""
+    if metric in _SHARES:
+        return f"{100 * value:{sign}.2f}{' %' if unit else ''}"
+    return f"{value:{sign}.4f}"
+
+
+def _interval(metric: str, estimate: Estimate | None, *, less: float | None = None) -> str:
+    if estimate is None:
+        return "-"
+    sign = "" if less is None else "+"
+    mean = number(metric, estimate.mean - (less or 0.0), unit=False, sign=sign)
+    if math.isnan(estimate.half_width):
+        return mean
+    return f"{mean} ± {number(metric, estimate.half_width, unit=False)}"
+
+
+def _notes(preset: Preset, trainings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say on what it was run, and with which settings that are not the preset's."""
+    found = []
+    for entry in trainings:
+        if "failed" in entry:
+            continue
+        variant = preset.variant(entry["variant"])
+        changed = [
+            text
+            for key, text in differences(entry["config"], preset.config_of(variant).to_dict())
+            if key not in _MACHINE
+        ]
+        config, versions = entry["config"], entry["versions"]
+        said = (
+            f"{config['data']['name']}, {entry['device_name']}, {config['threads']} threads,"
+            f" {config['precision']}, torch {versions['torch']}, trainer {versions['trainer']}"
+        )
+        if changed:
+            said += f"; CHANGED: {', '.join(changed)}"
+        if said not in found:
+            found.append(said)
+    return found

@@ -1,0 +1,197 @@
+"""Train an exported configuration again and judge whether it comes to what was recorded.
+
+    python -m studies reproduce results/optim_search/best_config.toml
+
+On the same device, with the same versions, the same seed gives the recorded value to the last
+digit. Elsewhere sums are rounded in another order, and the training is as good as one with another
+seed. So it must lie where one more training would: in the 95 % prediction interval of the recorded
+seeds, mean +- t(n - 1) * sd * sqrt(1 + 1/n) (Hahn & Meeker, Statistical Intervals, 1991, 4.7), or
+within a tolerance that is asked for.
+"""
+
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_core import config_file
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError, UserError
+from studies.statistics import mean_interval
+
+EXACT, WITHIN, OUTSIDE = "exact", "within", "outside"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What a file claims.
+
+    Attributes:
+        path: the file.
+        config: of the training, as recorded.
+        metric: what it is judged by, e.g. ``val_accuracy``.
+        value: the metric of the training with ``config.seed``.
+        values: the metric of all recorded seeds, ``value`` among them; may be ``value`` only.
+        facts: versions, device and data that the record names.
+    """
+
+    path: Path
+    config: TrainConfig
+    metric: str
+    value: float
+    values: tuple[float, ...]
+    facts: Mapping[str, str]
+
+    def interval(self, step: float = 0.0) -> tuple[float, float] | None:
+        """Return where one more training lies in 95 of 100 cases; None after a single one.
+
+        Args:
+            step: the metric is read in steps of it, as an accuracy by the image; 0: continuous.
+        """
+        n = len(self.values)
+        if n < 2:
+            return None
+        found = mean_interval(self.values, rounding=step / math.sqrt(12))
+        half = found.half_width * math.sqrt(n + 1)
+        return found.mean - half, found.mean + half
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came out.
+
+    Attributes:
+        outcome: ``EXACT``, ``WITHIN`` or ``OUTSIDE``.
+        text: one sentence.
+        differences: what is not as recorded, e.g. ``torch 2.15.0 -> 2.16.0``.
+    """
+
+    outcome: str
+    text: str
+    differences: tuple[str, ...]
+
+
+def read(path: Path) -> Recorded:
+    """Read an exported configuration.
+
+    Raises:
+        ConfigError: it cannot be read, or records no training.
+    """
+    tables, record = config_file.read(path)
+    config = TrainConfig.from_mapping(tables, source=str(path))
+    confirm = record.get("confirm", {})
+    metric = record.get("metric") or (
+        confirm.get("metric") if isinstance(confirm, Mapping) else None
+    )
+    value = record.get(str(metric))
+    if not isinstance(metric, str) or not isinstance(value, float):
+        raise ConfigError(
+            f"{path}: records no measured value to compare with; write it with"
+            " python -m studies export STUDY"
+        )
+    values = confirm.get("values", [])
+    if not isinstance(values, list) or not all(isinstance(one, float) for one in values):
+        raise ConfigError(f"{path}: record.confirm.values must be numbers, but got {values!r}")
+    return Recorded(
+        path=path,
+        config=config,
+        metric=metric,
+        value=value,
+        values=tuple(values) or (value,),
+        facts=_facts(record),
+    )
+
+
+def judge(
+    recorded: Recorded,
+    value: float,
+    facts: Mapping[str, str],
+    *,
+    tolerance: float | None = None,
+    step: float = 0.0,
+) -> Verdict:
+    """Compare a repetition with the record.
+
+    Args:
+        recorded: what was claimed.
+        value: the metric here.
+        facts: versions, device and data here, named as in the record.
+        tolerance: greatest difference from the recorded value, in the metric's unit; None: the
+            prediction interval of the recorded seeds, and exactly if only one was recorded.
+        step: the metric is read in steps of it; 0: it is continuous.
+    """
+    differences = tuple(
+        f"{name} {old} -> {facts[name]}"
+        for name, old in recorded.facts.items()
+        if name in facts and facts[name] != old
+    )
+    here = f"{recorded.metric} {show(recorded.metric, value)}"
+    there = f"recorded {show(recorded.metric, recorded.value)}"
+    if value == recorded.value:
+        return Verdict(
+            outcome=EXACT, text=f"reproduced: {here}, exactly as recorded", differences=differences
+        )
+    if tolerance is not None:
+        fits = abs(value - recorded.value) <= tolerance * (1 + 1e-9)
+        where = f"the tolerance of {show(recorded.metric, tolerance)}"
+    elif (interval := recorded.interval(step)) is not None:
+        low, high = interval
+        fits = low <= value <= high
+        where = (
+            f"{show(recorded.metric, low)} to {show(recorded.metric, high)}, where one more"
+            f" training lies in 95 of 100 cases after the {len(recorded.values)} recorded ones"
+        )
+    else:
+        fits = False
+        where = "what is known: one training was recorded, so without --tolerance it must be exact"
+    said = "reproduced" if fits else "NOT reproduced"
+    place = "within" if fits else "outside"
+    return Verdict(
+        outcome=WITHIN if fits else OUTSIDE,
+        text=f"{said}: {here}, {there}; {place} {where}",
+        differences=differences,
+    )
+
+
+def show(metric: str, value: float) -> str:
+    """Say a metric: a share in per cent."""
+    return f"{100 * value:.2f} %" if metric.endswith(("accuracy", "f1")) else f"{value:.5g}"
+
+
+def facts_here(device_name: str, data_fingerprint: str) -> dict[str, str]:
+    """Return versions, device and data of this process, named as in a record."""
+    import torch
+
+    from mnist_core.version import TRAINER_VERSION
+
+    return {
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "trainer": TRAINER_VERSION,
+        "device_name": device_name,
+        "data_fingerprint": data_fingerprint,
+    }
+
+
+def check_data(recorded: Recorded, fingerprint: str) -> None:
+    """Refuse other data before anything is trained on it.
+
+    Raises:
+        UserError: the record names another fingerprint.
+    """
+    before = recorded.facts.get("data_fingerprint", fingerprint)
+    if before != fingerprint:
+        raise UserError(
+            f"{recorded.path}: was trained on other data: the fingerprint of"
+            f" {recorded.config.data.name} (split seed {recorded.config.data.split_seed}) was"
+            f" {before}, but is {fingerprint} here; python -m mnist_core data verify tells more"
+        )
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, str]:
+    versions = record.get("versions", {})
+    named = {**(versions if isinstance(versions, Mapping) else {}), **record}
+    names = ("torch", "python", "trainer", "device_name", "data_fingerprint")
+    return {name: str(named[name]) for name in names if isinstance(named.get(name), str)}

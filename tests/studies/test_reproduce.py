@@ -1,0 +1,172 @@
+"""``studies reproduce``: the record is met exactly, within the seeds' spread, or not at all."""
+
+import math
+import statistics
+import sys
+
+import pytest
+import scipy.stats
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnist_core import train
+from mnist_core.config import TrainConfig
+from mnist_core.data import load
+from mnist_core.errors import ConfigError, UserError
+from studies import __main__ as program
+from studies import cli, reproduce
+
+CONFIG = TrainConfig().override(
+    {
+        "model.name": "lenet5",
+        "epochs": 1,
+        "batch_size": 500,
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "seed": 3,
+    }
+)
+METRIC = "val_accuracy"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Return the figures of the training that the files record."""
+    result = train.train(CONFIG, load(CONFIG.data))
+    return result.metrics[METRIC], result.device_name, load(CONFIG.data).fingerprint
+
+
+def write(path, value, *, values=None, **record):
+    confirm = {"confirm": {"metric": METRIC, "values": values}} if values else {"metric": METRIC}
+    tables = {**CONFIG.to_dict(), "record": {METRIC: value, **confirm, **record}}
+    path.write_text(tomli_w.dumps(tables))
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Run ``python -m studies reproduce`` in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["studies", "reproduce", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main(program.app, "python -m studies")
+        said = capsys.readouterr()
+        return caught.value.code or 0, said.out.splitlines(), said.err.splitlines()
+
+    return call
+
+
+def test_the_same_seed_gives_the_same_value(command, tmp_path, trained):
+    value, device_name, fingerprint = trained
+    file = write(tmp_path / "a.toml", value, device_name=device_name, data_fingerprint=fingerprint)
+    code, lines, errors = command(file)
+    assert (code, errors) == (0, [])
+    assert lines[-1] == f"reproduced: val_accuracy {100 * value:.2f} %, exactly as recorded"
+    assert not any(line.startswith("not as recorded") for line in lines)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_value_that_cannot_be_met_fails_and_names_what_differs(command, tmp_path, trained):
+    value, device_name, _ = trained
+    file = write(tmp_path / "a.toml", value + 0.01, torch="1.0", device_name=device_name)
+    code, lines, (error,) = command(file)
+    assert code == 1
+    assert error.startswith(f"error: {file}: NOT reproduced: val_accuracy {100 * value:.2f} %")
+    assert "without --tolerance it must be exact" in error
+    (difference,) = (line for line in lines if line.startswith("not as recorded"))
+    assert difference.startswith("not as recorded: torch 1.0 -> ")
+
+
+def test_nothing_differs_is_said_too(command, tmp_path, trained):
+    _, _, (error,) = command(write(tmp_path / "a.toml", trained[0] + 0.01))
+    assert error.endswith("; device, versions and data are as recorded")
+
+
+@pytest.mark.parametrize(("tolerance", "code"), [(1.05, 0), (0.95, 1)])
+def test_the_tolerance_is_in_points(command, tmp_path, trained, tolerance, code):
+    file = write(tmp_path / "a.toml", trained[0] + 0.01)
+    assert command(file, "--tolerance", tolerance)[0] == code
+
+
+def test_other_data_is_refused_before_the_training(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "train", None)
+    code, lines, (error,) = command(write(tmp_path / "a.toml", 0.9, data_fingerprint="other"))
+    assert (code, lines) == (1, [])
+    assert "was trained on other data" in error and "was other, but is" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("epochs = ", "is no TOML"),
+        ("epochs = 3", "records no measured value"),
+        ("[record]\nmetric = 'val_accuracy'", "records no measured value"),
+        ("[record]\nmetric = 'val_accuracy'\nval_accuracy = 'x'", "records no measured value"),
+        ("[record]\nval_x = 1.0\nconfirm = {metric = 'val_x', values = 'x'}", "must be numbers"),
+        ("epoch = 3", "did you mean 'epochs'"),
+    ],
+)
+def test_files_that_record_nothing(tmp_path, text, part):
+    file = tmp_path / "x.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=part):
+        reproduce.read(file)
+
+
+def test_mistakes(command, tmp_path):
+    code, _, (error,) = command(tmp_path / "gone.toml")
+    assert code == 1 and "cannot be read" in error
+    code, _, (error,) = command(write(tmp_path / "a.toml", 0.9), "--set", "epochs=2")
+    assert code == 1 and "only data.root can be set" in error
+    code, _, (error,) = command(write(tmp_path / "a.toml", 0.9), "--device", "cudo")
+    assert code == 1 and "cudo" in error
+
+
+def record(values):
+    return reproduce.Recorded(
+        path=None, config=CONFIG, metric="val_loss", value=values[0], values=values, facts={}
+    )
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=9))
+def test_the_prediction_interval_is_that_of_the_book(values):
+    low, high = record(tuple(values)).interval()
+    n = len(values)
+    mean, sd = statistics.fmean(values), statistics.stdev(values)
+    half = scipy.stats.t.ppf(0.975, n - 1) * sd * math.sqrt(1 + 1 / n)
+    assert low == pytest.approx(mean - half, abs=1e-6)
+    assert high == pytest.approx(mean + half, abs=1e-6)
+
+
+def test_one_more_training_lies_in_it_as_often_as_it_says():
+    import numpy
+
+    random = numpy.random.default_rng(0)
+    draws = random.normal(size=(4000, 5))
+    inside = 0
+    for *values, one_more in draws.tolist():
+        low, high = record(tuple(values)).interval()
+        inside += low <= one_more <= high
+    assert inside / len(draws) == pytest.approx(0.95, abs=0.015)
+
+
+def test_equal_values_leave_room_for_the_rounding():
+    low, high = record((0.98, 0.98, 0.98)).interval(step=0.001)
+    assert low < 0.98 < high and high - low < 0.004
+    verdict = reproduce.judge(record((0.98, 0.98)), 0.985, {}, step=0.0)
+    assert verdict.outcome == reproduce.OUTSIDE
+
+
+def test_a_wide_spread_lets_another_seed_through():
+    verdict = reproduce.judge(record((0.98, 0.97, 0.99)), 0.975, {"torch": "2"})
+    assert (verdict.outcome, verdict.differences) == (reproduce.WITHIN, ())
+    with pytest.raises(UserError, match="other data"):
+        found = reproduce.Recorded(
+            path="a", config=CONFIG, metric="x", value=1.0, values=(1.0,),
+            facts={"data_fingerprint": "a"},
+        )  # fmt: skip
+        reproduce.check_data(found, "b")
