@@ -3,9 +3,11 @@
 import typer
 
 from mnist_core import command_line
+from mnist_core.compare_command import compare_command
 from mnist_core.data.cli import app as data_app
 from mnist_core.evaluate_command import evaluate_command
 from mnist_core.export_command import export_command
+from mnist_core.predict_command import predict_command
 from mnist_core.presets_command import app as presets_app
 from mnist_core.summary_command import summary_command
 from mnist_core.train_command import train_command
@@ -21,6 +23,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(presets_app, name="presets")
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
+app.command("predict")(predict_command)
+app.command("compare")(compare_command)
 app.command("summary")(summary_command)
 app.command("export")(export_command)
 app.command("tune-lr")(tune_lr_command)
