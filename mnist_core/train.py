@@ -12,6 +12,7 @@ import torch
 from mnist_core import compilation, cuda_graph, memory, models, optimizers, runtime, tasks
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
+from mnist_core.pace import Pace
 from mnist_core.results import Best, Report, StopTraining, TrainingFailed, TrainResult
 from mnist_core.training import Training
 
@@ -56,6 +57,8 @@ def train(
     *,
     keep_best: bool = False,
     state_file: Path | None = None,
+    keep_state: bool = False,
+    state_seconds: float = 0.0,
 ) -> TrainResult:
     """Train one model.
 
@@ -66,11 +69,17 @@ def train(
         keep_best: whether to keep the weights of the best report, too.
         state_file: the training's state is written there at each report, before ``report`` is
             called; a training that finds its own state there goes on from it, to the same result,
-            and makes no report again. Removed at the end.
+            and makes no report again.
+        keep_state: whether to leave the state there at the end, for a caller that removes it when
+            it has kept the result.
+        state_seconds: the state is written at the first report so long after the begin, or after it
+            was last written; later, where writing would take more than 2 % of the time. 0: at every
+            report.
 
     Raises:
         ConfigError: the configuration cannot be trained on this machine or data.
-        CheckpointError: the state cannot be written, is damaged, or of another training.
+        CheckpointError: the state is damaged, or of another training.
+        UserError: the state cannot be written.
         TrainingFailed: the loss is no finite number any more, or memory ran out.
     """
     config = resolve(config)
@@ -78,10 +87,14 @@ def train(
     with runtime.session(machine, deterministic=config.deterministic):
         memory.reset_peak(machine.device)
         try:
-            return Training(config, data, machine, keep_best=keep_best).run(report, state_file)
+            training = Training(config, data, machine, keep_best=keep_best)
+            result = training.run(report, state_file, Pace(state_seconds))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or any(
                 s in str(error) for s in _NO_MEMORY
             ):
                 raise TrainingFailed("OutOfMemory", str(error).splitlines()[0]) from None
             raise
+    if state_file is not None and not keep_state:
+        state_file.unlink(missing_ok=True)
+    return result

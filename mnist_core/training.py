@@ -27,6 +27,7 @@ from mnist_core.batches import stream_seed
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.errors import ConfigError
+from mnist_core.pace import Pace
 from mnist_core.results import Best, Report, StopTraining, TrainingFailed, TrainResult
 from mnist_core.runtime import Runtime
 from mnist_core.tasks import Evaluation
@@ -74,7 +75,7 @@ class Training:
         self.validation_seconds = 0.0
         self.evaluation: Evaluation | None = None
 
-    def run(self, report: Report | None, state_file: Path | None) -> TrainResult:
+    def run(self, report: Report | None, state_file: Path | None, pace: Pace) -> TrainResult:
         """Train all epochs, or what is left of them."""
         begun = time.perf_counter()
         if state_file is not None:
@@ -89,10 +90,10 @@ class Training:
                     if self.step not in self.report_steps:
                         continue
                     self._report(begun)
-                    if state_file is not None:
-                        state = self._state()
-                        fingerprint = self.data.fingerprint
-                        training_state.write(state_file, state, self.config, fingerprint)
+                    if state_file is not None and pace.due():
+                        with pace.measured():
+                            state, fingerprint = self._state(), self.data.fingerprint
+                            training_state.write(state_file, state, self.config, fingerprint)
                     if report is not None:
                         # Dropout goes on drawing where it was, whatever the report draws.
                         with self.machine.own_random_state():
@@ -101,8 +102,6 @@ class Training:
                         break
         except StopTraining:
             stopped = True
-        if state_file is not None:
-            state_file.unlink(missing_ok=True)
         return self._result(begun, stopped=stopped)
 
     def _no_better(self) -> bool:
