@@ -112,10 +112,11 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
 
 def _params(tables: Mapping[str, Any]) -> Mapping[str, Any]:
     record = tables.get("record")
-    if isinstance(record, Mapping) and isinstance(record.get("params"), Mapping):
-        return record["params"]
-    params = tables.get("params")
-    return params if isinstance(params, Mapping) else tables
+    for inside in (record if isinstance(record, Mapping) else {}, tables):
+        params = inside.get("params")
+        if isinstance(params, Mapping):
+            return params
+    return tables
 
 
 def _flat(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -148,14 +148,14 @@ def _between(parameter: Float | Int, share: float) -> Any:
 def _listed(name: str, parameter: Parameter, values: Any) -> Sequence[Any]:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"{SOURCE}: {name} must be a list of values, but got {values!r}")
-    if isinstance(parameter, Float):
-        values = [float(v) if type(v) is int else v for v in values]
-    for value in values:
+    real = isinstance(parameter, Float)
+    listed: list[Any] = [float(v) if real and type(v) is int else v for v in values]
+    for value in listed:
         if problem := parameter.problem(value):
             raise ConfigError(f"{SOURCE}: {name}: {problem}")
-    if len(set(values)) < len(values):
+    if len(set(listed)) < len(listed):
         raise ConfigError(f"{SOURCE}: {name}: values must all be different, but got {values}")
-    return values
+    return listed
 
 
 def _flat(options: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

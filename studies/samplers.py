@@ -116,6 +116,11 @@ def create_sampler(
     cls = kind.load(options)
     options = {option: value for option, value in options.items() if option not in kind.of_load}
     check_options(cls, options, source=source, taken=kind.taken)
+    for option, least in kind.least.items():
+        if options.get(option, least) < least:
+            raise ConfigError(
+                f"{source}: {option} must be {least} or more, but got {options[option]}"
+            )
     arguments = {**kind.defaults(search), **options}
 
     def make(own_seed: int) -> BaseSampler:
@@ -175,6 +180,7 @@ class _Kind:
         taken: arguments that cannot be set.
         numbers_only: whether it knows no choices.
         sequence: whether trials are points of one sequence, with one seed.
+        least: options that Optuna takes, but that end in a division by zero below this.
         at_once: options with which it proposes something of its own in the second trial.
     """
 
@@ -185,6 +191,7 @@ class _Kind:
     of_load: frozenset[str] = frozenset()
     numbers_only: bool = False
     sequence: bool = False
+    least: Mapping[str, int] = field(default_factory=dict)
     at_once: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -250,6 +257,7 @@ _KINDS: Mapping[str, _Kind] = {
         splits=lambda search: True,
         taken=frozenset({"seed", *_WARNINGS, *_DEPRECATED}),
         numbers_only=True,
+        least={"popsize": 4},
         at_once={"n_startup_trials": 1},
     ),
     "nsga2": _Kind(

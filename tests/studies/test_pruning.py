@@ -7,11 +7,14 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from mnist_core.errors import ConfigError
-from studies.pruning import FairPruning, create_pruner, try_pruner
+from studies.pruners import create_pruner, try_pruner
+from studies.pruning import FairPruning
+from studies.sentinels import SENTINEL, WOULD_PRUNE
 
 KINDS = CategoricalDistribution(("fast", "slow"))
 STEPS = 27
 PRUNERS = {
+    "wilcoxon": {"p_threshold": 0.2},
     "median": {},
     "percentile": {"percentile": 50.0},
     "successive_halving": {"reduction_factor": 3},
@@ -140,6 +143,21 @@ def test_none_never_prunes():
         ("hyperband", {"max_resources": 3}, "did you mean 'max_resource'"),
         ("medan", {}, "did you mean 'median'"),
         ("percentile", {"percentile": 300.0}, "between 0 and 100"),
+        ("none", {"percentile": 3.0}, "has no options"),
+        ("threshold", {}, "needs lower or upper"),
+        ("threshold", {"lower": 0.9, "upper": 0.1}, "lower should be smaller"),
+        ("wilcoxon", {"p_threshold": 2.0}, "between 0 and 1"),
+        ("patient", {"patience": -1}, "cannot be negative"),
+        ("patient", {"wrapped": "medan"}, "wrapped must be one of median"),
+        ("patient", {"wrapped": "hyperband"}, "must see every report"),
+        ("patient", {"wrapped": "threshold"}, "wrapped_options: it needs lower or upper"),
+        ("patient", {"wrapped": "median", "wrapped_options": 3}, "must be a table"),
+        ("patient", {"wrapped_options": {"n_warmup_steps": 3}}, "need wrapped"),
+        (
+            "patient",
+            {"wrapped": "median", "wrapped_options": {"n_warmup": 3}},
+            r"\(patient\): wrapped_options: unknown option 'n_warmup'; did you mean",
+        ),
     ],
 )
 def test_mistakes(name, options, part):
@@ -164,3 +182,86 @@ def test_what_optuna_refuses_late_is_refused_at_once(name, options):
 @pytest.mark.parametrize("name", ["none", *PRUNERS])
 def test_good_options_pass(name):
     try_pruner(name, PRUNERS.get(name, {}))
+
+
+def test_a_threshold_stops_what_falls_below_it():
+    trials = Trials("none")
+    trials.pruning = FairPruning(
+        "threshold",
+        {"lower": 0.2},
+        scientific="kind",
+        direction=StudyDirection.MAXIMIZE,
+        write=lambda *mark: None,
+    )
+    assert trials.run("fast", 0.5) is None
+    assert trials.run("slow", 0.5) == 1
+
+
+def test_patience_alone_stops_a_trial_that_stands_still():
+    pruning = FairPruning(
+        "patient",
+        {"patience": 2},
+        scientific=None,
+        direction=StudyDirection.MINIMIZE,
+        write=lambda *mark: None,
+    )
+    trial = create_trial(state=TrialState.RUNNING)
+    stops = []
+    for step, loss in enumerate([0.9, 0.5, 0.6, 0.4, 0.5, 0.6, 0.5, 0.5], start=1):
+        trial.intermediate_values = {**trial.intermediate_values, step: loss}
+        stops.append(pruning.should_prune(trial, [trial]))
+    assert stops == [False] * 6 + [True, True]  # three reports in a row above 0.4
+
+
+def test_patience_shields_a_trial_that_improves():
+    trials = Trials("none")
+    for options in ({"wrapped": "median", "patience": 1}, {"wrapped": "percentile"}):
+        trials.pruning = FairPruning(
+            "patient", options, scientific="kind", direction=StudyDirection.MAXIMIZE, write=print
+        )
+        # Each rises from step to step, however low: the wrapped pruner is not asked.
+        assert [trials.run("slow", q) for q in (0.9, 0.8, 0.7, 0.6, 0.5, 0.1)] == [None] * 6
+
+
+class TestSentinels:
+    def run(self, trials, kind, quality, *, sentinel):
+        """As ``Trials.run``, but of a sentinel; returns at which steps the answer was to stop."""
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params={"kind": kind},
+            distributions={"kind": KINDS},
+            user_attrs={SENTINEL: True} if sentinel else {},
+        )
+        trial.number = trial._trial_id = len(trials.trials)
+        trials.trials.append(trial)
+        for step in range(1, STEPS + 1):
+            reported = trials.sign * value(kind, quality, step)
+            trial.intermediate_values = {**trial.intermediate_values, step: reported}
+            if trials.pruning.should_prune(trial, trials.trials):
+                trial.state, trial.value = TrialState.PRUNED, reported
+                return step
+        trial.state, trial.value = TrialState.COMPLETE, reported
+        return None
+
+    @pytest.mark.parametrize("name", PRUNERS)
+    def test_it_goes_on_is_marked_and_changes_nothing_for_the_others(self, name):
+        qualities = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.45, 0.95, 0.05, 0.5, 0.3]
+        plain, watched = Trials(name), Trials(name)
+        expected = [self.run(plain, "slow", quality, sentinel=False) for quality in qualities]
+        seen = []
+        for number, quality in enumerate(qualities):
+            step = self.run(watched, "slow", quality, sentinel=number % 2 == 1)
+            marked = watched.trials[-1].system_attrs.get(WOULD_PRUNE)
+            seen.append(marked if number % 2 else step)
+            if number % 2:
+                assert step is None and len(watched.trials[-1].intermediate_values) == STEPS
+                assert watched.trials[-1].state is TrialState.COMPLETE
+        assert seen == expected
+        assert any(seen[1::2]), "no sentinel would have been pruned: nothing was tested"
+        written = {number: v for number, key, v in watched.written if key == WOULD_PRUNE}
+        assert written == {n: step for n, step in enumerate(seen) if n % 2 and step is not None}
+
+    def test_a_sentinel_under_no_pruner_is_a_trial_as_any(self):
+        trials = Trials("none")
+        assert self.run(trials, "slow", 0.1, sentinel=True) is None
+        assert not trials.written
