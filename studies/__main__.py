@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from studies import cli
+from studies.audit_command import audit_command
 from studies.reproduce_command import reproduce_command
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ def show(
     from studies.book import check_search
     from studies.machine import check_folder
     from studies.report import overview
+    from studies.search_checks import notes
     from studies.storage import check_url
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -67,6 +69,8 @@ def show(
     check_folder(plan.folder)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)
+    for note in notes(plan):
+        typer.echo(note)
 
 
 @app.command()
@@ -139,6 +143,7 @@ def dashboard(
     served.serve(plan.storage_url, host=host, port=port, open_browser=open_browser)
 
 
+app.command("audit")(audit_command)
 app.command("reproduce")(reproduce_command)
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
+from scipy.stats import wilcoxon
 
 from mnist_core.errors import ConfigError
 from studies.pruners import create_pruner, try_pruner
@@ -14,7 +15,6 @@ from studies.sentinels import SENTINEL, WOULD_PRUNE
 KINDS = CategoricalDistribution(("fast", "slow"))
 STEPS = 27
 PRUNERS = {
-    "wilcoxon": {"p_threshold": 0.2},
     "median": {},
     "percentile": {"percentile": 50.0},
     "successive_halving": {"reduction_factor": 3},
@@ -195,6 +195,26 @@ def test_a_threshold_stops_what_falls_below_it():
     )
     assert trials.run("fast", 0.5) is None
     assert trials.run("slow", 0.5) == 1
+
+
+def test_wilcoxon_compares_instances_with_those_of_the_best_of_the_same_choice():
+    trials = Trials("none")
+    trials.pruning = FairPruning(
+        "wilcoxon",
+        {"p_threshold": 0.1},
+        scientific="kind",
+        direction=StudyDirection.MAXIMIZE,
+        write=print,
+    )
+    for quality in (0.5, 0.9):
+        assert trials.run("slow", quality) is None
+    assert trials.run("fast", 0.1) is None  # worse than slow's best, but the first of its kind
+    step = trials.run("slow", 0.3)
+    assert step is not None
+    # As scipy says: so many instances in a row that are worse are enough.
+    worse = [-(i + 1) for i in range(step)]
+    assert wilcoxon(worse, alternative="less", zero_method="zsplit").pvalue < 0.1
+    assert wilcoxon(worse[:-1], alternative="less", zero_method="zsplit").pvalue >= 0.1
 
 
 def test_patience_alone_stops_a_trial_that_stands_still():
