@@ -84,6 +84,12 @@ def differences(a: ModelRecord, b: ModelRecord) -> list[Difference]:
     return sorted(found, key=lambda difference: order.index(difference.kind))
 
 
+def only_the_seed(a: ModelRecord, b: ModelRecord) -> bool:
+    """Whether A and B are trainings of one configuration that differ in the seed alone."""
+    found = [one.name for one in differences(a, b) if one.name != "data.root"]
+    return found == ["seed"] and same_images(a, b)
+
+
 def curves(a: ModelRecord, b: ModelRecord) -> Curves | None:
     """Return where the reports part; None: of one of them none are recorded."""
     if not a.history or not b.history:

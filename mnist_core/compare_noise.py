@@ -44,10 +44,12 @@ class Noise:
     Attributes:
         allowed: the greatest such difference, 0 to 1.
         method: what it was estimated from, in words.
+        of_seeds: whether from trainings with other seeds, and not from the number of images.
     """
 
     allowed: float
     method: str
+    of_seeds: bool
 
 
 def other_seeds(record: ModelRecord, folders: Iterable[Path]) -> dict[int, float]:
@@ -109,6 +111,7 @@ def seed_noise(
         allowed,
         f"sample standard deviation {100 * measured:.3f} points over the seeds of other runs of the"
         f" same configuration (n = {n}); two runs differ by up to t sqrt(2) times as much",
+        of_seeds=True,
     )
 
 
@@ -126,6 +129,7 @@ def binomial_noise(errors: Sequence[float], kind: str, counts: Sequence[int]) ->
         _Z * math.hypot(*errors),
         f"{how} standard error of {n} {kind}; other seeds of these configurations are not recorded,"
         " so it is a stand-in",
+        of_seeds=False,
     )
 
 

@@ -98,6 +98,7 @@ def judge(
     curves: Curves | None,
     weights: bool | None,
     same_images: bool,
+    only_the_seed: bool,
 ) -> Verdict:
     """Return the verdict.
 
@@ -108,6 +109,7 @@ def judge(
         curves: from ``compare.curves``.
         weights: from ``compare.same_weights``.
         same_images: from ``compare.same_images``.
+        only_the_seed: from ``compare.only_the_seed``.
     """
     if all_the_same and all(one.points == 0 for one in measured):
         what = ["every figure"]
@@ -115,45 +117,57 @@ def judge(
         what += ["all weights"] * (weights is True)
         listed = " and ".join(", ".join(what).rsplit(", ", 1))
         return Verdict(True, f"identical: {listed} are the same to the last bit")
-    outside = [one for one in measured if not _passes(one, tolerance)]
+    outside = [one for one in measured if not _passes(one, tolerance, only_the_seed)]
     worst = max(outside or measured, key=lambda one: (abs(one.points), one.name))
-    said = _say(worst, tolerance, equal=not outside)
+    said = _head(worst, tolerance, equal=not outside) + _what(worst)
+    if worst.points:
+        said += _against_noise(worst, only_the_seed)
     if not same_images:
         said += "; A and B were judged on different images"
     return Verdict(not outside, said)
 
 
-def _passes(one: Measured, tolerance: float | None) -> bool:
-    allowed = tolerance
-    if allowed is None:
-        allowed = 100 * one.noise.allowed if one.noise else 0.0
-    return abs(one.points) <= allowed + _ROUNDING
+def _passes(one: Measured, tolerance: float | None, only_the_seed: bool = False) -> bool:
+    if tolerance is not None:
+        return abs(one.points) <= tolerance + _ROUNDING
+    if only_the_seed and not (one.noise and one.noise.of_seeds):
+        return True  # whatever it is, seeds made it
+    return abs(one.points) <= (100 * one.noise.allowed if one.noise else 0.0) + _ROUNDING
 
 
-def _say(one: Measured, tolerance: float | None, *, equal: bool) -> str:
-    what = f"the {one.name} is the same, but not all figures are to the last bit"
-    if one.points:
-        higher = "B" if one.points > 0 else "A"
-        what = f"the {one.name} differs by {abs(one.points):.3f} points ({higher} is higher)"
-    bound = f"{100 * one.noise.allowed:.3f}" if one.noise else ""
-    inside = one.noise is not None and _passes(one, None)
+def _head(one: Measured, tolerance: float | None, *, equal: bool) -> str:
+    if tolerance is not None:
+        return f"{'equal within' if equal else 'outside'} the tolerance of {tolerance:g} points: "
     if not one.points:
-        noise = ""
-    elif one.noise is None:
-        noise = "; nothing is recorded that tells how much of it is noise"
-    elif inside:
-        noise = (
-            f", which is inside the noise (up to {bound} points): one training each cannot show a"
+        return "equal: "
+    if equal:
+        return "no difference shown: "
+    if one.noise and not one.noise.of_seeds:
+        return "different, as far as the number of images tells: "
+    return "different: "
+
+
+def _what(one: Measured) -> str:
+    if not one.points:
+        return f"the {one.name} is the same, but not all figures are to the last bit"
+    higher = "B" if one.points > 0 else "A"
+    return f"the {one.name} differs by {abs(one.points):.3f} points ({higher} is higher)"
+
+
+def _against_noise(one: Measured, only_the_seed: bool) -> str:
+    if only_the_seed and not (one.noise and one.noise.of_seeds):
+        return "; nothing but the seed differs, so this is seed noise itself"
+    if one.noise is None:
+        return "; nothing is recorded that tells how much of it is noise"
+    bound = f"{100 * one.noise.allowed:.3f} points"
+    if _passes(one, None):
+        return (
+            f", which is inside the noise (up to {bound}): one training each cannot show a"
             " difference so small"
         )
-    else:
-        noise = f", which is more than noise makes in 19 cases of 20 ({bound} points)"
-    if tolerance is not None:
-        head = f"{'equal within' if equal else 'outside'} the tolerance of {tolerance:g} points"
-    elif not one.points:
-        head = "equal"
-    elif equal:
-        head = "no difference shown"
-    else:
-        head = "different"
-    return f"{head}: {what}{noise}"
+    if one.noise.of_seeds:
+        return f", which is more than seeds make in 19 cases of 20 ({bound})"
+    return (
+        f", which is more than so many images make in 19 cases of 20 ({bound}); how much seeds make"
+        " is not recorded: train some of both"
+    )

@@ -148,8 +148,8 @@ def _is_even(border: Grey) -> bool:
 def _fit(terms: Grey, values: Grey) -> Grey:
     """Return the weights ``[K]`` of least squares of ``terms`` ``[N, K]``, ``values`` ``[N]``."""
     # The normal equations: of so few and such harmless terms exact enough, and ten times as fast.
-    weights: Grey = np.linalg.lstsq(terms.T @ terms, terms.T @ values, rcond=None)[0]
-    return weights
+    weights, *_ = np.linalg.lstsq(terms.T @ terms, terms.T @ values, rcond=None)
+    return np.asarray(weights, np.float64)
 
 
 def _spread(values: Grey) -> float:

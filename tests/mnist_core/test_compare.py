@@ -237,6 +237,7 @@ def verdict(a, b, *, tolerance=None, noise=None, weights=None, readings=None):
         curves=curves,
         weights=weights,
         same_images=compare.same_images(a, b),
+        only_the_seed=compare.only_the_seed(a, b),
     )
 
 
@@ -265,7 +266,8 @@ def test_not_identical(a, b, weights):
     assert found.equal and found.sentence.startswith("equal: the validation accuracy is the same")
 
 
-NOISE = Noise(0.004, "seeds")
+IMAGES = Noise(0.004, "of images", False)
+NOISE = Noise(0.004, "of seeds", True)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +276,10 @@ NOISE = Noise(0.004, "seeds")
         (0.979, None, NOISE, True, "no difference shown: the validation accuracy differs by 0.100"),
         (0.979, None, NOISE, True, "(A is higher), which is inside the noise (up to 0.400 points)"),
         (0.99, None, NOISE, False, "different: the validation accuracy differs by 1.000 points (B"),
-        (0.99, None, NOISE, False, "more than noise makes in 19 cases of 20 (0.400 points)"),
+        (0.99, None, NOISE, False, "more than seeds make in 19 cases of 20 (0.400 points)"),
+        (0.979, None, IMAGES, True, "which is inside the noise (up to 0.400 points)"),
+        (0.99, None, IMAGES, False, "different, as far as the number of images tells: the val"),
+        (0.99, None, IMAGES, False, "how much seeds make is not recorded: train some of both"),
         (0.99, 1.0, NOISE, True, "equal within the tolerance of 1 points: the validation"),
         (0.983, 0.3, NOISE, True, "equal within the tolerance of 0.3 points"),  # 0.983 - 0.98
         (0.983, 0.2, NOISE, False, "outside the tolerance of 0.2 points: the validation"),
@@ -289,6 +294,20 @@ def test_verdicts(other, tolerance, noise, equal, said):
     b = record(accuracy=other, history=())
     found = verdict(record(), b, tolerance=tolerance, noise=noise)
     assert found.equal is equal and said in found.sentence
+
+
+def test_a_difference_of_seeds_alone_is_seed_noise():
+    a, b = record(), record(seed=1, accuracy=0.9)
+    for noise in (None, IMAGES):
+        found = verdict(a, b, noise=noise)
+        assert found.equal and "nothing but the seed differs, so this is seed" in found.sentence
+    found = verdict(a, b, noise=NOISE)  # but such seeds are rare
+    assert not found.equal and "more than seeds make" in found.sentence
+    assert not verdict(a, b, noise=IMAGES, tolerance=1.0).equal
+    elsewhere = record(seed=1, accuracy=0.9, settings={"device": "cuda"})
+    assert not verdict(a, elsewhere, noise=IMAGES).equal
+    other = record(seed=1, accuracy=0.9, data={"fingerprint": "g"})
+    assert not verdict(a, other, noise=IMAGES).equal
 
 
 def test_other_images_are_said():
@@ -316,7 +335,7 @@ def test_test_readings_count_if_both_have_one():
     both = compare.readings_of_both(a, b)
     assert both == (a.readings[0], b.readings[1])
     found = verdict(a, b, noise=NOISE, readings=both)
-    assert not found.equal and "different: the test accuracy differs by 4.000" in found.sentence
+    assert not found.equal and "images tells: the test accuracy differs by 4.0" in found.sentence
     assert not verdict(a, b, tolerance=3.9, readings=both).equal
     assert verdict(a, b, tolerance=4.0, readings=both).equal
     broken = ({**a.readings[0], "n": None}, a.readings[0])
@@ -326,7 +345,7 @@ def test_test_readings_count_if_both_have_one():
 
 def test_the_accuracy_that_fails_is_named():
     one = Measured("validation accuracy", 0.98, 0.97, NOISE)
-    other = Measured("test accuracy", 0.98, 0.9, Noise(0.5, "wide"))
+    other = Measured("test accuracy", 0.98, 0.9, Noise(0.5, "wide", False))
     found = compare_verdict.judge(
         [one, other],
         tolerance=None,
@@ -334,6 +353,7 @@ def test_the_accuracy_that_fails_is_named():
         curves=None,
         weights=None,
         same_images=True,
+        only_the_seed=False,
     )
     assert not found.equal and "validation accuracy differs by 1.000" in found.sentence
 

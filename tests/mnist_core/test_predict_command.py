@@ -53,7 +53,7 @@ def runs(tmp_path_factory):
     for name, words in KINDS.items():
         settings = ["batch_size=100", "reports_per_epoch=2"]
         more = [part for text in settings for part in ("--set", text)]
-        fixed = ["--epochs", 1, "--device", "cpu", "--no-pictures", "--out", folder]
+        fixed = ["--epochs", 1, "--device", "cpu", "--set", "threads=1", "--no-pictures", "--out", folder]
         assert called("train", *words, *more, *fixed, "--name", name) == 0
     return folder
 
