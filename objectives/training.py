@@ -1,7 +1,8 @@
 """What the objectives of all tasks share: a trial's params become one training."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,12 +27,18 @@ class Training:
         space: turns a trial's params into settings of the trainer.
         keep_models: folder for the models of trials that ran their full budget, each as
             ``<number>.safetensors``; None: none is kept.
+        states: folder for the states of running trainings, each as ``<number>.safetensors``: a
+            trial that was lost goes on from its own there. Who runs the trials removes the state
+            of one that is over. None: no states.
+        state_seconds: a state is written not more often, see ``mnist_core.train``.
         TASK: what the models do; the names of the metrics depend on it.
     """
 
     base: TrainConfig
     space: Space
     keep_models: Path | None = None
+    states: Path | None = None
+    state_seconds: float = 60.0
     TASK: ClassVar[str]
 
     def __call__(self, task: Task, report: Report) -> Outcome:
@@ -43,7 +50,7 @@ class Training:
         """
         from mnist_core import checkpoint, models, runtime
         from mnist_core.data.datasets import load
-        from mnist_core.train import StopTraining, TrainingFailed, train
+        from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
         config = self.config(task)
         if (does := models.task(config.model)) != self.TASK:
@@ -62,8 +69,24 @@ class Training:
                 if step < reports:  # the last report comes when nothing is left to be saved
                     raise StopTraining from None
 
+        earlier = _Earlier()
+        state = self.states / f"{task.number}.safetensors" if self.states is not None else None
+        if state is not None:
+            earlier = _earlier(state, resolve(config), data.fingerprint)
+            # Those that the supervisor had not written down yet are lost; it knows the others.
+            for step, metrics in earlier.reports:
+                with contextlib.suppress(*([StopTask] if step >= reports else [])):
+                    report(step, metrics)
+
         try:
-            result = train(config, data, pass_on)
+            result = train(
+                config,
+                data,
+                pass_on,
+                state_file=state,
+                keep_state=True,  # until the result is written down
+                state_seconds=self.state_seconds,
+            )
         except TrainingFailed as error:
             raise TrainingError(error.kind, str(error)) from error
         if self.keep_models is not None and not result.stopped:
@@ -75,13 +98,50 @@ class Training:
                 metrics=result.metrics,
             )
         return Outcome(
-            metrics=result.metrics, stopped=result.stopped, attributes=_attributes(result)
+            metrics=result.metrics,
+            stopped=result.stopped,
+            attributes={**_attributes(result), **earlier.attributes},
         )
 
     def config(self, task: Task) -> TrainConfig:
         """Return the configuration that ``task`` trains."""
         settings = {**self.space.settings(task.params), "seed": task.seed}
         return self.base.override(settings, source=f"trial {task.number}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Earlier:
+    """What an attempt of before has left.
+
+    Attributes:
+        reports: all that it made, in order.
+        attributes: kept with the trial: the report it went on from, or why its state is not used.
+    """
+
+    reports: Sequence[tuple[int, Mapping[str, float]]] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _earlier(path: Path, config: TrainConfig, data_fingerprint: str) -> _Earlier:
+    """Read the state in ``path``; one that is damaged, or of another training, is removed."""
+    from mnist_core import training_state
+    from mnist_core.errors import CheckpointError
+
+    try:
+        state = training_state.read(path, config, data_fingerprint)
+        history = [] if state is None else state.values["history"]
+        reports = [
+            (int(e["step"]), {k: v for k, v in e.items() if k not in _OF_THE_CLOCK})
+            for e in history
+        ]
+    except (CheckpointError, KeyError, TypeError, ValueError) as error:
+        path.unlink(missing_ok=True)
+        return _Earlier(attributes={"state_ignored": " ".join(str(error).split())})
+    attributes = {"went_on_from_report": reports[-1][0]} if reports else {}
+    return _Earlier(reports=reports, attributes=attributes)
+
+
+_OF_THE_CLOCK = ("step", "epoch", "seconds")
 
 
 def _attributes(result: "TrainResult") -> dict[str, Any]:

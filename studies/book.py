@@ -15,6 +15,7 @@ from studies.ledger import Book
 from studies.plan import Plan
 from studies.pruning import Pruning
 from studies.search_checks import check_search, known_configurations, notes
+from studies.settings import StopSettings
 from studies.sources import ConfirmSource, Entry, SearchSource, Source
 from studies.storage import exclusive
 
@@ -62,7 +63,9 @@ def open_search(
         stream = Stream("search", listeners)
         for text in (*source.notes, *notes(plan)):
             stream.emit("message", None, text=text, level="info")
-    return _book(plan, study, storage, lease, "search", source, pruning, listeners)
+    return _book(
+        plan, study, storage, lease, "search", source, pruning, listeners, stop=search.stop
+    )
 
 
 def open_confirm(
@@ -119,6 +122,8 @@ def _book(
     source: Source,
     pruning: Pruning,
     listeners: Sequence[Listener],
+    *,
+    stop: StopSettings | None = None,
 ) -> Book:
     return Book(
         study,
@@ -129,5 +134,6 @@ def _book(
         metric=plan.spec.metric,
         pruning=pruning,
         retries=plan.settings.search.retries,
+        stop=stop,
         listeners=listeners,
     )

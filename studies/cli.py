@@ -34,6 +34,18 @@ DatasetOption = Annotated[
 ]
 
 
+def workers(text: str) -> int:
+    """Return the number of ``--workers``; ``auto`` is 0.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    try:
+        return 0 if text == "auto" else int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor 'auto'") from None
+
+
 def main(app: typer.Typer, name: str) -> None:
     """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C."""
     try:

@@ -16,7 +16,7 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from studies import engines, storage, stored
+from studies import engines, stopping, storage, stored
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
 from studies.engines.base import Engine
@@ -72,6 +72,7 @@ def run(
     live = console.is_terminal and not plain
     try:
         check_search(plan)
+        stopping.check(plan.settings.search.stop, plan.spec.space)
         storage.check_url(plan.storage_url)
         check_folder(plan.folder)
         if save_svg is not None:

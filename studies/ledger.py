@@ -37,7 +37,9 @@ from studies.events import Listener, Stream
 from studies.leases import Lease
 from studies.pruning import FairPruning, Pruning
 from studies.records import TrialRecord
+from studies.settings import StopSettings
 from studies.sources import Source
+from studies.stopping import STOPPED, Stop, Stopping
 from studies.storage import one_line_garbage
 
 _NOT_COUNTED = ("Interrupted", "SupervisorDied")
@@ -58,6 +60,7 @@ class Book:
         metric: name of the metric that is the study's value.
         pruning: pruner name and options, and the scientific parameter.
         retries: how often a trial that was lost is begun again.
+        stop: when nothing new is begun any more; None: when the source has no more.
         listeners: get every event. One that raises is logged once and never harms a trial.
     """
 
@@ -72,6 +75,7 @@ class Book:
         metric: str,
         pruning: Pruning,
         retries: int,
+        stop: StopSettings | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.study = study
@@ -97,6 +101,10 @@ class Book:
             direction=study.direction,
             write=self._mark,
         )
+        self._stopping = stop and Stopping(stop, study.direction, self._trials.values())
+        self._stopped: Stop | None = None
+        self._stop_kept = Stop.from_attribute(study.user_attrs.get(STOPPED))
+        self._check_stop()
         self._stream.emit(
             "phase",
             None,
@@ -114,11 +122,19 @@ class Book:
             best=self._best(),
         )
         self._reap()
+        if self._stopped is not None:
+            self._stream.emit("message", None, text=str(self._stopped), level="info")
 
     @property
     def total(self) -> int:
-        """Trials that the study comes to, over all resumes."""
-        return max(self._source.total, len(self._trials))
+        """Trials that the study comes to, over all resumes; those begun, if it was stopped."""
+        begun = len(self._trials)
+        return begun if self._stopped is not None else max(self._source.total, begun)
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why nothing new is begun, though the source has more; None: it is not so."""
+        return self._stopped
 
     @property
     def done(self) -> int:
@@ -142,7 +158,7 @@ class Book:
         if number is None:
             number = len(self._trials)
             request = self._source.request(number)
-            if request is None:
+            if request is None or self._stop():
                 return None
             attributes = {**request.attributes, records.SEED: request.seed, records.ATTEMPT: 0}
             self.study.enqueue_trial(dict(request.params), user_attrs=attributes)
@@ -164,6 +180,22 @@ class Book:
             seed=frozen.user_attrs[records.SEED],
             attempt=frozen.user_attrs.get(records.ATTEMPT, 0),
         )
+
+    def _stop(self) -> bool:
+        """Whether a limit ends the search; said and kept with the study when it does."""
+        if self._stopped is None:
+            self._check_stop()
+            if self._stopped is not None:
+                self._stream.emit("message", None, text=str(self._stopped), level="info")
+        if self._stopped != self._stop_kept:
+            kept = None if self._stopped is None else self._stopped.to_attribute()
+            self.set_attribute(STOPPED, kept)
+            self._stop_kept = self._stopped
+        return self._stopped is not None
+
+    def _check_stop(self) -> None:
+        if self._stopping and len(self._trials) < self._source.total:
+            self._stopped = self._stopping.reason(self._trials.values(), self._source.total)
 
     def started(self, task: Task, pid: int) -> None:
         """Note that a worker has begun ``task``."""
@@ -287,10 +319,8 @@ class Book:
                 times = "once" if attempt == 1 else f"{attempt} times"
                 task = Task(number=number, params=trial.params, seed=0)
                 message = f"lost {times}, given up; last: {failure.message}"
-                self.fail(
-                    task,
-                    Failure(kind="WorkerLost", message=message, traceback=failure.traceback),
-                )
+                given_up = Failure(kind=failure.kind, message=message, traceback=failure.traceback)
+                self.fail(task, given_up)
                 return
             self._attribute(trial, records.ATTEMPT, attempt)
         self._spoiled.pop(number, None)
@@ -333,6 +363,8 @@ class Book:
         trial.state = state
         if value is not None:
             trial.value = float(value)
+        if self._stopping:
+            self._stopping.ended(trial)
 
     def _put_off(self, write: Callable[[], None]) -> None:
         self._unwritten.append(write)

@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from mnist_core.errors import ConfigError, UserError
@@ -107,6 +108,40 @@ def share(
             f" cores, but this process may use {available}; lower engine.workers or engine.threads"
         )
     return workers, threads
+
+
+def share_gpus(*, available: int, threads: int, tasks: int, gpus: int) -> tuple[int, int, int]:
+    """Return workers to begin with, CPU threads of each, and workers there may come to be.
+
+    One worker a GPU begins; how many fit is known when the first trial is over.
+
+    Args:
+        available: CPU cores.
+        threads: as asked for; 0: the cores are divided among as many workers as there may be.
+        tasks: trials there are.
+        gpus: how many there are, >= 1.
+    """
+    most = max(1, min(max(MOST_WORKERS, gpus), available // max(1, threads), tasks))
+    return min(gpus, most), threads or max(1, available // most), most
+
+
+def gpus(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the GPUs that workers take in turn, each as a value of ``CUDA_VISIBLE_DEVICES``.
+
+    None where there is no GPU, or where ``name`` is that of one (``cuda:1``).
+
+    Args:
+        name: auto, cpu, cuda or cuda:N, as asked for.
+        environment: that of this process; it may show only some GPUs.
+    """
+    if not device(name).startswith("cuda") or ":" in name:
+        return ()
+    import torch
+
+    count = torch.cuda.device_count()
+    visible = environment.get("CUDA_VISIBLE_DEVICES", "")
+    named = [part.strip() for part in visible.split(",") if part.strip()]
+    return tuple(named[:count]) if named else tuple(map(str, range(count)))
 
 
 def check_folder(folder: Path, *, setting: str = "results.folder") -> None:

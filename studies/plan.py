@@ -45,6 +45,9 @@ class Plan:
         confirm_seeds: fresh seeds on which each confirmed configuration is trained again.
         workers: worker processes.
         threads: CPU threads a worker.
+        most_workers: so many there may be when it is known how many a GPU has room for; 0: as many
+            as ``workers``.
+        gpus: GPUs that workers take in turn, see ``machine.gpus``.
         folder: where the study's files go.
         storage_url: where Optuna keeps the study.
         data_fingerprint: hash of the data and its split, "" until ``with_data`` gave it.
@@ -63,6 +66,8 @@ class Plan:
     folder: Path
     storage_url: str
     data_fingerprint: str = ""
+    most_workers: int = 0
+    gpus: tuple[str, ...] = ()
 
     def with_data(self, fingerprint: str) -> "Plan":
         """Return the plan with the fingerprint of the loaded data."""
@@ -148,7 +153,8 @@ class Plan:
         }
         machine_rows = {
             "train.device": self.train.device,
-            "engine.workers": f"{self.workers}",
+            "engine.workers": f"{self.workers}"
+            + (f", up to {self.most_workers} as memory allows" if self.most_workers else ""),
             "engine.threads": f"{self.threads}",
             "storage.url": shown(self.storage_url),
         }
@@ -207,6 +213,15 @@ def resolve(
         tasks=trials,
         on_gpu=device != "cpu",
     )
+    gpus = machine.gpus(settings.train.device) if device != "cpu" else ()
+    most_workers = 0
+    if device != "cpu" and not settings.engine.workers:
+        workers, threads, most_workers = machine.share_gpus(
+            available=machine.cores(),
+            threads=settings.engine.threads,
+            tasks=trials,
+            gpus=max(1, len(gpus)),
+        )
     name = f"{spec.name}-quick" if quick else spec.name
     if "\0" in settings.results.folder:
         raise ConfigError("results.folder: a path cannot hold a null byte")
@@ -225,6 +240,8 @@ def resolve(
         confirm_seeds=spec.confirm_seeds if seeds is None else seeds,
         workers=workers,
         threads=threads,
+        most_workers=most_workers,
+        gpus=gpus,
         folder=folder,
         storage_url=settings.storage.url or f"sqlite:///{(folder / 'study.db').as_posix()}",
     )

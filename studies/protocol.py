@@ -11,7 +11,6 @@ Every step looks at what the database holds and adds what is missing. So a run t
 goes on where it stopped, and one of a finished study trains nothing.
 """
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -34,15 +33,21 @@ from studies.result import (
     failure_reasons,
     summarize,
 )
+from studies.running_states import RunningStates, states_folder
 from studies.seeds import confirm_seeds
+from studies.stopping import Stop
 from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage
 from studies.test_record import TEST, Reading
+from studies.trial_setup import build_objective, limits, models_folder
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is where it keeps models."""
 
 ReadTest = Callable[[Plan, Mapping[int, Path]], Mapping[int, Mapping[str, float]]]
 """Evaluates models on the test images: files in, test metrics out, both by confirm trial."""
+
+
+_PHASES = ("search", "confirm")
 
 
 class StudyInterrupted(Exception):
@@ -110,21 +115,35 @@ def run_study(
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder)
         run = _Run(plan, control, objective or build_objective, listeners)
+        states = {phase: RunningStates(states_folder(plan, phase)) for phase in _PHASES}
         # The search stays leased to the end: nobody else may add trials while it is confirmed.
         with one_line_garbage(plan.storage_url):
             book = stack.enter_context(
-                open_search(plan, storage, listeners=listeners, take_over=take_over)
+                open_search(
+                    plan,
+                    storage,
+                    listeners=[*listeners, states["search"]],
+                    take_over=take_over,
+                )
             )
+        states["search"].tidy(book.records)
         run.work_off(book, keep_models=None)
         search = book.records()
-        _check_any_complete(plan, search)
+        _check_any_complete(plan, search, book.stopped)
         with one_line_garbage(plan.storage_url):
             chosen = candidates(plan, search)
             entries = _entries(plan, chosen)
             confirm_book = stack.enter_context(
-                open_confirm(plan, storage, entries, listeners=listeners, take_over=take_over)
+                open_confirm(
+                    plan,
+                    storage,
+                    entries,
+                    listeners=[*listeners, states["confirm"]],
+                    take_over=take_over,
+                )
             )
             reading = Reading.from_attribute(confirm_book.study.user_attrs.get(TEST))
+        states["confirm"].tidy(confirm_book.records)
         if confirm_book.done < confirm_book.total:
             (described,) = engines.call(control.engine, environment.describe, [(plan,)])
             confirm_book.set_attribute(ENVIRONMENT, described)
@@ -139,25 +158,8 @@ def run_study(
                 reading,
                 environment=confirm_book.study.user_attrs.get(ENVIRONMENT),
                 trained=run.trained,
+                stopped=book.stopped,
             )
-
-
-def models_folder(plan: Plan) -> Path:
-    """Return where the confirmed models are kept, ``<number>.safetensors`` each."""
-    return plan.folder / "checkpoints" / "confirm"
-
-
-def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
-    """Return the objective that the study names.
-
-    The module ``objectives/<name>.py`` holds it as a class of the same name in capitals, made of
-    ``base`` (TrainConfig), ``space`` and ``keep_models``.
-    """
-    name = plan.spec.objective
-    module = importlib.import_module(f"objectives.{name}")
-    kind = getattr(module, "".join(part.capitalize() for part in name.split("_")))
-    made: Objective = kind(base=plan.train, space=plan.spec.space, keep_models=keep_models)
-    return made
 
 
 class _Run:
@@ -187,7 +189,8 @@ class _Run:
             self._check_not_stopped(book)
             self._control.busy = True
             try:
-                self._control.engine.run(book, self._objective(self._plan, keep_models))
+                objective = self._objective(self._plan, keep_models)
+                self._control.engine.run(book, objective, limits(self._plan))
             finally:
                 self._control.busy = False
         self.trained += book.done - before
@@ -273,11 +276,13 @@ def _different(chosen: Sequence[Candidate]) -> list[Candidate]:
     return kept
 
 
-def _check_any_complete(plan: Plan, search: Sequence[TrialRecord]) -> None:
+def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop | None) -> None:
     if any(record.state == "COMPLETE" for record in search):
         return
     reasons = failure_reasons(search)
     failed = sum(count for _, count in reasons)
+    if not search:
+        raise UserError(f"study {plan.name}: {stopped or 'there was no trial to run'}")
     if failed < len(search):
         raise UserError(
             f"study {plan.name}: none of its {len(search)} search trials ran its full budget"
@@ -288,6 +293,7 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord]) -> None:
     raise UserError(
         f"study {plan.name}: all {failed} search trials failed, most often ({count} times) with"
         f" {reason}; mend it and begin anew (--fresh)"
+        + (f"; {stopped}" if stopped is not None else "")
     )
 
 

@@ -21,6 +21,7 @@ from studies.statistics import (
     paired_difference,
     value_interval,
 )
+from studies.stopping import Stop
 from studies.test_record import Reading
 
 # A best value within this share of a parameter's range (on its own scale) counts as on the bound.
@@ -80,6 +81,7 @@ class StudyResult:
         failures: how often each reason of failure came, most frequent first.
         environment: versions and data hashes of the confirmation, see ``environment.describe``.
         trained: trainings that this run ended; 0 for a study that was finished before.
+        stopped: why the search was ended before its last trial; None: it was not.
     """
 
     plan: Plan
@@ -94,6 +96,7 @@ class StudyResult:
     noisy: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
     trained: int = 0
+    stopped: Stop | None = None
 
     @property
     def best_row(self) -> Row | None:
@@ -114,6 +117,7 @@ def summarize(
     *,
     environment: Mapping[str, Any] | None = None,
     trained: int = 0,
+    stopped: Stop | None = None,
 ) -> StudyResult:
     """Work out the result from the records of search and confirmation."""
     spec = plan.spec
@@ -192,6 +196,7 @@ def summarize(
         failures=failure_reasons(search),
         environment=environment or {},
         trained=trained,
+        stopped=stopped,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from studies import cli, engines
+from studies.engines.base import Resources
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -22,7 +23,10 @@ def run(
         int | None, typer.Option(metavar="N", help="search trials in all, over all resumes")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", help="trials at once; 0: fills the cores")
+        int | None,
+        typer.Option(
+            metavar="N", parser=cli.workers, help="trials at once; auto: fills the machine"
+        ),
     ] = None,
     engine: Annotated[
         str | None, typer.Option(metavar="NAME", help="where trials run: local or inline")
@@ -102,6 +106,9 @@ def run(
         workers=plan.workers,
         threads=plan.threads,
         preload=["mnist_core.train"],
+        resources=Resources(
+            affinity=plan.settings.engine.affinity, gpus=plan.gpus, most=plan.most_workers
+        ),
     ) as started:
         # Workers import torch while this process imports Optuna and the rest.
         from studies import foreground

@@ -120,7 +120,7 @@ class SearchSource:
         tried = {identity(params) for params in (*default, *self._held)}
         missing = [one for one in known if one.identity not in tried]
         self._tried = [one for one in known if one.identity in tried]
-        if first + len(missing) > plan.trials:
+        if missing and first + len(missing) > plan.trials:
             raise ConfigError(
                 f"--enqueue: {len(missing)} configurations need {first + len(missing)} trials with"
                 f" those before them, but search.trials is {plan.trials}; raise it"

@@ -17,6 +17,7 @@ from studies.leases import Lease, read_lease
 from studies.plan import Plan
 from studies.records import TrialRecord, read_trials
 from studies.result import ENVIRONMENT, StudyResult, summarize
+from studies.stopping import STOPPED, Stop
 from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage, shown
 from studies.test_record import TEST, Reading
 
@@ -32,6 +33,7 @@ class Stored:
         search: records of the search.
         confirm: records of the confirmation; empty before it began.
         differs: in which settings the plan is not that of the study; "" if it is.
+        stopped: why the search was ended early; None: it was not.
     """
 
     plan: Plan
@@ -40,12 +42,13 @@ class Stored:
     search: list[TrialRecord]
     confirm: list[TrialRecord]
     differs: str = ""
+    stopped: Stop | None = None
 
     @property
     def phase(self) -> str:
         """The phase that the study is in: search, confirm, test or finished."""
         over = sum(record.state in ("COMPLETE", "PRUNED", "FAIL") for record in self.search)
-        if over < self.plan.trials:
+        if over < (len(self.search) if self.stopped else self.plan.trials):
             return "search"
         if self.result is None or not any(r.state == "COMPLETE" for r in self.search):
             return "confirm" if self.confirm else "search"
@@ -110,6 +113,7 @@ def read(plan: Plan) -> Stored:
         confirm = read_trials(confirm_study) if confirm_study else []
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
+        stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
         result = None
         if not differs:
             result = summarize(
@@ -118,9 +122,16 @@ def read(plan: Plan) -> Stored:
                 confirm,
                 Reading.from_attribute(attributes.get(TEST)),
                 environment=attributes.get(ENVIRONMENT),
+                stopped=stopped,
             )
     return Stored(
-        plan=plan, result=result, lease=lease, search=search, confirm=confirm, differs=differs
+        plan=plan,
+        result=result,
+        lease=lease,
+        search=search,
+        confirm=confirm,
+        differs=differs,
+        stopped=stopped,
     )
 
 

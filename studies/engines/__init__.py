@@ -1,7 +1,7 @@
 """Engines move parameters to where trials run and bring reports back; they write no study.
 
 Each module here that is neither ``base`` nor private is an engine, under its own name; it has a
-function ``create(*, workers, threads, preload) -> Engine``.
+function ``create(*, workers, threads, preload, resources) -> Engine``.
 """
 
 import importlib
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mnist_core.errors import ConfigError, unknown_name
 from studies.engines._calls import call
+from studies.engines.base import ALL, Resources
 
 if TYPE_CHECKING:
     from studies.engines.base import Engine
@@ -24,7 +25,14 @@ def names() -> list[str]:
     return sorted(name for name in found if name != "base" and not name.startswith("_"))
 
 
-def create(name: str, *, workers: int, threads: int, preload: Sequence[str] = ()) -> "Engine":
+def create(
+    name: str,
+    *,
+    workers: int,
+    threads: int,
+    preload: Sequence[str] = (),
+    resources: Resources = ALL,
+) -> "Engine":
     """Return the engine ``name``, not yet started.
 
     Args:
@@ -32,6 +40,7 @@ def create(name: str, *, workers: int, threads: int, preload: Sequence[str] = ()
         workers: trials that run at the same time, >= 1.
         threads: CPU threads of each; 0: an equal share of the cores.
         preload: modules that worker processes import as they start, whatever else goes on.
+        resources: processors and GPUs of the workers.
 
     Raises:
         ConfigError: there is no such engine.
@@ -39,5 +48,7 @@ def create(name: str, *, workers: int, threads: int, preload: Sequence[str] = ()
     if name not in names():
         raise ConfigError(f"engine.name: {unknown_name('engine', name, names())}")
     module = importlib.import_module(f"{__name__}.{name}")
-    engine: Engine = module.create(workers=workers, threads=threads, preload=preload)
+    engine: Engine = module.create(
+        workers=workers, threads=threads, preload=preload, resources=resources
+    )
     return engine

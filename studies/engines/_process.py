@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,17 +35,38 @@ class WorkerProcess:
         pid: its process id.
         ready: whether it has loaded the objective and waits for a task.
         task: the task it is at, or None.
+        began: ``time.monotonic()`` when that task was given to it.
+        step: that task's last report; 0: none yet.
     """
 
-    def __init__(self, *, threads: int, cpus: list[int], preload: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        cpus: list[int],
+        preload: Sequence[str] = (),
+        gpu: str | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            threads: CPU threads of the numeric libraries.
+            cpus: processors that it is bound to; none: the kernel chooses.
+            preload: modules that it imports at once.
+            gpu: the one GPU that it sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: all that
+                this process sees.
+        """
         self.ready = False
         self.task: Task | None = None
+        self.began, self.step = 0.0, 0
         self._cpus = cpus
         ours, theirs = socket.socketpair()
         environment = os.environ | dict.fromkeys(_THREADS, str(threads))
         path = [str(_ROOT), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
         environment["PYTHONFAULTHANDLER"] = "1"
+        if gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
         # What it prints must not break the live view; the end of it explains a death.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
@@ -96,7 +118,7 @@ class WorkerProcess:
 
     def begin(self, task: Task) -> None:
         """Have it run ``task``."""
-        self.task = task
+        self.task, self.began, self.step = task, time.monotonic(), 0
         self._send(("task", task))
 
     def answer(self, goes_on: bool) -> None:

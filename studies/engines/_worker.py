@@ -7,7 +7,7 @@ program of its own, so the supervisor's main module, be it a script without a
     supervisor                                   worker
     ("load", sys.path, cpus, pickled objective)  ("ready",) or ("broken", Failure)
     ("task", Task)                               ("report", step, metrics) …
-    True (go on) or False (stop), per report     ("done", Outcome or Failure)
+    True (go on) or False (stop), per report     ("done", Outcome or Failure, GpuUse or None)
     (end of file)                                leaves
 
 Nothing heavy is imported unless it is named there or the objective asks for it.
@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection
 
 from objectives.base import Objective
 from studies.engines._execution import execute, failure_of
+from studies.engines._gpu import GpuUse
 from studies.engines.base import Failure
 
 _PR_SET_PDEATHSIG = 1
@@ -54,11 +55,12 @@ def serve(connection: Connection) -> None:
             assert objective is not None
             (task,) = content
             result = execute(objective, task, send)
+            use = _gpu_use()
             try:
-                message = pickle.dumps(("done", result))
+                message = pickle.dumps(("done", result, use))
             except Exception as error:  # pickle raises what the objects' own code raises
                 failure = Failure(kind="BadOutcome", message=f"cannot be sent: {error}")
-                message = pickle.dumps(("done", failure))
+                message = pickle.dumps(("done", failure, use))
             connection.send_bytes(message)
 
 
@@ -77,6 +79,21 @@ def _pin(cpus: list[int]) -> None:
         # A container may take processors away at any time; then the kernel chooses.
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
+
+
+def _gpu_use() -> GpuUse | None:
+    """Return what the last training took of the GPU; None: it used none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    # The trainer begins counting anew with each training.
+    return GpuUse(
+        total=total,
+        free=free,
+        held=torch.cuda.memory_reserved(),
+        peak=torch.cuda.max_memory_reserved(),
+    )
 
 
 def _die_with(supervisor: int) -> None:

@@ -4,7 +4,7 @@ An engine asks for tasks, runs them somewhere, and hands every report back; it k
 study nor the storage. So any engine leaves the same trail.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -16,8 +16,8 @@ class Failure:
     """Why a trial has no result.
 
     Attributes:
-        kind: a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``WorkerLost``,
-            ``Interrupted`` or the exception's class name.
+        kind: a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``TimeLimit``,
+            ``MemoryLimit``, ``WorkerLost``, ``Interrupted`` or the exception's class name.
         message: one line.
         traceback: the last lines of the traceback, or "".
     """
@@ -25,6 +25,41 @@ class Failure:
     kind: str
     message: str
     traceback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one trial may take; over it, it is ended as FAIL.
+
+    Attributes:
+        seconds: wall time of one attempt, from its begin in the worker; 0: no limit.
+        memory: bytes of main memory (resident set) of the worker and all processes that it
+            started; pages that they share count for each. 0: no limit.
+    """
+
+    seconds: float = 0.0
+    memory: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What of this machine workers get.
+
+    Attributes:
+        affinity: whether each worker is bound to processors of its own, when all are handed out.
+        gpus: values of ``CUDA_VISIBLE_DEVICES``, one a GPU, that workers get in turn; none: workers
+            see what this process sees.
+        most: grow to so many workers once a trial has shown how many fit into the GPUs' memory;
+            0: the number stays as it is.
+    """
+
+    affinity: bool = True
+    gpus: Sequence[str] = ()
+    most: int = 0
+
+
+NO_LIMITS = Limits()
+ALL = Resources()
 
 
 class Work(Protocol):
@@ -69,8 +104,11 @@ class Engine(Protocol):
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def run(self, work: Work, objective: Objective) -> None:
-        """Run tasks until ``work.ask()`` gives none and none is running, or ``stop`` was asked."""
+    def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
+        """Run tasks until ``work.ask()`` gives none and none is running, or ``stop`` was asked.
+
+        A task over a limit fails: ``TimeLimit`` or ``MemoryLimit``.
+        """
         ...
 
     def stop(self, *, now: bool = False) -> None:

@@ -5,21 +5,32 @@ objective takes the study with it (the next run goes on from there).
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Self
 
 from objectives.base import Objective, Outcome
+from studies.engines import _limits
 from studies.engines._execution import execute
-from studies.engines.base import Failure, Work
+from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Work
 
 
-def create(*, workers: int, threads: int, preload: Sequence[str] = ()) -> "Inline":
-    """Return the engine; its one worker is this process: threads and modules are left alone."""
+def create(
+    *, workers: int, threads: int, preload: Sequence[str] = (), resources: Resources = ALL
+) -> "Inline":
+    """Return the engine; its one worker is this process, which is left as it is."""
     return Inline()
 
 
 class _StoppedNow(BaseException):
     """Unwinds the objective after ``stop(now=True)``; no ``except Exception`` holds it up."""
+
+
+class _OverLimit(BaseException):
+    """Unwinds an objective that is over a limit."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
 
 
 class Inline:
@@ -35,14 +46,21 @@ class Inline:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def run(self, work: Work, objective: Objective) -> None:
-        """Run tasks until there is none, or ``stop`` was asked for."""
+    def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
+        """Run tasks until there is none, or ``stop`` was asked for.
+
+        Nobody watches over them: a limit is noticed at the next report.
+        """
         while not self._stopping and (task := work.ask()) is not None:
             work.started(task, os.getpid())
+            began = time.monotonic()
 
-            def send(step: int, metrics: Mapping[str, float]) -> bool:
+            def send(step: int, metrics: Mapping[str, float], began: float = began) -> bool:
                 if self._now:
                     raise _StoppedNow
+                over = _limits.over(limits, os.getpid(), time.monotonic() - began, step)
+                if over is not None:
+                    raise _OverLimit(over)
                 goes_on = work.report(task, step, metrics)
                 work.settle()
                 return goes_on
@@ -52,6 +70,9 @@ class Inline:
             except _StoppedNow:
                 work.lose(task, Failure(kind="Interrupted", message="the run was stopped"))
                 return
+            except _OverLimit as over:
+                work.fail(task, over.failure)
+                continue
             if isinstance(result, Outcome):
                 work.finish(task, result)
             else:

@@ -2,12 +2,16 @@
 
 One thread supervises. It sleeps until a worker has sent something or died, answers reports first,
 and lets the book write when no worker waits. On a CPU workers x threads = cores, and each worker
-has cores of its own.
+has cores of its own. A trial over a limit is killed with its worker, whatever it is doing, and a
+new worker takes the place.
+
+On GPUs it may begin with one worker each; when the first trial is over, as many more are started
+as fit by the memory that trial needed at most. A trial that runs out of memory on a GPU that it
+shares is run again, with one worker fewer.
 """
 
 import contextlib
 import os
-import pickle
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from typing import Any, Self
@@ -15,20 +19,23 @@ from typing import Any, Self
 from mnist_core.errors import UserError
 from objectives.base import Objective, Outcome
 from studies import machine
+from studies.engines._gpu import GpuUse, Sharing
+from studies.engines._limits import Watch
 from studies.engines._process import WorkerProcess
-from studies.engines.base import Failure, Work
+from studies.engines._starting import WorkerStartError, pickled, start_error
+from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Work
+
+__all__ = ["Local", "WorkerStartError", "create"]
 
 _STILLBORN = 2
 """So many workers in a row that die before they are ready end the run."""
 
 
-class WorkerStartError(UserError):
-    """Workers cannot start, or cannot load the objective; its note holds what they printed."""
-
-
-def create(*, workers: int, threads: int, preload: Sequence[str] = ()) -> "Local":
+def create(
+    *, workers: int, threads: int, preload: Sequence[str] = (), resources: Resources = ALL
+) -> "Local":
     """Return the engine with ``workers`` processes of ``threads`` CPU threads (0: a fair share)."""
-    return Local(workers=workers, threads=threads, preload=preload)
+    return Local(workers=workers, threads=threads, preload=preload, resources=resources)
 
 
 class Local:
@@ -39,14 +46,23 @@ class Local:
         threads: CPU threads of each, 0: an equal share of the cores.
         preload: modules that each imports as it starts; one that cannot be imported is of no
             matter before the objective needs it.
+        resources: processors and GPUs.
     """
 
-    def __init__(self, *, workers: int, threads: int, preload: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        threads: int,
+        preload: Sequence[str] = (),
+        resources: Resources = ALL,
+    ) -> None:
         if workers < 1:
             raise UserError(f"engine.workers must be 1 or more, but got {workers}")
         self._threads = threads or max(1, machine.cores() // workers)
         self._preload = preload
-        self._cpus = _shares(workers, self._threads)
+        self._cpus = _shares(workers, self._threads) if resources.affinity else [[]] * workers
+        self._sharing = Sharing(resources.gpus, most=resources.most)
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._stopping = False
         self._now = False
@@ -78,21 +94,22 @@ class Local:
         """Process ids of the workers."""
         return [worker.pid for worker in self._workers if worker is not None]
 
-    def run(self, work: Work, objective: Objective) -> None:
+    def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
         """Run tasks until there is none and none is running, or ``stop`` was asked for.
 
         Raises:
             WorkerStartError: workers die at once, or cannot load ``objective``.
         """
         assert self._wake is not None, "enter the engine first: `with engine:`"
-        payload = _pickled(objective)
+        payload, watch = pickled(objective), Watch(limits)
         self._stillborn = 0
         self._spawn()
         for worker in self._alive():
             worker.load(payload)
         try:
             while not self._over(work):
-                self._listen(work, payload)
+                self._listen(work, payload, watch)
+                self._enforce(work, payload, watch)
                 work.settle()
         finally:
             for index, one in enumerate(self._workers):
@@ -131,7 +148,7 @@ class Local:
         self._handed_out = True
         return False
 
-    def _listen(self, work: Work, payload: bytes) -> None:
+    def _listen(self, work: Work, payload: bytes, watch: Watch) -> None:
         """Sleep until something happens, and deal with it."""
         assert self._wake is not None
         handles: list[Any] = [self._wake[0]]
@@ -139,7 +156,8 @@ class Local:
             handles.extend(worker.handles)
         # After a task was handed out there may be one for the next worker, too; but a worker that
         # waits for an answer comes first.
-        for handle in wait(handles, 0 if self._handed_out else None):
+        asleep = watch.wait([worker.began for worker in self._alive() if worker.task is not None])
+        for handle in wait(handles, 0 if self._handed_out else asleep):
             if handle == self._wake[0]:
                 os.read(self._wake[0], 4096)
         for index, one in enumerate(self._workers):
@@ -151,13 +169,31 @@ class Local:
         dead = worker.dead
         try:
             while (message := worker.receive()) is not None:
-                self._take(worker, message, work)
+                self._take(index, worker, message, work, payload)
         except EOFError:
             dead = True
         if dead:
             self._bury(index, worker, work, payload)
 
-    def _take(self, worker: WorkerProcess, message: tuple[Any, ...], work: Work) -> None:
+    def _enforce(self, work: Work, payload: bytes, watch: Watch) -> None:
+        """End trials that are over a limit."""
+        busy = [(i, w, w.task) for i, w in enumerate(self._workers) if w is not None and w.task]
+        found = watch.look([(worker.pid, worker.began, worker.step) for _, worker, _ in busy])
+        for (index, worker, task), failure in zip(busy, found, strict=True):
+            if failure is not None:
+                worker.task = None
+                self._remove(index)
+                work.fail(task, failure)
+                self._replace(payload)
+
+    def _take(
+        self,
+        index: int,
+        worker: WorkerProcess,
+        message: tuple[Any, ...],
+        work: Work,
+        payload: bytes,
+    ) -> None:
         kind, *content = message
         if kind == "ready":
             worker.ready = True
@@ -165,17 +201,28 @@ class Local:
             return
         if kind == "broken":
             (failure,) = content
-            raise _start_error(f"{failure.kind}: {failure.message}", failure.traceback)
+            raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
         task = worker.task
         assert task is not None
         if kind == "report":
             step, metrics = content
+            worker.step = step
             worker.answer(work.report(task, step, metrics))
             return
-        (result,) = content
+        result, use = content
         worker.task = None
         if isinstance(result, Outcome):
             work.finish(task, result)
+            if use is not None and result.metrics:  # a trial, no mere call
+                self._grow(use, payload)
+        elif (
+            result.kind == "OutOfMemory"
+            and use is not None
+            and self._sharing.retire(index, len(self._workers))
+        ):
+            worker.ready = False
+            worker.end()
+            work.lose(task, result)
         else:
             work.fail(task, result)
 
@@ -185,27 +232,44 @@ class Local:
         task, ready = worker.task, worker.ready
         worker.task = None
         self._remove(index)
-        if not ready:
+        if not ready and not self._sharing.retired(index):
             self._stillborn += 1
             if self._stillborn >= _STILLBORN:
-                raise _start_error(message, tail)
+                raise start_error(message, tail)
         if task is not None:
             work.lose(task, Failure(kind="WorkerLost", message=message, traceback=tail))
+        self._replace(payload)
+
+    def _replace(self, payload: bytes) -> None:
+        """Start the workers that are missing, unless the run comes to its end."""
         if not self._stopping:
-            self._spawn()
-            replacement = self._workers[index]
-            assert replacement is not None
-            replacement.load(payload)
+            for worker in self._spawn():
+                worker.load(payload)
+
+    def _grow(self, use: GpuUse, payload: bytes) -> None:
+        """Start as many workers as the GPUs have room for, once."""
+        more = self._sharing.room(use, len(self._workers))
+        if more:
+            self._workers += [None] * more
+            self._cpus += [[]] * more
+            self._replace(payload)
 
     def _alive(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker is not None]
 
-    def _spawn(self) -> None:
+    def _spawn(self) -> list[WorkerProcess]:
+        """Start the workers that are missing, and return them."""
+        begun = []
         for index, worker in enumerate(self._workers):
-            if worker is None:
-                self._workers[index] = WorkerProcess(
-                    threads=self._threads, cpus=self._cpus[index], preload=self._preload
+            if worker is None and not self._sharing.retired(index):
+                self._workers[index] = new = WorkerProcess(
+                    threads=self._threads,
+                    cpus=self._cpus[index],
+                    preload=self._preload,
+                    gpu=self._sharing.gpu(index),
                 )
+                begun.append(new)
+        return begun
 
     def _remove(self, index: int) -> None:
         worker, self._workers[index] = self._workers[index], None
@@ -222,23 +286,3 @@ def _shares(workers: int, threads: int) -> list[list[int]]:
     if workers == 1 or workers * threads != len(cores):
         return [[]] * workers
     return [cores[index * threads : (index + 1) * threads] for index in range(workers)]
-
-
-def _pickled(objective: Objective) -> bytes:
-    module = getattr(objective, "__module__", "")
-    if module == "__main__":
-        raise WorkerStartError(
-            "the objective is defined in the main program, where workers cannot import it; "
-            "move it into a module, or use the engine 'inline'"
-        )
-    try:
-        return pickle.dumps(objective)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise WorkerStartError(f"the objective cannot be sent to workers: {error}") from None
-
-
-def _start_error(message: str, output: str) -> WorkerStartError:
-    error = WorkerStartError(f"workers cannot start: {message}")
-    if output:
-        error.add_note(output)
-    return error

@@ -190,8 +190,10 @@ def warnings(result: StudyResult) -> list[str]:
 def notes(result: StudyResult) -> list[str]:
     """Say what the columns are and what the intervals cover."""
     read = result.test.times
+    early = str(result.stopped) if result.stopped else ""
     when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
     return [
+        *([f"{early[:1].upper()}{early[1:]}."] if early else []),
         "trials: complete/pruned/failed in the search; search: best validation value there",
         f"confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds; test: mean of the same"
         f" models ({when}); s: seconds a training",

@@ -66,7 +66,7 @@ def test_a_stop_ends_it_but_not_at_the_last_report(tmp_path):
 
 @pytest.mark.parametrize("kind", ["NonFiniteLoss", "OutOfMemory"])
 def test_a_failed_training_has_a_kind(monkeypatch, kind):
-    def fails(config, data, report):
+    def fails(config, data, report, **options):
         raise TrainingFailed(kind, "what happened")
 
     monkeypatch.setattr(trainer, "train", fails)

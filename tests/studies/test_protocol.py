@@ -217,8 +217,7 @@ def test_a_resumed_phase_begins_with_what_is_there(tmp_path):
     best = max((r for r in search if r.state == "COMPLETE"), key=lambda r: r.value)
     assert (begun["best"]["value"], begun["best"]["trial"]) == (best.value, best.number)
     progress = Progress(metric="val_accuracy")
-    for event in events[:1]:
-        progress.add(event)
+    progress.add(next(event for event in events if event.kind == "phase"))
     assert progress.best[0] == best.value and progress.counts["complete"] > 0
 
 

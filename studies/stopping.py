@@ -1,0 +1,205 @@
+"""When a search ends before its last trial: time, failures, a target, no progress.
+
+A rule says only that nothing new is begun. What runs is finished, trials that were lost are run
+again, and the protocol goes on to confirm and test with what there is. Rules look at what has
+ended, so a resume with a wider limit goes on where the search was stopped; those of time and of
+failures count from the start of the run, so that a resume gets them anew.
+"""
+
+import importlib.util
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_core.errors import ConfigError
+from search_spaces.space import Space
+from studies.records import FAILURE
+from studies.settings import StopSettings
+
+STOPPED = "stopped"
+"""The study's user attribute that says why its search was ended early, or None."""
+
+_TERMINATOR_TRIALS = 20
+"""COMPLETE trials that Optuna's terminator waits for (its ``DEFAULT_MIN_N_TRIALS``)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why a search was ended.
+
+    Attributes:
+        rule: the setting below ``search.stop``.
+        why: one clause.
+        trials: trials that were begun by then.
+        planned: trials that there were to be.
+    """
+
+    rule: str
+    why: str
+    trials: int
+    planned: int
+
+    def __str__(self) -> str:
+        return (
+            f"search stopped after {self.trials} of {self.planned} trials: {self.why}"
+            f" (search.stop.{self.rule})"
+        )
+
+    def to_attribute(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_attribute(cls, value: Any) -> "Stop | None":
+        """Return what ``to_attribute`` gave; None for anything else."""
+        try:
+            return cls(**value) if isinstance(value, Mapping) else None
+        except TypeError:
+            return None
+
+
+def check(settings: StopSettings, space: Space) -> None:
+    """Check that Optuna's terminator, if asked for, can be used on ``space``.
+
+    Raises:
+        ConfigError: it cannot, or this Optuna has none.
+    """
+    if not settings.regret:
+        return
+    branches = [name for name, parameter in space.parameters.items() if parameter.when is not None]
+    if branches:
+        raise ConfigError(
+            "search.stop.regret: Optuna's terminator sees only parameters that every trial has, but"
+            f" {', '.join(branches[:3])}{' …' if len(branches) > 3 else ''} depend on others; use"
+            " search.stop.patience"
+        )
+    if importlib.util.find_spec("optuna.terminator") is None:
+        raise ConfigError(
+            f"search.stop.regret: Optuna {optuna.__version__} has no terminator any more; use"
+            " search.stop.patience"
+        )
+
+
+class Stopping:
+    """Looks at the trials that end and says when nothing new is to be begun.
+
+    Args:
+        settings: the limits.
+        direction: of the study.
+        trials: those of the study so far.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: StopSettings,
+        direction: StudyDirection,
+        trials: Iterable[FrozenTrial] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._sign = -1.0 if direction is StudyDirection.MINIMIZE else 1.0
+        self._direction = direction
+        self._clock, self._began = clock, clock()
+        self._best: tuple[float, int] | None = None
+        self._since_best = self._complete = 0
+        self._judged, self._gain = 0, float("inf")
+        self._ended, self._reasons = 0, dict[str, int]()
+        over = [trial for trial in trials if trial.state.is_finished()]
+        # A trial without the time of its end was brought here from elsewhere.
+        for trial in sorted(over, key=lambda t: (str(t.datetime_complete or ""), t.number)):
+            self._add(trial)
+
+    def ended(self, trial: FrozenTrial) -> None:
+        """Take in a trial that ended in this run."""
+        self._ended += 1
+        if trial.state is TrialState.FAIL:
+            failure = trial.user_attrs.get(FAILURE) or {}
+            reason = f"{failure.get('kind', 'unknown')}: {failure.get('message', '')}"
+            self._reasons[reason] = self._reasons.get(reason, 0) + 1
+        self._add(trial)
+
+    def reason(self, trials: Collection[FrozenTrial], planned: int) -> Stop | None:
+        """Return why nothing new is to be begun, or None.
+
+        Args:
+            trials: all trials of the study, looked at by Optuna's terminator only.
+            planned: how many trials there are to be.
+        """
+        rules: Mapping[str, Callable[[], str | None]] = {
+            "target": self._target,
+            "failed_share": self._failures,
+            "patience": self._patience,
+            "seconds": self._seconds,
+            "regret": lambda: self._regret(trials),
+        }
+        for rule, judge in rules.items():
+            if (why := judge()) is not None:
+                return Stop(rule=rule, why=why, trials=len(trials), planned=planned)
+        return None
+
+    def _add(self, trial: FrozenTrial) -> None:
+        if trial.state is TrialState.FAIL:
+            return
+        self._since_best += 1
+        if trial.state is TrialState.COMPLETE and trial.value is not None:
+            self._complete += 1
+            if self._best is None or self._sign * trial.value > self._sign * self._best[0]:
+                self._best, self._since_best = (trial.value, trial.number), 0
+
+    def _target(self) -> str | None:
+        target, best = self._settings.target, self._best
+        if target is None or best is None or self._sign * best[0] < self._sign * target:
+            return None
+        return f"trial {best[1]} came to {best[0]:.6g}, the target is {target:g}"
+
+    def _failures(self) -> str | None:
+        failed, share = sum(self._reasons.values()), self._settings.failed_share
+        if not share or self._ended < self._settings.failed_after or failed < share * self._ended:
+            return None
+        reason = max(self._reasons, key=lambda name: self._reasons[name])
+        return (
+            f"{failed} of this run's {self._ended} trials failed, most often"
+            f" ({self._reasons[reason]}) with {reason}"
+        )
+
+    def _patience(self) -> str | None:
+        patience, best = self._settings.patience, self._best
+        if not patience or best is None or self._since_best < patience:
+            return None
+        return f"no trial of the last {self._since_best} was better than trial {best[1]}"
+
+    def _seconds(self) -> str | None:
+        seconds = self._settings.seconds
+        if not seconds or self._clock() - self._began < seconds:
+            return None
+        return f"{seconds:g} seconds are over"
+
+    def _regret(self, trials: Collection[FrozenTrial]) -> str | None:
+        limit = self._settings.regret
+        if not limit or self._complete < _TERMINATOR_TRIALS:
+            return None
+        # It costs up to a second, while workers wait: once for each twentieth more trials.
+        if self._complete >= self._judged * 1.05 + 1:
+            self._judged = self._complete
+            self._gain = _gain(trials, self._direction)
+        if self._gain >= limit:
+            return None
+        return f"Optuna's terminator thinks that no more than {self._gain:.3g} can be gained"
+
+
+def _gain(trials: Collection[FrozenTrial], direction: StudyDirection) -> float:
+    """Return Optuna's upper bound of what the best possible trial has above the best one so far."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # experimental, and to be removed in Optuna 6
+        from optuna.terminator import RegretBoundEvaluator
+
+        evaluator = RegretBoundEvaluator(seed=0)
+        return float(evaluator.evaluate(trials=list(trials), study_direction=direction))

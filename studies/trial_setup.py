@@ -1,0 +1,41 @@
+"""What a study's plan says of its trials: their objective, what they may take, where models go."""
+
+import importlib
+from pathlib import Path
+
+from objectives.base import Objective
+from studies.engines.base import Limits
+from studies.plan import Plan
+from studies.running_states import states_folder
+
+
+def models_folder(plan: Plan) -> Path:
+    """Return where the confirmed models are kept, ``<number>.safetensors`` each."""
+    return plan.folder / "checkpoints" / "confirm"
+
+
+def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
+    """Return the objective that the study names.
+
+    The module ``objectives/<name>.py`` holds it as a class of the same name in capitals, made of
+    ``base`` (TrainConfig), ``space``, ``keep_models``, ``states`` and ``state_seconds``.
+    """
+    name = plan.spec.objective
+    module = importlib.import_module(f"objectives.{name}")
+    kind = getattr(module, "".join(part.capitalize() for part in name.split("_")))
+    seconds = plan.settings.engine.checkpoint_seconds
+    phase = "search" if keep_models is None else "confirm"
+    made: Objective = kind(
+        base=plan.train,
+        space=plan.spec.space,
+        keep_models=keep_models,
+        states=states_folder(plan, phase) if seconds else None,
+        state_seconds=seconds,
+    )
+    return made
+
+
+def limits(plan: Plan) -> Limits:
+    """Return what one trial may take."""
+    engine = plan.settings.engine
+    return Limits(seconds=engine.trial_seconds, memory=int(engine.trial_memory_gib * 1024**3))
