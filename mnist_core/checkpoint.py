@@ -4,8 +4,6 @@ Nothing in a checkpoint is executed when it is read.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import nn
 
-from mnist_core import models
+from mnist_core import files, models
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError
 
@@ -49,7 +47,7 @@ def save(
     """Write a checkpoint; ``path`` holds the whole of it or what was there before.
 
     Raises:
-        CheckpointError: it cannot be written.
+        UserError: it cannot be written.
     """
     header = {
         "config": json.dumps(config.to_dict()),
@@ -57,15 +55,8 @@ def save(
         "metrics": json.dumps(dict(metrics)),
     }
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-            draft = Path(folder) / path.name
-            # Not save_file, whose files only their owner can read.
-            draft.write_bytes(serialise(weights, metadata=header))
-            os.replace(draft, path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot write the checkpoint: {error}") from None
+    # Not save_file, whose files only their owner can read.
+    files.write_atomically(path, serialise(weights, metadata=header))
 
 
 def load(path: Path) -> Checkpoint:

@@ -12,7 +12,7 @@ import typer
 
 from mnist_core import run_lookup, run_record
 from mnist_core.errors import ConfigError, UserError
-from mnist_core.evaluation_table import print_evaluation, text_console
+from mnist_core.evaluation_table import Say, print_evaluation, text_console
 from mnist_core.run_lookup import Found
 from mnist_core.table import parse_assignment
 
@@ -123,8 +123,15 @@ def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
         )
 
 
-def say_logged(say: Any, kept: "Checkpoint", place: "DataConfig", accuracy: float) -> None:
-    """Say whether the accuracy on the validation images is the one that the training logged."""
+def say_logged(say: Say, kept: "Checkpoint", place: "DataConfig", accuracy: float) -> None:
+    """Say whether the accuracy on the validation images is the one that the training logged.
+
+    Args:
+        say: prints a line.
+        kept: the model.
+        place: whose validation images they are; of another data set nothing is said.
+        accuracy: as it was found now.
+    """
     logged = kept.metrics.get("val_accuracy")
     elsewhere = {"root"}
     if logged is None or place.model_dump(exclude=elsewhere) != kept.config.data.model_dump(
@@ -135,7 +142,7 @@ def say_logged(say: Any, kept: "Checkpoint", place: "DataConfig", accuracy: floa
     say(f"its training logged an accuracy of {logged:.4f}: {same}")
 
 
-def say_test_readings(say: Any, found: Found, data: "Data", accuracy: float) -> None:
+def say_test_readings(say: Say, found: Found, data: "Data", accuracy: float) -> None:
     """Say how often a run's model was judged on these test images before, and with what result.
 
     Raises:
@@ -146,13 +153,13 @@ def say_test_readings(say: Any, found: Found, data: "Data", accuracy: float) -> 
     readings = run_record.read(found.run).get("test_readings", [])
     try:
         before = [_accuracy(r) for r in readings if _is_of(r, found.name, data)]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{found.run / run_lookup.RUN}: is damaged: {error!r}") from None
     if before:
         same = "the same" if before[0] == accuracy else "NOT the same"
+        times = "once" if len(before) == 1 else f"{len(before)} times"
         say(
-            f"read {len(before)} times before; the first time an accuracy of {before[0]:.4f} was"
-            f" logged: {same}"
+            f"read {times} before; the first time an accuracy of {before[0]:.4f} was logged: {same}"
         )
 
 

@@ -1,14 +1,17 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and checking beforehand that they can be."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from mnist_core.errors import UserError
 
+_DRAFTS = ".saving-"
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write ``content`` (text as UTF-8); a crash midway leaves what was there before.
+    """Write ``content`` (text as UTF-8): a crash midway leaves what was there before.
 
     Raises:
         UserError: the folder cannot be made or written to.
@@ -17,12 +20,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A folder for the draft, since files of `mkstemp` can be read by their owner only.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=_DRAFTS) as folder:
             draft = Path(folder) / path.name
-            draft.write_bytes(raw)
+            with draft.open("wb") as file:
+                file.write(raw)
+                file.flush()
+                # Or a power cut may leave the new name with no content.
+                os.fsync(file.fileno())
             os.replace(draft, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UserError(f"{path}: cannot be written: {_reason(error)}") from None
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote left in ``folder``."""
+    for left in folder.glob(f"{_DRAFTS}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def check_folder(folder: Path, option: str) -> None:
@@ -35,9 +48,8 @@ def check_folder(folder: Path, option: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{option} {folder}: cannot be written: {reason}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option} {folder}: cannot be written: {_reason(error)}") from None
 
 
 def check_file(path: Path, option: str, example: str) -> None:
@@ -49,3 +61,7 @@ def check_file(path: Path, option: str, example: str) -> None:
     check_folder(path.parent, option)
     if path.is_dir():
         raise UserError(f"{option} {path}: is a folder; name a file, e.g. {path / example}")
+
+
+def _reason(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error

@@ -16,27 +16,23 @@ import copy
 import csv
 import hashlib
 import json
-import os
-import platform
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
 import tomli_w
 import torch
 from torch import nn
 
-from mnist_core import checkpoint, run_lookup, run_record
+from mnist_core import checkpoint, files, process, run_lookup, run_record, training_state
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.errors import UserError
-from mnist_core.files import write_atomically
 from mnist_core.results import TrainResult
-from mnist_core.version import TRAINER_VERSION, package_version
+from mnist_core.version import TRAINER_VERSION, versions
 
 
 def key(config: TrainConfig, fingerprint: str) -> str:
@@ -55,7 +51,6 @@ class RunFolder:
         self._facts = facts
         self._begun = time.perf_counter()
         self._before = 0.0
-        self._rows = 0
 
     @classmethod
     def create(
@@ -67,6 +62,7 @@ class RunFolder:
         name: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         base: Path | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> "RunFolder":
         """Make the folder of a new run.
 
@@ -77,6 +73,7 @@ class RunFolder:
             name: of the folder; left out: UTC time, model and ``key``.
             overrides: settings that the command line changed, dotted.
             base: the configuration file that they were changed in.
+            asked: what is to be done at the end, for whoever goes on with it.
 
         Raises:
             UserError: the name is taken, or the folder cannot be written.
@@ -100,15 +97,19 @@ class RunFolder:
                 "validation_images": len(data.validation),
                 "classes": data.n_classes,
             },
+            "asked": dict(asked or {}),
             "test_readings": [],
         }
         run = cls(path, config, facts)
-        asked: dict[str, Any] = {"config_file": str(base)} if base else {}
-        write_atomically(path / run_lookup.CONFIG, tomli_w.dumps(config.to_dict()))
-        write_atomically(
-            path / "overrides.toml", tomli_w.dumps({**asked, "overrides": dict(overrides or {})})
-        )
-        run.update(status=run_record.RUNNING, process=_process())
+        changed: dict[str, Any] = {"config_file": str(base)} if base else {}
+        changed["overrides"] = dict(overrides or {})
+        try:
+            run._write(run_lookup.CONFIG, tomli_w.dumps(config.to_dict()))
+            run._write("overrides.toml", tomli_w.dumps(changed))
+            run.update(status=run_record.RUNNING, process=process.mark())
+        except UserError:
+            run.discard()
+            raise
         return run
 
     @classmethod
@@ -121,31 +122,25 @@ class RunFolder:
             data: what it trains on.
 
         Raises:
-            UserError: it has ended, still runs, is damaged, or is of other data.
+            UserError: it has ended, still runs, is damaged, or would not go on as it began.
         """
         facts = run_record.read(path)
-        if facts.get("status") == run_record.DONE:
-            raise UserError(f"--resume {path}: this run has ended; nothing is left to train")
-        if facts.get("status") == run_record.RUNNING and _lives(facts.get("process", {})):
-            raise UserError(
-                f"--resume {path}: this run goes on, in process {facts['process']['pid']}"
-            )
-        before = facts.get("data", {}).get("fingerprint")
-        if before != data.fingerprint:
-            raise UserError(
-                f"--resume {path}: its data was {before}, but is {data.fingerprint} now"
-            )
         run = cls(path, config, facts)
-        if run.state.exists():
-            rows = run_record.read_metrics(path)
-            if rows:  # without the half of a row that a kill may have left
-                _write_metrics(path, rows)
-                run._rows, run._before = len(rows), rows[-1]["seconds"]
-        else:
+        _check_resumable(run, data.fingerprint)
+        state = training_state.read(run.state, config, data.fingerprint)
+        here = versions()
+        if facts.get("versions") != here:
+            run.update(versions=here, versions_before=facts.get("versions"))
+        times = int(facts.get("resumed", 0)) + 1
+        run.update(status=run_record.RUNNING, process=process.mark(), resumed=times, reason=None)
+        files.remove_drafts(path)
+        if state is None:
             (path / run_record.METRICS).unlink(missing_ok=True)
-        run.update(
-            status=run_record.RUNNING, process=_process(), resumed=int(facts.get("resumed", 0)) + 1
-        )
+        else:
+            # Not the rows that are there: a kill may have left half of one, or come before it.
+            rows: list[dict[str, float]] = state.values["history"]
+            run._write_metrics(rows)
+            run._before = rows[-1]["seconds"]
         return run
 
     @property
@@ -159,9 +154,15 @@ class RunFolder:
         return self._facts
 
     @property
-    def reported(self) -> bool:
-        """Whether the training came to a first report."""
-        return self._rows > 0
+    def resumed(self) -> bool:
+        """Whether the training was broken off before."""
+        return "resumed" in self._facts
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is neither a model in it nor anything to go on from."""
+        last = self.path / "last.safetensors"
+        return not self.state.exists() and not last.exists()
 
     def update(self, **facts: Any) -> None:
         """Change ``run.json``; what is None is taken out."""
@@ -187,14 +188,12 @@ class RunFolder:
                 writer.writerow(row)
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {error.strerror}") from None
-        self._rows += 1
 
     def write_result(self, result: TrainResult, n_classes: int) -> None:
         """Write models, history and figures; the run is not ``done`` by that.
 
         Raises:
-            CheckpointError: a model cannot be written.
-            UserError: another file cannot.
+            UserError: a file cannot be written.
         """
         best = result.best
         self._save("last", result.model, result, result.metrics, n_classes)
@@ -202,26 +201,26 @@ class RunFolder:
             model = copy.deepcopy(result.model)
             model.load_state_dict(best.weights)
             self._save("best", model, result, best.metrics, n_classes)
-        history = [dict(entry) for entry in result.history]
-        write_atomically(self.path / "history.json", json.dumps(history, indent=1))
-        _write_metrics(self.path, history)
+        self._write("history.json", json.dumps(result.history, indent=1))
+        self._write_metrics(result.history)
+        # Of a resumed training the result's seconds are those of its last part only.
+        once = {
+            "train_seconds": result.train_seconds,
+            "images_per_second": result.images / result.train_seconds,
+        }
         self.update(
             metrics=result.metrics,
             best=None if best is None else {"step": best.step, "metrics": best.metrics},
-            reports=len(history),
-            epochs=history[-1]["epoch"],
+            reports=len(result.history),
+            epochs=result.history[-1]["epoch"],
             stopped_early=result.stopped_early,
-            seconds=result.seconds,
-            train_seconds=result.train_seconds,
+            seconds=result.history[-1]["seconds"] if self.resumed else result.seconds,
             images=result.images,
-            # Of a resumed training the seconds are those of its last part only.
-            images_per_second=None
-            if "resumed" in self._facts
-            else result.images / result.train_seconds,
             n_parameters=result.n_parameters,
             peak_memory=result.peak_memory,
             device_name=result.device_name,
             confusion=result.confusion,
+            **({} if self.resumed else once),
         )
 
     def _save(
@@ -241,60 +240,60 @@ class RunFolder:
         self._facts = run_record.read(self.path)
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Say in ``run.json`` how it ended."""
+        """Say in ``run.json`` how it ended; of a run that is done no state is left."""
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.update(status=status, reason=reason, ended=ended, process=None)
+        if status == run_record.DONE:
+            self.state.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove the folder of a run that was refused before its first step."""
-        for file in self.path.iterdir():
-            file.unlink()
-        self.path.rmdir()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _write(self, name: str, text: str) -> None:
+        files.write_atomically(self.path / name, text)
+
+    def _write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
+        lines = [",".join(rows[0])]
+        lines += [",".join(repr(value) for value in row.values()) for row in rows]
+        self._write(run_record.METRICS, "\n".join([*lines, ""]))
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a training depends on."""
-    found = {
-        "trainer": TRAINER_VERSION,
-        "mnist-studies": package_version(),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": metadata.version("numpy"),
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
-    if torch.cuda.is_available():
-        found["cuda"] = str(torch.version.cuda)
-        found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
-    return found
-
-
-def _write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    lines = [",".join(rows[0])]
-    lines += [",".join(repr(value) for value in row.values()) for row in rows]
-    write_atomically(path / run_record.METRICS, "\n".join([*lines, ""]))
+def _check_resumable(run: RunFolder, fingerprint: str) -> None:
+    """Refuse a run that cannot go on as it began."""
+    facts, place = run.facts, f"--resume {run.path}"
+    status = facts.get("status")
+    if status == run_record.DONE:
+        raise UserError(f"{place}: this run has ended; nothing is left to train")
+    if status == run_record.RUNNING and process.lives(facts.get("process", {})):
+        raise UserError(f"{place}: this run goes on, in process {facts['process']['pid']}")
+    if status == run_record.FAILED and not run.state.exists():
+        raise UserError(
+            f"{place}: this run failed ({facts.get('reason', 'for no recorded reason')}) and would"
+            " again; train anew with other settings"
+        )
+    for name, before, now in (
+        ("data", facts.get("data", {}).get("fingerprint"), fingerprint),
+        ("trainer", facts.get("versions", {}).get("trainer"), TRAINER_VERSION),
+    ):
+        if before != now:
+            raise UserError(f"{place}: its {name} was {before}, but is {now} now; train anew")
 
 
 def _make(environment: Path, name: str, *, again: bool) -> Path:
     """Make a folder; one that is there already is another run's."""
-    for number in range(1, 100):
+    for number in range(1, 1000):
         path = environment / (name if number == 1 else f"{name}-{number}")
         try:
-            path.mkdir(parents=True)
+            environment.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
             return path
         except FileExistsError:
+            if not environment.is_dir():
+                raise UserError(f"--out: {environment} is no folder; choose another one") from None
             if not again:
                 break
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"--out: {path}: cannot be written: {reason}") from None
     raise UserError(f"--name {name}: {path} is there already; choose another name")
-
-
-def _process() -> dict[str, float]:
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
-
-
-def _lives(process: Mapping[str, float]) -> bool:
-    try:
-        return psutil.Process(int(process["pid"])).create_time() == process["started"]
-    except (psutil.Error, KeyError, ValueError):
-        return False

@@ -4,7 +4,9 @@ No torch is needed here.
 """
 
 import difflib
+import os.path
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +38,7 @@ class Found:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is none for a folder on every system.
+    """Refuse a name that a run's folder cannot have.
 
     Raises:
         UserError: naming what is allowed.
@@ -63,16 +65,20 @@ def find_model(what: str, *, runs: Path = RUNS, checkpoint: str | None = None) -
     if checkpoint not in (None, *CHECKPOINTS):
         raise UserError(f"--checkpoint: must be {' or '.join(CHECKPOINTS)}, but got {checkpoint!r}")
     path = Path(what)
-    if _is_file(path) and path.name != CONFIG:
+    is_file = os.path.isfile(path)
+    if is_file and path.name not in (CONFIG, RUN):
         found = _confirmed(path) if path.suffix == ".toml" else _of_a_run(path)
-    elif _is_file(path / BEST_CONFIG):
+    elif os.path.isfile(path / BEST_CONFIG):
         found = _confirmed(path / BEST_CONFIG)
     else:
-        folder = find_run(str(path.parent) if _is_file(path) else what, runs=runs)
+        folder = find_run(str(path.parent) if is_file else what, runs=runs)
         name = checkpoint or "last"
         found = Found(folder / f"{name}.safetensors", folder, name)
-        if not _is_file(found.checkpoint):
-            raise UserError(f"{folder}: has no {found.checkpoint.name}; did the run end?")
+        if not found.checkpoint.is_file():
+            raise UserError(
+                f"{folder}: has no {found.checkpoint.name}: the training has not ended; if it was"
+                f" broken off, go on: {resume_command(folder)}"
+            )
     if checkpoint and not (found.run and found.name == checkpoint):
         raise UserError(f"--checkpoint {checkpoint}: {what} is no run, but one model; leave it out")
     return found
@@ -84,25 +90,29 @@ def find_run(what: str, *, runs: Path = RUNS) -> Path:
     Raises:
         UserError: there is none, or several; the message has the nearest id.
     """
-    if _is_file(Path(what) / RUN):
+    if os.path.isfile(Path(what) / RUN):
         return Path(what)
-    if Path(what).is_dir() and what not in ENVIRONMENTS:
-        inside = "is empty" if not any(Path(what).iterdir()) else "is no run"
-        raise UserError(f"{what}: {inside}; a run's folder has a {RUN} (name one in {runs})")
     folders = all_runs(runs)
-    same = [folder for folder in folders if what in _ids(folder)]
-    near = same or [f for f in folders if what and any(i.startswith(what) for i in _ids(f))]
+    near = [folder for folder in folders if what in _ids(folder)]
+    if not near and os.path.isdir(what):
+        raise UserError(f"{what}: is no run; a run's folder has a {RUN} (name one in {runs})")
+    near = near or [f for f in folders if what and any(i.startswith(what) for i in _ids(f))]
     if len(near) == 1:
         return near[0]
     if near:
-        ids = ", ".join(_ids(folder)[1] for folder in near[:5])
-        raise UserError(f"{what!r} is not one run but {len(near)} ({ids} …): name one")
+        ids = ", ".join(_ids(folder)[1] for folder in near[:5]) + " …" * (len(near) > 5)
+        raise UserError(f"{what!r} is not one run but {len(near)} ({ids}): name one")
     if not folders:
         raise UserError(f"{what!r}: no such file, and no run in {runs}")
     ids_by_name = [name for folder in folders for name in _ids(folder)]
     alike = difflib.get_close_matches(what, ids_by_name, n=1, cutoff=0.4)
     hint = f"; did you mean {alike[0]!r}?" if alike else f", the latest of which is {folders[-1]}"
     raise UserError(f"{what!r}: no such file, and none of the {len(folders)} runs in {runs}{hint}")
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command by which the run in ``folder`` goes on."""
+    return f"python -m mnist_core train --resume {shlex.quote(str(folder))}"
 
 
 def all_runs(folder: Path) -> list[Path]:
@@ -116,7 +126,8 @@ def _ids(folder: Path) -> tuple[str, str]:
 
 
 def _of_a_run(path: Path) -> Found:
-    inside = _is_file(path.parent / RUN) and path.stem in CHECKPOINTS
+    inside = path.name in [f"{name}.safetensors" for name in CHECKPOINTS]
+    inside = inside and (path.parent / RUN).is_file()
     return Found(path, path.parent, path.stem) if inside else Found(path)
 
 
@@ -127,19 +138,12 @@ def _confirmed(path: Path) -> Found:
     if not isinstance(number, int):
         raise UserError(
             f"{path}: names no trained model: its [record] has no confirm_trial, as a study's"
-            f" {BEST_CONFIG} has; train it: python -m mnist_core train {path}"
+            f" {BEST_CONFIG} has; train it: python -m mnist_core train {shlex.quote(str(path))}"
         )
     kept = path.parent / "checkpoints" / "confirm" / f"{number}.safetensors"
-    if not _is_file(kept):
+    if not kept.is_file():
         raise UserError(
             f"{path}: the model that it records is gone ({kept});"
-            f" train it again: python -m mnist_core train {path}"
+            f" train it again: python -m mnist_core train {shlex.quote(str(path))}"
         )
     return Found(kept)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # no possible name: too long, a NUL
-        return False

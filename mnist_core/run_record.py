@@ -16,6 +16,8 @@ METRICS = "metrics.csv"
 RUNNING, DONE, STOPPED, FAILED = "running", "done", "interrupted", "failed"
 """``status`` in ``run.json``; of a run that was killed it stays ``running``."""
 
+_TABLES = ("asked", "best", "data", "judged", "metrics", "process", "versions")
+
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the content of a run's ``run.json``.
@@ -30,9 +32,23 @@ def read(folder: Path) -> dict[str, Any]:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: is damaged: {error}") from None
+    problem = _problem(facts)
+    if problem:
+        raise UserError(f"{file}: is damaged: {problem}")
+    return dict(facts)
+
+
+def _problem(facts: Any) -> str:
+    """Say what is of the wrong kind, or ""."""
     if not isinstance(facts, dict):
-        raise UserError(f"{file}: is damaged: it must be a table, but is {str(facts)[:50]!r}")
-    return facts
+        return f"it must be a table, but is {str(facts)[:50]!r}"
+    for key in _TABLES:
+        if not isinstance(facts.get(key, {}), dict):
+            return f"{key} must be a table, but is {str(facts[key])[:50]!r}"
+    readings = facts.get("test_readings", [])
+    if not isinstance(readings, list) or not all(isinstance(one, dict) for one in readings):
+        return f"test_readings must be a list of tables, but is {str(readings)[:50]!r}"
+    return ""
 
 
 def write(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mnist_core import config_file as config_file_reader
-from mnist_core import files, run_lookup
+from mnist_core import files, run_lookup, run_record
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.evaluation_table import text_console
@@ -73,19 +73,22 @@ def train_command(
     if resume is not None:
         if changes or config_file or name or no_save:
             raise ConfigError(
-                f"--resume {resume}: goes on as it began; only --test, --save and"
+                f"--resume {resume}: goes on as it began; only --out, --test, --save and"
                 " --no-pictures go with it"
             )
         folder = run_lookup.find_run(resume, runs=out)
-        settings, _ = config_file_reader.read(folder / run_lookup.CONFIG)
-    config = TrainConfig.from_mapping(settings, source=str(config_file or resume))
+        config_file = folder / run_lookup.CONFIG
+        settings, _ = config_file_reader.read(config_file)
+        asked = run_record.read(folder).get("asked", {})
+        test = test or asked.get("test") is True
+        pictures = pictures and asked.get("pictures") is not False
+        save = save or (Path(asked["save"]) if asked.get("save") else None)
+    config = TrainConfig.from_mapping(settings, source=str(config_file))
     config = config.override(changes)
     if save:
         files.check_file(save, "--save", "model.safetensors")
     if name is not None:
         run_lookup.check_name(name)
-    if not no_save:
-        files.check_folder(out, "--out")
 
     from mnist_core import training_run  # torch takes seconds to import, and --help needs none
 

@@ -1,17 +1,23 @@
 """One training of the command line, from its start to the files that it leaves."""
 
-import shlex
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from mnist_core import checkpoint, evaluation_table, judge, readings, run_record
+from mnist_core import (
+    checkpoint,
+    evaluation_table,
+    judge,
+    readings,
+    run_lookup,
+    run_record,
+    training_log,
+)
 from mnist_core import train as trainer
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.config import TrainConfig
@@ -19,6 +25,10 @@ from mnist_core.data import Data, load, load_test
 from mnist_core.errors import UserError
 from mnist_core.results import TrainResult
 from mnist_core.run_folder import RunFolder
+from mnist_core.training_log import Log
+
+_STATE_SECONDS = 1.0
+"""Between two writings of what a training goes on from: so much a kill may cost, and 2 % more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,32 +60,8 @@ class Plan:
     save: Path | None = None
 
 
-class Log:
-    """Prints, and writes the same into a file, if there is one."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self.file: Path | None = None
-
-    def say(self, what: str | Table) -> None:
-        """Print a line or a table."""
-        self._console.print(what)
-        self.note(what)
-
-    def note(self, what: str | Table) -> None:
-        """Write into the file only.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        if self.file is None:
-            return
-        try:
-            with self.file.open("a", encoding="utf-8") as file:
-                plain = Console(file=file, width=160, markup=False, emoji=False, highlight=False)
-                plain.print(what, soft_wrap=True)
-        except OSError as error:
-            raise UserError(f"{self.file}: cannot be written: {error.strerror}") from None
+class TrainingEnded(UserError):
+    """A training came to nothing: its loss is no number any more, or memory ran out."""
 
 
 def run(plan: Plan, console: Console) -> TrainResult:
@@ -89,31 +75,24 @@ def run(plan: Plan, console: Console) -> TrainResult:
     if plan.test:
         load_test(config.data, config.device)  # what is missing is missed before the training
     folder = _folder(plan, config, data)
-    log = Log(console)
-    log.file = folder.path / "train.log" if folder else None
+    log = Log(console, folder.path / "train.log" if folder else None)
     if folder is None:
-        result = _train(config, data, log, console, None)
+        result = _train(config, data, log, None)
         _finish(plan, result, data, log, None)
         return result
-    status, reason = run_record.FAILED, None
     try:
-        result = _train(config, data, log, console, folder)
+        result = _train(config, data, log, folder)
         _finish(plan, result, data, log, folder)
-        status = run_record.DONE
-    except KeyboardInterrupt:
-        status = run_record.STOPPED
-        if folder.state.exists():
-            place = shlex.quote(str(folder.path))
-            log.say(f"broken off; to go on: python -m mnist_core train --resume {place}")
+        folder.end(run_record.DONE)
+    except KeyboardInterrupt as error:
+        console.print(f"broken off; {_leave(plan, folder, error) or 'nothing of it is kept'}")
         raise
     except UserError as error:
-        reason = str(error)
+        how = _leave(plan, folder, error)
+        raise UserError(f"{error}; {how}" if how else str(error)) from None
+    except BaseException as error:  # a defect; its traceback is shown
+        _leave(plan, folder, error)
         raise
-    finally:
-        if status != run_record.DONE and plan.resume is None and not folder.reported:
-            folder.discard()
-        else:
-            folder.end(status, reason)
     log.say(f"everything about it: {folder.path}")
     return result
 
@@ -121,21 +100,44 @@ def run(plan: Plan, console: Console) -> TrainResult:
 def _folder(plan: Plan, config: TrainConfig, data: Data) -> RunFolder | None:
     if plan.root is None:
         return None
-    if plan.resume is None:
-        return RunFolder.create(
-            plan.root,
-            config,
-            data,
-            name=plan.name,
-            overrides=plan.overrides,
-            base=plan.config_file,
-        )
-    return RunFolder.reopen(plan.resume, config, data)
+    if plan.resume is not None:
+        return RunFolder.reopen(plan.resume, config, data)
+    save = str(plan.save.absolute()) if plan.save else None
+    asked = {"test": plan.test, "pictures": plan.pictures, **({"save": save} if save else {})}
+    return RunFolder.create(
+        plan.root,
+        config,
+        data,
+        name=plan.name,
+        overrides=plan.overrides,
+        base=plan.config_file,
+        asked=asked,
+    )
 
 
-def _train(
-    config: TrainConfig, data: Data, log: Log, console: Console, folder: RunFolder | None
-) -> TrainResult:
+def _leave(plan: Plan, folder: RunFolder, error: BaseException) -> str:
+    """Say in its folder how a training ended, and return how to go on; "" if one cannot.
+
+    The folder of one that was refused, or that has nothing yet to go on from, is removed.
+    """
+    # SystemExit: `… | head`. A full disk stops a training, but it does not fail.
+    stopped = isinstance(error, KeyboardInterrupt | SystemExit | UserError)
+    stopped = stopped and not isinstance(error, TrainingEnded)
+    if stopped and plan.resume is None and folder.empty:
+        folder.discard()
+        return ""
+    reason = repr(error) if isinstance(error, Exception) else None
+    if isinstance(error, UserError):
+        reason = str(error)
+    with contextlib.suppress(UserError):  # of a full disk, say: the first error tells more
+        folder.end(run_record.STOPPED if stopped else run_record.FAILED, reason)
+    if not stopped and not folder.state.exists():
+        return ""
+    return f"to go on: {run_lookup.resume_command(folder.path)}"
+
+
+def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) -> TrainResult:
+    console = log.console
     log.say(
         f"{config.model.name} on {config.data.name} ({len(data.train):,} images), "
         f"{config.optim.name} lr {config.optim.lr:g}, {config.epochs} epochs of batch "
@@ -172,28 +174,20 @@ def _train(
                 report,
                 keep_best=folder is not None,
                 state_file=folder.state if folder else None,
+                keep_state=True,
+                state_seconds=_STATE_SECONDS,
             )
         except trainer.TrainingFailed as failure:
             if folder and failure.kind == "NonFiniteLoss":  # to go on would end there again
                 folder.state.unlink(missing_ok=True)
-            raise UserError(f"the training ended: {failure.kind}: {failure}") from None
+            raise TrainingEnded(f"the training ended: {failure.kind}: {failure}") from None
 
 
 def _finish(
     plan: Plan, result: TrainResult, data: Data, log: Log, folder: RunFolder | None
 ) -> None:
-    """Write the models first: they took the time."""
-    if folder:
-        folder.write_result(result, data.n_classes)
-    if plan.save:
-        checkpoint.save(
-            plan.save,
-            result.model,
-            result.config,
-            n_classes=data.n_classes,
-            metrics=result.metrics,
-        )
-    _print_result(log, result)
+    _keep(plan, result, data, folder)
+    training_log.print_result(log, result, resumed=folder is not None and folder.resumed)
     kept = Checkpoint(
         model=result.model,
         config=result.config,
@@ -201,28 +195,65 @@ def _finish(
         metrics=result.metrics,
     )
     if folder:
-        found = judge.judge(kept, data.validation)
-        folder.update(judged=readings.certainty(found))
-        log.note("on the validation images:")
-        evaluation_table.print_evaluation(log.note, found)
-        if plan.pictures:
-            from mnist_core import run_figures  # matplotlib takes half a second
-
-            title = f"{result.config.model.name} on {data.name}, {folder.path.name}"
-            run_figures.draw_all(
-                folder.path,
-                title=title,
-                history=result.history,
-                kept=kept,
-                split=data.validation,
-                found=found,
-            )
+        _judge(plan, result, kept, data, log, folder)
     if plan.test:
         _read_test(kept, data, log, folder)
     if plan.record:
-        log.say(_compare(plan.record, result, data, changed=bool(plan.overrides)))
+        said = training_log.compare(plan.record, result, data, changed=bool(plan.overrides))
+        log.say(said)
     if plan.save:
         log.say(f"model written to {plan.save}")
+
+
+def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
+    """Write what took the time; where one place cannot be written, the other is all the same.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    problems = []
+    if plan.save:
+        try:
+            checkpoint.save(
+                plan.save,
+                result.model,
+                result.config,
+                n_classes=data.n_classes,
+                metrics=result.metrics,
+            )
+        except UserError as error:
+            problems.append(str(error))
+    if folder:
+        try:
+            folder.write_result(result, data.n_classes)
+        except UserError as error:
+            problems.append(str(error))
+            if plan.save and len(problems) == 1:
+                problems.append(f"the model is in {plan.save}")
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _judge(
+    plan: Plan, result: TrainResult, kept: Checkpoint, data: Data, log: Log, folder: RunFolder
+) -> None:
+    """Judge the model on the validation images, for the log and the pictures."""
+    found = judge.judge(kept, data.validation)
+    folder.update(judged=readings.certainty(found))
+    log.note(f"on the {len(data.validation):,} validation images:")
+    evaluation_table.print_evaluation(log.note, found)
+    if plan.pictures:
+        from mnist_core import run_figures  # matplotlib takes half a second
+
+        title = f"{result.config.model.name} on {data.name}, {folder.path.name}"
+        run_figures.draw_all(
+            folder.path,
+            title=title,
+            history=result.history,
+            kept=kept,
+            split=data.validation,
+            found=found,
+        )
 
 
 def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None) -> None:
@@ -234,44 +265,3 @@ def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None)
         folder.add_test_reading(reading)
     log.say(f"on the {len(images):,} test images of {kept.config.data.name}, read once:")
     evaluation_table.print_evaluation(log.say, found)
-
-
-def _print_result(log: Log, result: TrainResult) -> None:
-    metrics = result.metrics
-    if result.stopped_early and result.best:
-        log.say(
-            f"stopped early after {len(result.history)} reports; the model is that of report"
-            f" {result.best.step}, the best"
-        )
-    # Of classes and of pairs.
-    names = {"val_macro_f1": "macro-F1", "val_roc_auc": "ROC-AUC"}
-    key = next(key for key in names if key in metrics)
-    log.say(
-        f"validation accuracy {metrics['val_accuracy']:.4f}, {names[key]} "
-        f"{metrics[key]:.4f}, loss {metrics['val_loss']:.4f}; "
-        f"{result.n_parameters:,} parameters; {result.seconds:.1f} s "
-        f"({result.images / result.train_seconds:,.0f} images/s on {result.device_name})"
-    )
-
-
-def _compare(record: Mapping[str, Any], result: TrainResult, data: Data, *, changed: bool) -> str:
-    """Say in one sentence whether the recorded validation accuracy came out again."""
-    recorded, got = record.get("val_accuracy"), result.metrics["val_accuracy"]
-    if recorded is None:
-        return "nothing to compare with: the record has no val_accuracy"
-    if recorded == got:
-        return f"reproduced: the recorded validation accuracy {recorded!r}, exactly"
-    here = {
-        "torch": torch.__version__,
-        "device_name": result.device_name,
-        "data_fingerprint": data.fingerprint,
-    }
-    reasons = [
-        f"{key} was {record[key]}, is {value}"
-        for key, value in here.items()
-        if key in record and record[key] != value
-    ]
-    if changed:
-        reasons.insert(0, "settings were changed on the command line")
-    why = "; ".join(reasons) or "no difference of data, device or torch explains it"
-    return f"not the recorded validation accuracy: {recorded!r}, but now {got!r} ({why})"

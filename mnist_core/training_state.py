@@ -5,8 +5,6 @@ tensors, the rest as JSON in the header. Nothing in it is executed when it is re
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from mnist_core import files
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
 
@@ -41,7 +40,7 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
     """Write ``state``; ``path`` holds the whole of it or what was there before.
 
     Raises:
-        CheckpointError: it cannot be written.
+        UserError: it cannot be written.
     """
     header = {
         "config": json.dumps(config.to_dict()),
@@ -53,14 +52,7 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
         for group, named in state.tensors.items()
         for name, value in named.items()
     }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-            draft = Path(folder) / path.name
-            draft.write_bytes(serialise(flat, metadata=header))
-            os.replace(draft, path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot write the training's state: {error}") from None
+    files.write_atomically(path, serialise(flat, metadata=header))
 
 
 def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingState | None:

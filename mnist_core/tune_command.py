@@ -3,7 +3,6 @@
 python -m mnist_core tune-lr --model net --set optim.name=adam
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mnist_core import config_file as config_file_reader
+from mnist_core import files
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.table import parse_assignment
@@ -135,12 +135,7 @@ def described(config: TrainConfig) -> str:
 
 def _places(folder: Path, name: str) -> tuple[Path, Path]:
     """Return where the picture and the table go, before anything is computed for them."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"--folder {folder}: cannot be written: {error.strerror}") from None
+    files.check_folder(folder, "--folder")
     return folder / f"{name}.png", folder / f"{name}.csv"
 
 

@@ -1,5 +1,6 @@
 """Versions that are written into results."""
 
+import platform
 from importlib import metadata
 
 TRAINER_VERSION = "2"
@@ -12,3 +13,21 @@ def package_version() -> str:
         return metadata.version("mnist-studies")
     except metadata.PackageNotFoundError:
         return "source"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a training depends on."""
+    import torch  # takes seconds, and --version needs none
+
+    found = {
+        "trainer": TRAINER_VERSION,
+        "mnist-studies": package_version(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": metadata.version("numpy"),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+    if torch.cuda.is_available():
+        found["cuda"] = str(torch.version.cuda)
+        found["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
+    return found

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import checkpoint, files, judge, run_folder
+from mnist_core import checkpoint, files, judge
 from mnist_core import train as trainer
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load, load_test
 from mnist_core.errors import CheckpointError, DataError, UserError
 from mnist_core.pair_metrics import PairEvaluation
 from mnist_core.presets import Preset, Variant
-from mnist_core.version import TRAINER_VERSION
+from mnist_core.version import TRAINER_VERSION, versions
 
 RESULT = "result.json"
 
@@ -155,7 +155,7 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
         "key": job.key,
         "config": job.config.to_dict(),
         "data": {"name": data.name, "fingerprint": data.fingerprint},
-        "versions": run_folder.versions(),
+        "versions": versions(),
     }
     state = results.folder / f"{job.name}.state"
     resumed = state.exists()
