@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import optuna
-from optuna.storages import RDBStorage
 
 from mnist_core.errors import ConfigError
 from studies import leases, stopping
@@ -17,7 +16,7 @@ from studies.pruning import Pruning
 from studies.search_checks import check_search, known_configurations, notes
 from studies.settings import StopSettings
 from studies.sources import ConfirmSource, Entry, SearchSource, Source
-from studies.storage import exclusive
+from studies.storage import Storage, exclusive
 
 __all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
 
@@ -30,7 +29,7 @@ BUDGET = "budget"
 
 def open_search(
     plan: Plan,
-    storage: RDBStorage,
+    storage: Storage,
     *,
     listeners: Sequence[Listener] = (),
     take_over: bool = False,
@@ -70,7 +69,7 @@ def open_search(
 
 def open_confirm(
     plan: Plan,
-    storage: RDBStorage,
+    storage: Storage,
     entries: Sequence[Entry],
     *,
     listeners: Sequence[Listener] = (),
@@ -100,7 +99,7 @@ def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
 
 
 def _open(
-    plan: Plan, name: str, storage: RDBStorage, *, take_over: bool
+    plan: Plan, name: str, storage: Storage, *, take_over: bool
 ) -> tuple[optuna.Study, Lease]:
     with exclusive(storage.url):
         study = optuna.create_study(
@@ -116,7 +115,7 @@ def _open(
 def _book(
     plan: Plan,
     study: optuna.Study,
-    storage: RDBStorage,
+    storage: Storage,
     lease: Lease,
     phase: str,
     source: Source,

@@ -2,16 +2,23 @@
 
 A process id alone proves nothing, it may have been given to another process since. A lease also
 holds the host, its boot and the start of the process, so a holder that was killed is known to be
-gone the moment somebody looks; no heartbeat is written and no time-out awaited.
+gone the moment somebody looks; no heartbeat is written and no time-out awaited. The time of day
+plays no part.
+
+From another machine a process cannot be looked at. A storage on a server (``Locks``) knows by
+itself whether the holder lives: it holds a lock there that ends with its connection. In a file on a
+shared disk a holder on another machine is taken to live until a person says otherwise
+(``--take-over``): a heartbeat would take a machine that is asleep or cut off for a dead one, and
+two would write.
 """
 
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import optuna
 import psutil
@@ -26,6 +33,23 @@ class StudyInUse(UserError):
     """Another living process supervises the study."""
 
 
+@runtime_checkable
+class Locks(Protocol):
+    """A storage that itself knows whether the supervisor of a study lives, wherever it runs."""
+
+    def lock(self, study_name: str) -> bool:
+        """Lock the study for as long as the storage is open; return whether it could be had."""
+
+    def unlock(self, study_name: str) -> None:
+        """Give the lock up."""
+
+    def is_locked(self, study_name: str) -> bool:
+        """Return whether anybody holds the lock."""
+
+    def evict(self, study_name: str) -> None:
+        """Take the lock from whoever holds it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lease:
     """One process that supervises a study.
@@ -36,6 +60,7 @@ class Lease:
         start: when the process began: clock ticks after boot (Linux), else seconds after 1970.
         boot: identifies the boot of the machine that ``pid`` and ``start`` belong to.
         taken: when the lease was taken, ISO 8601, local time.
+        locked: whether the storage says that the holder lives; None: the storage cannot know.
     """
 
     host: str
@@ -43,6 +68,7 @@ class Lease:
     start: str
     boot: str
     taken: str
+    locked: bool | None = field(default=None, compare=False)
 
     @classmethod
     def of_this_process(cls) -> "Lease":
@@ -59,11 +85,13 @@ class Lease:
     @property
     def elsewhere(self) -> bool:
         """Whether the holder ran on another machine, so that only a person knows of its fate."""
-        return self.host != socket.gethostname()
+        return self.locked is None and self.host != socket.gethostname()
 
     @property
     def live(self) -> bool:
         """Whether the holder still runs; a holder on another machine is taken to."""
+        if self.locked is not None:
+            return self.locked
         if self.elsewhere:
             return True
         return self.boot == _boot_id() and self.start == _process_start(self.pid)
@@ -71,7 +99,11 @@ class Lease:
 
 def read_lease(study: optuna.Study) -> Lease | None:
     """Return the lease on ``study``, or None when nobody holds a readable one."""
-    return _parse(study.user_attrs.get(LEASE))
+    lease = _parse(study.user_attrs.get(LEASE))
+    locks = _locks(study)
+    if lease is None or locks is None:
+        return lease
+    return replace(lease, locked=locks.is_locked(study.study_name))
 
 
 def supervisor(study: optuna.Study) -> Lease | None:
@@ -87,25 +119,24 @@ def take(study: optuna.Study, *, force: bool = False) -> Lease:
 
     Args:
         study: an open study.
-        force: take it also from a holder on another machine, which cannot be looked at.
+        force: take it also from a holder on another machine.
 
     Raises:
         StudyInUse: another living process holds it.
     """
     mine = Lease.of_this_process()
-    held = supervisor(study)
-    if held is not None and not _same_process(held, mine):
-        if not held.elsewhere:
-            raise StudyInUse(
-                f"study {study.study_name!r} is being run by process {held.pid} since "
-                f"{held.taken}; wait for it, or stop it (kill {held.pid}) and run again"
-            )
-        if not force:
-            raise StudyInUse(
-                f"study {study.study_name!r} is being run on {held.host} (process {held.pid}) "
-                f"since {held.taken}; if that process is gone, take the study over (--take-over)"
-            )
-    study.set_user_attr(LEASE, asdict(mine))
+    locks = _locks(study)
+    if locks is None:
+        held = supervisor(study)
+        if held is not None and not _same_process(held, mine) and not (force and held.elsewhere):
+            raise _in_use(study, held)
+    elif not locks.lock(study.study_name):
+        held = read_lease(study)
+        if force and held is not None and held.host != mine.host:
+            locks.evict(study.study_name)
+        if not locks.lock(study.study_name):
+            raise _in_use(study, held)
+    study.set_user_attr(LEASE, _to_attribute(mine))
     return mine
 
 
@@ -113,6 +144,41 @@ def release(study: optuna.Study, lease: Lease) -> None:
     """Give ``lease`` up; does nothing when another process has taken the study meanwhile."""
     if read_lease(study) == lease:
         study.set_user_attr(LEASE, None)
+    locks = _locks(study)
+    if locks is not None:
+        locks.unlock(study.study_name)
+
+
+def _locks(study: optuna.Study) -> Locks | None:
+    # Optuna keeps a cache before a database.
+    storage = getattr(study._storage, "_backend", study._storage)
+    return storage if isinstance(storage, Locks) else None
+
+
+def _in_use(study: optuna.Study, held: Lease | None) -> StudyInUse:
+    name = study.study_name
+    if held is None:
+        return StudyInUse(f"study {name!r} is being run by another process; wait for it")
+    if held.host == socket.gethostname():
+        return StudyInUse(
+            f"study {name!r} is being run by process {held.pid} since {held.taken}; wait for it,"
+            f" or stop it (kill {held.pid}) and run again"
+        )
+    fate = (
+        "it is connected to the database; stop it there, or take the study over (--take-over)"
+        if held.locked
+        else "if that process is gone, take the study over (--take-over)"
+    )
+    return StudyInUse(
+        f"study {name!r} is being run on {held.host} (process {held.pid}) since {held.taken};"
+        f" {fate}"
+    )
+
+
+def _to_attribute(lease: Lease) -> dict[str, Any]:
+    values = asdict(lease)
+    del values["locked"]
+    return values
 
 
 def _same_process(one: Lease, other: Lease) -> bool:
@@ -128,7 +194,7 @@ def _parse(value: Any) -> Lease | None:
     if not isinstance(value, Mapping):
         return None
     try:
-        return Lease(**value)
+        return Lease(**{**value, "locked": None})
     except TypeError:
         return None
 

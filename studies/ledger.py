@@ -21,11 +21,11 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict
 from typing import Any, Self
 
 import optuna
-from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -40,7 +40,7 @@ from studies.records import TrialRecord
 from studies.settings import StopSettings
 from studies.sources import Source
 from studies.stopping import STOPPED, Stop, Stopping
-from studies.storage import one_line_garbage
+from studies.storage import Storage, one_line_garbage
 
 _NOT_COUNTED = ("Interrupted", "SupervisorDied")
 """Kinds of loss that use up none of a trial's retries."""
@@ -67,7 +67,7 @@ class Book:
     def __init__(
         self,
         study: optuna.Study,
-        storage: RDBStorage,
+        storage: Storage,
         *,
         lease: Lease,
         phase: str,
@@ -90,8 +90,9 @@ class Book:
         self._began: dict[int, float] = {}
         self._latest: dict[int, Mapping[str, float]] = {}
         self._spoiled: dict[int, Failure] = {}
+        # Copies: a storage may give the trials it keeps. Their parts are replaced, not changed.
         self._trials: dict[int, FrozenTrial] = {
-            trial.number: trial for trial in study.get_trials(deepcopy=True)
+            trial.number: copy(trial) for trial in study.get_trials(deepcopy=False)
         }
         name, options, scientific = pruning
         self._pruning = FairPruning(

@@ -1,67 +1,84 @@
 """Where studies are kept: a storage URL in, an Optuna storage out, every mistake one line.
 
-SQLite is opened with a write-ahead log (readers such as the dashboard never block the one
-writer) and ``synchronous=NORMAL`` (no disk flush at each of a trial's writes; after a power cut
-the last of them may be missing, the file stays sound).
+A storage is an SQLite file (``storage_sqlite``), a PostgreSQL database (``storage_postgres``) or an
+Optuna journal file (``storage_journal``). What a study leaves in one it leaves in the others.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import optuna
-import sqlalchemy
 from optuna.storages import RDBStorage
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from mnist_core.errors import UserError
+from studies import storage_journal, storage_sqlite
 from studies.commands import masked
+from studies.storage_journal import Journal
+from studies.storage_sql import SqlStorage
+from studies.storage_url import (
+    StorageError,
+    check_url,
+    journal_path,
+    no_driver,
+    shown,
+    sqlite_path,
+    sqlite_url,
+    storage_file,
+)
 
-BUSY_TIMEOUT = 60.0
-"""Seconds that a write waits for another process's write before it fails."""
+__all__ = [
+    "Journal",
+    "Storage",
+    "StorageError",
+    "check_url",
+    "close_storage",
+    "exclusive",
+    "one_line_errors",
+    "one_line_garbage",
+    "open_storage",
+    "shown",
+    "sqlite_path",
+    "sqlite_url",
+    "storage_file",
+    "warm_up",
+]
 
-_MAGIC = b"SQLite format 3\0"
+Storage = SqlStorage | Journal
+"""An open storage; all have their ``url``."""
+
 _WRONG_DATABASE = (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError)
 _GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError)
 """What Optuna, SQLAlchemy and this program raise on rows and values that none of them wrote."""
 
 
-class StorageError(UserError):
-    """A storage URL, file or server cannot be used."""
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the storage URL of the SQLite file ``path``."""
-    return f"sqlite:///{path}"
-
-
-def open_storage(url: str, *, create: bool) -> RDBStorage:
+def open_storage(url: str, *, create: bool) -> Storage:
     """Open the storage at ``url``.
 
     Args:
-        url: an SQLAlchemy URL, e.g. ``sqlite:///results/study.db``.
-        create: make the database (and, for SQLite, its folder) when there is none.
+        url: e.g. ``sqlite:///results/study.db``, ``journal:///results/study.log`` or
+            ``postgresql+psycopg://me@host/studies``.
+        create: make the database or file (and its folder) when there is none.
 
     Raises:
-        StorageError: not a URL, no such database, no database at all, another program's database,
-            not writable, locked, or made by an incompatible Optuna.
+        StorageError: not a URL, no such file, server or database, another program's, not writable,
+            locked, damaged, or made by an incompatible Optuna.
     """
-    path = sqlite_path(url)
+    path = storage_file(url)
     if path is None:
-        return _connect(url, {"pool_pre_ping": True})
+        return _open_postgres(url, create=create)
     if create:
         _make_folder(path)
     with exclusive(url):
-        _check_file(path, create=create)
-        storage = _connect(url, {"connect_args": {"timeout": BUSY_TIMEOUT}})
-        sqlalchemy.event.listen(storage.engine, "connect", _set_pragmas)
-        # Connections of before the listener lack the pragmas.
-        storage.remove_session()
-        storage.engine.dispose()
+        if journal_path(url) is not None:
+            storage_journal.check_file(path, create=create)
+            return Journal(url, path)
+        storage_sqlite.check_file(path, create=create)
+        try:
+            storage = storage_sqlite.SqliteStorage(url, path)
+        except _WRONG_DATABASE as error:
+            raise StorageError(f"{shown(url)}: {_reason(error)}") from None
         try:
             with storage.engine.connect():
                 pass
@@ -69,24 +86,6 @@ def open_storage(url: str, *, create: bool) -> RDBStorage:
             close_storage(storage)
             raise StorageError(f"{path}: {_reason(error)}") from None
     return storage
-
-
-def shown(url: str) -> str:
-    """Return ``url`` as it may be printed: the file of SQLite, others without their password."""
-    return str(sqlite_path(url) or masked(url))
-
-
-def check_url(url: str) -> None:
-    """Check what can be known of a storage without touching it.
-
-    Raises:
-        StorageError: not a URL, or the driver of its database is not installed.
-    """
-    if sqlite_path(url) is None:
-        try:
-            _parse(url).get_dialect().import_dbapi()
-        except ImportError:
-            raise _no_driver(url) from None
 
 
 @contextmanager
@@ -133,30 +132,21 @@ def warm_up() -> None:
     RDBStorage("sqlite://")  # in memory
 
 
-def close_storage(storage: RDBStorage) -> None:
-    """Close all connections of ``storage``; the last one folds SQLite's log into the file."""
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite URL, or None for another kind of storage."""
-    parsed = _parse(url)
-    if parsed.get_backend_name() != "sqlite":
-        return None
-    if not parsed.database or parsed.database == ":memory:":
-        raise StorageError(f"storage {url!r} names no file; write sqlite:///PATH")
-    return Path(parsed.database)
+def close_storage(storage: Storage) -> None:
+    """Close all connections of ``storage``; SQLite's last one folds its log into the file."""
+    if isinstance(storage, SqlStorage):
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 @contextmanager
 def exclusive(url: str) -> Iterator[None]:
     """Keep other processes of this machine out while a database or a lease is being made.
 
-    It locks the SQLite file's folder (the kernel lifts the lock when the holder dies); other
-    storages, and systems without ``flock``, are not locked.
+    It locks the folder of the storage's file (the kernel lifts the lock when the holder dies). A
+    server, which has its own locks, and systems without ``flock`` are not locked.
     """
-    path = sqlite_path(url)
+    path = storage_file(url)
     if path is None or os.name != "posix" or not path.absolute().parent.is_dir():
         yield
         return
@@ -170,29 +160,16 @@ def exclusive(url: str) -> Iterator[None]:
         os.close(folder)
 
 
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        parsed.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ValueError):  # ValueError: a port that is no number
-        raise StorageError(
-            f"storage {masked(url)!r} is no database URL; write for example"
-            " sqlite:///results/study.db"
-        ) from None
-    return parsed
+def _open_postgres(url: str, *, create: bool) -> Storage:
+    from studies import storage_postgres
 
-
-def _connect(url: str, options: dict[str, Any]) -> RDBStorage:
     try:
-        return RDBStorage(url, engine_kwargs=options)
+        storage_postgres.prepare(url, create=create)
+        return storage_postgres.PostgresStorage(url)
     except ImportError:
-        raise _no_driver(url) from None
+        raise no_driver(url) from None
     except _WRONG_DATABASE as error:
         raise StorageError(f"{shown(url)}: {_reason(error)}") from None
-
-
-def _no_driver(url: str) -> StorageError:
-    return StorageError(f"{shown(url)}: the driver of this database is not installed")
 
 
 def _make_folder(path: Path) -> None:
@@ -204,59 +181,11 @@ def _make_folder(path: Path) -> None:
         raise StorageError(f"cannot make the folder {folder}: {reason}") from None
 
 
-def _check_file(path: Path, *, create: bool) -> None:
-    """Refuse a file that is no database of ours before Optuna adds its tables to it."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_MAGIC))
-    except FileNotFoundError:
-        if create:
-            return
-        raise StorageError(f"there is no study database at {path}; run a study first") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(f"{path}: {reason}") from None
-    if start and start != _MAGIC:
-        raise StorageError(f"{path} is no SQLite database; move it away or choose another storage")
-    tables = _tables(path)
-    if tables and "version_info" not in tables:
-        raise StorageError(
-            f"{path} is another program's database (tables: {', '.join(sorted(tables)[:3])} …); "
-            "choose another storage"
-        )
-    if not tables and not create:
-        raise StorageError(f"{path} holds no study; run a study first")
-
-
-def _tables(path: Path) -> set[str]:
-    connection = None
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT)
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise StorageError(
-                f"{path} is damaged ({' '.join(verdict.split())}); put a sound copy in its place,"
-                " or begin anew (--fresh moves it aside)"
-            )
-        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        return {row[0] for row in rows}
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: {' '.join(str(error).split())}") from None
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-def _set_pragmas(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
-
-
 def _reason(error: BaseException) -> str:
     """Return the database's own words, without SQLAlchemy's wrapping and links."""
     cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
     origin = getattr(cause, "orig", None)
-    text = str(origin if origin is not None else cause).strip().splitlines()
-    return masked(text[0]) if text else type(error).__name__
+    lines = str(origin if origin is not None else cause).strip().splitlines()
+    # The driver tried several addresses; each has a line of its own.
+    text = lines[-1] if lines and lines[0].startswith("Multiple") else "".join(lines[:1])
+    return masked(text) or type(error).__name__

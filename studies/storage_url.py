@@ -1,0 +1,108 @@
+"""Storage URLs: which kind of storage one names, and how it is shown.
+
+``sqlite:///FILE``, ``journal:///FILE`` (three slashes: relative to the working directory; four:
+from the root) and ``postgresql+psycopg://USER@HOST/DATABASE``.
+"""
+
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from mnist_core.errors import UserError
+from studies.commands import masked
+
+POSTGRES_DRIVER = "psycopg"
+_JOURNAL = "journal:"
+_KNOWN = "sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE or journal:///FILE"
+
+
+class StorageError(UserError):
+    """A storage URL, file or server cannot be used."""
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the storage URL of the SQLite file ``path``."""
+    return f"sqlite:///{path}"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of an SQLite URL, or None for another kind of storage.
+
+    Raises:
+        StorageError: not a storage URL, or one that names no file.
+    """
+    if url.startswith(_JOURNAL):
+        return None
+    parsed = parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise StorageError(f"storage {url!r} names no file; write sqlite:///PATH")
+    return Path(parsed.database)
+
+
+def journal_path(url: str) -> Path | None:
+    """Return the file of a journal URL, or None for another kind of storage.
+
+    Raises:
+        StorageError: a journal URL that names no file on this machine.
+    """
+    if not url.startswith(_JOURNAL):
+        return None
+    path = url.removeprefix("journal:///")
+    if path == url or not path:
+        raise StorageError(f"storage {masked(url)!r} names no file; write journal:///PATH")
+    return Path(path)
+
+
+def storage_file(url: str) -> Path | None:
+    """Return the file that holds the studies of ``url``, or None: a server does."""
+    return journal_path(url) or sqlite_path(url)
+
+
+def shown(url: str) -> str:
+    """Return ``url`` as it may be printed: the file of SQLite, others without their password."""
+    if url.startswith(_JOURNAL):
+        return masked(url)
+    return str(sqlite_path(url) or masked(url))
+
+
+def check_url(url: str) -> None:
+    """Check what can be known of a storage without touching it.
+
+    Raises:
+        StorageError: not a URL, or the driver of its database is not installed.
+    """
+    if storage_file(url) is None:
+        try:
+            parse(url).get_dialect().import_dbapi()
+        except ImportError:
+            raise no_driver(url) from None
+
+
+def parse(url: str) -> URL:
+    """Return the parts of a database's URL.
+
+    Raises:
+        StorageError: it is none, or of a database that is not supported.
+    """
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError):  # ValueError: a port that is no number
+        raise StorageError(
+            f"storage {masked(url)!r} is no database URL; write {_KNOWN}, for example"
+            " sqlite:///results/study.db"
+        ) from None
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite", f"postgresql+{POSTGRES_DRIVER}"):
+        raise StorageError(f"storage {masked(url)!r} is of no supported kind; write {_KNOWN}")
+    return parsed
+
+
+def no_driver(url: str) -> StorageError:
+    """Return the error of a missing driver."""
+    return StorageError(
+        f"{shown(url)}: the driver of this database is not installed;"
+        " pip install 'mnist-studies[postgres]'"
+    )
