@@ -80,12 +80,15 @@ class FairPruning:
             for other in trials
             if name is None or other.params.get(name) == choice
         ]
-        view = _View(self._direction, same, self._write)
+        view = _View(self._direction, same)
         stops = self._pruners[choice].prune(optuna.Study("view", cast(BaseStorage, view)), trial)
-        if not stops or not trial.user_attrs.get(SENTINEL):
-            return stops
-        view.set_trial_system_attr(trial._trial_id, WOULD_PRUNE, trial.last_step)
-        return False
+        if stops and trial.user_attrs.get(SENTINEL):
+            view.marks[WOULD_PRUNE] = trial.last_step
+            stops = False
+        for key, value in view.marks.items():
+            trial.system_attrs = {**trial.system_attrs, key: value}
+            self._write(trial.number, key, value)
+        return stops
 
     def _choice(self, trial: FrozenTrial) -> Any:
         return None if self._scientific is None else trial.params.get(self._scientific)
@@ -96,14 +99,17 @@ class _View:
 
     Filtering here rather than in a ``Study`` also reaches the studies that Hyperband makes of the
     study it is given, as these read from the storage again.
+
+    Attributes:
+        marks: what the pruner marked the trial with. The trial itself has it later, as in Optuna a
+            pruner's trials are those of before its marks: else successive halving would count the
+            trial that it judges twice.
     """
 
-    def __init__(
-        self, direction: StudyDirection, trials: list[FrozenTrial], write: WriteAttribute
-    ) -> None:
+    def __init__(self, direction: StudyDirection, trials: list[FrozenTrial]) -> None:
+        self.marks: dict[str, Any] = {}
         self._direction = direction
         self._trials = trials
-        self._write = write
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0
@@ -128,9 +134,7 @@ class _View:
         return pick(complete, key=lambda trial: trial.value or 0.0)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        trial = next(trial for trial in self._trials if trial._trial_id == trial_id)
-        trial.system_attrs = {**trial.system_attrs, key: value}
-        self._write(trial.number, key, value)
+        self.marks[key] = value
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:

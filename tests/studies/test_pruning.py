@@ -1,5 +1,7 @@
 """Pruning: fair between choices, whichever pruner, and the same as Optuna's own within one."""
 
+from random import Random
+
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
@@ -99,7 +101,8 @@ def test_the_same_pruner_unfiltered_would_be_unfair(name):
 
 @pytest.mark.parametrize("name", PRUNERS)
 def test_within_one_choice_it_is_optunas_own_pruner(name):
-    qualities = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.45, 0.95, 0.05]
+    random = Random(4)
+    qualities = [random.random() for _ in range(40)]
     trials = Trials(name)
     ours = [trials.run("slow", quality) for quality in qualities]
 
