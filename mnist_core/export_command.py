@@ -1,6 +1,6 @@
 """``python -m mnist_core export``: a trained model as ONNX or for ``torch.export.load``.
 
-python -m mnist_core export model.safetensors
+python -m mnist_core export 20261121-094345-net-d63c0f
 python -m mnist_core export model.safetensors --format torch --out digits.pt2
 """
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_core.errors import ConfigError
-from mnist_core.table import parse_assignment
+from mnist_core import evaluate_command, run_lookup
+from mnist_core.evaluate_command import Assignments, Runs, Weights, What
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.export import Parity
 
 
 def export_command(
-    what: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="a .safetensors file")],
+    what: What,
     file_format: Annotated[
         str | None,
         typer.Option("--format", help="onnx or torch; left out: as --out is named, else onnx"),
@@ -25,12 +25,9 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option(help="the file; left out: beside the checkpoint")
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="where the data is now, e.g. data.root=DIR"
-        ),
-    ] = None,
+    weights: Weights = None,
+    runs: Runs = run_lookup.RUNS,
+    assignments: Assignments = None,
 ) -> None:
     """Export a trained model and prove that the file computes the same.
 
@@ -42,14 +39,12 @@ def export_command(
     no reading of the test set to choose by: it only shows that both say the same.
 
     Examples:
-        python -m mnist_core export model.safetensors
+        python -m mnist_core export 20261121-094345-net-d63c0f --checkpoint best
 
         python -m mnist_core export model.safetensors --format torch --out digits.pt2
     """
-    changes = dict(parse_assignment(text) for text in assignments or [])
-    for key in changes:
-        if not key.startswith("data."):
-            raise ConfigError(f"--set {key}: the model is trained; only data.* can be changed")
+    changes = evaluate_command.data_changes(assignments, None)
+    found = run_lookup.find_model(what, runs=runs, checkpoint=weights).checkpoint
     from mnist_core import checkpoint, export, export_formats, models
     from mnist_core.data import load, load_test
 
@@ -57,10 +52,10 @@ def export_command(
     if file_format is None:
         file_format = suffixes.get(out.suffix, "onnx") if out else "onnx"
     if out is None and file_format in export_formats.FORMATS:
-        out = what.with_suffix(export_formats.FORMATS[file_format].suffix)
-    out = out or what
+        out = found.with_suffix(export_formats.FORMATS[file_format].suffix)
+    out = out or found
     export.check(file_format, out)
-    kept = checkpoint.load(what)
+    kept = checkpoint.load(found)
     place = kept.config.override(changes).data
     data, test = load(place), load_test(place)
     parity = export.export(kept, out, file_format=file_format, data=data, test=test)

@@ -28,6 +28,8 @@ from mnist_core.tasks import Evaluation
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 PAIR_CLASSES = ("different", "same")
 _SHOWN = 24
+_NUMBERS = 20
+"""A confusion matrix of more classes has shades only."""
 _DPI = 110
 
 
@@ -91,7 +93,9 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) ->
     right.set(xlabel="epoch", ylabel="validation accuracy, %")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        if epochs[-1] >= 3:
+        if len(epochs) == 1:  # else the ticks would be thousandths of an epoch
+            axes.set_xticks(epochs)
+        elif epochs[-1] >= 3:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title)
     _save(figure, path)
@@ -108,20 +112,21 @@ def confusion(path: Path, counts: Tensor, classes: Sequence[str], *, title: str)
     """
     values = counts.double().numpy()
     n = len(values)
-    side = max(3.4, 0.55 * n + 1.2)
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    side = min(max(3.6, 0.55 * n + 1.2), 12.0)
+    figure = Figure(figsize=(side + 0.8, side + 0.2), layout="constrained")
     axes = figure.add_subplot()
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     # The root lets single mistakes be seen beside a thousand right ones.
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
-    for i, j in np.argwhere(values > 0) if n <= 30 else ():
+    for i, j in np.argwhere(values > 0) if n <= _NUMBERS else ():
         dark = shares[i, j] > 0.36
         axes.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", color="w" if dark else "k")
-    axes.set_xticks(range(n), classes)
-    axes.set_yticks(range(n), classes)
+    size = 10 if n <= _NUMBERS else max(4.0, 400 / n)
+    axes.set_xticks(range(n), classes, fontsize=size, rotation=0 if n <= _NUMBERS else 90)
+    axes.set_yticks(range(n), classes, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     right = values.trace() / max(1, values.sum())
-    axes.set_title(f"{title}\n{values.sum():.0f} judged, {right:.2%} right", fontsize=10)
+    axes.set_title(_narrow(f"{title}, {right:.2%} of {values.sum():.0f} right"), fontsize=10)
     _save(figure, path)
 
 
@@ -135,21 +140,21 @@ def roc_and_precision(folder: Path, found: PairEvaluation, *, title: str) -> Non
     precision = cells[1, 1] / max(1, cells[:, 1].sum())
     mark = f"threshold {found.threshold:.3g}"
     roc = found.roc_curve()
-    figure, axes = _square(f"{title}\nROC-AUC {found.roc_auc:.5f}")
+    figure, axes = _square(f"{title}, ROC-AUC {found.roc_auc:.5f}")
     axes.plot([0, 1], [0, 1], ":", color="0.6", label="by chance")
     _curve(axes, roc.x, roc.y, (false_rate, true_rate), mark)
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     _zoom(axes, roc.x, roc.y, (false_rate, true_rate), corner=(0.0, 1.0))
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", edgecolor="none")
     _save(figure, folder / "roc.png")
     curve = found.precision_recall_curve()
-    figure, axes = _square(f"{title}\naverage precision {found.average_precision:.5f}")
+    figure, axes = _square(f"{title}, average precision {found.average_precision:.5f}")
     share = cells[1].sum() / cells.sum()
     axes.axhline(share, linestyle=":", color="0.6", label="by chance")
     _curve(axes, curve.x, curve.y, (true_rate, precision), mark)
     axes.set(xlabel="recall", ylabel="precision")
     _zoom(axes, curve.x, curve.y, (true_rate, precision), corner=(1.0, 1.0))
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="lower left", edgecolor="none")
     _save(figure, folder / "precision_recall.png")
 
 
@@ -214,7 +219,7 @@ def _mosaic(path: Path, images: npt.NDArray[np.uint8], captions: Sequence[str], 
     """Draw images ``[N, rows, columns]`` with a caption each, eight (wide ones: six) a row."""
     height, width = images.shape[1:]
     per_row = 6 if width > height else 8
-    rows = max(1, -(-len(images) // per_row))
+    rows = -(-len(images) // per_row)
     # One large image: an axes for each would take a second.
     caption_height = 14 if width > height else 10
     across, down = width + 4, height + caption_height + 1
@@ -229,7 +234,8 @@ def _mosaic(path: Path, images: npt.NDArray[np.uint8], captions: Sequence[str], 
         axes.text(left + width / 2, top - 1.2, caption, ha="center", va="bottom", fontsize=9)
         frame = Rectangle((left - 1, top - 1), width + 1, height + 1, fill=False, edgecolor="0.7")
         axes.add_patch(frame)
-    axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    if rows:
+        axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
     axes.set_axis_off()
     figure.suptitle(title, fontsize=11)
     _save(figure, path)
@@ -238,9 +244,14 @@ def _mosaic(path: Path, images: npt.NDArray[np.uint8], captions: Sequence[str], 
 def _square(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.4, 5.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, fontsize=10)
+    axes.set_title(_narrow(title), fontsize=10)
     axes.grid(alpha=0.3)
     return figure, axes
+
+
+def _narrow(title: str) -> str:
+    """Break a title at its commas, for a picture that is not wide."""
+    return title.replace(", ", "\n")
 
 
 def _curve(
