@@ -27,7 +27,7 @@ from search_spaces.space import Choice, Float, Int, Parameter, Space
 from studies.branches import branches
 
 SOURCE = "search.sampler_options (grid)"
-LARGEST = 1_000_000
+LARGEST = 50_000
 """Points that a grid may have: they are all held in memory."""
 
 _MANY = 1000

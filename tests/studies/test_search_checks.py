@@ -1,0 +1,147 @@
+"""Combinations of sampler, pruner, space and budget: refused in one line, or said in one."""
+
+import dataclasses
+import re
+
+import pytest
+
+from mnist_core.errors import ConfigError
+from studies import catalog
+from studies.plan import resolve
+from studies.search_checks import check_search, known_configurations, notes, reports
+
+
+def plan_of(study="optim_search", quick=False, **sets):
+    return resolve(study, sets={key.replace("__", "."): v for key, v in sets.items()}, quick=quick)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("study", catalog.names())
+def test_the_catalog_passes_in_silence(study, quick):
+    plan = plan_of(study, quick)
+    check_search(plan)
+    assert notes(plan) == []
+
+
+@pytest.mark.parametrize(
+    ("search", "part"),
+    [
+        ({"sampler": "tpa"}, "did you mean 'tpe'"),
+        ({"pruner": "medan"}, "did you mean 'median'"),
+        ({"pruner": "threshold"}, "needs lower or upper"),
+        (
+            {"pruner": "threshold", "pruner_options": {"upper": 0.99}},
+            "upper would stop the best trials, as val_accuracy is to be maximized; set lower",
+        ),
+        (
+            {
+                "pruner": "patient",
+                "pruner_options": {"wrapped": "threshold", "wrapped_options": {"upper": 0.9}},
+            },
+            "upper would stop the best",
+        ),
+        ({"pruner": "wilcoxon"}, "wilcoxon compares values of separate instances"),
+        (
+            {"pruner": "hyperband", "pruner_options": {"max_resource": 30}},
+            "max_resource is 30, but a trial makes 6 reports",
+        ),
+        (
+            {"pruner": "hyperband", "pruner_options": {"min_resource": 4}},
+            "too few for two brackets with min_resource 4 and reduction_factor 3; raise epochs",
+        ),
+        ({"pruner": "hyperband", "pruner_options": {"min_resource": 0}}, "hyperband"),
+        ({"pruner": "hyperband", "pruner_options": {"reduction_factor": 1}}, "hyperband"),
+        ({"sampler": "grid"}, "sgd.lr, momentum.lr, nesterov.lr and 11 more are continuous"),
+        ({"sampler": "grid", "sampler_options": {"points": 90}}, "points, more than"),
+        (
+            {"sampler": "nsga2", "sampler_options": {"population_size": 20}},
+            "it would never leave its first random generation; set it to 4",
+        ),
+        ({"sentinels": 2.5}, "must be a whole number, or a share below 1, but got 2.5"),
+        ({"enqueue": ["nowhere.toml"]}, "--enqueue nowhere.toml: cannot be read"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(search, part):
+    plan = plan_of(**{f"search__{name}": value for name, value in search.items()})
+    with pytest.raises(ConfigError, match=part) as caught:
+        check_search(plan)
+    assert "\n" not in str(caught.value)
+
+
+def test_bounds_follow_the_direction():
+    plan = plan_of(search__pruner="threshold", search__pruner_options={"upper": 3.0})
+    spec = dataclasses.replace(plan.spec, metric="val_loss", direction="minimize")
+    check_search(dataclasses.replace(plan, spec=spec))
+    plan = plan_of(search__pruner="threshold", search__pruner_options={"lower": 0.1})
+    check_search(plan)
+    with pytest.raises(ConfigError, match="lower would stop the best"):
+        check_search(dataclasses.replace(plan, spec=spec))
+
+
+def test_steps_that_are_instances_are_wilcoxons():
+    def of(pruner, **options):
+        plan = plan_of(search__pruner=pruner, search__pruner_options=options)
+        return dataclasses.replace(plan, spec=dataclasses.replace(plan.spec, steps="instances"))
+
+    check_search(of("wilcoxon", p_threshold=0.2))
+    check_search(of("none"))
+    for pruner in ("median", "hyperband", "successive_halving", "patient"):
+        with pytest.raises(ConfigError, match=f"{pruner} compares how far trainings are"):
+            check_search(of(pruner))
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.parametrize("study", ["optim_search", "siamese_search", "architecture_search"])
+def test_each_sampler_takes_each_kind_of_space(study, sampler):
+    check_search(plan_of(study, search__sampler=sampler))
+
+
+@pytest.mark.parametrize(
+    ("search", "part"),
+    [
+        (
+            {"sampler": "grid", "sampler_options": {"points": 3}},
+            "of its 828 points 60 trials",
+        ),
+        ({"sampler": "qmc"}, "qmc: about 6 trials for each of 9 branches, which is no power of"),
+        ({"sampler": "gp", "pruner": "none"}, "gp: it works in each combination of choices"),
+        ({"sampler": "gp"}, "gp: it learns nothing from pruned trials"),
+        ({"sampler": "cmaes"}, "l2, adamw.weight_decay, schedule.name drawn at random"),
+        ({"sampler": "cmaes"}, "little more than random search; raise search.trials"),
+        ({"sampler": "nsga2"}, "nsga2: it works in each combination"),
+        ({"pruner": "none", "sentinels": 4}, "nothing is pruned, so every trial is one"),
+        ({"pruner_options": {"n_warmup_steps": 6}}, "nothing left to be saved by pruning"),
+        ({"pruner_options": {"n_startup_trials": 9}}, "once a choice has 9 complete trials"),
+    ],
+)
+def test_what_works_otherwise_than_one_may_think_is_said(search, part):
+
+    plan = plan_of(**{f"search__{name}": value for name, value in search.items()})
+    check_search(plan)
+    said = notes(plan)
+    assert any(re.search(part, text) for text in said), said
+    assert all("\n" not in text for text in said)
+
+
+def test_a_balanced_sobol_sequence_and_a_grid_that_ends():
+    assert notes(plan_of(search__sampler="qmc", search__trials=72)) == []
+    options = {"points": 2, "schedule": {"name": ["constant"]}, "l2": [0.0]}
+    plan = plan_of(search__sampler="grid", search__sampler_options=options, search__trials=500)
+    (text,) = notes(plan)
+    assert text.startswith("grid: it ends after ") and "search.trials is 500" in text
+
+
+def test_reports_of_a_trial():
+    assert reports(plan_of(epochs=4, reports_per_epoch=3)) == 12
+
+
+def test_known_configurations_are_read_in_order(tmp_path):
+    files = []
+    for index, lr in enumerate((0.1, 0.2)):
+        files.append(tmp_path / f"{index}.toml")
+        files[-1].write_text(
+            f'optim.name = "sgd"\nsgd.lr = {lr}\nl2 = 0.0\nschedule.name = "cosine"\n'
+        )
+    plan = plan_of(search__enqueue=[str(file) for file in files])
+    check_search(plan)
+    assert [known.params["sgd.lr"] for known in known_configurations(plan)] == [0.1, 0.2]
