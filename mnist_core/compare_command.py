@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from mnist_core.compare_verdict import Measured
     from mnist_core.model_record import ModelRecord
 
+_PAIRS = "val_roc_auc"
+"""The metric that all models of pairs have, and no classifier."""
+
 _COST = {
     "seconds": ("seconds", 1.0),
     "train_seconds": ("seconds without validation", 1.0),
@@ -75,7 +78,7 @@ def compare_command(
     from mnist_core import compare, compare_noise, compare_verdict, model_record
 
     first, second = (model_record.find(what, runs=runs, checkpoint=weights) for what in (a, b))
-    _refuse_the_same(first, second)
+    _refuse(first, second)
     console = text_console()
     for letter, record in (("A", first), ("B", second)):
         console.print(f"{letter}  {_describe(record)}")
@@ -103,10 +106,17 @@ def compare_command(
         raise typer.Exit(1)
 
 
-def _refuse_the_same(a: "ModelRecord", b: "ModelRecord") -> None:
+def _refuse(a: "ModelRecord", b: "ModelRecord") -> None:
+    """Refuse two that are one model, or of two tasks."""
     places = [record.checkpoint or record.run for record in (a, b)]
     if None not in places and places[0].resolve() == places[1].resolve():  # type: ignore[union-attr]
         raise ConfigError(f"A and B are the same model, {places[0]}; name two")
+    of_pairs = [_PAIRS in record.metrics for record in (a, b)]
+    if of_pairs[0] != of_pairs[1]:
+        raise ConfigError(
+            f"{'A' if of_pairs[0] else 'B'} compares pairs of images and the other classifies them:"
+            " their accuracies are of two tasks and cannot be compared"
+        )
 
 
 def _describe(record: "ModelRecord") -> str:

@@ -87,7 +87,7 @@ def seed_noise(
     """Return the noise as other seeds show it; None: there are too few.
 
     Args:
-        groups: validation accuracy by seed of each configuration.
+        groups: validation accuracy by seed of each configuration, one or two (A's, B's).
         without: seeds that are themselves compared.
         step: the accuracy is read in steps of it: 1 / number of images.
     """
@@ -106,7 +106,7 @@ def seed_noise(
     measured = math.sqrt(squares / freedom)
     spread = max(measured, step / math.sqrt(12))  # at least what rounding to whole images makes
     allowed = float(special.stdtrit(freedom, _LEVEL)) * spread * math.sqrt(2)
-    n = " and ".join(str(count) for count in counts)
+    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} like A, {counts[1]} like B"
     return Noise(
         allowed,
         f"sample standard deviation {100 * measured:.3f} points over the seeds of other runs of the"

@@ -113,7 +113,7 @@ def judge(
     """
     if all_the_same and all(one.points == 0 for one in measured):
         what = ["every figure"]
-        what += [f"all {curves.common} reports"] if curves else []
+        what += [f"every report ({curves.common})"] if curves else []
         what += ["all weights"] * (weights is True)
         listed = " and ".join(", ".join(what).rsplit(", ", 1))
         return Verdict(True, f"identical: {listed} are the same to the last bit")
@@ -130,7 +130,7 @@ def judge(
 def _passes(one: Measured, tolerance: float | None, only_the_seed: bool = False) -> bool:
     if tolerance is not None:
         return abs(one.points) <= tolerance + _ROUNDING
-    if only_the_seed and not (one.noise and one.noise.of_seeds):
+    if only_the_seed:
         return True  # whatever it is, seeds made it
     return abs(one.points) <= (100 * one.noise.allowed if one.noise else 0.0) + _ROUNDING
 
@@ -155,8 +155,11 @@ def _what(one: Measured) -> str:
 
 
 def _against_noise(one: Measured, only_the_seed: bool) -> str:
-    if only_the_seed and not (one.noise and one.noise.of_seeds):
-        return "; nothing but the seed differs, so this is seed noise itself"
+    if only_the_seed:
+        said = "; nothing but the seed differs, so this is seed noise itself"
+        if one.noise and one.noise.of_seeds and not _passes(one, None):
+            said += f", if more than other seeds let expect ({100 * one.noise.allowed:.3f} points)"
+        return said
     if one.noise is None:
         return "; nothing is recorded that tells how much of it is noise"
     bound = f"{100 * one.noise.allowed:.3f} points"

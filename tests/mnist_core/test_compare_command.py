@@ -60,15 +60,14 @@ def facts(folder):
     return json.loads((folder / "run.json").read_text())
 
 
-def shifted(runs, *, source, name, points, seed=None, environment="cpu"):
+def shifted(runs, *, source, name, points, environment="cpu", **settings):
     """Copy a run as one whose accuracy is higher."""
     target = shutil.copytree(runs / "cpu" / source, runs / environment / name)
     metrics = facts(target)["metrics"]
     metrics["val_accuracy"] = round(metrics["val_accuracy"] + points / 100, 12)
     change(target, metrics=metrics, id=name, test_readings=[])
-    if seed is not None:
-        settings, _ = config_file.read(target / "config.toml")
-        (target / "config.toml").write_text(tomli_w.dumps({**settings, "seed": seed}))
+    before, _ = config_file.read(target / "config.toml")
+    (target / "config.toml").write_text(tomli_w.dumps({**before, **settings}))
     return target
 
 
@@ -79,8 +78,8 @@ def test_a_repetition_is_identical(compare):
     assert "reports: 2 each; all are identical to the last bit" in out
     assert "weights: identical to the last bit" in out
     assert out.splitlines()[-1] == (
-        "verdict: identical: every figure, all 2 reports and all weights are the same to the last"
-        " bit"
+        "verdict: identical: every figure, every report (2) and all weights are the same to the"
+        " last bit"
     )
 
 
@@ -123,7 +122,7 @@ def test_cpu_and_cuda(compare, runs, tolerance, code, said):
 def test_the_seeds_of_other_runs_are_the_noise(compare, runs):
     for seed, points in ((2, 0.1), (3, 0.2), (4, 0.15)):
         shifted(runs, source="one", name=f"seed{seed}", points=points, seed=seed)
-    shifted(runs, source="other", name="far", points=30)
+    shifted(runs, source="other", name="far", points=30, grad_clip=1.0)
     code, out, _ = compare("one", "far")
     assert "n = 3" in out and "points over the seeds of other runs" in out
     assert code == 1 and out.splitlines()[-1].startswith("verdict: different: the validation")
@@ -173,6 +172,7 @@ def test_the_best_checkpoint_instead(compare, runs):
         (["one", "DAMAGED"], "run.json: is damaged"),
         (["one", "EMPTY"], "is no run"),
         (["one", "TEXT"], "is no run"),
+        (["one", "PAIRS"], "B compares pairs of images and the other classifies them"),
     ],
 )
 def test_mistakes_are_one_line(compare, runs, tmp_path, words, said):
@@ -181,12 +181,15 @@ def test_mistakes_are_one_line(compare, runs, tmp_path, words, said):
     (tmp_path / "text" / "notes.txt").write_text("none")
     stopped = shifted(runs, source="one", name="stopped", points=0)
     change(stopped, status="interrupted")
+    pairs = shifted(runs, source="one", name="pairs", points=0)
+    change(pairs, metrics={"val_accuracy": 0.9, "val_roc_auc": 0.9})
     damaged = shifted(runs, source="one", name="damaged", points=0)
     (damaged / "run.json").write_text('{"status": "done"')
     places = {
         "LAST": runs / "cpu" / "one" / "last.safetensors",
         "STOPPED": stopped,
         "DAMAGED": damaged,
+        "PAIRS": pairs,
         "EMPTY": tmp_path / "empty",
         "TEXT": tmp_path / "text",
     }
