@@ -104,7 +104,7 @@ def test_f1_is_not_averaged_over_batches(monkeypatch, few):
             strict=True,
         )
     ]
-    monkeypatch.setattr(evaluation_module, "_CHUNK", 10)
+    monkeypatch.setattr(evaluation_module, "CHUNK", 10)
     result = evaluate(model, few.validation, n_classes=10, runtime=FP32)
     assert abs(result.macro_f1 - np.mean(chunks)) > 0.005
     whole = sk.f1_score(few.validation.labels, result.predictions, average="macro", zero_division=0)
@@ -115,7 +115,7 @@ def test_f1_is_not_averaged_over_batches(monkeypatch, few):
 def test_chunks_do_not_show(monkeypatch, few, chunk):
     model = network()
     whole = evaluate(model, few.validation, n_classes=10, runtime=FP32)
-    monkeypatch.setattr(evaluation_module, "_CHUNK", chunk)
+    monkeypatch.setattr(evaluation_module, "CHUNK", chunk)
     parts = evaluate(model, few.validation, n_classes=10, runtime=FP32)
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
     assert torch.equal(parts.predictions, whole.predictions)
