@@ -7,6 +7,7 @@ import typer
 
 from studies import cli
 from studies.audit_command import audit_command
+from studies.copy_command import copy_command
 from studies.reproduce_command import reproduce_command
 
 app = typer.Typer(
@@ -144,6 +145,7 @@ def dashboard(
 
 
 app.command("audit")(audit_command)
+app.command("copy")(copy_command)
 app.command("reproduce")(reproduce_command)
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Journal(JournalStorage):
 
 class _File(JournalFileBackend):
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self.durable = True
         """Whether each append is flushed to the disk; else whoever sets it flushes at the end."""
         try:
@@ -67,9 +67,9 @@ class _File(JournalFileBackend):
         try:
             yield from super().read_logs(log_number_from)
         except OSError as error:
-            raise _unusable(self._path, error) from None
+            raise _unusable(self.path, error) from None
         except ValueError as error:
-            raise _damaged(self._path, error) from None
+            raise _damaged(self.path, error) from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode()
@@ -85,21 +85,21 @@ class _File(JournalFileBackend):
                     os.ftruncate(descriptor, end)
                     raise
         except OSError as error:
-            raise _unusable(self._path, error) from None
+            raise _unusable(self.path, error) from None
 
     @contextmanager
     def locked(self) -> Iterator[int]:
         """Hold the lock; yields the open file."""
         if os.name != "posix":
             self._lock.acquire()
-            descriptor = os.open(self._path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+            descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
             try:
                 yield descriptor
             finally:
                 os.close(descriptor)
                 self._lock.release()
             return
-        descriptor = _open_locked(self._path)
+        descriptor = _open_locked(self.path)
         try:
             yield descriptor
         finally:
