@@ -9,6 +9,7 @@ the ink. What covers much of the picture besides one digit (lines of a form, the
 hard shadow, a second digit) is not told from it; such a picture must be cut first.
 """
 
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ _SMALLEST = 5
 
 _LARGE = 200
 """Pixels to the longer side: what has twice as many or more is shrunk before it is looked at."""
+
+_MANY = 1_000_000
+"""Pixels: what has more is shrunk in any case."""
 
 _FLAT = 0.06
 """Least difference of ink and ground, as a share of the scale from black to white."""
@@ -87,8 +91,8 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
     if min(grey.shape) < _SMALLEST:
         rows, columns = grey.shape
         raise DataError(
-            f"{one_line(path)}: {columns}x{rows} pixels are too few to show a digit; with --raw it"
-            " is taken as it is"
+            f"{one_line(path)}: has too few pixels to a side to show a digit ({columns}x{rows} as"
+            " it is looked at); with --raw it is taken as it is"
         )
     ink, noise = _without_ground(grey)
     if invert is None:
@@ -101,8 +105,8 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
     ink[ink < 2 * noise] = 0
     if ink.max() < max(_FLAT, 6 * noise):
         raise DataError(
-            f"{one_line(path)}: shows nothing: no ink stands out from its"
-            f" {'light' if invert else 'dark'} ground; with --raw it is taken as it is"
+            f"{one_line(path)}: shows nothing: no ink stands out from its ground; with --raw it is"
+            " taken as it is"
         )
     edge = max(_EDGE, 4 * noise / float(ink.max()))
     image = _as_mnist(_without_specks(ink / ink.max(), edge), edge)
@@ -266,7 +270,10 @@ def _on_a_ground(picture: Image.Image) -> Image.Image:
 
 def _shrink(picture: Image.Image) -> Image.Image:
     """Make a large picture small, by the means of whole blocks of pixels."""
-    factor = max(picture.size) // _LARGE
+    longer, shorter = max(picture.size), min(picture.size)
+    # A long strip is left as wide as a digit, if it is not too long for that.
+    least = max(shorter // BOX, math.isqrt(longer * shorter // _MANY))
+    factor = min(longer // _LARGE, least)
     return picture.reduce(factor) if factor > 1 else picture
 
 

@@ -92,7 +92,6 @@ def predict_command(
     kept = checkpoint.load(found.checkpoint)
     machine = runtime.resolve(judge.config_at(kept, device)).device
     console = text_console()
-    console.print(f"{found.checkpoint}:")
     if not named:
         _of_a_data_set(
             console, found, kept, changes, split or "validation", machine, out=out, show=show
@@ -150,6 +149,7 @@ def _of_a_data_set(
     images = data.validation if split == "validation" else load_test(place, machine)
     evaluate_command.check_classes(kept, data, str(found.checkpoint))
     predict.check_size(images.images)
+    console.print(f"{found.checkpoint}:")
     console.print(
         f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
     )
@@ -197,10 +197,10 @@ def _of_inputs(
 
     pixels = np.stack(images.images)
     placed = torch.from_numpy(pixels).to(machine)
-    for remark in images.remarks:
-        console.print(remark)
+    said = [f"{found.checkpoint}:", *images.remarks]
     if predict.compares_pairs(kept):
         pairs = predict.compare_pairs(kept, placed)
+        console.print("\n".join(said))
         table = prediction_tables.of_pairs(pairs, images.names, images.indices, images.labels)
         prediction_tables.show(console.print, table, pixels if show else None)
         if table.accuracy is not None:
@@ -208,6 +208,7 @@ def _of_inputs(
         _write(console, table, out)
         return
     classes = predict.classify(kept, placed)
+    console.print("\n".join(said))
     table = prediction_tables.of_classes(
         classes, images.names, images.indices, images.labels, images.notes
     )

@@ -80,6 +80,8 @@ def gather(
     for path in paths:
         if _is_folder(path):
             _add_folder(found, path, n_classes, invert, raw)
+        elif _is_pipe(path):
+            raise DataError(f"{idx.one_line(path)}: is a pipe or a device; name a file")
         elif _is_idx(path):
             _add_idx(found, path, n_classes)
         else:
@@ -119,6 +121,14 @@ def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except (OSError, ValueError):  # no possible name: too long, a NUL
+        return False
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it is something that is there and can be read once, if ever."""
+    try:
+        return path.exists() and not path.is_file()
+    except (OSError, ValueError):
         return False
 
 

@@ -202,6 +202,12 @@ def test_a_huge_picture(store):
     assert min(np.abs(image - small).mean() for image in moved) < 4
 
 
+def test_a_long_strip(store):
+    expected = digit_images.read(store(drawn())).image
+    strip = drawn((120, 6000), (30, 3000))
+    assert np.abs(digit_images.read(store(strip)).image - expected.astype(float)).mean() < 12
+
+
 @pytest.mark.parametrize("invert", [True, False])
 def test_the_user_decides_what_is_ink(store, mnist, invert):
     image = mnist[0][0]
@@ -250,8 +256,8 @@ def png(picture):
         (b"GIF89a", "is no picture"),
         ("7 ß".encode(), "is no picture"),
         (png(drawn())[:300], "cannot be read"),
-        (png(Image.new("L", (4, 90))), "4x90 pixels are too few"),
-        (png(Image.new("L", (1, 1))), "1x1 pixels are too few"),
+        (png(Image.new("L", (4, 90))), "has too few pixels to a side to show a digit (4x90"),
+        (png(Image.new("L", (1, 1))), "has too few pixels to a side to show a digit (1x1"),
     ],
 )
 def test_what_is_no_picture_is_refused(tmp_path, refusal, content, said):

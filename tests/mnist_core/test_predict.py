@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,12 @@ def test_a_bad_picture_of_a_folder_is_named_and_left_out(tmp_path, refusal):
     (tmp_path / "good.png").unlink()
     said = refusal(DataError, prediction_inputs.gather, [tmp_path], n_classes=10)
     assert "no picture can be used; the first: " in said
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, refusal):
+    os.mkfifo(tmp_path / "pipe.png")
+    said = refusal(DataError, prediction_inputs.gather, [tmp_path / "pipe.png"], n_classes=10)
+    assert "is a pipe or a device" in said
 
 
 def test_an_empty_folder(tmp_path, refusal):

@@ -53,7 +53,17 @@ def runs(tmp_path_factory):
     for name, words in KINDS.items():
         settings = ["batch_size=100", "reports_per_epoch=2"]
         more = [part for text in settings for part in ("--set", text)]
-        fixed = ["--epochs", 1, "--device", "cpu", "--set", "threads=1", "--no-pictures", "--out", folder]
+        fixed = [
+            "--epochs",
+            1,
+            "--device",
+            "cpu",
+            "--set",
+            "threads=1",
+            "--no-pictures",
+            "--out",
+            folder,
+        ]
         assert called("train", *words, *more, *fixed, "--name", name) == 0
     return folder
 
@@ -247,6 +257,6 @@ def test_pairs_of_pictures(predict, pictures, tmp_path):
 )
 def test_mistakes_are_one_line(predict, model, tmp_path, words, said):
     places = {"MODEL": model, "IDX": embedded_test_images(), "FOLDER": tmp_path}
-    code, _, err = predict(*(places.get(word, word) for word in words))
-    assert (code, len(err)) == (1, 1)
+    code, out, err = predict(*(places.get(word, word) for word in words))
+    assert (code, out, len(err)) == (1, "", 1)
     assert said in err[0]
