@@ -57,10 +57,15 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    write_atomically(folder / RUN, to_text(facts))
+
+
+def to_text(facts: Mapping[str, Any]) -> str:
+    """Return ``facts`` as JSON; a confusion matrix is as many lines as it has rows."""
     text = json.dumps(facts, indent=1, ensure_ascii=False)
-    # Numbers of a list side by side: a confusion matrix is as many lines as it has rows.
-    text = re.sub(r"\[[\d\s,.]+\]", lambda found: " ".join(found[0].split()), text)
-    write_atomically(folder / RUN, text + "\n")
+    # Only numbers of a list, which begin a line each: no string has a line's end inside.
+    side_by_side = re.sub(r"\[\n[\d\s,.]+\]", lambda found: " ".join(found[0].split()), text)
+    return side_by_side + "\n"
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

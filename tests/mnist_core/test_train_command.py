@@ -3,17 +3,17 @@
 The runs take lenet5 at batch 500: one epoch of the 5,000 embedded images is half a second.
 """
 
+import json
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 import tomli_w
 import torch
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, train_command
+from mnist_core import checkpoint, command_line, training_run
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load
 from mnist_core.errors import UserError
@@ -39,10 +39,17 @@ class Ended:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the program in this process, as ``python -m mnist_core`` would."""
+def run(monkeypatch, capsys, tmp_path):
+    """Run the program in this process, as ``python -m mnist_core`` would, in a folder of its own.
+
+    Pictures take longer than the training; `test_training_run.py` has them drawn.
+    """
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
 
     def call(*words):
+        if words[0] == "train" and "--resume" not in words:
+            words = (*words, "--no-pictures")
         monkeypatch.setattr(sys, "argv", ["mnist_core", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
             command_line.run(program.app, "python -m mnist_core")
@@ -90,7 +97,7 @@ def config_file(path, record=None, **changes):
 
 
 def test_what_it_prints(done, reference):
-    first, epoch, last = done(*SETS)
+    first, epoch, last, place = done(*SETS)
     assert first == (
         "lenet5 on mnist-10pct (5,000 images), adam lr 0.01, 1 epochs of batch 500, seed 0; "
         "cpu, fp32, 1 threads"
@@ -105,11 +112,14 @@ def test_what_it_prints(done, reference):
         f"{metrics['val_macro_f1']:.4f}, loss {metrics['val_loss']:.4f}; 61,706 parameters; "
     )
     assert re.search(r"; \d+\.\d s \([\d,]+ images/s on .+\)$", last)
+    assert re.fullmatch(
+        r"everything about it: results/runs/cpu/\d{8}-\d{6}-lenet5-[0-9a-f]{6}", place
+    )
 
 
 def test_a_line_for_each_report(done):
     lines = done(*SETS, "--set", "reports_per_epoch=4", "--set", "epochs=2")
-    places = [line.split("  ")[0] for line in lines[1:-1]]
+    places = [line.split("  ")[0] for line in lines[1:-2]]
     assert places == [f"epoch {k / 4:g}/2" for k in range(1, 9)]
 
 
@@ -125,15 +135,15 @@ def test_options_are_settings_and_win_over_the_file(done, tmp_path):
 
 def test_a_file_alone(done, reference, tmp_path):
     lines = done(config_file(tmp_path / "c.toml"))
-    assert lines[-1].startswith(f"validation accuracy {reference.metrics['val_accuracy']:.4f}, ")
-    assert len(lines) == 3
+    assert lines[-2].startswith(f"validation accuracy {reference.metrics['val_accuracy']:.4f}, ")
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "[bold]x[/nothing] :smile:.safetensors"])
 def test_save(done, reference, tmp_path, name):
     """The file's name is printed as it is, whatever it holds."""
     path = tmp_path / "new" / name
-    assert done(*SETS, "--save", path)[-1] == f"model written to {path}"
+    assert done(*SETS, "--save", path)[-2] == f"model written to {path}"
     saved = checkpoint.load(path)
     assert saved.config == reference.config
     assert saved.metrics == reference.metrics
@@ -145,10 +155,10 @@ def test_a_recorded_accuracy_comes_out_exactly(done, reference, tmp_path):
     accuracy = reference.metrics["val_accuracy"]
     path = config_file(tmp_path / "best.toml", {"val_accuracy": accuracy, "note": "[/b]"})
     expected = f"reproduced: the recorded validation accuracy {accuracy!r}, exactly"
-    assert done(path)[-1] == expected
+    assert done(path)[-2] == expected
     resolved = reference.config.to_dict() | {"record": {"val_accuracy": accuracy}}
     path.write_text(tomli_w.dumps(resolved))
-    assert done(path)[-1] == expected
+    assert done(path, "--no-save")[-1] == expected
 
 
 @pytest.mark.parametrize(
@@ -166,7 +176,7 @@ def test_another_accuracy_is_reported_with_its_reason(
     done, reference, tmp_path, record, options, why
 ):
     path = config_file(tmp_path / "best.toml", {"val_accuracy": 0.123} | record)
-    last = done(path, *options)[-1]
+    last = done(path, *options, "--no-save")[-1]
     assert last.startswith("not the recorded validation accuracy: 0.123, but now 0.")
     assert f"({why}" in last
     if not options:
@@ -247,7 +257,10 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_training(run, tmp_
 def test_a_record_without_a_value_is_said(done, tmp_path):
     file = tmp_path / "config.toml"
     file.write_text(tomli_w.dumps({"record": {"study": "x"}}))
-    assert done(file, *SETS)[-1] == "nothing to compare with: the record has no val_accuracy"
+    assert (
+        done(file, *SETS, "--no-save")[-1]
+        == "nothing to compare with: the record has no val_accuracy"
+    )
 
 
 def test_early_stopping_is_said(done):
@@ -265,31 +278,23 @@ def test_a_command_line_that_cannot_be_read(run, words):
     assert any("Usage" in line for line in ended.err)
 
 
-def test_ctrl_c(run, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(train_command, "_train", interrupt)
-    ended = run("train", *SETS)
-    assert ended.code == 130
-    assert not any("Traceback" in line for line in ended.err)
-
-
-def test_a_defect_keeps_its_traceback(monkeypatch):
+def test_a_defect_keeps_its_traceback(monkeypatch, tmp_path):
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(train_command, "_train", fail)
-    monkeypatch.setattr(sys, "argv", ["mnist_core", "train"])
+    monkeypatch.setattr(training_run, "_train", fail)
+    monkeypatch.setattr(sys, "argv", ["mnist_core", "train", "--out", str(tmp_path)])
     with pytest.raises(ZeroDivisionError):
         command_line.run(program.app, "python -m mnist_core")
+    (facts,) = (json.loads(path.read_text()) for path in tmp_path.glob("cpu/*/run.json"))
+    assert (facts["status"], facts["reason"]) == ("failed", "ZeroDivisionError()")
 
 
 def test_an_error_of_several_lines_becomes_one(refused, monkeypatch):
     def fail(*_):
         raise UserError("one\n  two")
 
-    monkeypatch.setattr(train_command, "_train", fail)
+    monkeypatch.setattr(training_run, "_train", fail)
     assert refused(*SETS) == "one two"
 
 
@@ -301,7 +306,7 @@ def python(*words, root):
 
 def test_as_a_program(root, reference):
     """Once for real: a process of its own gives the same numbers and takes the same mistakes."""
-    ran = python("-m", "mnist_core", "train", *SETS, root=root)
+    ran = python("-m", "mnist_core", "train", *SETS, "--no-save", root=root)
     assert (ran.returncode, ran.stderr) == (0, "")
     accuracy = reference.metrics["val_accuracy"]
     assert f"\nvalidation accuracy {accuracy:.4f}, " in ran.stdout
@@ -318,20 +323,13 @@ from mnist_core import __main__, command_line
 try:
     command_line.run(__main__.app, "python -m mnist_core")
 finally:
-    heavy = {"torch", "torchvision", "optuna", "ray", "wandb", "pandas", "numpy"} & set(sys.modules)
-    print("heavy:", sorted(heavy - {"numpy"}))
+    heavy = {"torch", "torchvision", "optuna", "ray", "wandb", "pandas", "matplotlib"}
+    print("heavy:", sorted(heavy & set(sys.modules)))
 """
 
 
-def test_help_is_quick_and_imports_no_torch(root):
-    seconds = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        begun = time.perf_counter()
-        ran = python("-c", HELP, root=root)
-        seconds.append(time.perf_counter() - begun)
-        assert ran.returncode == 0
-        assert "heavy: []" in ran.stdout
-        assert "KEY=VALUE" in ran.stdout
-        if seconds[-1] < 1.5:
-            break
-    assert min(seconds) < 1.5
+def test_help_imports_nothing_heavy(root):
+    ran = python("-c", HELP, root=root)
+    assert ran.returncode == 0
+    assert "heavy: []" in ran.stdout
+    assert "KEY=VALUE" in ran.stdout
