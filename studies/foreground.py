@@ -32,7 +32,7 @@ from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown
 from studies.result import StudyResult
-from studies.storage import sqlite_path
+from studies.storage import storage_file
 
 INTERRUPTED = 130
 
@@ -163,7 +163,7 @@ def set_aside(plan: Plan) -> Path | None:
     """
     if not plan.folder.exists():
         return None
-    file = sqlite_path(plan.storage_url)
+    file = storage_file(plan.storage_url)
     if file is None or not file.absolute().is_relative_to(plan.folder.absolute()):
         raise UserError(
             f"--fresh moves {plan.folder} aside, but the study is kept in"
