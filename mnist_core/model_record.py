@@ -1,6 +1,6 @@
 """What is recorded of a trained model: by its run's folder, its checkpoint, or a best_config.toml.
 
-No torch is needed here.
+Only a best_config.toml needs torch.
 """
 
 import hashlib
@@ -138,6 +138,10 @@ def _of_a_study(name: str, path: Path) -> ModelRecord:
             f" [{config_file.RECORD}]; name a run, a checkpoint or such a file"
         )
     config = TrainConfig.from_mapping(settings, source=str(path))
+    from mnist_core import models  # torch takes seconds to import
+
+    # Such a file leaves the model's own values out, a run's does not.
+    config = config.model_copy(update={"model": models.resolve(config.model)})
     metrics = {
         key: value
         for key, value in record.items()

@@ -390,6 +390,7 @@ def test_a_study_s_record(tmp_path, refusal):
         assert found.metrics == {"val_accuracy": 0.97, "val_loss": 0.1}
         assert found.other_seeds == {5: 0.96, 6: 0.95}
         assert found.data["fingerprint"] == "f" and found.checkpoint is None
+        assert found.config.model.activation == "relu"  # net's own, which the file leaves out
     confirm["values"] = [0.97]
     path.write_text(tomli_w.dumps({**settings, "record": {**kept, "confirm": confirm}}))
     assert "as many seeds as values" in refusal(UserError, model_record.find, str(path))
