@@ -1,0 +1,226 @@
+"""Sharing of GPUs: the arithmetic, and the environment of real workers. There is no GPU here."""
+
+import os
+import sys
+import types
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_engines import run
+
+from mnist_core.errors import ConfigError
+from objectives.base import Outcome, TrainingError
+from studies import engines, machine, plan
+from studies.engines._gpu import CONTEXT, HEADROOM, SPARE, GpuUse, Sharing, fitting, workers
+from studies.engines.base import Resources
+
+GIB = 1024**3
+
+
+def use(total=24, free=20, held=1, peak=2):
+    return GpuUse(
+        total=int(total * GIB), free=int(free * GIB), held=int(held * GIB), peak=int(peak * GIB)
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "fit"),
+    [
+        (use(), 6),  # 20 + 1 + 0.75 - 1.2 = 20.55 GiB; 2 * 1.1 + 0.75 = 2.95 GiB each
+        (use(peak=0.1), 23),
+        (use(peak=10), 1),
+        (use(peak=23), 1),  # one is there, whatever it takes
+        (use(free=3), 1),  # others have the rest
+        (use(total=139, free=138, held=0.5, peak=1), 71),
+    ],
+)
+def test_how_many_fit(measured, fit):
+    assert fitting(measured) == fit
+
+
+@given(
+    total=st.integers(1, 200),
+    free=st.floats(0, 1),
+    peak=st.floats(0, 1),
+    gpus=st.integers(1, 8),
+    most=st.integers(0, 64),
+)
+def test_what_fits_does_fit(total, free, peak, gpus, most):
+    measured = use(total, total * free * (1 - peak), total * peak / 2, total * peak)
+    n = fitting(measured)
+    each = HEADROOM * measured.peak + CONTEXT
+    ours = measured.free + measured.held + CONTEXT - SPARE * measured.total
+    assert n >= 1 and (n == 1 or n * each <= ours) and (n + 1) * each > ours
+    assert gpus <= workers(measured, gpus=gpus, most=most) <= max(gpus, most)
+
+
+def test_workers_take_the_gpus_in_turn():
+    sharing = Sharing(["0", "GPU-3f"], most=5)
+    assert [sharing.gpu(index) for index in range(5)] == ["0", "GPU-3f", "0", "GPU-3f", "0"]
+    assert sharing.room(use(), 2) == 3  # not more than 5
+    assert sharing.room(use(), 2) == 0  # once
+    assert Sharing([], most=0).gpu(3) is None
+    assert Sharing([], most=0).room(use(), 1) == 0
+
+
+def test_the_last_worker_of_a_gpu_stays():
+    sharing = Sharing(["0", "1"], most=0)
+    assert sharing.retire(0, 4) and sharing.retired(0)
+    assert not sharing.retire(2, 4)
+    assert sharing.retire(1, 4) and not sharing.retire(3, 4)
+    assert not Sharing([], most=0).retire(0, 1)
+    assert Sharing([], most=0).retire(0, 2)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Reports what its worker sees; ``measured``: what torch says of its GPU."""
+
+    measured: GpuUse | None = None
+    scarce: tuple[int, ...] = field(default=())
+
+    def __call__(self, task, report):
+        if (measured := self.measured) is not None:  # as much of torch as the worker asks
+            cuda = types.SimpleNamespace(
+                is_initialized=lambda: True,
+                mem_get_info=lambda: (measured.free, measured.total),
+                memory_reserved=lambda: measured.held,
+                max_memory_reserved=lambda: measured.peak,
+            )
+            sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+        if task.number in self.scarce:
+            raise TrainingError("OutOfMemory", "CUDA out of memory")
+        for step in range(1, 4):
+            report(step, {"val_accuracy": 0.5})
+        environment = os.environ.get("CUDA_VISIBLE_DEVICES")
+        affinity = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+        attributes = {"gpu": environment, "pid": os.getpid(), "cores": affinity}
+        return Outcome(metrics={"val_accuracy": 0.5}, attributes=attributes)
+
+
+def create(workers=1, **resources):
+    return engines.create("local", workers=workers, threads=1, resources=Resources(**resources))
+
+
+def test_each_worker_sees_its_gpu(tmp_path):
+    records = run(tmp_path, create(4, gpus=("2", "5")), Seen(), trials=16)
+    by_worker = {r.attributes["pid"]: r.attributes["gpu"] for r in records}
+    assert set(by_worker.values()) <= {"2", "5"} and len(by_worker) >= 2
+    assert len({(r.attributes["pid"], r.attributes["gpu"]) for r in records}) == len(by_worker)
+
+
+def test_without_gpus_workers_see_what_we_see(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    (record,) = run(tmp_path, create(), Seen(), trials=1)
+    assert record.attributes["gpu"] == "7"
+
+
+def test_workers_are_added_when_the_first_trial_is_measured(tmp_path):
+    engine, count = create(most=3), []
+    objective = Seen(measured=use())
+
+    def note(event):
+        if event.kind in ("start", "complete"):
+            count.append(len(engine.pids))
+
+    records = run(tmp_path, engine, objective, trials=8, listeners=[note])
+    assert [r.state for r in records] == ["COMPLETE"] * 8
+    assert count[:2] == [1, 1] and max(count) == 3
+
+
+def test_none_is_added_where_none_fits(tmp_path):
+    engine, count = create(most=3), []
+    run(
+        tmp_path,
+        engine,
+        Seen(measured=use(peak=20)),
+        trials=5,
+        listeners=[lambda event: count.append(len(engine.pids))],
+    )
+    assert max(count) == 1
+
+
+def test_out_of_memory_on_a_shared_gpu_costs_a_worker_and_no_trial(tmp_path):
+    engine, events = create(2, gpus=("0",)), []
+    objective = Seen(measured=use(), scarce=(1,))
+    records = run(tmp_path, engine, objective, trials=5, listeners=[events.append])
+    states = [r.state for r in records]
+    assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    lost = [e for e in events if e.kind == "lost"]
+    assert [e.data["kind"] for e in lost] == ["OutOfMemory"]  # then it had the GPU for itself
+    assert records[1].failure.kind == "OutOfMemory" and records[1].attempt == 1
+
+
+def test_out_of_memory_on_a_cpu_is_the_trials_own(tmp_path):
+    records = run(tmp_path, create(2), Seen(scarce=(1,)), trials=3)
+    assert records[1].failure.kind == "OutOfMemory" and records[1].attempt == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+@pytest.mark.parametrize("affinity", [True, False])
+def test_affinity_can_be_turned_off_and_stays_inside_what_we_have(tmp_path, affinity):
+    ours = sorted(os.sched_getaffinity(0))
+    if len(ours) < 2:
+        pytest.skip("one core cannot be divided")
+    records = run(tmp_path, create(len(ours), affinity=affinity), Seen(), trials=12)
+    seen = {tuple(r.attributes["cores"]) for r in records}
+    if affinity:
+        assert all(len(cores) == 1 and cores[0] in ours for cores in seen)
+    else:
+        assert seen == {tuple(ours)}
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "names"),
+    [(None, 2, ("0", "1")), ("3,5", 2, ("3", "5")), ("GPU-a, GPU-b", 2, ("GPU-a", "GPU-b"))],
+)
+def test_names_of_gpus(monkeypatch, visible, count, names):
+    import torch
+
+    monkeypatch.setattr(machine, "device", lambda name: "cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert machine.gpus("auto", environment) == names
+    assert machine.gpus("cuda:1", environment) == ()
+
+
+def test_no_gpus_here(monkeypatch):
+    monkeypatch.setattr(machine, "device", lambda name: "cpu")
+    assert machine.gpus("auto") == ()
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "tasks", "gpus", "shared"),
+    [
+        (16, 0, 60, 1, (1, 2, 8)),
+        (4, 0, 60, 1, (1, 1, 4)),
+        (16, 4, 60, 1, (1, 4, 4)),
+        (16, 0, 60, 4, (4, 2, 8)),
+        (64, 0, 60, 12, (12, 5, 12)),
+        (16, 0, 2, 4, (2, 8, 2)),
+        (1, 0, 60, 2, (1, 1, 1)),
+    ],
+)
+def test_shares_with_gpus(cores, threads, tasks, gpus, shared):
+    found = machine.share_gpus(available=cores, threads=threads, tasks=tasks, gpus=gpus)
+    assert found == shared
+    _, each, most = found
+    assert each * most <= cores
+
+
+def test_the_plan_on_gpus(monkeypatch):
+    monkeypatch.setattr(machine, "device", lambda name: "cpu" if name == "cpu" else "cuda:0")
+    monkeypatch.setattr(machine, "gpus", lambda name: ("0", "1") if name == "auto" else ())
+    monkeypatch.setattr(machine, "cores", lambda: 16)
+    made = plan.resolve("optim_search", sets={"device": "auto"})
+    assert (made.workers, made.threads, made.most_workers, made.gpus) == (2, 2, 8, ("0", "1"))
+    made = plan.resolve("optim_search", sets={"device": "auto", "engine.workers": 4})
+    assert (made.workers, made.threads, made.most_workers, made.gpus) == (4, 4, 0, ("0", "1"))
+    made = plan.resolve("optim_search", sets={"device": "cuda:1"})
+    assert (made.workers, made.most_workers, made.gpus) == (1, 8, ())
+    made = plan.resolve("optim_search", sets={"device": "cpu"})
+    assert (made.workers, made.most_workers, made.gpus) == (8, 0, ())
+    with pytest.raises(ConfigError):
+        plan.resolve("optim_search", sets={"device": "auto", "engine.workers": 17})

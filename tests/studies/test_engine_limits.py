@@ -1,0 +1,184 @@
+"""Limits of one trial: real workers that hang, hoard memory and are ended."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import psutil
+import pytest
+from test_engines import run as run_toys
+from toy_plans import toy_plan
+
+from objectives.base import Outcome
+from studies import engines
+from studies.book import open_search
+from studies.engines import _limits
+from studies.engines._limits import Watch, memory, over
+from studies.engines.base import Limits
+from studies.engines.local import Local
+from studies.leases import Lease
+from studies.storage import close_storage, open_storage
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """Trial 1 does something bad after its first report; the others are good."""
+
+    how: str
+
+    def __call__(self, task, report):
+        report(1, {"val_accuracy": 0.5})
+        if task.number == 1:
+            getattr(self, self.how)(report)
+        report(2, {"val_accuracy": 0.6})
+        return Outcome(metrics={"val_accuracy": 0.6}, attributes={"pid": os.getpid()})
+
+    def hang(self, report):
+        time.sleep(600)
+
+    def hang_in_c(self, report):
+        # Holds the interpreter's lock: no signal handler and no thread of Python's would run.
+        libc = ctypes.PyDLL(None)
+        libc.sleep(600)
+
+    def ignore_everything(self, report):
+        import signal
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        while True:
+            pass
+
+    def report_for_ever(self, report):
+        step = 1
+        while True:
+            step += 1
+            time.sleep(0.01)
+            report(step, {"val_accuracy": 0.5})
+
+    def hoard(self, report):
+        kept = []
+        while True:  # ends at 2 GiB, should the limit not hold
+            kept.append(b"x" * (16 * MIB))
+            time.sleep(0.01)
+            assert len(kept) < 128
+
+    def hoard_in_a_child(self, report):
+        code = "import time; kept = b'x' * (600 * 1024**2); time.sleep(600)"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def run(folder, objective, limits, *, name="local", workers=2, trials=5):
+    plan = toy_plan(folder, trials=trials)
+    storage = open_storage(plan.storage_url, create=True)
+    try:
+        engine = engines.create(name, workers=workers, threads=1)
+        with engine, open_search(plan, storage) as book:
+            engine.run(book, objective, limits)
+            return book.records()
+    finally:
+        close_storage(storage)
+
+
+@pytest.mark.parametrize("how", ["hang", "hang_in_c", "ignore_everything", "report_for_ever"])
+def test_a_trial_that_takes_too_long_is_ended(tmp_path, how):
+    begun = time.monotonic()
+    records = run(tmp_path, Greedy(how), Limits(seconds=1.5))
+    assert time.monotonic() - begun < 60
+    assert [r.state for r in records] == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
+    failure = records[1].failure
+    assert failure.kind == "TimeLimit"
+    assert "the limit is 1.5 s (engine.trial_seconds)" in failure.message
+    if how != "report_for_ever":
+        assert "after report 1;" in failure.message
+    assert 1.5 <= records[1].seconds < 10
+    assert records[1].attempt == 0
+    left = [p for p in psutil.Process().children(recursive=True) if p.is_running()]
+    assert not left
+
+
+@pytest.mark.parametrize("how", ["hoard", "hoard_in_a_child"])
+def test_a_trial_that_takes_too_much_memory_is_ended(tmp_path, how):
+    records = run(tmp_path, Greedy(how), Limits(memory=400 * MIB))
+    assert [r.state for r in records] == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
+    failure = records[1].failure
+    assert failure.kind == "MemoryLimit"
+    assert "the limit is 0.39 GiB (engine.trial_memory_gib)" in failure.message
+    used = float(failure.message.split("ended with ")[1].split(" GiB")[0])
+    assert 0.39 <= used < 2
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_inline_notices_at_the_next_report(tmp_path):
+    records = run(tmp_path, Greedy("report_for_ever"), Limits(seconds=0.5), name="inline")
+    assert [r.state for r in records] == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
+    assert records[1].failure.kind == "TimeLimit"
+
+
+def test_calls_have_no_limits(tmp_path):
+    with Local(workers=1, threads=1) as engine:
+        assert engines.call(engine, _slow, [(1.0,)]) == [1.0]
+
+
+def _slow(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def test_nothing_is_measured_without_limits(monkeypatch, tmp_path):
+    monkeypatch.setattr(_limits, "memory", lambda pid: 1 / 0)
+    records = run(tmp_path, Greedy(""), Limits(seconds=60.0), trials=1)
+    assert [r.state for r in records] == ["COMPLETE"]
+    assert Watch(Limits()).wait([0.0]) is None
+    assert Watch(Limits()).look([(1, 0.0, 0)]) == [None]
+
+
+def test_when_to_look(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(_limits.time, "monotonic", lambda: now[0])
+    watch = Watch(Limits(seconds=10))
+    assert watch.wait([]) is None
+    assert watch.wait([95.0, 97.0]) == 5.0
+    assert watch.wait([80.0]) == 0.0
+    both = Watch(Limits(seconds=10, memory=2**60))
+    assert both.wait([99.0]) == 0.0  # memory has not been looked at
+    assert both.look([(os.getpid(), 99.0, 0)]) == [None]
+    assert both.wait([99.0]) == pytest.approx(_limits.POLL)
+    monkeypatch.setattr(_limits, "memory", lambda pid: 2**61)
+    assert both.look([(os.getpid(), 99.0, 0)]) == [None]  # too early for another look
+    now[0] += _limits.POLL
+    assert both.look([(os.getpid(), 99.0, 0)])[0].kind == "MemoryLimit"
+
+
+def test_what_a_limit_says():
+    assert over(Limits(seconds=2), os.getpid(), 1.9, 0) is None
+    failure = over(Limits(seconds=2), os.getpid(), 2.04, 0)
+    assert failure.message == (
+        "ended after 2.0 s before its first report; the limit is 2 s (engine.trial_seconds)"
+    )
+    assert memory(os.getpid()) > 10 * MIB
+    assert memory(2**22 + 1) == 0  # gone
+
+
+def test_a_clock_that_is_set_does_no_harm(tmp_path, monkeypatch):
+    """Limits, leases and durations are of clocks that nobody sets."""
+    real, jumps = time.time, [0]
+
+    def jumping():
+        jumps[0] += 1
+        return real() + (1e8 if jumps[0] % 2 else -1e8)
+
+    monkeypatch.setattr(time, "time", jumping)
+    records = run_toys(
+        tmp_path, Local(workers=2, threads=1), Greedy(""), trials=5, stop={"seconds": 300.0}
+    )
+    assert [r.state for r in records] == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
+    assert records[1].failure.kind == "AttributeError"  # Greedy's own, of how=""
+    assert all(0 <= r.seconds < 30 for r in records)
+    assert Lease.of_this_process().live
+    assert jumps[0] > 1
