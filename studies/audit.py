@@ -128,9 +128,8 @@ def _judge(
     outcomes = [run(study) for study in studies]
     shares = sorted(share for share, _, _ in outcomes)
     chance = sum(lost for _, lost, _ in outcomes) / len(outcomes)
-    said = ", ".join(f"{key}={value}" for key, value in options.items())
     return Verdict(
-        label=f"{name} ({said})" if said else name,
+        label=_label(name, options),
         own=own,
         saved=saved,
         loses=loses > 0,
@@ -151,7 +150,16 @@ def _draw(curves: Curves, random: Random) -> list[Curve]:
     return [*(curve for curve in curves.full if curve.spared), *drawn]
 
 
+def _label(name: str, options: Mapping[str, Any]) -> str:
+    if name == "percentile" and list(options) == ["percentile"]:
+        return f"percentile {options['percentile']:g}"
+    said = ", ".join(f"{key}={value}" for key, value in options.items())
+    return f"{name} ({said})" if said else name
+
+
 def _saved(curves: Sequence[Curve], done: Replayed) -> float:
+    if not any(at is not None for at in done.stopped_at):
+        return 0.0  # exactly: sums of seconds are not
     return 1.0 - done.seconds / sum(curve.seconds for curve in curves)
 
 
@@ -174,8 +182,8 @@ def _warnings(curves: Curves) -> list[str]:
         )
     if curves.pruned and len(curves.stopped) < ENOUGH_STOPPED:
         found.append(
-            f"{curves.pruned} trials were pruned, and {len(curves.stopped) or 'no'} sentinels show"
-            " how such trials go on: what is said here is about trials that the study's pruner"
+            f"pruned trials: {curves.pruned}; sentinels that show how such trials go on:"
+            f" {len(curves.stopped)}; what is said here is about trials that the study's pruner"
             f" liked; {more}"
         )
     return found

@@ -134,7 +134,8 @@ def _sampler_notes(plan: Plan) -> Iterator[str]:
     search, problem = plan.settings.search, search_of(plan)
     name, compared = search.sampler, plan.spec.scientific
     parts = branches(plan.spec.space, compared)
-    each = f"about {problem.per_branch} trials for each of {len(parts)} branches"
+    trials = "1 trial" if problem.per_branch == 1 else f"{problem.per_branch} trials"
+    each = f"about {trials} for each of {len(parts)} branches"
     if name == GRID:
         source = SearchSource(plan, known_configurations(plan))
         if source.total < plan.trials:
@@ -166,8 +167,8 @@ def _sampler_notes(plan: Plan) -> Iterator[str]:
         size = search.sampler_options.get("popsize") or 5
         if problem.per_branch < 2 * size:
             yield (
-                f"cmaes: {problem.per_branch} trials a branch are hardly two generations, so this"
-                " is little more than random search; raise search.trials, or use tpe"
+                f"cmaes: {trials} a branch: hardly two generations, so this is"
+                " little more than random search; raise search.trials, or use tpe"
             )
     elif name == "auto":
         yield "auto: a space with choices is searched by TPE, as AutoSampler decides"

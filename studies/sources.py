@@ -117,9 +117,11 @@ class SearchSource:
         self._was_known = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
         first = max(self._defaults, len(self._held))
         default = [plan.required_params(number) for number in range(self._defaults)]
-        tried = {identity(params) for params in (*default, *self._held)}
+        tried: dict[str, int] = {}
+        for number, params in enumerate([*self._held, *default[len(self._held) :]]):
+            tried.setdefault(identity(params), number)
         missing = [one for one in known if one.identity not in tried]
-        self._tried = [one for one in known if one.identity in tried]
+        self._tried = {one.source: tried[one.identity] for one in known if one.identity in tried}
         if missing and first + len(missing) > plan.trials:
             raise ConfigError(
                 f"--enqueue: {len(missing)} configurations need {first + len(missing)} trials with"
@@ -143,10 +145,11 @@ class SearchSource:
 
     @property
     def notes(self) -> list[str]:
-        """What there is to say about what was enqueued, a line each."""
+        """What there is to say about the files that the plan names, a line each."""
         return [
-            f"--enqueue {one.source}: this configuration is a trial already, and is not run again"
-            for one in self._tried
+            f"--enqueue {file}: its configuration is trial {self._tried[file]}; it is run once"
+            for file in self._plan.settings.search.enqueue
+            if file in self._tried
         ]
 
     def request(self, number: int) -> Entry | None:

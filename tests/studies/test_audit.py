@@ -117,7 +117,9 @@ class TestDraws:
         assert by_name["median"].own and sum(verdict.own for verdict in lost.verdicts) == 1
         for verdict in safe.verdicts:
             assert not verdict.loses and verdict.chance == verdict.given_up == 0
-            assert verdict.saved > 0.2 or verdict.label == "none" or "75" in verdict.label
+            assert (
+                verdict.saved > 0.2 or verdict.label == "none" or verdict.label == "percentile 75"
+            )
         assert lost.warnings == safe.warnings == ()
 
     def test_the_same_seed_draws_the_same(self, tmp_path):
@@ -143,7 +145,7 @@ class TestDraws:
             assert len(drawn) == 1 + 20 + 30
         assert audit(plan, told, draws=2).warnings == ()
         (warning,) = audit(plan, self.curves(kept, pruned=30), draws=2).warnings
-        assert "30 trials were pruned, and no sentinels" in warning
+        assert warning.startswith("pruned trials: 30; sentinels that show how such trials go on: 0")
 
     def test_few_curves_are_warned_of(self, tmp_path):
         (warning,) = audit(make_plan(tmp_path), self.curves(some(6)), draws=5).warnings

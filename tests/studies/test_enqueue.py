@@ -138,7 +138,7 @@ class TestStudy:
         again, said, _ = self.run(tmp_path, self.files(tmp_path), trials=12)
         assert len(again) == 12
         assert [r.params.get("sgd.lr") for r in again].count(0.123) == 1
-        assert len(said) == 2 and all("is a trial already" in text for text in said)
+        assert len(said) == 2 and all("it is run once" in text for text in said)
 
     def test_no_room_left_is_one_line_and_leaves_the_study_free(self, tmp_path):
         self.run(tmp_path, [])

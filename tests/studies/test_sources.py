@@ -98,12 +98,16 @@ def test_what_is_enqueued_later_comes_next(tmp_path):
 
 
 def test_a_configuration_that_is_a_trial_already_is_said_and_not_run_again(tmp_path):
-    source = SearchSource(plan_of(tmp_path), [DEFAULT, SGD])
+    plan = plan_of(tmp_path, enqueue=["default.toml", "sgd.toml"])
+    source = SearchSource(plan, [DEFAULT, SGD])
     entries = all_entries(source)
     assert dict(entries[3].params) == SGD.params
     assert source.notes == [
-        "--enqueue default.toml: this configuration is a trial already, and is not run again"
+        "--enqueue default.toml: its configuration is trial 0; it is run once"
     ]
+    trials = [trial_of(number, entry) for number, entry in enumerate(entries[:5])]
+    assert len(SearchSource(plan, [DEFAULT, SGD], trials).notes) == 2
+    assert SearchSource(plan_of(tmp_path), [DEFAULT, SGD], trials).notes == []
 
 
 def test_no_room_is_one_line(tmp_path):
