@@ -52,23 +52,35 @@ class Noise:
     of_seeds: bool
 
 
-def other_seeds(record: ModelRecord, folders: Iterable[Path]) -> dict[int, float]:
+def all_records(folders: Iterable[Path], checkpoint: str) -> list[ModelRecord]:
+    """Return what is recorded of all runs that have ended and can be read.
+
+    Args:
+        folders: of runs.
+        checkpoint: which of their models: ``last`` or ``best``.
+    """
+    found = []
+    for folder in folders:
+        try:
+            found.append(model_record.of_a_run("", folder, checkpoint))
+        except UserError:  # still runs, was broken off, is of another version
+            continue
+    return found
+
+
+def other_seeds(record: ModelRecord, others: Iterable[ModelRecord]) -> dict[int, float]:
     """Return the validation accuracy, by seed, of other trainings of the same configuration.
 
     The same is all but the seed and where it was computed: data, precision and the trainer's
-    version must agree, as far as they are recorded. Runs that cannot be read are passed over.
+    version must agree, as far as they are recorded.
 
     Args:
         record: a model.
-        folders: runs to look through; its own may be among them.
+        others: may be of any configuration; ``record`` may be among them.
     """
     wanted = _meant(record.config)
     found = dict(record.other_seeds)
-    for folder in folders:
-        try:
-            other = model_record.of_a_run("", folder, _model_name(record))
-        except UserError:  # still runs, was broken off, is of another version
-            continue
+    for other in others:
         agree = all(
             known is None or known == theirs
             for known, theirs in (
@@ -143,9 +155,11 @@ def find_noise(a: ModelRecord, b: ModelRecord, runs: Path) -> Noise | None:
     """
     roots = {record.run.resolve().parent.parent for record in (a, b) if record.run}
     folders = [f for root in sorted(roots | {runs.resolve()}) for f in run_lookup.all_runs(root)]
-    groups = [other_seeds(a, folders), other_seeds(b, folders)]
-    trainers = {record.versions.get("trainer") for record in (a, b)}
-    if _meant(a.config) == _meant(b.config) and len(trainers) == 1:
+    names = {_checkpoint_name(record) for record in (a, b)}
+    records = {name: all_records(folders, name) for name in names}
+    groups = [other_seeds(record, records[_checkpoint_name(record)]) for record in (a, b)]
+    trainers = {record.versions.get("trainer") for record in (a, b)} - {None}
+    if _meant(a.config) == _meant(b.config) and len(trainers) <= 1 and compare.same_images(a, b):
         groups = [groups[1] | groups[0]]  # one configuration: each run counts once
     certain = [_certainty(record) for record in (a, b)]
     counts = [n for n, _ in certain if n]
@@ -186,6 +200,6 @@ def _meant(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in compare.flat(config).items() if key not in _NOT_MEANT}
 
 
-def _model_name(record: ModelRecord) -> str:
+def _checkpoint_name(record: ModelRecord) -> str:
     best = record.checkpoint is not None and record.checkpoint.stem == "best"
     return "best" if best and record.run else "last"

@@ -218,6 +218,15 @@ def test_other_seeds_are_looked_up(folder, tmp_path):
     assert fallback.allowed == pytest.approx(1.96 * math.hypot(0.004, 0.004))
 
 
+def test_of_one_configuration_each_run_counts_once(folder, tmp_path):
+    for seed in (2, 3, 4):
+        folder(f"other{seed}", seed=seed, accuracy=0.97 + seed / 1000)
+    bare = record(seed=1, data={}, versions={}, judged={})  # what a checkpoint alone tells
+    found = compare_noise.find_noise(record(), bare, tmp_path)
+    assert "n = 3)" in found.method
+    assert found.allowed == pytest.approx(stats.t.ppf(0.975, 2) * 0.001 * math.sqrt(2))
+
+
 def test_a_bare_checkpoint_is_judged_on_its_data_set():
     bare = [record(accuracy=x, judged={}, data={}, versions={}) for x in (0.98, 0.97)]
     found = compare_noise.find_noise(*bare, Path("nowhere"))
