@@ -63,7 +63,7 @@ KINDS = {
     "net": Kind(4.0, 2.5),
     "cnn": Kind(4.0, 2.5),
     "resnet18": Kind(3.0, 0.0, limit=512, of_all=0.02),
-    "siamese": Kind(3.0, 0.0, batch_size=256, limit=4000, of_all=0.4),
+    "siamese": Kind(3.0, 0.0, batch_size=256, limit=12_000, of_all=0.6),
 }
 
 
