@@ -137,12 +137,15 @@ def threshold(kept: Checkpoint) -> float:
     return float(kept.metrics[THRESHOLD])
 
 
-def check_size(images: Tensor) -> None:
-    """Refuse images that no model takes.
+def check_size(images: Tensor, source: str = "") -> None:
+    """Refuse images that no model takes; ``source`` is named.
 
     Raises:
         ConfigError: naming both sizes.
     """
     rows, columns = images.shape[1:]
     if (rows, columns) != (SIDE, SIDE):
-        raise ConfigError(f"models take images of {SIDE}x{SIDE}, but these are {rows}x{columns}")
+        where = f"{source}: " if source else ""
+        raise ConfigError(
+            f"{where}models take images of {SIDE}x{SIDE}, but these are {rows}x{columns}"
+        )

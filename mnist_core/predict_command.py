@@ -148,7 +148,7 @@ def _of_a_data_set(
     data = load(place, machine)
     images = data.validation if split == "validation" else load_test(place, machine)
     evaluate_command.check_classes(kept, data, str(found.checkpoint))
-    predict.check_size(images.images)
+    predict.check_size(images.images, f"data set {data.name}")
     console.print(f"{found.checkpoint}:")
     console.print(
         f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
@@ -197,6 +197,7 @@ def _of_inputs(
 
     pixels = np.stack(images.images)
     placed = torch.from_numpy(pixels).to(machine)
+    predict.check_size(placed, images.names[0])
     said = [f"{found.checkpoint}:", *images.remarks]
     if predict.compares_pairs(kept):
         pairs = predict.compare_pairs(kept, placed)

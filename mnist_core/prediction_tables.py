@@ -94,11 +94,13 @@ def of_classes(
         chosen, title = torch.arange(n), None
     if len(chosen):
         tables.append(_each(found, chosen, names, indices, truth, notes, title))
+    sure, shares, said = (
+        values.tolist() for values in (probability, found.probabilities, found.predicted)
+    )
     rows = []
     for i, (name, index, label) in enumerate(zip(names, indices, labels, strict=True)):
-        shares = [f"{p:.6g}" for p in (probability[i], *found.probabilities[i].tolist())]
-        said = str(int(found.predicted[i]))
-        rows.append([name, _place(index), said, *shares, _class_name(label)])
+        numbers = [f"{p:.6g}" for p in (sure[i], *shares[i])]
+        rows.append([name, _place(index), str(said[i]), *numbers, _class_name(label)])
     header = ["input", "index", "predicted", "probability"]
     return Predictions(
         header=[*header, *(f"p{number}" for number in range(n_classes)), "label"],
@@ -138,10 +140,11 @@ def of_pairs(
     shown = [_shown(name, index) for name, index in zip(names, indices, strict=True)]
     if len(chosen):
         tables.append(_each_pair(found, chosen, shown, said, truths, title))
+    scores = found.scores.tolist()
     rows = []
     for i, (a, b) in enumerate(found.chosen.tolist()):
         images = [names[a], _place(indices[a]), names[b], _place(indices[b])]
-        numbers = [repr(float(found.scores[i])), repr(found.threshold)]
+        numbers = [repr(scores[i]), repr(found.threshold)]
         rows.append([*images, said[i], *numbers, truths[i]])
     images = ["first", "first_index", "second", "second_index"]
     return Predictions(

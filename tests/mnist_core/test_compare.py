@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from mnist_core import checkpoint, compare, compare_noise, compare_verdict, model_record, models
@@ -303,6 +306,23 @@ def test_verdicts(other, tolerance, noise, equal, said):
     b = record(accuracy=other, history=())
     found = verdict(record(), b, tolerance=tolerance, noise=noise)
     assert found.equal is equal and said in found.sentence
+
+
+@given(
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.one_of(st.none(), st.floats(0, 100)),
+    st.sampled_from([None, NOISE, IMAGES]),
+)
+def test_the_order_does_not_matter(first, second, tolerance, noise):
+    a, b = record(accuracy=first), record(accuracy=second)
+    there, back = (verdict(*pair, tolerance=tolerance, noise=noise) for pair in ((a, b), (b, a)))
+    assert there.equal == back.equal
+    swapped = {"(A is": "(B is", "(B is": "(A is"}
+    said = "".join(swapped.get(part, part) for part in re.split(r"(\([AB] is)", back.sentence))
+    assert there.sentence == said
+    if tolerance is not None and there.equal:
+        assert verdict(a, b, tolerance=tolerance + 1, noise=noise).equal
 
 
 def test_a_difference_of_seeds_alone_is_seed_noise():

@@ -249,6 +249,7 @@ def test_pairs_of_pictures(predict, pictures, tmp_path):
         (["MODEL", "IDX", "--invert"], "--raw and --invert are for pictures"),
         (["MODEL", "--set", "epochs=2"], "--set epochs: the model is trained"),
         (["MODEL", "MODEL"], "is no picture"),
+        (["MODEL", "SMALL"], "small: models take images of 28x28, but these are 20x24"),
         (["MODEL", "--out", "FOLDER"], "is a folder; name a file"),
         (["MODEL", "--out", "/proc/nowhere/p.csv"], "--out /proc/nowhere: cannot be written"),
         (["MODEL", "--checkpoint", "best"], "--checkpoint best"),
@@ -256,7 +257,13 @@ def test_pairs_of_pictures(predict, pictures, tmp_path):
     ],
 )
 def test_mistakes_are_one_line(predict, model, tmp_path, words, said):
-    places = {"MODEL": model, "IDX": embedded_test_images(), "FOLDER": tmp_path}
+    idx.write_images(tmp_path / "small", np.zeros((2, 20, 24), np.uint8))
+    places = {
+        "SMALL": tmp_path / "small",
+        "MODEL": model,
+        "IDX": embedded_test_images(),
+        "FOLDER": tmp_path,
+    }
     code, out, err = predict(*(places.get(word, word) for word in words))
     assert (code, out, len(err)) == (1, "", 1)
     assert said in err[0]
