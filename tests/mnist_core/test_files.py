@@ -1,7 +1,6 @@
 """Files are written whole or not at all, and what cannot be written is said beforehand."""
 
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -50,11 +49,13 @@ def test_what_fails_leaves_the_old_file(old, monkeypatch, failing, error):
     assert list(old.parent.iterdir()) == [old]
 
 
-LIMITED = """
+FULL_DISK = """
+import resource
 import sys
 from pathlib import Path
 from mnist_core import files
 from mnist_core.errors import UserError
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     files.write_atomically(Path(sys.argv[1]), bytes(100_000))
 except UserError as error:
@@ -64,14 +65,9 @@ except UserError as error:
 
 def test_a_full_disk(old, root):
     """A limit on the size of files stands for it: the write itself fails, in the middle."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-
     ran = subprocess.run(
-        [sys.executable, "-c", LIMITED, old],
+        [sys.executable, "-c", FULL_DISK, old],
         cwd=root,
-        preexec_fn=limit,
         capture_output=True,
         text=True,
         timeout=60,
