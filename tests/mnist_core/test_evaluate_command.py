@@ -5,10 +5,11 @@ import sys
 import pytest
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, judge
+from mnist_core import checkpoint, command_line, judge, models, run_record
 from mnist_core.config import DataConfig
-from mnist_core.data import load
-from mnist_core.train import train
+from mnist_core.data import load, load_test
+from mnist_core.run_folder import RunFolder
+from mnist_core.train import resolve, train
 
 MODELS = {
     "bf16": {"model__name": "lenet5", "precision": "bf16"},
@@ -24,7 +25,9 @@ MODELS = {
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["mnist_core", "evaluate", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
@@ -61,7 +64,8 @@ def test_it_is_what_the_training_logged(run, kept, digits, name):
     assert found.confusion.tolist() == result.confusion
     code, out, err = run(path)
     assert (code, err) == (0, [])
-    assert out[1].startswith(f"accuracy {result.metrics['val_accuracy']:.4f}, ")
+    assert out[0] == f"{path}:"
+    assert out[2].startswith(f"accuracy {result.metrics['val_accuracy']:.4f}, ")
     assert out[-1].endswith(f"{result.metrics['val_accuracy']:.4f}: the same")
     rows = [line.split() for line in out if line.split()[:1] == ["0"]]
     if name != "pairs":
@@ -71,14 +75,16 @@ def test_it_is_what_the_training_logged(run, kept, digits, name):
 def test_the_test_images_are_others(run, kept):
     path, _ = kept(model__name="lenet5")
     code, out, _ = run(path, "--split", "test")
-    assert code == 0 and "1,000 test images of mnist-10pct" in out[0]
+    assert code == 0 and "1,000 test images of mnist-10pct" in out[1]
     assert not any("logged" in line for line in out)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nowhere.safetensors"], "nowhere.safetensors: cannot read the checkpoint"),
+        (["nowhere.safetensors"], "'nowhere.safetensors': no such file, and no run in results/r"),
+        (["MODEL", "--checkpoint", "best"], "is no run, but one model; leave it out"),
+        (["MODEL", "--device", "gpu"], "--device: device must be auto, cpu, cuda or cuda:N"),
         (["MODEL", "--split", "train"], "--split: must be validation or test, but got 'train'"),
         (["MODEL", "--set", "epochs=2"], "--set epochs: the model is trained"),
         (["MODEL", "--dataset", "mnst"], "unknown data set 'mnst'"),
@@ -89,3 +95,106 @@ def test_mistakes_are_one_line(run, kept, words, said):
     code, out, err = run(*(path if word == "MODEL" else word for word in words))
     assert (code, out, len(err)) == (1, [], 1)
     assert said in err[0]
+
+
+@pytest.fixture
+def a_run(config, tmp_path):
+    """A run that has ended."""
+    data = load(DataConfig())
+    some = resolve(config(model__name="lenet5", batch_size=250, epochs=2, optim__lr=0.003))
+    folder = RunFolder.create(tmp_path / "results" / "runs", some, data, name="net-1")
+    result = train(some, data, folder.report, keep_best=True)
+    folder.write_result(result, data.n_classes)
+    folder.end(run_record.DONE)
+    return folder.path, result
+
+
+@pytest.mark.parametrize("what", ["net-1", "ne", "results/runs/cpu/net-1", "FILE"])
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_a_run_by_any_name(run, a_run, what, name):
+    folder, result = a_run
+    words = [folder / f"{name}.safetensors"] if what == "FILE" else [what, "--checkpoint", name]
+    code, out, err = run(*words)
+    assert (code, err) == (0, [])
+    metrics = result.metrics if name == "last" else result.best.metrics
+    assert out[-1] == (
+        f"its training logged an accuracy of {metrics['val_accuracy']:.4f}: the same"
+    )
+
+
+def test_readings_of_the_test_images_are_recorded(run, a_run):
+    folder, _ = a_run
+    code, out, _ = run("net-1", "--split", "test")
+    assert code == 0 and not any("before" in line for line in out)
+    found = judge.judge(checkpoint.load(folder / "last.safetensors"), load_test(DataConfig()))
+    (reading,) = run_record.read(folder)["test_readings"]
+    assert (reading["by"], reading["checkpoint"]) == ("evaluate", "last")
+    assert reading["metrics"] == found.metrics
+    assert reading["n"] == 1_000 and 0 < reading["accuracy_se"] < 0.05
+    accuracy = found.metrics["accuracy"]
+    _, out, _ = run("net-1", "--split", "test")
+    said = f"the first time an accuracy of {accuracy:.4f} was logged: the same"
+    assert out[-1] == f"read once before; {said}"
+    _, out, _ = run("net-1", "--split", "test")
+    assert out[-1] == f"read 2 times before; {said}"
+    _, out, _ = run("net-1", "--split", "test", "--checkpoint", "best")
+    assert not any("before" in line for line in out)  # another model
+    assert [r["checkpoint"] for r in run_record.read(folder)["test_readings"]] == [
+        *["last"] * 3,
+        "best",
+    ]
+    run("net-1")
+    assert len(run_record.read(folder)["test_readings"]) == 4  # of the validation images none
+
+
+def test_a_reading_that_is_another_is_said(run, a_run):
+    folder, _ = a_run
+    run("net-1", "--split", "test")
+    facts = run_record.read(folder)
+    facts["test_readings"][0]["metrics"]["accuracy"] = 0.5
+    run_record.write(folder, facts)
+    _, out, _ = run("net-1", "--split", "test")
+    assert out[-1].endswith("an accuracy of 0.5000 was logged: NOT the same")
+
+
+def test_a_damaged_reading_is_one_line(run, a_run):
+    folder, _ = a_run
+    facts = run_record.read(folder)
+    for damage in ({}, {"checkpoint": "last"}, {"checkpoint": "last", "metrics": {}}):
+        facts["test_readings"] = [{"fingerprint": facts["data"]["fingerprint"], **damage}]
+        run_record.write(folder, facts)
+        code, _, err = run("net-1", "--split", "test")
+        assert code == 1 and len(err) == 1 and "run.json: is damaged" in err[0]
+
+
+def test_an_accuracy_that_is_not_the_logged_one_is_said(run, kept):
+    path, result = kept(model__name="lenet5")
+    metrics = {**result.metrics, "val_accuracy": 0.5}
+    checkpoint.save(path, result.model, result.config, n_classes=10, metrics=metrics)
+    assert run(path)[1][-1] == "its training logged an accuracy of 0.5000: NOT the same"
+
+
+def test_another_split_has_nothing_logged(run, kept):
+    path, _ = kept(model__name="lenet5")
+    _, out, _ = run(path, "--set", "data.split_seed=1")
+    assert not any("logged" in line for line in out)
+
+
+@pytest.mark.parametrize("what", ["study", "study/best_config.toml"])
+def test_a_study(run, kept, tmp_path, what):
+    path, result = kept(model__name="lenet5")
+    folder = tmp_path / "study" / "checkpoints" / "confirm"
+    folder.mkdir(parents=True)
+    path.rename(folder / "7.safetensors")
+    (tmp_path / "study" / "best_config.toml").write_text("[record]\nconfirm_trial = 7")
+    code, out, _ = run(what)
+    assert code == 0
+    assert out[-1].endswith(f"{result.metrics['val_accuracy']:.4f}: the same")
+
+
+def test_data_of_other_classes_is_refused(run, kept):
+    path, result = kept(model__name="lenet5")
+    two = models.build(result.config.model, 2)
+    checkpoint.save(path, two, result.config, n_classes=2, metrics={})
+    code, _, (error,) = run(path)
+    assert code == 1 and "knows 2 classes, but 'mnist-10pct' has 10" in error
