@@ -5,7 +5,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 
 def binaries() -> Path | None:
@@ -95,3 +98,16 @@ class Server:
         (self.folder.parent / f"{self.folder.name}.out").unlink()
         if done.returncode != 0:
             raise RuntimeError(f"{program}: {said}")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A running server; the test is skipped where none can be started."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    started = Server()
+    try:
+        yield started
+    finally:
+        started.remove()

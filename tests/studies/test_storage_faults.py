@@ -1,0 +1,175 @@
+"""Disks and files that fail under a study: waited for or one line, nothing lost, and on it goes."""
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+from toy import Toy
+from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
+
+from mnist_core.errors import UserError
+from studies import storage_sqlite
+from studies.storage import StorageError
+
+pytestmark = [
+    pytest.mark.usefixtures("quiet"),
+    pytest.mark.skipif(sys.platform != "linux", reason="uses Linux's mount, chattr and signals"),
+]
+
+LOCK = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.execute("ROLLBACK")
+"""
+
+
+class FailsAt(Toy):
+    """Has something happen while a trial is trained, after its first report."""
+
+    def __init__(self, number, happen):
+        super().__init__()
+        self.number, self.happen = number, happen
+
+    def __call__(self, task, report):
+        def reported(step, metrics):
+            report(step, metrics)
+            if step == 1 and task.number == self.number and self.happen is not None:
+                happen, self.happen = self.happen, None
+                happen()
+
+        return super().__call__(task, reported)
+
+
+@contextlib.contextmanager
+def locker(file, seconds):
+    """Another process that holds the database's write lock for some seconds, or until killed."""
+    running = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", LOCK, str(file), str(seconds)], stdout=subprocess.PIPE
+        )
+        running.append(process)
+        assert process.stdout.readline() == b"locked\n"
+
+    try:
+        yield start
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+
+
+def one_line(plan, toy):
+    with pytest.raises(StorageError) as caught:
+        run(plan, toy)
+    assert "\n" not in str(caught.value)
+    assert toy.happen is None
+    return str(caught.value)
+
+
+def test_a_short_lock_is_waited_for(tmp_path, reference):  # noqa: F811
+    plan = plan_at(tmp_path)
+    with locker(plan.folder / "study.db", 1.0) as lock:
+        run(plan, FailsAt(3, lock))
+    assert trail(plan.storage_url) == reference
+
+
+@pytest.mark.parametrize("when", ["report", "ask"])
+def test_a_long_lock_is_one_line(tmp_path, monkeypatch, reference, when):  # noqa: F811
+    plan = plan_at(tmp_path)
+    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 0.5)
+    with locker(plan.folder / "study.db", 600) as lock:
+        if when == "ask":
+
+            def listen(event):
+                if event.kind == "complete" and event.trial == 3:
+                    lock()
+
+            with pytest.raises(StorageError, match="database is locked") as caught:
+                run(plan, Toy(), listeners=[listen])
+            assert "\n" not in str(caught.value)
+        else:
+            assert "database is locked" in one_line(plan, FailsAt(3, lock))
+    run(plan, Toy())
+    assert trail(plan.storage_url) == reference
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder):
+    with (folder / "filler").open("wb", buffering=0) as file:
+        for size in (65536, 512, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_full_disk(small_disk, kind, reference):  # noqa: F811
+    plan = plan_at(small_disk, f"{kind}:///{small_disk / 'toy' / 'study.file'}")
+    said = one_line(plan, FailsAt(3, lambda: fill(small_disk)))
+    assert "full" in said or "No space left" in said
+    (small_disk / "filler").unlink()
+    run(plan, Toy())
+    assert trail(plan.storage_url) == reference
+
+
+@pytest.fixture
+def immutable(tmp_path):
+    """Makes a folder and all in it unchangeable, for root, too, and for files that are open."""
+    folders = []
+    (tmp_path / "probe").write_text("")
+    if subprocess.run(["chattr", "+i", tmp_path / "probe"], capture_output=True).returncode != 0:
+        pytest.skip("chattr +i does not work here; root passes over modes")
+    subprocess.run(["chattr", "-i", tmp_path / "probe"], check=True)
+
+    def change(folder, sign="+"):
+        folders.append(folder)
+        # SQLite's -shm is memory, mapped: the kernel kills who writes to it when it cannot change.
+        paths = [folder, *(f for f in folder.iterdir() if not f.name.endswith("-shm"))]
+        subprocess.run(["chattr", f"{sign}i", *paths], check=True)
+
+    try:
+        yield change
+    finally:
+        for folder in folders:
+            subprocess.run(["chattr", "-R", "-i", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_folder_that_becomes_read_only(tmp_path, immutable, kind, reference):  # noqa: F811
+    plan = plan_at(tmp_path, f"{kind}:///{tmp_path / 'toy' / 'study.file'}")
+    said = one_line(plan, FailsAt(3, lambda: immutable(plan.folder)))
+    assert str(plan.folder) in said
+    with pytest.raises(UserError):  # and is one line for the next run, too
+        run(plan, Toy())
+    immutable(plan.folder, "-")
+    run(plan, Toy())
+    assert trail(plan.storage_url) == reference
+
+
+def test_a_journal_that_is_deleted_is_not_made_anew(tmp_path):
+    plan = plan_at(tmp_path, f"journal:///{tmp_path / 'toy' / 'study.file'}")
+    file = plan.folder / "study.file"
+    assert "No such file" in one_line(plan, FailsAt(3, file.unlink))
+    assert not file.exists()

@@ -1,0 +1,154 @@
+"""One study in an SQLite file, a journal and a PostgreSQL database: the same trail in each."""
+
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+from postgres import server  # noqa: F401
+from toy import Toy
+from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
+
+from studies import stored
+from studies.contents import read_content
+from studies.engines.inline import Inline
+from studies.foreground import set_aside
+from studies.leases import StudyInUse, supervisor, take
+from studies.protocol import Control, StudyInterrupted
+from studies.storage import close_storage, open_storage
+
+KINDS = ("sqlite", "journal", "postgresql")
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def url(kind, tmp_path, request):
+    return new_url(kind, tmp_path, request)
+
+
+def new_url(kind, folder, request):
+    if kind == "postgresql":
+        return request.getfixturevalue("server").new_database()
+    return f"{kind}:///{folder / 'toy' / 'study.file'}"
+
+
+class StopAfter:
+    """Asks the study to stop after some trainings, as Ctrl-C does."""
+
+    def __init__(self, trainings):
+        self.control = Control(Inline())
+        self.left = trainings
+
+    def __call__(self, event):
+        if event.kind in ("complete", "pruned", "failed"):
+            self.left -= 1
+            if self.left == 0:
+                self.control.stop()
+
+
+def test_the_same_trail_also_when_interrupted_and_resumed(url, tmp_path, reference):  # noqa: F811
+    plan = plan_at(tmp_path, url)
+    stop, first, second = StopAfter(5), Toy(), Toy()
+    with pytest.raises(StudyInterrupted):
+        run(plan, first, listeners=[stop], control=stop.control)
+    result = run(plan, second)
+    assert len(first.ran) == 5
+    assert result.best == "adam"
+    assert trail(url) == reference
+    assert stored.read(plan).phase == "finished"
+    assert run(plan, Toy()).trained == 0
+
+
+def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  # noqa: F811
+    plan = plan_at(tmp_path, url)
+
+    class Killed(BaseException):
+        pass
+
+    class KilledAt(Toy):
+        def __call__(self, task, report):
+            if len(self.ran) == 4:
+                report(1, {"val_accuracy": 0.5})
+                raise Killed
+            return super().__call__(task, report)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # What a killed process does not do any more.
+        patch.setattr("studies.ledger.Book.close", lambda book: None)
+        with pytest.raises(Killed):
+            run(plan, KilledAt())
+    storage = open_storage(url, create=False)
+    states = [trial.state.name for trial in read_content(storage, "toy").trials]
+    assert states.count("RUNNING") == 1
+    close_storage(storage)
+    run(plan, Toy())
+    assert [state for _, state, *_ in trail(url)["toy"][3]] == [
+        state for _, state, *_ in reference["toy"][3]
+    ]
+
+
+HOLD = """
+import optuna, sys
+from studies import leases
+from studies.storage import open_storage
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+storage = open_storage(sys.argv[1], create=True)
+study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
+leases.take(study)
+print("held", flush=True)
+input()
+"""
+
+
+def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
+    close_storage(open_storage(url, create=True))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
+    )
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        storage = open_storage(url, create=False)
+        study = optuna.load_study(study_name="s", storage=storage)
+        assert supervisor(study).pid == holder.pid
+        with pytest.raises(StudyInUse, match=f"kill {holder.pid}"):
+            take(study)
+        with pytest.raises(StudyInUse, match=f"kill {holder.pid}"):
+            take(study, force=True)  # for holders on other machines alone
+        holder.kill()
+        holder.wait()
+        assert gone(study)
+        assert take(study).pid != holder.pid
+        close_storage(storage)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def gone(study):
+    """Whether nobody supervises; a server needs a moment to see that a connection has ended."""
+    until = time.monotonic() + 10
+    while supervisor(study) is not None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_fresh_moves_what_is_in_a_file(kind, url, tmp_path):
+    plan = plan_at(tmp_path, url)
+    run(plan, Toy())
+    if kind == "postgresql":
+        pytest.skip("a server's database is not moved")
+    moved = set_aside(plan)
+    assert moved is not None
+    assert (moved / "study.file").exists()
+    assert not (tmp_path / "toy").exists()
