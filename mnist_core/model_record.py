@@ -5,7 +5,7 @@ Only a best_config.toml needs torch.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ def find(what: str, *, runs: Path = run_lookup.RUNS, checkpoint: str | None = No
         UserError: there is no such thing, it is damaged, or the run has not ended.
     """
     path = Path(what)
-    toml = path / run_lookup.BEST_CONFIG if path.is_dir() else path
-    if toml.suffix == ".toml" and toml.name != run_lookup.CONFIG and toml.is_file():
+    toml = path / run_lookup.BEST_CONFIG if _is(path, Path.is_dir) else path
+    if toml.suffix == ".toml" and toml.name != run_lookup.CONFIG and _is(toml, Path.is_file):
         if checkpoint:
             raise UserError(f"--checkpoint {checkpoint}: {what} is no run; leave it out")
         return _of_a_study(what, toml)
@@ -76,8 +76,15 @@ def find(what: str, *, runs: Path = run_lookup.RUNS, checkpoint: str | None = No
         if found.run is None:
             return _of_a_checkpoint(what, found.checkpoint)
         return of_a_run(what, found.run, found.name)
-    folder = path.parent if path.name == run_lookup.CONFIG and path.is_file() else None
+    folder = path.parent if path.name == run_lookup.CONFIG and _is(path, Path.is_file) else None
     return of_a_run(what, folder or run_lookup.find_run(what, runs=runs), "last")
+
+
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return kind(path)
+    except (OSError, ValueError):  # no possible name: too long, a NUL
+        return False
 
 
 def of_a_run(name: str, folder: Path, checkpoint: str) -> ModelRecord:

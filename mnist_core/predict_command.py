@@ -85,7 +85,7 @@ def predict_command(
     _check(named, dataset, split, assignments, pictures_only=raw or invert is not None)
     changes = evaluate_command.data_changes(assignments, dataset)
     if out:
-        files.check_file(out, "--out", "predictions.csv")
+        _check_out(out)
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
     from mnist_core import checkpoint, judge, runtime
 
@@ -127,6 +127,18 @@ def _check(
     if split is not None and split not in evaluate_command.SPLITS:
         valid = " or ".join(evaluate_command.SPLITS)
         raise ConfigError(f"--split: must be {valid}, but got {split!r}")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse what cannot be written, and what writing would put a file in the place of."""
+    try:
+        special = out.exists() and not out.is_file() and not out.is_dir()
+    except (OSError, ValueError) as error:  # no possible name: too long, a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--out {out}: cannot be written: {reason}") from None
+    if special:
+        raise ConfigError(f"--out {out}: is a device or a pipe; name a file")
+    files.check_file(out, "--out", "predictions.csv")
 
 
 def _of_a_data_set(

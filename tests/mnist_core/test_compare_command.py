@@ -163,6 +163,8 @@ def test_the_best_checkpoint_instead(compare, runs):
     ("words", "said"),
     [
         (["one", "nowhere"], "'nowhere': no such file"),
+        (["one", "x" * 300], "xxx': no such file"),
+        (["one", "a\0b.toml"], "b.toml': no such file"),
         (["one", "one"], "A and B are the same model"),
         (["one", "LAST"], "A and B are the same model"),
         (["one", "again", "--tolerance", "-1"], "--tolerance: must be percentage points from 0"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 
@@ -251,6 +252,8 @@ def test_pairs_of_pictures(predict, pictures, tmp_path):
         (["MODEL", "MODEL"], "is no picture"),
         (["MODEL", "SMALL"], "small: models take images of 28x28, but these are 20x24"),
         (["MODEL", "--out", "FOLDER"], "is a folder; name a file"),
+        (["MODEL", "--out", "x" * 300 + ".csv"], ".csv: cannot be written: File name too long"),
+        (["MODEL", "--out", "PIPE"], "is a device or a pipe; name a file"),
         (["MODEL", "--out", "/proc/nowhere/p.csv"], "--out /proc/nowhere: cannot be written"),
         (["MODEL", "--checkpoint", "best"], "--checkpoint best"),
         (["classes", "--checkpoint", "third"], "--checkpoint: must be last or best"),
@@ -258,7 +261,9 @@ def test_pairs_of_pictures(predict, pictures, tmp_path):
 )
 def test_mistakes_are_one_line(predict, model, tmp_path, words, said):
     idx.write_images(tmp_path / "small", np.zeros((2, 20, 24), np.uint8))
+    os.mkfifo(tmp_path / "pipe")
     places = {
+        "PIPE": tmp_path / "pipe",
         "SMALL": tmp_path / "small",
         "MODEL": model,
         "IDX": embedded_test_images(),
