@@ -183,8 +183,8 @@ def _warnings(curves: Curves) -> list[str]:
     if curves.pruned and len(curves.stopped) < ENOUGH_STOPPED:
         found.append(
             f"pruned trials: {curves.pruned}; sentinels that show how such trials go on:"
-            f" {len(curves.stopped)}; what is said here is about trials that the study's pruner"
-            f" liked; {more}"
+            f" {len(curves.stopped)}, so this is mostly about trials that the study's pruner liked;"
+            f" {more}"
         )
     return found
 

@@ -60,7 +60,7 @@ def open_search(
     study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
     if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:
         stream = Stream("search", listeners)
-        for text in (*source.notes, *notes(plan)):
+        for text in notes(plan, source):
             stream.emit("message", None, text=text, level="info")
     return _book(
         plan, study, storage, lease, "search", source, pruning, listeners, stop=search.stop

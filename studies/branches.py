@@ -10,14 +10,14 @@ TPE, and it is fair between the choices that a study compares: each is tuned by 
 
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
+from copy import copy
 from copy import deepcopy as copy_deeply
 from typing import Any, cast
 
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Space
@@ -65,6 +65,9 @@ class BranchSampler(BaseSampler):
         numbers_only: leave the branch's choices to chance: its sampler knows numbers alone.
         balanced: take the branch with the fewest trials; else TPE chooses between branches, from
             all trials.
+        whole: there is one branch, the space; for spaces without conditions.
+        counts_pruned: show the sampler pruned trials as if they were complete and no better than
+            the worst that is: one that leaves them out proposes them again and again.
 
     The branch is chosen among those that a trial's required params leave open.
     """
@@ -78,9 +81,12 @@ class BranchSampler(BaseSampler):
         seed: int,
         numbers_only: bool = False,
         balanced: bool = False,
+        whole: bool = False,
+        counts_pruned: bool = False,
     ) -> None:
         self._space = space
-        self._deciding = deciding(space, scientific)
+        self._deciding = () if whole else deciding(space, scientific)
+        self._counts_pruned = counts_pruned
         self._make = make
         self._numbers_only = numbers_only
         self._balanced = balanced
@@ -119,7 +125,11 @@ class BranchSampler(BaseSampler):
         }
         if not inner:
             return branch
-        view = _view(study, trial, branch)
+        trials = _inside(_trials(study), branch, without=trial)
+        if self._counts_pruned:
+            trials = _with_pruned(trials, study.direction)
+        storage = _BranchStorage(study, trials, branch)
+        view = Study(study.study_name, cast(BaseStorage, storage))
         return {**self._make(branch).sample_relative(view, trial, inner), **branch}
 
     def sample_independent(
@@ -169,7 +179,7 @@ class _BranchStorage:
     def get_study_id_from_name(self, study_name: str) -> int:
         return self._study._study_id
 
-    def get_study_directions(self, study_id: int) -> list[optuna.study.StudyDirection]:
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         return self._study.directions
 
     def get_all_trials(
@@ -196,12 +206,6 @@ class _BranchStorage:
         self._study._storage.set_trial_system_attr(trial_id, key, value)
 
 
-def _view(study: Study, trial: FrozenTrial, branch: Branch) -> Study:
-    trials = _inside(_trials(study), branch, without=trial)
-    storage = _BranchStorage(study, trials, branch)
-    return Study(study.study_name, cast(BaseStorage, storage))
-
-
 def _trials(study: Study) -> list[FrozenTrial]:
     return study._get_trials(deepcopy=False, use_cache=True)
 
@@ -216,3 +220,24 @@ def _inside(
         if trial.number != without.number
         and all(name in trial.params and trial.params[name] == branch[name] for name in branch)
     ]
+
+
+def _with_pruned(trials: list[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """Return ``trials``, the pruned ones as complete and no better than the worst that is.
+
+    What a pruned trial reported last is no final value: it may be far below all of them.
+    """
+    complete = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+    if not complete:
+        return trials
+    up = direction is StudyDirection.MAXIMIZE
+    worst = min(complete) if up else max(complete)
+
+    def seen(trial: FrozenTrial) -> FrozenTrial:
+        if trial.state is not TrialState.PRUNED:
+            return trial
+        counted = copy(trial)
+        counted.state, counted.value = TrialState.COMPLETE, worst
+        return counted
+
+    return [seen(trial) for trial in trials]

@@ -14,6 +14,9 @@ What each makes of a space with conditions:
 ``auto``    OptunaHub's AutoSampler: it has TPE do it.
 ==========  ========================================================================================
 
+``gp`` and ``nsga2`` leave out pruned trials by themselves, and so would propose what was pruned
+again; here they are told of them as of trials no better than the worst that ran to its end.
+
 A sampler lives for one trial: what it must remember is in the storage. So a resumed study goes on
 as one that was never interrupted.
 """
@@ -132,7 +135,8 @@ def create_sampler(
                 return cls(seed=own_seed, **arguments)
 
     sampler = make(seed)
-    if not kind.splits(search):
+    whole = not kind.splits(search)
+    if whole and not (kind.counts_pruned and search.prunes):
         return sampler
 
     def of_branch(branch: Branch) -> BaseSampler:
@@ -145,6 +149,8 @@ def create_sampler(
         seed=seed,
         numbers_only=kind.numbers_only,
         balanced=kind.sequence,
+        whole=whole,
+        counts_pruned=kind.counts_pruned,
     )
 
 
@@ -179,6 +185,7 @@ class _Kind:
         splits: whether it works branch by branch on a search.
         taken: arguments that cannot be set.
         numbers_only: whether it knows no choices.
+        counts_pruned: whether it is told of pruned trials, which it leaves out by itself.
         sequence: whether trials are points of one sequence, with one seed.
         least: options that Optuna takes, but that end in a division by zero below this.
         at_once: options with which it proposes something of its own in the second trial.
@@ -190,6 +197,7 @@ class _Kind:
     taken: frozenset[str] = frozenset({"seed"})
     of_load: frozenset[str] = frozenset()
     numbers_only: bool = False
+    counts_pruned: bool = False
     sequence: bool = False
     least: Mapping[str, int] = field(default_factory=dict)
     at_once: Mapping[str, Any] = field(default_factory=dict)
@@ -248,6 +256,7 @@ _KINDS: Mapping[str, _Kind] = {
         load=lambda _: GPSampler,
         defaults=_gp,
         splits=lambda search: search.conditional,
+        counts_pruned=True,
         taken=frozenset({"seed", *_WARNINGS}),
         at_once={"n_startup_trials": 1},
     ),
@@ -264,6 +273,7 @@ _KINDS: Mapping[str, _Kind] = {
         load=lambda _: NSGAIISampler,
         defaults=_nsga2,
         splits=lambda search: search.conditional,
+        counts_pruned=True,
     ),
     "auto": _Kind(load=hub.auto_sampler, of_load=frozenset({"ref"})),
 }

@@ -57,9 +57,15 @@ def reports(plan: Plan) -> int | None:
     return plan.train.epochs * plan.train.reports_per_epoch
 
 
-def notes(plan: Plan) -> list[str]:
-    """Return what there is to know about sampler and pruner, a line each."""
-    return [*_sampler_notes(plan), *_pruner_notes(plan)]
+def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
+    """Return what there is to know about the search's trials, sampler and pruner, a line each.
+
+    Args:
+        plan: a plan that ``check_search`` passed.
+        source: of the study's trials; None: of a study that has none yet.
+    """
+    source = source or SearchSource(plan, known_configurations(plan))
+    return [*source.notes, *_sampler_notes(plan), *_pruner_notes(plan)]
 
 
 def _check_population(plan: Plan) -> None:
@@ -136,16 +142,7 @@ def _sampler_notes(plan: Plan) -> Iterator[str]:
     parts = branches(plan.spec.space, compared)
     trials = "1 trial" if problem.per_branch == 1 else f"{problem.per_branch} trials"
     each = f"about {trials} for each of {len(parts)} branches"
-    if name == GRID:
-        source = SearchSource(plan, known_configurations(plan))
-        if source.total < plan.trials:
-            yield (
-                f"grid: it ends after {source.total} trials, defaults among them, as it has no more"
-                f" points; search.trials is {plan.trials}"
-            )
-        elif (size := source.grid_size) > plan.trials:
-            yield f"grid: of its {size:,} points {plan.trials} trials run a part, drawn by the seed"
-    elif name == "qmc" and search.sampler_options.get("qmc_type", "sobol") == "sobol":
+    if name == "qmc" and search.sampler_options.get("qmc_type", "sobol") == "sobol":
         if problem.per_branch & (problem.per_branch - 1):
             yield (
                 f"qmc: {each}, which is no power of two; a Sobol sequence is balanced at"
@@ -172,8 +169,6 @@ def _sampler_notes(plan: Plan) -> Iterator[str]:
             )
     elif name == "auto":
         yield "auto: a space with choices is searched by TPE, as AutoSampler decides"
-    if name in ("gp", "nsga2") and search.pruner != "none":
-        yield f"{name}: it learns nothing from pruned trials, only from those that ran to their end"
 
 
 def _near_power(number: int) -> int:

@@ -139,18 +139,22 @@ class SearchSource:
         return self._total
 
     @property
-    def grid_size(self) -> int:
-        """How many points the grid has, 0 if there is none."""
-        return len(self._grid or ())
-
-    @property
     def notes(self) -> list[str]:
-        """What there is to say about the files that the plan names, a line each."""
-        return [
+        """What there is to say about a grid's size, and the enqueued files that the plan names."""
+        planned = self._plan.trials
+        found = [
             f"--enqueue {file}: its configuration is trial {self._tried[file]}; it is run once"
             for file in self._plan.settings.search.enqueue
             if file in self._tried
         ]
+        if self._grid is not None and self._total < planned:
+            found.append(
+                f"grid: it ends after {self._total} trials, those before it among them, as it has"
+                f" no more points; search.trials is {planned}"
+            )
+        elif self._grid is not None and (size := len(self._grid)) > planned:
+            found.append(f"grid: of its {size:,} points {planned} trials run a part")
+        return found
 
     def request(self, number: int) -> Entry | None:
         """Return the params that are required of trial ``number``, and its seed."""

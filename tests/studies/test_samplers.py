@@ -11,7 +11,7 @@ from toy_plans import SPACE
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
-from studies.branches import BranchSampler
+from studies.branches import BranchSampler, _with_pruned
 from studies.distributions import suggest
 from studies.samplers import GRID, Search, create_sampler, names, try_sampler
 
@@ -158,6 +158,31 @@ class TestBranches:
                 study.tell(trial, state=TrialState.FAIL)
             elif number % 3 == 1:
                 study.tell(trial, params["x"])
+
+
+@pytest.mark.parametrize("search", [SEARCH, FLAT], ids=["conditional", "flat"])
+@pytest.mark.parametrize("name", ["gp", "nsga2"])
+def test_pruned_trials_count_as_the_worst_that_is_complete(name, search):
+    """Left out, as these samplers do, the same points were proposed and pruned again."""
+    study = optuna.create_study(direction="minimize")
+    search = dataclasses.replace(search, prunes=True)
+    for number in range(6):
+        study.enqueue_trial({"kind": search.space.parameters["kind"].choices[0]})
+        study.sampler = create_sampler(name, SOON[name], search, seed=number)
+        trial = study.ask()
+        assert isinstance(study.sampler, BranchSampler)
+        suggest(search.space, trial)
+        if number % 2:
+            trial.report(99.0, 1)
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, number)
+    seen = _with_pruned(study.trials, study.direction)
+    assert [trial.value for trial in seen] == [0, 4, 2, 4, 4, 4]
+    assert {trial.state for trial in seen} == {TrialState.COMPLETE}
+    assert study.trials[1].state is TrialState.PRUNED  # they themselves stay what they are
+    pruned = [study.trials[1]]
+    assert _with_pruned(pruned, study.direction) == pruned
 
 
 def test_tpe_is_told_of_the_workers_and_the_choices():

@@ -105,7 +105,6 @@ def test_each_sampler_takes_each_kind_of_space(study, sampler):
         ),
         ({"sampler": "qmc"}, "qmc: about 6 trials for each of 9 branches, which is no power of"),
         ({"sampler": "gp", "pruner": "none"}, "gp: it works in each combination of choices"),
-        ({"sampler": "gp"}, "gp: it learns nothing from pruned trials"),
         ({"sampler": "cmaes"}, "l2, adamw.weight_decay, schedule.name drawn at random"),
         ({"sampler": "cmaes"}, "little more than random search; raise search.trials"),
         ({"sampler": "nsga2"}, "nsga2: it works in each combination"),

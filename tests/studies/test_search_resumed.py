@@ -8,7 +8,8 @@ from studies.engines.inline import Inline
 from studies.storage import close_storage, open_storage
 
 OPTIONS = {"grid": {"points": 4}, "gp": {"n_startup_trials": 2}, "cmaes": {"popsize": 4}}
-TRIALS = {"gp": 11}
+TRIALS = {"gp": 9}
+UNTIL = {"gp": (7,)}
 
 
 def run(folder, sampler, *, until=(), pruner="median"):
@@ -40,7 +41,7 @@ def run(folder, sampler, *, until=(), pruner="median"):
 @pytest.mark.parametrize("sampler", ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2"])
 def test_it_takes_the_same_course(tmp_path, sampler):
     straight = run(tmp_path / "straight", sampler)
-    assert run(tmp_path / "resumed", sampler, until=(4, 9)) == straight
+    assert run(tmp_path / "resumed", sampler, until=UNTIL.get(sampler, (4, 9))) == straight
     if sampler != "gp":  # it may ask for its best again, as it takes values for noisy
         assert len({str(params) for _, params, *_ in straight}) == len(straight)
     assert any(marked for *_, marked in straight)
