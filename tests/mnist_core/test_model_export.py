@@ -316,6 +316,18 @@ def test_the_command(command, saved):
     assert (saved.parent / "other.pt2").is_file()
 
 
+def test_the_command_on_a_run(command, saved, tmp_path):
+    folder = tmp_path / "results" / "runs" / "cpu" / "net-1"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    saved.rename(folder / "best.safetensors")
+    code, lines, errors = command("net", "--checkpoint", "best", "--format", "torch")
+    assert (code, errors) == (0, [])
+    assert lines[0].startswith("lenet5 written to results/runs/cpu/net-1/best.pt2 ")
+    code, lines, (error,) = command("net")
+    assert (code, lines) == (1, []) and "has no last.safetensors" in error
+
+
 def test_the_command_on_a_broken_export(command, saved, monkeypatch):
     monkeypatch.setattr(export, "Exportable", Normalised)
     code, lines, errors = command(saved)
@@ -340,4 +352,4 @@ def test_mistakes(command, saved, words, said):
 
 def test_no_checkpoint(command, tmp_path):
     code, _, errors = command(tmp_path / "none.safetensors")
-    assert code == 1 and "cannot read the checkpoint" in errors[0]
+    assert code == 1 and "no such file" in errors[0]
