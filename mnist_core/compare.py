@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnist_core import model_record
-from mnist_core.config import TrainConfig
 from mnist_core.model_record import ModelRecord
+from mnist_core.table import flat
 
 COMPUTED = ("device", "precision", "threads", "deterministic", "compile", "cuda_graph")
 """Settings that say how it is computed; results differ by rounding."""
@@ -64,7 +64,7 @@ class Curves:
 
 def differences(a: ModelRecord, b: ModelRecord) -> list[Difference]:
     """Return what differs in configuration, data, device and versions."""
-    first, second = flat(a.config), flat(b.config)
+    first, second = flat(a.config.to_dict()), flat(b.config.to_dict())
     found: list[Difference] = []
     for name in [*first, *(name for name in second if name not in first)]:
         kind = "configuration"
@@ -151,12 +151,3 @@ def _facts(kind: str, x: Mapping[str, Any], y: Mapping[str, Any]) -> Iterator[Di
     for name in x:
         if x[name] is not None and y.get(name) not in (None, x[name]):
             yield Difference(kind, name, x[name], y[name])
-
-
-def flat(config: TrainConfig) -> dict[str, Any]:
-    """Return all settings by their dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in config.to_dict().items():
-        inner = value if isinstance(value, dict) else None
-        flat |= {key: value} if inner is None else {f"{key}.{k}": v for k, v in inner.items()}
-    return flat

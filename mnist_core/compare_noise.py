@@ -27,6 +27,7 @@ from mnist_core import compare, model_record, run_lookup
 from mnist_core.config import TrainConfig
 from mnist_core.errors import DataError, UserError
 from mnist_core.model_record import ACCURACY, ModelRecord
+from mnist_core.table import flat
 
 _Z = 1.96
 _LEVEL = 0.975
@@ -197,7 +198,7 @@ def _certainty(record: ModelRecord) -> tuple[int, float]:
 
 
 def _meant(config: TrainConfig) -> dict[str, Any]:
-    return {key: value for key, value in compare.flat(config).items() if key not in _NOT_MEANT}
+    return {key: value for key, value in flat(config.to_dict()).items() if key not in _NOT_MEANT}
 
 
 def _checkpoint_name(record: ModelRecord) -> str:

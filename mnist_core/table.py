@@ -94,6 +94,17 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
 
 
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested tables into dotted keys: ``{"optim": {"lr": 1}}`` into ``{"optim.lr": 1}``."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
 def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
     """One line that says ``key`` is no setting, with the nearest one of all.
 

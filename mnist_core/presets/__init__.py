@@ -16,8 +16,7 @@ from pydantic import Field, field_validator
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.presets.settings import flat
-from mnist_core.table import Table
+from mnist_core.table import Table, flat
 
 _FOLDER = Path(__file__).parent
 _PRESET, _VARIANT = "preset", "variant"

@@ -4,16 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested tables into dotted keys: ``{"optim": {"lr": 1}}`` into ``{"optim.lr": 1}``."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+from mnist_core.table import flat
 
 
 def differences(settings: Mapping[str, Any], base: Mapping[str, Any]) -> list[tuple[str, str]]:
