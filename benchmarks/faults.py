@@ -209,11 +209,13 @@ def read_config(folder: Path) -> Any:
     return config, record["confirm"]["seeds"], record["confirm"]["values"], record["params"]
 
 
-def run_once(kind: str, folder: Path, chance: random.Random, whole: Whole) -> Verdict:
-    """Kill a study one to three times, bring it to its end, and compare."""
+def run_once(
+    kind: str, folder: Path, chance: random.Random, whole: Whole, *, most: int = 3
+) -> Verdict:
+    """Kill a study once or up to ``most`` times, bring it to its end, and compare."""
     verdict = Verdict(kind)
     seen: list[Trials] = []
-    for _ in range(chance.randint(1, 3)):
+    for _ in range(chance.randint(1, most)):
         hit, ended = strike(kind, folder, chance, whole)
         verdict.kills += hit
         seen.append(read(folder))

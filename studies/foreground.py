@@ -19,6 +19,7 @@ from mnist_core.errors import UserError
 from studies import engines, stopping, storage, stored
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
+from studies.control import Control, StudyInterrupted
 from studies.engines.base import Engine
 from studies.events import Listener
 from studies.export import write_best_config
@@ -27,7 +28,7 @@ from studies.live import LiveView, PlainView, Progress
 from studies.machine import check_folder
 from studies.plan import Plan
 from studies.preparation import prepare
-from studies.protocol import Control, StudyInterrupted, run_study
+from studies.protocol import run_study
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown

@@ -17,11 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mnist_core.errors import UserError
+from mnist_core.files import remove_drafts
 from objectives.base import Objective
 from studies import engines, environment
 from studies.book import Book, Entry, open_confirm, open_search
 from studies.candidates import Candidate, candidates
-from studies.engines.base import Engine
+from studies.control import Control, StudyInterrupted
 from studies.events import Listener, Stream
 from studies.machine import prepare_folder
 from studies.plan import Plan
@@ -48,41 +49,6 @@ ReadTest = Callable[[Plan, Mapping[int, Path]], Mapping[int, Mapping[str, float]
 
 
 _PHASES = ("search", "confirm")
-
-
-class StudyInterrupted(Exception):
-    """The study was asked to stop before it was finished; it can be resumed.
-
-    Attributes:
-        phase: where it stopped.
-        done: trainings of that phase that are over.
-        total: trainings of that phase.
-    """
-
-    def __init__(self, phase: str, done: int, total: int) -> None:
-        super().__init__(f"stopped in {phase} after {done} of {total} trainings")
-        self.phase, self.done, self.total = phase, done, total
-
-
-class Control:
-    """The handle by which a signal handler stops a study.
-
-    Attributes:
-        asked: how often the study was asked to stop.
-        busy: whether the engine is running trials; otherwise there is nothing to wait for.
-        reading: whether the test set is being read, which is not to be broken off.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.asked = 0
-        self.busy = False
-        self.reading = False
-
-    def stop(self) -> None:
-        """Ask once: running trials finish. Ask twice: they end at once, and can be resumed."""
-        self.asked += 1
-        self.engine.stop(now=self.asked > 1)
 
 
 def run_study(
@@ -126,6 +92,8 @@ def run_study(
                     take_over=take_over,
                 )
             )
+        for folder in (plan.folder, models_folder(plan)):
+            remove_drafts(folder)
         states["search"].tidy(book.records)
         run.work_off(book, keep_models=None)
         search = book.records()

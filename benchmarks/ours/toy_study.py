@@ -24,9 +24,10 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from search_spaces.space import Choice, Float, Space
 from studies import engines, protocol
+from studies.control import Control
 from studies.export import FILE, write_best_config
 from studies.plan import Plan
-from studies.protocol import Control, run_study
+from studies.protocol import run_study
 from studies.report.table import write_markdown
 from studies.settings import Settings
 from studies.spec import StudySpec

@@ -1,0 +1,137 @@
+"""Whole studies of real processes, killed by kill -9; the full form is benchmarks/faults.py."""
+
+import ctypes
+import importlib
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+from test_engines import run
+
+from objectives.base import Outcome
+from studies.engines.local import Local
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def faults():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module("faults")
+
+
+@pytest.fixture(scope="module")
+def whole(faults, tmp_path_factory):
+    return faults.run_whole(tmp_path_factory.mktemp("whole"))
+
+
+def until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+    return result
+
+
+def is_well(faults, folder, whole, seen=()):
+    """Resume the study and compare it with the one without faults."""
+    code, _, errors = faults.finish(faults.start(folder))
+    assert code == 0, errors
+    assert faults.compare(seen, faults.read(folder), whole.trials) == []
+    assert faults.read_config(folder) == whole.config
+
+
+@pytest.mark.parametrize("kind", ["worker", "both", "sqlite"])
+def test_killed_at_a_random_moment(faults, whole, tmp_path, kind):
+    chance = random.Random(kind)
+    verdict = faults.run_once(kind, tmp_path, chance, whole, most=1)
+    assert verdict.problems == []
+    assert verdict.finished == len(whole.trials.results)
+
+
+def test_killed_while_it_confirms(faults, whole, tmp_path):
+    process = faults.start(tmp_path)
+    until(lambda: any(name == "toy.confirm" for name, _ in faults.read(tmp_path).results))
+    workers = faults.workers_of(process)
+    process.kill()
+    faults.finish(process)
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+    seen = faults.read(tmp_path)
+    assert len(seen.results) < len(whole.trials.results)
+    is_well(faults, tmp_path, whole, [seen])
+
+
+def test_killed_in_the_middle_of_the_export(faults, whole, tmp_path):
+    assert whole.counts["export"] == 4  # draft and renaming of two files
+    for step in (2, 3):
+        code, _, _ = faults.finish(faults.start(tmp_path, f"export:{step}"))
+        assert code == -signal.SIGKILL
+        for name in ("best_config.toml", "report.md"):  # whole, or not there
+            path = tmp_path / name
+            assert not path.exists() or path.read_text(encoding="utf-8").endswith("\n")
+    is_well(faults, tmp_path, whole)
+    assert not list(tmp_path.glob(".saving-*"))
+
+
+def test_two_supervisors_at_once(faults, whole, tmp_path):
+    first, second = faults.start(tmp_path), faults.start(tmp_path)
+    ends = [faults.finish(process) for process in (first, second)]
+    codes = sorted(code for code, _, _ in ends)
+    # The second finds the study taken, or, should it come late, finished.
+    assert codes in ([0, 0], [0, 1])
+    for code, _, errors in ends:
+        if code:
+            assert "is being run by process" in errors and "Traceback" not in errors
+    is_well(faults, tmp_path, whole)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Trial 1 crashes its worker at its first attempt; trial 2 always."""
+
+    how: str
+
+    def __call__(self, task, report):
+        report(1, {"val_accuracy": 0.5})
+        if (task.number == 1 and task.attempt == 0) or task.number == 2:
+            if self.how == "segfault":
+                ctypes.string_at(0)
+            if self.how == "abort":
+                os.abort()
+            os.kill(os.getpid(), signal.SIGKILL)
+        report(2, {"val_accuracy": 0.6})
+        return Outcome(metrics={"val_accuracy": 0.6})
+
+
+@pytest.mark.parametrize(
+    ("how", "name"), [("segfault", "SIGSEGV"), ("abort", "SIGABRT"), ("kill", "SIGKILL")]
+)
+def test_a_worker_that_crashes(tmp_path, how, name):
+    records = run(tmp_path, Local(workers=2, threads=1), Crash(how), trials=5, retries=1)
+    assert [r.state for r in records] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert records[1].attempt == 1 and records[1].curve == {1: 0.5, 2: 0.6}
+    assert records[2].failure.kind == "WorkerLost"
+    assert f"was killed by {name}" in records[2].failure.message
+    if how == "segfault":  # where it was, as Python's own fault handler wrote it
+        assert "Segmentation fault" in records[2].failure.traceback
+
+
+def test_the_comparison_sees_what_is_wrong(faults):
+    result = ("COMPLETE", {"x": 1}, 7, 0.5, {1: 0.5})
+    other = ("COMPLETE", {"x": 2}, 8, 0.4, {1: 0.4})
+    whole = faults.Trials({("s", 0): result, ("s", 1): other}, {("s", 0): 1, ("s", 1): 2})
+
+    def sorts(seen=(), **changes):
+        return [sort for sort, _ in faults.compare(seen, replace(whole, **changes), whole)]
+
+    assert sorts() == sorts([whole]) == []
+    assert sorts(open={("s", 2): "RUNNING"}) == ["unfinished"]
+    assert sorts([whole], results={("s", 0): result}) == ["unfinished", "lost"]
+    assert sorts([whole], ends={("s", 0): 1, ("s", 1): 3}) == ["changed"]
+    assert sorts(results={("s", 0): result, ("s", 1): result}) == ["changed", "double"]
