@@ -85,7 +85,10 @@ def run(plan: Plan, console: Console) -> TrainResult:
         _finish(plan, result, data, log, folder)
         folder.end(run_record.DONE)
     except KeyboardInterrupt as error:
-        console.print(f"broken off; {_leave(plan, folder, error) or 'nothing of it is kept'}")
+        said = f"broken off; {_leave(plan, folder, error) or 'nothing of it is kept'}"
+        with contextlib.suppress(UserError):  # the folder may be gone
+            log.note(said)
+        console.print(said)
         raise
     except UserError as error:
         how = _leave(plan, folder, error)

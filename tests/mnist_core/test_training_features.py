@@ -265,7 +265,7 @@ def test_the_average_does_not_disturb_the_training(few, config):
 def test_memory_that_runs_out_has_a_type(few, config, monkeypatch, error):
     """In the words of the CPU's allocator, of torch's for CUDA, and of CUDA's libraries."""
 
-    def run(self, report, state_file):
+    def run(self, report, state_file, pace):
         raise error
 
     monkeypatch.setattr(Training, "run", run)
@@ -276,7 +276,7 @@ def test_memory_that_runs_out_has_a_type(few, config, monkeypatch, error):
 
 
 def test_other_errors_keep_their_type(few, config, monkeypatch):
-    def run(self, report, state_file):
+    def run(self, report, state_file, pace):
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     monkeypatch.setattr(Training, "run", run)
