@@ -12,7 +12,7 @@ TRIALS = {"gp": 9}
 UNTIL = {"gp": (7,)}
 
 
-def run(folder, sampler, *, until=(), pruner="median"):
+def run(folder, sampler, *, until=(), pruner="median", trials=None):
     """Params of all trials, in as many runs as it is stopped ``until`` one of these was over."""
     search = {
         "sampler": sampler,
@@ -20,7 +20,7 @@ def run(folder, sampler, *, until=(), pruner="median"):
         "pruner": pruner,
         "sentinels": 0.3,
     }
-    plan = make_plan(folder, trials=TRIALS.get(sampler, 20), search=search)
+    plan = make_plan(folder, trials=trials or TRIALS.get(sampler, 12), search=search)
     for stop in (*until, None):
         engine = Inline()
 
@@ -49,5 +49,7 @@ def test_it_takes_the_same_course(tmp_path, sampler):
 
 @pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "percentile"])
 def test_with_each_pruner(tmp_path, pruner):
-    straight = run(tmp_path / "straight", "tpe", pruner=pruner)
-    assert run(tmp_path / "resumed", "tpe", until=(4, 11), pruner=pruner) == straight
+    straight = run(tmp_path / "straight", "random", pruner=pruner, trials=18)
+    resumed = run(tmp_path / "resumed", "random", until=(4, 11), pruner=pruner, trials=18)
+    assert resumed == straight
+    assert any(state == "PRUNED" for state, *_ in straight)
