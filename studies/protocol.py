@@ -260,8 +260,8 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop
     reason, count = reasons[0]
     raise UserError(
         f"study {plan.name}: all {failed} search trials failed, most often ({count} times) with"
-        f" {reason}; mend it and begin anew (--fresh)"
-        + (f"; {stopped}" if stopped is not None else "")
+        f" {reason}; mend it and run again, or begin anew (--fresh)"
+        + (f"; search.stop.{stopped.rule} ended the search early" if stopped else "")
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from search_spaces.space import Choice, Space
 from studies.candidates import Candidate, candidates
 from studies.plan import Plan
+from studies.reasons import tally
 from studies.records import TrialRecord
 from studies.statistics import (
     Interval,
@@ -222,13 +223,8 @@ def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
 
 def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
     """Count the reasons of the failed trials (``kind: message``), most frequent first."""
-    counts: dict[str, int] = {}
-    for record in records:
-        if record.state == "FAIL":
-            failure = record.failure
-            reason = f"{failure.kind}: {failure.message}" if failure else "unknown"
-            counts[reason] = counts.get(reason, 0) + 1
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    failures = [record.failure for record in records if record.state == "FAIL"]
+    return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
 
 
 def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Space
+from studies.reasons import tally
 from studies.records import FAILURE
 from studies.settings import StopSettings
 
@@ -111,7 +112,7 @@ class Stopping:
         self._best: tuple[float, int] | None = None
         self._since_best = self._complete = 0
         self._judged, self._gain = 0, float("inf")
-        self._ended, self._reasons = 0, dict[str, int]()
+        self._ended, self._reasons = 0, list[str]()
         over = [trial for trial in trials if trial.state.is_finished()]
         # A trial without the time of its end was brought here from elsewhere.
         for trial in sorted(over, key=lambda t: (str(t.datetime_complete or ""), t.number)):
@@ -122,8 +123,7 @@ class Stopping:
         self._ended += 1
         if trial.state is TrialState.FAIL:
             failure = trial.user_attrs.get(FAILURE) or {}
-            reason = f"{failure.get('kind', 'unknown')}: {failure.get('message', '')}"
-            self._reasons[reason] = self._reasons.get(reason, 0) + 1
+            self._reasons.append(f"{failure.get('kind', 'unknown')}: {failure.get('message', '')}")
         self._add(trial)
 
     def reason(self, trials: Collection[FrozenTrial], planned: int) -> Stop | None:
@@ -161,13 +161,13 @@ class Stopping:
         return f"trial {best[1]} came to {best[0]:.6g}, the target is {target:g}"
 
     def _failures(self) -> str | None:
-        failed, share = sum(self._reasons.values()), self._settings.failed_share
+        failed, share = len(self._reasons), self._settings.failed_share
         if not share or self._ended < self._settings.failed_after or failed < share * self._ended:
             return None
-        reason = max(self._reasons, key=lambda name: self._reasons[name])
+        reason, count = tally(self._reasons)[0]
         return (
-            f"{failed} of this run's {self._ended} trials failed, most often"
-            f" ({self._reasons[reason]}) with {reason}"
+            f"{failed} of this run's {self._ended} trials failed, most often ({count} times) with"
+            f" {reason}"
         )
 
     def _patience(self) -> str | None:

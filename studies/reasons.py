@@ -1,0 +1,21 @@
+"""Why trials failed, counted: the same reason with other numbers is the same reason."""
+
+import re
+from collections.abc import Iterable
+
+_NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
+
+
+def tally(reasons: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Count ``reasons``, most frequent first, each as it came first.
+
+    "after 1.2 s" and "after 1.3 s" are one.
+    """
+    first: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        kind = _NUMBER.sub("#", reason)
+        first.setdefault(kind, reason)
+        counts[kind] = counts.get(kind, 0) + 1
+    found = ((first[kind], count) for kind, count in counts.items())
+    return tuple(sorted(found, key=lambda item: (-item[1], item[0])))
