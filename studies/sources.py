@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -128,6 +129,7 @@ class SearchSource:
                 f" those before them, but search.trials is {plan.trials}; raise it"
             )
         self._known = {first + index: one for index, one in enumerate(missing)}
+        self._check_turns()
         self._planned = self._plan_entries()
         self._entries: list[Entry] = []
         # A grid may end before the budget does; else there is no need to look ahead.
@@ -176,6 +178,23 @@ class SearchSource:
         A sentinel is judged, and spared by ``FairPruning``.
         """
         return number >= self._defaults
+
+    def _check_turns(self) -> None:
+        """Refuse known configurations that would leave other choices fewer trials than promised."""
+        plan = self._plan
+        choice = plan.spec.scientific
+        known = [self._held[number] for number in sorted(self._was_known)]
+        known += [dict(one.params) for one in self._known.values()]
+        own = max(0, plan.trials_per_choice - 1)  # the default has the first turn
+        counts = Counter(params.get(choice) for params in known)
+        needed = self._defaults * max(1, plan.trials_per_choice)
+        more = sum(max(0, count - own) for count in counts.values())
+        if needed <= plan.trials < needed + more:
+            raise ConfigError(
+                f"--enqueue: with these configurations {plan.trials} trials are too few for the"
+                f" {plan.trials_per_choice} that each choice of {choice} is to have; raise"
+                f" search.trials to {needed + more}"
+            )
 
     def _ahead(self, count: int) -> list[Entry]:
         """Return the entries so far, ``count`` of them if there are so many."""

@@ -252,6 +252,18 @@ def test_auto_without_optunahub_is_one_line(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_auto_without_the_network_is_one_line(monkeypatch):
+    class Offline:
+        @staticmethod
+        def load_module(package, ref):
+            raise OSError("git fetch failed:\n could not resolve host")
+
+    monkeypatch.setitem(sys.modules, "optunahub", Offline)
+    with pytest.raises(ConfigError, match="git fetch failed: could not resolve host") as caught:
+        create_sampler("auto", {}, SEARCH, seed=0)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

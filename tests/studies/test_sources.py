@@ -102,9 +102,7 @@ def test_a_configuration_that_is_a_trial_already_is_said_and_not_run_again(tmp_p
     source = SearchSource(plan, [DEFAULT, SGD])
     entries = all_entries(source)
     assert dict(entries[3].params) == SGD.params
-    assert source.notes == [
-        "--enqueue default.toml: its configuration is trial 0; it is run once"
-    ]
+    assert source.notes == ["--enqueue default.toml: its configuration is trial 0; it is run once"]
     trials = [trial_of(number, entry) for number, entry in enumerate(entries[:5])]
     assert len(SearchSource(plan, [DEFAULT, SGD], trials).notes) == 2
     assert SearchSource(plan_of(tmp_path), [DEFAULT, SGD], trials).notes == []
@@ -113,6 +111,20 @@ def test_a_configuration_that_is_a_trial_already_is_said_and_not_run_again(tmp_p
 def test_no_room_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"2 configurations need 5 trials .* search.trials is 4"):
         SearchSource(plan_of(tmp_path, trials=4), [SGD, ADAM])
+
+
+def test_a_choice_that_would_lose_its_trials_is_one_line(tmp_path):
+    plan = plan_of(tmp_path, trials=6, per_choice=2)
+    SearchSource(plan, [ADAM])  # takes adam's own second turn
+    with pytest.raises(ConfigError, match=r"6 trials are too few for the 2 .* raise search.trials"):
+        SearchSource(plan, [ADAM, OTHER_ADAM])
+    counts = Counter(
+        entry.params["optim.name"]
+        for entry in all_entries(
+            SearchSource(plan_of(tmp_path, trials=7, per_choice=2), [ADAM, OTHER_ADAM])
+        )
+    )
+    assert counts == {"adam": 3, "sgd": 2, "adagrad": 2}
 
 
 class TestGrid:
