@@ -132,7 +132,7 @@ def _check_hyperband(plan: Plan, steps: int) -> None:
 
 
 def _brackets(most: int, least: int, factor: int) -> int:
-    # As Optuna reckons, whose "auto" is one more than the last step.
+    # Optuna's "auto" is one step more than there is; a rung up there is never reached.
     return math.floor(math.log(most / least, factor)) + 1 if most >= least else 0
 
 
