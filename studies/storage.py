@@ -161,11 +161,12 @@ def exclusive(url: str) -> Iterator[None]:
 
 
 def _open_postgres(url: str, *, create: bool) -> Storage:
-    from studies import storage_postgres
+    from studies.postgres_connection import prepare
+    from studies.storage_postgres import PostgresStorage
 
     try:
-        storage_postgres.prepare(url, create=create)
-        return storage_postgres.PostgresStorage(url)
+        prepare(url, create=create)
+        return PostgresStorage(url)
     except ImportError:
         raise no_driver(url) from None
     except _WRONG_DATABASE as error:

@@ -22,67 +22,21 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from studies.leases import StudyInUse
+from studies.postgres_connection import KEY, connection_options, is_lost
 from studies.storage_sql import SqlStorage
-from studies.storage_url import StorageError, no_driver, shown
+from studies.storage_url import StorageError, shown
 
 PATIENCE = 120.0
 """Seconds that a server which is gone is waited for."""
 
 _LOG = logging.getLogger(__name__)
-_KEY = "hashtextextended(current_schema() || '.studies.' || :name, 0)"
-# A machine that vanished, and with it its lock, is noticed within a minute by both sides.
-_CONNECTION = {
-    "connect_timeout": 10,
-    "keepalives_idle": 20,
-    "keepalives_interval": 10,
-    "keepalives_count": 4,
-    "options": "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4",
-}
-_AWAY = ("57P01", "57P02", "57P03")
-"""The server shuts down, crashed, or does not accept connections yet."""
-
 P = ParamSpec("P")
 T = TypeVar("T")
 Call = Callable[Concatenate[Any, P], T]
-
-
-def prepare(url: str, *, create: bool) -> None:
-    """Make Optuna's tables where there are none, one process at a time, and check their version.
-
-    Args:
-        url: of an existing database.
-        create: whether they may be made.
-
-    Raises:
-        StorageError: no such server or database, none of ours, or made by an incompatible Optuna.
-    """
-    try:
-        engine = sqlalchemy.create_engine(url, connect_args=_CONNECTION)
-    except ImportError:
-        raise no_driver(url) from None
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(f"SELECT pg_advisory_lock({_KEY})"), {"name": "*"})
-            tables = set(sqlalchemy.inspect(connection).get_table_names())
-            ours = set(models.BaseModel.metadata.tables)
-            if "version_info" not in tables:
-                if tables & ours:
-                    raise StorageError(
-                        f"{shown(url)}: holds another program's tables"
-                        f" ({', '.join(sorted(tables & ours))}); choose another database"
-                    )
-                if not create:
-                    raise StorageError(f"{shown(url)}: holds no study; run a study first")
-            escaped = url.replace("{", "{{").replace("}", "}}")
-            made = RDBStorage(escaped, engine_kwargs={"connect_args": _CONNECTION})
-            made.remove_session()
-            made.engine.dispose()
-    finally:
-        engine.dispose()
 
 
 def _patient(call: Call[P, T]) -> Call[P, T]:
@@ -112,7 +66,7 @@ class PostgresStorage(SqlStorage):
         self._locked: list[str] = []
         self._gone = ""
         self._next: tuple[int, bool] | None = None
-        options = {**_CONNECTION, "application_name": self._name}
+        options = {**connection_options(url), "application_name": self._name}
         # One connection: what writes is what holds the lock.
         pool = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
         super().__init__(
@@ -127,7 +81,7 @@ class PostgresStorage(SqlStorage):
         """Lock ``study_name`` for this storage; return whether it could be had."""
         if study_name in self._locked:
             return True
-        taken = bool(self._scalar(f"SELECT pg_try_advisory_lock({_KEY})", study_name))
+        taken = bool(self._scalar(f"SELECT pg_try_advisory_lock({KEY})", study_name))
         if taken:
             self._locked.append(study_name)
         return taken
@@ -136,7 +90,7 @@ class PostgresStorage(SqlStorage):
         """Give the lock up."""
         if study_name in self._locked:
             self._locked.remove(study_name)
-            self._scalar(f"SELECT pg_advisory_unlock({_KEY})", study_name)
+            self._scalar(f"SELECT pg_advisory_unlock({KEY})", study_name)
 
     def is_locked(self, study_name: str) -> bool:
         """Return whether any process holds the lock."""
@@ -263,7 +217,7 @@ class PostgresStorage(SqlStorage):
         """Lock, on a new connection, what the lost one had locked."""
         for name in self._locked:
             for _ in range(20):
-                if _run(connection, f"SELECT pg_try_advisory_lock({_KEY})", name)[0][0]:
+                if _run(connection, f"SELECT pg_try_advisory_lock({KEY})", name)[0][0]:
                     break
                 holders = _run(connection, f"SELECT l.pid, a.application_name {_HOLDERS}", name)
                 mine = [pid for pid, holder in holders if holder == self._name]
@@ -283,20 +237,8 @@ _HOLDERS = f"""
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (l.classid::bigint << 32) | l.objid::bigint = {_KEY}
+      AND (l.classid::bigint << 32) | l.objid::bigint = {KEY}
 """
-
-
-def is_lost(error: BaseException) -> bool:
-    """Return whether ``error`` says that the server, or the way to it, is gone."""
-    cause = error if isinstance(error, DBAPIError) else error.__cause__
-    if not isinstance(cause, DBAPIError):
-        return False
-    state = getattr(cause.orig, "sqlstate", None)
-    if state is None:
-        # Of a connection that could not be made, the driver gives no state.
-        return cause.connection_invalidated or type(cause.orig).__name__ == "OperationalError"
-    return state in _AWAY or state.startswith("08")
 
 
 def _run(connection: Any, query: str, name: object) -> list[Any]:
