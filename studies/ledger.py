@@ -35,6 +35,7 @@ from studies import leases, records
 from studies.engines.base import Failure
 from studies.events import Listener, Stream
 from studies.leases import Lease
+from studies.peers import Peers
 from studies.pruning import FairPruning, Pruning
 from studies.records import TrialRecord
 from studies.settings import StopSettings
@@ -95,6 +96,7 @@ class Book:
             trial.number: copy(trial) for trial in study.get_trials(deepcopy=False)
         }
         name, options, scientific = pruning
+        self._peers = Peers(scientific, self._trials)
         self._pruning = FairPruning(
             name,
             options,
@@ -234,7 +236,7 @@ class Book:
             )
         if survived or not self._source.may_prune(task.number):
             return True
-        return not self._pruning.should_prune(trial, self._trials.values())
+        return not self._pruning.should_prune(trial, self._peers.of(trial))
 
     def settle(self) -> None:
         """Write what ``report`` put off. The engine calls it when the worker has its answer."""
