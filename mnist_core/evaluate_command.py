@@ -88,7 +88,7 @@ def evaluate_command(
     print_evaluation(console.print, evaluation)
     accuracy = evaluation.metrics["accuracy"]
     if split == "validation":
-        say_logged(console.print, kept, place, accuracy)
+        say_logged(console.print, kept, place, str(machine), accuracy)
     elif found.run is not None:
         reading = readings.describe("evaluate", found.name, kept, data, str(machine), evaluation)
         say_test_readings(console.print, found, data, accuracy)
@@ -123,13 +123,16 @@ def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
         )
 
 
-def say_logged(say: Say, kept: "Checkpoint", place: "DataConfig", accuracy: float) -> None:
+def say_logged(
+    say: Say, kept: "Checkpoint", place: "DataConfig", device: str, accuracy: float
+) -> None:
     """Say whether the accuracy on the validation images is the one that the training logged.
 
     Args:
         say: prints a line.
         kept: the model.
         place: whose validation images they are; of another data set nothing is said.
+        device: on which it was found.
         accuracy: as it was found now.
     """
     logged = kept.metrics.get("val_accuracy")
@@ -138,8 +141,12 @@ def say_logged(say: Say, kept: "Checkpoint", place: "DataConfig", accuracy: floa
         exclude=elsewhere
     ):
         return
-    same = "the same" if logged == accuracy else "NOT the same"
-    say(f"its training logged an accuracy of {logged:.4f}: {same}")
+    verdict, before = "the same", kept.config.device
+    if logged != accuracy:
+        elsewhere_trained = before.partition(":")[0] != device.partition(":")[0]
+        why = f" (it was trained on {before}, which rounds otherwise)" if elsewhere_trained else ""
+        verdict = f"NOT the same{why}"
+    say(f"its training logged an accuracy of {logged:.4f}: {verdict}")
 
 
 def say_test_readings(say: Say, found: Found, data: "Data", accuracy: float) -> None:

@@ -183,7 +183,7 @@ def _of_a_data_set(
     print_evaluation(console.print, evaluation)
     accuracy = evaluation.metrics["accuracy"]
     if split == "validation":
-        evaluate_command.say_logged(console.print, kept, place, accuracy)
+        evaluate_command.say_logged(console.print, kept, place, str(machine), accuracy)
     elif found.run is not None:
         reading = readings.describe("predict", found.name, kept, data, str(machine), evaluation)
         evaluate_command.say_test_readings(console.print, found, data, accuracy)

@@ -17,8 +17,8 @@ import tomli_w
 
 from mnist_core import optimizers
 from mnist_core.errors import UserError
+from mnist_core.files import write_atomically
 from studies.commands import run_command
-from studies.files import write_atomically
 from studies.plan import Plan
 from studies.records import TrialRecord
 from studies.result import StudyResult

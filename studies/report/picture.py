@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from mnist_core.files import write_atomically
 from studies.events import Event
-from studies.files import write_atomically
 from studies.live import LiveView, Progress
 from studies.plan import Plan
 from studies.report.table import print_result

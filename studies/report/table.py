@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from studies.files import write_atomically
+from mnist_core.files import write_atomically
 from studies.report.numbers import (
     bare_text,
     duration,

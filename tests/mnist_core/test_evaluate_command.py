@@ -171,7 +171,12 @@ def test_an_accuracy_that_is_not_the_logged_one_is_said(run, kept):
     path, result = kept(model__name="lenet5")
     metrics = {**result.metrics, "val_accuracy": 0.5}
     checkpoint.save(path, result.model, result.config, n_classes=10, metrics=metrics)
-    assert run(path)[1][-1] == "its training logged an accuracy of 0.5000: NOT the same"
+    said = "its training logged an accuracy of 0.5000: NOT the same"
+    assert run(path)[1][-1] == said
+    there = result.config.override({"device": "cuda:1"})
+    checkpoint.save(path, result.model, there, n_classes=10, metrics=metrics)
+    last = run(path, "--device", "cpu")[1][-1]
+    assert last == f"{said} (it was trained on cuda:1, which rounds otherwise)"
 
 
 def test_another_split_has_nothing_logged(run, kept):

@@ -9,9 +9,9 @@ from toy import make_plan
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
+from mnist_core.files import write_atomically
 from studies import protocol, reproduce, stored
 from studies.export import best_config, write_best_config, write_trial
-from studies.files import write_atomically
 from studies.seeds import confirm_seeds
 
 ENVIRONMENT = {
