@@ -91,3 +91,59 @@ def test_without_proc_psutil_tells_the_same(monkeypatch):
     monkeypatch.setattr(leases, "Path", NoProc)
     assert float(leases._process_start(os.getpid())) > 1e9
     assert leases._process_start(2**22 + 1) is None
+
+
+def test_the_time_of_day_plays_no_part(study):
+    held_by(study, taken="2199-01-01T00:00:00")
+    assert supervisor(study).pid == os.getpid()
+    held_by(study, taken="1970-01-01T00:00:00", pid=2**22 + 1)
+    assert supervisor(study) is None
+
+
+class Locked(optuna.storages.InMemoryStorage):
+    """Stands for a storage on a server."""
+
+    def __init__(self):
+        super().__init__()
+        self.holder = None
+
+    def lock(self, study_name):
+        self.holder = self.holder or "me"
+        return self.holder == "me"
+
+    def unlock(self, study_name):
+        self.holder = None
+
+    def is_locked(self, study_name):
+        return self.holder is not None
+
+    def evict(self, study_name):
+        self.holder = None
+
+
+def test_a_server_knows_who_lives():
+    storage = Locked()
+    study = optuna.create_study(study_name="s", storage=storage)
+    held_by(study, host="elsewhere", boot="x")
+    assert not read_lease(study).live  # nobody holds the lock
+    assert not read_lease(study).elsewhere  # so nobody need be asked
+    storage.holder = "another"
+    assert supervisor(study).host == "elsewhere"
+    with pytest.raises(StudyInUse, match=r"elsewhere.*connected to the database.*--take-over"):
+        take(study)
+    lease = take(study, force=True)
+    assert supervisor(study) == lease
+    assert study.user_attrs[LEASE].keys() == {"host", "pid", "start", "boot", "taken"}
+    release(study, lease)
+    assert (storage.holder, study.user_attrs[LEASE]) == (None, None)
+
+
+def test_a_server_lets_nobody_take_over_on_the_same_machine():
+    storage = Locked()
+    study = optuna.create_study(study_name="s", storage=storage)
+    storage.holder = "another"
+    with pytest.raises(StudyInUse, match="by another process"):
+        take(study)  # between the lock and the lease
+    held_by(study, pid=4711)
+    with pytest.raises(StudyInUse, match="kill 4711"):
+        take(study, force=True)

@@ -4,12 +4,20 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import optuna
 import pytest
 import sqlalchemy
 
-from studies.storage import StorageError, close_storage, open_storage, shown, sqlite_url
+from studies.storage import (
+    StorageError,
+    close_storage,
+    open_storage,
+    shown,
+    sqlite_url,
+    storage_file,
+)
 
 
 @pytest.fixture
@@ -105,6 +113,8 @@ def test_a_folder_that_cannot_be_written():
         ("nosuch://x", "sqlite:///"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
+        ("mysql+pymysql://me@host/x", "no supported kind"),
+        ("postgresql://me@host/x", r"postgresql+psycopg://USER@HOST"),
     ],
 )
 def test_urls_that_are_none(url, part):
@@ -139,3 +149,10 @@ def test_a_password_is_never_shown():
     url = "postgresql+psycopg://me:s3cret@localhost:1/x"
     assert shown(url) == "postgresql+psycopg://me:***@localhost:1/x"
     assert shown("sqlite:///a/b.db") == "a/b.db"
+    assert shown("journal:///a/b.log") == "journal:///a/b.log"
+
+
+def test_the_file_of_a_url():
+    assert storage_file("sqlite:///a/b.db") == Path("a/b.db")
+    assert storage_file("journal:////a/b.log") == Path("/a/b.log")
+    assert storage_file("postgresql+psycopg://me@host/x") is None

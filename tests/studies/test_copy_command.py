@@ -1,0 +1,61 @@
+"""``python -m studies copy``: what it says, and that no password is among it."""
+
+import optuna
+import pytest
+from typer.testing import CliRunner
+
+from mnist_core.errors import UserError
+from studies.__main__ import app
+from studies.storage import close_storage, open_storage
+
+
+@pytest.fixture
+def source(tmp_path):
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    storage = open_storage(url, create=True)
+    for name in ("optim_search", "optim_search.confirm", "pairs"):
+        study = optuna.create_study(study_name=name, storage=storage)
+        study.enqueue_trial({"x": 1})
+    close_storage(storage)
+    return url
+
+
+def copy(*arguments):
+    return CliRunner().invoke(app, ["copy", "optim_search", *arguments])
+
+
+def test_from_and_to(source, tmp_path):
+    target = f"journal:///{tmp_path / 'new.log'}"
+    done = copy("--from", source, "--to", target)
+    assert done.exit_code == 0, done.output
+    assert "copied optim_search: 1 trials" in done.output
+    assert "copied optim_search.confirm: 1 trials" in done.output
+    assert f"python -m studies.run optim_search --set storage.url={target}" in done.output
+    storage = open_storage(target, create=False)
+    assert optuna.get_all_study_names(storage) == ["optim_search", "optim_search.confirm"]
+
+
+def test_the_source_is_storage_url(source, tmp_path):
+    target = f"sqlite:///{tmp_path / 'new.db'}"
+    assert copy("--set", f"storage.url={source}", "--to", target).exit_code == 0
+    again = copy("--set", f"storage.url={source}", "--to", target)
+    assert "holds a study 'optim_search' already" in str(again.exception)
+
+
+@pytest.mark.parametrize(
+    ("target", "part"),
+    [
+        ("nonsense", "no database URL"),
+        ("mysql://me:s3cret@host/x", "no supported kind"),
+        ("postgresql+psycopg://me:s3cret@127.0.0.1:1/x", "refused"),
+        ("postgresql+psycopg://me:s3cret@127.0.0.1:port/x", "no database URL"),
+        ("journal:///", "names no file"),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_one_line(source, target, part):
+    done = copy("--from", source, "--to", target)
+    assert isinstance(done.exception, UserError)
+    said = str(done.exception)
+    assert part in said
+    assert "\n" not in said
+    assert "s3cret" not in said + done.output
