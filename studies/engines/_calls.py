@@ -9,6 +9,8 @@ from objectives.base import Outcome, Report, Task
 from studies.engines.base import Engine, Failure
 
 _RESULT, _REFUSED = "result", "refused"
+_LOSSES = 2
+"""So often a call is made again whose worker died under it."""
 
 
 def call(
@@ -23,7 +25,7 @@ def call(
         arguments: of the calls.
 
     Raises:
-        UserError: as a call raised it, or the engine was stopped, or lost a worker.
+        UserError: as a call raised it, or the engine was stopped, or workers died under a call.
         RuntimeError: a call raised something else.
     """
     calls = _Calls(arguments)
@@ -56,6 +58,7 @@ class _Calls:
 
     def __init__(self, arguments: Sequence[tuple[Any, ...]]) -> None:
         self.results: dict[int, Any] = {}
+        self._losses: dict[int, int] = {}
         self._left = [
             Task(number=number, params={"arguments": each}, seed=0)
             for number, each in enumerate(arguments)
@@ -82,4 +85,7 @@ class _Calls:
         raise RuntimeError(f"{failure.kind}: {failure.message}\n{failure.traceback}")
 
     def lose(self, task: Task, failure: Failure) -> None:
-        raise UserError(failure.message)
+        losses = self._losses[task.number] = self._losses.get(task.number, 0) + 1
+        if failure.kind == "Interrupted" or losses > _LOSSES:
+            raise UserError(failure.message)
+        self._left.insert(0, task)

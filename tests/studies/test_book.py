@@ -121,6 +121,48 @@ def test_an_interrupted_study_proposes_what_an_uninterrupted_one_does(tmp_path, 
     assert proposals(tmp_path / "one", []) == proposals(tmp_path / "two", [3, 11, 12])
 
 
+class Dies(BaseException):
+    """Stands for the death of the supervisor."""
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "nsga2"])
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_death_amid_a_proposal_does_not_change_it(tmp_path, monkeypatch, sampler, after):
+    """Params are written one by one, so a trial may be left with some of them."""
+    real = optuna.Trial._suggest
+
+    def proposals(folder, deaths):
+        folder.mkdir()
+        plan = toy_plan(folder, trials=14, sampler=sampler)
+        storage = open_storage(plan.storage_url, create=True)
+        seen = []
+        for death in (*deaths, None):
+            calls = 0
+
+            def dying(trial, name, distribution, death=death):
+                nonlocal calls
+                if trial.number == death:
+                    calls += 1
+                    if calls > after:
+                        raise Dies
+                return real(trial, name, distribution)
+
+            monkeypatch.setattr(optuna.Trial, "_suggest", dying)
+            book = open_search(plan, storage)
+            try:
+                while (task := book.ask()) is not None:
+                    seen.append(task)
+                    complete(book, task, task.params["x"])
+            except Dies:
+                continue
+            book.close()
+            break
+        close_storage(storage)
+        return seen
+
+    assert proposals(tmp_path / "one", []) == proposals(tmp_path / "two", [1, 3, 6, 13])
+
+
 def test_the_budget_is_a_total_over_all_resumes(tmp_path, storage):
     plan = toy_plan(tmp_path, trials=4)
     for done, trials in ((0, 4), (4, 4), (4, 6), (6, 2)):

@@ -28,6 +28,13 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_once(folder):
+    if not (folder / "died").exists():
+        (folder / "died").touch()
+        die()
+    return os.getpid()
+
+
 def where(seconds):
     time.sleep(seconds)
     return os.getpid()
@@ -65,6 +72,12 @@ def test_a_worker_that_dies_ends_the_calls():
         pytest.raises(UserError, match="killed by SIGKILL"),
     ):
         engines.call(engine, die, [()])
+
+
+def test_a_worker_that_dies_once_costs_no_call(tmp_path):
+    with Local(workers=2, threads=1) as engine:
+        first, second = engines.call(engine, die_once, [(tmp_path,), (tmp_path,)])
+        assert {first, second} <= set(engine.pids)
 
 
 def test_every_worker_takes_its_share():
