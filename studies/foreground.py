@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from studies import engines, stopping, storage, stored
+from studies import engines, preparation, stopping, storage, stored
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
 from studies.control import Control, StudyInterrupted
@@ -27,7 +27,6 @@ from studies.leases import StudyInUse
 from studies.live import LiveView, PlainView, Progress
 from studies.machine import check_folder
 from studies.plan import Plan
-from studies.preparation import prepare
 from studies.protocol import run_study
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
@@ -80,7 +79,7 @@ def run(
             check_folder(save_svg.parent, setting="--save-svg")
             if save_svg.is_dir():
                 raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
-        plan = with_data(plan, engine)
+        plan = with_data(plan, engine, say=_say)
         moved = set_aside(plan) if fresh else None
         if moved is not None:
             _say(f"moved what was there to {moved}")
@@ -101,8 +100,13 @@ def run(
     return 0
 
 
-def with_data(plan: Plan, engine: Engine) -> Plan:
+def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None = None) -> Plan:
     """Check what would fail every trial, and return the plan with its data's fingerprint.
+
+    Args:
+        plan: what is to be run.
+        engine: where; started.
+        say: gets a line with what a training and the study will take.
 
     Raises:
         UserError: an unknown model, a device or data that is not there, a setting that an
@@ -116,8 +120,10 @@ def with_data(plan: Plan, engine: Engine) -> Plan:
     defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
     configs = [*defaults, *plan.ends()]
     # In each worker: the data is then there when the first trial comes.
-    fingerprint, *_ = engines.call(engine, prepare, [(configs,)] * plan.workers)
-    return plan.with_data(fingerprint)
+    found = engines.call(engine, preparation.prepare, [(configs, defaults)] * plan.workers)
+    if say is not None:
+        say(preparation.describe(plan, found))
+    return plan.with_data(found[0].fingerprint)
 
 
 def finish(result: StudyResult, console: Console) -> None:

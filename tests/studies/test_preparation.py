@@ -1,0 +1,63 @@
+"""What is looked at before trial 0, and the line that says what a study will take."""
+
+import dataclasses
+
+import pytest
+from toy import make_plan
+
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError
+from studies.preparation import Preparation, describe, prepare
+
+BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
+
+
+def config(**settings):
+    return BASE.override({name.replace("__", "."): value for name, value in settings.items()})
+
+
+def test_each_that_is_typical_is_measured():
+    small = config(model__name="lenet5", batch_size=500)
+    other = config(model__name="lenet5", batch_size=500, optim__lr=0.5)
+    large = config(model__name="mlp512", batch_size=500, epochs=4)
+    found = prepare([small, large], [small, other, large])
+    assert found.parameters == (61_706, 61_706, 669_706)
+    assert found.epochs == (2, 2, 4)
+    assert found.seconds[0] == found.seconds[1] > 0  # measured once
+    assert len(found.fingerprint) > 8 and found.memory > 10_000_000
+
+
+def test_what_would_fail_every_trial_fails_first():
+    small = config(model__name="lenet5")
+    with pytest.raises(ConfigError, match="momentum"):
+        prepare([small, config(optim__name="adam", optim__momentum=0.9)], [small])
+
+
+def found(*seconds, memory=2**30):
+    n = len(seconds)
+    return Preparation(
+        fingerprint="abc",
+        seconds=seconds,
+        parameters=(1000,) * n,
+        epochs=(10,) * n,
+        memory=memory,
+    )
+
+
+def test_the_line(tmp_path):
+    plan = make_plan(tmp_path)
+    plan = dataclasses.replace(plan, trials=20, confirm_seeds=4, workers=2)
+    trainings = 20 + (len(plan.spec.choices) + 1) * 4
+    text = describe(plan, [found(20.0, 40.0), found(40.0, 80.0, memory=2**31)])
+    # The median of both workers: 30 s and 60 s, 45 s on average.
+    whole = 45 * trainings / 2
+    assert text == (
+        "a training: 30 s to 1:00 (3.0 s to 6.0 s an epoch), 1,000 parameters, 2.0 GiB a worker;"
+        f" the study: up to {int(whole // 60)}:{int(whole % 60):02}, less what is pruned"
+        " (an estimate from two steps each)"
+    )
+
+
+def test_one_of_a_kind_is_no_range(tmp_path):
+    text = describe(make_plan(tmp_path), [found(5.0)])
+    assert text.startswith("a training: 5.0 s (0.5 s an epoch), 1,000 parameters")
