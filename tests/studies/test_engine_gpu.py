@@ -6,13 +6,14 @@ import types
 from dataclasses import dataclass, field
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from test_engines import run
 
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome, TrainingError
-from studies import engines, machine, plan
+from studies import cli, engines, machine, plan
 from studies.engines._gpu import CONTEXT, HEADROOM, SPARE, GpuUse, Sharing, fitting, workers
 from studies.engines.base import Resources
 
@@ -184,6 +185,13 @@ def test_names_of_gpus(monkeypatch, visible, count, names):
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     assert machine.gpus("auto", environment) == names
     assert machine.gpus("cuda:1", environment) == ()
+
+
+def test_workers_auto():
+    assert cli.workers("auto") == 0
+    assert cli.workers("3") == 3
+    with pytest.raises(typer.BadParameter, match="'many' is neither a number nor 'auto'"):
+        cli.workers("many")
 
 
 def test_no_gpus_here(monkeypatch):
