@@ -350,7 +350,8 @@ def test_readers_are_never_in_the_way(tmp_path):
                             study_name=summary.study_name, storage=storage
                         ).get_trials()
                         reads[0] += 1
-                    close_storage(storage)
+                    storage.remove_session()
+                    storage.engine.dispose()
                 time.sleep(0.02)
             except Exception as error:
                 problems.append(error)
