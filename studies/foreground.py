@@ -79,11 +79,16 @@ def run(
             check_folder(save_svg.parent, setting="--save-svg")
             if save_svg.is_dir():
                 raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
-        plan = with_data(plan, engine, say=_say)
+        estimate: list[str] = []
+        plan = with_data(plan, engine, say=estimate.append)
         moved = set_aside(plan) if fresh else None
         if moved is not None:
             _say(f"moved what was there to {moved}")
-        view = _live_view(plan, progress, console) if live else _plain_view(plan, progress)
+        if live:
+            console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
+            view: LiveView | PlainView = _live_view(plan, progress, console)
+        else:
+            view = _plain_view(plan, progress, *estimate)
         listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
         with _signals(control, progress, live=live), view:
             result = run_study(plan, control, listeners=listeners, take_over=take_over)
@@ -197,7 +202,7 @@ def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
     return LiveView(progress, console, title=title, hint=hint)
 
 
-def _plain_view(plan: Plan, progress: Progress) -> PlainView:
+def _plain_view(plan: Plan, progress: Progress, *lines: str) -> PlainView:
     def write(text: str) -> None:
         print(text, flush=True)
 
@@ -207,6 +212,7 @@ def _plain_view(plan: Plan, progress: Progress) -> PlainView:
         f" {plan.train.data.name}; {storage.shown(plan.storage_url)}\n"
         f"dashboard: {dashboard_command(plan)}"
     )
+    hint = "\n".join([hint, *lines])
     return PlainView(progress, write, hint=hint)
 
 

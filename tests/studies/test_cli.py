@@ -67,7 +67,10 @@ def one_line(done, *parts, code=1):
         (["optim_search", "--set", "search.pruner=foo"], ["foo", "median"]),
         (["optim_search", "--set", "search.sampler=foo"], ["foo", "tpe"]),
         (["optim_search", "--set", "storage.url=foo"], ["foo", "no database URL"]),
-        (["optim_search", "--set", "storage.url=oracle://a/b"], ["driver", "not installed"]),
+        (
+            ["optim_search", "--set", "storage.url=oracle://a/b"],
+            ["is of no supported kind", "postgresql+psycopg://"],
+        ),
         (["optim_search", "--save-svg", "/proc/x/y.svg"], ["--save-svg", "/proc/x"]),
         (["optim_search", "--save-svg", "/proc"], ["--save-svg", "is a folder"]),
     ],

@@ -25,6 +25,7 @@ def test_a_study_from_nothing_to_its_best_configuration_and_on(tmp_path):
     done = call(*tiny(tmp_path, trials=6), "--workers", "2", "--save-svg", tmp_path / "view.svg")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    assert "a training: " in done.stdout and "; the study: up to " in done.stdout
     assert "Tie: " in done.stdout or "Best" in done.stdout
     assert "too few for a claim" in done.stdout  # two seeds
     assert (tmp_path / "view.svg").read_text().startswith("<svg")
