@@ -76,6 +76,8 @@ def open_storage(url: str, *, create: bool) -> Storage:
             return Journal(url, path)
         storage_sqlite.check_file(path, create=create)
         try:
+            if not path.exists():
+                storage_sqlite.make_file(path)
             storage = storage_sqlite.SqliteStorage(url, path)
         except _WRONG_DATABASE as error:
             raise StorageError(f"{shown(url)}: {_reason(error)}") from None

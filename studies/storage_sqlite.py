@@ -5,6 +5,7 @@ It is opened with a write-ahead log (readers such as the dashboard never block t
 them may be missing, the file stays sound).
 """
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from studies.storage_sql import SqlStorage
-from studies.storage_url import StorageError
+from studies.storage_url import StorageError, sqlite_url
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""
@@ -79,6 +80,30 @@ def check_file(path: Path, *, create: bool) -> None:
         )
     if not tables and not create:
         raise StorageError(f"{path} holds no study; run a study first")
+
+
+def make_file(path: Path) -> None:
+    """Make a database with Optuna's tables at ``path``, where there is no file.
+
+    It appears there whole: another program that opened it half made (a dashboard waiting for it)
+    would make the same tables, and one of the two would end with an error.
+
+    Raises:
+        SQLAlchemyError: the folder cannot be written, or the disk is full.
+        StorageError: the draft cannot be given its name.
+    """
+    draft = path.with_name(f".{path.name}.making")  # ours alone: the caller has locked the folder
+    with contextlib.suppress(OSError):
+        draft.unlink()  # of a process killed here
+    made = SqliteStorage(sqlite_url(draft), draft)
+    with made.engine.connect():
+        pass  # the pragmas: its log stays on
+    made.remove_session()
+    made.engine.dispose()
+    try:
+        draft.rename(path)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from None
 
 
 def _tables(path: Path) -> set[str]:

@@ -156,3 +156,27 @@ def test_the_file_of_a_url():
     assert storage_file("sqlite:///a/b.db") == Path("a/b.db")
     assert storage_file("journal:////a/b.log") == Path("/a/b.log")
     assert storage_file("postgresql+psycopg://me@host/x") is None
+
+
+def test_a_database_appears_whole(tmp_path):
+    """Plain Optuna programs that wait for the file open it the moment it is there."""
+    path = tmp_path / "study.db"
+    program = (
+        "import sys, pathlib, optuna\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "print('waits', flush=True)\n"
+        "while not path.exists(): pass\n"
+        "print(optuna.get_all_study_names(f'sqlite:///{path}'))\n"
+    )
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert waiting.stdout.readline() == "waits\n"
+    storage = open_storage(sqlite_url(path), create=True)
+    close_storage(storage)
+    assert waiting.communicate(timeout=60)[0] == "[]\n"
+    assert waiting.returncode == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
+    (tmp_path / ".other.db.making").write_bytes(b"of a killed process")
+    close_storage(open_storage(sqlite_url(tmp_path / "other.db"), create=True))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other.db", "study.db"]
