@@ -47,9 +47,9 @@ def fill(url: str, size: int) -> None:
     from ours.storage_once import study_plan
 
     from studies.fingerprints import check_fingerprint
-    from studies.sources import SearchSource
-    from studies.storage import close_storage, open_storage
-    from studies.storage_sql import SqlStorage, insert_trials
+    from studies.search.sources import SearchSource
+    from studies.storages.storage import close_storage, open_storage
+    from studies.storages.storage_sql import SqlStorage, insert_trials
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = study_plan(url, "random")
@@ -108,7 +108,7 @@ def measured(
     kind: str, url: str, base: str, size: int, trials: int, run: Callable[..., Result]
 ) -> list[Result]:
     """Copy the study at ``base`` to ``url`` and measure it there, with each sampler."""
-    from studies.copying import copy_study
+    from studies.storages.copying import copy_study
 
     began = time.perf_counter()
     copy_study("optim_search", source=base, target=url)

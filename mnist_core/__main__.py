@@ -3,16 +3,16 @@
 import typer
 
 from mnist_core import command_line
-from mnist_core.compare_command import compare_command
+from mnist_core.commands.compare_command import compare_command
+from mnist_core.commands.evaluate_command import evaluate_command
+from mnist_core.commands.export_command import export_command
+from mnist_core.commands.predict_command import predict_command
+from mnist_core.commands.presets_command import app as presets_app
+from mnist_core.commands.summary_command import summary_command
+from mnist_core.commands.train_command import train_command
+from mnist_core.commands.tune_batch_command import tune_batch_command
+from mnist_core.commands.tune_command import tune_lr_command
 from mnist_core.data.cli import app as data_app
-from mnist_core.evaluate_command import evaluate_command
-from mnist_core.export_command import export_command
-from mnist_core.predict_command import predict_command
-from mnist_core.presets_command import app as presets_app
-from mnist_core.summary_command import summary_command
-from mnist_core.train_command import train_command
-from mnist_core.tune_batch_command import tune_batch_command
-from mnist_core.tune_command import tune_lr_command
 
 app = typer.Typer(
     no_args_is_help=True,

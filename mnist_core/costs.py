@@ -8,7 +8,7 @@ import torch
 from mnist_core import memory, models, runtime
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
-from mnist_core.steps import Steps
+from mnist_core.finders.steps import Steps
 
 _FORWARD = 1 / 3
 """Of a step's operations: the backward pass has twice as many as the forward pass."""

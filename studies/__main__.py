@@ -61,8 +61,8 @@ def show(
     from studies.book import check_search
     from studies.machine import check_folder
     from studies.report import overview
-    from studies.search_checks import notes
-    from studies.storage import check_url
+    from studies.search.search_checks import notes
+    from studies.storages.storage import check_url
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_search(plan)

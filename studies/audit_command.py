@@ -28,8 +28,8 @@ def audit_command(
     )
     import optuna
 
-    from studies.audit import audit
-    from studies.curves import read_curves
+    from studies.auditing.audit import audit
+    from studies.auditing.curves import read_curves
     from studies.report.audit_table import print_audit
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

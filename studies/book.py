@@ -5,18 +5,19 @@ from collections.abc import Sequence
 import optuna
 
 from mnist_core.errors import ConfigError
-from studies import leases, stopping
-from studies.enqueued import ENQUEUED, from_attribute, merged, to_attribute
 from studies.events import Listener, Stream
 from studies.fingerprints import check_fingerprint
-from studies.leases import Lease
 from studies.ledger import Book
 from studies.plan import Plan
-from studies.pruning import Pruning
-from studies.search_checks import check_search, known_configurations, notes
+from studies.search import stopping
+from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
+from studies.search.pruning import Pruning
+from studies.search.search_checks import check_search, known_configurations, notes
+from studies.search.sources import ConfirmSource, Entry, SearchSource, Source
 from studies.settings import StopSettings
-from studies.sources import ConfirmSource, Entry, SearchSource, Source
-from studies.storage import Storage, exclusive
+from studies.storages import leases
+from studies.storages.leases import Lease
+from studies.storages.storage import Storage, exclusive
 
 __all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
 

@@ -42,8 +42,8 @@ def copy_command(
     import optuna
 
     from studies.commands import masked
-    from studies.copying import copy_study
-    from studies.storage import check_url, shown
+    from studies.storages.copying import copy_study
+    from studies.storages.storage import check_url, shown
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     source = from_ or plan.storage_url

@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import optuna
 
 from mnist_core.errors import UserError
-from studies.storage import close_storage, open_storage, shown
+from studies.storages.storage import close_storage, open_storage, shown
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):

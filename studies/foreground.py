@@ -16,14 +16,13 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from studies import engines, preparation, stopping, storage, stored
+from studies import engines, preparation, stored
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
 from studies.control import Control, StudyInterrupted
 from studies.engines.base import Engine
 from studies.events import Listener
 from studies.export import write_best_config
-from studies.leases import StudyInUse
 from studies.live import LiveView, PlainView, Progress
 from studies.machine import check_folder
 from studies.plan import Plan
@@ -32,7 +31,10 @@ from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown
 from studies.result import StudyResult
-from studies.storage import storage_file
+from studies.search import stopping
+from studies.storages import storage
+from studies.storages.leases import StudyInUse
+from studies.storages.storage import storage_file
 
 INTERRUPTED = 130
 

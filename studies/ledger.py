@@ -31,17 +31,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
 from objectives.base import Outcome, Task
-from studies import leases, records
+from studies import records
 from studies.engines.base import Failure
 from studies.events import Listener, Stream
-from studies.leases import Lease
 from studies.peers import Peers
-from studies.pruning import FairPruning, Pruning
 from studies.records import TrialRecord
+from studies.search.pruning import FairPruning, Pruning
+from studies.search.sources import Source
+from studies.search.stopping import STOPPED, Stop, Stopping
 from studies.settings import StopSettings
-from studies.sources import Source
-from studies.stopping import STOPPED, Stop, Stopping
-from studies.storage import Storage, one_line_garbage
+from studies.storages import leases
+from studies.storages.leases import Lease
+from studies.storages.storage import Storage, one_line_garbage
 
 _NOT_COUNTED = ("Interrupted", "SupervisorDied")
 """Kinds of loss that use up none of a trial's retries."""

@@ -135,7 +135,7 @@ class Plan:
 
     def describe(self) -> list[Row]:
         """Return what there is to know before the first trial, a row each."""
-        from studies.storage import shown  # imports Optuna
+        from studies.storages.storage import shown  # imports Optuna
 
         spec, space = self.spec, self.spec.space
         file = f"studies/catalog/{spec.name}.py"

@@ -35,9 +35,9 @@ from studies.result import (
     summarize,
 )
 from studies.running_states import RunningStates, states_folder
+from studies.search.stopping import Stop
 from studies.seeds import confirm_seeds
-from studies.stopping import Stop
-from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage
+from studies.storages.storage import close_storage, one_line_errors, one_line_garbage, open_storage
 from studies.test_record import TEST, Reading
 from studies.trial_setup import build_objective, limits, models_folder
 

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.engines.base import Failure
-from studies.leases import supervisor
+from studies.storages.leases import supervisor
 
 SEED = "seed"
 ATTEMPT = "attempt"

@@ -54,8 +54,9 @@ def reproduce_command(
     if device is not None:
         changes["device"] = device
     config = recorded.config.override(changes, source="--device")
-    from mnist_core import train, training_run  # torch takes seconds to import
+    from mnist_core import train  # torch takes seconds to import
     from mnist_core.data import load
+    from mnist_core.runs import training_run
 
     config = train.resolve(config)
     data = load(config.data, config.device)

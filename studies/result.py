@@ -14,6 +14,7 @@ from studies.candidates import Candidate, candidates
 from studies.plan import Plan
 from studies.reasons import tally
 from studies.records import TrialRecord
+from studies.search.stopping import Stop
 from studies.statistics import (
     Interval,
     judge,
@@ -22,7 +23,6 @@ from studies.statistics import (
     paired_difference,
     value_interval,
 )
-from studies.stopping import Stop
 from studies.test_record import Reading
 
 # A best value within this share of a parameter's range (on its own scale) counts as on the bound.

@@ -9,16 +9,22 @@ from typing import Any
 import optuna
 
 from mnist_core.errors import UserError
-from studies import leases
 from studies.book import BUDGET, CONFIRM
 from studies.commands import run_command
 from studies.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
-from studies.leases import Lease, read_lease
 from studies.plan import Plan
 from studies.records import TrialRecord, read_trials
 from studies.result import ENVIRONMENT, StudyResult, summarize
-from studies.stopping import STOPPED, Stop
-from studies.storage import close_storage, one_line_errors, one_line_garbage, open_storage, shown
+from studies.search.stopping import STOPPED, Stop
+from studies.storages import leases
+from studies.storages.leases import Lease, read_lease
+from studies.storages.storage import (
+    close_storage,
+    one_line_errors,
+    one_line_garbage,
+    open_storage,
+    shown,
+)
 from studies.test_record import TEST, Reading
 
 

@@ -14,7 +14,7 @@ from toys import Toy
 from mnist_core.errors import UserError
 from studies import engines
 from studies.book import open_search
-from studies.storage import close_storage, open_storage
+from studies.storages.storage import close_storage, open_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 folder, name = Path(sys.argv[1]), sys.argv[2]

@@ -92,7 +92,7 @@ def test_the_check_sees_an_arrow_that_turned_round(path, source):
     ("path", "source"),
     [
         ("studies/book.py", "import optuna\nfrom objectives.base import Task\nimport mnist_core"),
-        ("studies/distributions.py", "from search_spaces.space import Space"),
+        ("studies/search/distributions.py", "from search_spaces.space import Space"),
         ("objectives/classification.py", "from search_spaces.space import Space"),
         ("objectives/optuna_objective.py", "import optuna"),
         ("objectives/base.py", "from mnist_core.config import TrainConfig"),

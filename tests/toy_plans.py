@@ -8,7 +8,7 @@ from search_spaces.space import Choice, Float, Space, When
 from studies.plan import Plan
 from studies.settings import Settings
 from studies.spec import StudySpec
-from studies.storage import sqlite_url
+from studies.storages.storage import sqlite_url
 
 SPACE = Space(
     {

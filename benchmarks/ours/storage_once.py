@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from objectives.base import Outcome, Task
 from studies import book, plan
 from studies.plan import Plan
-from studies.storage import close_storage, open_storage
+from studies.storages.storage import close_storage, open_storage
 
 STEPS = 5
 TOTAL = 100_000

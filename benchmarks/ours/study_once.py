@@ -93,7 +93,7 @@ def main() -> None:
 
         from studies.book import open_search
         from studies.foreground import with_data
-        from studies.storage import close_storage, open_storage
+        from studies.storages.storage import close_storage, open_storage
 
         plan = with_data(plan, engine)
         plan.folder.mkdir(parents=True)

@@ -4,7 +4,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from studies.audit import Audit
+from studies.auditing.audit import Audit
 from studies.plan import Plan
 from studies.report.console import make_console
 

@@ -6,13 +6,13 @@ from rich.table import Table
 
 from mnist_core.errors import ConfigError
 from studies import catalog
-from studies.leases import Lease
 from studies.plan import Plan, describe_parameter
 from studies.records import TrialRecord
 from studies.report.console import make_console
 from studies.report.numbers import metric_text, params_text
 from studies.report.table import print_result
-from studies.storage import shown
+from studies.storages.leases import Lease
+from studies.storages.storage import shown
 from studies.stored import Stored
 
 

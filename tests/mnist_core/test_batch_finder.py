@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_core import batch_finder, train
-from mnist_core.batch_finder import (
+from mnist_core import train
+from mnist_core.errors import ConfigError
+from mnist_core.finders import batch_finder
+from mnist_core.finders.batch_finder import (
     Measured,
     available_memory,
     doublings,
@@ -17,8 +19,7 @@ from mnist_core.batch_finder import (
     measure,
     suggest,
 )
-from mnist_core.errors import ConfigError
-from mnist_core.isolated import Isolated, OutOfMemory
+from mnist_core.finders.isolated import Isolated, OutOfMemory
 
 MIB = 2**20
 

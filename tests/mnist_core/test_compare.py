@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnist_core import checkpoint, compare, compare_noise, compare_verdict, model_record, models
-from mnist_core.compare_noise import Noise
-from mnist_core.compare_verdict import Measured
+from mnist_core import checkpoint, models
+from mnist_core.comparison import compare, compare_noise, compare_verdict, model_record
+from mnist_core.comparison.compare_noise import Noise
+from mnist_core.comparison.compare_verdict import Measured
+from mnist_core.comparison.model_record import ModelRecord
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
-from mnist_core.model_record import ModelRecord
 
 
 def record(seed=0, accuracy=0.98, **more):

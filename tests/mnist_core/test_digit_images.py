@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from mnist_core import digit_images
 from mnist_core.config import DataConfig
 from mnist_core.data import load
 from mnist_core.errors import DataError
+from mnist_core.prediction import digit_images
 
 N = 40
 

@@ -5,10 +5,11 @@ import sys
 import pytest
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, judge, models, run_record
+from mnist_core import checkpoint, command_line, judge, models
 from mnist_core.config import DataConfig
 from mnist_core.data import load, load_test
-from mnist_core.run_folder import RunFolder
+from mnist_core.runs import run_record
+from mnist_core.runs.run_folder import RunFolder
 from mnist_core.train import resolve, train
 
 MODELS = {

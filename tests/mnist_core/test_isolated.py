@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from mnist_core.errors import ConfigError
-from mnist_core.isolated import Isolated, OutOfMemory
+from mnist_core.finders.isolated import Isolated, OutOfMemory
 
 MIB = 2**20
 # What the functions below do, they do in a child, which imports this module.

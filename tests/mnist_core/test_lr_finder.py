@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mnist_core import lr_finder, train
+from mnist_core import train
 from mnist_core.errors import ConfigError
-from mnist_core.lr_finder import find, sweep, write_csv, write_plot
+from mnist_core.finders import lr_finder
+from mnist_core.finders.lr_finder import find, sweep, write_csv, write_plot
 
 LOW, HIGH = 1e-7, 10.0
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_core import judge, models, predict, prediction_inputs, prediction_tables
+from mnist_core import judge, models
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.data import idx
 from mnist_core.errors import ConfigError, DataError
-from mnist_core.prediction_inputs import UNKNOWN
+from mnist_core.prediction import predict, prediction_inputs, prediction_tables
+from mnist_core.prediction.prediction_inputs import UNKNOWN
 
 
 @pytest.fixture

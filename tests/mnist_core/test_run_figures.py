@@ -6,12 +6,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from mnist_core import judge, models, run_figures, train
+from mnist_core import judge, models, train
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.data import Split
 from mnist_core.errors import UserError
 from mnist_core.evaluate import Evaluation, confusion_matrix
 from mnist_core.pair_metrics import PairEvaluation
+from mnist_core.runs import run_figures
 
 TITLE = "lenet5 on mnist-10pct, 20261121-094345-lenet5-d63c0f"
 CLASS_PICTURES = ["confusion.png", "curves.png", "misclassified.png", "samples.png"]

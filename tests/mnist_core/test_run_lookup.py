@@ -2,9 +2,9 @@
 
 import pytest
 
-from mnist_core import run_lookup
 from mnist_core.errors import UserError
-from mnist_core.run_lookup import Found, find_model, find_run
+from mnist_core.runs import run_lookup
+from mnist_core.runs.run_lookup import Found, find_model, find_run
 
 
 @pytest.fixture

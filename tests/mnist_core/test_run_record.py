@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_core import run_record
 from mnist_core.errors import UserError
+from mnist_core.runs import run_record
 
 ROWS = "step,epoch,seconds,val_accuracy\n1,0.5,1.25,0.8\n2,1.0,2.5,0.9\n"
 

@@ -13,10 +13,11 @@ import tomli_w
 import torch
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, training_run
+from mnist_core import checkpoint, command_line
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load
 from mnist_core.errors import UserError
+from mnist_core.runs import training_run
 from mnist_core.train import train
 
 QUICK = {

@@ -18,11 +18,12 @@ import pytest
 import torch
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, files, run_record, training_run
+from mnist_core import checkpoint, command_line, files
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load, load_test
 from mnist_core.errors import UserError
 from mnist_core.judge import judge
+from mnist_core.runs import run_record, training_run
 from mnist_core.train import train
 
 QUICK = {
@@ -224,7 +225,8 @@ def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
 
 
 EVERY_REPORT = """
-from mnist_core import __main__, command_line, training_run
+from mnist_core import __main__, command_line
+from mnist_core.runs import training_run
 training_run._STATE_SECONDS = 0.0  # so that no machine is too fast to be broken off
 command_line.run(__main__.app, "python -m mnist_core")
 """

@@ -19,7 +19,7 @@ from studies import engines
 from studies.book import open_search
 from studies.records import read_trials
 from studies.running_states import RunningStates
-from studies.storage import close_storage, open_storage
+from studies.storages.storage import close_storage, open_storage
 
 SPACE = Space({"lr": Float(1e-5, 1.0, log=True, sets="optim.lr")})
 BASE = TrainConfig().override(

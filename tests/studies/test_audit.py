@@ -14,15 +14,15 @@ from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
 from studies.__main__ import app
-from studies.audit import _draw, _wilson, audit
+from studies.auditing.audit import _draw, _wilson, audit
+from studies.auditing.curves import Curve, Curves, collect
+from studies.auditing.replay import replay
+from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
 from studies.book import open_search
-from studies.curves import Curve, Curves, collect
 from studies.engines.inline import Inline
-from studies.pruners import create_pruner
-from studies.replay import replay
 from studies.report.audit_table import print_audit
-from studies.sentinels import SENTINEL, WOULD_PRUNE
-from studies.storage import close_storage, open_storage
+from studies.search.pruners import create_pruner
+from studies.storages.storage import close_storage, open_storage
 
 UP, DOWN = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 STEPS = 9

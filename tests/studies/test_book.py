@@ -17,7 +17,7 @@ from studies.engines.inline import Inline
 from studies.fingerprints import FingerprintMismatch
 from studies.records import read_trials
 from studies.seeds import confirm_seeds, trial_seed
-from studies.storage import close_storage, open_storage, sqlite_url
+from studies.storages.storage import close_storage, open_storage, sqlite_url
 
 LOST = Failure(kind="WorkerLost", message="killed by SIGKILL", traceback="tail")
 

@@ -299,7 +299,7 @@ def _children_of(pid):
 
 
 def test_dashboard_port_in_use_is_one_line(tmp_path):
-    from studies.storage import close_storage, open_storage
+    from studies.storages.storage import close_storage, open_storage
 
     url = f"sqlite:///{tmp_path}/optim_search-quick/study.db"
     close_storage(open_storage(url, create=True))
@@ -315,7 +315,7 @@ def test_dashboard_answers_and_ends_cleanly(tmp_path):
     import json
     import urllib.request
 
-    from studies.storage import close_storage, open_storage
+    from studies.storages.storage import close_storage, open_storage
 
     storage = open_storage(f"sqlite:///{tmp_path}/optim_search-quick/study.db", create=True)
     optuna.create_study(study_name="optim_search-quick", storage=storage)

@@ -9,7 +9,7 @@ import pytest
 
 from studies.commands import dashboard_command, masked, run_command
 from studies.plan import resolve
-from studies.storage import StorageError, check_url, shown
+from studies.storages.storage import StorageError, check_url, shown
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cr:t@/x"

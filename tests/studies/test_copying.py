@@ -19,11 +19,11 @@ from postgres import server  # noqa: F401
 from toy import Toy
 from toy_trail import plan_at, quiet, run, trail  # noqa: F401
 
-from studies import copying
-from studies.contents import difference, read_content
-from studies.copying import CopyError, copy_study
-from studies.leases import LEASE, take
-from studies.storage import StorageError, close_storage, open_storage
+from studies.storages import copying
+from studies.storages.contents import difference, read_content
+from studies.storages.copying import CopyError, copy_study
+from studies.storages.leases import LEASE, take
+from studies.storages.storage import StorageError, close_storage, open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -202,7 +202,7 @@ def test_a_source_that_changes_meanwhile_leaves_no_copy(
 
 
 def test_a_copy_that_reads_back_otherwise_is_none(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("studies.storage_sql.attribute_rows", lambda attributes: [])
+    monkeypatch.setattr("studies.storages.storage_sql.attribute_rows", lambda attributes: [])
     assert "does not hold what was written" in refused(source, f"sqlite:///{tmp_path / 'x.db'}")
     assert not (tmp_path / "x.db").exists()
 
@@ -221,7 +221,7 @@ def test_a_server_refuses_what_it_cannot_hold(server, tmp_path):  # noqa: F811
 
 COPY = """
 import sys
-from studies import copying
+from studies.storages import copying
 def check(*arguments):
     print("written", flush=True)
     sys.stdin.read()

@@ -20,9 +20,9 @@ from mnist_core.errors import UserError
 from objectives.base import Outcome
 from studies.book import open_search
 from studies.engines.local import Local, WorkerStartError, _shares
-from studies.leases import StudyInUse
 from studies.records import read_trials
-from studies.storage import close_storage, open_storage
+from studies.storages.leases import StudyInUse
+from studies.storages.storage import close_storage, open_storage
 
 TESTS = Path(__file__).parent.parent
 

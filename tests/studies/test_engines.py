@@ -10,7 +10,7 @@ from mnist_core.errors import ConfigError
 from objectives.base import Outcome
 from studies import engines
 from studies.book import open_search
-from studies.storage import close_storage, open_storage
+from studies.storages.storage import close_storage, open_storage
 
 
 def run(folder, engine, objective, *, listeners=(), **options):

@@ -10,10 +10,17 @@ from toy import Toy, make_plan
 from mnist_core.errors import ConfigError
 from studies.book import open_search
 from studies.engines.inline import Inline
-from studies.enqueued import ENQUEUED, Known, from_attribute, merged, read_known, to_attribute
 from studies.plan import resolve
-from studies.search_checks import check_search
-from studies.storage import close_storage, open_storage
+from studies.search.enqueued import (
+    ENQUEUED,
+    Known,
+    from_attribute,
+    merged,
+    read_known,
+    to_attribute,
+)
+from studies.search.search_checks import check_search
+from studies.storages.storage import close_storage, open_storage
 
 
 def write(path: Path, text: str) -> Path:

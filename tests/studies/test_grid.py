@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
-from studies.enqueued import identity
-from studies.grid import Grid
+from studies.search.enqueued import identity
+from studies.search.grid import Grid
 
 SPACE = Space(
     {

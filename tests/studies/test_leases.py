@@ -9,8 +9,8 @@ from dataclasses import asdict
 import optuna
 import pytest
 
-from studies import leases
-from studies.leases import LEASE, Lease, StudyInUse, read_lease, release, supervisor, take
+from studies.storages import leases
+from studies.storages.leases import LEASE, Lease, StudyInUse, read_lease, release, supervisor, take
 
 MINE = Lease.of_this_process()
 

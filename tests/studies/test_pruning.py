@@ -10,9 +10,9 @@ from optuna.trial import TrialState, create_trial
 from scipy.stats import wilcoxon
 
 from mnist_core.errors import ConfigError
-from studies.pruners import create_pruner, try_pruner
-from studies.pruning import FairPruning
-from studies.sentinels import SENTINEL, WOULD_PRUNE
+from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
+from studies.search.pruners import create_pruner, try_pruner
+from studies.search.pruning import FairPruning
 
 KINDS = CategoricalDistribution(("fast", "slow"))
 STEPS = 27

@@ -11,9 +11,9 @@ from toy_plans import SPACE
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
-from studies.branches import BranchSampler, _with_pruned
-from studies.distributions import suggest
-from studies.samplers import GRID, Search, create_sampler, names, try_sampler
+from studies.search.branches import BranchSampler, _with_pruned
+from studies.search.distributions import suggest
+from studies.search.samplers import GRID, Search, create_sampler, names, try_sampler
 
 SEARCH = Search(space=SPACE, scientific="kind", trials=16)
 FLAT = Search(

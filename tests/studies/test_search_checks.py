@@ -8,7 +8,7 @@ import pytest
 from mnist_core.errors import ConfigError
 from studies import catalog
 from studies.plan import resolve
-from studies.search_checks import check_search, known_configurations, notes, reports
+from studies.search.search_checks import check_search, known_configurations, notes, reports
 
 
 def plan_of(study="optim_search", quick=False, **sets):

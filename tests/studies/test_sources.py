@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 from toy import SPEC, make_plan
 
 from mnist_core.errors import ConfigError
-from studies.enqueued import ENQUEUED, Known
-from studies.sentinels import SENTINEL, sentinels
-from studies.sources import SearchSource
+from studies.auditing.sentinels import SENTINEL, sentinels
+from studies.search.enqueued import ENQUEUED, Known
+from studies.search.sources import SearchSource
 
 SGD = Known(params={"optim.name": "sgd", "sgd.lr": 0.5}, source="sgd.toml")
 ADAM = Known(params={"optim.name": "adam", "adam.lr": 0.05}, source="adam.toml")

@@ -10,7 +10,7 @@ import optuna
 import pytest
 import sqlalchemy
 
-from studies.storage import (
+from studies.storages.storage import (
     StorageError,
     close_storage,
     open_storage,
@@ -133,7 +133,8 @@ def test_a_database_made_by_a_newer_optuna(path):
 
 def test_three_processes_make_one_database_at_once(path):
     code = (
-        "import sys, studies.storage as s;s.close_storage(s.open_storage(sys.argv[1], create=True))"
+        "import sys, studies.storages.storage as s;"
+        "s.close_storage(s.open_storage(sys.argv[1], create=True))"
     )
     command = [sys.executable, "-c", code, sqlite_url(path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

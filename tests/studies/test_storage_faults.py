@@ -9,8 +9,8 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
 from mnist_core.errors import UserError
-from studies import storage_sqlite
-from studies.storage import StorageError
+from studies.storages import storage_sqlite
+from studies.storages.storage import StorageError
 
 pytestmark = [
     pytest.mark.usefixtures("quiet"),

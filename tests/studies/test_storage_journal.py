@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from studies.storage import StorageError, open_storage
+from studies.storages.storage import StorageError, open_storage
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_line_longer_than_a_block_is_kept(path):
 
 HOLD = """
 import sys, pathlib
-from studies.storage_journal import Journal
+from studies.storages.storage_journal import Journal
 with Journal("journal:///" + sys.argv[1], pathlib.Path(sys.argv[1])).file.locked():
     print("locked", flush=True)
     sys.stdin.read()
@@ -156,7 +156,7 @@ def test_what_is_not_written_is_not_in_the_file(path, monkeypatch):
         real(descriptor, data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("studies.storage_journal.os.write", half)
+    monkeypatch.setattr("studies.storages.storage_journal.os.write", half)
     with pytest.raises(StorageError, match="No space left on device"):
         study.set_user_attr("x", 1)
     monkeypatch.undo()
@@ -168,7 +168,7 @@ def test_what_is_not_written_is_not_in_the_file(path, monkeypatch):
 def test_two_processes_append_to_one_journal(path):
     made(path, trials=1)
     code = (
-        "import optuna, sys; from studies.storage import open_storage;"
+        "import optuna, sys; from studies.storages.storage import open_storage;"
         "study = optuna.load_study(study_name='s', storage=open_storage(sys.argv[1], create=True));"
         "[study.set_user_attr(sys.argv[2] + str(n), n) for n in range(40)]"
     )

@@ -11,12 +11,12 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
 from studies import stored
-from studies.contents import read_content
 from studies.engines.inline import Inline
 from studies.foreground import set_aside
-from studies.leases import StudyInUse, supervisor, take
 from studies.protocol import Control, StudyInterrupted
-from studies.storage import close_storage, open_storage
+from studies.storages.contents import read_content
+from studies.storages.leases import StudyInUse, supervisor, take
+from studies.storages.storage import close_storage, open_storage
 
 KINDS = ("sqlite", "journal", "postgresql")
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -95,8 +95,8 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
 
 HOLD = """
 import optuna, sys
-from studies import leases
-from studies.storage import open_storage
+from studies.storages import leases
+from studies.storages.storage import open_storage
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 storage = open_storage(sys.argv[1], create=True)
 study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)

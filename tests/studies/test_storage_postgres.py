@@ -11,9 +11,10 @@ from postgres import server  # noqa: F401
 from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
-from studies import protocol, storage_postgres
-from studies.leases import LEASE, StudyInUse, read_lease, release, supervisor, take
-from studies.storage import StorageError, close_storage, open_storage
+from studies import protocol
+from studies.storages import storage_postgres
+from studies.storages.leases import LEASE, StudyInUse, read_lease, release, supervisor, take
+from studies.storages.storage import StorageError, close_storage, open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

@@ -7,10 +7,10 @@ import pytest
 from toy import TestSet, Toy, make_plan
 
 from studies import protocol
-from studies.contents import read_content
 from studies.engines.inline import Inline
 from studies.protocol import Control, run_study
-from studies.storage import close_storage, open_storage
+from studies.storages.contents import read_content
+from studies.storages.storage import close_storage, open_storage
 
 
 def plan_at(folder, url=None):

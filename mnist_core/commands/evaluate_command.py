@@ -1,0 +1,178 @@
+"""``python -m mnist_core evaluate``: how good a kept model is, class by class.
+
+python -m mnist_core evaluate 20261121-094345-net-d63c0f
+python -m mnist_core evaluate model.safetensors --split test
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnist_core.errors import ConfigError, UserError
+from mnist_core.evaluation_table import Say, print_evaluation, text_console
+from mnist_core.runs import run_lookup, run_record
+from mnist_core.runs.run_lookup import Found
+from mnist_core.table import parse_assignment
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    from mnist_core.checkpoint import Checkpoint
+    from mnist_core.config import DataConfig
+    from mnist_core.data import Data
+
+SPLITS = ("validation", "test")
+
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHAT", help="a .safetensors file, a run's id or folder, or a best_config.toml"
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--checkpoint", help="of a run: last, or best (of all reports)"),
+]
+Runs = Annotated[Path, typer.Option(help="where run ids are looked for")]
+DataSet = Annotated[str | None, typer.Option(help="another data set than it was trained on")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="where the data is now, e.g. data.root=DIR"),
+]
+
+
+def evaluate_command(
+    what: What,
+    split: Annotated[
+        str, typer.Option(help="validation, or test: which is not to choose by")
+    ] = "validation",
+    dataset: DataSet = None,
+    weights: Weights = None,
+    runs: Runs = run_lookup.RUNS,
+    device: Device = "auto",
+    assignments: Assignments = None,
+) -> None:
+    """Evaluate a model that was kept by `train` or by a study.
+
+    On the images and the kind of device of its training the accuracy is the one that was logged.
+    Of a run it is the model at its end, or with --checkpoint best the one at its best report.
+
+    Whoever chooses between models by their test accuracy has no test images any more: each reading
+    of a run's is recorded in its run.json.
+
+    Examples:
+        python -m mnist_core evaluate 20261121-094345-net-d63c0f --checkpoint best
+
+        python -m mnist_core evaluate results/optim_search/best_config.toml --split test
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"--split: must be {' or '.join(SPLITS)}, but got {split!r}")
+    changes = data_changes(assignments, dataset)
+    found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
+    from mnist_core import checkpoint, judge, readings, runtime
+    from mnist_core.data import load, load_test
+
+    kept = checkpoint.load(found.checkpoint)
+    place = kept.config.override(changes).data
+    machine = runtime.resolve(judge.config_at(kept, device)).device
+    data = load(place, machine)
+    images = data.validation if split == "validation" else load_test(place, machine)
+    check_classes(kept, data, str(found.checkpoint))
+    evaluation = judge.judge(kept, images)
+    console = text_console()
+    console.print(f"{found.checkpoint}:")
+    console.print(
+        f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
+    )
+    print_evaluation(console.print, evaluation)
+    accuracy = evaluation.metrics["accuracy"]
+    if split == "validation":
+        say_logged(console.print, kept, place, str(machine), accuracy)
+    elif found.run is not None:
+        reading = readings.describe("evaluate", found.name, kept, data, str(machine), evaluation)
+        say_test_readings(console.print, found, data, accuracy)
+        run_record.add_test_reading(found.run, reading)
+
+
+def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str, Any]:
+    """Return the changes of the data's settings.
+
+    Raises:
+        ConfigError: another setting is to be changed.
+    """
+    changes = dict(parse_assignment(text) for text in assignments or [])
+    for key in changes:
+        if not key.startswith("data."):
+            raise ConfigError(f"--set {key}: the model is trained; only data.* can be changed")
+    if dataset is None:
+        return changes
+    return {"data.name": dataset, "data.root": "", **changes}
+
+
+def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
+    """Refuse data with another number of classes.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    if data.n_classes != kept.n_classes:
+        raise ConfigError(
+            f"data.name: {name} knows {kept.n_classes} classes, but {data.name!r} has"
+            f" {data.n_classes}"
+        )
+
+
+def say_logged(
+    say: Say, kept: "Checkpoint", place: "DataConfig", device: str, accuracy: float
+) -> None:
+    """Say whether the accuracy on the validation images is the one that the training logged.
+
+    Args:
+        say: prints a line.
+        kept: the model.
+        place: whose validation images they are; of another data set nothing is said.
+        device: on which it was found.
+        accuracy: as it was found now.
+    """
+    logged = kept.metrics.get("val_accuracy")
+    elsewhere = {"root"}
+    if logged is None or place.model_dump(exclude=elsewhere) != kept.config.data.model_dump(
+        exclude=elsewhere
+    ):
+        return
+    verdict, before = "the same", kept.config.device
+    if logged != accuracy:
+        elsewhere_trained = before.partition(":")[0] != device.partition(":")[0]
+        why = f" (it was trained on {before}, which rounds otherwise)" if elsewhere_trained else ""
+        verdict = f"NOT the same{why}"
+    say(f"its training logged an accuracy of {logged:.4f}: {verdict}")
+
+
+def say_test_readings(say: Say, found: Found, data: "Data", accuracy: float) -> None:
+    """Say how often a run's model was judged on these test images before, and with what result.
+
+    Raises:
+        UserError: the run's record is damaged.
+    """
+    if found.run is None:
+        return
+    readings = run_record.read(found.run).get("test_readings", [])
+    try:
+        before = [_accuracy(r) for r in readings if _is_of(r, found.name, data)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{found.run / run_lookup.RUN}: is damaged: {error!r}") from None
+    if before:
+        same = "the same" if before[0] == accuracy else "NOT the same"
+        times = "once" if len(before) == 1 else f"{len(before)} times"
+        say(
+            f"read {times} before; the first time an accuracy of {before[0]:.4f} was logged: {same}"
+        )
+
+
+def _is_of(reading: Mapping[str, Any], name: str, data: "Data") -> bool:
+    return bool(reading["checkpoint"] == name and reading["fingerprint"] == data.fingerprint)
+
+
+def _accuracy(reading: Mapping[str, Any]) -> float:
+    return float(reading["metrics"]["accuracy"])

@@ -1,0 +1,79 @@
+"""``python -m mnist_core export``: a trained model as ONNX or for ``torch.export.load``.
+
+python -m mnist_core export 20261121-094345-net-d63c0f
+python -m mnist_core export model.safetensors --format torch --out digits.pt2
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mnist_core.commands import evaluate_command
+from mnist_core.commands.evaluate_command import Assignments, Runs, Weights, What
+from mnist_core.runs import run_lookup
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    from mnist_core.export import Parity
+
+
+def export_command(
+    what: What,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="onnx or torch; left out: as --out is named, else onnx"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="the file; left out: beside the checkpoint")
+    ] = None,
+    weights: Weights = None,
+    runs: Runs = run_lookup.RUNS,
+    assignments: Assignments = None,
+) -> None:
+    """Export a trained model and prove that the file computes the same.
+
+    The file takes float32 images from 0 (ground) to 1 (ink), [batch, 1, 28, 28], any number at a
+    time; pairs are [batch, 2, 28, 28]. They are normalised inside. It computes in fp32. Classes,
+    data, configuration and versions are in its metadata.
+
+    Before it is moved in place, it is compared with the trained model on all test images. That is
+    no reading of the test set to choose by: it only shows that both say the same.
+
+    Examples:
+        python -m mnist_core export 20261121-094345-net-d63c0f --checkpoint best
+
+        python -m mnist_core export model.safetensors --format torch --out digits.pt2
+    """
+    changes = evaluate_command.data_changes(assignments, None)
+    found = run_lookup.find_model(what, runs=runs, checkpoint=weights).checkpoint
+    from mnist_core import checkpoint, export, export_formats, models
+    from mnist_core.data import load, load_test
+
+    suffixes = {form.suffix: name for name, form in export_formats.FORMATS.items()}
+    if file_format is None:
+        file_format = suffixes.get(out.suffix, "onnx") if out else "onnx"
+    if out is None and file_format in export_formats.FORMATS:
+        out = found.with_suffix(export_formats.FORMATS[file_format].suffix)
+    out = out or found
+    export.check(file_format, out)
+    kept = checkpoint.load(found)
+    place = kept.config.override(changes).data
+    data, test = load(place), load_test(place)
+    parity = export.export(kept, out, file_format=file_format, data=data, test=test)
+    pairs = models.task(kept.config.model) == "pairs"
+    size = out.stat().st_size / 1e6
+    typer.echo(f"{kept.config.model.name} written to {out} ({size:.1f} MB, {file_format}, fp32)")
+    typer.echo(
+        f"takes float32 [batch, {2 if pairs else 1}, 28, 28], 0 (ground) to 1 (ink); normalised"
+        " inside"
+    )
+    typer.echo(_say(parity, data.name, "pairs of test images" if pairs else "test images"))
+
+
+def _say(parity: "Parity", name: str, samples: str) -> str:
+    return (
+        f"parity with the trained model in fp32 on {parity.samples:,} {samples} of {name}:"
+        f" logits differ by at most {parity.greatest:.2g} (allowed {parity.allowed:.1g}),"
+        f" {parity.different:,} predictions differ; accuracy {parity.trained_accuracy:.2%} trained,"
+        f" {parity.exported_accuracy:.2%} exported (a check of the file, not a result to choose by)"
+    )

@@ -1,0 +1,282 @@
+"""``python -m mnist_core predict``: what a kept model says of pictures, IDX files and data sets.
+
+python -m mnist_core predict 20261121-094345-net-d63c0f seven.png photos/
+python -m mnist_core predict results/optim_search/best_config.toml --out predictions.csv
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mnist_core import files
+from mnist_core.commands import evaluate_command
+from mnist_core.commands.evaluate_command import Assignments, DataSet, Device, Runs, Weights, What
+from mnist_core.errors import ConfigError, DataError
+from mnist_core.evaluation_table import print_evaluation, text_console
+from mnist_core.runs import run_lookup, run_record
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    import torch
+    from rich.console import Console
+
+    from mnist_core.checkpoint import Checkpoint
+    from mnist_core.data import Data
+    from mnist_core.prediction.prediction_inputs import Inputs
+    from mnist_core.runs.run_lookup import Found
+    from mnist_core.tasks import Evaluation
+
+
+def predict_command(
+    what: What,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="pictures, folders of them, IDX files of images; left out: a data set",
+        ),
+    ] = None,
+    dataset: DataSet = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="of a data set: validation, or test: which is not to choose by",
+            show_default="validation",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="write every prediction there")
+    ] = None,
+    invert: Annotated[
+        bool | None,
+        typer.Option(
+            "--invert/--no-invert",
+            help="pictures: the ground is light / dark",
+            show_default="seen at the picture",
+        ),
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="pictures: only grey and scaled to 28x28")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="draw what the model sees, as text")] = False,
+    weights: Weights = None,
+    runs: Runs = run_lookup.RUNS,
+    device: Device = "auto",
+    assignments: Assignments = None,
+) -> None:
+    """Say what a kept model takes images for, and how sure it is.
+
+    A picture (PNG, JPEG …) is brought to MNIST's form first: its ground is taken away, its digit
+    scaled and centred; one of 28x28 with an even border is taken as it is. Beside an IDX file of
+    images, its labels file is found by its name; folders 0, 1, 2 … of pictures name their classes.
+    On the model's own validation images, the accuracy is the one that its training logged.
+
+    A model of pairs compares the first image with the second, the third with the fourth, and so on;
+    of a data set its fixed pairs.
+
+    A picture in a folder that cannot be used is named and left out, and the exit code is then 1.
+
+    Examples:
+        python -m mnist_core predict model.safetensors seven.png photos/ --show
+
+        python -m mnist_core predict 20261121-094345-net-d63c0f --out predictions.csv
+
+        python -m mnist_core predict 20261121-094345-net-d63c0f t10k-images-idx3-ubyte.gz
+    """
+    named = inputs or []
+    _check(named, dataset, split, assignments, pictures_only=raw or invert is not None)
+    changes = evaluate_command.data_changes(assignments, dataset)
+    if out:
+        _check_out(out)
+    found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
+    from mnist_core import checkpoint, judge, runtime
+
+    kept = checkpoint.load(found.checkpoint)
+    machine = runtime.resolve(judge.config_at(kept, device)).device
+    console = text_console()
+    if not named:
+        _of_a_data_set(
+            console, found, kept, changes, split or "validation", machine, out=out, show=show
+        )
+        return
+    from mnist_core.prediction import prediction_inputs
+
+    images = prediction_inputs.gather(named, n_classes=kept.n_classes, invert=invert, raw=raw)
+    if not images.pictures and (raw or invert is not None):
+        raise ConfigError("--raw and --invert are for pictures; IDX images are taken as they are")
+    _of_inputs(console, found, kept, images, machine, out=out, show=show)
+    for problem in images.problems:
+        typer.echo(f"error: {problem}", err=True)
+    if images.problems:
+        raise typer.Exit(1)
+
+
+def _check(
+    named: list[Path],
+    dataset: str | None,
+    split: str | None,
+    assignments: list[str] | None,
+    *,
+    pictures_only: bool,
+) -> None:
+    """Refuse options that do not go together, and a split that there is not."""
+    options = {"--dataset": dataset, "--split": split, "--set": assignments}
+    chosen = [name for name, value in options.items() if value]
+    if named and chosen:
+        raise ConfigError(f"{chosen[0]}: names a data set, but so does {named[0]}; leave one out")
+    if not named and pictures_only:
+        raise ConfigError("--raw and --invert are for pictures; name some")
+    if split is not None and split not in evaluate_command.SPLITS:
+        valid = " or ".join(evaluate_command.SPLITS)
+        raise ConfigError(f"--split: must be {valid}, but got {split!r}")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse what cannot be written, and what writing would put a file in the place of."""
+    try:
+        special = out.exists() and not out.is_file() and not out.is_dir()
+    except (OSError, ValueError) as error:  # no possible name: too long, a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--out {out}: cannot be written: {reason}") from None
+    if special:
+        raise ConfigError(f"--out {out}: is a device or a pipe; name a file")
+    files.check_file(out, "--out", "predictions.csv")
+
+
+def _of_a_data_set(
+    console: "Console",
+    found: "Found",
+    kept: "Checkpoint",
+    changes: dict[str, Any],
+    split: str,
+    machine: "torch.device",
+    *,
+    out: Path | None,
+    show: bool,
+) -> None:
+    from mnist_core import judge, readings
+    from mnist_core.data import load, load_test
+    from mnist_core.pair_metrics import PairEvaluation
+    from mnist_core.prediction import predict, prediction_tables
+
+    place = kept.config.override(changes).data
+    data = load(place, machine)
+    images = data.validation if split == "validation" else load_test(place, machine)
+    evaluate_command.check_classes(kept, data, str(found.checkpoint))
+    predict.check_size(images.images, f"data set {data.name}")
+    console.print(f"{found.checkpoint}:")
+    console.print(
+        f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
+    )
+    names = [f"{data.name} {split}"] * len(images)
+    labels = images.labels.tolist()
+    pixels = images.images.cpu().numpy()
+    evaluation: Evaluation
+    if predict.compares_pairs(kept):
+        threshold = predict.threshold(kept)
+        evaluation = judge.judge(kept, images)
+        assert isinstance(evaluation, PairEvaluation)
+        pairs = predict.Pairs(evaluation.pairs, evaluation.scores, threshold)
+        table = prediction_tables.of_pairs(pairs, names, list(range(len(images))), labels)
+    else:
+        classes = predict.classify(kept, images.images)
+        evaluation = predict.evaluation(classes, images.labels.cpu())
+        table = prediction_tables.of_classes(classes, names, list(range(len(images))), labels)
+    prediction_tables.show(console.print, table, pixels if show else None)
+    print_evaluation(console.print, evaluation)
+    accuracy = evaluation.metrics["accuracy"]
+    if split == "validation":
+        evaluate_command.say_logged(console.print, kept, place, str(machine), accuracy)
+    elif found.run is not None:
+        reading = readings.describe("predict", found.name, kept, data, str(machine), evaluation)
+        evaluate_command.say_test_readings(console.print, found, data, accuracy)
+        run_record.add_test_reading(found.run, reading)
+    _write(console, table, out)
+
+
+def _of_inputs(
+    console: "Console",
+    found: "Found",
+    kept: "Checkpoint",
+    images: "Inputs",
+    machine: "torch.device",
+    *,
+    out: Path | None,
+    show: bool,
+) -> None:
+    import numpy as np
+    import torch
+
+    from mnist_core.prediction import predict, prediction_tables
+    from mnist_core.prediction.prediction_inputs import UNKNOWN
+
+    pixels = np.stack(images.images)
+    placed = torch.from_numpy(pixels).to(machine)
+    predict.check_size(placed, images.names[0])
+    said = [f"{found.checkpoint}:", *images.remarks]
+    if predict.compares_pairs(kept):
+        pairs = predict.compare_pairs(kept, placed)
+        console.print("\n".join(said))
+        table = prediction_tables.of_pairs(pairs, images.names, images.indices, images.labels)
+        prediction_tables.show(console.print, table, pixels if show else None)
+        if table.accuracy is not None:
+            console.print(f"accuracy {table.accuracy:.4f} of {table.known:,} pairs")
+        _write(console, table, out)
+        return
+    classes = predict.classify(kept, placed)
+    console.print("\n".join(said))
+    table = prediction_tables.of_classes(
+        classes, images.names, images.indices, images.labels, images.notes
+    )
+    prediction_tables.show(console.print, table, pixels if show else None)
+    labels = torch.tensor(images.labels)
+    known = labels != UNKNOWN
+    if known.any():
+        if not known.all():
+            console.print(f"of the {int(known.sum()):,} images whose class is known:")
+        told = predict.Classes(
+            classes.logits[known], classes.predicted[known], classes.probabilities[known]
+        )
+        evaluation = predict.evaluation(told, labels[known])
+        print_evaluation(console.print, evaluation)
+        if known.all():
+            _note_test_images(console, found, kept, images, evaluation, machine)
+    _write(console, table, out)
+
+
+def _note_test_images(
+    console: "Console",
+    found: "Found",
+    kept: "Checkpoint",
+    images: "Inputs",
+    evaluation: "Evaluation",
+    machine: "torch.device",
+) -> None:
+    """Say so if an IDX file is the model's own test images, and record the reading of a run."""
+    from mnist_core import readings
+    from mnist_core.data import load
+    from mnist_core.data.registry import by_name
+
+    wanted = by_name(kept.config.data.name).test_images.sha256
+    if list(images.sha256.values()) != [wanted] or images.pictures:
+        return
+    name = kept.config.data.name
+    console.print(
+        f"these are the test images of {name}: whoever chooses a model by them has none any more"
+    )
+    if found.run is None:
+        return
+    try:
+        data: Data = load(kept.config.data, machine)
+    except DataError as error:
+        console.print(f"the reading is not recorded: {error}")
+        return
+    evaluate_command.say_test_readings(console.print, found, data, evaluation.metrics["accuracy"])
+    reading = readings.describe("predict", found.name, kept, data, str(machine), evaluation)
+    run_record.add_test_reading(found.run, reading)
+
+
+def _write(console: "Console", table: Any, out: Path | None) -> None:
+    if out:
+        files.write_atomically(out, table.csv())
+        console.print(f"{len(table.rows):,} predictions written to {out}")

@@ -1,0 +1,109 @@
+"""``python -m mnist_core train``: one training with a progress bar, and a folder of what it did.
+
+python -m mnist_core train --model net --set optim.name=adam --set optim.lr=0.003
+python -m mnist_core train results/optim_search/best_config.toml
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnist_core import config_file as config_file_reader
+from mnist_core import files
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError
+from mnist_core.evaluation_table import text_console
+from mnist_core.runs import run_lookup, run_record
+from mnist_core.table import parse_assignment
+
+
+def train_command(
+    config_file: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")] = None,
+    dataset: Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")] = None,
+    epochs: Annotated[int | None, typer.Option(help="times through the training images")] = None,
+    seed: Annotated[int | None, typer.Option(help="weights, order and augmentation")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.lr=0.01"),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="read the test images, once, at the end")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="the run's folder goes there")] = run_lookup.RUNS,
+    name: Annotated[
+        str | None, typer.Option(help="of the run's folder; left out: time, model, hash")
+    ] = None,
+    no_save: Annotated[bool, typer.Option("--no-save", help="write no folder")] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="go on with a run that was broken off")
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="draw curves, confusion and samples")] = True,
+    save: Annotated[
+        Path | None, typer.Option(help="write the trained model there, too (.safetensors)")
+    ] = None,
+) -> None:
+    """Train one model and print how good it is on the validation images.
+
+    Options win over CONFIG. What the training is and does goes into a folder of its own,
+    results/runs/cpu/… or results/runs/cuda/…; `evaluate`, `predict` and `compare` take its name.
+
+    Whoever chooses by the test images has none any more; so they are read only with --test, and
+    the reading is recorded in run.json.
+
+    Examples:
+        python -m mnist_core train --model net --set optim.name=adam --set optim.lr=0.003
+
+        python -m mnist_core train results/optim_search/best_config.toml --test
+    """
+    options = {
+        "model.name": model,
+        "data.name": dataset,
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+    }
+    changes = {key: value for key, value in options.items() if value is not None}
+    changes |= dict(parse_assignment(text) for text in assignments or [])
+    settings, record = config_file_reader.read(config_file) if config_file else ({}, {})
+    folder = None
+    if resume is not None:
+        if changes or config_file or name or no_save:
+            raise ConfigError(
+                f"--resume {resume}: goes on as it began; only --out, --test, --save and"
+                " --no-pictures go with it"
+            )
+        folder = run_lookup.find_run(resume, runs=out)
+        config_file = folder / run_lookup.CONFIG
+        settings, _ = config_file_reader.read(config_file)
+        asked = run_record.read(folder).get("asked", {})
+        test = test or asked.get("test") is True
+        pictures = pictures and asked.get("pictures") is not False
+        save = save or (Path(asked["save"]) if asked.get("save") else None)
+    config = TrainConfig.from_mapping(settings, source=str(config_file))
+    config = config.override(changes)
+    if save:
+        files.check_file(save, "--save", "model.safetensors")
+    if name is not None:
+        run_lookup.check_name(name)
+
+    from mnist_core.runs import training_run  # torch takes seconds to import, and --help needs none
+
+    console = text_console()
+    plan = training_run.Plan(
+        config=config,
+        root=None if no_save else out,
+        name=name,
+        overrides=changes,
+        config_file=config_file,
+        record=record,
+        resume=folder,
+        test=test,
+        pictures=pictures,
+        save=save,
+    )
+    training_run.run(plan, console)

@@ -1,0 +1,172 @@
+"""``python -m mnist_core tune-lr``: a learning rate to try; and what both finders' commands share.
+
+python -m mnist_core tune-lr --model net --set optim.name=adam
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mnist_core import config_file as config_file_reader
+from mnist_core import files
+from mnist_core.config import TrainConfig
+from mnist_core.errors import UserError
+from mnist_core.table import parse_assignment
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    from mnist_core.finders.lr_finder import RangeTest
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml")
+]
+ModelName = Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")]
+DataName = Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")]
+Seed = Annotated[int | None, typer.Option(help="weights, order and augmentation")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.name=sgd"),
+]
+
+
+def tune_lr_command(
+    config_file: ConfigFile = None,
+    model: ModelName = None,
+    dataset: DataName = None,
+    seed: Seed = None,
+    device: Device = None,
+    assignments: Assignments = None,
+    low: Annotated[float, typer.Option(help="first learning rate")] = 1e-7,
+    high: Annotated[float, typer.Option(help="last learning rate")] = 10.0,
+    steps: Annotated[int, typer.Option(help="steps from one to the other")] = 200,
+    folder: Annotated[Path, typer.Option(help="where the picture and the CSV go")] = Path(
+        "results/tune-lr"
+    ),
+) -> None:
+    """Find a learning rate: a range test (Smith 2017), which takes seconds.
+
+    A fresh model is trained while the learning rate grows at every step. First nothing happens,
+    then the loss falls, at last it rises. Suggested is where it falls fastest: a safe place to
+    begin, and often somewhat low; the best tends to lie between it and where the loss is lowest.
+    The picture shows the whole curve: look at it. The answer holds for this model, optimizer, batch
+    size and augmentation; change one of them and test again.
+
+    Examples:
+        python -m mnist_core tune-lr --model net --set optim.name=adam
+
+        python -m mnist_core tune-lr --model cnn --set optim.name=sgd --set batch_size=256
+
+        python -m mnist_core tune-lr results/optim_search/best_config.toml --steps 400
+    """
+    config = configuration(config_file, model, dataset, seed, device, assignments)
+    from mnist_core import train as trainer
+    from mnist_core.data import load
+    from mnist_core.finders import lr_finder
+
+    config = trainer.resolve(config)
+    name = f"{config.model.name}-{config.data.name}-{config.optim.name}-b{config.batch_size}"
+    picture, table = _places(folder, f"{name}-s{config.seed}")
+    console = text_console()
+    console.print(
+        f"{described(config)}, batch {config.batch_size}: {steps} steps, "
+        f"learning rate {low:g} to {high:g}"
+    )
+    with progress_bar(console) as progress:
+        bar = progress.add_task("range test", total=steps)
+
+        def on_step(number: int, lr: float, loss: float) -> None:
+            progress.update(
+                bar, completed=number, description=f"learning rate {lr:.1e}  loss {loss:.4f}"
+            )
+
+        test = lr_finder.find(
+            config,
+            load(config.data, config.device),
+            low=low,
+            high=high,
+            steps=steps,
+            on_step=on_step,
+        )
+    lr_finder.write_csv(test, table)
+    lr_finder.write_plot(test, picture, title=f"{described(config)}, batch {config.batch_size}")
+    _print_range_test(console, test)
+    console.print(f"picture {picture}, losses {table}")
+    if test.suggestion is None:
+        raise UserError(f"no learning rate to suggest: {test.problem}")
+    if test.problem:
+        console.print(f"doubtful: {test.problem}")
+    console.print(f"suggestion: --set optim.lr={test.suggestion:.2g}")
+
+
+def configuration(
+    config_file: Path | None,
+    model: str | None,
+    dataset: str | None,
+    seed: int | None,
+    device: str | None,
+    assignments: list[str] | None,
+) -> TrainConfig:
+    """Read the settings; options win over the file, and ``--set`` over all.
+
+    Raises:
+        ConfigError: a mistake in any of them.
+    """
+    settings, _ = config_file_reader.read(config_file) if config_file else ({}, {})
+    config = TrainConfig.from_mapping(settings, source=str(config_file))
+    options = {"model.name": model, "data.name": dataset, "seed": seed, "device": device}
+    changes = {key: value for key, value in options.items() if value is not None}
+    return config.override(changes | dict(parse_assignment(text) for text in assignments or []))
+
+
+def described(config: TrainConfig) -> str:
+    """Say what is trained, and where."""
+    return (
+        f"{config.model.name} on {config.data.name}, {config.optim.name}; "
+        f"{config.device}, {config.precision}, {config.threads} threads"
+    )
+
+
+def _places(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return where the picture and the table go, before anything is computed for them."""
+    files.check_folder(folder, "--folder")
+    return folder / f"{name}.png", folder / f"{name}.csv"
+
+
+def text_console() -> Console:
+    """Return a console that prints text as it is; a pipe has no width of its own."""
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Progress]:
+    """Return a bar that is gone when it is done; in a pipe there is none."""
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        yield progress
+
+
+def _print_range_test(console: Console, test: "RangeTest") -> None:
+    table = Table(box=box.SIMPLE, padding=(0, 1))
+    table.add_column("learning rate", justify="right", no_wrap=True)
+    table.add_column("what happens there")
+    for lr, text in (
+        (test.lower, "the loss begins to fall: a cautious choice, not below"),
+        (test.suggestion, "it falls fastest: suggested"),
+        (test.lowest, "it is lowest: a training may fail here; the best is often between"),
+        (test.diverged, "it has risen so far that the test was ended"),
+    ):
+        if lr is not None:
+            table.add_row(f"{lr:.2g}", text)
+    console.print(table)

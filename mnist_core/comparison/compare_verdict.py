@@ -1,0 +1,176 @@
+"""One sentence on two trained models: identical, equal, inside the noise, or different."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mnist_core.comparison import compare, compare_noise
+from mnist_core.comparison.compare import Curves
+from mnist_core.comparison.compare_noise import Noise
+from mnist_core.comparison.model_record import ACCURACY, ModelRecord
+from mnist_core.errors import UserError
+
+_ROUNDING = 1e-9
+"""Points: 0.3 read from files is not above a tolerance of 0.3."""
+
+Readings = tuple[Mapping[str, Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One accuracy of both models.
+
+    Attributes:
+        name: ``validation accuracy`` or ``test accuracy``.
+        a: of A, 0 to 1.
+        b: of B, 0 to 1.
+        noise: what chance alone makes; None: not known.
+    """
+
+    name: str
+    a: float
+    b: float
+    noise: Noise | None
+
+    @property
+    def points(self) -> float:
+        """B less A, percentage points."""
+        return 100 * round(self.b - self.a, 12)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What comes out.
+
+    Attributes:
+        equal: whether A and B pass for equal: within the tolerance, or without one within the
+            noise.
+        sentence: and why.
+    """
+
+    equal: bool
+    sentence: str
+
+
+def measure(
+    a: ModelRecord, b: ModelRecord, noise: Noise | None, readings: Readings | None
+) -> list[Measured]:
+    """Return the accuracies that are judged: validation, and test if both were read.
+
+    Raises:
+        UserError: a reading is damaged.
+    """
+    found = [Measured("validation accuracy", a.metrics[ACCURACY], b.metrics[ACCURACY], noise)]
+    if readings:
+        try:
+            x, y = (float(reading["metrics"]["accuracy"]) for reading in readings)
+            errors = [float(reading["accuracy_se"]) for reading in readings]
+            counts = [int(reading["n"]) for reading in readings]
+            kind = str(readings[0]["of"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{a.run} or {b.run}: a test reading in run.json is damaged: {error!r}"
+            ) from None
+        found.append(
+            Measured("test accuracy", x, y, compare_noise.binomial_noise(errors, kind, counts))
+        )
+    return found
+
+
+def identical(a: ModelRecord, b: ModelRecord, curves: Curves | None, weights: bool | None) -> bool:
+    """Whether all that is recorded of both came out the same to the last bit.
+
+    Their figures alone do not show it: reports or weights must be there.
+    """
+    return (
+        compare.same_images(a, b)
+        and a.metrics.keys() == b.metrics.keys()
+        and all(compare.same(value, b.metrics[name]) for name, value in a.metrics.items())
+        and (weights if curves is None else curves.identical and weights is not False) is True
+    )
+
+
+def judge(
+    measured: list[Measured],
+    *,
+    tolerance: float | None,
+    all_the_same: bool,
+    curves: Curves | None,
+    weights: bool | None,
+    same_images: bool,
+    only_the_seed: bool,
+) -> Verdict:
+    """Return the verdict.
+
+    Args:
+        measured: from ``measure``.
+        tolerance: percentage points, >= 0; None: what the noise allows.
+        all_the_same: from ``identical``.
+        curves: from ``compare.curves``.
+        weights: from ``compare.same_weights``.
+        same_images: from ``compare.same_images``.
+        only_the_seed: from ``compare.only_the_seed``.
+    """
+    if all_the_same and all(one.points == 0 for one in measured):
+        what = ["every figure"]
+        what += [f"every report ({curves.common})"] if curves else []
+        what += ["all weights"] * (weights is True)
+        listed = " and ".join(", ".join(what).rsplit(", ", 1))
+        return Verdict(True, f"identical: {listed} are the same to the last bit")
+    outside = [one for one in measured if not _passes(one, tolerance, only_the_seed)]
+    worst = max(outside or measured, key=lambda one: (abs(one.points), one.name))
+    said = _head(worst, tolerance, equal=not outside) + _what(worst)
+    if worst.points:
+        said += _against_noise(worst, only_the_seed)
+    if not same_images:
+        said += "; A and B were judged on different images"
+    return Verdict(not outside, said)
+
+
+def _passes(one: Measured, tolerance: float | None, only_the_seed: bool = False) -> bool:
+    if tolerance is not None:
+        return abs(one.points) <= tolerance + _ROUNDING
+    if only_the_seed:
+        return True  # whatever it is, seeds made it
+    return abs(one.points) <= (100 * one.noise.allowed if one.noise else 0.0) + _ROUNDING
+
+
+def _head(one: Measured, tolerance: float | None, *, equal: bool) -> str:
+    if tolerance is not None:
+        return f"{'equal within' if equal else 'outside'} the tolerance of {tolerance:g} points: "
+    if not one.points:
+        return "equal: "
+    if equal:
+        return "no difference shown: "
+    if one.noise and not one.noise.of_seeds:
+        return "different, as far as the number of images tells: "
+    return "different: "
+
+
+def _what(one: Measured) -> str:
+    if not one.points:
+        return f"the {one.name} is the same, but not all figures are to the last bit"
+    higher = "B" if one.points > 0 else "A"
+    return f"the {one.name} differs by {abs(one.points):.3f} points ({higher} is higher)"
+
+
+def _against_noise(one: Measured, only_the_seed: bool) -> str:
+    if only_the_seed:
+        said = "; nothing but the seed differs, so this is seed noise itself"
+        if one.noise and one.noise.of_seeds and not _passes(one, None):
+            said += f", if more than other seeds let expect ({100 * one.noise.allowed:.3f} points)"
+        return said
+    if one.noise is None:
+        return "; nothing is recorded that tells how much of it is noise"
+    bound = f"{100 * one.noise.allowed:.3f} points"
+    if _passes(one, None):
+        return (
+            f", which is inside the noise (up to {bound}): one training each cannot show a"
+            " difference so small"
+        )
+    if one.noise.of_seeds:
+        return f", which is more than seeds make in 19 cases of 20 ({bound})"
+    return (
+        f", which is more than so many images make in 19 cases of 20 ({bound}); how much seeds make"
+        " is not recorded: train some of both"
+    )

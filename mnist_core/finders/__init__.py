@@ -1,0 +1,1 @@
+"""Finding a learning rate and a batch size before training."""

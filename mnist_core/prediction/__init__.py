@@ -1,0 +1,1 @@
+"""What a kept model says of single images."""

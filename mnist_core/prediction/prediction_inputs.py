@@ -1,0 +1,222 @@
+"""The images that a user names to have them predicted: pictures, folders of them, IDX files.
+
+No torch is needed here.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_core.data import idx
+from mnist_core.data.registry import DATA_SETS
+from mnist_core.errors import DataError
+from mnist_core.prediction import digit_images
+
+UNKNOWN = -1
+"""As the label of an image whose class is not known."""
+
+_IDX = b"\x00\x00\x08"
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(kw_only=True)
+class Inputs:
+    """Images with their names.
+
+    Attributes:
+        images: uint8 ``[28, 28]`` each (of an IDX file perhaps of another size), 0 (ground) to 255
+            (ink).
+        names: the file of each.
+        indices: its place in the file; None: the file is a picture.
+        labels: its class, or ``UNKNOWN``.
+        notes: what was done to it, in words.
+        remarks: a line on each input that needs one, e.g. where the classes come from.
+        problems: a line on each picture of a folder that cannot be used.
+        sha256: of the raw content of each IDX file by name.
+    """
+
+    images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    indices: list[int | None] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether there are any pictures, or only IDX files."""
+        return None in self.indices or bool(self.problems)
+
+
+def gather(
+    paths: Sequence[Path], *, n_classes: int, invert: bool | None = None, raw: bool = False
+) -> Inputs:
+    """Read what is named.
+
+    A picture of a folder that cannot be read is left out and becomes a line of ``problems``; one
+    that is named itself is an error.
+
+    Args:
+        paths: IDX files of images, pictures, and folders whose pictures are all taken, those of
+            their folders too.
+        n_classes: labels must be below.
+        invert: see ``digit_images.read``.
+        raw: see ``digit_images.read``.
+
+    Raises:
+        DataError: a file cannot be used, a folder has no picture, or all images of an IDX file are
+            of another size than the rest.
+    """
+    found = Inputs()
+    for path in paths:
+        if _is_folder(path):
+            _add_folder(found, path, n_classes, invert, raw)
+        elif _is_pipe(path):
+            raise DataError(f"{idx.one_line(path)}: is a pipe or a device; name a file")
+        elif _is_idx(path):
+            _add_idx(found, path, n_classes)
+        else:
+            _add_picture(found, path, UNKNOWN, invert, raw)
+    if not found and found.problems:
+        raise DataError(f"no picture can be used; the first: {found.problems[0]}")
+    if len({image.shape for image in found.images}) > 1:
+        sizes = sorted({"x".join(map(str, image.shape)) for image in found.images})
+        raise DataError(f"the images are of several sizes: {', '.join(sizes)}")
+    return found
+
+
+def labels_beside(path: Path) -> Path | None:
+    """Return the labels file that belongs to an IDX file of images by its name, if it is there.
+
+    E.g. ``t10k-labels-idx1-ubyte.gz`` beside ``t10k-images-idx3-ubyte``.
+    """
+    for data_set in DATA_SETS.values():
+        for images, labels in (
+            (data_set.train_images, data_set.train_labels),
+            (data_set.test_images, data_set.test_labels),
+        ):
+            if path.name in images.variants:
+                places = (path.with_name(name) for name in labels.variants)
+                known = next((place for place in places if place.is_file()), None)
+                if known:
+                    return known
+    stem = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    for name in (stem, f"{stem}.gz"):
+        beside = path.with_name(name)
+        if stem != path.name.removesuffix(".gz") and beside.is_file():
+            return beside
+    return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # no possible name: too long, a NUL
+        return False
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it is something that is there and can be read once, if ever."""
+    try:
+        return path.exists() and not path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_idx(path: Path) -> bool:
+    """Whether it begins as an IDX file does, plain or compressed; a picture never does."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_IDX))
+    except (OSError, ValueError):  # said by whoever reads it as a picture
+        return False
+    return start == _IDX or start.startswith(_GZIP)
+
+
+def _add_picture(
+    found: Inputs, path: Path, label: int, invert: bool | None, raw: bool, name: str | None = None
+) -> None:
+    digit = digit_images.read(path, invert=invert, raw=raw)
+    found.images.append(digit.image)
+    found.names.append(name or str(path))
+    found.indices.append(None)
+    found.labels.append(label)
+    found.notes.append(digit.note)
+
+
+def _add_folder(
+    found: Inputs, folder: Path, n_classes: int, invert: bool | None, raw: bool
+) -> None:
+    try:
+        pictures = [
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in digit_images.SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
+        ]
+    except OSError as error:
+        raise DataError(
+            f"{idx.one_line(folder)}: cannot be read: {error.strerror or error}"
+        ) from None
+    if not pictures:
+        raise DataError(
+            f"{idx.one_line(folder)}: holds no picture ({' '.join(digit_images.SUFFIXES)}); IDX"
+            " files are named one by one"
+        )
+    pictures.sort(key=lambda path: _natural(str(path.relative_to(folder))))
+    classes = [_class_of(path, folder, n_classes) for path in pictures]
+    # Folders may have numbers for other reasons; so only where all pictures lie in such.
+    known = UNKNOWN not in classes
+    if known:
+        found.remarks.append(
+            f"{idx.one_line(folder)}: the names of its folders are taken for the true classes"
+        )
+    for path, label in zip(pictures, classes, strict=True):
+        try:
+            _add_picture(found, path, label if known else UNKNOWN, invert, raw)
+        except DataError as error:
+            found.problems.append(str(error))
+
+
+def _class_of(path: Path, folder: Path, n_classes: int) -> int:
+    """Return the class that a picture's own folder within ``folder`` names."""
+    parts = path.relative_to(folder).parts
+    if len(parts) == 2 and re.fullmatch(r"[0-9]{1,3}", parts[0]) and int(parts[0]) < n_classes:
+        return int(parts[0])
+    return UNKNOWN
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts ``2.png`` before ``10.png``."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(p), "") if i % 2 else (1, 0, p.lower()) for i, p in enumerate(parts)]
+
+
+def _add_idx(found: Inputs, path: Path, n_classes: int) -> None:
+    raw = idx.read_raw(path, idx.IMAGES)
+    if not raw.shape[0]:
+        raise DataError(f"{idx.one_line(path)}: byte 4: expected images, but got none")
+    found.sha256[str(path)] = raw.sha256()
+    images = raw.images()
+    beside = labels_beside(path)
+    labels = [UNKNOWN] * len(images)
+    if beside:
+        classes = idx.read_raw(beside, idx.LABELS, idx.LABEL_TABLE)
+        idx.check_pair(raw, classes)
+        labels = classes.labels(n_classes).tolist()
+        found.remarks.append(f"{idx.one_line(path)}: its labels are in {beside.name}")
+    found.images.extend(images)
+    found.names.extend([str(path)] * len(images))
+    found.indices.extend(range(len(images)))
+    found.labels.extend(labels)
+    found.notes.extend([""] * len(images))

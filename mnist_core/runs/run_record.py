@@ -1,0 +1,100 @@
+"""What a run's folder says of it: reading it, and adding to it. No torch is needed here."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mnist_core.errors import UserError
+from mnist_core.files import write_atomically
+from mnist_core.runs.run_lookup import RUN
+
+METRICS = "metrics.csv"
+RUNNING, DONE, STOPPED, FAILED = "running", "done", "interrupted", "failed"
+"""``status`` in ``run.json``; of a run that was killed it stays ``running``."""
+
+_TABLES = ("asked", "best", "data", "judged", "metrics", "process", "versions")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the content of a run's ``run.json``.
+
+    Raises:
+        UserError: it cannot be read or is damaged.
+    """
+    file = folder / RUN
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: is damaged: {error}") from None
+    problem = _problem(facts)
+    if problem:
+        raise UserError(f"{file}: is damaged: {problem}")
+    return dict(facts)
+
+
+def _problem(facts: Any) -> str:
+    """Say what is of the wrong kind, or ""."""
+    if not isinstance(facts, dict):
+        return f"it must be a table, but is {str(facts)[:50]!r}"
+    for key in _TABLES:
+        if not isinstance(facts.get(key, {}), dict):
+            return f"{key} must be a table, but is {str(facts[key])[:50]!r}"
+    readings = facts.get("test_readings", [])
+    if not isinstance(readings, list) or not all(isinstance(one, dict) for one in readings):
+        return f"test_readings must be a list of tables, but is {str(readings)[:50]!r}"
+    return ""
+
+
+def write(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write ``run.json``, the whole of it or nothing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_atomically(folder / RUN, to_text(facts))
+
+
+def to_text(facts: Mapping[str, Any]) -> str:
+    """Return ``facts`` as JSON; a confusion matrix is as many lines as it has rows."""
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    # Only numbers of a list, which begin a line each: no string has a line's end inside.
+    side_by_side = re.sub(r"\[\n[\d\s,.]+\]", lambda found: " ".join(found[0].split()), text)
+    return side_by_side + "\n"
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of a run's ``metrics.csv``, without the half of one that a kill left.
+
+    Raises:
+        UserError: it cannot be read or is damaged.
+    """
+    file = folder / METRICS
+    try:
+        # What follows the last line's end is no whole row.
+        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+        return [{**row, "step": int(row["step"])} for row in rows]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(f"{file}: is damaged: {error}") from None
+
+
+def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
+    """Add to ``run.json`` that the test images were read: when, and what came out.
+
+    Raises:
+        UserError: the file cannot be read or written.
+    """
+    facts = read(folder)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    facts["test_readings"] = [*facts.get("test_readings", []), {"time": now, **reading}]
+    write(folder, facts)

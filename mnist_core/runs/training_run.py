@@ -1,0 +1,263 @@
+"""One training of the command line, from its start to the files that it leaves."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mnist_core import checkpoint, evaluation_table, judge, readings
+from mnist_core import train as trainer
+from mnist_core.checkpoint import Checkpoint
+from mnist_core.config import TrainConfig
+from mnist_core.data import Data, load, load_test
+from mnist_core.errors import UserError
+from mnist_core.results import TrainResult
+from mnist_core.runs import run_lookup, run_record, training_log
+from mnist_core.runs.run_folder import RunFolder
+from mnist_core.runs.training_log import Log
+
+_STATE_SECONDS = 1.0
+"""Between two writings of what a training goes on from: so much a kill may cost, and 2 % more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is asked for.
+
+    Attributes:
+        config: of the training.
+        root: where runs lie; None: no folder is written.
+        name: of the folder; None: one is made up.
+        overrides: settings that the command line changed, dotted.
+        config_file: in which it changed them.
+        record: what the configuration file recorded of an earlier training.
+        resume: the folder of a run to go on with.
+        test: whether to read the test images at the end.
+        pictures: whether to draw.
+        save: a file for the model beside the folder's own.
+    """
+
+    config: TrainConfig
+    root: Path | None = None
+    name: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    config_file: Path | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+    resume: Path | None = None
+    test: bool = False
+    pictures: bool = True
+    save: Path | None = None
+
+
+class TrainingEnded(UserError):
+    """A training came to nothing: its loss is no number any more, or memory ran out."""
+
+
+def run(plan: Plan, console: Console) -> TrainResult:
+    """Train, print, and write what was asked for.
+
+    Raises:
+        UserError: the training or a file of it is refused, or the training came to nothing.
+    """
+    config = trainer.resolve(plan.config)
+    data = load(config.data, config.device)
+    if plan.test:
+        load_test(config.data, config.device)  # what is missing is missed before the training
+    folder = _folder(plan, config, data)
+    log = Log(console, folder.path / "train.log" if folder else None)
+    if folder is None:
+        result = _train(config, data, log, None)
+        _finish(plan, result, data, log, None)
+        return result
+    try:
+        result = _train(config, data, log, folder)
+        _finish(plan, result, data, log, folder)
+        folder.end(run_record.DONE)
+    except KeyboardInterrupt as error:
+        said = f"broken off; {_leave(plan, folder, error) or 'nothing of it is kept'}"
+        with contextlib.suppress(UserError):  # the folder may be gone
+            log.note(said)
+        console.print(said)
+        raise
+    except UserError as error:
+        how = _leave(plan, folder, error)
+        raise UserError(f"{error}; {how}" if how else str(error)) from None
+    except BaseException as error:  # a defect; its traceback is shown
+        _leave(plan, folder, error)
+        raise
+    log.say(f"everything about it: {folder.path}")
+    return result
+
+
+def _folder(plan: Plan, config: TrainConfig, data: Data) -> RunFolder | None:
+    if plan.root is None:
+        return None
+    if plan.resume is not None:
+        return RunFolder.reopen(plan.resume, config, data)
+    save = str(plan.save.absolute()) if plan.save else None
+    asked = {"test": plan.test, "pictures": plan.pictures, **({"save": save} if save else {})}
+    return RunFolder.create(
+        plan.root,
+        config,
+        data,
+        name=plan.name,
+        overrides=plan.overrides,
+        base=plan.config_file,
+        asked=asked,
+    )
+
+
+def _leave(plan: Plan, folder: RunFolder, error: BaseException) -> str:
+    """Say in its folder how a training ended, and return how to go on; "" if one cannot.
+
+    The folder of one that was refused, or that has nothing yet to go on from, is removed.
+    """
+    # SystemExit: `… | head`. A full disk stops a training, but it does not fail.
+    stopped = isinstance(error, KeyboardInterrupt | SystemExit | UserError)
+    stopped = stopped and not isinstance(error, TrainingEnded)
+    if stopped and plan.resume is None and folder.empty:
+        folder.discard()
+        return ""
+    reason = repr(error) if isinstance(error, Exception) else None
+    if isinstance(error, UserError):
+        reason = str(error)
+    with contextlib.suppress(UserError):  # of a full disk, say: the first error tells more
+        folder.end(run_record.STOPPED if stopped else run_record.FAILED, reason)
+    if not stopped and not folder.state.exists():
+        return ""
+    return f"to go on: {run_lookup.resume_command(folder.path)}"
+
+
+def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) -> TrainResult:
+    console = log.console
+    log.say(
+        f"{config.model.name} on {config.data.name} ({len(data.train):,} images), "
+        f"{config.optim.name} lr {config.optim.lr:g}, {config.epochs} epochs of batch "
+        f"{config.batch_size}, seed {config.seed}; {config.device}, {config.precision}, "
+        f"{config.threads} threads"
+    )
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}/" + str(config.epochs)),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    total = config.epochs * config.reports_per_epoch
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("training", total=total, epoch="0", said="")
+
+        def report(step: int, metrics: Mapping[str, float]) -> None:
+            said = (
+                f"train loss {metrics['train_loss']:.4f}  "
+                f"validation loss {metrics['val_loss']:.4f}  "
+                f"accuracy {metrics['val_accuracy']:.2%}"
+            )
+            epoch = f"{step / config.reports_per_epoch:g}"
+            progress.update(bar, completed=step, epoch=epoch, said=said)
+            (log.note if console.is_terminal else log.say)(f"epoch {epoch}/{config.epochs}  {said}")
+            if folder is not None:
+                folder.report(step, metrics)
+
+        try:
+            return trainer.train(
+                config,
+                data,
+                report,
+                keep_best=folder is not None,
+                state_file=folder.state if folder else None,
+                keep_state=True,
+                state_seconds=_STATE_SECONDS,
+            )
+        except trainer.TrainingFailed as failure:
+            if folder and failure.kind == "NonFiniteLoss":  # to go on would end there again
+                folder.state.unlink(missing_ok=True)
+            raise TrainingEnded(f"the training ended: {failure.kind}: {failure}") from None
+
+
+def _finish(
+    plan: Plan, result: TrainResult, data: Data, log: Log, folder: RunFolder | None
+) -> None:
+    _keep(plan, result, data, folder)
+    training_log.print_result(log, result, resumed=folder is not None and folder.resumed)
+    kept = Checkpoint(
+        model=result.model,
+        config=result.config,
+        n_classes=data.n_classes,
+        metrics=result.metrics,
+    )
+    if folder:
+        _judge(plan, result, kept, data, log, folder)
+    if plan.test:
+        _read_test(kept, data, log, folder)
+    if plan.record:
+        said = training_log.compare(plan.record, result, data, changed=bool(plan.overrides))
+        log.say(said)
+    if plan.save:
+        log.say(f"model written to {plan.save}")
+
+
+def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
+    """Write what took the time; where one place cannot be written, the other is all the same.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    problems = []
+    if plan.save:
+        try:
+            checkpoint.save(
+                plan.save,
+                result.model,
+                result.config,
+                n_classes=data.n_classes,
+                metrics=result.metrics,
+            )
+        except UserError as error:
+            problems.append(str(error))
+    if folder:
+        try:
+            folder.write_result(result, data.n_classes)
+        except UserError as error:
+            problems.append(str(error))
+            if plan.save and len(problems) == 1:
+                problems.append(f"the model is in {plan.save}")
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _judge(
+    plan: Plan, result: TrainResult, kept: Checkpoint, data: Data, log: Log, folder: RunFolder
+) -> None:
+    """Judge the model on the validation images, for the log and the pictures."""
+    found = judge.judge(kept, data.validation)
+    folder.update(judged=readings.certainty(found))
+    log.note(f"on the {len(data.validation):,} validation images:")
+    evaluation_table.print_evaluation(log.note, found)
+    if plan.pictures:
+        from mnist_core.runs import run_figures  # matplotlib takes half a second
+
+        title = f"{result.config.model.name} on {data.name}, {folder.path.name}"
+        run_figures.draw_all(
+            folder.path,
+            title=title,
+            history=result.history,
+            kept=kept,
+            split=data.validation,
+            found=found,
+        )
+
+
+def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None) -> None:
+    images = load_test(kept.config.data, kept.config.device)
+    found = judge.judge(kept, images)
+    if folder:
+        device = kept.config.device
+        reading = readings.describe("train --test", "last", kept, data, device, found)
+        folder.add_test_reading(reading)
+    log.say(f"on the {len(images):,} test images of {kept.config.data.name}, read once:")
+    evaluation_table.print_evaluation(log.say, found)

@@ -1,0 +1,1 @@
+"""What other pruners would have saved, or lost, by replaying stored curves."""

@@ -1,0 +1,153 @@
+"""The full curves of a study: what its pruners can be audited with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_core.errors import UserError
+from studies.auditing.sentinels import WOULD_PRUNE
+from studies.plan import Plan
+from studies.records import SECONDS
+from studies.storages.storage import (
+    close_storage,
+    one_line_errors,
+    one_line_garbage,
+    open_storage,
+    shown,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A trial that ran its full budget.
+
+    Attributes:
+        number: of the trial.
+        choice: its value of the scientific parameter, as text.
+        reports: step and value, in order; one or more.
+        value: the final one.
+        seconds: what it took.
+        spared: whether it is beyond pruning, as the default configurations are.
+        stopped: whether it is a sentinel that the study's own pruner would have stopped.
+    """
+
+    number: int
+    choice: str
+    reports: tuple[tuple[int, float], ...]
+    value: float
+    seconds: float
+    spared: bool = False
+    stopped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """The full curves of a study.
+
+    Attributes:
+        full: by number.
+        pruned: how many trials the study's pruner stopped, whose curves are cut short.
+        workers: most trials that ran at the same time.
+        direction: of the study.
+    """
+
+    full: tuple[Curve, ...]
+    pruned: int
+    workers: int
+    direction: StudyDirection
+
+    @property
+    def kept(self) -> tuple[Curve, ...]:
+        """Those that the study's own pruner did not stop, without the defaults."""
+        return tuple(c for c in self.full if not c.spared and not c.stopped)
+
+    @property
+    def stopped(self) -> tuple[Curve, ...]:
+        """Those of sentinels that the study's own pruner would have stopped."""
+        return tuple(c for c in self.full if c.stopped)
+
+    def best(self, values: Sequence[float]) -> float:
+        """Return the best of ``values``."""
+        return max(values) if self.direction is StudyDirection.MAXIMIZE else min(values)
+
+
+def read_curves(plan: Plan) -> Curves:
+    """Read the full curves of the search of ``plan``'s study.
+
+    Raises:
+        UserError: there is no such database or study, or see ``collect``.
+    """
+    storage = open_storage(plan.storage_url, create=False)
+    try:
+        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
+            if plan.name not in optuna.get_all_study_names(storage):
+                raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
+            study = optuna.load_study(study_name=plan.name, storage=storage)
+            return collect(plan, study.get_trials(deepcopy=False))
+    finally:
+        close_storage(storage)
+
+
+def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
+    """Return the full curves among ``trials``, which are all of the study's search.
+
+    Raises:
+        UserError: there are none but the defaults, or trials report once only.
+    """
+    defaults = [plan.spec.default(choice) for choice in plan.spec.choices]
+    full = tuple(
+        Curve(
+            number=trial.number,
+            choice=str(trial.params.get(plan.spec.scientific)),
+            reports=tuple(sorted(trial.intermediate_values.items())),
+            value=trial.value,
+            seconds=_seconds(trial),
+            spared=trial.number < len(defaults),
+            stopped=WOULD_PRUNE in trial.system_attrs,
+        )
+        for trial in trials
+        if trial.state is TrialState.COMPLETE
+        and trial.intermediate_values
+        and trial.value is not None
+    )
+    curves = Curves(
+        full=full,
+        pruned=sum(trial.state is TrialState.PRUNED for trial in trials),
+        workers=_workers(trials),
+        direction=StudyDirection[plan.spec.direction.upper()],
+    )
+    if not curves.kept:
+        raise UserError(
+            f"study {plan.name} has no trial, besides the defaults, that ran its full budget and"
+            " was not to be pruned, so there is nothing to replay; run it first, with"
+            " search.sentinels or search.pruner=none"
+        )
+    if all(len(curve.reports) < 2 for curve in full):
+        raise UserError(
+            f"the trials of study {plan.name} report once, at their end, so no pruner can save"
+            " anything; raise epochs or reports_per_epoch"
+        )
+    return curves
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    seconds = trial.user_attrs.get(SECONDS)
+    if seconds is None and trial.datetime_start and trial.datetime_complete:
+        seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
+    return float(seconds or 0.0) or 1.0
+
+
+def _workers(trials: Sequence[FrozenTrial]) -> int:
+    """Return the most trials that ran at the same time."""
+    changes = []
+    for trial in trials:
+        if trial.datetime_start and trial.datetime_complete:
+            changes += [(trial.datetime_start, 1), (trial.datetime_complete, -1)]
+    running = most = 0
+    for _, change in sorted(changes):
+        running += change
+        most = max(most, running)
+    return max(1, most)

@@ -1,0 +1,243 @@
+"""Sampling within the branches of a conditional space.
+
+Most samplers take a space for one fixed set of parameters. On a space with conditions Optuna hands
+them what all trials have in common, and the rest is drawn at random: with a learning rate for each
+optimizer, nearly everything. Here the space is cut into branches instead, one for each combination
+of the scientific choice and the choices that conditions depend on. A branch has a fixed set of
+parameters, and a sampler of its own that sees its trials alone. It is what TPE's ``group`` does for
+TPE, and it is fair between the choices that a study compares: each is tuned by itself.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from copy import copy
+from copy import deepcopy as copy_deeply
+from typing import Any, cast
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces.space import Choice, Space
+from studies.search.distributions import to_distribution
+
+Branch = dict[str, Any]
+"""The choices that make a branch, by parameter, in the order of the space."""
+
+MakeSampler = Callable[[Branch], BaseSampler]
+"""Makes the sampler of one branch."""
+
+
+def deciding(space: Space, scientific: str) -> tuple[str, ...]:
+    """Return the parameters whose choices make the branches: the compared one and conditions'."""
+    conditions = {p.when.parameter for p in space.parameters.values() if p.when is not None}
+    return tuple(name for name in space.parameters if name in conditions | {scientific})
+
+
+def branches(space: Space, scientific: str) -> list[Branch]:
+    """Return all branches of ``space``, in its order."""
+    found: list[Branch] = [{}]
+    for name in deciding(space, scientific):
+        parameter = space.parameters[name]
+        assert isinstance(parameter, Choice)
+        found = [
+            {**branch, **extra}
+            for branch in found
+            for extra in (
+                [{name: value} for value in parameter.choices]
+                if name in space.active(branch)
+                else [{}]
+            )
+        ]
+    return found
+
+
+class BranchSampler(BaseSampler):
+    """Chooses a branch, then has the branch's own sampler propose the rest.
+
+    Args:
+        space: the study's space.
+        scientific: the parameter that the study compares.
+        make: makes the sampler of a branch; it is asked to ``sample_relative`` only.
+        seed: of the choice of branches, and of what the branch's sampler leaves open.
+        numbers_only: leave the branch's choices to chance: its sampler knows numbers alone.
+        balanced: take the branch with the fewest trials; else TPE chooses between branches, from
+            all trials.
+        whole: there is one branch, the space; for spaces without conditions.
+        counts_pruned: show the sampler pruned trials as if they were complete and no better than
+            the worst that is: one that leaves them out proposes them again and again.
+
+    The branch is chosen among those that a trial's required params leave open.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        scientific: str,
+        make: MakeSampler,
+        *,
+        seed: int,
+        numbers_only: bool = False,
+        balanced: bool = False,
+        whole: bool = False,
+        counts_pruned: bool = False,
+    ) -> None:
+        self._space = space
+        self._deciding = () if whole else deciding(space, scientific)
+        self._counts_pruned = counts_pruned
+        self._make = make
+        self._numbers_only = numbers_only
+        self._balanced = balanced
+        self._rest = RandomSampler(seed=seed)
+        self._chosen: dict[int, Branch] = {}
+        count = len(branches(space, scientific))
+        self._chooser = TPESampler(seed=seed, n_startup_trials=max(10, 2 * count))
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Choose a branch for ``trial``; return its parameters, none if none is open."""
+        required = trial.system_attrs.get("fixed_params", {})
+        if set(self._space.active(required)) <= required.keys():
+            return {}
+        branch = self._choose(study, trial, required)
+        self._chosen[trial.number] = branch
+        return {
+            name: to_distribution(self._space.parameters[name])
+            for name in self._space.active(branch)
+        }
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the branch's choices, and what its sampler proposes."""
+        branch = self._chosen.pop(trial.number, None)
+        if branch is None:  # nothing is open
+            return {}
+        inner = {
+            name: distribution
+            for name, distribution in search_space.items()
+            if name not in branch
+            and not distribution.single()
+            and not (self._numbers_only and isinstance(distribution, CategoricalDistribution))
+        }
+        if not inner:
+            return branch
+        trials = _inside(_trials(study), branch, without=trial)
+        if self._counts_pruned:
+            trials = _with_pruned(trials, study.direction)
+        storage = _BranchStorage(study, trials, branch)
+        view = Study(study.study_name, cast(BaseStorage, storage))
+        return {**self._make(branch).sample_relative(view, trial, inner), **branch}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw at random what the branch's sampler left open."""
+        return self._rest.sample_independent(study, trial, param_name, param_distribution)
+
+    def _choose(self, study: Study, trial: FrozenTrial, required: Mapping[str, Any]) -> Branch:
+        branch: Branch = {}
+        for name in self._deciding:
+            if name not in self._space.active(branch):
+                continue
+            if name in required:
+                branch[name] = required[name]
+            elif self._balanced:
+                branch[name] = self._fewest(study, trial, branch, name)
+            else:
+                distribution = to_distribution(self._space.parameters[name])
+                branch[name] = self._chooser.sample_independent(study, trial, name, distribution)
+        return branch
+
+    def _fewest(self, study: Study, trial: FrozenTrial, branch: Branch, name: str) -> Any:
+        parameter = self._space.parameters[name]
+        assert isinstance(parameter, Choice)
+        others = _inside(_trials(study), branch, without=trial)
+        counts = Counter(other.params.get(name) for other in others)
+        return min(parameter.choices, key=lambda value: counts[value])  # equal: the first
+
+
+class _BranchStorage:
+    """As much of a storage as Optuna's samplers use of a study, with one branch's trials alone.
+
+    What a sampler keeps with the study (a sequence's position, a generation's parents) is kept for
+    the branch.
+    """
+
+    def __init__(self, study: Study, trials: list[FrozenTrial], branch: Branch) -> None:
+        self._study = study
+        self._trials = trials
+        self._prefix = f"branch:{branch}:"
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self._study._study_id
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self._study.directions
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        return copy_deeply(trials) if deepcopy else trials
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        attributes = self._study._storage.get_study_system_attrs(study_id)
+        return {
+            name.removeprefix(self._prefix): value
+            for name, value in attributes.items()
+            if name.startswith(self._prefix)
+        }
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._study._storage.set_study_system_attr(study_id, self._prefix + key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._study._storage.set_trial_system_attr(trial_id, key, value)
+
+
+def _trials(study: Study) -> list[FrozenTrial]:
+    return study._get_trials(deepcopy=False, use_cache=True)
+
+
+def _inside(
+    trials: Sequence[FrozenTrial], branch: Branch, *, without: FrozenTrial
+) -> list[FrozenTrial]:
+    """Return the trials of ``branch``, but ``without``, which has no params yet."""
+    return [
+        trial
+        for trial in trials
+        if trial.number != without.number
+        and all(name in trial.params and trial.params[name] == branch[name] for name in branch)
+    ]
+
+
+def _with_pruned(trials: list[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """Return ``trials``, the pruned ones as complete and no better than the worst that is.
+
+    What a pruned trial reported last is no final value: it may be far below all of them.
+    """
+    complete = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
+    if not complete:
+        return trials
+    up = direction is StudyDirection.MAXIMIZE
+    worst = min(complete) if up else max(complete)
+
+    def seen(trial: FrozenTrial) -> FrozenTrial:
+        if trial.state is not TrialState.PRUNED:
+            return trial
+        counted = copy(trial)
+        counted.state, counted.value = TrialState.COMPLETE, worst
+        return counted
+
+    return [seen(trial) for trial in trials]

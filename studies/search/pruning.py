@@ -1,0 +1,152 @@
+"""Pruners by name, and how they are kept fair between the choices that a study compares.
+
+An optimizer whose curve starts slowly must not be stopped because another one starts fast: then
+the study would compare starts, not results. So a pruner here is shown only the trials that have
+the same value of the scientific parameter as the trial it judges, as Optuna's Hyperband shows each
+bracket only its own trials. There is one pruner for each choice, so that what Optuna's pruners
+work out from the trials they see (the greatest step, the number of brackets) is each choice's own.
+
+Which trials are beyond pruning (the default configuration of each choice) is the book's matter.
+Sentinels are judged here like all others, and go on: see ``studies/auditing/sentinels.py``.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from copy import copy, deepcopy
+from typing import Any, cast
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
+from studies.search.pruners import create_pruner
+
+Pruning = tuple[str, Mapping[str, Any], str | None]
+"""Name of the pruner, its options, the parameter whose choices are kept apart."""
+
+WriteAttribute = Callable[[int, str, Any], None]
+"""``write(number, key, value)``: stores a pruner's own mark (a rung) with trial ``number``."""
+
+
+class FairPruning:
+    """Decides whether a trial is stopped, from the trials of the same choice alone.
+
+    It works on trials in memory: a decision costs no database read, and the worker that waits for
+    it is answered before anything is written.
+
+    Args:
+        name: of a pruner, see ``studies/search/pruners.py``.
+        options: of it.
+        scientific: the parameter whose choices are kept apart; None: all trials are compared.
+        direction: of the study.
+        write: stores the rungs that successive halving and hyperband mark trials with, and the
+            step at which a sentinel would have been pruned.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, Any],
+        *,
+        scientific: str | None,
+        direction: StudyDirection,
+        write: WriteAttribute,
+    ) -> None:
+        create_pruner(name, options)
+        self._name, self._options = name, dict(options)
+        self._scientific = scientific
+        self._direction = direction
+        self._write = write
+        self._pruners: dict[Any, BasePruner] = {}
+
+    def should_prune(self, trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> bool:
+        """Return whether ``trial``, whose last report is its last intermediate value, is stopped.
+
+        Args:
+            trial: the running trial, one of ``trials``.
+            trials: all trials of the study by number.
+        """
+        if self._name == "none" or WOULD_PRUNE in trial.system_attrs:
+            return False
+        choice = self._choice(trial)
+        if choice not in self._pruners:
+            self._pruners[choice] = create_pruner(self._name, self._options)
+        # Written out, as there may be thousands of them at every report.
+        name = self._scientific
+        same = [
+            _as_pruned(other) if WOULD_PRUNE in other.system_attrs else other
+            for other in trials
+            if name is None or other.params.get(name) == choice
+        ]
+        view = _View(self._direction, same)
+        stops = self._pruners[choice].prune(optuna.Study("view", cast(BaseStorage, view)), trial)
+        if stops and trial.user_attrs.get(SENTINEL):
+            view.marks[WOULD_PRUNE] = trial.last_step
+            stops = False
+        for key, value in view.marks.items():
+            trial.system_attrs = {**trial.system_attrs, key: value}
+            self._write(trial.number, key, value)
+        return stops
+
+    def _choice(self, trial: FrozenTrial) -> Any:
+        return None if self._scientific is None else trial.params.get(self._scientific)
+
+
+class _View:
+    """As much of a storage as Optuna's pruners use of a study, over some trials in memory.
+
+    Filtering here rather than in a ``Study`` also reaches the studies that Hyperband makes of the
+    study it is given, as these read from the storage again.
+
+    Attributes:
+        marks: what the pruner marked the trial with. The trial itself has it later, as in Optuna a
+            pruner's trials are those of before its marks: else successive halving would count the
+            trial that it judges twice.
+    """
+
+    def __init__(self, direction: StudyDirection, trials: list[FrozenTrial]) -> None:
+        self.marks: dict[str, Any] = {}
+        self._direction = direction
+        self._trials = trials
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return 0
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return [self._direction]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        return _copies(trials) if deepcopy else trials
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        complete = self.get_all_trials(study_id, False, (TrialState.COMPLETE,))
+        if not complete:
+            raise ValueError("No trials are completed yet.")
+        pick = max if self._direction is StudyDirection.MAXIMIZE else min
+        return pick(complete, key=lambda trial: trial.value or 0.0)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.marks[key] = value
+
+
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    """Return a sentinel as the others see it: pruned, once it would have been."""
+    step = trial.system_attrs[WOULD_PRUNE]
+    seen = copy(trial)
+    kept = {s: value for s, value in trial.intermediate_values.items() if s <= step}
+    seen.intermediate_values = kept
+    if trial.state is TrialState.COMPLETE:
+        seen.state, seen.value = TrialState.PRUNED, kept[step]
+    return seen
+
+
+def _copies(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return deepcopy(trials)

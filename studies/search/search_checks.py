@@ -1,0 +1,198 @@
+"""What is said about a search before its first trial: what cannot work, and what works otherwise.
+
+``check_search`` refuses names, options and combinations that would crash or silently do nothing;
+``notes`` says, a line each, what a sampler or pruner makes of this space and this budget.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from mnist_core.errors import ConfigError
+from search_spaces.space import Choice
+from studies.plan import Plan
+from studies.search.branches import branches
+from studies.search.enqueued import Known, read_known
+from studies.search.pruners import create_pruner, try_pruner
+from studies.search.samplers import GRID, population, try_sampler
+from studies.search.sources import SearchSource, search_of
+
+
+def check_search(plan: Plan) -> None:
+    """Check sampler, pruner and enqueued configurations, each by itself and together.
+
+    Raises:
+        ConfigError: one is unknown, Optuna refuses it, or it cannot work in this study.
+    """
+    search = plan.settings.search
+    if search.sentinels > 1 and search.sentinels != int(search.sentinels):
+        raise ConfigError(
+            "search.sentinels must be a whole number, or a share below 1, but got"
+            f" {search.sentinels!r}"
+        )
+    SearchSource(plan, known_configurations(plan))
+    create_pruner(search.pruner, search.pruner_options)
+    if search.sampler_options and search.sampler != GRID:
+        try_sampler(search.sampler, search.sampler_options, search_of(plan))
+    if search.pruner_options:
+        try_pruner(search.pruner, search.pruner_options)
+    _check_population(plan)
+    _check_pruner(plan)
+
+
+def known_configurations(plan: Plan) -> list[Known]:
+    """Read the configurations that the plan begins with.
+
+    Raises:
+        ConfigError: a file cannot be read, or holds no point of the space.
+    """
+    return [read_known(Path(file), plan.spec.space) for file in plan.settings.search.enqueue]
+
+
+def reports(plan: Plan) -> int | None:
+    """Return how many reports a trial makes; None where trials differ in it."""
+    searched = {plan.spec.space.setting(name) for name in plan.spec.space.parameters}
+    if searched & {"epochs", "reports_per_epoch"}:
+        return None
+    return plan.train.epochs * plan.train.reports_per_epoch
+
+
+def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
+    """Return what there is to know about the search's trials, sampler and pruner, a line each.
+
+    Args:
+        plan: a plan that ``check_search`` passed.
+        source: of the study's trials; None: of a study that has none yet.
+    """
+    source = source or SearchSource(plan, known_configurations(plan))
+    return [*source.notes, *_sampler_notes(plan), *_pruner_notes(plan)]
+
+
+def _check_population(plan: Plan) -> None:
+    search, problem = plan.settings.search, search_of(plan)
+    asked = search.sampler_options.get("population_size")
+    available = problem.per_branch if problem.conditional else problem.trials
+    if search.sampler == "nsga2" and asked is not None and asked >= available:
+        per = f"{available} for each of its {problem.branches} branches, out of "
+        raise ConfigError(
+            f"search.sampler_options (nsga2): population_size is {asked}, but the search has"
+            f" {per if problem.conditional else ''}{problem.trials} trials, so it would never leave"
+            f" its first random generation; set it to {population(problem)} or raise search.trials"
+        )
+
+
+def _check_pruner(plan: Plan) -> None:
+    search, spec = plan.settings.search, plan.spec
+    name, options = search.pruner, search.pruner_options
+    instances = spec.steps == "instances"
+    if name == "wilcoxon" and not instances:
+        raise ConfigError(
+            "search.pruner: wilcoxon compares values of separate instances, but the steps of"
+            f" study {spec.name} are the progress of one training (its `steps`), whose values"
+            " depend on one another; use median, percentile or hyperband"
+        )
+    if instances and name not in ("none", "wilcoxon", "threshold"):
+        raise ConfigError(
+            f"search.pruner: {name} compares how far trainings are, but the steps of study"
+            f" {spec.name} are separate instances; use wilcoxon, threshold or none"
+        )
+    where, bounds = f"search.pruner_options ({name})", options
+    if name == "patient" and options.get("wrapped") == "threshold":
+        bounds = options.get("wrapped_options", {})
+    elif name != "threshold":
+        bounds = {}
+    wrong = "upper" if spec.direction == "maximize" else "lower"
+    right = "lower" if wrong == "upper" else "upper"
+    if wrong in bounds:
+        raise ConfigError(
+            f"{where}: {wrong} would stop the best trials, as {spec.metric} is to be"
+            f" {spec.direction}d; set {right} instead"
+        )
+    steps = reports(plan)
+    if name == "hyperband" and steps is not None and steps > 1:
+        _check_hyperband(plan, steps)
+
+
+def _check_hyperband(plan: Plan, steps: int) -> None:
+    options = plan.settings.search.pruner_options
+    where = "search.pruner_options (hyperband)"
+    least, most = options.get("min_resource", 1), options.get("max_resource", "auto")
+    factor = options.get("reduction_factor", 3)
+    made = f"a trial makes {steps} reports (epochs x reports_per_epoch)"
+    if most != "auto" and most > steps:
+        raise ConfigError(
+            f"{where}: max_resource is {most}, but {made}; set it to {steps}, or raise epochs"
+        )
+    if _brackets(steps if most == "auto" else most, least, factor) < 2:
+        raise ConfigError(
+            f"{where}: {made}, too few for two brackets with min_resource {least} and"
+            f" reduction_factor {factor}; raise epochs or reports_per_epoch to {least * factor} or"
+            " more reports, or use successive_halving"
+        )
+
+
+def _brackets(most: int, least: int, factor: int) -> int:
+    # Optuna's "auto" is one step more than there is; a rung up there is never reached.
+    return math.floor(math.log(most / least, factor)) + 1 if most >= least else 0
+
+
+def _sampler_notes(plan: Plan) -> Iterator[str]:
+    search, problem = plan.settings.search, search_of(plan)
+    name, compared = search.sampler, plan.spec.scientific
+    parts = branches(plan.spec.space, compared)
+    trials = "1 trial" if problem.per_branch == 1 else f"{problem.per_branch} trials"
+    each = f"about {trials} for each of {len(parts)} branches"
+    if name == "qmc" and search.sampler_options.get("qmc_type", "sobol") == "sobol":
+        if problem.per_branch & (problem.per_branch - 1):
+            yield (
+                f"qmc: {each}, which is no power of two; a Sobol sequence is balanced at"
+                f" {_near_power(problem.per_branch) * len(parts)} trials in all"
+            )
+    elif name in ("gp", "nsga2") and problem.conditional:
+        yield (
+            f"{name}: it works in each combination of choices that conditions depend on by itself:"
+            f" {each}; TPE chooses between them"
+        )
+    elif name == "cmaes":
+        chance = [
+            parameter
+            for parameter, kind in plan.spec.space.parameters.items()
+            if isinstance(kind, Choice) and all(parameter not in part for part in parts)
+        ]
+        drawn = f"; {', '.join(chance)} drawn at random" if chance else ""
+        yield f"cmaes: it adapts within each branch by itself: {each}{drawn}"
+        size = search.sampler_options.get("popsize") or 5
+        if problem.per_branch < 2 * size:
+            yield (
+                f"cmaes: {trials} a branch: hardly two generations, so this is"
+                " little more than random search; raise search.trials, or use tpe"
+            )
+    elif name == "auto":
+        yield "auto: a space with choices is searched by TPE, as AutoSampler decides"
+
+
+def _near_power(number: int) -> int:
+    below = 1 << (number.bit_length() - 1)
+    return below if number - below <= 2 * below - number else 2 * below
+
+
+def _pruner_notes(plan: Plan) -> Iterator[str]:
+    search, steps = plan.settings.search, reports(plan)
+    options, name = search.pruner_options, search.pruner
+    if name == "none":
+        if search.sentinels:
+            yield "search.sentinels: nothing is pruned, so every trial is one"
+        return
+    if steps is None or plan.name != plan.spec.name:  # a quick look prunes nothing
+        return
+    each = plan.trials // len(plan.spec.choices)
+    first = options.get("n_warmup_steps", 2) if name in ("median", "percentile") else 1
+    if steps <= first:
+        yield (
+            f"{name}: a trial makes {steps} report{'s' if steps > 1 else ''}, so there is nothing"
+            " left to be saved by pruning"
+        )
+    elif name in ("median", "percentile") and each <= (n := options.get("n_startup_trials", 4)):
+        yield (
+            f"{name}: it prunes once a choice has {n} complete trials, and each has about {each}"
+        )

@@ -1,0 +1,294 @@
+"""Where a book's new trials come from: the sampler (search) or a fixed list (confirm)."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_core.errors import ConfigError
+from studies.auditing.sentinels import SENTINEL, sentinels
+from studies.plan import Plan
+from studies.records import FAILURE
+from studies.search.distributions import suggest
+from studies.search.enqueued import ENQUEUED, Known, identity, params_of
+from studies.search.grid import Grid
+from studies.search.samplers import GRID, Search, create_sampler
+from studies.seeds import sampler_seed, trial_seed
+
+ENTRY = "entry"
+"""User attribute of a confirm trial: which entry of the list it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One training of a confirmation.
+
+    Attributes:
+        params: the hyperparameters, all of them.
+        seed: a fresh seed.
+        attributes: JSON values kept with the trial, e.g. whose configuration it is.
+    """
+
+    params: Mapping[str, Any]
+    seed: int
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """Short hash of params and seed: a training is done once, however often it is asked for."""
+        text = json.dumps([dict(self.params), self.seed], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Source(Protocol):
+    """Where a book's new trials come from."""
+
+    @property
+    def total(self) -> int:
+        """How many trials the study comes to, over all resumes."""
+        ...
+
+    def request(self, number: int) -> Entry | None:
+        """Return what trial ``number`` must be (its params may be a part), or None: no more."""
+        ...
+
+    def sampler(self, number: int) -> BaseSampler:
+        """Return the sampler that proposes the params that ``number``'s request left open."""
+        ...
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Let ``trial`` choose its params."""
+        ...
+
+    def may_prune(self, number: int) -> bool:
+        """Whether the pruner is asked about trial ``number``."""
+        ...
+
+
+def search_of(plan: Plan) -> Search:
+    """Return what a sampler must know of the search of ``plan``."""
+    return Search(
+        space=plan.spec.space,
+        scientific=plan.spec.scientific,
+        seed=plan.settings.search.seed,
+        trials=plan.trials,
+        workers=plan.workers,
+        prunes=plan.settings.search.pruner != "none",
+    )
+
+
+class SearchSource:
+    """Trials of a search, in this order: defaults, known configurations, the sampler's.
+
+    A known configuration takes one of the turns of its own choice, so that each choice still gets
+    the trials that the plan promises it. What trial ``number`` is depends on the trials before it
+    and on what was enqueued, not on interruptions.
+
+    Args:
+        plan: what is searched.
+        known: configurations that come first; those that a trial has already are left out.
+        trials: those of the study so far.
+
+    Raises:
+        ConfigError: the sampler is unknown or refuses an option, or there is no room for ``known``.
+    """
+
+    def __init__(
+        self, plan: Plan, known: Sequence[Known] = (), trials: Sequence[FrozenTrial] = ()
+    ) -> None:
+        self._plan = plan
+        self._search = search_of(plan)
+        settings = plan.settings.search
+        self._grid: list[dict[str, Any]] | None = None
+        if settings.sampler == GRID:
+            grid = Grid(plan.spec.space, plan.spec.scientific, settings.sampler_options)
+            self._grid = grid.points(sampler_seed(settings.seed, 0))
+        else:  # names and options are checked before the first trial
+            self._create_sampler(0)
+        self._defaults = len(plan.spec.defaults)
+        self._sentinels = sentinels(plan)
+        self._held = [params_of(trial) for trial in trials]
+        self._was_known = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
+        first = max(self._defaults, len(self._held))
+        default = [plan.required_params(number) for number in range(self._defaults)]
+        tried: dict[str, int] = {}
+        for number, params in enumerate([*self._held, *default[len(self._held) :]]):
+            tried.setdefault(identity(params), number)
+        missing = [one for one in known if one.identity not in tried]
+        self._tried = {one.source: tried[one.identity] for one in known if one.identity in tried}
+        if missing and first + len(missing) > plan.trials:
+            raise ConfigError(
+                f"--enqueue: {len(missing)} configurations need {first + len(missing)} trials with"
+                f" those before them, but search.trials is {plan.trials}; raise it"
+            )
+        self._known = {first + index: one for index, one in enumerate(missing)}
+        self._check_turns()
+        self._planned = self._plan_entries()
+        self._entries: list[Entry] = []
+        # A grid may end before the budget does; else there is no need to look ahead.
+        self._total = plan.trials if self._grid is None else len(self._ahead(plan.trials))
+
+    @property
+    def total(self) -> int:
+        """The plan's budget, or less when a grid has no more points."""
+        return self._total
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say about a grid's size, and the enqueued files that the plan names."""
+        planned = self._plan.trials
+        found = [
+            f"--enqueue {file}: its configuration is trial {self._tried[file]}; it is run once"
+            for file in self._plan.settings.search.enqueue
+            if file in self._tried
+        ]
+        if self._grid is not None and self._total < planned:
+            found.append(
+                f"grid: it ends after {self._total} trials, those before it among them, as it has"
+                f" no more points; search.trials is {planned}"
+            )
+        elif self._grid is not None and (size := len(self._grid)) > planned:
+            found.append(f"grid: of its {size:,} points {planned} trials run a part")
+        return found
+
+    def request(self, number: int) -> Entry | None:
+        """Return the params that are required of trial ``number``, and its seed."""
+        return self._ahead(number + 1)[number] if number < self._total else None
+
+    def sampler(self, number: int) -> BaseSampler:
+        """Return a sampler with a seed of its own, so that a resume repeats and skips nothing."""
+        if self._grid is not None:  # leaves nothing open
+            return RandomSampler(seed=sampler_seed(self._plan.settings.search.seed, number))
+        return self._create_sampler(number)
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Let ``trial`` choose a point of the plan's space."""
+        return suggest(self._plan.spec.space, trial)
+
+    def may_prune(self, number: int) -> bool:
+        """Spare the default configuration of each choice: comparisons rest on it.
+
+        A sentinel is judged, and spared by ``FairPruning``.
+        """
+        return number >= self._defaults
+
+    def _check_turns(self) -> None:
+        """Refuse known configurations that would leave other choices fewer trials than promised."""
+        plan = self._plan
+        choice = plan.spec.scientific
+        known = [self._held[number] for number in sorted(self._was_known)]
+        known += [dict(one.params) for one in self._known.values()]
+        own = max(0, plan.trials_per_choice - 1)  # the default has the first turn
+        counts = Counter(params.get(choice) for params in known)
+        needed = self._defaults * max(1, plan.trials_per_choice)
+        more = sum(max(0, count - own) for count in counts.values())
+        if needed <= plan.trials < needed + more:
+            raise ConfigError(
+                f"--enqueue: with these configurations {plan.trials} trials are too few for the"
+                f" {plan.trials_per_choice} that each choice of {choice} is to have; raise"
+                f" search.trials to {needed + more}"
+            )
+
+    def _ahead(self, count: int) -> list[Entry]:
+        """Return the entries so far, ``count`` of them if there are so many."""
+        self._entries.extend(islice(self._planned, max(0, count - len(self._entries))))
+        return self._entries
+
+    def _create_sampler(self, number: int) -> BaseSampler:
+        search = self._plan.settings.search
+        seed = sampler_seed(search.seed, number)
+        return create_sampler(search.sampler, search.sampler_options, self._search, seed=seed)
+
+    def _plan_entries(self) -> Iterator[Entry]:
+        """Yield each trial's entry; a turn of its own choice is taken by a known configuration."""
+        plan, scientific = self._plan, self._plan.spec.scientific
+        turns = list(range(self._defaults * max(1, plan.trials_per_choice)))
+        grid = self._grid or []
+        if self._grid is not None:
+            tried = {identity(params) for params in self._held}
+            tried |= {one.identity for one in self._known.values()}
+            tried |= {identity(plan.required_params(n)) for n in range(self._defaults)}
+            grid = [point for point in grid if identity(point) not in tried]
+        for number in range(plan.trials):
+            attributes: dict[str, Any] = {}
+            if number in self._known or number in self._was_known:
+                known = self._known.get(number)
+                params = dict(known.params) if known else self._held[number]
+                if known is not None:
+                    attributes[ENQUEUED] = known.source
+                choice = params.get(scientific)
+                own = (t for t in turns if plan.required_params(t)[scientific] == choice)
+                if (turn := next(own, None)) is not None:
+                    turns.remove(turn)
+            else:
+                params = plan.required_params(turns.pop(0)) if turns else {}
+                if self._grid is not None and number >= max(self._defaults, len(self._held)):
+                    if not grid:
+                        return
+                    params = _taken(grid, params)
+            if number in self._sentinels:
+                attributes[SENTINEL] = True
+            seed = trial_seed(plan.settings.search.seed, number)
+            yield Entry(params=params, seed=seed, attributes=attributes)
+
+
+def _taken(grid: list[dict[str, Any]], required: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the first point of ``grid`` that has the required params, or the first at all."""
+    fits = (i for i, p in enumerate(grid) if all(p.get(n) == v for n, v in required.items()))
+    return grid.pop(next(fits, 0))
+
+
+_OF_THE_TRAINING = ("NonFiniteLoss", "MissingMetric", "BadOutcome")
+"""Kinds of failure that come again when the same training is run again."""
+
+
+class ConfirmSource:
+    """Trials of a confirmation: those entries that the study does not hold yet.
+
+    One that failed for a reason outside of it (a full disk, memory, its worker) is still missing.
+    """
+
+    def __init__(self, plan: Plan, entries: Sequence[Entry], trials: Iterable[FrozenTrial]) -> None:
+        self._plan = plan
+        trials = list(trials)
+        held = {trial.user_attrs.get(ENTRY) for trial in trials if not _can_be_mended(trial)}
+        self._held = len(trials)
+        self._missing = [entry for entry in entries if entry.identity not in held]
+
+    @property
+    def total(self) -> int:
+        """The trials there are and the entries still to come."""
+        return self._held + len(self._missing)
+
+    def request(self, number: int) -> Entry | None:
+        """Return the next missing entry."""
+        index = number - self._held
+        if index >= len(self._missing):
+            return None
+        entry = self._missing[index]
+        attributes = {**entry.attributes, ENTRY: entry.identity}
+        return Entry(params=entry.params, seed=entry.seed, attributes=attributes)
+
+    def sampler(self, number: int) -> BaseSampler:
+        """Return any sampler: an entry leaves nothing open."""
+        return RandomSampler(seed=sampler_seed(0, number))
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return the entry's params."""
+        return suggest(self._plan.spec.space, trial)
+
+    def may_prune(self, number: int) -> bool:
+        """Never: what is confirmed runs its full budget."""
+        return False
+
+
+def _can_be_mended(trial: FrozenTrial) -> bool:
+    failure = trial.user_attrs.get(FAILURE, {})
+    return trial.state is TrialState.FAIL and failure.get("kind") not in _OF_THE_TRAINING

@@ -1,0 +1,1 @@
+"""Where studies are kept: SQLite, PostgreSQL, Optuna journals; who may write, moving them."""

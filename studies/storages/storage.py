@@ -1,0 +1,194 @@
+"""Where studies are kept: a storage URL in, an Optuna storage out, every mistake one line.
+
+A storage is an SQLite file (``storage_sqlite``), a PostgreSQL database (``storage_postgres``) or an
+Optuna journal file (``storage_journal``). What a study leaves in one it leaves in the others.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import SQLAlchemyError
+
+from studies.commands import masked
+from studies.storages import storage_journal, storage_sqlite
+from studies.storages.storage_journal import Journal
+from studies.storages.storage_sql import SqlStorage
+from studies.storages.storage_url import (
+    StorageError,
+    check_url,
+    journal_path,
+    no_driver,
+    shown,
+    sqlite_path,
+    sqlite_url,
+    storage_file,
+)
+
+__all__ = [
+    "Journal",
+    "Storage",
+    "StorageError",
+    "check_url",
+    "close_storage",
+    "exclusive",
+    "one_line_errors",
+    "one_line_garbage",
+    "open_storage",
+    "shown",
+    "sqlite_path",
+    "sqlite_url",
+    "storage_file",
+    "warm_up",
+]
+
+Storage = SqlStorage | Journal
+"""An open storage; all have their ``url``."""
+
+_WRONG_DATABASE = (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError)
+_GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError)
+"""What Optuna, SQLAlchemy and this program raise on rows and values that none of them wrote."""
+
+
+def open_storage(url: str, *, create: bool) -> Storage:
+    """Open the storage at ``url``.
+
+    Args:
+        url: e.g. ``sqlite:///results/study.db``, ``journal:///results/study.log`` or
+            ``postgresql+psycopg://me@host/studies``.
+        create: make the database or file (and its folder) when there is none.
+
+    Raises:
+        StorageError: not a URL, no such file, server or database, another program's, not writable,
+            locked, damaged, or made by an incompatible Optuna.
+    """
+    path = storage_file(url)
+    if path is None:
+        return _open_postgres(url, create=create)
+    if create:
+        _make_folder(path)
+    with exclusive(url):
+        if journal_path(url) is not None:
+            storage_journal.check_file(path, create=create)
+            return Journal(url, path)
+        storage_sqlite.check_file(path, create=create)
+        try:
+            if not path.exists():
+                storage_sqlite.make_file(path)
+            storage = storage_sqlite.SqliteStorage(url, path)
+        except _WRONG_DATABASE as error:
+            raise StorageError(f"{shown(url)}: {_reason(error)}") from None
+        try:
+            with storage.engine.connect():
+                pass
+        except SQLAlchemyError as error:
+            close_storage(storage)
+            raise StorageError(f"{path}: {_reason(error)}") from None
+    return storage
+
+
+@contextmanager
+def one_line_errors(url: str) -> Iterator[None]:
+    """Turn what the database raises inside into one line: a full disk, a damaged page, no server.
+
+    Raises:
+        StorageError: in place of it.
+    """
+    try:
+        yield
+    except _WRONG_DATABASE as error:
+        if not isinstance(error, RuntimeError):
+            raise StorageError(
+                f"{shown(url)}: {_reason(error)}; nothing more can be written or read there: make"
+                " room, or put a sound copy in its place, and run the same command again"
+            ) from error
+        raise
+
+
+@contextmanager
+def one_line_garbage(url: str) -> Iterator[None]:
+    """Turn what goes wrong while a study is read into one line: its values were written over.
+
+    Only for code that reads or sums up what was read: a defect of this program would be taken for
+    garbage, too (it stays the error's cause).
+
+    Raises:
+        StorageError: in place of it.
+    """
+    try:
+        yield
+    except _GARBAGE as error:
+        said = " ".join(str(error).split())[:100]
+        raise StorageError(
+            f"{shown(url)}: holds what neither Optuna nor this program writes"
+            f" ({type(error).__name__}: {said}); put a sound copy in its place, or begin anew"
+            " (--fresh)"
+        ) from error
+
+
+def warm_up() -> None:
+    """Import now what Optuna imports when it opens its first database, a third of a second."""
+    RDBStorage("sqlite://")  # in memory
+
+
+def close_storage(storage: Storage) -> None:
+    """Close all connections of ``storage``; SQLite's last one folds its log into the file."""
+    if isinstance(storage, SqlStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@contextmanager
+def exclusive(url: str) -> Iterator[None]:
+    """Keep other processes of this machine out while a database or a lease is being made.
+
+    It locks the folder of the storage's file (the kernel lifts the lock when the holder dies). A
+    server, which has its own locks, and systems without ``flock`` are not locked.
+    """
+    path = storage_file(url)
+    if path is None or os.name != "posix" or not path.absolute().parent.is_dir():
+        yield
+        return
+    import fcntl  # only on POSIX
+
+    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _open_postgres(url: str, *, create: bool) -> Storage:
+    from studies.storages.postgres_connection import prepare
+    from studies.storages.storage_postgres import PostgresStorage
+
+    try:
+        prepare(url, create=create)
+        return PostgresStorage(url)
+    except ImportError:
+        raise no_driver(url) from None
+    except _WRONG_DATABASE as error:
+        raise StorageError(f"{shown(url)}: {_reason(error)}") from None
+
+
+def _make_folder(path: Path) -> None:
+    folder = path.absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"cannot make the folder {folder}: {reason}") from None
+
+
+def _reason(error: BaseException) -> str:
+    """Return the database's own words, without SQLAlchemy's wrapping and links."""
+    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+    origin = getattr(cause, "orig", None)
+    lines = str(origin if origin is not None else cause).strip().splitlines()
+    # The driver tried several addresses; each has a line of its own.
+    text = lines[-1] if lines and lines[0].startswith("Multiple") else "".join(lines[:1])
+    return masked(text) or type(error).__name__

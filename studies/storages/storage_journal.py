@@ -1,0 +1,184 @@
+"""Studies in an Optuna journal file: one line of JSON for each change, appended.
+
+Optuna's journal is used, but for how a line gets into the file:
+
+* What a killed process or a full disk left of a line is cut off before the next one is written;
+  Optuna appends to it, which makes everything behind it unreadable.
+* The lock is the kernel's, on the file itself: it ends with the process that holds it. Optuna's own
+  is a second file, which a killed process leaves behind and the next one waits half a minute for.
+"""
+
+import json
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial
+
+from studies.storages.storage_url import StorageError
+
+_GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
+"""What Optuna raises on lines that it has not written."""
+
+
+class Journal(JournalStorage):
+    """Optuna's journal storage on one file.
+
+    Args:
+        url: its storage URL.
+        path: the file; it is made where there is none.
+
+    Attributes:
+        url: its storage URL.
+
+    Raises:
+        StorageError: the file cannot be read or made, or holds other things than a journal.
+    """
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.url = url
+        self.file = _File(path)
+        try:
+            super().__init__(self.file)
+        except _GARBAGE as error:
+            raise _damaged(path, error) from None
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return one trial; Optuna returns the very object that it keeps."""
+        return copy(super().get_trial(trial_id))
+
+
+class _File(JournalFileBackend):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.durable = True
+        """Whether each append is flushed to the disk; else whoever sets it flushes at the end."""
+        try:
+            super().__init__(str(path), lock_obj=JournalFileOpenLock(str(path)))
+        except OSError as error:
+            raise _unusable(path, error) from None
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        try:
+            yield from super().read_logs(log_number_from)
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+        except ValueError as error:
+            raise _damaged(self.path, error) from None
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode()
+        try:
+            with self.locked() as descriptor:
+                end = _end_of_lines(descriptor)
+                os.ftruncate(descriptor, end)
+                try:
+                    _write(descriptor, end, lines)
+                    if self.durable:
+                        os.fsync(descriptor)
+                except OSError:
+                    os.ftruncate(descriptor, end)
+                    raise
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the lock; yields the open file."""
+        if os.name != "posix":
+            self._lock.acquire()
+            descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+                self._lock.release()
+            return
+        descriptor = _open_locked(self.path)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def check_file(path: Path, *, create: bool) -> None:
+    """Refuse a file that is no journal before anything is appended to it.
+
+    Raises:
+        StorageError: it is none, or is missing and not to be made.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.readline(1_000_000)
+    except FileNotFoundError:
+        if create:
+            return
+        raise StorageError(f"there is no study journal at {path}; run a study first") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        raise _unusable(path, error) from None
+    if not first:
+        if create:
+            return
+        raise StorageError(f"{path} holds no study; run a study first")
+    try:
+        line = json.loads(first)
+    except ValueError:
+        line = None
+    if not isinstance(line, dict) or "op_code" not in line:
+        raise StorageError(f"{path} is no Optuna journal; move it away or choose another storage")
+
+
+def _open_locked(path: Path) -> int:
+    import fcntl  # only on POSIX
+
+    while True:
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            here, there = os.fstat(descriptor), os.stat(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+            return descriptor
+        os.close(descriptor)  # another file was put in its place while this one was waited for
+
+
+def _end_of_lines(descriptor: int) -> int:
+    """Return the size of the file up to and with its last line end."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - 65536)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        found = os.read(descriptor, end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _write(descriptor: int, position: int, data: bytes) -> None:
+    os.lseek(descriptor, position, os.SEEK_SET)
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _unusable(path: Path, error: Exception) -> StorageError:
+    reason = getattr(error, "strerror", None) or error
+    return StorageError(
+        f"{path}: {reason}; nothing is lost, but nothing more can be written or read there: set it"
+        " right and run the same command again"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> StorageError:
+    said = " ".join(str(error).split())[:100]
+    return StorageError(
+        f"{path} is damaged ({type(error).__name__}: {said}); put a sound copy in its place, or"
+        " begin anew (--fresh moves it aside)"
+    )
