@@ -1,4 +1,4 @@
-"""The stream of events that a study sends out: the live view listens, trackers will."""
+"""The stream of events that a study sends out: its log, the live view and others listen."""
 
 import logging
 import time
@@ -9,15 +9,19 @@ from typing import Any, Literal
 _log = logging.getLogger(__name__)
 
 Kind = Literal[
+    # data: what the study is, see ``studies/recording.py``; once a run, before all others
+    "study",
     # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over; search
     # and confirm also counts of those (complete, pruned, failed) and best: value, trial, params
     "phase",
     "start",  # data: params, seed, attempt, pid
     "report",  # data: step, metrics
-    "complete",  # data: value, metrics, seconds
-    "pruned",  # data: value, step, seconds
-    "failed",  # data: kind, message
+    "complete",  # data: value, metrics, seconds, attributes
+    "pruned",  # data: value, step, seconds, attributes
+    "failed",  # data: kind, message, seconds
     "lost",  # data: kind, message, attempt (the trial goes back to the queue)
+    "tested",  # data: metrics of the confirmed model ``trial`` on the test images
+    "result",  # data: what the study came to, see ``studies/recording.py``
     "message",  # data: text, level ("info" | "warning")
 ]
 

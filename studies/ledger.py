@@ -264,20 +264,34 @@ class Book:
             self._tell(trial, TrialState.PRUNED)
             last = trial.last_step
             kept = None if last is None else trial.intermediate_values[last]
-            self._stream.emit("pruned", task.number, value=kept, step=last, seconds=seconds)
+            self._stream.emit(
+                "pruned",
+                task.number,
+                value=kept,
+                step=last,
+                seconds=seconds,
+                attributes=dict(outcome.attributes),
+            )
         else:
             self._tell(trial, TrialState.COMPLETE, value)
             self._stream.emit(
-                "complete", task.number, value=value, metrics=metrics, seconds=seconds
+                "complete",
+                task.number,
+                value=value,
+                metrics=metrics,
+                seconds=seconds,
+                attributes=dict(outcome.attributes),
             )
 
     def fail(self, task: Task, failure: Failure) -> None:
         """Tell FAIL, with the reason."""
         self.settle()
         attributes = {records.FAILURE: asdict(failure)}
-        self._over(task, self._latest.get(task.number, {}), attributes)
+        seconds = self._over(task, self._latest.get(task.number, {}), attributes)
         self._tell(self._trials[task.number], TrialState.FAIL)
-        self._stream.emit("failed", task.number, kind=failure.kind, message=failure.message)
+        self._stream.emit(
+            "failed", task.number, kind=failure.kind, message=failure.message, seconds=seconds
+        )
 
     def lose(self, task: Task, failure: Failure) -> None:
         """Put ``task`` back to be run again, or tell FAIL when that was done too often.

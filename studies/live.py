@@ -88,7 +88,9 @@ class Progress:
         if event.kind == "message":
             self.messages.append(str(data.get("text", "")))
             return None
-        if event.trial is None:
+        if event.kind == "tested":
+            self.done += 1
+        if event.trial is None or event.kind == "tested":
             return None
         if event.kind == "start":
             self.running[event.trial] = Running(

@@ -208,6 +208,8 @@ class _Run:
             book.set_attribute(TEST, reading.to_attribute())
         finally:
             self._control.reading = False
+        for number in sorted(models):
+            self._stream.emit("tested", number, metrics=dict(reading.values.get(number, {})))
         return reading
 
     def _read_shared(self, models: Mapping[int, Path]) -> Mapping[int, Mapping[str, float]]:
