@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -40,6 +40,8 @@ class Stored:
         confirm: records of the confirmation; empty before it began.
         differs: in which settings the plan is not that of the study; "" if it is.
         stopped: why the search was ended early; None: it was not.
+        test: the readings of the test set.
+        described: versions and data hashes of the confirmation; None before it began.
     """
 
     plan: Plan
@@ -49,6 +51,8 @@ class Stored:
     confirm: list[TrialRecord]
     differs: str = ""
     stopped: Stop | None = None
+    test: Reading = field(default_factory=Reading)
+    described: Mapping[str, Any] | None = None
 
     @property
     def phase(self) -> str:
@@ -66,7 +70,7 @@ class Stored:
     @property
     def environment(self) -> Mapping[str, Any]:
         """Versions and data hashes of the confirmation; of the data the fingerprint at least."""
-        known = dict(self.result.environment) if self.result else {}
+        known = dict(self.described or {})
         return known or {"data": {"fingerprint": self.plan.data_fingerprint}}
 
     def comparable(self) -> "Stored":
@@ -120,13 +124,14 @@ def read(plan: Plan) -> Stored:
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
         stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
+        test = Reading.from_attribute(attributes.get(TEST))
         result = None
         if not differs:
             result = summarize(
                 plan,
                 search,
                 confirm,
-                Reading.from_attribute(attributes.get(TEST)),
+                test,
                 environment=attributes.get(ENVIRONMENT),
                 stopped=stopped,
             )
@@ -138,6 +143,8 @@ def read(plan: Plan) -> Stored:
         confirm=confirm,
         differs=differs,
         stopped=stopped,
+        test=test,
+        described=attributes.get(ENVIRONMENT),
     )
 
 
