@@ -1,0 +1,56 @@
+"""``siamese_flex``: are two images of the same class? ``flex_cnn`` for both, and their cosine.
+
+Each image goes through ``flex_cnn``, every size of which can be searched, with ``embedding`` outputs
+in place of logits. The logit of a pair is ``scale * (cosine - middle)`` of the two embeddings, with
+``scale`` and ``middle`` learned (loss bce; the losses that compare embeddings leave them alone). As
+it stands it has 297,250 parameters.
+
+After Bromley et al. 1993 ("siamese"). Positive logits mean the same class.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mnist_core.config import ModelConfig
+from mnist_core.models import flex_cnn
+
+TASK = "pairs"
+
+OPTIONS = {**flex_cnn.OPTIONS, "embedding": 64}
+
+complete = flex_cnn.complete
+check = flex_cnn.check
+
+
+def build(config: ModelConfig, n_classes: int) -> nn.Module:
+    """Build ``siamese_flex``; of how many classes the images are makes no difference."""
+    return SiameseFlex(config)
+
+
+class SiameseFlex(nn.Module):
+    """Two images in, one logit out; ``forward`` is ``embed`` and ``compare``."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        assert config.embedding is not None
+        self.encoder = flex_cnn.build(config, config.embedding)
+        self.scale = nn.Parameter(torch.tensor(8.0))
+        self.middle = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Turn pairs of normalised images ``[N, 2, 28, 28]`` into logits ``[N]``."""
+        # Both through the encoder in one batch: larger products, and the batch norm sees all.
+        embeddings = self.embed(pairs.flatten(0, 1).unsqueeze(1))
+        return self.compare(embeddings[0::2], embeddings[1::2])
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""
+        embeddings: Tensor = self.encoder(images)
+        return embeddings
+
+    def compare(self, a: Tensor, b: Tensor) -> Tensor:
+        """Turn the embeddings ``[N, D]`` of the two images into logits ``[N]``."""
+        if a.dtype != torch.float64:
+            a, b = a.float(), b.float()  # out of half precision
+        return self.scale * (functional.cosine_similarity(a, b) - self.middle)
