@@ -19,6 +19,7 @@ from studies.search.stopping import STOPPED, Stop
 from studies.storages import leases
 from studies.storages.leases import Lease, read_lease
 from studies.storages.storage import (
+    Storage,
     close_storage,
     one_line_errors,
     one_line_garbage,
@@ -99,13 +100,17 @@ class Stored:
         return self.result
 
 
-def read(plan: Plan) -> Stored:
+def read(plan: Plan, storage: Storage | None = None) -> Stored:
     """Read the study of ``plan``.
+
+    Args:
+        plan: of the study.
+        storage: of ``plan.storage_url``, where it is open already; it is left open.
 
     Raises:
         UserError: there is no such database or study.
     """
-    with _opened(plan) as studies:
+    with _opened(plan, storage) as studies:
         search_study = studies.get(plan.name)
         if search_study is None:
             raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
@@ -158,9 +163,9 @@ def supervisor(plan: Plan) -> Lease | None:
 
 
 @contextmanager
-def _opened(plan: Plan) -> Iterator[dict[str, optuna.Study]]:
+def _opened(plan: Plan, opened: Storage | None = None) -> Iterator[dict[str, optuna.Study]]:
     """Open search and confirmation of the plan, those that there are, by name."""
-    storage = open_storage(plan.storage_url, create=False)
+    storage = open_storage(plan.storage_url, create=False) if opened is None else opened
     try:
         with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
             names = set(optuna.get_all_study_names(storage))
@@ -170,4 +175,5 @@ def _opened(plan: Plan) -> Iterator[dict[str, optuna.Study]]:
                 if name in names
             }
     finally:
-        close_storage(storage)
+        if opened is None:
+            close_storage(storage)
