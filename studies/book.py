@@ -10,6 +10,7 @@ from studies.fingerprints import check_fingerprint
 from studies.ledger import Book
 from studies.plan import Plan
 from studies.search import stopping
+from studies.search.batches import check_order
 from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
 from studies.search.pruning import Pruning
 from studies.search.search_checks import check_search, known_configurations, notes
@@ -54,6 +55,7 @@ def open_search(
     pruning = (search.pruner, search.pruner_options, plan.spec.scientific)
     study, lease = _open(plan, plan.name, storage, take_over=take_over)
     try:
+        check_order(study, plan)
         source = _search_source(plan, study)
     except ConfigError:
         leases.release(study, lease)
@@ -64,7 +66,16 @@ def open_search(
         for text in notes(plan, source):
             stream.emit("message", None, text=text, level="info")
     return _book(
-        plan, study, storage, lease, "search", source, pruning, listeners, stop=search.stop
+        plan,
+        study,
+        storage,
+        lease,
+        "search",
+        source,
+        pruning,
+        listeners,
+        stop=search.stop,
+        batch=search.batch if search.order == "batch" else 0,
     )
 
 
@@ -124,6 +135,7 @@ def _book(
     listeners: Sequence[Listener],
     *,
     stop: StopSettings | None = None,
+    batch: int = 0,
 ) -> Book:
     return Book(
         study,
@@ -135,5 +147,6 @@ def _book(
         pruning=pruning,
         retries=plan.settings.search.retries,
         stop=stop,
+        batch=batch,
         listeners=listeners,
     )

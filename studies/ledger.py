@@ -36,6 +36,7 @@ from studies.engines.base import Failure
 from studies.events import Listener, Stream
 from studies.peers import Peers
 from studies.records import TrialRecord
+from studies.search.batches import Batches
 from studies.search.pruning import FairPruning, Pruning
 from studies.search.sources import Source
 from studies.search.stopping import STOPPED, Stop, Stopping
@@ -63,6 +64,8 @@ class Book:
         pruning: pruner name and options, and the scientific parameter.
         retries: how often a trial that was lost is begun again.
         stop: when nothing new is begun any more; None: when the source has no more.
+        batch: trials of a batch, see ``studies/search/batches.py``; 0: no batches, each trial
+            begins as soon as a worker is free.
         listeners: get every event. One that raises is logged once and never harms a trial.
     """
 
@@ -78,6 +81,7 @@ class Book:
         pruning: Pruning,
         retries: int,
         stop: StopSettings | None = None,
+        batch: int = 0,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.study = study
@@ -105,7 +109,11 @@ class Book:
             direction=study.direction,
             write=self._mark,
         )
-        self._stopping = stop and Stopping(stop, study.direction, self._trials.values())
+        self._batches = Batches(batch, self._trials) if batch else None
+        before = self._trials.values() if self._batches is None else self._batches.ended()
+        self._stopping = stop and Stopping(
+            stop, study.direction, before, by_number=self._batches is not None
+        )
         self._stopped: Stop | None = None
         self._stop_kept = Stop.from_attribute(study.user_attrs.get(STOPPED))
         self._check_stop()
@@ -161,12 +169,18 @@ class Book:
         number = min(self._in_state(TrialState.WAITING), default=None)
         if number is None:
             number = len(self._trials)
+            if self._batches is not None and not self._batches.may_begin(number):
+                return None
             request = self._source.request(number)
             if request is None or self._stop():
                 return None
             attributes = {**request.attributes, records.SEED: request.seed, records.ATTEMPT: 0}
             self.study.enqueue_trial(dict(request.params), user_attrs=attributes)
         self.study.sampler = self._source.sampler(number)
+        if self._batches is not None:
+            self.study.sampler = self._batches.sampler(self.study.sampler, number)
+            if self._batches.begins(number):
+                self._pruning.forget()
         trial = self.study.ask()
         if trial.number != number:
             raise UserError(
@@ -198,6 +212,8 @@ class Book:
         return self._stopped is not None
 
     def _check_stop(self) -> None:
+        if self._batches is not None and not self._batches.between():
+            return
         if self._stopping and len(self._trials) < self._source.total:
             self._stopped = self._stopping.reason(self._trials.values(), self._source.total)
 
@@ -237,7 +253,10 @@ class Book:
             )
         if survived or not self._source.may_prune(task.number):
             return True
-        return not self._pruning.should_prune(trial, self._peers.of(trial))
+        peers = self._peers.of(trial)
+        if self._batches is not None:
+            peers = self._batches.earlier(trial, peers)
+        return not self._pruning.should_prune(trial, peers)
 
     def settle(self) -> None:
         """Write what ``report`` put off. The engine calls it when the worker has its answer."""
@@ -382,7 +401,8 @@ class Book:
         if value is not None:
             trial.value = float(value)
         if self._stopping:
-            self._stopping.ended(trial)
+            for ended in [trial] if self._batches is None else self._batches.ended():
+                self._stopping.ended(ended)
 
     def _put_off(self, write: Callable[[], None]) -> None:
         self._unwritten.append(write)

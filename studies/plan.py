@@ -206,10 +206,12 @@ def resolve(
 
     trials = spec.trials if settings.search.trials is None else settings.search.trials
     device = machine.device(settings.train.device)
+    # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
+    asked_threads = settings.engine.threads or int(settings.search.order == "batch")
     workers, threads = machine.share(
         available=machine.cores(),
         workers=settings.engine.workers,
-        threads=settings.engine.threads,
+        threads=asked_threads,
         tasks=trials,
         on_gpu=device != "cpu",
     )
@@ -218,7 +220,7 @@ def resolve(
     if device != "cpu" and not settings.engine.workers:
         workers, threads, most_workers = machine.share_gpus(
             available=machine.cores(),
-            threads=settings.engine.threads,
+            threads=asked_threads,
             tasks=trials,
             gpus=max(1, len(gpus)),
         )

@@ -39,6 +39,13 @@ def run(
             help="begin with this configuration, e.g. a best_config.toml (may be repeated)",
         ),
     ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="async (default), or batch: the same trials for any number of workers",
+        ),
+    ] = None,
     dataset: cli.DatasetOption = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
@@ -97,6 +104,7 @@ def run(
             "search.enqueue": enqueue or None,
             "engine.workers": workers,
             "engine.name": engine,
+            "search.order": order,
             "data.name": dataset,
             "device": device,
         },

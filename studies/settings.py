@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -49,6 +49,8 @@ class SearchSettings(Table):
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the sampler and of all trials' seeds")
     trials: int | None = Field(None, ge=1, le=1_000_000, description="left out: the study's own")
     trials_per_choice: int | None = Field(None, ge=0, description="left out: the study's own")
+    order: Literal["async", "batch"] = "async"
+    batch: int = Field(8, ge=1, le=10_000, description="trials of a batch in batch order")
     sampler: str = Field("tpe", min_length=1)
     sampler_options: dict[str, Any] = Field(default_factory=dict)
     pruner: str = Field("median", min_length=1)

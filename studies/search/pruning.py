@@ -90,6 +90,10 @@ class FairPruning:
             self._write(trial.number, key, value)
         return stops
 
+    def forget(self) -> None:
+        """Have the pruners work out anew what they worked out from the trials that they saw."""
+        self._pruners.clear()
+
     def _choice(self, trial: FrozenTrial) -> Any:
         return None if self._scientific is None else trial.params.get(self._scientific)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
 from studies.plan import Plan
+from studies.search.batches import order_notes
 from studies.search.branches import branches
 from studies.search.enqueued import Known, read_known
 from studies.search.pruners import create_pruner, try_pruner
@@ -65,7 +66,7 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
         source: of the study's trials; None: of a study that has none yet.
     """
     source = source or SearchSource(plan, known_configurations(plan))
-    return [*source.notes, *_sampler_notes(plan), *_pruner_notes(plan)]
+    return [*source.notes, *order_notes(plan), *_sampler_notes(plan), *_pruner_notes(plan)]
 
 
 def _check_population(plan: Plan) -> None:

@@ -74,13 +74,14 @@ class Source(Protocol):
 
 def search_of(plan: Plan) -> Search:
     """Return what a sampler must know of the search of ``plan``."""
+    search = plan.settings.search
     return Search(
         space=plan.spec.space,
         scientific=plan.spec.scientific,
         seed=plan.settings.search.seed,
         trials=plan.trials,
-        workers=plan.workers,
-        prunes=plan.settings.search.pruner != "none",
+        workers=search.batch if search.order == "batch" else plan.workers,
+        prunes=search.pruner != "none",
     )
 
 

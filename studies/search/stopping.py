@@ -94,6 +94,7 @@ class Stopping:
         settings: the limits.
         direction: of the study.
         trials: those of the study so far.
+        by_number: take these by number, not in the order in which they ended.
         clock: monotonic seconds.
     """
 
@@ -103,6 +104,7 @@ class Stopping:
         direction: StudyDirection,
         trials: Iterable[FrozenTrial] = (),
         *,
+        by_number: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -115,7 +117,9 @@ class Stopping:
         self._ended, self._reasons = 0, list[str]()
         over = [trial for trial in trials if trial.state.is_finished()]
         # A trial without the time of its end was brought here from elsewhere.
-        for trial in sorted(over, key=lambda t: (str(t.datetime_complete or ""), t.number)):
+        for trial in sorted(
+            over, key=lambda t: ("" if by_number else str(t.datetime_complete or ""), t.number)
+        ):
             self._add(trial)
 
     def ended(self, trial: FrozenTrial) -> None:
