@@ -57,7 +57,7 @@ class ModelConfig(Table):
     global_pool: bool | None = Field(None, description="average over the image before the head")
     head_width: int | None = Field(None, ge=0, le=4096, description="hidden units; 0: no layer")
     dropout: float | None = Field(None, ge=0, lt=1, description="before and in the head")
-    embedding: int | None = Field(None, ge=1, le=4096, description="of siamese models: values an image")
+    embedding: int | None = Field(None, ge=1, le=4096, description="pairs: values an image")
     stem: int | None = Field(None, description="resnet18: kernel of the first layer, 3 or 7")
 
 
