@@ -2,7 +2,7 @@
 
 Each image goes through ``flex_cnn``, every size of which can be searched, with ``embedding``
 outputs in place of logits. The logit of a pair is ``scale * (cosine - middle)`` of the two
-embeddings, with ``scale`` and ``middle`` learned (loss bce; the losses that compare embeddings leave
+embeddings, with ``scale`` and ``middle`` learned (loss bce; losses that compare embeddings leave
 them alone). As it stands it has 297,250 parameters.
 
 After Bromley et al. 1993 ("siamese"). Positive logits mean the same class.
