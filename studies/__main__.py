@@ -8,6 +8,7 @@ import typer
 from studies import cli
 from studies.audit_command import audit_command
 from studies.copy_command import copy_command
+from studies.report_command import report_command
 from studies.reproduce_command import reproduce_command
 
 app = typer.Typer(
@@ -141,11 +142,12 @@ def dashboard(
     plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
     from studies import dashboard as served
 
-    served.serve(plan.storage_url, host=host, port=port, open_browser=open_browser)
+    served.serve(plan, host=host, port=port, open_browser=open_browser)
 
 
 app.command("audit")(audit_command)
 app.command("copy")(copy_command)
+app.command("report")(report_command)
 app.command("reproduce")(reproduce_command)
 
 if __name__ == "__main__":

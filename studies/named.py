@@ -1,0 +1,63 @@
+"""A study by its name, or by a folder of results: another environment's, or one moved aside."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mnist_core.errors import ConfigError, UserError, unknown_name
+from mnist_core.table import parse_assignment
+from studies import catalog, plan
+from studies.commands import masked
+from studies.plan import Plan
+
+DATABASE = "study.db"
+QUICK = "-quick"
+
+
+def find(
+    study: str,
+    *,
+    conf: Path | None = None,
+    assignments: list[str] | None = None,
+    sets: Mapping[str, Any] | None = None,
+    quick: bool = False,
+) -> Plan:
+    """Return the plan of a study that has been run.
+
+    Args:
+        study: its name, e.g. ``optim_search``, or the folder that it left, e.g.
+            ``results/cuda/optim_search-quick`` or ``results/optim_search.20261121-101500``.
+        conf: another file than ``conf.toml``.
+        assignments: ``KEY=VALUE`` of a command line.
+        sets: dotted settings besides those.
+        quick: the study's small run; a folder's name says so itself.
+
+    Raises:
+        UserError: there is no such study, or a setting is wrong.
+    """
+    try:
+        given = dict(sets or {}) | dict(parse_assignment(text) for text in assignments or [])
+        if study in catalog.names():
+            return plan.resolve(study, conf=conf, sets=given, quick=quick)
+        return _of_folder(Path(study), study, conf=conf, sets=given)
+    except ConfigError as error:
+        raise ConfigError(masked(str(error))) from None
+
+
+def _of_folder(folder: Path, said: str, *, conf: Path | None, sets: Mapping[str, Any]) -> Plan:
+    if "/" not in said and not folder.is_dir():
+        raise UserError(f"{unknown_name('study', said, catalog.names())}, and there is no folder")
+    if not (folder / DATABASE).is_file():
+        raise UserError(
+            f"{folder}: is no folder of a study, which holds a {DATABASE}; name a study, or a"
+            " folder such as results/optim_search"
+        )
+    # --fresh moves the folder of an earlier run to <name>.<time>.
+    name = folder.resolve().name.partition(".")[0]
+    quick = name.endswith(QUICK) and name not in catalog.names()
+    found = plan.resolve(
+        name.removesuffix(QUICK) if quick else name, conf=conf, sets=sets, quick=quick
+    )
+    url = f"sqlite:///{(folder / DATABASE).as_posix()}"
+    return dataclasses.replace(found, folder=folder, storage_url=url)

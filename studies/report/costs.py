@@ -1,0 +1,84 @@
+"""What a study took: time, trainings, devices."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from studies.records import TrialRecord
+from studies.report.numbers import duration
+from studies.stored import Stored
+
+Fact = tuple[str, str]
+
+
+def facts(found: Stored) -> list[Fact]:
+    """Return what a study took, as name and value."""
+    rows: list[Fact] = []
+    for phase, records in (("Search", found.search), ("Confirm", found.confirm)):
+        ended = [record for record in records if record.state in ("COMPLETE", "PRUNED", "FAIL")]
+        if not ended:
+            continue
+        seconds = sum(record.seconds or 0.0 for record in ended)
+        wall = _wall(ended)
+        said = f"{len(ended)} trainings, {duration(seconds)} of training"
+        if wall:
+            said += f" in {duration(wall)} from the first begin to the last end"
+            said += f" ({3600 * len(ended) / wall:,.0f} an hour, {seconds / wall:.1f} at a time)"
+        rows.append((phase, said))
+    full = [r.seconds for r in found.search if r.state == "COMPLETE" and r.seconds]
+    if full:
+        rows.append(("A trial of full budget", f"{duration(fmean(full))} on average"))
+    if saved := _saved(found):
+        rows.append(("Saved by pruning", saved))
+    again = sum(record.attempt for record in [*found.search, *found.confirm])
+    if again:
+        rows.append(("Lost and begun again", f"{again} times"))
+    rows += _where([*found.search, *found.confirm])
+    return rows
+
+
+def _wall(records: Sequence[TrialRecord]) -> float:
+    """Return the seconds from the first begin to the last end; 0.0 where times are not known."""
+    begun = [record.started for record in records if record.started]
+    ended = [record.ended for record in records if record.ended]
+    return (max(ended) - min(begun)).total_seconds() if begun and ended else 0.0
+
+
+def _saved(found: Stored) -> str:
+    """Say what pruned trials would have taken besides, each the mean of its choice."""
+    scientific = found.plan.spec.scientific
+    full: dict[object, list[float]] = {}
+    for record in found.search:
+        if record.state == "COMPLETE" and record.seconds:
+            full.setdefault(record.params.get(scientific), []).append(record.seconds)
+    pruned = [record for record in found.search if record.state == "PRUNED" and record.seconds]
+    saved = sum(
+        max(0.0, fmean(full[choice]) - (record.seconds or 0.0))
+        for record in pruned
+        if (choice := record.params.get(scientific)) in full
+    )
+    if not saved:
+        return ""
+    spent = sum(record.seconds or 0.0 for record in found.search)
+    return (
+        f"about {duration(saved)} of {len(pruned)} trials, {saved / (saved + spent):.0%} of what"
+        " the search would have taken (each at the mean of its choice's full trials)"
+    )
+
+
+def _where(records: Sequence[TrialRecord]) -> list[Fact]:
+    rows: list[Fact] = []
+    for title, name in (
+        ("Device", "device"),
+        ("Processor", "device_name"),
+        ("Precision", "precision"),
+        ("Threads a training", "threads"),
+        ("Parameters of a model", "n_parameters"),
+    ):
+        seen = {record.attributes[name] for record in records if name in record.attributes}
+        if seen:
+            listed = sorted(seen, key=str)
+            said = [f"{one:,}" if isinstance(one, int) else str(one) for one in listed]
+            if name == "n_parameters" and len(said) > 2:
+                said = [f"{min(seen):,} to {max(seen):,}"]
+            rows.append((title, ", ".join(said)))
+    return rows

@@ -1,0 +1,207 @@
+"""What stands on a study's page: gathered here, laid out by ``templates/report.html.j2``."""
+
+import dataclasses
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import tomli_w
+
+from mnist_core.errors import UserError
+from studies.auditing.audit import audit
+from studies.auditing.curves import Curves, read_curves
+from studies.commands import masked, run_command
+from studies.export import best_config
+from studies.importance import importance
+from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
+from studies.report.figures import Figure, values_of
+from studies.report.numbers import metric_text
+from studies.report.page_tables import Table
+from studies.report.parallel import parallel
+from studies.result import StudyResult
+from studies.stored import Stored
+
+AUDITED = 100
+"""The audit on the page replays at most so many curves; ``studies audit`` replays all."""
+_DECISIONS = 6000
+_DRAWS = (8, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPage:
+    """Everything on the page of one study; texts are plain, never HTML.
+
+    Attributes:
+        name: of the study.
+        question: its goal.
+        phase: how far it is: search, confirm, test or finished.
+        answer: the sentence.
+        details: further sentences.
+        warnings: what weakens it.
+        results: a row for each scientific value.
+        notes: what the columns are.
+        forest: confirmed values with intervals, or None.
+        history: all trials in order.
+        curves: a figure for each choice.
+        slices: a figure for each nuisance parameter.
+        parallel: parallel coordinates, or None.
+        importance: or None where there are too few trials.
+        time: what it took.
+        time_facts: the same in words.
+        audit: of the pruners, or None.
+        audit_text: what was audited, or why nothing was.
+        confusion: of the best configuration, or None.
+        mistakes: its worst.
+        seeds: value of each configuration on each seed, or None.
+        test_text: when the test set was read, and of what.
+        top: the best trials of the search.
+        space: the search space.
+        commands: how to come to the same, as what and command.
+        versions: as name and value.
+        config: the best configuration's settings as TOML.
+    """
+
+    name: str
+    question: str
+    phase: str
+    answer: str
+    details: tuple[str, ...]
+    warnings: tuple[str, ...]
+    results: Table
+    notes: tuple[str, ...]
+    forest: Figure | None
+    history: Figure
+    curves: tuple[Figure, ...]
+    slices: tuple[Figure, ...]
+    parallel: Figure | None
+    importance: Figure | None
+    time: Figure | None
+    time_facts: tuple[tuple[str, str], ...]
+    audit: Table | None
+    audit_text: tuple[str, ...]
+    confusion: pictures.Confusion | None
+    mistakes: pictures.Mistakes
+    seeds: Table | None
+    test_text: str
+    top: Table
+    space: Table
+    commands: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    config: str
+
+
+def gather(found: Stored) -> StudyPage:
+    """Return the page of a study.
+
+    Raises:
+        UserError: the study was begun with other settings than the plan's.
+    """
+    result = found.comparable().result
+    assert result is not None
+    spec, search = result.plan.spec, found.search
+    ended = [r for r in search if r.value is not None and r.state in ("COMPLETE", "PRUNED")]
+    complete = [r.value or 0.0 for r in ended if r.state == "COMPLETE"]
+    values = values_of(spec.metric, spec.direction, complete)
+    wide = values_of(spec.metric, spec.direction, [record.value or 0.0 for record in ended])
+    answer, *details = table.verdict_lines(result)
+    audited, audit_text = _audit(found)
+    confirmed = any(result.confirm.values())
+    return StudyPage(
+        name=result.plan.name,
+        question=spec.goal,
+        phase=found.phase,
+        answer=answer,
+        details=tuple(details),
+        warnings=tuple(table.warnings(result)),
+        results=page_tables.results(result),
+        notes=tuple(table.notes(result)),
+        forest=result_figures.forest(result),
+        history=trial_figures.history(search, values),
+        curves=tuple(trial_figures.curves(result, search, wide)),
+        slices=tuple(trial_figures.slices(result, search, values)),
+        parallel=parallel(result, search, values),
+        importance=result_figures.importances(importance(result.plan, search)),
+        time=result_figures.cost(result, search),
+        time_facts=tuple(costs.facts(found)),
+        audit=audited,
+        audit_text=audit_text,
+        confusion=pictures.confusion(result),
+        mistakes=pictures.mistakes(result) if confirmed else pictures.Mistakes(),
+        seeds=page_tables.seeds(result),
+        test_text=_test_text(result),
+        top=page_tables.best_trials(result, search),
+        space=page_tables.space(result),
+        commands=_commands(found, result),
+        versions=_versions(found),
+        config=tomli_w.dumps(best_config(result)) if result.best else "",
+    )
+
+
+def _test_text(result: StudyResult) -> str:
+    times = result.test.times
+    if not times:
+        return "The test set has not been read."
+    models = len(result.test.values)
+    said = f"The test set was read {len(times)} time{'s' if len(times) != 1 else ''}"
+    said += f" ({', '.join(times)}), of {models} models, after everything was chosen."
+    row = result.best_row
+    if row is not None and row.test is not None:
+        metric = result.plan.spec.metric.removeprefix("val_")
+        said += f" {row.label}: {metric} {metric_text(metric, row.test.mean)} on the test images"
+        if row.test.n > 1:
+            low, high = metric_text(metric, row.test.low), metric_text(metric, row.test.high)
+            said += f" [{low.removesuffix(' %')}, {high}] over {row.test.n} seeds"
+        said += "."
+    return said
+
+
+def _commands(found: Stored, result: StudyResult) -> tuple[tuple[str, str], ...]:
+    plan = result.plan
+    rows = [("The whole study, or to go on with it", run_command(plan))]
+    if found.phase == "finished":
+        file = masked((plan.folder / "best_config.toml").as_posix())
+        rows += [
+            ("The best configuration once more, compared", f"python -m studies reproduce {file}"),
+            ("Train it", f"python -m mnist_core train {file}"),
+        ]
+    return tuple(rows)
+
+
+def _versions(found: Stored) -> tuple[tuple[str, str], ...]:
+    environment = found.environment
+    rows = [(name, str(value)) for name, value in environment.get("versions", {}).items()]
+    data: Mapping[str, object] = environment.get("data", {})
+    rows.append(("data", f"{found.plan.train.data.name}, {data.get('fingerprint', '')}"))
+    hashes = data.get("sha256")
+    if isinstance(hashes, Mapping):
+        rows += [(f"sha256 {name}", str(value)) for name, value in hashes.items()]
+    rows.append(("fingerprint of the study", found.plan.fingerprint()[0]))
+    return tuple(rows)
+
+
+def _audit(found: Stored) -> tuple[Table | None, tuple[str, ...]]:
+    try:
+        every = read_curves(found.plan)
+    except UserError as error:
+        return None, (f"Not audited: {error}.",)
+    curves = _thinned(every)
+    size = sum(len(curve.reports) for curve in curves.full)
+    draws = min(_DRAWS[1], max(_DRAWS[0], _DECISIONS // size))
+    done = audit(found.plan, curves, draws=draws)
+    said = (
+        f"Pruners replayed on {len(curves.full)} full curves of this study"
+        + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")
+        + f", and on {draws} studies put together from them. Saved: share of the training time."
+        " Chance: of stopping the trial that is best at its end."
+    )
+    return page_tables.audited(done), (said, *done.warnings)
+
+
+def _thinned(curves: Curves) -> Curves:
+    """Return at most ``AUDITED`` of the curves, in their order, and as many pruned trials less."""
+    share = AUDITED / max(1, len(curves.full))
+    if share >= 1:
+        return curves
+    chosen = {c.number for c in random.Random(0).sample(curves.full, AUDITED)}
+    full = tuple(c for c in curves.full if c.number in chosen or c.spared)
+    return dataclasses.replace(curves, full=full, pruned=round(curves.pruned * share))

@@ -1,0 +1,128 @@
+"""Figures of what came out: confirmed values, importance of the parameters, time."""
+
+from collections.abc import Sequence
+
+from studies.importance import Importance
+from studies.records import TrialRecord
+from studies.report.figures import Figure
+from studies.report.numbers import is_share, metric_text
+from studies.report.svg import Chart, Scale, names_scale, room_for, scale_of
+from studies.result import StudyResult
+
+
+def forest(result: StudyResult) -> Figure | None:
+    """Draw each confirmed configuration's mean and interval; the test mean beside it."""
+    metric = result.plan.spec.metric
+    rows = [row for row in result.rows if row.confirm is not None]
+    if not rows:
+        return None
+    times = 100 if is_share(metric) else 1
+    ends = []
+    for row in rows:
+        assert row.confirm is not None
+        ends.append(row.confirm.mean)
+        if row.confirm.n > 1 and row.label not in result.noisy:
+            ends += [row.confirm.low, row.confirm.high]
+        if row.test is not None:
+            ends.append(row.test.mean)
+    chart = Chart(
+        scale_of([times * end for end in ends]),
+        names_scale(row.label for row in rows),
+        "Confirmed value of each configuration with its interval",
+        x_label=f"{metric}, %" if is_share(metric) else metric,
+        height=56 + 26 * len(rows),
+        left=room_for(row.label for row in rows),
+    )
+    for place, row in enumerate(rows):
+        assert row.confirm is not None
+        kind = (
+            "best"
+            if row.label == result.best
+            else "complete"
+            if row.label in result.ties
+            else "worse"
+        )
+        if row.confirm.n > 1:
+            _whisker(chart, place, times * row.confirm.low, times * row.confirm.high, kind)
+        said = f"{row.label}: {metric_text(metric, row.confirm.mean)}"
+        chart.marks([(times * row.confirm.mean, float(place))], f"dot big {kind}", [said])
+        if row.test is not None:
+            tested = f"{row.label}, test: {metric_text(metric, row.test.mean)}"
+            chart.marks([(times * row.test.mean, float(place))], "square test", [tested])
+    said = "Dots: mean over fresh seeds on the validation images, with 95 % t interval"
+    said += "; squares: mean of the same models on the test images." if result.test.values else "."
+    return Figure("Confirmed on fresh seeds", chart.render(), said)
+
+
+def importances(found: Importance) -> Figure | None:
+    """Draw how much each parameter matters, with its interval."""
+    if not found.shares:
+        return None
+    shares = found.shares[:15]
+    chart = Chart(
+        Scale(0, 100),
+        names_scale(share.name for share in shares),
+        "Importance of the parameters, with 95 % intervals",
+        x_label="share of the importance, %",
+        height=56 + 24 * len(shares),
+        left=room_for(share.name for share in shares),
+    )
+    for place, share in enumerate(shares):
+        said = f"{share.name}: {share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+        chart.bar(place, 0, 100 * share.value, "complete", title=said)
+        _whisker(chart, place, 100 * share.low, 100 * share.high)
+    said = (
+        "How much each parameter decides whether a trial is among the best tenth (PED-ANOVA on"
+        f" {found.trials} trials): median and 95 % interval of {found.draws} draws with"
+        " replacement."
+        " A long line means that so few trials cannot tell."
+    )
+    if len(found.shares) > len(shares):
+        said += f" {len(found.shares) - len(shares)} more have a smaller median."
+    return Figure("Importance", chart.render(), said)
+
+
+def cost(result: StudyResult, search: Sequence[TrialRecord]) -> Figure | None:
+    """Draw the seconds that each choice took, by what became of them."""
+    spec = result.plan.spec
+    kinds = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    spent: dict[str, dict[str, float]] = {}
+    for record in search:
+        by = spent.setdefault(str(record.params.get(spec.scientific)), dict.fromkeys(kinds, 0.0))
+        if record.state in kinds:
+            by[record.state] += record.seconds or 0.0
+    for label, records in result.confirm.items():
+        choice = next(
+            (r.candidate.choice for r in result.rows if r.label == label and r.candidate), label
+        )
+        if choice in spent:
+            by = spent[choice]
+            by["confirm"] = by.get("confirm", 0.0) + sum(one.seconds or 0.0 for one in records)
+    most = max((sum(by.values()) for by in spent.values()), default=0.0)
+    if not most:
+        return None
+    chart = Chart(
+        Scale(0, most * 1.02),
+        names_scale(spent),
+        "Seconds of training by choice",
+        x_label="seconds of training",
+        height=56 + 24 * len(spent),
+        left=room_for(spent),
+    )
+    for place, (choice, by) in enumerate(spent.items()):
+        begin = 0.0
+        for state, kind in {**kinds, "confirm": "confirm"}.items():
+            if seconds := by.get(state, 0.0):
+                said = f"{choice}, {state.lower()}: {seconds:.0f} s"
+                chart.bar(place, begin, begin + seconds, kind, title=said)
+                begin += seconds
+    return Figure(
+        "Time by choice",
+        chart.render(),
+        "Seconds of training, left to right: full budget (blue), pruned (orange), failed (grey),"
+        " confirm trainings (green).",
+    )
+
+
+def _whisker(chart: Chart, place: float, low: float, high: float, kind: str = "whisker") -> None:
+    chart.line([(low, place), (high, place)], f"whisker {kind}")

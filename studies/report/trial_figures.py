@@ -1,0 +1,150 @@
+"""Figures of the search's trials: history, validation curves, one parameter at a time."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from search_spaces.space import Choice
+from studies.records import TrialRecord
+from studies.report.figures import Figure, Values, best_of, draw_trials, tip
+from studies.report.svg import Chart, Scale, names_scale, scale_of
+from studies.result import StudyResult
+
+CURVES = 40
+"""So many curves a choice are drawn at most, the best ones and others drawn by chance."""
+POINTS = 40
+"""So many points of one curve."""
+
+
+def history(search: Sequence[TrialRecord], values: Values) -> Figure:
+    """Draw each trial's value in the order of trials, and the best so far."""
+    chart = Chart(
+        Scale(-0.5, max(1.0, len(search) - 0.5), whole=True),
+        values.scale,
+        "Optimization history: the value of each trial, and the best so far",
+        x_label="trial",
+        y_label=values.label,
+    )
+    best: list[tuple[float, float]] = []
+    for record in search:
+        if record.state == "COMPLETE" and record.value is not None:
+            value = values.of(record.value)
+            if not best or values.sign * value > values.sign * best[-1][1]:
+                best.append((record.number, value))
+    for state, kind in (("PRUNED", "cross pruned"), ("COMPLETE", "dot complete")):
+        of = [r for r in search if r.state == state and r.value is not None]
+        draw_trials(chart, of, values, kind, lambda record: float(record.number))
+    failed = [record for record in search if record.state == "FAIL"]
+    chart.marks(
+        [(float(record.number), chart.y.low) for record in failed],
+        "square failed",
+        [f"trial {record.number} failed" for record in failed],
+    )
+    if best:
+        chart.steps([*best, (float(len(search) - 1), best[-1][1])], "best")
+    said = "Line: the best so far. Dots: trials that ran their full budget"
+    if any(record.state == "PRUNED" for record in search):
+        said += "; crosses: pruned ones, at their last report"
+    if failed:
+        said += "; squares at the bottom: failed ones"
+    return Figure("Optimization history", chart.render(), said + _off(values, search))
+
+
+def curves(result: StudyResult, search: Sequence[TrialRecord], values: Values) -> list[Figure]:
+    """Draw the validation curves of each choice, pruned ones marked."""
+    spec = result.plan.spec
+    figures = []
+    last = max((max(record.curve) for record in search if record.curve), default=1)
+    for choice in spec.choices:
+        of = [r for r in search if r.curve and r.params.get(spec.scientific) == choice]
+        if not of:
+            continue
+        shown = _some(of, CURVES, values.sign)
+        chart = Chart(
+            Scale(0, last, whole=True),
+            values.scale,
+            f"Validation curves of {choice}",
+            x_label="report",
+            width=250,
+            height=180,
+            left=40,
+            y_ticks=4,
+        )
+        ended = [record for record in shown if record.state == "COMPLETE"]
+        pruned = [record for record in shown if record.state == "PRUNED"]
+        chart.lines([_curve(record, values) for record in pruned], "pruned")
+        chart.lines([_curve(record, values) for record in ended], "complete")
+        ends = [_curve(record, values)[-1] for record in pruned]
+        chart.marks(ends, "cross pruned", [f"trial {r.number} pruned" for r in pruned])
+        best = best_of(ended, values.sign)
+        if best is not None:
+            chart.line(_curve(best, values), "best", title=tip(best, values))
+        counts = [f"{sum(r.state == s for r in of)} {s.lower()}" for s in ("COMPLETE", "PRUNED")]
+        more = f"; {len(shown)} of {len(of)} drawn" if len(shown) < len(of) else ""
+        figures.append(Figure(str(choice), chart.render(), ", ".join(counts) + more))
+    return figures
+
+
+def slices(result: StudyResult, search: Sequence[TrialRecord], values: Values) -> list[Figure]:
+    """Draw the value over each nuisance parameter."""
+    space, figures = result.plan.spec.space, []
+    complete = [r for r in search if r.state == "COMPLETE" and r.value is not None]
+    jitter = random.Random(0)
+    for name in result.plan.spec.nuisance:
+        parameter = space.parameters[name]
+        of = [record for record in complete if name in record.params]
+        if not of:
+            continue
+        if isinstance(parameter, Choice):
+            places: dict[object, int] = {c: place for place, c in enumerate(parameter.choices)}
+            scale = names_scale(map(str, parameter.choices))
+            shift = {record.number: jitter.uniform(-0.22, 0.22) for record in of}
+
+            def where(
+                record: TrialRecord,
+                name: str = name,
+                places: Mapping[object, int] = places,
+                shift: Mapping[int, float] = shift,
+            ) -> float:
+                return places[record.params[name]] + shift[record.number]
+        else:
+            scale = scale_of([parameter.low, parameter.high], log=parameter.log)
+
+            def where(record: TrialRecord, name: str = name) -> float:  # type: ignore[misc]
+                return float(record.params[name])
+
+        chart = Chart(
+            scale, values.scale, f"Value over {name}", width=250, height=170, left=40, y_ticks=4
+        )
+        draw_trials(chart, of, values, "dot complete", where)
+        best = best_of(of, values.sign)
+        if best is not None and best.value is not None:
+            at = [(where(best), values.of(best.value))]
+            chart.marks(at, "ring best", [tip(best, values)])
+        when = parameter.when
+        said = f"when {when.parameter} is {', '.join(map(str, when.values))}; " if when else ""
+        figures.append(Figure(name, chart.render(), f"{said}{len(of)} trials"))
+    return figures
+
+
+def _curve(record: TrialRecord, values: Values) -> list[tuple[float, float]]:
+    points = [(float(step), values.of(value)) for step, value in record.curve.items()]
+    if len(points) > POINTS:
+        every = (len(points) - 1) / (POINTS - 1)
+        points = [points[round(index * every)] for index in range(POINTS)]
+    return points
+
+
+def _some(records: Sequence[TrialRecord], most: int, sign: float) -> list[TrialRecord]:
+    if len(records) <= most:
+        return list(records)
+    ranked = sorted(
+        records, key=lambda r: -sign * (r.value if r.value is not None else -sign * 1e300)
+    )
+    half = most // 2
+    chosen = ranked[:half] + random.Random(0).sample(ranked[half:], most - half)
+    return sorted(chosen, key=lambda record: record.number)
+
+
+def _off(values: Values, records: Sequence[TrialRecord]) -> str:
+    count = sum(record.value is not None and values.off(record.value) for record in records)
+    return f". Triangles: {count} trials with worse values, off the chart." if count else "."
