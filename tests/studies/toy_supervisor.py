@@ -1,0 +1,58 @@
+"""A supervisor of its own, to be killed or joined: ``python toy_supervisor.py '{JSON}'``.
+
+It runs the whole toy study (search, confirm, test), and prints ``ready`` when its workers are
+there, ``begun`` when its first trial runs, and the numbers of the search trials that it ran.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import optuna
+from paced_toy import Paced, describe
+from toy import TestSet, make_plan
+
+from mnist_core.errors import UserError
+from studies import engines, protocol
+from studies.control import Control
+from studies.protocol import run_study
+
+options = json.loads(sys.argv[1])
+folder, pace, url = Path(options.pop("folder")), options.pop("pace", 0.05), options.pop("url", "")
+workers, trials = options.pop("workers", 1), options.pop("trials", 16)
+protocol.environment.describe = describe
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+plan = make_plan(folder, trials=trials, seeds=2, search=options.pop("search", {}))
+plan = dataclasses.replace(plan, workers=workers, storage_url=url or plan.storage_url)
+ran = []
+
+
+def listen(event):
+    if event.kind == "message":
+        print(event.data["text"], flush=True)
+    if event.kind == "start":
+        if not ran:
+            print("begun", flush=True)
+        ran.append((event.phase, event.trial))
+
+
+def objective(plan, keep_models):
+    return Paced(keep_models=keep_models, pace=pace)
+
+
+try:
+    with engines.create("local", workers=workers, threads=1) as engine:
+        print("ready", flush=True)
+        result = run_study(
+            plan,
+            Control(engine),
+            objective=objective,
+            read_test=TestSet(),
+            listeners=[listen],
+            **options,
+        )
+except UserError as error:
+    print(f"error: {error}", flush=True)
+    sys.exit(1)
+print(json.dumps({"ran": ran, "test": len(result.test.values)}), flush=True)
