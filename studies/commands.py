@@ -33,6 +33,11 @@ def dashboard_command(plan: Plan) -> str:
     return _command("studies dashboard", plan, [key for key in _PLACE if key in plan.origins])
 
 
+def sync_command(plan: Plan) -> str:
+    """Return the command that gives trackers what they lack, and uploads it."""
+    return _command("studies sync", plan, [key for key in _PLACE if key in plan.origins])
+
+
 def _command(program: str, plan: Plan, keys: Any) -> str:
     words = ["python", "-m", *program.split(), plan.spec.name]
     if plan.name != plan.spec.name:

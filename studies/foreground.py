@@ -5,7 +5,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from studies import engines, preparation, stored
+from studies import engines, preparation, stored, trackers
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
 from studies.control import Control, StudyInterrupted
@@ -27,6 +27,7 @@ from studies.live import LiveView, PlainView, Progress
 from studies.machine import check_folder
 from studies.plan import Plan
 from studies.protocol import run_study
+from studies.recording import Recording
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown
@@ -78,6 +79,7 @@ def run(
         storage.check_url(plan.storage_url)
         check_folder(plan.folder)
         if save_svg is not None:
+        trackers.chosen(plan.settings.tracking)
             check_folder(save_svg.parent, setting="--save-svg")
             if save_svg.is_dir():
                 raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
@@ -91,9 +93,19 @@ def run(
             view: LiveView | PlainView = _live_view(plan, progress, console)
         else:
             view = _plain_view(plan, progress, *estimate)
-        listeners: list[Listener] = [view] if snapshot is None else [view, snapshot]
-        with _signals(control, progress, live=live), view:
-            result = run_study(plan, control, listeners=listeners, take_over=take_over)
+        note = progress.messages.append if live else _say
+        with Recording(plan, note, _teller(console)) as recording:
+            listeners: list[Listener] = [recording, view]
+            listeners += [] if snapshot is None else [snapshot]
+            with _signals(control, progress, live=live), view:
+                result = run_study(
+                    plan,
+                    control,
+                    listeners=listeners,
+                    take_over=take_over,
+                )
+            finish(result, console)
+            recording.conclude(result)
     except (StudyInterrupted, KeyboardInterrupt) as stop:
         said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
         again = [masked(argument) for argument in arguments if argument != "--fresh"]
@@ -171,6 +183,16 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
 
 def set_aside(plan: Plan) -> Path | None:
     """Move the study's folder to ``<folder>.<time>``; return that, or None if there is none.
+def _teller(console: Console) -> Callable[[str, str], None]:
+    """Return what prints a line about something, as the result's own lines are."""
+
+    def tell(what: str, text: str) -> None:
+        with suppress(OSError):  # nobody reads any more
+            console.print(f"{what + ':':<20}{text}", soft_wrap=True, markup=False, emoji=False)
+
+    return tell
+
+
 
     Raises:
         UserError: a living process runs the study, or its database lies elsewhere.

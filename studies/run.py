@@ -46,6 +46,10 @@ def run(
             help="async (default), or batch: the same trials for any number of workers",
         ),
     ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="who keeps it: wandb,tensorboard,mlflow, or none"),
+    ] = None,
     dataset: cli.DatasetOption = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
@@ -112,6 +116,7 @@ def run(
     with engines.create(
         plan.settings.engine.name,
         workers=plan.workers,
+            "tracking.trackers": cli.trackers(track),
         threads=plan.threads,
         preload=["mnist_core.train"],
         resources=Resources(

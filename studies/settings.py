@@ -17,6 +17,7 @@ from pydantic import Field
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table, unknown_setting
+from studies.trackers.settings import TrackingSettings
 
 CONF = Path("conf.toml")
 """Read from the working directory unless ``--conf`` names another; may be missing."""
@@ -111,6 +112,7 @@ class Settings(Table):
 
 
 @dataclass(frozen=True)
+    tracking: TrackingSettings = TrackingSettings()
 class Layer:
     """Settings from one place.
 

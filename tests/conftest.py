@@ -12,6 +12,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+# No study of a test is tracked, but where a test asks for it.
+os.environ["WANDB_MODE"] = "disabled"
+
 
 @pytest.fixture(scope="session")
 def full_mnist() -> Path:

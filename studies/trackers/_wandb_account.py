@@ -1,0 +1,55 @@
+"""Whether W&B can be reached from here, and whether somebody is logged in; found out at once.
+
+W&B itself waits for minutes where there is no network. The key is looked for, never read out.
+"""
+
+import os
+import urllib.error
+import urllib.request
+
+SECONDS = 5.0
+"""So long the server may take to answer at all."""
+
+
+class AccountProblem(Exception):
+    """Nobody is logged in, or the server cannot be reached; the message says so in a line."""
+
+
+def server() -> str:
+    """Return the address of the W&B server that this user uses."""
+    import wandb
+
+    return str(wandb.Settings().base_url)
+
+
+def logged_in(address: str) -> bool:
+    """Whether there is a key for the server at ``address``."""
+    from wandb.sdk.lib.wbauth import read_netrc_auth
+
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    return read_netrc_auth(host=address) is not None
+
+
+def reachable(address: str) -> bool:
+    """Whether anything answers at ``address``, by way of a proxy where one is set."""
+    try:
+        urllib.request.urlopen(address, timeout=SECONDS).close()
+    except urllib.error.HTTPError:
+        return True  # it answers
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def check_account() -> None:
+    """Check that runs can be sent.
+
+    Raises:
+        AccountProblem: they cannot.
+    """
+    address = server()
+    if not logged_in(address):
+        raise AccountProblem("not logged in to W&B (wandb login)")
+    if not reachable(address):
+        raise AccountProblem(f"no network: {address} cannot be reached")
