@@ -77,9 +77,9 @@ def run(
         check_search(plan)
         stopping.check(plan.settings.search.stop, plan.spec.space)
         storage.check_url(plan.storage_url)
+        trackers.chosen(plan.settings.tracking)
         check_folder(plan.folder)
         if save_svg is not None:
-        trackers.chosen(plan.settings.tracking)
             check_folder(save_svg.parent, setting="--save-svg")
             if save_svg.is_dir():
                 raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
@@ -112,7 +112,6 @@ def run(
         command = shlex.join(["python", "-m", "studies.run", *again])
         _say(f"{said}; nothing is lost. Go on with: {command}")
         return INTERRUPTED
-    finish(result, console)
     if save_svg is not None and snapshot is not None:
         save_picture(save_svg, result, snapshot)
         console.print(f"picture: {save_svg}", markup=False)
@@ -181,8 +180,6 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
         console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)
 
 
-def set_aside(plan: Plan) -> Path | None:
-    """Move the study's folder to ``<folder>.<time>``; return that, or None if there is none.
 def _teller(console: Console) -> Callable[[str, str], None]:
     """Return what prints a line about something, as the result's own lines are."""
 
@@ -193,6 +190,8 @@ def _teller(console: Console) -> Callable[[str, str], None]:
     return tell
 
 
+def set_aside(plan: Plan) -> Path | None:
+    """Move the study's folder to ``<folder>.<time>``; return that, or None if there is none.
 
     Raises:
         UserError: a living process runs the study, or its database lies elsewhere.
