@@ -109,6 +109,7 @@ def run(
             "engine.workers": workers,
             "engine.name": engine,
             "search.order": order,
+            "tracking.trackers": cli.trackers(track),
             "data.name": dataset,
             "device": device,
         },
@@ -116,7 +117,6 @@ def run(
     with engines.create(
         plan.settings.engine.name,
         workers=plan.workers,
-            "tracking.trackers": cli.trackers(track),
         threads=plan.threads,
         preload=["mnist_core.train"],
         resources=Resources(

@@ -109,10 +109,10 @@ class Settings(Table):
     engine: EngineSettings = EngineSettings()
     storage: StorageSettings = StorageSettings()
     results: ResultsSettings = ResultsSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
 
 @dataclass(frozen=True)
-    tracking: TrackingSettings = TrackingSettings()
 class Layer:
     """Settings from one place.
 
