@@ -1,5 +1,6 @@
 """Optuna's dashboard on a study's database, served by this process."""
 
+import contextlib
 import os
 import signal
 import socketserver
@@ -10,8 +11,10 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
+from optuna.artifacts import FileSystemArtifactStore
 
 from mnist_core.errors import UserError
+from studies.plan import Plan
 from studies.storages.storage import close_storage, open_storage, shown
 
 
@@ -28,11 +31,11 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
-def serve(url: str, *, host: str, port: int, open_browser: bool) -> None:
+def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
-        url: the storage.
+        plan: of the study; all studies of its storage are shown.
         host: the address to listen at.
         port: 0 for any free one.
         open_browser: whether to open the page, where there is a desktop.
@@ -41,11 +44,13 @@ def serve(url: str, *, host: str, port: int, open_browser: bool) -> None:
         UserError: there is no such database, or the port cannot be had.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(url, create=False)
+    storage = open_storage(plan.storage_url, create=False)
     try:
         from optuna_dashboard import wsgi  # type: ignore[import-untyped]
 
-        application = wsgi(storage)
+        from studies.inspection.application import Inspection
+
+        application = Inspection(wsgi(storage, artifact_store=_artifacts(plan)), plan, storage)
         try:
             server = make_server(
                 host, port, application, server_class=_Server, handler_class=_Quiet
@@ -58,7 +63,7 @@ def serve(url: str, *, host: str, port: int, open_browser: bool) -> None:
             ) from None
         with server:
             address = f"http://{host}:{server.server_port}/"
-            print(f"dashboard: {address} on {shown(url)} (Ctrl-C ends it)", flush=True)
+            print(f"dashboard: {address} on {shown(plan.storage_url)} (Ctrl-C ends it)", flush=True)
             if open_browser and _has_desktop():
                 webbrowser.open(address)
             signal.signal(signal.SIGTERM, _interrupt)
@@ -68,6 +73,14 @@ def serve(url: str, *, host: str, port: int, open_browser: bool) -> None:
                 print("dashboard: ended")
     finally:
         close_storage(storage)
+
+
+def _artifacts(plan: Plan) -> FileSystemArtifactStore:
+    """Return where files are kept that people add to trials."""
+    folder = plan.folder / "artifacts"
+    with contextlib.suppress(OSError):  # a folder that is only read: nothing can be added
+        folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(folder)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

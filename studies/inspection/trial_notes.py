@@ -1,0 +1,128 @@
+"""A trial in a few lines of Markdown: what came of it, how good that is, and its settings."""
+
+from collections.abc import Sequence
+
+from studies.auditing.sentinels import SENTINEL
+from studies.live import sparkline
+from studies.records import TrialRecord
+from studies.report.numbers import duration, metric_text
+from studies.result import metric_on_test
+from studies.search.enqueued import ENQUEUED
+from studies.stored import Stored
+
+_WRITTEN = 12
+"""So many reports of a curve are written out, the last ones."""
+
+
+class TrialNotes:
+    """Writes the notes of one study's trials.
+
+    Args:
+        stored: the study.
+        confirm: whether the trials are those of the confirmation.
+    """
+
+    def __init__(self, stored: Stored, *, confirm: bool) -> None:
+        self._stored, self._confirm = stored, confirm
+        self._spec = stored.plan.spec
+        complete = [r for r in stored.search if r.state == "COMPLETE" and r.value is not None]
+        sign = 1.0 if self._spec.direction == "maximize" else -1.0
+        complete.sort(key=lambda record: (-sign * (record.value or 0.0), record.number))
+        train = stored.plan.train
+        planned = train.epochs * train.reports_per_epoch
+        # The dashboard may have been opened with other settings than the study was run with.
+        self._reports = max((max(r.curve, default=0) for r in complete), default=planned)
+        self._ranks = _ranks(complete)
+        self._own_ranks: dict[int, tuple[int, int]] = {}
+        for choice in self._spec.choices:
+            self._own_ranks |= _ranks(
+                [r for r in complete if r.params.get(self._spec.scientific) == choice]
+            )
+
+    def note(self, record: TrialRecord) -> str:
+        """Return the note of one trial, in Markdown."""
+        lines = [f"**{self.verdict(record)}**", self._curve(record), self._params(record)]
+        lines.append(self._circumstances(record))
+        if record.failure is not None and record.failure.traceback:
+            lines.append(f"```\n{record.failure.traceback}\n```")
+        return "\n\n".join(line for line in lines if line)
+
+    def verdict(self, record: TrialRecord) -> str:
+        """Say in a sentence what came of a trial."""
+        value = metric_text(self._spec.metric, record.value)
+        choice = record.params.get(self._spec.scientific, "its choice")
+        at = f"at report {max(record.curve, default=0)} of {self._reports}"
+        if record.state == "RUNNING":
+            return f"Running, {at}."
+        if record.state == "WAITING":
+            return "Waits to be run" + (" again." if record.curve or record.attempt else ".")
+        if record.state == "PRUNED":
+            said = f"Stopped by the pruner ({self._stored.plan.settings.search.pruner}) {at}"
+            return f"{said}, with {value}."
+        if record.state != "COMPLETE":
+            failure = record.failure
+            return f"Failed: {failure.kind}: {failure.message}" if failure else "Failed."
+        if self._confirm:
+            return f"{value} {self._confirmed(record)}"
+        if record.number not in self._ranks:
+            return f"{value}."
+        own, of_own = self._own_ranks[record.number]
+        rank, of_all = self._ranks[record.number]
+        place = f"best of the {of_own} of {choice}" if own == 1 else f"{_nth(own)} of {choice}"
+        return f"{value}: {place}, {_nth(rank)} of all {of_all} that ran to their end."
+
+    def _confirmed(self, record: TrialRecord) -> str:
+        label = record.attributes.get("label", "a configuration")
+        test = self._stored.test.values.get(record.number, {})
+        name = metric_on_test(self._spec.metric)
+        read = f"; on the test images {metric_text(name, test[name])}" if name in test else ""
+        return f"for {label}, trained again on a fresh seed{read}."
+
+    def _curve(self, record: TrialRecord) -> str:
+        values = list(record.curve.values())
+        if not values:
+            return ""
+        last = [metric_text(self._spec.metric, value) for value in values[-_WRITTEN:]]
+        return f"`{sparkline(values)}` {self._spec.metric} by report: {', '.join(last)}"
+
+    def _params(self, record: TrialRecord) -> str:
+        rows = [f"| {name} | `{_written(value)}` |" for name, value in record.params.items()]
+        return "\n".join(["| parameter | value |", "|---|---|", *rows]) if rows else ""
+
+    def _circumstances(self, record: TrialRecord) -> str:
+        known = record.attributes
+        facts = [duration(record.seconds)] if record.seconds is not None else []
+        facts += [str(known[name]) for name in ("device_name", "precision") if name in known]
+        if "n_parameters" in known:
+            facts.append(f"{known['n_parameters']:,} parameters")
+        facts.append(f"seed {record.seed}")
+        if record.attempt:
+            facts.append(f"lost with its worker and begun again {record.attempt} times")
+        if not self._confirm and record.number < len(self._spec.choices):
+            facts.append("the default configuration, never pruned")
+        if SENTINEL in known:
+            facts.append("a sentinel: it ran unpruned")
+        if ENQUEUED in known:
+            facts.append(f"enqueued from {known[ENQUEUED]}")
+        return "; ".join(facts)
+
+
+def _ranks(ordered: Sequence[TrialRecord]) -> dict[int, tuple[int, int]]:
+    """Return rank, from 1, and how many there are, by number; equal values share a rank."""
+    ranks: dict[int, tuple[int, int]] = {}
+    rank, before = 1, None
+    for place, record in enumerate(ordered, 1):
+        if record.value != before:
+            rank, before = place, record.value
+        ranks[record.number] = (rank, len(ordered))
+    return ranks
+
+
+def _nth(number: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    ending = "th" if number % 100 in (11, 12, 13) else endings.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _written(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,283 @@
+"""What the dashboard shows beyond Optuna's own: read through its WSGI application, no browser."""
+
+import dataclasses
+import io
+import json
+from wsgiref.util import setup_testing_defaults
+
+import matplotlib.image
+import optuna
+import pytest
+from optuna_dashboard import wsgi
+from toy import Toy
+from toy_trail import plan_at, run
+
+from objectives.base import Outcome
+from studies import protocol, stored
+from studies.book import open_search
+from studies.inspection import application, pictures
+from studies.inspection.application import Inspection
+from studies.inspection.attributes import is_number, readable
+from studies.inspection.figures import figures
+from studies.inspection.study_notes import study_note
+from studies.inspection.trial_notes import TrialNotes
+from studies.storages.storage import close_storage, open_storage
+
+
+class Confused(Toy):
+    """Leaves a confusion matrix, as the trainer does; adagrad fails."""
+
+    def __call__(self, task, report):
+        outcome = super().__call__(task, report)
+        attributes = {**outcome.attributes, "confusion": [[5, 1], [0, 6]]}
+        return Outcome(metrics=outcome.metrics, attributes=attributes)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    """Of a study that was run to its end; nothing here changes it."""
+    plan = plan_at(tmp_path_factory.mktemp("inspected"))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        run(plan, Confused(failing=("adagrad",)))
+    return plan
+
+
+@pytest.fixture
+def storage(plan):
+    storage = open_storage(plan.storage_url, create=False)
+    yield storage
+    close_storage(storage)
+
+
+def make_app(plan, storage):
+    return Inspection(wsgi(storage), plan, storage)
+
+
+def ask(app, path, method="GET", content=None):
+    """One request; the status' number and the body."""
+    body = json.dumps(content).encode() if content is not None else b""
+    environ = {
+        "PATH_INFO": path,
+        "REQUEST_METHOD": method,
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+    setup_testing_defaults(environ)
+    said = []
+    answer = b"".join(app(environ, lambda status, headers, *rest: said.append(status)))
+    return int(said[0].split()[0]), answer
+
+
+def detail(app, number=1):
+    status, body = ask(app, f"/api/studies/{number}")
+    assert status == 200
+    return json.loads(body)
+
+
+def dump(storage):
+    """All that the database holds."""
+    connection = storage.engine.raw_connection()
+    try:
+        return "\n".join(connection.driver_connection.iterdump())
+    finally:
+        connection.close()
+
+
+def test_every_trial_has_a_note_with_verdict_curve_and_params(plan, storage):
+    trials = detail(make_app(plan, storage))["trials"]
+    records = stored.read(plan, storage).search
+    assert len(trials) == len(records) == 9
+    for trial, record in zip(trials, records, strict=True):
+        body = trial["note"]["body"]
+        for name, value in record.params.items():
+            shown = f"{value:.6g}" if isinstance(value, float) else value
+            assert f"| {name} | `{shown}` |" in body
+        if record.state == "FAIL":
+            assert "**Failed: NonFiniteLoss: the loss is nan at step 1**" in body
+            assert "Traceback" in body
+        else:
+            assert f"**{100 * record.value:.2f} %: " in body
+            assert ", ".join(f"{100 * value:.2f} %" for value in record.curve.values()) in body
+    complete = [r for r in records if r.value is not None]
+    best = max(complete, key=lambda r: r.value)
+    own = sum(r.params["optim.name"] == best.params["optim.name"] for r in complete)
+    said = f"best of the {own} of {best.params['optim.name']}, 1st of all {len(complete)}"
+    assert said in trials[best.number]["note"]["body"]
+
+
+def test_what_became_of_a_trial_is_said(plan, storage):
+    found = stored.read(plan, storage)
+    notes = TrialNotes(found, confirm=False)
+    record = next(r for r in found.search if r.state == "COMPLETE")
+    cut = dict(list(record.curve.items())[:2])
+
+    def verdict(**changes):
+        return notes.verdict(dataclasses.replace(record, **changes))
+
+    assert verdict(state="RUNNING", curve=cut) == "Running, at report 2 of 3."
+    assert verdict(state="WAITING", curve={}) == "Waits to be run."
+    assert verdict(state="WAITING", attempt=1) == "Waits to be run again."
+    assert verdict(state="PRUNED", curve=cut, value=0.5) == (
+        "Stopped by the pruner (median) at report 2 of 3, with 50.00 %."
+    )
+    assert "the default configuration, never pruned" in notes.note(found.search[0])
+    assert "default" not in notes.note(found.search[5])
+
+
+def test_a_confirmed_trial_says_what_it_confirms_and_links_its_model(plan, storage):
+    app = make_app(plan, storage)
+    trials = detail(app, 2)["trials"]
+    found = stored.read(plan, storage)
+    assert trials
+    for trial, record in zip(trials, found.confirm, strict=True):
+        test = found.test.values[record.number]["test_accuracy"]
+        said = f"for {record.attributes['label']}, trained again on a fresh seed; on the test"
+        assert said in trial["note"]["body"] and f"{100 * test:.2f} %" in trial["note"]["body"]
+        (model,) = [f for f in trial["artifacts"] if f["filename"].endswith(".safetensors")]
+        path = f"/artifacts/2/{trial['trial_id']}/{model['artifact_id']}"
+        assert ask(app, path) == (200, b"weights")
+
+
+def test_pictures_of_curve_and_confusion(plan, storage):
+    app = make_app(plan, storage)
+    for trial in detail(app)["trials"]:
+        names = [one["filename"].partition("_")[0] for one in trial["artifacts"]]
+        assert names == ([] if trial["state"] == "Fail" else ["curve", "confusion"])
+        if trial["number"] != 0:
+            continue
+        for one in trial["artifacts"]:
+            status, body = ask(app, f"/artifacts/1/{trial['trial_id']}/{one['artifact_id']}")
+            drawn = matplotlib.image.imread(io.BytesIO(body))
+            assert status == 200 and min(drawn.shape[:2]) > 200 and drawn.std() > 0.02
+
+
+def test_files_of_nobody_are_left_to_the_dashboard(plan, storage):
+    app = make_app(plan, storage)
+    assert ask(app, "/artifacts/1/1/0-0-fff")[0] == 400  # no store was given to it
+    assert ask(app, "/artifacts/1/1/9-0-0")[0] == 400
+
+
+def test_attributes_are_rows_that_can_be_read_and_sorted_by(plan, storage):
+    found = detail(make_app(plan, storage))
+    rows = {row["key"]: row["value"] for row in found["trials"][0]["user_attrs"]}
+    assert rows["device"] == "cpu" and is_number(rows["val_loss"]) and "confusion" not in rows
+    columns = {column["key"]: column["sortable"] for column in found["union_user_attrs"]}
+    assert columns["val_loss"] and columns["seconds"] and not columns["device"]
+    assert columns["failure"] is False
+    names = {row["key"] for row in found["user_attrs"]}
+    assert {"budget.trials", "fingerprint.hash"} <= names
+    assert max(len(row["value"]) for row in found["user_attrs"]) <= 200
+
+
+def test_readable():
+    attributes = {
+        "a": 1.23456789,
+        "b": {"c": {"d": True, "e": {"f": 1}}, "g": [1, 2.5, "x"]},
+        "confusion": [[1, 2], [3, 4]],
+        "list": [[1], [2]],
+        "long": "x" * 300,
+        "none": None,
+    }
+    assert readable(attributes) == {"a": "1.23457", "b.c.d": "True", "b.g": "1, 2.5, x"}
+
+
+def test_the_study_has_its_report_as_a_note_and_figures(plan, storage):
+    found = detail(make_app(plan, storage))
+    assert "Which toy is best?" in found["note"]["body"]
+    assert "Phase: finished, not running; search: 6 complete, 3 fail of 9" in found["note"]["body"]
+    drawn = {one["id"]: json.loads(one["graph_object"]) for one in found["plotly_graph_objects"]}
+    assert set(drawn) == {"trials-by-choice", "curves-by-choice", "confirmed"}
+    by_choice = {trace["name"]: trace for trace in drawn["trials-by-choice"]["data"]}
+    records = stored.read(plan, storage).search
+    for name in ("sgd", "adam", "adagrad"):
+        values = [r.value for r in records if r.params["optim.name"] == name and r.value]
+        assert by_choice[name]["y"] == pytest.approx([100 * value for value in values], abs=1e-3)
+    curves = {trace["name"]: trace for trace in drawn["curves-by-choice"]["data"]}
+    sgd = sum(r.params["optim.name"] == "sgd" for r in records)
+    assert curves["sgd"]["x"] == [1, 2, 3, None] * sgd
+    confirm = detail(make_app(plan, storage), 2)
+    assert "trained again on the same fresh seeds" in confirm["note"]["body"]
+    assert confirm["plotly_graph_objects"] == []
+
+
+def test_looking_writes_nothing(plan, storage):
+    app = make_app(plan, storage)
+    before = dump(storage)
+    for number in (1, 2):
+        for trial in detail(app, number)["trials"]:
+            for one in trial["artifacts"]:
+                ask(app, f"/artifacts/{number}/{trial['trial_id']}/{one['artifact_id']}")
+    assert dump(storage) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content"),
+    [
+        ("DELETE", "/api/studies/1", {}),
+        ("POST", "/api/studies", {"study_name": "x", "directions": ["minimize"]}),
+        ("POST", "/api/studies/1/rename", {"study_name": "x"}),
+        ("POST", "/api/trials/1/tell", {"state": "fail"}),
+        ("POST", "/api/trials/1/user-attrs", {"user_attrs": {"seed": 1}}),
+    ],
+)
+def test_what_the_run_alone_may_change_is_refused(plan, storage, method, path, content):
+    before = dump(storage)
+    status, body = ask(make_app(plan, storage), path, method, content)
+    assert status == 403 and "by its run alone" in json.loads(body)["reason"]
+    assert dump(storage) == before
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A plan and the open storage of a study that was begun, with a plain one beside it."""
+    plan = plan_at(tmp_path)
+    storage = open_storage(plan.storage_url, create=True)
+    plain = optuna.create_study(study_name="plain", storage=storage)
+    plain.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    yield plan, storage
+    close_storage(storage)
+
+
+def test_other_studies_are_shown_as_they_are(other):
+    plan, storage = other
+    assert detail(make_app(plan, storage)) == detail(wsgi(storage))
+
+
+def test_a_study_that_runs_and_a_note_of_somebody(other, monkeypatch):
+    monkeypatch.setattr(application, "FRESH_SECONDS", 0.0)
+    plan, storage = other
+    app = Inspection(wsgi(storage), plan, storage)
+    with open_search(plan, storage) as book:
+        task = book.ask()
+        book.report(task, 1, {"val_accuracy": 0.5})
+        book.settle()
+        found = detail(app, 2)
+        assert "run by process" in found["note"]["body"]
+        (trial,) = found["trials"]
+        assert trial["state"] == "Running" and "Running, at report 1" in trial["note"]["body"]
+        assert [one["filename"] for one in trial["artifacts"]] == ["curve_0.png"]
+        address = f"/api/studies/2/{trial['trial_id']}/note"
+        version = trial["note"]["version"] + 1
+        written = {"version": version, "body": "*mine*"}
+        assert ask(app, address, "PUT", written)[0] == 204
+        book.report(task, 2, {"val_accuracy": 0.6})  # the run goes on all the same
+        book.finish(task, Outcome(metrics={"val_accuracy": 0.6}))
+    again = detail(Inspection(wsgi(storage), plan, storage), 2)
+    assert again["trials"][0]["note"] == written
+    assert again["trials"][0]["state"] == "Complete"
+
+
+def test_with_other_settings_the_trials_are_shown_and_the_result_is_not(plan, storage):
+    spec = dataclasses.replace(plan.spec, metric="val_loss")
+    found = stored.read(dataclasses.replace(plan, spec=spec), storage)
+    assert found.differs
+    assert "other settings than the study was run with" in study_note(found)
+    assert figures(found)["trials-by-choice"]["data"]
+
+
+def test_a_trial_without_peers_is_drawn(plan, storage):
+    found = stored.read(plan, storage)
+    assert pictures.curve(found, found.search[0], []).startswith(b"\x89PNG")
