@@ -4,11 +4,12 @@ An engine asks for tasks, runs them somewhere, and hands every report back; it k
 study nor the storage. So any engine leaves the same trail.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from objectives.base import Objective, Outcome, Task
+from studies.ray_settings import RaySettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +52,15 @@ class Resources:
             see what this process sees.
         most: grow to so many workers once a trial has shown how many fit into the GPUs' memory;
             0: the number stays as it is.
+        ray: of the engine ``ray``: which cluster, and what a trial claims of it.
+        say: gets a line for the user while an engine starts that takes a while.
     """
 
     affinity: bool = True
     gpus: Sequence[str] = ()
     most: int = 0
+    ray: RaySettings | None = None
+    say: Callable[[str], object] = str
 
 
 NO_LIMITS = Limits()

@@ -12,7 +12,7 @@ from studies import engines
 from studies.engines.local import Local
 
 
-@pytest.fixture(params=engines.names())
+@pytest.fixture(params=["inline", "local"])
 def engine(request):
     with engines.create(request.param, workers=2, threads=1) as engine:
         yield engine

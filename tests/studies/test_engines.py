@@ -1,4 +1,4 @@
-"""Every engine leaves the same trail."""
+"""Every engine leaves the same trail; for ``ray``, which takes seconds, see test_engine_ray.py."""
 
 import os
 
@@ -11,6 +11,8 @@ from objectives.base import Outcome
 from studies import engines
 from studies.book import open_search
 from studies.storages.storage import close_storage, open_storage
+
+QUICK = ["inline", "local"]
 
 
 def run(folder, engine, objective, *, listeners=(), **options):
@@ -40,7 +42,7 @@ def test_the_same_trail_through_every_engine(tmp_path, pruner):
     search = {"sampler": "tpe", "pruner": pruner}
     if pruner == "median":
         search["pruner_options"] = {"n_startup_trials": 2}
-    for name in engines.names():
+    for name in QUICK:
         folder = tmp_path / name
         folder.mkdir()
         objective = toys.Toy(folder, steps=5, raises=(3,), runs_out=(5,), diverges=(6,))
@@ -56,7 +58,7 @@ def test_the_same_trail_through_every_engine(tmp_path, pruner):
 
 
 def test_failures_through_every_engine(tmp_path):
-    for name in engines.names():
+    for name in QUICK:
         folder = tmp_path / name
         folder.mkdir()
         objective = toys.Toy(folder, raises=(0,), runs_out=(1,), diverges=(2,))
@@ -72,7 +74,7 @@ def test_failures_through_every_engine(tmp_path):
 def test_an_engine_that_is_none():
     with pytest.raises(ConfigError, match="did you mean 'local'"):
         engines.create("locall", workers=1, threads=1)
-    assert engines.names() == ["inline", "local"]
+    assert engines.names() == [*QUICK, "ray"]
 
 
 def test_inline_runs_here(tmp_path):

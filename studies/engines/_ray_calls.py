@@ -1,0 +1,67 @@
+"""Plain calls of functions on a cluster, as Ray tasks."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+
+from objectives.base import Task
+from studies.engines._ray_cluster import search_path
+from studies.engines._ray_events import Finished
+from studies.engines._ray_tune import INTERRUPTED, how
+from studies.engines._ray_worker import run_task
+from studies.engines.base import Failure, Work
+
+_POLL = 0.2
+"""Seconds between two looks whether to stop."""
+
+
+def run_calls(
+    calls: Work,
+    payload: bytes,
+    *,
+    options: Mapping[str, float],
+    places: int,
+    stopped: Callable[[], tuple[bool, bool]],
+) -> None:
+    """Work ``calls`` off, spread over the nodes.
+
+    Args:
+        calls: tasks that report nothing.
+        payload: the pickled objective.
+        options: what each claims, as of ``ray.remote``.
+        places: so many at once.
+        stopped: whether nothing more is to be begun, and whether what runs is to be ended.
+    """
+    remote: Any = ray.remote(run_task).options(
+        scheduling_strategy="SPREAD", max_retries=0, max_calls=0, **options
+    )
+    path = ray.put(search_path())
+    shared = ray.put(payload)
+    out: dict[Any, Task] = {}
+    while True:
+        stopping, now = stopped()
+        if now:
+            for call, task in out.items():
+                ray.cancel(call, force=True)
+                calls.lose(task, INTERRUPTED)
+            return
+        while not stopping and len(out) < places and (asked := calls.ask()) is not None:
+            out[remote.remote(shared, path, asked)] = asked
+        if not out:
+            return
+        done, _ = ray.wait(list(out), num_returns=1, timeout=_POLL)
+        for call in done:
+            _tell(calls, out.pop(call), call)
+
+
+def _tell(calls: Work, task: Task, call: Any) -> None:
+    try:
+        result = Finished(ray.get(call)).read()
+    except ray.exceptions.RayError as error:
+        calls.lose(task, Failure(kind="WorkerLost", message=how(error)))
+        return
+    if isinstance(result, Failure):
+        calls.fail(task, result)
+    else:
+        calls.finish(task, result)

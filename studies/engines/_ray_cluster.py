@@ -1,0 +1,350 @@
+"""A Ray cluster: one of our own on this machine, or a running one that is joined.
+
+Our own one ends with this process, however that ends. It writes nothing to the user's home, tells
+nobody that it is used, has no dashboard, and a token of its own that keeps others out.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_core.errors import UserError
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("mnist_core", "objectives", "search_spaces", "studies")
+_CONNECT = 5.0
+"""Seconds until an address counts as unreachable."""
+
+_OBJECT_STORE = 128 * 1024**2
+"""Bytes of our own cluster's object store; what is sent is small."""
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_AUTO_INIT": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # Tune's own record of a run: nothing is resumed from it.
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+}
+"""Environment while the engine lives: Ray and Tune keep to themselves."""
+
+_OF_WORKERS = {"PL_DISABLE_FORK": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
+"""Environment of workers: they stay in their working directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What one trial takes of a node.
+
+    Attributes:
+        cpus: CPU cores.
+        gpus: GPUs, or a share of one.
+        memory: bytes of main memory; Ray counts what is claimed, not what is used.
+    """
+
+    cpus: float
+    gpus: float = 0.0
+    memory: int = 0
+
+    def resources(self) -> dict[str, float]:
+        """Return it as Tune takes it."""
+        found: dict[str, float] = {"cpu": self.cpus}
+        if self.gpus:
+            found["gpu"] = self.gpus
+        if self.memory:
+            found["memory"] = self.memory
+        return found
+
+    def options(self) -> dict[str, float]:
+        """Return it as options of a Ray task."""
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus, "memory": self.memory or None}  # type: ignore[dict-item]
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """Return how many fit into a node with ``resources``."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
+        counts = [
+            int(resources.get(name, 0.0) / amount + 1e-6)
+            for name, amount in wanted.items()
+            if amount
+        ]
+        return min(counts, default=1)
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus:g} CPU"]
+        if self.gpus:
+            parts.append(f"{self.gpus:g} GPU")
+        if self.memory:
+            parts.append(f"{self.memory / 1024**3:g} GiB")
+        return " + ".join(parts)
+
+
+class Cluster:
+    """A connection to a cluster. Use it as a context manager.
+
+    Args:
+        address: of a running cluster, ``auto`` or ``host:port``; "": one is started here.
+        cpus: of our own cluster.
+        gpus: of our own cluster; None: those that Ray finds.
+    """
+
+    def __init__(self, address: str, *, cpus: int, gpus: int | None) -> None:
+        self._address = address
+        self._cpus, self._gpus = cpus, gpus
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Cluster":
+        """Connect.
+
+        Raises:
+            UserError: it cannot be reached, or does not fit this program's versions.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(environment(_QUIET))
+            import ray
+
+            if ray.is_initialized():
+                pass  # whoever connected before keeps the connection
+            elif self._address:
+                self._join(stack)
+            else:
+                self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def room(self, claim: Claim) -> int:
+        """Return how many trials fit into the cluster at once, were it empty."""
+        return sum(claim.fits(node["Resources"]) for node in living_nodes())
+
+    def wait_for_room(self, claim: Claim, seconds: float) -> int:
+        """Wait until a trial fits somewhere; return how many do.
+
+        Raises:
+            UserError: none does after ``seconds``.
+        """
+        end = time.monotonic() + seconds
+        while not (room := self.room(claim)):
+            if time.monotonic() >= end:
+                raise UserError(self._no_room(claim, seconds))
+            time.sleep(0.2)
+        return room
+
+    def _no_room(self, claim: Claim, seconds: float) -> str:
+        has = [_shown(node["Resources"]) for node in living_nodes()]
+        return (
+            f"engine.ray: a trial takes {claim}, but no node has that (there"
+            f" {'is' if len(has) == 1 else 'are'} {', '.join(sorted(set(has))) or 'none'}; waited"
+            f" {seconds:g} s): lower engine.ray.cpus, gpus or memory_gib, or add a node"
+        )
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        # Unix sockets lie below it, and their paths have to be short.
+        base = "/tmp" if Path("/tmp").is_dir() else None
+        folder = tempfile.mkdtemp(prefix="ray-", dir=base)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.enter_context(environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}))
+        path = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+        with environment({"PYTHONPATH": os.pathsep.join(entry for entry in path if entry)}):
+            self._init(
+                stack,
+                address="local",
+                num_cpus=self._cpus,
+                num_gpus=self._gpus,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE,
+                _temp_dir=folder,
+                runtime_env={"env_vars": _OF_WORKERS},
+            )
+
+    def _join(self, stack: contextlib.ExitStack) -> None:
+        if "://" in self._address:
+            raise UserError(
+                f"engine.ray.address: {self._address!r} is an address of Ray Client, which Tune is"
+                " not made for; run this command on a node of the cluster with --ray-address auto"
+                " (or submit it: `ray job submit -- python -m studies.run …`)"
+            )
+        if self._address != "auto":
+            _check_reachable(self._address)
+        # Code travels, data do not: nodes may have this project installed or not.
+        packages = [str(_ROOT / name) for name in _PACKAGES]
+        environment = {
+            "env_vars": _OF_WORKERS,
+            "py_modules": packages,
+            "excludes": ["__pycache__", "*.pyc"],
+        }
+        self._init(stack, address=self._address, runtime_env=environment)
+
+    def _init(self, stack: contextlib.ExitStack, **options: Any) -> None:
+        import ray
+
+        stack.callback(ray.shutdown)
+        try:
+            ray.init(
+                log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise UserError(self._cannot(error)) from None
+        _silence()
+
+    def _cannot(self, error: Exception) -> str:
+        text = " ".join(str(error).split())
+        if "Version mismatch" in text:
+            return f"engine.ray.address: the cluster at {self._address} runs other versions: {text}"
+        if "Could not find any running Ray" in text:
+            return (
+                "engine.ray.address: no Ray cluster runs on this machine; start one with"
+                " `ray start --head`, or leave --ray-address out to have one for this study"
+            )
+        where = f"engine.ray.address: cannot join {self._address}" if self._address else "Ray"
+        return f"{where}: {text[:300]}" if self._address else f"Ray cannot start: {text[:300]}"
+
+
+def living_nodes() -> list[dict[str, Any]]:
+    """Return the cluster's living nodes, as ``ray.nodes()`` describes them."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def check_folder(folder: Path) -> None:
+    """Check that every node sees the files in ``folder`` of this one.
+
+    Raises:
+        UserError: some do not.
+    """
+    mark = folder / f".shared-{secrets.token_hex(8)}"
+    mark.touch()
+    try:
+        blind = [address for address, seen in on_every_node(_sees, str(mark)) if seen is not True]
+    finally:
+        mark.unlink()
+    if blind:
+        raise UserError(
+            f"results.folder: {folder} is not the same folder on {_listed(blind)}, so models would"
+            " be lost there; set results.folder to storage that all nodes share (NFS, EFS …)"
+        )
+
+
+def check_modules(modules: Sequence[str]) -> None:
+    """Check that every node can import ``modules``; the processes that did are ready for calls.
+
+    Raises:
+        UserError: a package is missing on a node.
+    """
+    from studies.engines._ray_worker import look
+
+    for address, wrong in on_every_node(look, modules):
+        if isinstance(wrong, Exception):
+            last = (str(wrong).strip().splitlines() or [type(wrong).__name__])[-1].strip()
+            raise UserError(f"node {address} cannot run this program: {last}")
+        if wrong:
+            raise UserError(f"node {address}: {wrong[0]}; install it there as it is here")
+
+
+def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
+    """Call ``function`` on each node; return its results, or the errors, by the node's address."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    remote = ray.remote(num_cpus=0, max_retries=0)(function)
+    calls = []
+    for node in living_nodes():
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        call = remote.options(scheduling_strategy=there).remote(*arguments)
+        calls.append((str(node["NodeManagerAddress"]), call))
+    results = []
+    for address, call in calls:
+        try:
+            results.append((address, ray.get(call)))
+        except ray.exceptions.RayError as error:
+            results.append((address, error))
+    return results
+
+
+def _sees(path: str) -> bool:
+    return os.path.exists(path)
+
+
+def _check_reachable(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(
+            f"engine.ray.address: expected auto or host:port (6379 is Ray's port), got {address!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
+            " is this its address?"
+        ) from None
+
+
+def _silence() -> None:
+    """Keep Ray from printing into the live view what the trial book says already."""
+    with contextlib.suppress(ImportError, AttributeError):  # not part of Ray's public interface
+        from ray._private.ray_logging import global_worker_stdstream_dispatcher
+
+        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Tune's log to itself: the trial book knows what became of each trial."""
+    logger = logging.getLogger("ray.tune")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _shown(resources: Mapping[str, float]) -> str:
+    parts = [f"{resources.get('CPU', 0):g} CPU"]
+    if resources.get("GPU"):
+        parts.append(f"{resources['GPU']:g} GPU")
+    parts.append(f"{resources.get('memory', 0) / 1024**3:.1f} GiB")
+    return " + ".join(parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def search_path() -> list[str]:
+    """Return this process's module search path, for workers on the same machine."""
+    return [entry or os.getcwd() for entry in sys.path]

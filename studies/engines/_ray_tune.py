@@ -1,0 +1,310 @@
+"""A ``Work`` as Ray Tune sees it: what to run next, whether to go on, when to stop.
+
+Tune's extension points, all called from the one thread that runs ``Tuner.fit``:
+
+* ``WorkSearcher``: a new Tune trial is what the work asks for, one for each free place; one that
+  is over is told to the work. Tune itself retries nothing: the work does.
+* ``WorkScheduler``: hands each report to the work, and also to one of Tune's schedulers, if one
+  was chosen. Who is stopped is told so, and goes on to wind up: Tune sees it end by itself, so
+  that its outcome comes back.
+* ``WorkStopper`` and ``WorkWatch``: stop now, limits of time, writing what reports put off.
+"""
+
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.experimental import internal_kv
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from objectives.base import Outcome, Task
+from studies.engines import _limits
+from studies.engines._ray_events import EVENT, TASK, Broken, Finished, Reported, Started
+from studies.engines._ray_worker import last_words
+from studies.engines._starting import start_error
+from studies.engines.base import Failure, Limits, Work
+
+_STILLBORN = 3
+"""So many workers in a row that die before they have begun a task end the run."""
+
+INTERRUPTED = Failure(kind="Interrupted", message="the run was stopped")
+
+
+@dataclass
+class Running:
+    """A task that Tune has, with what is known of its worker.
+
+    Attributes:
+        task: the task.
+        began: ``time.monotonic()`` when the worker began it; None: not yet.
+        place: the worker's node and process.
+        step: its last report.
+        failure: why its worker was killed.
+        actor: the worker, to speak to.
+    """
+
+    task: Task
+    began: float | None = None
+    place: tuple[str, int] | None = None
+    step: int = 0
+    failure: Failure | None = None
+    actor: Any = None
+
+
+class Desk:
+    """What the extension points share: the work, and the tasks that are out.
+
+    Args:
+        work: what is worked off.
+        places: tasks that may be out at once.
+        limits: of each task.
+
+    Attributes:
+        error: the first error that the work raised; the run ends for it.
+        stopping: nothing more is begun.
+        now: what runs is ended.
+    """
+
+    def __init__(self, work: Work, *, places: int, limits: Limits) -> None:
+        self.work = work
+        self.limits = limits
+        self.error: Exception | None = None
+        self.stopping = self.now = False
+        self.out: dict[str, Running] = {}
+        self.stillborn = 0
+        self._places = places
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune keeps copies of what it is given, but nothing is resumed from them."""
+        return {}
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Keep an error of the work: Tune would make another one of it."""
+        try:
+            yield
+        except Exception as error:  # raised again when Tune has come to its end
+            self.error = self.error or error
+            self.now = True
+
+    def ask(self, identity: str) -> Task | None:
+        """Return the next task, if there is a place for it."""
+        if self.stopping or self.now or len(self.out) >= self._places:
+            return None
+        task = None
+        with self.guard():
+            task = self.work.ask()
+        if task is not None:
+            self.out[identity] = Running(task)
+        return task
+
+    def over(self, identity: str, result: Outcome | Failure | None, lost: str) -> None:
+        """Tell the work how a task ended; None: its worker died, ``lost`` says how."""
+        running = self.out.pop(identity, None)
+        if running is None:
+            return
+        with self.guard():
+            if isinstance(result, Outcome):
+                self.work.finish(running.task, result)
+            elif failure := result or running.failure or _last_words(running):
+                self.work.fail(running.task, failure)
+            else:
+                self._lose(running, lost)
+
+    def _lose(self, running: Running, message: str) -> None:
+        if running.began is None:
+            self.stillborn += 1
+            if self.stillborn >= _STILLBORN:
+                raise start_error(message, "")
+        self.work.lose(running.task, Failure(kind="WorkerLost", message=message))
+
+    def interrupt(self) -> None:
+        """Give back every task that is out, at once."""
+        for running in self.out.values():
+            if running.actor is not None:
+                ray.kill(running.actor)
+        out, self.out = self.out, {}
+        for running in out.values():
+            with self.guard():
+                self.work.lose(running.task, INTERRUPTED)
+
+
+class WorkSearcher(Searcher):
+    """Asks the work."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self.lost: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Return the next task; None: not now; ``FINISHED``: no more."""
+        task = self._desk.ask(trial_id)
+        if task is not None:
+            return {TASK: task}
+        finished: Any = Searcher.FINISHED  # a string, whatever its declared type
+        return None if self._desk.out else finished
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the work."""
+        event = (result or {}).get(EVENT)
+        ended = event.read() if isinstance(event, Finished) and not error else None
+        self._desk.over(trial_id, ended, self.lost.pop(trial_id, "its worker ended"))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is what a run is resumed from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see ``save``."""
+
+
+class WorkScheduler(FIFOScheduler):
+    """Asks the work whether a trial goes on, and then ``other``, one of Tune's schedulers.
+
+    Args:
+        desk: shared with the searcher.
+        searcher: gets to know how workers died.
+        other: stops trials, too; None: the work decides alone.
+        metric: what ``other`` compares.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        searcher: WorkSearcher,
+        other: TrialScheduler | None = None,
+        metric: str = "",
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._desk, self._searcher, self._other, self._value = desk, searcher, other, metric
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """None: trials are begun in the order in which they came."""
+        return None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Tell ``other``."""
+        if self._other is not None:
+            self._other.on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Take an event that does not end the task."""
+        running = self._desk.out.get(trial.trial_id)
+        if running is not None:
+            with self._desk.guard():
+                self._take(tune_controller, trial, running, result[EVENT])
+        return str(TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Keep how the worker died, for the searcher."""
+        try:
+            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        except (OSError, TypeError):  # TypeError: the trial has no folder yet
+            text = ""
+        self._searcher.lost[trial.trial_id] = how(text)
+
+    def _take(self, controller: Any, trial: Trial, running: Running, event: Any) -> None:
+        work = self._desk.work
+        if isinstance(event, Broken):
+            failure = event.failure
+            raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
+        running.actor = trial.temporary_state.ray_actor
+        if isinstance(event, Started):
+            running.began, running.place = time.monotonic(), (event.ip, event.pid)
+            self._desk.stillborn = 0
+            work.started(running.task, event.pid)
+        elif isinstance(event, Reported):
+            running.step = event.step
+            goes_on = work.report(running.task, event.step, event.metrics)
+            if goes_on and self._other is not None and self._value in event.metrics:
+                result = {
+                    self._value: event.metrics[self._value],
+                    "training_iteration": event.step,
+                }
+                decision = self._other.on_trial_result(controller, trial, result)
+                goes_on = decision == TrialScheduler.CONTINUE
+            if not goes_on:
+                running.actor.end.remote()  # comes before the next step: one caller, one order
+
+
+class WorkStopper(tune.Stopper):
+    """Ends everything when the desk says so."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to stop now."""
+        if self._desk.now:
+            self._desk.interrupt()
+        return self._desk.now
+
+
+class WorkWatch(tune.Callback):
+    """What is to be done again and again: limits, and writing what reports put off.
+
+    Args:
+        desk: shared with the others.
+        check: raises when no task can begin any more; called while none runs.
+    """
+
+    def __init__(self, desk: Desk, check: Callable[[], None]) -> None:
+        self._desk = desk
+        self._check = check
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, as of the desk."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Look."""
+        desk = self._desk
+        with desk.guard():
+            desk.work.settle()
+            for running in desk.out.values():
+                self._limit(running)
+            if desk.out and all(running.began is None for running in desk.out.values()):
+                self._check()
+
+    def _limit(self, running: Running) -> None:
+        if running.began is None or running.failure is not None or running.actor is None:
+            return
+        time_only = Limits(seconds=self._desk.limits.seconds)
+        seconds = time.monotonic() - running.began
+        running.failure = _limits.over(time_only, 0, seconds, running.step)
+        if running.failure is not None:
+            ray.kill(running.actor)
+
+
+def how(error: object) -> str:
+    """Return the line of Ray's error text that says how a worker died."""
+    lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
+    telling = [line for line in lines if "\t" not in line and ": " not in line[:24]]
+    said = next((line for line in telling if "died" in line and "because" in line), None)
+    said = said or next((line for line in reversed(lines)), "its worker ended")
+    return " ".join(said.split())[:300]
+
+
+def _last_words(running: Running) -> Failure | None:
+    if running.place is None:
+        return None
+    said = internal_kv._internal_kv_get(last_words(*running.place))
+    if said is None:
+        return None
+    internal_kv._internal_kv_del(last_words(*running.place))
+    failure: Failure = pickle.loads(said)
+    return failure

@@ -1,0 +1,151 @@
+"""A worker of the engine ``ray``: a Ray Tune trainable that runs one task after the other.
+
+Tune asks for a step; the worker lets the objective run on to its next report and returns that. A
+step is thus one report, and the objective waits in ``report`` until Tune asks for the next one. If
+the driver has called ``end`` before, ``report`` raises ``StopTraining`` instead, the objective
+winds up, and its outcome comes back like any other: a stopped trial loses nothing.
+
+The objective runs in a greenlet, so in the main thread, as everywhere else: torch's threads and
+the C library's memory are not those of a thread that comes and goes. The process, with all that it
+has imported and loaded, is used again for the next task.
+"""
+
+import importlib
+import os
+import pickle
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psutil
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
+from ray import tune
+from ray.experimental import internal_kv
+
+from objectives.base import Objective, Task
+from studies.engines import _limits
+from studies.engines._execution import execute, failure_of
+from studies.engines._ray_events import EVENT, TASK, Broken, Event, Finished, Reported, Started
+from studies.engines.base import Failure, Limits
+
+
+class Worker(tune.Trainable):
+    """Runs the tasks that come as ``config["task"]``, one at a time."""
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        payload: bytes = b"",
+        path: Sequence[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        """Load the objective.
+
+        Args:
+            config: holds the first task.
+            payload: the pickled objective.
+            path: the driver's module search path, for objectives that only it can find.
+            limits: of each task; here only memory is watched.
+        """
+        self._limits = Limits(memory=limits.memory if limits else 0)
+        self._running: greenlet | None = None
+        self._ending = False
+        self._last_step = 0
+        self._objective: Objective | Failure
+        _find_in(path)
+        try:
+            self._objective = pickle.loads(payload)
+        except Exception as error:  # anything may go wrong while modules are imported
+            self._objective = failure_of(error)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Be ready for the next task."""
+        self.cleanup()
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Return the next event of the task."""
+        if isinstance(self._objective, Failure):
+            return {EVENT: Broken(self._objective)}
+        if self._running is None:
+            self._running = greenlet(self._run)
+            return {EVENT: Started(*self._place())}
+        event: Event = self._running.switch(not self._ending)
+        if isinstance(event, Finished):
+            return {EVENT: event, "done": True}
+        return {EVENT: event}
+
+    def end(self) -> None:
+        """Have the report that waits for its answer raise ``StopTraining``."""
+        self._ending = True
+
+    def cleanup(self) -> None:
+        """Unwind a task that nobody waits for any more."""
+        if self._running is not None:
+            self._running.throw()
+        self._running, self._ending = None, False
+
+    def _run(self, _: bool) -> Finished:
+        assert not isinstance(self._objective, Failure)
+        driver = getcurrent().parent
+        self._last_step = 0
+
+        def send(step: int, metrics: Mapping[str, float]) -> bool:
+            self._last_step = step
+            return bool(driver.switch(Reported(step, metrics)))
+
+        over = threading.Event()
+        if self._limits.memory:
+            threading.Thread(target=self._watch, args=(over,), daemon=True).start()
+        try:
+            return Finished.of(execute(self._objective, self.config[TASK], send))
+        finally:
+            over.set()
+
+    def _place(self) -> tuple[str, int]:
+        ip, pid = self.get_current_ip_pid()  # type: ignore[no-untyped-call]
+        return ip, pid
+
+    def _watch(self, over: threading.Event) -> None:
+        """End this process, and leave the reason, when it takes too much memory."""
+        while not over.wait(_limits.POLL):
+            failure = _limits.over(self._limits, os.getpid(), 0.0, self._last_step)
+            if failure is not None:
+                internal_kv._internal_kv_put(last_words(*self._place()), pickle.dumps(failure))
+                for child in psutil.Process().children(recursive=True):
+                    child.kill()
+                os._exit(1)
+
+
+def last_words(ip: str, pid: int) -> bytes:
+    """Return the key under which a worker leaves the ``Failure`` that it ends itself for."""
+    return f"studies/last_words/{ip}/{pid}".encode()
+
+
+def look(modules: Sequence[str]) -> list[str]:
+    """Import ``modules`` in this process, and return what is wrong with it.
+
+    The process is then ready for a task: Ray hands it out again.
+    """
+    wrong = []
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever it is, the user is told
+            wrong.append(f"{module} cannot be imported: {type(error).__name__}: {error}")
+    return wrong
+
+
+def run_task(payload: bytes, path: Sequence[str], task: Task) -> bytes:
+    """Run ``task`` as a Ray task, without reports; return its ``Finished.result``."""
+    _find_in(path)
+    try:
+        objective: Objective = pickle.loads(payload)
+    except Exception as error:  # anything may go wrong while modules are imported
+        return Finished.of(failure_of(error)).result
+    return Finished.of(execute(objective, task, lambda step, metrics: True)).result
+
+
+def _find_in(path: Sequence[str]) -> None:
+    sys.path.extend(entry for entry in path if entry not in sys.path)

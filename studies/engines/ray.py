@@ -1,0 +1,278 @@
+"""The engine ``ray``: trials are Ray Tune trials, on this machine or on a cluster.
+
+``python -m studies.run optim_search --engine ray [--ray-address auto]``
+
+Tune (``Tuner``) places trials and speaks to their workers; the trial book says what is run, who is
+stopped, what is tried again and when all is done, through Tune's extension points
+(``_ray_tune.py``). So the study is the same as with any engine, and it alone is what an interrupted
+run is resumed from. Workers are used again for as long as a run of trials lasts; plain calls are
+Ray tasks.
+"""
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from mnist_core.errors import ConfigError, UserError
+from objectives.base import Objective
+from studies import machine
+from studies.engines._calls import _Calls
+from studies.engines._ray_cluster import (
+    Claim,
+    Cluster,
+    check_folder,
+    check_modules,
+    environment,
+    living_nodes,
+    quiet,
+    search_path,
+)
+from studies.engines._starting import pickled
+from studies.engines.base import ALL, NO_LIMITS, Limits, Resources, Work
+from studies.ray_settings import RaySettings
+
+if TYPE_CHECKING:  # ray takes seconds to import
+    from ray.tune.schedulers import TrialScheduler
+
+    from studies.engines._ray_tune import Desk
+    from studies.plan import Plan
+
+_GIB = 1024**3
+_CHECK = 1.0
+"""Seconds between two looks for a node that a trial fits, while none runs."""
+
+
+def create(
+    *, workers: int, threads: int, preload: Sequence[str] = (), resources: Resources = ALL
+) -> "Ray":
+    """Return the engine with ``workers`` trials at once, of ``threads`` CPU threads each."""
+    return Ray(workers=workers, threads=threads, preload=preload, resources=resources)
+
+
+class Ray:
+    """Runs trials on Ray.
+
+    Args:
+        workers: trials at once, >= 1.
+        threads: CPU threads of each, 0: an equal share of this machine's cores.
+        preload: modules that every node must be able to import.
+        resources: ``ray`` says where, and what a trial claims.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        threads: int,
+        preload: Sequence[str] = (),
+        resources: Resources = ALL,
+    ) -> None:
+        if workers < 1:
+            raise UserError(f"engine.workers must be 1 or more, but got {workers}")
+        self._settings = resources.ray or RaySettings()
+        self._say = resources.say
+        self._workers = workers
+        self._preload = preload
+        threads = threads or max(1, machine.cores() // workers)
+        self._claim = Claim(
+            cpus=self._settings.cpus or float(threads),
+            gpus=self._settings.gpus,
+            memory=int(self._settings.memory_gib * _GIB),
+        )
+        cpus = max(machine.cores(), int(workers * self._claim.cpus))
+        self._cluster = Cluster(
+            self._settings.address, cpus=cpus, gpus=None if self._claim.gpus else 0
+        )
+        self._rules: tuple[str, str, int] | None = None
+        self._desk: Desk | None = None
+        self._stopping = self._now = False
+        self._folder = ""
+
+    def __enter__(self) -> Self:
+        """Start or join the cluster.
+
+        Raises:
+            UserError: it cannot be reached, no node has room for a trial, or one lacks a package.
+        """
+        address = self._settings.address
+        self._say(f"joining the Ray cluster at {address} …" if address else "starting Ray …")
+        with contextlib.ExitStack() as stack:
+            cluster = stack.enter_context(self._cluster)
+            room = cluster.wait_for_room(self._claim, self._settings.wait_seconds if address else 0)
+            if address:
+                check_modules(self._preload)
+            self._folder = tempfile.mkdtemp(prefix="tune-")
+            stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            self._stack = stack.pop_all()
+        count = len(living_nodes())
+        self._say(
+            f"Ray is up: {count} node{'' if count == 1 else 's'}, room for {room} trials of"
+            f" {self._claim}"
+        )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def adapt(self, plan: "Plan") -> "Plan":
+        """Return ``plan`` as this cluster can run it.
+
+        Raises:
+            UserError: the folder of results is not the same on all nodes, or who stops trials
+                cannot be told.
+        """
+        if "://" in plan.settings.results.folder:
+            raise ConfigError(
+                f"results.folder: {plan.settings.results.folder!r} is a URL; with engine ray it is"
+                " a folder that all nodes share"
+            )
+        self._rules = self._tune_rules(plan)
+        workers = plan.workers
+        if self._settings.address:
+            room = self._cluster.room(self._claim)
+            workers = plan.settings.engine.workers or min(room, plan.trials)
+            self._workers = workers
+            machine.prepare_folder(plan.folder)
+            check_folder(plan.folder.absolute())
+        return replace(plan, workers=workers, folder=plan.folder.absolute())
+
+    def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
+        """Run tasks until there is none and none is running, or ``stop`` was asked for.
+
+        Raises:
+            WorkerStartError: workers die at once, or cannot load ``objective``.
+            UserError: no node has room for a trial any more.
+        """
+        payload = pickled(objective)
+        if isinstance(work, _Calls):
+            self._run_calls(work, payload)
+        else:
+            self._run_trials(work, payload, limits)
+
+    def stop(self, *, now: bool = False) -> None:
+        """Start nothing more; with ``now`` also end the running trials at once."""
+        self._stopping = True
+        self._now = self._now or now
+        if self._desk is not None:
+            self._desk.stopping, self._desk.now = True, self._desk.now or now
+
+    def _run_trials(self, work: Work, payload: bytes, limits: Limits) -> None:
+        from ray import tune
+
+        from studies.engines._ray_tune import (
+            Desk,
+            WorkScheduler,
+            WorkSearcher,
+            WorkStopper,
+            WorkWatch,
+        )
+        from studies.engines._ray_worker import Worker
+
+        self._desk = desk = Desk(work, places=self._workers, limits=limits)
+        desk.stopping, desk.now = self._stopping, self._now
+        searcher = WorkSearcher(desk)
+        other, metric = self._tune_scheduler(work)
+        trainable = tune.with_parameters(Worker, payload=payload, path=search_path(), limits=limits)
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, self._claim.resources()),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=WorkScheduler(desk, searcher, other, metric),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=tempfile.mkdtemp(dir=self._folder),
+                stop=WorkStopper(desk),
+                callbacks=[WorkWatch(desk, self._room_check())],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        try:
+            # As many workers may start at once as there are places.
+            with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(self._workers)}), quiet():
+                tuner.fit()
+        finally:
+            self._desk = None
+            desk.interrupt()
+        if desk.error is not None:
+            raise desk.error
+
+    def _room_check(self) -> Callable[[], None]:
+        """Return what raises when, for too long, no node has had room for a trial."""
+        # Long enough for a node that is only silent for a moment, or for one to be added.
+        patience = max(self._settings.wait_seconds, _CHECK)
+        seen = looked = time.monotonic()
+
+        def check() -> None:
+            nonlocal seen, looked
+            now = time.monotonic()
+            if now - looked < _CHECK:
+                return
+            looked = now
+            if self._cluster.room(self._claim):
+                seen = now
+            elif now - seen > patience:
+                self._cluster.wait_for_room(self._claim, 0)
+
+        return check
+
+    def _run_calls(self, calls: _Calls, payload: bytes) -> None:
+        from studies.engines._ray_calls import run_calls
+
+        run_calls(
+            calls,
+            payload,
+            options=self._claim.options(),
+            places=self._workers,
+            stopped=lambda: (self._stopping, self._now),
+        )
+
+    def _tune_rules(self, plan: "Plan") -> tuple[str, str, int] | None:
+        """Return metric, direction and most reports of a trial for Tune's scheduler, if any."""
+        if self._settings.scheduler == "book":
+            return None
+        search = plan.settings.search
+        if search.pruner != "none" or search.sentinels:
+            raise ConfigError(
+                f"engine.ray.scheduler: {self._settings.scheduler} stops trials by itself, so"
+                " search.pruner must be none and search.sentinels 0, but they are"
+                f" {search.pruner} and {search.sentinels:g}"
+            )
+        most = plan.train.epochs * plan.train.reports_per_epoch
+        if self._settings.asha_grace > most:
+            raise ConfigError(
+                f"engine.ray.asha_grace: a trial makes {most} reports, but"
+                f" {self._settings.asha_grace} are to be waited for"
+            )
+        return plan.spec.metric, plan.spec.direction, most
+
+    def _tune_scheduler(self, work: Work) -> "tuple[TrialScheduler | None, str]":
+        if self._rules is None or getattr(work, "phase", "") != "search":
+            return None, ""
+        from ray.tune.schedulers import ASHAScheduler
+
+        metric, direction, most = self._rules
+        scheduler = ASHAScheduler(
+            metric=metric,
+            mode="max" if direction == "maximize" else "min",
+            max_t=most,
+            grace_period=self._settings.asha_grace,
+            reduction_factor=self._settings.asha_factor,
+            stop_last_trials=False,  # who is at the end has its full budget
+        )
+        return scheduler, metric
+
+
+def _name(trial: Any) -> str:
+    """Return the name of a Tune trial: the number and attempt of the study's."""
+    task = trial.config["task"]
+    return f"trial-{task.number}-{task.attempt}"

@@ -1,0 +1,24 @@
+"""Settings of the engine ``ray``: which cluster, and what a trial takes of it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mnist_core.table import Table
+
+
+class RaySettings(Table):
+    """Where the cluster is, and what one trial claims of a node of it."""
+
+    address: str = Field("", description="empty: Ray is started here; auto or host:port: a cluster")
+    cpus: float = Field(0.0, ge=0, description="of a trial; 0: engine.threads")
+    gpus: float = Field(0.0, ge=0, description="of a trial, also a share of one; 0: as device says")
+    memory_gib: float = Field(0.0, ge=0, description="main memory that a trial claims; 0: none")
+    wait_seconds: float = Field(
+        30.0, ge=0, description="for a node with room for a trial, then it is an error"
+    )
+    scheduler: Literal["book", "asha"] = Field(
+        "book", description="who stops trials: book (search.pruner), or Tune's ASHA"
+    )
+    asha_grace: int = Field(1, ge=1, description="asha: reports that every trial makes")
+    asha_factor: float = Field(4.0, gt=1, description="asha: one of so many goes on at a rung")
