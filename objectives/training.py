@@ -153,5 +153,6 @@ def _attributes(result: "TrainResult") -> dict[str, Any]:
         "n_parameters": result.n_parameters,
         "images": result.images,
         "train_seconds": result.train_seconds,
+        "wall_seconds": result.history[-1]["seconds"],
         "confusion": result.confusion,
     }

@@ -12,6 +12,7 @@ from studies.plan import Plan
 from studies.search import stopping
 from studies.search.batches import check_order
 from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
+from studies.search.goals import goals_of
 from studies.search.pruning import Pruning
 from studies.search.search_checks import check_search, known_configurations, notes
 from studies.search.sources import ConfirmSource, Entry, SearchSource, Source
@@ -35,6 +36,7 @@ def open_search(
     *,
     listeners: Sequence[Listener] = (),
     take_over: bool = False,
+    join: bool = False,
 ) -> Book:
     """Open the search of ``plan``'s study, ``plan.name``; make it where there is none.
 
@@ -43,9 +45,11 @@ def open_search(
         storage: from ``storage.open_storage``.
         listeners: get every event.
         take_over: take the study also from a supervisor on another machine.
+        join: take part in it together with all others that do so, see ``studies/joining.py``.
 
     Raises:
         StudyInUse: a living process supervises the study.
+        UserError: the study cannot be joined.
         FingerprintMismatch: the study was begun with another space, data, trainer …
         ConfigError: a sampler, pruner, option or enqueued configuration that cannot be used.
     """
@@ -117,7 +121,7 @@ def _open(
         study = optuna.create_study(
             study_name=name,
             storage=storage,
-            direction=plan.spec.direction,
+            directions=list(goals_of(plan).directions),
             load_if_exists=True,
         )
         check_fingerprint(study, plan.fingerprint())
@@ -143,7 +147,7 @@ def _book(
         lease=lease,
         phase=phase,
         source=source,
-        metric=plan.spec.metric,
+        goals=goals_of(plan),
         pruning=pruning,
         retries=plan.settings.search.retries,
         stop=stop,

@@ -130,6 +130,9 @@ class Plan:
             "data": self.data_fingerprint,
             "trainer": TRAINER_VERSION,
         }
+        search = self.settings.search
+        goals = {"objectives": search.objectives, "constraints": search.constraints}
+        values |= {name: found for name, found in goals.items() if found}  # of older studies: none
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest(), values
 
@@ -195,7 +198,7 @@ def resolve(
     spec = catalog.get(study)
     file, searched = f"studies/catalog/{study}.py", _searched(spec)
     given = read_conf(conf, studies=catalog.names())
-    layers = [given.general, make_layer(spec.fixed, source=f"{file} (fixed)", searched=searched)]
+    layers = [given.general, make_layer(spec.given, source=f"{file} (fixed)", searched=searched)]
     if study in given.studies:
         own = given.studies[study]
         layers.append(make_layer(own.values, source=own.source, searched=searched))

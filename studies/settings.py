@@ -59,6 +59,8 @@ class SearchSettings(Table):
     sentinels: float = Field(
         0.0, ge=0, description="trials that run unpruned, to audit the pruner; below 1: their share"
     )
+    objectives: dict[str, Literal["maximize", "minimize"]] = Field(default_factory=dict)
+    constraints: dict[str, float] = Field(default_factory=dict, description="at most so much")
     enqueue: list[str] = Field(
         default_factory=list, description="TOML files of configurations to begin with"
     )
@@ -257,8 +259,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid TOML: {reason}") from None
 
 
-_OPTIONS = ("search.sampler_options", "search.pruner_options")
-"""Tables whose keys are free; Optuna knows them."""
+_OPTIONS = tuple(
+    f"search.{name}" for name in ("sampler_options", "pruner_options", "objectives", "constraints")
+)
+"""Tables whose keys are free; Optuna knows them, or ``studies/search/goals.py``."""
 
 
 def _flat(values: Mapping[str, Any], parents: tuple[str, ...]) -> Iterable[tuple[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Space, SpaceError, Value
+from studies.search.goals import Direction, Goals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,9 @@ class StudySpec:
         steps: what an objective's reports are: ``progress`` of one training (each report says how
             good it is so far), or values of separate ``instances`` (folds, tasks), which only the
             wilcoxon pruner compares rightly.
+        objectives: further objectives besides the metric, and their directions: ``parameters`` of
+            the model, ``seconds`` of a training, see ``objectives/measured.py``.
+        constraints: how much of these a trial may have at most; one with more wins nothing.
         minutes: what the whole study takes on a machine with 2 cores, as it was measured once;
             None: not known.
     """
@@ -49,11 +53,13 @@ class StudySpec:
     trials: int
     trials_per_choice: int
     metric: str = "val_accuracy"
-    direction: Literal["maximize", "minimize"] = "maximize"
+    direction: Direction = "maximize"
     confirm_seeds: int = 3
     quick: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "classification"
     steps: Literal["progress", "instances"] = "progress"
+    objectives: Mapping[str, Direction] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
     minutes: int | None = None
 
     def __post_init__(self) -> None:
@@ -92,6 +98,23 @@ class StudySpec:
                     f"study {self.name}: {name} must be at least {least}, but got"
                     f" {getattr(self, name)}"
                 )
+
+        try:
+            Goals(
+                metric=self.metric,
+                direction=self.direction,
+                further=self.objectives,
+                limits=self.constraints,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"study {self.name}: {error}") from None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that the study gives: what it fixes, further objectives, constraints."""
+        goals = {"objectives": self.objectives, "constraints": self.constraints}
+        found = {f"search.{name}": dict(values) for name, values in goals.items() if values}
+        return {**self.fixed, **found}
 
     @property
     def choices(self) -> tuple[Value, ...]:

@@ -15,7 +15,12 @@ from studies.settings import Settings, combine, make_layer, read_conf
 
 ROOT = Path(__file__).parent.parent.parent
 OF_THE_PLAN = {"train.seed", "train.threads"}
-FREE = {"search.sampler_options", "search.pruner_options"}
+FREE = {
+    "search.sampler_options",
+    "search.pruner_options",
+    "search.objectives",
+    "search.constraints",
+}
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""What a trial costs, beside what its model can do: parameters and seconds, as metrics.
+
+The number of parameters is known before the training. So a configuration that has more than a study
+allows is not trained at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from objectives.base import Outcome, Report, Task
+from objectives.training import Training
+
+PARAMETERS, SECONDS = "parameters", "seconds"
+
+MEASURES: Mapping[str, str] = {
+    PARAMETERS: "trainable parameters of the model",
+    SECONDS: "wall time of the whole training with its validations, over all its attempts",
+}
+"""Costs by the name of their metric."""
+
+KNOWN_BEFORE = frozenset({PARAMETERS})
+"""Costs that are known before the training."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A training whose reports have the metric ``parameters``, its outcome ``seconds`` as well.
+
+    Attributes:
+        training: what is measured.
+        most_parameters: a model with more is not trained: the outcome is stopped, without a report,
+            and says how many there are. None: no limit.
+    """
+
+    training: Training
+    most_parameters: float | None = None
+
+    def __call__(self, task: Task, report: Report) -> Outcome:
+        """Train as ``task`` says, if the model is small enough; raises what the training raises."""
+        parameters = float(self.count(task))
+        if self.most_parameters is not None and parameters > self.most_parameters:
+            return Outcome(metrics={PARAMETERS: parameters}, stopped=True)
+
+        def pass_on(step: int, metrics: Mapping[str, float]) -> None:
+            report(step, {**metrics, PARAMETERS: parameters})
+
+        outcome = self.training(task, pass_on)
+        costs = {PARAMETERS: parameters, SECONDS: outcome.attributes["wall_seconds"]}
+        return replace(outcome, metrics={**outcome.metrics, **costs})
+
+    def count(self, task: Task) -> int:
+        """Return how many parameters the model of ``task`` has.
+
+        Raises:
+            ConfigError: it cannot be built, or the data are not there.
+        """
+        import torch
+
+        from mnist_core import models, runtime
+        from mnist_core.data.datasets import load
+
+        config = self.training.config(task)
+        data = load(config.data, runtime.resolve(config).device)
+        with torch.device("meta"):  # no memory, no random numbers
+            return models.count_parameters(models.build(config.model, data.n_classes))
