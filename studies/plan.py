@@ -13,7 +13,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
 from search_spaces.space import Choice, Float, Int, Parameter
-from studies import catalog, machine
+from studies import catalog, machine, places
 from studies.settings import Settings, combine, make_layer, read_conf, short_name
 from studies.spec import StudySpec
 
@@ -208,24 +208,23 @@ def resolve(
     settings, origins = combine(layers)
 
     trials = spec.trials if settings.search.trials is None else settings.search.trials
-    device = machine.device(settings.train.device)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
     asked_threads = settings.engine.threads or int(settings.search.order == "batch")
+    place = places.find(settings.engine, settings.train.device, threads=asked_threads)
     workers, threads = machine.share(
-        available=machine.cores(),
+        available=place.cores,
         workers=settings.engine.workers,
-        threads=asked_threads,
+        threads=place.threads,
         tasks=trials,
-        on_gpu=device != "cpu",
+        on_gpu=place.by_memory,
     )
-    gpus = machine.gpus(settings.train.device) if device != "cpu" else ()
     most_workers = 0
-    if device != "cpu" and not settings.engine.workers:
+    if place.by_memory and not settings.engine.workers:
         workers, threads, most_workers = machine.share_gpus(
-            available=machine.cores(),
+            available=place.cores,
             threads=asked_threads,
             tasks=trials,
-            gpus=max(1, len(gpus)),
+            gpus=max(1, len(place.gpus)),
         )
     name = f"{spec.name}-quick" if quick else spec.name
     if "\0" in settings.results.folder:
@@ -238,7 +237,8 @@ def resolve(
         settings=settings,
         origins=origins,
         train=settings.train.override(
-            {**_unset(searched), "device": device, "threads": threads}, source=f"study {study}"
+            {**_unset(searched), "device": place.device, "threads": threads},
+            source=f"study {study}",
         ),
         trials=trials,
         trials_per_choice=_trials_per_choice(spec, settings, trials),
@@ -246,7 +246,7 @@ def resolve(
         workers=workers,
         threads=threads,
         most_workers=most_workers,
-        gpus=gpus,
+        gpus=place.gpus,
         folder=folder,
         storage_url=settings.storage.url or f"sqlite:///{(folder / 'study.db').as_posix()}",
     )

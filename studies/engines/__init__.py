@@ -15,8 +15,9 @@ from studies.engines.base import ALL, Resources
 
 if TYPE_CHECKING:
     from studies.engines.base import Engine
+    from studies.plan import Plan
 
-__all__ = ["call", "create", "names"]
+__all__ = ["adapted", "call", "create", "names"]
 
 
 def names() -> list[str]:
@@ -52,3 +53,13 @@ def create(
         workers=workers, threads=threads, preload=preload, resources=resources
     )
     return engine
+
+
+def adapted(plan: "Plan", engine: "Engine") -> "Plan":
+    """Return ``plan`` as ``engine``, which is started, can run it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    adapt = getattr(engine, "adapt", None)  # of engines that know only then what they have
+    return adapt(plan) if adapt is not None else plan

@@ -131,13 +131,13 @@ class Ray:
                 " a folder that all nodes share"
             )
         self._rules = self._tune_rules(plan)
-        workers = plan.workers
-        if self._settings.address:
-            room = self._cluster.room(self._claim)
+        room = self._cluster.room(self._claim)
+        workers = min(plan.workers, room)
+        if self._settings.address:  # a cluster may grow while the study runs
             workers = plan.settings.engine.workers or min(room, plan.trials)
-            self._workers = workers
             machine.prepare_folder(plan.folder)
             check_folder(plan.folder.absolute())
+        self._workers = workers
         return replace(plan, workers=workers, folder=plan.folder.absolute())
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
