@@ -134,12 +134,14 @@ class Contents:
     Attributes:
         over: phase and number of each trial that it has the end of.
         study: the id in the first ``study`` event; "": there is none.
+        concluded: whether a ``result`` event follows the last of those ends.
         damaged: lines that are no events.
     """
 
-    over: frozenset[tuple[str, int]]
-    study: str
-    damaged: int
+    over: frozenset[tuple[str, int]] = frozenset()
+    study: str = ""
+    concluded: bool = False
+    damaged: int = 0
 
 
 def survey(path: Path) -> Contents:
@@ -148,13 +150,16 @@ def survey(path: Path) -> Contents:
     Raises:
         OSError: it is there, but cannot be read.
     """
-    tail, over, study = Tail(path), set(), ""
+    tail, over, study, concluded = Tail(path), set(), "", False
     for event in tail.read():
         if event.kind in OVER and event.trial is not None:
             over.add((event.phase, event.trial))
+            concluded = False
         elif event.kind == "study" and not study:
             study = str(event.data.get("id", ""))
-    return Contents(frozenset(over), study, tail.damaged)
+        elif event.kind == "result":
+            concluded = True
+    return Contents(frozenset(over), study, concluded, tail.damaged)
 
 
 def to_line(event: Event) -> bytes:
@@ -178,7 +183,9 @@ def from_line(line: bytes) -> Event | None:
         data, time = content["data"], content["time"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if kind not in _KINDS or not isinstance(phase, str) or not isinstance(data, dict):
+    if not isinstance(kind, str) or kind not in _KINDS:
+        return None
+    if not isinstance(phase, str) or not isinstance(data, dict):
         return None
     if not (trial is None or type(trial) is int) or not isinstance(time, int | float):
         return None

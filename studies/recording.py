@@ -48,18 +48,28 @@ class Recording:
         plan: of the study.
         say: gets a line about what goes wrong, while the study runs.
         tell: gets, at the end, the name of a tracker and what it has to say.
+        trackers: their processes; None: those that the plan names.
+
+    Raises:
+        ConfigError: one of these is unknown, or its package is not installed.
     """
 
     def __init__(
-        self, plan: Plan, say: Callable[[str], object], tell: Callable[[str, str], object]
+        self,
+        plan: Plan,
+        say: Callable[[str], object],
+        tell: Callable[[str, str], object],
+        *,
+        trackers: TrackerProcesses | None = None,
     ) -> None:
         tracking = plan.settings.tracking
         self._plan, self._say, self._tell = plan, say, tell
-        self._trackers = TrackerProcesses(
+        self._trackers = trackers or TrackerProcesses(
             chosen(tracking), plan.folder, tracking, sync=sync_command(plan)
         )
         self._log = EventLog(log_file(plan), say)
         self._over: set[tuple[str, int]] = set()
+        self._concluded = False
         self._shared: dict[str, Any] = flat(_resolved(plan.train).to_dict())
         self._begun = False
 
@@ -81,14 +91,26 @@ class Recording:
     def __call__(self, event: Event) -> None:
         """Write ``event``; at the first one say first what study it is of."""
         if not self._begun:
-            self._begin(event)
+            self._begin()
         if event.kind == "start":
             event = replace(event, data={**event.data, "config": self._config(event)})
             for line in self._trackers.start():
                 self._say(line)
         elif event.kind in OVER and event.trial is not None:
             self._over.add((event.phase, event.trial))
+            self._concluded = False
         self._log(event)
+
+    def fill(self) -> None:
+        """Write the trials that are over in the database and not in the log.
+
+        Raises:
+            UserError: the database cannot be read.
+        """
+        if not self._begun:
+            self._begin()
+        for event in missing_events(self._plan, frozenset(self._over)):
+            self(event)
 
     def conclude(self, result: StudyResult) -> None:
         """Write what the log lacks of the study, and what it came to.
@@ -96,17 +118,19 @@ class Recording:
         Raises:
             UserError: the database cannot be read.
         """
+        if not self._begun:
+            self._begin()
         ended = sum(result.states.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
-        confirmed = {r.number for of_label in result.confirm.values() for r in of_label}
-        known = {phase: {n for of, n in self._over if of == phase} for phase in ("confirm", "test")}
-        lacks = sum(phase == "search" for phase, _ in self._over) < ended
-        if lacks or confirmed - known["confirm"] or set(result.test.values) - known["test"]:
-            for event in missing_events(self._plan, self._over):
-                self(event)
-        if result.trained or lacks:
+        needed = {("confirm", r.number) for of_label in result.confirm.values() for r in of_label}
+        needed |= {("test", number) for number in result.test.values}
+        searched = sum(phase == "search" for phase, _ in self._over)
+        if searched < ended or not needed <= self._over:
+            self.fill()
+        if not self._concluded:
             self(Event(kind="result", phase="test", data=_described(result)))
+            self._concluded = True
 
-    def _begin(self, first: Event) -> None:
+    def _begin(self) -> None:
         self._begun = True
         study = ""
         try:
@@ -115,8 +139,9 @@ class Recording:
             self._say(f"{log_file(self._plan)}: cannot be read: {error.strerror}")
         else:
             self._over, study = set(contents.over), contents.study
+            self._concluded = contents.concluded
         about = describe(self._plan, study or uuid.uuid4().hex[:8], shared=self._shared)
-        self._log(Event(kind="study", phase=first.phase, data=about, time=first.time))
+        self._log(Event(kind="study", phase="", data=about))
 
     def _config(self, event: Event) -> dict[str, Any]:
         """Return the resolved settings of a trial that differ from those that all share."""

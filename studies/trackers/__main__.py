@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from studies.event_log import FILE, Tail
+from studies.event_log import FILE, Tail, survey
 from studies.trackers.base import Place
 from studies.trackers.follow import Follower, Kept
 from studies.trackers.settings import TrackingSettings
@@ -56,14 +56,14 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
             runs=settings.mode == "trial",
         )
         tail = Tail(folder / FILE)
-        over = False
+        over = _over(0) and follower.up_to_date(survey(folder / FILE))
         while not over:
             over = _over(PAUSE if tail.offset else 0)
             if over:
                 _leave_after(seconds)
             for event in tail.read():
                 follower.take(event)
-        last = follower.finish()
+        last = follower.finish() if tail.offset else "nothing is missing"
     if tail.damaged:
         lines = "line is no event and was" if tail.damaged == 1 else "lines are no events and were"
         say(f"{folder / FILE}: {tail.damaged} {lines} passed over")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from studies.event_log import Contents
 from studies.events import Event
 from studies.trackers.base import NullTracker, Report, State, Study, Tracker, Trial
 
@@ -85,7 +86,7 @@ class Follower:
         self._broken: set[tuple[str, int]] = set()
         self._in_a_row = 0
         self._given_up = False
-        self._results = 0
+        self._concluded = False
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
@@ -96,7 +97,7 @@ class Follower:
             self.study.name = str(data.get("name", ""))
         elif event.kind == "result":
             self.study.result = data
-            self._results += 1
+            self._concluded = True
         elif event.trial is None:
             return
         elif event.kind == "start":
@@ -106,20 +107,23 @@ class Follower:
         elif event.kind in _STATES:
             self._end(event, event.trial)
 
+    def up_to_date(self, contents: Contents) -> bool:
+        """Whether there is nothing in a log with ``contents`` that was not kept before."""
+        trials = contents.over if self._runs else ()
+        return all(key in self._kept for key in [*trials, _mark(contents)])
+
     def finish(self) -> str:
         """Let go of trials that did not end, and conclude; return the tracker's last line."""
         for trial in list(self._open.values()):
             self._abandon(trial)
         if self._given_up or not self.study.id:
             return ""
-        mark = ("study", len(self.study.trials), self._results)
-        if self.written == 0 and mark in self._kept:
-            return ""
         said = self._call("conclude", self.study)
         if said is None:
             return ""
+        over = frozenset(self.study.trials)
         try:
-            self._kept.add(*mark)
+            self._kept.add(*_mark(Contents(over=over, concluded=self._concluded)))
         except OSError as error:
             self._failed("the study", error)
         return str(said)
@@ -179,6 +183,7 @@ class Follower:
             self._describe_tested(trial)
         del self._open[trial.key]
         self.study.trials[trial.key] = trial
+        self._concluded = False
         if self._wanted(trial) and self._of_trial(trial, "end"):
             try:
                 self._kept.add(*trial.key)
@@ -243,6 +248,11 @@ class Follower:
         if self._in_a_row == GIVEN_UP:
             self._say(f"failed {GIVEN_UP} times in a row: given up for now")
             self._tracker, self._given_up = NullTracker(), True
+
+
+def _mark(contents: Contents) -> tuple[object, ...]:
+    """Return what is put among the kept when the study itself was, with all that it then had."""
+    return "study", len(contents.over), int(contents.concluded)
 
 
 def _named(trial: Trial) -> str:

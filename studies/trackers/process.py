@@ -131,6 +131,11 @@ class TrackerProcesses:
         self._sync = sync
         self._seconds = settings.finish_seconds if seconds is None else seconds
         self._running: list[TrackerProcess] = []
+        self._complete: dict[str, bool] = {}
+
+    def complete(self, name: str) -> bool:
+        """Whether tracker ``name`` has kept everything; known after ``finish``."""
+        return self._complete.get(name, False)
 
     def start(self) -> list[str]:
         """Start those that do not run; return a line for each that cannot be started."""
@@ -155,6 +160,7 @@ class TrackerProcesses:
         said = []
         for process in self._running:
             lines = process.finish()
+            self._complete[process.name] = process.complete
             said += [(process.name, line, process.complete) for line in lines]
         self._running = []
         return said

@@ -1,0 +1,63 @@
+"""Uploading offline runs to W&B, by W&B's own command, which is ended when it gets nowhere."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mnist_core.errors import UserError
+from studies.trackers._wandb_account import AccountProblem, check_account
+
+AT_ONCE = 100
+"""Runs a call of W&B's command."""
+PATIENCE = 300.0
+"""Seconds without one run more, after which an upload is given up."""
+
+
+def waiting(folder: Path) -> list[Path]:
+    """Return the offline runs in ``folder`` that were not uploaded yet, oldest first."""
+    runs = [run for run in folder.glob("offline-run-*") if any(run.glob("*.wandb"))]
+    return sorted(run for run in runs if not any(run.glob("*.synced")))
+
+
+def upload(folder: Path, say: Callable[[str], object], *, patience: float = PATIENCE) -> None:
+    """Upload what waits in ``folder``; ``say`` gets a line about it.
+
+    Raises:
+        UserError: nobody is logged in, there is no network, or not all could be uploaded.
+    """
+    runs = waiting(folder)
+    if not runs:
+        say("nothing waits to be uploaded")
+        return
+    try:
+        check_account()
+    except AccountProblem as problem:
+        raise UserError(f"wandb: {problem}; runs that wait in {folder}: {len(runs)}") from None
+    for start in range(0, len(runs), AT_ONCE):
+        _sync(runs[start : start + AT_ONCE], folder, patience)
+    left = len(waiting(folder))
+    if left:
+        raise UserError(
+            f"wandb: {left} of {len(runs)} runs in {folder} were not uploaded; see above, and run"
+            " this again"
+        )
+    say(f"runs uploaded: {len(runs)}")
+
+
+def _sync(runs: list[Path], folder: Path, patience: float) -> None:
+    """Run ``wandb sync``, and end it when it gets nowhere."""
+    command = [sys.executable, "-m", "wandb", "sync", *(str(run) for run in runs)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    left, since = len(runs), time.monotonic()
+    try:
+        while process.poll() is None and time.monotonic() - since < patience:
+            time.sleep(0.2)
+            now = sum(not any(run.glob("*.synced")) for run in runs)
+            if now < left:
+                left, since = now, time.monotonic()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
