@@ -10,6 +10,7 @@ from studies.audit_command import audit_command
 from studies.copy_command import copy_command
 from studies.report_command import report_command
 from studies.reproduce_command import reproduce_command
+from studies.sync_command import sync_command
 
 app = typer.Typer(
     add_completion=False,
@@ -149,6 +150,7 @@ app.command("audit")(audit_command)
 app.command("copy")(copy_command)
 app.command("report")(report_command)
 app.command("reproduce")(reproduce_command)
+app.command("sync")(sync_command)
 
 if __name__ == "__main__":
     cli.main(app, "python -m studies")
