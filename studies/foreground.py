@@ -19,7 +19,7 @@ from mnist_core.errors import UserError
 from studies import engines, preparation, stored, trackers
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
-from studies.control import Control, StudyInterrupted
+from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.engines.base import Engine
 from studies.events import Listener
 from studies.export import write_best_config
@@ -47,6 +47,8 @@ def run(
     fresh: bool = False,
     plain: bool = False,
     take_over: bool = False,
+    join: bool = False,
+    read_test_again: bool = False,
     save_svg: Path | None = None,
     arguments: Sequence[str] = (),
 ) -> int:
@@ -58,6 +60,8 @@ def run(
         fresh: move what is there aside and begin anew.
         plain: lines instead of the live view.
         take_over: take the study from a supervisor on another machine.
+        join: search together with all others that do so.
+        read_test_again: read the test set also when it was read before.
         save_svg: save a picture of the view and the result here.
         arguments: the command line, repeated in the line that says how to go on.
 
@@ -103,9 +107,17 @@ def run(
                     control,
                     listeners=listeners,
                     take_over=take_over,
+                    join=join,
+                    read_test_again=read_test_again,
                 )
             finish(result, console)
             recording.conclude(result)
+    except ConfirmedElsewhere:
+        _say(
+            f"the search of {plan.name} is over; another supervisor confirms its winners and reads"
+            f" the test set, so this one has ended: python -m studies status {plan.spec.name}"
+        )
+        return 0
     except (StudyInterrupted, KeyboardInterrupt) as stop:
         said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
         again = [masked(argument) for argument in arguments if argument != "--fresh"]

@@ -3,17 +3,16 @@
 * Search: the plan's trials, proposed by the sampler, some of them stopped by the pruner.
 * Confirm: the best configuration of *each* choice of the scientific parameter, and the baseline's
   default one, are trained again at full budget on the same fresh seeds, so that they can be
-  compared seed by seed. Their models are kept.
-* Test: every confirmed model is evaluated on the test images. Nothing is chosen by the outcome, and
-  each reading of the test set is recorded with the study before it happens.
+  compared seed by seed; in a race, clear losers get fewer seeds. Their models are kept.
+* Test: every confirmed model is evaluated on the test images, once. Nothing is chosen by the
+  outcome, and each reading of the test set is recorded with the study before it happens.
 
 Every step looks at what the database holds and adds what is missing. So a run that was interrupted
 goes on where it stopped, and one of a finished study trains nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 from mnist_core.errors import UserError
@@ -21,31 +20,25 @@ from mnist_core.files import remove_drafts
 from objectives.base import Objective
 from studies import engines, environment
 from studies.book import Book, Entry, open_confirm, open_search
-from studies.candidates import Candidate, candidates
-from studies.control import Control, StudyInterrupted
+from studies.candidates import candidates
+from studies.confirming import confirmed
+from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.events import Listener, Stream
 from studies.machine import prepare_folder
 from studies.plan import Plan
-from studies.reading import read_test as read_with_trainer
 from studies.records import TrialRecord
-from studies.result import (
-    ENVIRONMENT,
-    StudyResult,
-    failure_reasons,
-    summarize,
-)
+from studies.result import ENVIRONMENT, StudyResult
 from studies.running_states import RunningStates, states_folder
 from studies.search.stopping import Stop
-from studies.seeds import confirm_seeds
+from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, one_line_errors, one_line_garbage, open_storage
+from studies.summary import failure_reasons, summarize
 from studies.test_record import TEST, Reading
+from studies.testing import ReadTest, read_confirmed
 from studies.trial_setup import build_objective, limits, models_folder
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is where it keeps models."""
-
-ReadTest = Callable[[Plan, Mapping[int, Path]], Mapping[int, Mapping[str, float]]]
-"""Evaluates models on the test images: files in, test metrics out, both by confirm trial."""
 
 
 _PHASES = ("search", "confirm")
@@ -59,6 +52,8 @@ def run_study(
     objective: ObjectiveFactory | None = None,
     read_test: ReadTest | None = None,
     take_over: bool = False,
+    join: bool = False,
+    read_test_again: bool = False,
 ) -> StudyResult:
     """Run what is missing of the study and return its result.
 
@@ -69,18 +64,21 @@ def run_study(
         objective: makes the objective; by default that of ``plan.spec.objective``.
         read_test: evaluates models on the test images; by default the trainer does, in workers.
         take_over: take the study also from a supervisor on another machine.
+        join: search together with all others that do so; one of them confirms and tests.
+        read_test_again: read the test set also when it was read before, for what has no test value.
 
     Raises:
         UserError: the folder or storage cannot be used, the study is being run, was begun with
             other settings, or not one of its search trials was completed.
         StudyInterrupted: it was asked to stop through ``control``.
+        ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
     """
     storage = open_storage(plan.storage_url, create=True)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder)
-        run = _Run(plan, control, objective or build_objective, listeners)
+        run = _Run(plan, control, objective or build_objective)
         states = {phase: RunningStates(states_folder(plan, phase)) for phase in _PHASES}
         # The search stays leased to the end: nobody else may add trials while it is confirmed.
         with one_line_garbage(plan.storage_url):
@@ -90,43 +88,75 @@ def run_study(
                     storage,
                     listeners=[*listeners, states["search"]],
                     take_over=take_over,
+                    join=join,
                 )
             )
-        for folder in (plan.folder, models_folder(plan)):
-            remove_drafts(folder)
-        states["search"].tidy(book.records)
+        if not join:  # others may be writing
+            for folder in (plan.folder, models_folder(plan)):
+                remove_drafts(folder)
+            states["search"].tidy(book.records)
         run.work_off(book, keep_models=None)
         search = book.records()
         _check_any_complete(plan, search, book.stopped)
         with one_line_garbage(plan.storage_url):
             chosen = candidates(plan, search)
-            entries = _entries(plan, chosen)
-            confirm_book = stack.enter_context(
-                open_confirm(
-                    plan,
-                    storage,
-                    entries,
-                    listeners=[*listeners, states["confirm"]],
-                    take_over=take_over,
-                )
+
+        def open_book(entries: Sequence[Entry]) -> Book:
+            with one_line_garbage(plan.storage_url):
+                try:
+                    return open_confirm(
+                        plan,
+                        storage,
+                        entries,
+                        listeners=[*listeners, states["confirm"]],
+                        take_over=take_over,
+                    )
+                except StudyInUse as busy:
+                    if join:
+                        raise ConfirmedElsewhere(str(busy)) from None
+                    raise
+
+        def work_off(book: Book) -> None:
+            states["confirm"].tidy(book.records)
+            if book.done < book.total:
+                (described,) = engines.call(control.engine, environment.describe, [(plan,)])
+                book.set_attribute(ENVIRONMENT, described)
+            run.work_off(book, keep_models=models_folder(plan))
+
+        confirm = stack.enter_context(
+            confirmed(
+                plan,
+                chosen,
+                open_book=open_book,
+                work_off=work_off,
+                stream=Stream("confirm", listeners),
             )
-            reading = Reading.from_attribute(confirm_book.study.user_attrs.get(TEST))
-        states["confirm"].tidy(confirm_book.records)
-        if confirm_book.done < confirm_book.total:
-            (described,) = engines.call(control.engine, environment.describe, [(plan,)])
-            confirm_book.set_attribute(ENVIRONMENT, described)
-        run.work_off(confirm_book, keep_models=models_folder(plan))
-        confirm = confirm_book.records()
-        reading = run.read_test(confirm_book, reading, chosen, confirm, read_test)
+        )
+        attributes = confirm.book.study.user_attrs
+        with one_line_garbage(plan.storage_url):
+            reading = Reading.from_attribute(attributes.get(TEST))
+        reading = read_confirmed(
+            plan,
+            confirm.book,
+            reading,
+            chosen=chosen,
+            records=confirm.records,
+            control=control,
+            stream=Stream("test", listeners),
+            read=read_test,
+            again=read_test_again,
+        )
         with one_line_garbage(plan.storage_url):
             return summarize(
                 plan,
                 search,
-                confirm,
+                confirm.records,
                 reading,
-                environment=confirm_book.study.user_attrs.get(ENVIRONMENT),
+                environment=attributes.get(ENVIRONMENT),
                 trained=run.trained,
                 stopped=book.stopped,
+                race=confirm.race,
+                trials=book.study.get_trials(deepcopy=False),
             )
 
 
@@ -138,13 +168,11 @@ class _Run:
         plan: Plan,
         control: Control,
         objective: ObjectiveFactory,
-        listeners: Sequence[Listener],
     ) -> None:
         self.trained = 0
         self._plan = plan
         self._control = control
         self._objective = objective
-        self._stream = Stream("test", listeners)
 
     def work_off(self, book: Book, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
@@ -159,6 +187,8 @@ class _Run:
             try:
                 objective = self._objective(self._plan, keep_models)
                 self._control.engine.run(book, objective, limits(self._plan))
+                while book.wait_for_others(lambda: self._control.asked > 0):
+                    self._control.engine.run(book, objective, limits(self._plan))
             finally:
                 self._control.busy = False
         self.trained += book.done - before
@@ -168,82 +198,9 @@ class _Run:
                 f"the engine ended the {book.phase} after {book.done} of {book.total} trials"
             )
 
-    def read_test(
-        self,
-        book: Book,
-        reading: Reading,
-        chosen: Sequence[Candidate],
-        confirm: Sequence[TrialRecord],
-        read: ReadTest | None,
-    ) -> Reading:
-        """Evaluate the confirmed models that have no test value yet; record it with the study."""
-        folder = models_folder(self._plan)
-        wanted = [
-            record.number
-            for record in confirm
-            if record.state == "COMPLETE"
-            and record.number not in reading.values
-            and any(record.params == candidate.params for candidate in chosen)
-        ]
-        models = {number: folder / f"{number}.safetensors" for number in wanted}
-        missing = [number for number, path in models.items() if not path.is_file()]
-        if missing:
-            self._stream.emit(
-                "message",
-                None,
-                text=f"models of confirm trials {_listed(missing)} are not in {folder}, so they"
-                " have no test value",
-                level="warning",
-            )
-        models = {number: path for number, path in models.items() if number not in missing}
-        if not models:
-            return reading
-        self._stream.emit("phase", None, name="test", total=len(models), done=0)
-        # Written first: a reading that dies midway has happened all the same.
-        self._control.reading = True
-        try:
-            reading = reading.begun(datetime.now(UTC).isoformat(timespec="seconds"), models)
-            book.set_attribute(TEST, reading.to_attribute())
-            reading = reading.ended(read(self._plan, models) if read else self._read_shared(models))
-            book.set_attribute(TEST, reading.to_attribute())
-        finally:
-            self._control.reading = False
-        for number in sorted(models):
-            self._stream.emit("tested", number, metrics=dict(reading.values.get(number, {})))
-        return reading
-
-    def _read_shared(self, models: Mapping[int, Path]) -> Mapping[int, Mapping[str, float]]:
-        """Have each worker evaluate a share of the models."""
-        numbers, workers = sorted(models), self._plan.workers
-        shares = [{n: models[n] for n in numbers[first::workers]} for first in range(workers)]
-        found = engines.call(
-            self._control.engine,
-            read_with_trainer,
-            [(self._plan, share) for share in shares if share],
-        )
-        return {number: values for share in found for number, values in share.items()}
-
     def _check_not_stopped(self, book: Book) -> None:
         if self._control.asked:
             raise StudyInterrupted(book.phase, book.done, book.total)
-
-
-def _entries(plan: Plan, chosen: Sequence[Candidate]) -> list[Entry]:
-    """Return the trainings of the confirmation, seed by seed, so that all advance together."""
-    return [
-        Entry(params=candidate.params, seed=seed, attributes={"label": candidate.label})
-        for seed in confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
-        for candidate in _different(chosen)
-    ]
-
-
-def _different(chosen: Sequence[Candidate]) -> list[Candidate]:
-    """Leave out a candidate whose parameters an earlier one has: it is trained once."""
-    kept: list[Candidate] = []
-    for candidate in chosen:
-        if all(candidate.params != other.params for other in kept):
-            kept.append(candidate)
-    return kept
 
 
 def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop | None) -> None:
@@ -265,7 +222,3 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop
         f" {reason}; mend it and run again, or begin anew (--fresh)"
         + (f"; search.stop.{stopped.rule} ended the search early" if stopped else "")
     )
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))

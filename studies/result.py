@@ -4,29 +4,18 @@
 can say something that the database does not hold.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from search_spaces.space import Choice, Space
-from studies.candidates import Candidate, candidates
+from studies.candidates import Candidate
+from studies.doubts import RashPruner, SeedSpread
 from studies.plan import Plan
-from studies.reasons import tally
 from studies.records import TrialRecord
 from studies.search.stopping import Stop
-from studies.statistics import (
-    Interval,
-    judge,
-    mean_interval,
-    noisy,
-    paired_difference,
-    value_interval,
-)
+from studies.statistics import Interval
 from studies.test_record import Reading
 
-# A best value within this share of a parameter's range (on its own scale) counts as on the bound.
-BOUND_SHARE = 0.02
 ENVIRONMENT = "environment"
 """The confirm study's user attribute that holds versions and data hashes."""
 
@@ -48,6 +37,8 @@ class Row:
         seconds: mean seconds of one confirm training.
         confirm_failed: confirm trainings that failed.
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
+        stopped_after: so many confirm seeds were trained before the race stopped it; None: it was
+            not stopped.
     """
 
     label: str
@@ -62,6 +53,7 @@ class Row:
     seconds: float | None = None
     confirm_failed: int = 0
     on_bound: tuple[str, ...] = ()
+    stopped_after: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +75,8 @@ class StudyResult:
         environment: versions and data hashes of the confirmation, see ``environment.describe``.
         trained: trainings that this run ended; 0 for a study that was finished before.
         stopped: why the search was ended before its last trial; None: it was not.
+        seed_spread: how much the seed decides; None: too few configurations to say.
+        rash_pruner: that the pruner would have stopped the best one; None: it would not have.
     """
 
     plan: Plan
@@ -98,6 +92,16 @@ class StudyResult:
     environment: Mapping[str, Any] = field(default_factory=dict)
     trained: int = 0
     stopped: Stop | None = None
+    seed_spread: SeedSpread | None = None
+    rash_pruner: RashPruner | None = None
+
+    @property
+    def untested(self) -> int:
+        """Confirmed models without a test value, though the test set was read."""
+        if not self.test.seen:
+            return 0
+        numbers = {record.number for of_label in self.confirm.values() for record in of_label}
+        return len(numbers - self.test.values.keys())
 
     @property
     def best_row(self) -> Row | None:
@@ -108,164 +112,6 @@ class StudyResult:
     def default_row(self) -> Row | None:
         """The row of the default configuration, which may be the best one itself."""
         return next((row for row in self.rows if row.candidate and row.candidate.default), None)
-
-
-def summarize(
-    plan: Plan,
-    search: Sequence[TrialRecord],
-    confirm: Sequence[TrialRecord],
-    test: Reading,
-    *,
-    environment: Mapping[str, Any] | None = None,
-    trained: int = 0,
-    stopped: Stop | None = None,
-) -> StudyResult:
-    """Work out the result from the records of search and confirmation."""
-    spec = plan.spec
-    chosen = {candidate.label: candidate for candidate in candidates(plan, search)}
-    records = {
-        label: tuple(r for r in confirm if r.params == candidate.params)
-        for label, candidate in chosen.items()
-    }
-    complete = {
-        label: tuple(r for r in of_label if r.state == "COMPLETE" and r.value is not None)
-        for label, of_label in records.items()
-    }
-    values = {
-        label: {r.seed: r.value for r in of_label if r.value is not None}
-        for label, of_label in complete.items()
-    }
-    (default,) = _defaults(chosen)
-    tuned = [candidate.params for label, candidate in chosen.items() if label != default]
-    rivals = dict(values)
-    if chosen[default].params in tuned:  # the search found nothing better: one row counts
-        del rivals[default]
-    step = _step(spec.metric, complete)
-    verdict = judge(rivals, direction=spec.direction, step=step)
-    intervals = {
-        label: value_interval(list(by_seed.values()), step=step)
-        for label, by_seed in values.items()
-        if by_seed
-    }
-    best = verdict.best if verdict else None
-    rows = []
-    for label in (*map(str, spec.choices), *_defaults(chosen)):
-        candidate = chosen.get(label)
-        of_label = complete.get(label, ())
-        by_seed = values.get(label, {})
-        states = _states(r for r in search if _is_of(r, label, candidate, spec.scientific))
-        gap = None
-        if best and label != best:
-            gap = paired_difference(by_seed, values[best], step=step)
-        rows.append(
-            Row(
-                label=label,
-                candidate=candidate,
-                complete=states.get("COMPLETE", 0),
-                pruned=states.get("PRUNED", 0),
-                failed=states.get("FAIL", 0),
-                values=by_seed,
-                confirm=intervals.get(label),
-                gap=gap,
-                test=_test_interval(of_label, test, plan),
-                seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
-                confirm_failed=len(
-                    {r.seed for r in records.get(label, ()) if r.state == "FAIL"} - by_seed.keys()
-                ),
-                on_bound=(
-                    on_bound(spec.space, candidate.params)
-                    if candidate and not candidate.default
-                    else ()
-                ),
-            )
-        )
-    sign = 1.0 if spec.direction == "maximize" else -1.0
-    rows.sort(key=lambda row: -sign * row.confirm.mean if row.confirm else math.inf)
-    to_default = None
-    if best is not None and chosen[best].params != chosen[default].params:
-        to_default = paired_difference(values[best], values[default], step=step)
-    return StudyResult(
-        plan=plan,
-        rows=tuple(rows),
-        best=best,
-        ties=verdict.ties if verdict else (),
-        noisy=noisy({label: intervals[label] for label in rivals if label in intervals}),
-        to_default=to_default,
-        test=test,
-        confirm=complete,
-        states=_states(search),
-        failures=failure_reasons(search),
-        environment=environment or {},
-        trained=trained,
-        stopped=stopped,
-    )
-
-
-def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
-
-    On a bound means within 2 % of the range, measured on the parameter's own (log) scale.
-    """
-    found = []
-    for name, value in params.items():
-        parameter = space.parameters[name]
-        if isinstance(parameter, Choice) or parameter.low == parameter.high:
-            continue
-        scale = math.log if parameter.log else float
-        low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
-        share = (at - low) / (high - low)
-        if share <= BOUND_SHARE:
-            found.append(f"{name} = {value:.3g} (lower bound {parameter.low:g})")
-        elif share >= 1 - BOUND_SHARE:
-            found.append(f"{name} = {value:.3g} (upper bound {parameter.high:g})")
-    return tuple(found)
-
-
-def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
-    """Count the reasons of the failed trials (``kind: message``), most frequent first."""
-    failures = [record.failure for record in records if record.state == "FAIL"]
-    return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
-
-
-def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:
-    return [label for label, candidate in chosen.items() if candidate.default]
-
-
-def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:
-    """Whether a search trial counts for the row: all of a choice, or the default's own one."""
-    if candidate is not None and candidate.default:
-        return bool(record.params == candidate.params)
-    return str(record.params.get(scientific)) == label
-
-
-def _states(records: Iterable[TrialRecord]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.state] = counts.get(record.state, 0) + 1
-    return counts
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _step(metric: str, complete: Mapping[str, Sequence[TrialRecord]]) -> float:
-    """Return in which steps the metric is read: an accuracy by the image (or pair); 0: unknown."""
-    if not metric.endswith("accuracy"):
-        return 0.0
-    counts = [
-        sum(map(sum, record.attributes["confusion"]))
-        for of_label in complete.values()
-        for record in of_label
-        if "confusion" in record.attributes
-    ]
-    return 1 / min(counts) if counts else 0.0
-
-
-def _test_interval(records: Sequence[TrialRecord], test: Reading, plan: Plan) -> Interval | None:
-    name = metric_on_test(plan.spec.metric)
-    values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
-    return mean_interval(values) if values else None
 
 
 def metric_on_test(metric: str) -> str:

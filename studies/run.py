@@ -3,7 +3,6 @@
 python -m studies.run optim_search --quick
 """
 
-import functools
 import gc
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from studies import cli, engines, places
+from studies import cli, engines
 from studies.engines.base import Resources
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -30,11 +29,7 @@ def run(
         ),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="where trials run: local, inline or ray")
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="a running Ray cluster: auto, or host:port"),
+        str | None, typer.Option(metavar="NAME", help="where trials run: local or inline")
     ] = None,
     enqueue: Annotated[
         list[str] | None,
@@ -78,6 +73,13 @@ def run(
             "--take-over", help="take the study from a process on another machine that is gone"
         ),
     ] = False,
+    read_test_again: Annotated[
+        bool,
+        typer.Option(
+            "--read-test-again",
+            help="read the test set for what was confirmed after it was read; it is recorded",
+        ),
+    ] = False,
     save_svg: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="save the view and the result as a picture"),
@@ -112,8 +114,7 @@ def run(
             "search.trials": trials,
             "search.enqueue": enqueue or None,
             "engine.workers": workers,
-            "engine.name": engine or ("ray" if ray_address else None),
-            "engine.ray.address": ray_address,
+            "engine.name": engine,
             "search.order": order,
             "tracking.trackers": cli.trackers(track),
             "data.name": dataset,
@@ -126,14 +127,9 @@ def run(
         threads=plan.threads,
         preload=["mnist_core.train"],
         resources=Resources(
-            affinity=plan.settings.engine.affinity,
-            gpus=plan.gpus,
-            most=plan.most_workers,
-            ray=places.claims(plan.settings.engine, plan.train.device),
-            say=functools.partial(print, file=sys.stderr, flush=True),
+            affinity=plan.settings.engine.affinity, gpus=plan.gpus, most=plan.most_workers
         ),
     ) as started:
-        plan = engines.adapted(plan, started)
         # Workers import torch while this process imports Optuna and the rest.
         from studies import foreground
 
@@ -143,6 +139,7 @@ def run(
             fresh=fresh,
             plain=plain,
             take_over=take_over,
+            read_test_again=read_test_again,
             save_svg=save_svg,
             arguments=sys.argv[1:],
         )

@@ -17,7 +17,6 @@ from pydantic import Field
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table, unknown_setting
-from studies.ray_settings import RaySettings
 from studies.trackers.settings import TrackingSettings
 
 CONF = Path("conf.toml")
@@ -73,6 +72,7 @@ class ConfirmSettings(Table):
     """How the found configurations are confirmed."""
 
     seeds: int | None = Field(None, ge=2, le=1000, description="left out: the study's own")
+    racing: bool = Field(False, description="clear losers get fewer seeds, see studies/racing.py")
 
 
 class EngineSettings(Table):
@@ -89,7 +89,6 @@ class EngineSettings(Table):
     checkpoint_seconds: float = Field(
         60.0, ge=0, description="a trial's state is kept not more often; 0: never"
     )
-    ray: RaySettings = RaySettings()
 
 
 class StorageSettings(Table):

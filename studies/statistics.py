@@ -22,7 +22,7 @@ least one of the eight in 48 % of the studies.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 from typing import Literal
@@ -159,6 +159,7 @@ def judge(
     *,
     direction: Direction = "maximize",
     step: float = 0.0,
+    stopped: Collection[str] = (),
 ) -> Verdict | None:
     """Pick the best choice by its mean and find those it ties with; see the module's text.
 
@@ -166,9 +167,11 @@ def judge(
         values: for each choice its metric by seed; choices without any value are left aside.
         direction: whether a larger or a smaller metric is better.
         step: the values are read in steps of it, 0: they are continuous.
+        stopped: choices that a race has stopped: they have fewer seeds than the others, so their
+            mean is not compared, and none of them is the best; their paired difference is.
 
     Returns:
-        The verdict, or None if no choice has a value.
+        The verdict, or None if no choice (that was not stopped) has a value.
     """
     sign = 1.0 if direction == "maximize" else -1.0
     means = {
@@ -176,10 +179,11 @@ def judge(
         for choice, by_seed in values.items()
         if by_seed
     }
-    if not means:
-        return None
     ranked = sorted(means, key=means.__getitem__, reverse=True)
-    best, *others = ranked
+    best = next((choice for choice in ranked if choice not in stopped), None)
+    if best is None:
+        return None
+    others = [choice for choice in ranked if choice != best]
     differences = {
         choice: paired_difference(values[best], values[choice], step=step) for choice in others
     }

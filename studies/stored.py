@@ -11,10 +11,11 @@ import optuna
 from mnist_core.errors import UserError
 from studies.book import BUDGET, CONFIRM
 from studies.commands import run_command
+from studies.confirming import RACE
 from studies.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
 from studies.plan import Plan
 from studies.records import TrialRecord, read_trials
-from studies.result import ENVIRONMENT, StudyResult, summarize
+from studies.result import ENVIRONMENT, StudyResult
 from studies.search.stopping import STOPPED, Stop
 from studies.storages import leases
 from studies.storages.leases import Lease, read_lease
@@ -26,6 +27,7 @@ from studies.storages.storage import (
     open_storage,
     shown,
 )
+from studies.summary import summarize
 from studies.test_record import TEST, Reading
 
 
@@ -64,9 +66,11 @@ class Stored:
         if self.result is None or not any(r.state == "COMPLETE" for r in self.search):
             return "confirm" if self.confirm else "search"
         for row in self.result.rows:
-            if row.candidate and len(row.values) + row.confirm_failed < self.plan.confirm_seeds:
+            if row.candidate is None or row.stopped_after is not None:
+                continue
+            if len(row.values) + row.confirm_failed < self.plan.confirm_seeds:
                 return "confirm"
-        return "finished" if self.result.test.values else "test"
+        return "finished" if self.result.test.seen else "test"
 
     @property
     def environment(self) -> Mapping[str, Any]:
@@ -139,6 +143,8 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
                 test,
                 environment=attributes.get(ENVIRONMENT),
                 stopped=stopped,
+                race=attributes.get(RACE),
+                trials=search_study.get_trials(deepcopy=False),
             )
     return Stored(
         plan=plan,

@@ -1,9 +1,11 @@
 """The record of the test set: when it was read, of which models, and what came out.
 
 It is kept with the confirmation. An opening is written down before it happens, so that one that
-dies midway counts as well: the study then says that the images were read, and of what.
+dies midway counts as well: the study then says that the images were read, and of what. A study that
+was forked from another one inherits its openings: what was learned from them went into the fork.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,11 +22,13 @@ class Opening:
         time: when, ISO 8601.
         trials: the confirm trials whose models were evaluated; empty: not recorded.
         kept: whether it came to its end, so that its values were kept.
+        study: the study that read it, if that is one that this study was forked from; else "".
     """
 
     time: str
     trials: tuple[int, ...] = ()
     kept: bool = True
+    study: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,19 @@ class Reading:
         """When the test set was read; its length is the count of readings."""
         return tuple(opening.time for opening in self.openings)
 
+    @property
+    def seen(self) -> bool:
+        """Whether a reading came to its end, so that somebody may know what came out."""
+        return any(opening.kept for opening in self.openings)
+
+    def inherited(self, study: str) -> "Reading":
+        """Return what a fork of ``study``, whose record this is, begins with: openings, no values.
+
+        Only those whose values were kept: nobody has learned anything from the others.
+        """
+        kept = (opening for opening in self.openings if opening.kept)
+        return Reading(openings=tuple(replace(one, study=one.study or study) for one in kept))
+
     def begun(self, time: str, trials: Iterable[int]) -> "Reading":
         """Return the record with one more opening, which has not ended yet."""
         opening = Opening(time=time, trials=tuple(sorted(trials)), kept=False)
@@ -57,14 +74,19 @@ class Reading:
 
     def why_again(self) -> tuple[str, ...]:
         """Say why the test set was read more than once; nothing if it was not."""
-        causes = []
-        broken = sum(not opening.kept for opening in self.openings[:-1])
+        others = Counter(opening.study for opening in self.openings if opening.study)
+        causes = [
+            f"{count} by {study}, which this study was forked from"
+            for study, count in others.items()
+        ]
+        own = [opening for opening in self.openings if not opening.study]
+        broken = sum(not opening.kept for opening in own[:-1])
         if broken:
             causes.append(f"{broken} broken off before the values were kept")
-        seen: set[int] = set(self.openings[0].trials) if self.openings else set()
+        seen: set[int] = set(own[0].trials) if own else set()
         later: list[int] = []
         missing: list[int] = []
-        for opening in self.openings[1:]:
+        for opening in own[1:]:
             for trial in set(opening.trials) - seen:
                 # Trials are numbered as they are trained.
                 (later if not seen or trial > max(seen) else missing).append(trial)
@@ -88,7 +110,12 @@ class Reading:
         values = {int(number): dict(metrics) for number, metrics in value["values"].items()}
         if "openings" in value:
             openings = [
-                Opening(time=one["time"], trials=tuple(one["trials"]), kept=bool(one["kept"]))
+                Opening(
+                    time=one["time"],
+                    trials=tuple(one["trials"]),
+                    kept=bool(one["kept"]),
+                    study=one.get("study", ""),
+                )
                 for one in value["openings"]
             ]
         else:
@@ -100,6 +127,7 @@ class Reading:
         values = {str(number): dict(metrics) for number, metrics in self.values.items()}
         openings = [
             {"time": one.time, "trials": list(one.trials), "kept": one.kept}
+            | ({"study": one.study} if one.study else {})
             for one in self.openings
         ]
         return {"openings": openings, "values": values}

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mnist_core.files import write_atomically
+from studies.racing import ALPHA
 from studies.report.numbers import (
     bare_text,
     duration,
@@ -16,12 +17,12 @@ from studies.report.numbers import (
     params_text,
     unit,
 )
+from studies.report.warnings import warnings
 from studies.result import Row, StudyResult
 from studies.statistics import CONFIDENCE, NOISY_TIMES
 
 NAMED_GAPS = 3
 """So many ties are named with their difference, the others are only counted."""
-ENOUGH_SEEDS = 3
 
 
 def print_result(console: Console, result: StudyResult) -> None:
@@ -70,9 +71,9 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
         row.label,
         f"{row.complete}/{row.pruned}/{row.failed}",
         bare_text(metric, row.candidate.search_value if row.candidate else None),
-        mean_text(metric, row.confirm),
+        mean_text(metric, row.confirm) + _of_fewer(row.stopped_after),
         _gap(result, row),
-        bare_text(metric, row.test.mean if row.test else None),
+        bare_text(metric, row.test.mean if row.test else None) + _of_fewer(_partly_tested(row)),
         f"{row.seconds:.1f}" if row.seconds is not None else "-",
     )
 
@@ -133,64 +134,12 @@ def verdict_lines(result: StudyResult) -> list[str]:
     return lines
 
 
-def warnings(result: StudyResult) -> list[str]:
-    """Say what weakens the comparison: bounds, missing trials, failures, nothing to compare."""
-    plan = result.plan
-    asked = plan.settings.search.trials_per_choice
-    promised = plan.spec.trials_per_choice if asked is None else asked
-    choices = [row for row in result.rows if not (row.candidate and row.candidate.default)]
-    trials = {row.label: row.complete + row.pruned + row.failed for row in choices}
-    found = []
-    bounds = [named for row in choices for named in row.on_bound]
-    if bounds:
-        found.append(
-            f"best values on a bound of the space: {', '.join(bounds)}; widen it and search again"
-        )
-    few = [f"{label} {count}" for label, count in trials.items() if count < promised]
-    if few:
-        found.append(
-            f"fewer than the {promised} trials promised, so under-tuned: {', '.join(few)}"
-            f" (of {plan.trials} in all; raise --trials)"
-        )
-    for row in result.rows:
-        if row.candidate is None and trials[row.label]:
-            found.append(f"{row.label}: none of its {trials[row.label]} trials ran its full budget")
-        if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:
-            found.append(
-                f"{row.label}: all seeds gave the same value, so its interval says nothing"
-            )
-        if row is result.best_row and row.label in result.noisy:
-            found.append(
-                f"{row.label}: its seeds differ more than {NOISY_TIMES} times as much as is usual"
-                " here; raise confirm.seeds"
-            )
-        if row.confirm_failed:
-            found.append(f"{row.label}: {row.confirm_failed} confirm trainings failed")
-        elif row.confirm and row.confirm.n < plan.confirm_seeds:
-            found.append(
-                f"{row.label}: {row.confirm.n} of {plan.confirm_seeds} confirm seeds have a value"
-            )
-    if plan.confirm_seeds < ENOUGH_SEEDS:
-        found.append(
-            f"{plan.confirm_seeds} confirm seeds are too few for a claim;"
-            f" use {ENOUGH_SEEDS} or more"
-        )
-    if len(result.test.times) > 1:
-        found.append(
-            f"the test set was read {len(result.test.times)} times:"
-            f" {'; '.join(result.test.why_again())}"
-        )
-    if result.failures:
-        reason, count = result.failures[0]
-        total = sum(number for _, number in result.failures)
-        found.append(f"{total} search trials failed; most often ({count}): {reason}")
-    return found
-
-
 def notes(result: StudyResult) -> list[str]:
     """Say what the columns are and what the intervals cover."""
     read = result.test.times
     early = str(result.stopped) if result.stopped else ""
+    raced = any(row.stopped_after for row in result.rows)
+    partly = any(map(_partly_tested, result.rows))
     when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
     return [
         *([f"{early[:1].upper()}{early[1:]}."] if early else []),
@@ -200,6 +149,17 @@ def notes(result: StudyResult) -> list[str]:
         f"minus best: paired by seed, {CONFIDENCE:.0%} t interval, not corrected for the number of"
         " comparisons; a tie: it includes 0; too noisy: an interval more than"
         f" {NOISY_TIMES} times as wide as usual here",
+        *(
+            [
+                f"confirm (n): stopped by the race after n of {result.plan.confirm_seeds} seeds, as"
+                " clearly worse than the leader; its mean and difference are of these n, and it is"
+                " not ranked with the others (paired t tests, corrected for candidates and looks:"
+                f" the best is stopped in {ALPHA:.0%} of studies at most)"
+            ]
+            if raced
+            else []
+        ),
+        *(["test (n): of n of the confirmed models, see the warning"] if partly else []),
         "The intervals cover the randomness of training, not the choice of the images, which are"
         " the same for all.",
     ]
@@ -216,7 +176,7 @@ def markdown(result: StudyResult) -> str:
     lines += ["", *(f"{line}\n" for line in verdict_lines(result))]
     lines += [f"- Warning: {line}" for line in warnings(result)]
     lines += ["", *(f"{line}\n" for line in notes(result))]
-    lines += [f"Test set read: {', '.join(result.test.times) or 'never'}."]
+    lines += [f"Test set read: {_readings(result)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -224,6 +184,27 @@ def write_markdown(result: StudyResult, path: Path) -> Path:
     """Write ``report.md`` to ``path``, whole or not at all."""
     write_atomically(path, markdown(result))
     return path
+
+
+def _of_fewer(n: int | None) -> str:
+    return f" ({n})" if n else ""
+
+
+def _partly_tested(row: Row) -> int | None:
+    """Return of how many of the row's models the test value is; None: of all of them."""
+    if row.test is None or row.confirm is None or row.test.n == row.confirm.n:
+        return None
+    return row.test.n
+
+
+def _readings(result: StudyResult) -> str:
+    """Say how often the test set was read and when, e.g. ``2 times: …, … (by optim_search)``."""
+    openings = result.test.openings
+    if not openings:
+        return "never"
+    times = "1 time" if len(openings) == 1 else f"{len(openings)} times"
+    each = [one.time + (f" (by study {one.study})" if one.study else "") for one in openings]
+    return f"{times}: {', '.join(each)}"
 
 
 def _gap(result: StudyResult, row: Row) -> str:

@@ -15,7 +15,8 @@ from studies import protocol, stored
 from studies.engines.inline import Inline
 from studies.live import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
-from studies.report.table import warnings
+from studies.report.table import markdown
+from studies.report.warnings import warnings
 from studies.seeds import confirm_seeds
 
 
@@ -24,7 +25,7 @@ def _no_data(monkeypatch):
     monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
 
 
-def run(plan, *, toy=None, test=None, listeners=(), control=None):
+def run(plan, *, toy=None, test=None, listeners=(), control=None, **options):
     toy, test = toy or Toy(), test or TestSet()
 
     def objective(plan, keep_models):
@@ -37,6 +38,7 @@ def run(plan, *, toy=None, test=None, listeners=(), control=None):
         objective=objective,
         read_test=test,
         listeners=listeners,
+        **options,
     )
 
 
@@ -235,11 +237,40 @@ def test_a_broken_off_reading_is_said_as_such(tmp_path):
     assert first.trials == second.trials == tuple(result.test.values)
     (said,) = [line for line in warnings(result) if "test set" in line]
     assert said.endswith("read 2 times: 1 broken off before the values were kept")
-    more = run(make_plan(tmp_path, seeds=4))
+    more = run(make_plan(tmp_path, seeds=4), read_test_again=True)
     (said,) = [line for line in warnings(more) if "test set" in line]
     models = len(more.test.values) - len(result.test.values)
     assert "3 times: 1 broken off" in said
     assert said.endswith(f"kept; {models} models were confirmed after a reading")
+
+
+def test_the_test_set_is_read_again_only_when_asked(tmp_path):
+    first = run(make_plan(tmp_path))
+    events, test, longer = [], TestSet(), make_plan(tmp_path, seeds=4)
+    second = run(longer, test=test, listeners=[events.append])
+    assert test.readings == [] and second.test == first.test
+    (said,) = [e.data["text"] for e in events if "--read-test-again" in e.data.get("text", "")]
+    assert said.startswith("the test set is read once, and was on ")
+    assert all(row.test.n == 3 and row.confirm.n == 4 for row in second.rows)
+    (line,) = [line for line in warnings(second) if "--read-test-again" in line]
+    assert line.startswith(f"{second.untested} confirmed models have no test value")
+    assert "(3) |" in markdown(second) and "Test set read: 1 time: " in markdown(second)
+    assert stored.read(longer).phase == "finished"
+    third = run(longer, test=test, read_test_again=True)
+    assert test.readings == [[n for n in third.test.values if n not in first.test.values]]
+    assert third.untested == 0 and all(row.test.n == 4 for row in third.rows)
+    assert "Test set read: 2 times: " in markdown(third)
+    events.clear()
+    run(longer, test=test, read_test_again=True, listeners=[events.append])
+    assert len(test.readings) == 1
+    assert any("every confirmed model has its test value" in str(e.data) for e in events)
+
+
+def test_more_trials_that_change_the_winner_leave_it_untested(tmp_path):
+    run(make_plan(tmp_path, trials=3))
+    result = run(make_plan(tmp_path, trials=12))
+    assert result.best_row.candidate.search_trial >= 3 and result.best_row.test is None
+    assert len(result.test.times) == 1 and result.untested > 0
 
 
 def test_a_listener_that_fails_costs_nothing(tmp_path):

@@ -7,15 +7,15 @@ import math
 import pytest
 from rich.console import Console
 from test_protocol import run
-from toy import SPACE, Toy, make_plan
+from toy import Toy, make_plan
 
 from studies import protocol
 from studies.events import Event
 from studies.export import best_config
 from studies.live import LiveView, PlainView, Progress, sparkline
 from studies.report.numbers import duration, gap_text, mean_text, metric_text, params_text
-from studies.report.table import markdown, notes, print_result, verdict_lines, warnings
-from studies.result import on_bound
+from studies.report.table import markdown, notes, print_result, verdict_lines
+from studies.report.warnings import warnings
 from studies.statistics import mean_interval
 
 
@@ -40,15 +40,6 @@ def test_numbers():
     assert gap_text("val_accuracy", mean_interval([-0.01, -0.01])) == "-1.00 [-1.00, -1.00]"
     params = {"optim.name": "adam", "adam.lr": 0.00123456, "l2": 0.0, "a.x": 1, "b.x": 2}
     assert params_text(params) == "adam lr=0.00123 l2=0 a.x=1 b.x=2"
-
-
-@pytest.mark.parametrize(
-    ("lr", "said"),
-    [(0.001, "lower bound 0.001"), (0.99, "upper bound 1"), (0.03, ""), (0.0012, "")],
-)
-def test_on_bound_is_measured_on_the_parameters_own_scale(lr, said):
-    found = on_bound(SPACE, {"optim.name": "sgd", "sgd.lr": lr})
-    assert bool(found) == bool(said) and said in "".join(found)
 
 
 def test_the_table_is_readable_when_piped(result):

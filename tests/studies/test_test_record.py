@@ -47,3 +47,15 @@ def test_a_study_of_an_older_version_can_be_read():
     reading = Reading.from_attribute(old)
     assert reading.times == ("t0", "t1") and reading.values == {3: ONE}
     assert len(reading.why_again()) == 1
+
+
+def test_a_fork_inherits_what_was_seen_and_by_whom():
+    reading = Reading().begun("t0", [1]).begun("t1", [1]).ended({1: ONE})
+    fork = reading.inherited("old")
+    assert fork.values == {} and fork.seen
+    assert fork.openings == (Opening(time="t1", trials=(1,), study="old"),)
+    assert Reading.from_attribute(json.loads(json.dumps(fork.to_attribute()))) == fork
+    again = fork.begun("t2", [0]).ended({0: ONE})
+    assert again.why_again() == ("1 by old, which this study was forked from",)
+    assert again.inherited("new").openings[0].study == "old"
+    assert not Reading().begun("t0", [1]).inherited("old").seen

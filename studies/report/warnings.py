@@ -1,0 +1,105 @@
+"""What weakens a result, a line each: said under the table and in ``report.md``."""
+
+from collections.abc import Iterator
+
+from studies.report.numbers import metric_text
+from studies.result import StudyResult
+from studies.statistics import NOISY_TIMES
+
+ENOUGH_SEEDS = 3
+"""Confirm seeds below which nothing should be claimed."""
+
+
+def warnings(result: StudyResult) -> list[str]:
+    """Say what weakens the comparison: bounds, missing trials, failures, nothing to compare."""
+    plan = result.plan
+    asked = plan.settings.search.trials_per_choice
+    promised = plan.spec.trials_per_choice if asked is None else asked
+    choices = [row for row in result.rows if not (row.candidate and row.candidate.default)]
+    trials = {row.label: row.complete + row.pruned + row.failed for row in choices}
+    found = []
+    bounds = [named for row in choices for named in row.on_bound]
+    if bounds:
+        found.append(
+            f"best values on a bound of the space: {', '.join(bounds)}; widen it and search again"
+        )
+    found += [*_of_seeds(result), *_of_pruner(result)]
+    few = [f"{label} {count}" for label, count in trials.items() if count < promised]
+    if few:
+        found.append(
+            f"fewer than the {promised} trials promised, so under-tuned: {', '.join(few)}"
+            f" (of {plan.trials} in all; raise --trials)"
+        )
+    for row in result.rows:
+        if row.candidate is None and trials[row.label]:
+            found.append(f"{row.label}: none of its {trials[row.label]} trials ran its full budget")
+        if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:
+            found.append(
+                f"{row.label}: all seeds gave the same value, so its interval says nothing"
+            )
+        if row is result.best_row and row.label in result.noisy:
+            found.append(
+                f"{row.label}: its seeds differ more than {NOISY_TIMES} times as much as is usual"
+                " here; raise confirm.seeds"
+            )
+        if row.confirm_failed:
+            found.append(f"{row.label}: {row.confirm_failed} confirm trainings failed")
+        elif row.confirm and row.confirm.n < plan.confirm_seeds and not row.stopped_after:
+            found.append(
+                f"{row.label}: {row.confirm.n} of {plan.confirm_seeds} confirm seeds have a value"
+            )
+    if plan.confirm_seeds < ENOUGH_SEEDS:
+        found.append(
+            f"{plan.confirm_seeds} confirm seeds are too few for a claim;"
+            f" use {ENOUGH_SEEDS} or more"
+        )
+    if len(result.test.times) > 1:
+        found.append(
+            f"the test set was read {len(result.test.times)} times:"
+            f" {'; '.join(result.test.why_again())}"
+        )
+    if result.untested:
+        models = (
+            "1 confirmed model has"
+            if result.untested == 1
+            else f"{result.untested} confirmed models have"
+        )
+        found.append(
+            f"{models} no test value, as the test set was read before"
+            f" ({result.test.times[-1]}) and is read once; --read-test-again reads it again, which"
+            " is recorded"
+        )
+    if result.failures:
+        reason, count = result.failures[0]
+        total = sum(number for _, number in result.failures)
+        found.append(f"{total} search trials failed; most often ({count}): {reason}")
+    return found
+
+
+def _of_seeds(result: StudyResult) -> Iterator[str]:
+    spread, metric = result.seed_spread, result.plan.spec.metric
+    if spread is None or not spread.dominates:
+        return
+    yield (
+        "seeds dominate parameters: one configuration varies by"
+        f" {metric_text(metric, spread.seeds)} over the confirm seeds (sd), the configurations of"
+        f" the search by {metric_text(metric, spread.configurations)} (without the seeds' part); so"
+        " the search ranked luck: train longer, or compare things that differ more"
+    )
+
+
+def _of_pruner(result: StudyResult) -> Iterator[str]:
+    rash, best = result.rash_pruner, result.best
+    if rash is None:
+        return
+    if rash.sentinel_step is not None:
+        yield (
+            f"the {rash.pruner} pruner would have stopped the winner, {best}, at step"
+            f" {rash.sentinel_step} of its search trial, which was let run as a sentinel"
+        )
+    if rash.stopped:
+        yield (
+            f"the {rash.pruner} pruner would have stopped {rash.stopped} of the {rash.of} confirm"
+            f" trainings of the winner, {best}, had they been trials at the search's end: it may"
+            " have stopped others as good; `studies audit` says more, search.sentinels makes sure"
+        )

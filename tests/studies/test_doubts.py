@@ -1,0 +1,138 @@
+"""What puts a result in doubt."""
+
+import random
+from statistics import stdev
+
+import pytest
+from optuna.trial import TrialState, create_trial
+from test_protocol import run
+from toy import SPACE, Toy, make_plan
+
+from studies import protocol, stored
+from studies.auditing.sentinels import WOULD_PRUNE
+from studies.doubts import on_bound, rash_pruner, seed_spread
+from studies.records import TrialRecord
+from studies.report.table import markdown
+from studies.report.warnings import warnings
+from studies.search.distributions import to_distribution
+
+
+@pytest.mark.parametrize(
+    ("lr", "said"),
+    [(0.001, "lower bound 0.001"), (0.99, "upper bound 1"), (0.03, ""), (0.0012, "")],
+)
+def test_on_bound_is_measured_on_the_parameters_own_scale(lr, said):
+    found = on_bound(SPACE, {"optim.name": "sgd", "sgd.lr": lr})
+    assert bool(found) == bool(said) and said in "".join(found)
+
+
+def record(number, value, state="COMPLETE"):
+    return TrialRecord(
+        number=number,
+        state=state,
+        params={"x": number},
+        seed=number,
+        value=value,
+        curve={},
+        metrics={},
+        seconds=1.0,
+    )
+
+
+@pytest.mark.parametrize(("seeds", "configurations"), [(0.01, 0.03), (0.03, 0.01)])
+def test_seed_spread_finds_both_parts(seeds, configurations):
+    draw = random.Random(0).gauss
+    search = [record(n, draw(0.5, configurations) + draw(0, seeds)) for n in range(4000)]
+    confirm = [[draw(0.5, seeds) for _ in range(100)] for _ in range(21)]
+    found = seed_spread(search, confirm)
+    assert found.seeds == pytest.approx(seeds, rel=0.1)
+    assert found.configurations == pytest.approx(configurations, rel=0.2)
+    assert found.dominates == (seeds > configurations)
+
+
+def test_seed_spread_without_enough_says_nothing():
+    search = [record(n, n / 10) for n in range(7)]
+    assert seed_spread(search, [[0.1, 0.2]]) is None
+    search.append(record(7, 0.9, state="PRUNED"))
+    assert seed_spread(search, [[0.1, 0.2]]) is None
+    search.append(record(8, 0.9))
+    assert seed_spread(search, [[0.1]]) is None
+    assert seed_spread(search, [[0.1], [0.1, 0.3]]).seeds == pytest.approx(stdev([0.1, 0.3]))
+
+
+def trial(number, curve, *, choice="adam", state=TrialState.COMPLETE, **marks):
+    params = {"optim.name": choice, f"{choice}.lr": 0.01}
+    made = create_trial(
+        state=state,
+        value=curve[-1],
+        params=params,
+        distributions={name: to_distribution(SPACE.parameters[name]) for name in params},
+        intermediate_values=dict(enumerate(curve, 1)),
+        system_attrs=marks,
+    )
+    made.number = number
+    return made
+
+
+WINNER = {"optim.name": "adam", "adam.lr": 0.02}
+PRUNER = {"pruner": "median", "pruner_options": {"n_startup_trials": 4, "n_warmup_steps": 0}}
+
+
+def judged(tmp_path, curves, trials, search_trial=None, **search):
+    return rash_pruner(
+        make_plan(tmp_path, search=search or PRUNER),
+        WINNER,
+        search_trial=search_trial,
+        curves=[dict(enumerate(curve, 1)) for curve in curves],
+        trials=trials,
+    )
+
+
+def test_a_winner_that_starts_slowly_would_be_stopped(tmp_path):
+    trials = [trial(n, [0.5, 0.6, 0.7]) for n in range(5)]
+    slow, fast = [0.1, 0.2, 0.9], [0.6, 0.7, 0.8]
+    found = judged(tmp_path, [slow, fast, slow], trials)
+    assert (found.pruner, found.stopped, found.of) == ("median", 2, 3)
+    assert judged(tmp_path, [fast], trials) is None
+    assert judged(tmp_path, [slow], trials, pruner="none") is None
+    # At its last report a trial is over; and trials of other choices say nothing of this one.
+    assert judged(tmp_path, [[0.6, 0.1]], trials) is None
+    others = [trial(n, [0.5, 0.6, 0.7], choice="sgd") for n in range(5)]
+    assert judged(tmp_path, [slow], others) is None
+
+
+def test_a_winner_that_was_a_sentinel_is_said(tmp_path):
+    trials = [trial(0, [0.1, 0.2, 0.9], **{WOULD_PRUNE: 2})]
+    found = judged(tmp_path, [[0.6, 0.7]], trials, search_trial=0)
+    assert (found.stopped, found.sentinel_step) == (0, 2)
+
+
+class Late(Toy):
+    """What is best at last is worst before."""
+
+    def __call__(self, task, report):
+        outcome = super().__call__(task, lambda step, metrics: None)
+        value = outcome.metrics["val_accuracy"]
+        for step in (1, 2, 3):
+            report(step, {"val_accuracy": value if step == 3 else 1 - value})
+        return outcome
+
+
+def test_warnings_reach_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    search = {"pruner": "median", "pruner_options": {"n_startup_trials": 1, "n_warmup_steps": 0}}
+    plan = make_plan(tmp_path, trials=24, search={**search, "sentinels": 0.9})
+    result = run(plan, toy=Late(noise=0.0))
+    said = [line for line in warnings(result) if "median pruner would have stopped" in line]
+    assert said and all(line in markdown(result) for line in said)
+    assert stored.read(plan).result.rash_pruner == result.rash_pruner
+
+
+def test_seeds_that_decide_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr("toy.TOP", {"sgd": 0.7, "adam": 0.7, "adagrad": 0.7})
+    plan = make_plan(tmp_path, trials=12, seeds=8, search={"pruner": "none"})
+    result = run(plan, toy=Toy(noise=0.2))
+    assert any(line.startswith("seeds dominate parameters: ") for line in warnings(result))
+    calm = run(make_plan(tmp_path / "calm", trials=12, seeds=8), toy=Toy(noise=0.0001))
+    assert not any("seeds dominate" in line for line in warnings(calm))
