@@ -3,6 +3,7 @@
 python -m studies.run optim_search --quick
 """
 
+import functools
 import gc
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from studies import cli, engines
+from studies import cli, engines, places
 from studies.engines.base import Resources
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -29,7 +30,11 @@ def run(
         ),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="where trials run: local or inline")
+        str | None, typer.Option(metavar="NAME", help="where trials run: local, inline or ray")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="a running Ray cluster: auto, or host:port"),
     ] = None,
     enqueue: Annotated[
         list[str] | None,
@@ -114,7 +119,8 @@ def run(
             "search.trials": trials,
             "search.enqueue": enqueue or None,
             "engine.workers": workers,
-            "engine.name": engine,
+            "engine.name": engine or ("ray" if ray_address else None),
+            "engine.ray.address": ray_address,
             "search.order": order,
             "tracking.trackers": cli.trackers(track),
             "data.name": dataset,
@@ -127,9 +133,14 @@ def run(
         threads=plan.threads,
         preload=["mnist_core.train"],
         resources=Resources(
-            affinity=plan.settings.engine.affinity, gpus=plan.gpus, most=plan.most_workers
+            affinity=plan.settings.engine.affinity,
+            gpus=plan.gpus,
+            most=plan.most_workers,
+            ray=places.claims(plan.settings.engine, plan.train.device),
+            say=functools.partial(print, file=sys.stderr, flush=True),
         ),
     ) as started:
+        plan = engines.adapted(plan, started)
         # Workers import torch while this process imports Optuna and the rest.
         from studies import foreground
 

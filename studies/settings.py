@@ -17,6 +17,7 @@ from pydantic import Field
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table, unknown_setting
+from studies.ray_settings import RaySettings
 from studies.trackers.settings import TrackingSettings
 
 CONF = Path("conf.toml")
@@ -89,6 +90,7 @@ class EngineSettings(Table):
     checkpoint_seconds: float = Field(
         60.0, ge=0, description="a trial's state is kept not more often; 0: never"
     )
+    ray: RaySettings = RaySettings()
 
 
 class StorageSettings(Table):
