@@ -34,7 +34,7 @@ def run_calls(
         stopped: whether nothing more is to be begun, and whether what runs is to be ended.
     """
     remote: Any = ray.remote(run_task).options(
-        scheduling_strategy="SPREAD", max_retries=0, max_calls=0, **options
+        scheduling_strategy="SPREAD", max_retries=0, **options
     )
     path = ray.put(search_path())
     shared = ray.put(payload)
