@@ -18,10 +18,10 @@ recorded training, so none gains by proposing the same good place again, and ran
 the target with the same small chance at each training. The noise of a training is frozen into its
 cell: above the 95th percentile means good on that seed. Cells are coarse, tens of an optimizer
 in two to five dimensions, so the function is rougher than the truth; that hurts a search that
-models it (TPE, GP) and not random search. ``--smooth`` therefore shows the same on a smoother function,
-the mean of the 5 nearest curves, where the target is its own 95th percentile over random points;
-that flatters models. The defaults are in the table so that ours, which begins with them, gets what
-they truly come to; they count for no percentile.
+models it (TPE, GP) and not random search. ``--smooth`` therefore shows the same on a smoother
+function, the mean of the 5 nearest curves, where the target is its own 95th percentile over random
+points; that flatters models. The defaults are in the table so that ours, which begins with them,
+gets what they truly come to; they count for no percentile.
 
 The other searches may do what they like. Ours must give each optimizer its default configuration,
 unpruned, and some trials more before it may prefer one, because the study compares optimizers: the
