@@ -1,12 +1,14 @@
 """Opening a study's trial book: its search, or its confirmation. See ``studies/ledger.py``."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import optuna
 
 from mnist_core.errors import ConfigError
 from studies.events import Listener, Stream
 from studies.fingerprints import check_fingerprint
+from studies.joining import JoinedBook, check_joined
 from studies.ledger import Book
 from studies.plan import Plan
 from studies.search import stopping
@@ -19,6 +21,7 @@ from studies.search.sources import ConfirmSource, Entry, SearchSource, Source
 from studies.settings import StopSettings
 from studies.storages import leases
 from studies.storages.leases import Lease
+from studies.storages.parts import Part, take_part
 from studies.storages.storage import Storage, exclusive
 
 __all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
@@ -57,12 +60,22 @@ def open_search(
     search = plan.settings.search
     stopping.check(search.stop, plan.spec.space)
     pruning = (search.pruner, search.pruner_options, plan.spec.scientific)
-    study, lease = _open(plan, plan.name, storage, take_over=take_over)
+    part: Part | None = None
+    if join:
+        study, part = _join(plan, storage)
+        lease = part.lease
+    else:
+        study, lease = _open(plan, plan.name, storage, take_over=take_over)
     try:
         check_order(study, plan)
+        if part is not None:
+            check_joined(plan, study, part)
         source = _search_source(plan, study)
     except ConfigError:
-        leases.release(study, lease)
+        if part is not None:
+            part.leave()
+        else:
+            leases.release(study, lease)
         raise
     study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
     if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:
@@ -80,6 +93,7 @@ def open_search(
         listeners,
         stop=search.stop,
         batch=search.batch if search.order == "batch" else 0,
+        part=part,
     )
 
 
@@ -118,14 +132,25 @@ def _open(
     plan: Plan, name: str, storage: Storage, *, take_over: bool
 ) -> tuple[optuna.Study, Lease]:
     with exclusive(storage.url):
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            directions=list(goals_of(plan).directions),
-            load_if_exists=True,
-        )
-        check_fingerprint(study, plan.fingerprint())
+        study = _made(plan, name, storage)
         return study, leases.take(study, force=take_over)
+
+
+def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
+    with exclusive(storage.url):
+        study = _made(plan, plan.name, storage)
+        return study, take_part(study, storage)
+
+
+def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=list(goals_of(plan).directions),
+        load_if_exists=True,
+    )
+    check_fingerprint(study, plan.fingerprint())
+    return study
 
 
 def _book(
@@ -140,8 +165,12 @@ def _book(
     *,
     stop: StopSettings | None = None,
     batch: int = 0,
+    part: Part | None = None,
 ) -> Book:
-    return Book(
+    kind: Callable[..., Book] = Book
+    if part is not None:
+        kind = functools.partial(JoinedBook, part=part)
+    return kind(
         study,
         storage,
         lease=lease,

@@ -17,6 +17,10 @@ class StudyInterrupted(Exception):
         self.phase, self.done, self.total = phase, done, total
 
 
+class ConfirmedElsewhere(Exception):
+    """Another supervisor confirms the study's winners: this one has nothing more to do."""
+
+
 class Control:
     """The handle by which a signal handler stops a study.
 

@@ -22,6 +22,7 @@ Kind = Literal[
     "lost",  # data: kind, message, attempt (the trial goes back to the queue)
     "tested",  # data: metrics of the confirmed model ``trial`` on the test images
     "result",  # data: what the study came to, see ``studies/recording.py``
+    "elsewhere",  # data: total, done, counts, best; other supervisors have ended trials (--join)
     "message",  # data: text, level ("info" | "warning")
 ]
 

@@ -19,7 +19,7 @@ A curve is of the first objective, also where there are several; see ``studies/r
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -201,6 +201,10 @@ class Book:
         if survived or not self._source.may_prune(task.number):
             return True
         return not self._rivals.beat(trial, self._latest)
+
+    def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
+        """Whether others have left something to begin; see ``studies/joining.py``."""
+        return False
 
     def settle(self) -> None:
         """Write what ``report`` put off. The engine calls it when the worker has its answer."""

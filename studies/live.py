@@ -85,6 +85,12 @@ class Progress:
             best = data.get("best")
             self.best = (best["value"], best["trial"], best["params"]) if best else None
             return None
+        if event.kind == "elsewhere":
+            self.done, self.total = int(data["done"]), int(data["total"])
+            self.counts |= data["counts"]
+            best = data.get("best")
+            self.best = (best["value"], best["trial"], best["params"]) if best else self.best
+            return None
         if event.kind == "message":
             self.messages.append(str(data.get("text", "")))
             return None

@@ -78,6 +78,14 @@ def run(
             "--take-over", help="take the study from a process on another machine that is gone"
         ),
     ] = False,
+    join: Annotated[
+        bool,
+        typer.Option(
+            "--join",
+            help="search together with all who run this with --join, on this machine or others;"
+            " needs PostgreSQL or a journal",
+        ),
+    ] = False,
     read_test_again: Annotated[
         bool,
         typer.Option(
@@ -150,6 +158,7 @@ def run(
             fresh=fresh,
             plain=plain,
             take_over=take_over,
+            join=join,
             read_test_again=read_test_again,
             save_svg=save_svg,
             arguments=sys.argv[1:],

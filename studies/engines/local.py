@@ -27,6 +27,9 @@ from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Wor
 
 __all__ = ["Local", "WorkerStartError", "create"]
 
+_PULSE = 5.0
+"""Seconds after which the book may write at the latest, as it has a heartbeat to keep up."""
+
 _STILLBORN = 2
 """So many workers in a row that die before they are ready end the run."""
 
@@ -157,6 +160,7 @@ class Local:
         # After a task was handed out there may be one for the next worker, too; but a worker that
         # waits for an answer comes first.
         asleep = watch.wait([worker.began for worker in self._alive() if worker.task is not None])
+        asleep = _PULSE if asleep is None else min(_PULSE, asleep)
         for handle in wait(handles, 0 if self._handed_out else asleep):
             if handle == self._wake[0]:
                 os.read(self._wake[0], 4096)

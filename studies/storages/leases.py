@@ -10,10 +10,14 @@ itself whether the holder lives: it holds a lock there that ends with its connec
 shared disk a holder on another machine is taken to live until a person says otherwise
 (``--take-over``): a heartbeat would take a machine that is asleep or cut off for a dead one, and
 two would write.
+
+Where several supervise a study together (``--join``, see ``studies/storages/parts.py``) each has a
+lease of its own, with a heartbeat: there two may write.
 """
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -27,6 +31,16 @@ from mnist_core.errors import UserError
 
 LEASE = "lease"
 """The study's user attribute that holds the lease, or None."""
+
+
+PART = "part:"
+"""How the study's user attribute with the lease of one of several supervisors begins."""
+
+LIMIT = 600.0
+"""Seconds without a heartbeat after which one of several supervisors on another machine is gone."""
+
+LIMIT_OF_LOCKS = 60.0
+"""The same, where a server says that its lock is gone, too."""
 
 
 class StudyInUse(UserError):
@@ -97,13 +111,51 @@ class Lease:
         return self.boot == _boot_id() and self.start == _process_start(self.pid)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One of several that supervise a study together, dead or alive.
+
+    Attributes:
+        identity: of it, unique.
+        lease: its process.
+        beat: its last heartbeat, seconds since 1970 by its clock.
+    """
+
+    identity: str
+    lease: Lease
+    beat: float
+
+
 def read_lease(study: optuna.Study) -> Lease | None:
-    """Return the lease on ``study``, or None when nobody holds a readable one."""
-    lease = _parse(study.user_attrs.get(LEASE))
-    locks = _locks(study)
-    if lease is None or locks is None:
-        return lease
-    return replace(lease, locked=locks.is_locked(study.study_name))
+    """Return the lease on ``study``, or None when nobody holds a readable one.
+
+    Where several supervise it together, that of one who lives.
+    """
+    sole = _sole(study)
+    if sole is not None:
+        return sole
+    return next((member.lease for member in living(study).values()), None)
+
+
+def living(study: optuna.Study) -> dict[str, Member]:
+    """Return who supervises ``study`` together with others and lives, by identity."""
+    members = {}
+    for name, value in study.user_attrs.items():
+        member = _member(name, value)
+        if member is not None and _lives(study, member):
+            members[member.identity] = member
+    return members
+
+
+def lock_name(study: optuna.Study, what: str) -> str:
+    """Return the name of a lock that belongs to ``study``: of a part in it, of the turn."""
+    return f"{study.study_name}/{what}"
+
+
+def sole_supervisor(study: optuna.Study) -> Lease | None:
+    """Return who supervises ``study`` alone, or None."""
+    lease = _sole(study)
+    return lease if lease is not None and lease.live else None
 
 
 def supervisor(study: optuna.Study) -> Lease | None:
@@ -125,31 +177,40 @@ def take(study: optuna.Study, *, force: bool = False) -> Lease:
         StudyInUse: another living process holds it.
     """
     mine = Lease.of_this_process()
-    locks = _locks(study)
+    locks = locks_of(study)
     if locks is None:
-        held = supervisor(study)
+        held = sole_supervisor(study)
         if held is not None and not _same_process(held, mine) and not (force and held.elsewhere):
             raise _in_use(study, held)
     elif not locks.lock(study.study_name):
-        held = read_lease(study)
+        held = _sole(study)
         if force and held is not None and held.host != mine.host:
             locks.evict(study.study_name)
         if not locks.lock(study.study_name):
             raise _in_use(study, held)
-    study.set_user_attr(LEASE, _to_attribute(mine))
+    for member in living(study).values():
+        if not (force and member.lease.elsewhere):
+            if locks is not None:
+                locks.unlock(study.study_name)
+            raise StudyInUse(
+                f"study {study.study_name!r} is being run by process {member.lease.pid} on"
+                f" {member.lease.host} since {member.lease.taken}; it may be joined: --join"
+            )
+    study.set_user_attr(LEASE, to_attribute(mine))
     return mine
 
 
 def release(study: optuna.Study, lease: Lease) -> None:
     """Give ``lease`` up; does nothing when another process has taken the study meanwhile."""
-    if read_lease(study) == lease:
+    if _sole(study) == lease:
         study.set_user_attr(LEASE, None)
-    locks = _locks(study)
+    locks = locks_of(study)
     if locks is not None:
         locks.unlock(study.study_name)
 
 
-def _locks(study: optuna.Study) -> Locks | None:
+def locks_of(study: optuna.Study) -> Locks | None:
+    """Return the study's storage, if it knows by itself who lives."""
     # Optuna keeps a cache before a database.
     storage = getattr(study._storage, "_backend", study._storage)
     return storage if isinstance(storage, Locks) else None
@@ -175,7 +236,8 @@ def _in_use(study: optuna.Study, held: Lease | None) -> StudyInUse:
     )
 
 
-def _to_attribute(lease: Lease) -> dict[str, Any]:
+def to_attribute(lease: Lease) -> dict[str, Any]:
+    """Return ``lease`` as JSON."""
     values = asdict(lease)
     del values["locked"]
     return values
@@ -188,6 +250,35 @@ def _same_process(one: Lease, other: Lease) -> bool:
         other.start,
         other.boot,
     )
+
+
+def _sole(study: optuna.Study) -> Lease | None:
+    lease = _parse(study.user_attrs.get(LEASE))
+    locks = locks_of(study)
+    if lease is None or locks is None:
+        return lease
+    return replace(lease, locked=locks.is_locked(study.study_name))
+
+
+def _lives(study: optuna.Study, member: Member) -> bool:
+    if not member.lease.elsewhere:
+        return member.lease.live
+    age = time.time() - member.beat
+    locks = locks_of(study)
+    if locks is None:
+        return age <= LIMIT
+    return age <= LIMIT_OF_LOCKS or locks.is_locked(lock_name(study, member.identity))
+
+
+def _member(name: str, value: Any) -> Member | None:
+    if not name.startswith(PART) or not isinstance(value, Mapping):
+        return None
+    values = dict(value)
+    beat = values.pop("beat", None)
+    lease = _parse(values)
+    if lease is None or not isinstance(beat, int | float):
+        return None
+    return Member(identity=name.removeprefix(PART), lease=lease, beat=float(beat))
 
 
 def _parse(value: Any) -> Lease | None:

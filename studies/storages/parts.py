@@ -1,0 +1,132 @@
+"""Several supervisors on one study (``--join``): who takes part, who still lives, whose turn it is.
+
+Each supervisor that takes part keeps a lease of its own with the study, and writes the time of day
+into it every ``BEAT`` seconds. Whether it lives is decided by whoever looks:
+
+* On the same machine by its process: a killed one is gone at once.
+* On another machine it is gone when its heartbeat is older than ``leases.LIMIT`` seconds; where a
+  server keeps the study, when its lock there is gone and its heartbeat is older than
+  ``leases.LIMIT_OF_LOCKS``.
+
+A machine that slept, or whose clock is wrong, may be taken for dead while it lives. It is no harm:
+whoever ends a trial looks first whether it is still its own (``studies/joining.py``).
+
+What must not happen twice at a time (a trial is begun, ended, put back) is done in *turns*: under a
+lock of the server's, or of the journal's folder.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import optuna
+
+from mnist_core.errors import UserError
+from studies.storages import leases
+from studies.storages.leases import Lease, StudyInUse
+from studies.storages.storage import Journal, Storage, exclusive, sqlite_path
+
+BEAT = 15.0
+"""Seconds between two heartbeats."""
+
+_PAUSE = 0.02
+"""Seconds between two tries to have the turn."""
+
+
+class Part:
+    """This process's part in a study.
+
+    Make it with ``take_part``.
+
+    Args:
+        study: the study.
+        storage: the storage of ``study``.
+
+    Attributes:
+        identity: of this part.
+        lease: of this process.
+    """
+
+    def __init__(self, study: optuna.Study, storage: Storage) -> None:
+        self.identity = uuid.uuid4().hex[:12]
+        self.lease = Lease.of_this_process()
+        self._study = study
+        self._storage = storage
+        self._beaten = 0.0
+        self._depth = 0
+
+    def beat(self) -> None:
+        """Write a heartbeat, if the last one is ``BEAT`` seconds ago."""
+        now = time.monotonic()
+        if not self._beaten or now - self._beaten >= BEAT:
+            self._beaten = now
+            value = {**leases.to_attribute(self.lease), "beat": time.time()}
+            self._study.set_user_attr(f"{leases.PART}{self.identity}", value)
+
+    def living(self) -> dict[str, leases.Member]:
+        """Return who takes part and lives, this process too, by identity."""
+        return leases.living(self._study)
+
+    def leave(self) -> None:
+        """Take part no more."""
+        self._study.set_user_attr(f"{leases.PART}{self.identity}", None)
+        locks = leases.locks_of(self._study)
+        if locks is not None:
+            locks.unlock(leases.lock_name(self._study, self.identity))
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep the others out; a turn within a turn is the same turn."""
+        with ExitStack() as stack:
+            if self._depth == 0:
+                stack.enter_context(_turn(self._study, self._storage))
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+
+
+def take_part(study: optuna.Study, storage: Storage) -> Part:
+    """Take part in ``study``; call it under ``storage.exclusive``.
+
+    Raises:
+        UserError: the storage is not one that several may write to.
+        StudyInUse: a living process has the study to itself.
+    """
+    if sqlite_path(storage.url) is not None:
+        raise UserError(
+            "--join: in SQLite one process at a time writes a study; set storage.url to"
+            " postgresql+psycopg://… or journal:///FILE (on a disk that all machines share)"
+        )
+    part = Part(study, storage)
+    locks = leases.locks_of(study)
+    if locks is not None:
+        locks.lock(leases.lock_name(study, part.identity))
+    part.beat()
+    holder = leases.sole_supervisor(study)
+    if holder is not None:
+        part.leave()
+        raise StudyInUse(
+            f"--join: process {holder.pid} on {holder.host} runs study {study.study_name!r} for"
+            " itself; stop it there and run it again with --join, then all can take part"
+        )
+    return part
+
+
+@contextmanager
+def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
+    if isinstance(storage, Journal):
+        with exclusive(storage.url):
+            yield
+        return
+    locks = leases.locks_of(study)
+    assert locks is not None
+    name = leases.lock_name(study, "turn")
+    while not locks.lock(name):
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        locks.unlock(name)

@@ -1,0 +1,183 @@
+"""Several supervisors on one study: real processes on a journal and on a real PostgreSQL."""
+
+import dataclasses
+import json
+import signal
+import time
+
+import pytest
+from postgres import server  # noqa: F401
+from supervisors import finish, start, trials, until_it_says  # noqa: F401
+from toy import make_plan
+
+from mnist_core.errors import ConfigError, UserError
+from objectives.base import Outcome
+from studies.book import open_search
+from studies.storages import leases
+from studies.storages.leases import StudyInUse
+from studies.storages.storage import close_storage, open_storage
+
+N = 16
+SEARCH = {"sampler": "tpe", "pruner": "median", "pruner_options": {"n_startup_trials": 2}}
+
+
+@pytest.fixture(params=["journal", "postgres"])
+def url(request, tmp_path):
+    if request.param == "postgres":
+        return request.getfixturevalue("server").new_database()
+    (tmp_path / "shared").mkdir()
+    return f"journal:///{tmp_path / 'shared' / 'journal'}"
+
+
+def both(start, tmp_path, url, **options):  # noqa: F811
+    """Two supervisors, each with a folder of its own, as on two machines."""
+    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "workers": 2, **options}
+    return [start(tmp_path / name, **options) for name in ("a", "b")]
+
+
+def is_whole(url, ran):
+    """N trials, each over and run to its end by one supervisor; the confirmation once."""
+    found = trials(url)
+    assert [trial.number for trial in found] == list(range(N))
+    assert all(trial.state.is_finished() for trial in found)
+    assert not [trial for trial in found if trial.state.name == "FAIL"]
+    seeds = {trial.user_attrs["seed"] for trial in found}
+    assert len(seeds) == N
+    searched = [number for part in ran for phase, number in part if phase == "search"]
+    assert set(searched) == set(range(N))
+    confirmed = trials(url, "toy.confirm")
+    assert confirmed and all(trial.state.name == "COMPLETE" for trial in confirmed)
+    keys = [(str(t.params), t.user_attrs["seed"]) for t in confirmed]
+    assert len(set(keys)) == len(keys)
+    return searched
+
+
+def test_two_search_together_and_one_confirms(start, tmp_path, url):  # noqa: F811
+    ends = [json.loads(finish(process)[-1]) for process in both(start, tmp_path, url)]
+    searched = is_whole(url, [end["ran"] for end in ends])
+    assert len(searched) == N  # nothing was run twice
+    assert all(any(phase == "search" for phase, _ in end["ran"]) for end in ends)
+    # One confirmed and tested; the other, should it come late, only found the result there.
+    confirming = [end for end in ends if any(phase == "confirm" for phase, _ in end["ran"])]
+    assert len(confirming) == 1 and confirming[0]["test"]
+    assert not leases.living(opened(url))
+
+
+def test_one_is_killed_and_the_other_runs_its_trials(start, tmp_path, url):  # noqa: F811
+    killed, other = both(start, tmp_path, url, pace=0.2)
+    until_it_says(killed, "begun")
+    until_it_says(other, "begun")
+    killed.kill()
+    killed.communicate()
+    orphans = {trial.number for trial in trials(url) if trial.state.name in ("RUNNING", "WAITING")}
+    end = json.loads(finish(other)[-1])
+    owners = {trial.user_attrs["supervisor"] for trial in trials(url)}
+    assert len(owners) <= 2 and orphans
+    done = [[("search", number) for number in range(N)], end["ran"]]
+    is_whole(url, done)
+    assert any(phase == "confirm" for phase, _ in end["ran"])
+
+
+def test_both_are_killed_and_a_later_run_ends_the_study(start, tmp_path, url):  # noqa: F811
+    processes = both(start, tmp_path, url, pace=0.2)
+    for process in processes:
+        until_it_says(process, "begun")
+    for process in processes:
+        process.kill()
+        process.communicate()
+    before = {t.number: (t.params, t.user_attrs["seed"]) for t in trials(url) if t.params}
+    # Alone, and on the same machine: it sees at once that both are gone.
+    finish(start(tmp_path / "a", url=url, trials=N, search=SEARCH, workers=2))
+    is_whole(url, [[("search", number) for number in range(N)]])
+    after = {t.number: (t.params, t.user_attrs["seed"]) for t in trials(url)}
+    assert before and before.items() <= after.items()
+
+
+def test_on_another_machine_a_heartbeat_says_who_lives(start, tmp_path, url):  # noqa: F811
+    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "pace": 0.3}
+    far = start(tmp_path / "far", host="far", **options)
+    until_it_says(far, "begun")
+    far.send_signal(signal.SIGSTOP)  # neither alive nor gone: its lock, if any, is still there
+    near = start(tmp_path / "near", host="near", **options)
+    until_it_says(near, "begun")
+    assert any(trial.state.name == "RUNNING" for trial in trials(url))
+    far.kill()
+    far.communicate()
+    end = json.loads(finish(near)[-1])
+    is_whole(url, [[("search", number) for number in range(N)], end["ran"]])
+
+
+def test_one_that_slept_for_too_long_drops_its_results(start, tmp_path):  # noqa: F811
+    (tmp_path / "shared").mkdir()
+    url = f"journal:///{tmp_path / 'shared' / 'journal'}"
+    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "pace": 0.3}
+    far = start(tmp_path / "far", host="far", **options)
+    until_it_says(far, "begun")
+    far.send_signal(signal.SIGSTOP)
+    time.sleep(4)
+    near = start(tmp_path / "near", host="near", **options)
+    until_it_says(near, "begun")
+    far.send_signal(signal.SIGCONT)
+    said = finish(far)
+    ends = [json.loads(finish(near)[-1]), json.loads(said[-1])]
+    assert any("was taken over by another supervisor" in line for line in said)
+    is_whole(url, [end["ran"] for end in ends])
+
+
+def opened(url):
+    import optuna
+
+    return optuna.load_study(study_name="toy", storage=open_storage(url, create=False))
+
+
+def at(tmp_path, url="", **search):
+    plan = make_plan(tmp_path, trials=8, search={"sampler": "random", "pruner": "none", **search})
+    return dataclasses.replace(plan, storage_url=url or plan.storage_url)
+
+
+def test_alone_or_together_but_not_both(tmp_path, url):
+    plan = at(tmp_path, url)
+    first, second = (open_storage(url, create=True) for _ in range(2))
+    with open_search(plan, first), pytest.raises(StudyInUse, match="for itself; stop it there"):
+        open_search(plan, second, join=True)
+    with open_search(plan, first, join=True):
+        with pytest.raises(StudyInUse, match="it may be joined: --join"):
+            open_search(plan, second)
+        with open_search(plan, second, join=True) as book:
+            assert book.ask() is not None
+        with pytest.raises(ConfigError, match="the others run 8 trials in all"):
+            open_search(dataclasses.replace(plan, trials=9), second, join=True)
+    with open_search(plan, second) as book:  # all have left
+        assert book.done == 0
+    close_storage(first)
+    close_storage(second)
+
+
+def test_what_cannot_be_joined(tmp_path):
+    plan = at(tmp_path)
+    storage = open_storage(plan.storage_url, create=True)
+    with pytest.raises(UserError, match="in SQLite one process at a time writes a study"):
+        open_search(plan, storage, join=True)
+    close_storage(storage)
+    plan = at(tmp_path, f"journal:///{tmp_path / 'journal'}", order="batch")
+    storage = open_storage(plan.storage_url, create=True)
+    with pytest.raises(ConfigError, match="leave one of --join and --order batch out"):
+        open_search(plan, storage, join=True)
+    assert not leases.living(opened(plan.storage_url))
+
+
+def test_the_total_holds_when_asks_alternate(tmp_path):
+    """Each sees what the other began; neither begins one too many."""
+    plan = at(tmp_path, f"journal:///{tmp_path / 'journal'}")
+    storages = [open_storage(plan.storage_url, create=True) for _ in range(2)]
+    with (
+        open_search(plan, storages[0], join=True) as one,
+        open_search(plan, storages[1], join=True) as other,
+    ):
+        tasks = [(book, book.ask()) for book in (one, other, other, one, one, other, one, other)]
+        assert sorted(task.number for _, task in tasks) == list(range(8))
+        assert one.ask() is None and other.ask() is None
+        for book, task in tasks:
+            book.finish(task, Outcome(metrics={"val_accuracy": 0.5}))
+        assert not one.wait_for_others(lambda: False) and not other.wait_for_others(lambda: False)
+        assert one.done == other.done == one.total == other.total == 8
