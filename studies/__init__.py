@@ -1,1 +1,34 @@
 """Studies: what is run, and everything that knows of Optuna and Ray."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from studies.frames import Tables
+
+
+def load(
+    study: str,
+    *,
+    quick: bool = False,
+    conf: Path | None = None,
+    sets: "Mapping[str, Any] | None" = None,
+) -> "Tables":
+    """Read a study as pandas tables; see ``studies/frames.py`` for their columns.
+
+    >>> studies.load("optim_search").trials  # doctest: +SKIP
+
+    Args:
+        study: its name, or the folder it left, e.g. ``results/cuda/optim_search``.
+        quick: the study's small run.
+        conf: another file than ``conf.toml``.
+        sets: dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    from studies import frames  # pandas and Optuna take a second to import
+
+    return frames.load(study, quick=quick, conf=conf, sets=sets)

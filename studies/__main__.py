@@ -7,10 +7,12 @@ import typer
 
 from studies import cli
 from studies.audit_command import audit_command
+from studies.compare_command import compare_command
 from studies.copy_command import copy_command
 from studies.report_command import report_command
 from studies.reproduce_command import reproduce_command
 from studies.sync_command import sync_command
+from studies.tables_command import tables_command
 
 app = typer.Typer(
     add_completion=False,
@@ -147,8 +149,10 @@ def dashboard(
 
 
 app.command("audit")(audit_command)
+app.command("compare")(compare_command)
 app.command("copy")(copy_command)
 app.command("report")(report_command)
+app.command("tables")(tables_command)
 app.command("reproduce")(reproduce_command)
 app.command("sync")(sync_command)
 

@@ -36,7 +36,7 @@ from typing import Any
 
 import pandas as pd
 
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError, UserError, unknown_name
 from mnist_core.files import write_atomically
 from studies import named, stored
 from studies.records import TrialRecord
@@ -130,9 +130,7 @@ def write(found: Tables, folder: Path, formats: Sequence[str] = ("csv",)) -> lis
         ConfigError: a format is none of ``FORMATS``.
         UserError: a file cannot be written, or pyarrow is missing.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise ConfigError(f"--format: must be one of {', '.join(FORMATS)}, but got {name!r}")
+    check_formats(formats)
     writers: dict[str, Callable[[pd.DataFrame], str | bytes]] = {"csv": _csv, "parquet": _parquet}
     files = []
     for form in formats:
@@ -141,6 +139,17 @@ def write(found: Tables, folder: Path, formats: Sequence[str] = ("csv",)) -> lis
             write_atomically(path, writers[form](table))
             files.append(path)
     return files
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse a format that is none of ``FORMATS``.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"--format: {unknown_name('format', name, FORMATS)}")
 
 
 def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> list[dict[str, Any]]:
@@ -201,6 +210,9 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         frame[name] = frame[name].astype("float64")
     for name in ("started", "ended"):
         frame[name] = pd.to_datetime(frame[name])
+    for name in ("failure", "message"):
+        if name in frame:  # or a column without any would have no type
+            frame[name] = frame[name].astype("string")
     for name in kinds:
         present = frame[name].dropna()
         if present.map(lambda value: isinstance(value, str)).any():

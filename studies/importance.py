@@ -23,7 +23,7 @@ from studies.search.distributions import to_distribution
 
 ENOUGH = 10
 """Trials below which nothing is said: the best tenth would be no trial at all."""
-MOST = 1000
+MOST = 500
 """Of more trials so many are taken, drawn once: a minute saved, and the intervals hardly wider."""
 DRAWS = 100
 

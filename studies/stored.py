@@ -13,6 +13,7 @@ from studies.book import BUDGET, CONFIRM
 from studies.commands import run_command
 from studies.confirming import RACE
 from studies.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
+from studies.forking import FORKED, Forked
 from studies.plan import Plan
 from studies.records import TrialRecord, read_trials
 from studies.result import ENVIRONMENT, StudyResult
@@ -45,6 +46,7 @@ class Stored:
         stopped: why the search was ended early; None: it was not.
         test: the readings of the test set.
         described: versions and data hashes of the confirmation; None before it began.
+        settings: what the study's fingerprint was taken of, by table; {} where it has none.
     """
 
     plan: Plan
@@ -56,6 +58,7 @@ class Stored:
     stopped: Stop | None = None
     test: Reading = field(default_factory=Reading)
     described: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def phase(self) -> str:
@@ -144,6 +147,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
                 environment=attributes.get(ENVIRONMENT),
                 stopped=stopped,
                 race=attributes.get(RACE),
+                forked=Forked.from_attribute(search_study.user_attrs.get(FORKED)),
                 trials=search_study.get_trials(deepcopy=False),
             )
     return Stored(
@@ -156,6 +160,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         stopped=stopped,
         test=test,
         described=attributes.get(ENVIRONMENT),
+        settings=stored["values"] if stored else {},
     )
 
 

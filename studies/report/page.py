@@ -18,12 +18,13 @@ from studies.report.figures import Figure, values_of
 from studies.report.numbers import metric_text
 from studies.report.page_tables import Table
 from studies.report.parallel import parallel
+from studies.report.warnings import warnings
 from studies.result import StudyResult
 from studies.stored import Stored
 
 AUDITED = 100
 """The audit on the page replays at most so many curves; ``studies audit`` replays all."""
-_DECISIONS = 6000
+_DECISIONS = 4000
 _DRAWS = (8, 100)
 
 
@@ -112,7 +113,7 @@ def gather(found: Stored) -> StudyPage:
         phase=found.phase,
         answer=answer,
         details=tuple(details),
-        warnings=tuple(table.warnings(result)),
+        warnings=tuple(warnings(result)),
         results=page_tables.results(result),
         notes=tuple(table.notes(result)),
         forest=result_figures.forest(result),

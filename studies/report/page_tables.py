@@ -7,7 +7,7 @@ from studies.auditing.audit import Audit
 from studies.plan import describe_parameter
 from studies.records import TrialRecord
 from studies.report.numbers import bare_text, params_text, unit
-from studies.report.table import COLUMNS, cells
+from studies.report.table import cells, headings
 from studies.result import StudyResult
 
 TOP = 20
@@ -40,7 +40,7 @@ def results(result: StudyResult) -> Table:
     )
     return Table(
         caption=f"{spec.metric} {unit(spec.metric)}".strip() + ", best first",
-        head=(spec.scientific, *COLUMNS[1:], "its best configuration"),
+        head=(*headings(result), "its best configuration"),
         rows=tuple(
             (
                 *cells(result, row),
@@ -60,8 +60,9 @@ def seeds(result: StudyResult) -> Table | None:
         return None
     seeds = list(dict.fromkeys(seed for row in rows for seed in row.values))
     return Table(
-        caption=f"{metric} {unit(metric)}".strip() + " of each configuration on each fresh seed",
-        head=("configuration", *(f"seed …{seed % 10000:04}" for seed in seeds)),
+        caption=f"{metric} {unit(metric)}".strip()
+        + " of each configuration on each fresh seed (by its last digits)",
+        head=("configuration", *(f"…{seed % 10000:04}" for seed in seeds)),
         rows=tuple(
             (row.label, *(bare_text(metric, row.values.get(seed)) for seed in seeds))
             for row in rows

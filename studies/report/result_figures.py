@@ -49,7 +49,10 @@ def forest(result: StudyResult) -> Figure | None:
         if row.test is not None:
             tested = f"{row.label}, test: {metric_text(metric, row.test.mean)}"
             chart.marks([(times * row.test.mean, float(place))], "square test", [tested])
-    said = "Dots: mean over fresh seeds on the validation images, with 95 % t interval"
+    said = (
+        "Dots: mean over fresh seeds on the validation images, with 95 % t interval; green: the"
+        " best, blue: not told apart from it, grey: worse"
+    )
     said += "; squares: mean of the same models on the test images." if result.test.values else "."
     return Figure("Confirmed on fresh seeds", chart.render(), said)
 

@@ -66,7 +66,7 @@ def names_scale(names: Iterable[str]) -> Scale:
 
 def room_for(names: Iterable[str]) -> int:
     """Return the pixels that names beside an upright axis take."""
-    return min(176, 14 + round(7.2 * max(map(len, names), default=0)))
+    return min(176, 14 + round(7.9 * max(map(len, names), default=0)))
 
 
 def scale_of(values: Sequence[float], *, log: bool = False, margin: float = 0.04) -> Scale:

@@ -1,0 +1,225 @@
+"""The HTML report: complete, self-contained, small, and safe whatever a study's texts hold."""
+
+import dataclasses
+import html.parser
+import re
+
+import pytest
+from made_search import write_study
+from toy import SPEC, make_plan
+from typer.testing import CliRunner
+
+from studies import named, stored
+from studies.__main__ import app
+from studies.report import html as page_file
+from studies.report.page import gather
+from studies.report.table import verdict_lines
+
+VOID = {"meta", "link", "br", "img"}
+SECTIONS = ("result", "search", "curves", "parameters", "mistakes", "time", "pruning", "reproduce")
+
+
+class Page(html.parser.HTMLParser):
+    """What stands in a page: tags in order, ids, addresses, text; unbalanced tags are an error."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.addresses = [], [], [], []
+        self.words, self.images, self.labels, self._open = [], [], [], []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append(tag)
+        if "id" in found:
+            self.ids.append(found["id"])
+        for name in ("href", "src"):
+            if name in found:
+                (self.links if found[name].startswith("#") else self.addresses).append(found[name])
+        if tag == "img":
+            self.images.append(found.get("alt"))
+        if tag == "svg":
+            self.labels.append(found.get("aria-label"))
+            assert found["role"] == "img"
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return make_plan(tmp_path)
+
+
+def page_of(plan, trials=60, **options):
+    write_study(plan, trials, **options)
+    return gather(stored.read(plan))
+
+
+def test_the_page_holds_everything(plan):
+    page = page_of(plan)
+    found = Page(page_file.render([page]))
+    result = stored.read(plan).result
+    for line in verdict_lines(result):
+        assert " ".join(line.split()) in found.text
+    assert SPEC.goal in found.text
+    assert [f"s1-{name}" for name in SECTIONS] == [i for i in found.ids if i.startswith("s1-")]
+    assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
+    titles = [figure.title for figure in (page.history, page.forest, page.importance, page.time)]
+    assert titles == [
+        "Optimization history",
+        "Confirmed on fresh seeds",
+        "Importance",
+        "Time by choice",
+    ]
+    assert page.parallel is not None
+    assert {figure.title for figure in page.curves} == {"sgd", "adam", "adagrad"}
+    assert {figure.title for figure in page.slices} == {"sgd.lr", "adam.lr", "adagrad.lr"}
+    assert len(found.labels) == 5 + len(page.curves) + len(page.slices)
+    assert all(found.labels)
+    assert page.audit is not None and "median *" in {row[0] for row in page.audit.rows}
+    assert "No model of it is kept" in page.mistakes.text
+    assert page.confusion is not None and page.confusion.models == 3
+    assert "The test set was read 1 time" in page.test_text
+    assert "lr = " in page.config
+    assert page.phase == "finished"
+
+
+def test_the_page_needs_nothing_but_itself(plan):
+    text = page_file.render([page_of(plan)])
+    found = Page(text)
+    assert "script" not in found.tags
+    assert all(address.startswith("data:") for address in found.addresses)
+    assert "default-src 'none'" in text
+    # Namespaces are not needed inline; and nothing else may name a host.
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_every_table_names_its_rows_and_columns(plan):
+    text = page_file.render([page_of(plan)])
+    tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
+    assert len(tables) >= 5
+    for table in tables:
+        assert "<caption>" in table and 'scope="col"' in table and 'scope="row"' in table
+
+
+EVIL = "<script>alert(1)</script>\"><img src=x onerror=alert(2)>{{ 7*7 }}'&"
+
+
+def test_no_text_of_a_study_becomes_html(plan):
+    spec = dataclasses.replace(plan.spec, goal=EVIL)
+    page = dataclasses.replace(
+        page_of(dataclasses.replace(plan, spec=spec)), name=EVIL, answer=EVIL, warnings=(EVIL,)
+    )
+    figure = dataclasses.replace(page.history, title=EVIL, caption=EVIL)
+    found = Page(page_file.render([dataclasses.replace(page, history=figure)]))
+    assert "script" not in found.tags and "x" not in found.addresses
+    assert None not in found.images
+    assert found.text.count("alert(2)") >= 5
+    assert "{{ 7*7 }}" in found.text and "49'" not in found.text
+
+
+def test_charts_escape_too():
+    from studies.report.svg import Chart, Scale, names_scale
+
+    chart = Chart(names_scale([EVIL]), Scale(0, 1), EVIL, x_label=EVIL, y_label=EVIL, width=9000)
+    chart.marks([(0, 0.5)], "dot", [EVIL])
+    chart.line([(0, 0), (0, 1)], "best", title=EVIL)
+    found = Page(f"<p>{chart.render()}</p>")
+    assert "script" not in found.tags and "img" not in found.tags
+
+
+def test_a_thousand_trials_are_a_small_page(plan):
+    text = page_file.render([page_of(plan, 1000)])
+    assert len(text) < 1_000_000
+    assert "of 100 draws" in Page(text).text
+
+
+def test_a_study_in_its_search_says_so(plan):
+    write_study(plan, 30)
+    page = gather(stored.read(dataclasses.replace(plan, trials=50)))
+    assert page.phase == "search"
+    assert "Not finished: the study is in its search phase" in Page(page_file.render([page])).text
+
+
+def test_a_study_with_next_to_nothing(plan):
+    page = page_of(plan, 2, failed=0.0, pruned=0.0)
+    assert page.importance is None
+    Page(page_file.render([page]))
+
+
+def test_nothing_but_failures(plan):
+    write_study(plan, 3)
+    found = stored.read(plan)
+    lost = [
+        dataclasses.replace(one, state="FAIL", value=None, curve={}, metrics={})
+        for one in found.search
+    ]
+    from studies.report.figures import values_of
+    from studies.report.parallel import parallel
+    from studies.report.trial_figures import curves, history, slices
+
+    values = values_of("val_accuracy", "maximize", [])
+    assert found.result is not None
+    assert "squares at the bottom: failed" in history(lost, values).caption
+    assert curves(found.result, lost, values) == slices(found.result, lost, values) == []
+    assert parallel(found.result, lost, values) is None
+
+
+def in_catalog(folder):
+    plan = named.find("optim_search", sets={"results.folder": str(folder)})
+    return plan.with_data("130df69a16dc650c")
+
+
+def test_the_command_writes_both_files(tmp_path):
+    write_study(in_catalog(tmp_path), 40)
+    where = ["--set", f"results.folder={tmp_path}"]
+    done = CliRunner().invoke(app, ["report", "optim_search", *where], catch_exceptions=False)
+    assert done.exit_code == 0 and done.output.startswith("report: ")
+    folder = tmp_path / "optim_search"
+    assert "optim_search" in Page((folder / "report.html").read_text()).text
+    assert (folder / "report.md").read_text().startswith("# optim_search")
+
+
+def test_several_studies_are_one_page(tmp_path):
+    for side, shift in (("a", 0.0), ("b", -0.05)):
+        write_study(in_catalog(tmp_path / side), 30, shift=shift)
+    out = tmp_path / "both.html"
+    names = [str(tmp_path / side / "optim_search") for side in "ab"]
+    done = CliRunner().invoke(app, ["report", *names, "--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0
+    found = Page(out.read_text())
+    assert {"s1", "s2", "s1-result", "s2-result"} <= set(found.ids)
+    assert len(found.ids) == len(set(found.ids))
+    assert found.text.count("Studies compared") == 1
+    assert out.with_suffix(".md").read_text().count("# optim_search") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["optim_serch"], "did you mean 'optim_search'"),
+        (["./nowhere"], "is no folder of a study"),
+        (["optim_search", "siamese_search"], "--out: name a file"),
+        (["optim_search", "optim_search", "--out", "x.html"], "each study once"),
+        (["optim_search", "--out", "x.pdf"], "ends in .html"),
+        (["optim_search", "--set", "results.folder=/nowhere"], "no study"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, said):
+    done = CliRunner().invoke(app, ["report", *arguments])
+    assert done.exit_code != 0
+    assert said in f"{done.output} {done.exception}"
