@@ -30,6 +30,7 @@ _OBJECT_STORE = 128 * 1024**2
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -148,10 +149,11 @@ class Cluster:
 
     def _no_room(self, claim: Claim, seconds: float) -> str:
         has = [_shown(node["Resources"]) for node in living_nodes()]
+        waited = f"; waited {seconds:g} s" if seconds else ""
         return (
-            f"engine.ray: a trial takes {claim}, but no node has that (there"
-            f" {'is' if len(has) == 1 else 'are'} {', '.join(sorted(set(has))) or 'none'}; waited"
-            f" {seconds:g} s): lower engine.ray.cpus, gpus or memory_gib, or add a node"
+            f"engine.ray: a trial takes {claim}, but no node has that (they have"
+            f" {' or '.join(sorted(set(has))) or 'nothing'}{waited}): lower"
+            " engine.ray.cpus, gpus or memory_gib, or add a node"
         )
 
     def _start(self, stack: contextlib.ExitStack) -> None:
@@ -161,7 +163,12 @@ class Cluster:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.enter_context(environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}))
         path = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
-        with environment({"PYTHONPATH": os.pathsep.join(entry for entry in path if entry)}):
+        own = {
+            "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
+            # When this process is killed, Ray's agents wait so long for what died with it.
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+        }
+        with environment(own):
             self._init(
                 stack,
                 address="local",
