@@ -199,13 +199,13 @@ def _resolved(config: TrainConfig) -> TrainConfig:
 
 def _described(result: StudyResult) -> dict[str, Any]:
     """Return the data of a ``result`` event."""
-    from studies.report.table import COLUMNS, cells, verdict_lines
+    from studies.report.table import cells, headings, verdict_lines
 
-    best = result.best_row
+    best, heads = result.best_row, headings(result)
     files = {"best configuration": "best_config.toml", "report": "report.md"}
     described: dict[str, Any] = {
         "verdict": verdict_lines(result),
-        "table": [dict(zip(COLUMNS, cells(result, row), strict=True)) for row in result.rows],
+        "table": [dict(zip(heads, cells(result, row), strict=True)) for row in result.rows],
         "files": files,
         "states": dict(result.states),
     }

@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.engines.base import Failure
+from studies.search.goals import INFEASIBLE
 from studies.storages.leases import supervisor
 
 SEED = "seed"
@@ -40,6 +41,8 @@ class TrialRecord:
         ended: when it ended, or None.
         attempt: how often the trial was lost with its worker or supervisor and begun again.
         failure: why there is no result, of a FAIL trial.
+        values: of a COMPLETE trial, of each objective; the first one is ``value``.
+        excesses: how far it is above each limit of the study, as a share; above 0: infeasible.
     """
 
     number: int
@@ -55,6 +58,19 @@ class TrialRecord:
     ended: datetime | None = None
     attempt: int = 0
     failure: Failure | None = None
+    values: tuple[float, ...] = ()
+    excesses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps the limits of the study, as far as they are known."""
+        return all(excess <= 0 for excess in self.excesses.values())
+
+    @property
+    def ending(self) -> str:
+        """The state, but INFEASIBLE for one that was not trained, as it is over a limit."""
+        untrained = self.failure is not None and self.failure.kind == INFEASIBLE
+        return "INFEASIBLE" if untrained else self.state
 
 
 def read_trials(study: optuna.Study) -> list[TrialRecord]:
@@ -81,7 +97,7 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
         state=state.name,
         params=dict(trial.params),
         seed=int(attributes.get(SEED, 0)),
-        value=trial.value,
+        value=_value(trial),
         curve=dict(sorted(trial.intermediate_values.items())),
         metrics={name: math.nan if value is None else value for name, value in metrics.items()},
         seconds=attributes.get(SECONDS),
@@ -90,4 +106,14 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
         ended=trial.datetime_complete,
         attempt=int(attributes.get(ATTEMPT, 0)),
         failure=None if failure is None else Failure(**failure),
+        values=tuple(trial.values or ()) if state is TrialState.COMPLETE else (),
+        excesses=trial.constraints,
     )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    if trial.values:
+        return trial.values[0]
+    if trial.state is TrialState.PRUNED and trial.last_step is not None:
+        return trial.intermediate_values[trial.last_step]
+    return None

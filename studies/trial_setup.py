@@ -4,9 +4,12 @@ import importlib
 from pathlib import Path
 
 from objectives.base import Objective
+from objectives.measured import PARAMETERS, Measured
+from objectives.training import Training
 from studies.engines.base import Limits
 from studies.plan import Plan
 from studies.running_states import states_folder
+from studies.search.goals import goals_of
 
 
 def models_folder(plan: Plan) -> Path:
@@ -32,7 +35,11 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
         states=states_folder(plan, phase) if seconds else None,
         state_seconds=seconds,
     )
-    return made
+    goals = goals_of(plan)
+    if not goals.measured:
+        return made
+    assert isinstance(made, Training)
+    return Measured(made, most_parameters=goals.limits.get(PARAMETERS))
 
 
 def limits(plan: Plan) -> Limits:

@@ -95,8 +95,15 @@ def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
     """Return the full curves among ``trials``, which are all of the study's search.
 
     Raises:
-        UserError: there are none but the defaults, or trials report once only.
+        UserError: there are none but the defaults, trials report once only, or the study has
+            several objectives.
     """
+    if plan.settings.search.objectives:
+        raise UserError(
+            f"study {plan.name} has several objectives, and its pruner compares a trial with those"
+            " of no more parameters only; an audit replays curves of one objective, so there is"
+            " none of it"
+        )
     defaults = [plan.spec.default(choice) for choice in plan.spec.choices]
     full = tuple(
         Curve(

@@ -87,15 +87,15 @@ def print_status(stored: Stored) -> None:
 
 def _best(plan: Plan, search: list[TrialRecord]) -> TrialRecord | None:
     sign = 1.0 if plan.spec.direction == "maximize" else -1.0
-    complete = [record for record in search if record.state == "COMPLETE"]
+    complete = [record for record in search if record.state == "COMPLETE" and record.feasible]
     return max(complete, key=lambda record: sign * (record.value or 0.0), default=None)
 
 
 def _counts(records: list[TrialRecord]) -> str:
     counts: dict[str, int] = {}
     for record in records:
-        counts[record.state] = counts.get(record.state, 0) + 1
-    order = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+        counts[record.ending] = counts.get(record.ending, 0) + 1
+    order = ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "WAITING")
     said = [f"{counts[state]} {state.lower()}" for state in order if state in counts]
     return ", ".join(said) or "none"
 

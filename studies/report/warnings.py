@@ -16,6 +16,8 @@ def warnings(result: StudyResult) -> list[str]:
     asked = plan.settings.search.trials_per_choice
     promised = plan.spec.trials_per_choice if asked is None else asked
     choices = [row for row in result.rows if not (row.candidate and row.candidate.default)]
+    if result.several:  # its rows are trials, not choices
+        choices = []
     trials = {row.label: row.complete + row.pruned + row.failed for row in choices}
     found = []
     bounds = [named for row in choices for named in row.on_bound]

@@ -9,19 +9,17 @@ TPE, and it is fair between the choices that a study compares: each is tuned by 
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
-from copy import copy
-from copy import deepcopy as copy_deeply
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from search_spaces.space import Choice, Space
 from studies.search.distributions import to_distribution
+from studies.search.views import ShownSampler, as_no_better, view
 
 Branch = dict[str, Any]
 """The choices that make a branch, by parameter, in the order of the space."""
@@ -66,8 +64,8 @@ class BranchSampler(BaseSampler):
         balanced: take the branch with the fewest trials; else TPE chooses between branches, from
             all trials.
         whole: there is one branch, the space; for spaces without conditions.
-        counts_pruned: show the sampler pruned trials as if they were complete and no better than
-            the worst that is: one that leaves them out proposes them again and again.
+        counts_pruned: show the sampler pruned and infeasible trials as if they were complete and no
+            better than the worst that is: one that leaves them out proposes them again and again.
 
     The branch is chosen among those that a trial's required params leave open.
     """
@@ -93,7 +91,7 @@ class BranchSampler(BaseSampler):
         self._rest = RandomSampler(seed=seed)
         self._chosen: dict[int, Branch] = {}
         count = len(branches(space, scientific))
-        self._chooser = TPESampler(seed=seed, n_startup_trials=max(10, 2 * count))
+        self._chooser = ShownSampler(TPESampler(seed=seed, n_startup_trials=max(10, 2 * count)))
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -127,10 +125,9 @@ class BranchSampler(BaseSampler):
             return branch
         trials = _inside(_trials(study), branch, without=trial)
         if self._counts_pruned:
-            trials = _with_pruned(trials, study.direction)
-        storage = _BranchStorage(study, trials, branch)
-        view = Study(study.study_name, cast(BaseStorage, storage))
-        return {**self._make(branch).sample_relative(view, trial, inner), **branch}
+            trials = as_no_better(trials, study.directions)
+        shown = view(study, trials, prefix=f"branch:{branch}:")
+        return {**self._make(branch).sample_relative(shown, trial, inner), **branch}
 
     def sample_independent(
         self,
@@ -164,48 +161,6 @@ class BranchSampler(BaseSampler):
         return min(parameter.choices, key=lambda value: counts[value])  # equal: the first
 
 
-class _BranchStorage:
-    """As much of a storage as Optuna's samplers use of a study, with one branch's trials alone.
-
-    What a sampler keeps with the study (a sequence's position, a generation's parents) is kept for
-    the branch.
-    """
-
-    def __init__(self, study: Study, trials: list[FrozenTrial], branch: Branch) -> None:
-        self._study = study
-        self._trials = trials
-        self._prefix = f"branch:{branch}:"
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        return self._study._study_id
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self._study.directions
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
-        return copy_deeply(trials) if deepcopy else trials
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        attributes = self._study._storage.get_study_system_attrs(study_id)
-        return {
-            name.removeprefix(self._prefix): value
-            for name, value in attributes.items()
-            if name.startswith(self._prefix)
-        }
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._study._storage.set_study_system_attr(study_id, self._prefix + key, value)
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._study._storage.set_trial_system_attr(trial_id, key, value)
-
-
 def _trials(study: Study) -> list[FrozenTrial]:
     return study._get_trials(deepcopy=False, use_cache=True)
 
@@ -220,24 +175,3 @@ def _inside(
         if trial.number != without.number
         and all(name in trial.params and trial.params[name] == branch[name] for name in branch)
     ]
-
-
-def _with_pruned(trials: list[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """Return ``trials``, the pruned ones as complete and no better than the worst that is.
-
-    What a pruned trial reported last is no final value: it may be far below all of them.
-    """
-    complete = [t.value for t in trials if t.state is TrialState.COMPLETE and t.value is not None]
-    if not complete:
-        return trials
-    up = direction is StudyDirection.MAXIMIZE
-    worst = min(complete) if up else max(complete)
-
-    def seen(trial: FrozenTrial) -> FrozenTrial:
-        if trial.state is not TrialState.PRUNED:
-            return trial
-        counted = copy(trial)
-        counted.state, counted.value = TrialState.COMPLETE, worst
-        return counted
-
-    return [seen(trial) for trial in trials]

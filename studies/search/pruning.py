@@ -135,7 +135,7 @@ class _View:
         if not complete:
             raise ValueError("No trials are completed yet.")
         pick = max if self._direction is StudyDirection.MAXIMIZE else min
-        return pick(complete, key=lambda trial: trial.value or 0.0)
+        return pick(complete, key=lambda trial: trial.values[0])
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         self.marks[key] = value
@@ -148,7 +148,7 @@ def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
     kept = {s: value for s, value in trial.intermediate_values.items() if s <= step}
     seen.intermediate_values = kept
     if trial.state is TrialState.COMPLETE:
-        seen.state, seen.value = TrialState.PRUNED, kept[step]
+        seen.state, seen.values = TrialState.PRUNED, [kept[step]]
     return seen
 
 

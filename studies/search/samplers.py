@@ -15,7 +15,9 @@ What each makes of a space with conditions:
 ==========  ========================================================================================
 
 ``gp`` and ``nsga2`` leave out pruned trials by themselves, and so would propose what was pruned
-again; here they are told of them as of trials no better than the worst that ran to its end.
+again; here they are told of them as of trials no better than the worst that ran to its end. What
+they and TPE are told of infeasible trials: ``studies/search/views.py``. The others propose without
+knowing of constraints. Several objectives: all but ``cmaes`` and ``auto``.
 
 A sampler lives for one trial: what it must remember is in the storage. So a resumed study goes on
 as one that was never interrupted.
@@ -43,7 +45,9 @@ from search_spaces.space import Choice, Space
 from studies.search import hub
 from studies.search.branches import Branch, BranchSampler, branches
 from studies.search.distributions import suggest
+from studies.search.goals import Goals
 from studies.search.options import check_options, refusals
+from studies.search.views import ShownSampler
 from studies.seeds import branch_seed
 
 GRID = "grid"
@@ -61,6 +65,7 @@ class Search:
         trials: how many there are to be.
         workers: trials that run at the same time.
         prunes: whether trials may be pruned.
+        goals: what trials are judged by.
     """
 
     space: Space
@@ -69,6 +74,7 @@ class Search:
     trials: int = 100
     workers: int = 1
     prunes: bool = False
+    goals: Goals = field(default_factory=lambda: Goals(metric="value"))
 
     @property
     def choices(self) -> int:
@@ -136,8 +142,8 @@ def create_sampler(
 
     sampler = make(seed)
     whole = not kind.splits(search)
-    if whole and not (kind.counts_pruned and search.prunes):
-        return sampler
+    if whole and not (kind.counts_pruned and (search.prunes or search.goals.limits)):
+        return ShownSampler(sampler) if search.goals.measured else sampler
 
     def of_branch(branch: Branch) -> BaseSampler:
         return make(branch_seed(search.seed, branch)) if kind.sequence else sampler
@@ -162,7 +168,8 @@ def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
     """
     at_once = _KINDS[name].at_once if name in _KINDS else {}
     study = optuna.create_study(
-        sampler=create_sampler(name, {**options, **at_once}, search, seed=0)
+        sampler=create_sampler(name, {**options, **at_once}, search, seed=0),
+        directions=list(search.goals.directions),
     )
     first = branches(search.space, search.scientific)[0]
     # numpy warns before Optuna refuses; Optuna warns of what comes in its next versions.
@@ -172,7 +179,12 @@ def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
             study.enqueue_trial(first)
             trial = study.ask()
             suggest(search.space, trial)
-            study.tell(trial, number)
+            study.tell(trial, [number] * len(search.goals.names))
+
+
+def several_objectives(name: str) -> bool:
+    """Whether sampler ``name`` can propose for several objectives."""
+    return name not in _KINDS or _KINDS[name].several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +201,7 @@ class _Kind:
         sequence: whether trials are points of one sequence, with one seed.
         least: options that Optuna takes, but that end in a division by zero below this.
         at_once: options with which it proposes something of its own in the second trial.
+        several: whether it can have several objectives.
     """
 
     load: Callable[[Mapping[str, Any]], Callable[..., BaseSampler]]
@@ -201,6 +214,7 @@ class _Kind:
     sequence: bool = False
     least: Mapping[str, int] = field(default_factory=dict)
     at_once: Mapping[str, Any] = field(default_factory=dict)
+    several: bool = True
 
 
 def _tpe(search: Search) -> dict[str, Any]:
@@ -268,6 +282,7 @@ _KINDS: Mapping[str, _Kind] = {
         numbers_only=True,
         least={"popsize": 4},
         at_once={"n_startup_trials": 1},
+        several=False,
     ),
     "nsga2": _Kind(
         load=lambda _: NSGAIISampler,
@@ -275,5 +290,5 @@ _KINDS: Mapping[str, _Kind] = {
         splits=lambda search: search.conditional,
         counts_pruned=True,
     ),
-    "auto": _Kind(load=hub.auto_sampler, of_load=frozenset({"ref"})),
+    "auto": _Kind(load=hub.auto_sampler, of_load=frozenset({"ref"}), several=False),
 }

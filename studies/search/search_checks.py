@@ -14,6 +14,7 @@ from studies.plan import Plan
 from studies.search.batches import order_notes
 from studies.search.branches import branches
 from studies.search.enqueued import Known, read_known
+from studies.search.goal_checks import check_goals, goal_notes
 from studies.search.pruners import create_pruner, try_pruner
 from studies.search.samplers import GRID, population, try_sampler
 from studies.search.sources import SearchSource, search_of
@@ -25,6 +26,7 @@ def check_search(plan: Plan) -> None:
     Raises:
         ConfigError: one is unknown, Optuna refuses it, or it cannot work in this study.
     """
+    check_goals(plan)
     search = plan.settings.search
     if search.sentinels > 1 and search.sentinels != int(search.sentinels):
         raise ConfigError(
@@ -66,7 +68,13 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
         source: of the study's trials; None: of a study that has none yet.
     """
     source = source or SearchSource(plan, known_configurations(plan))
-    return [*source.notes, *order_notes(plan), *_sampler_notes(plan), *_pruner_notes(plan)]
+    return [
+        *source.notes,
+        *order_notes(plan),
+        *_sampler_notes(plan),
+        *_pruner_notes(plan),
+        *goal_notes(plan),
+    ]
 
 
 def _check_population(plan: Plan) -> None:

@@ -21,6 +21,7 @@ from mnist_core.errors import ConfigError
 from search_spaces.space import Space
 from studies.reasons import tally
 from studies.records import FAILURE
+from studies.search.views import untrained
 from studies.settings import StopSettings
 
 STOPPED = "stopped"
@@ -123,7 +124,9 @@ class Stopping:
             self._add(trial)
 
     def ended(self, trial: FrozenTrial) -> None:
-        """Take in a trial that ended in this run."""
+        """Take in a trial that ended in this run; one that was not trained says nothing."""
+        if untrained(trial):
+            return
         self._ended += 1
         if trial.state is TrialState.FAIL:
             failure = trial.user_attrs.get(FAILURE) or {}
@@ -153,10 +156,12 @@ class Stopping:
         if trial.state is TrialState.FAIL:
             return
         self._since_best += 1
-        if trial.state is TrialState.COMPLETE and trial.value is not None:
+        if trial.state is TrialState.COMPLETE and trial.values:
             self._complete += 1
-            if self._best is None or self._sign * trial.value > self._sign * self._best[0]:
-                self._best, self._since_best = (trial.value, trial.number), 0
+            value = trial.values[0]
+            feasible = all(excess <= 0 for excess in trial.constraints.values())
+            if feasible and (self._best is None or self._sign * (value - self._best[0]) > 0):
+                self._best, self._since_best = (value, trial.number), 0
 
     def _target(self) -> str | None:
         target, best = self._settings.target, self._best

@@ -11,9 +11,10 @@ from toy_plans import SPACE
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
-from studies.search.branches import BranchSampler, _with_pruned
+from studies.search.branches import BranchSampler
 from studies.search.distributions import suggest
 from studies.search.samplers import GRID, Search, create_sampler, names, try_sampler
+from studies.search.views import as_no_better
 
 SEARCH = Search(space=SPACE, scientific="kind", trials=16)
 FLAT = Search(
@@ -177,12 +178,12 @@ def test_pruned_trials_count_as_the_worst_that_is_complete(name, search):
             study.tell(trial, state=TrialState.PRUNED)
         else:
             study.tell(trial, number)
-    seen = _with_pruned(study.trials, study.direction)
+    seen = as_no_better(study.trials, study.directions)
     assert [trial.value for trial in seen] == [0, 4, 2, 4, 4, 4]
     assert {trial.state for trial in seen} == {TrialState.COMPLETE}
     assert study.trials[1].state is TrialState.PRUNED  # they themselves stay what they are
     pruned = [study.trials[1]]
-    assert _with_pruned(pruned, study.direction) == pruned
+    assert as_no_better(pruned, study.directions) == pruned
 
 
 def test_tpe_is_told_of_the_workers_and_the_choices():

@@ -1,0 +1,46 @@
+"""How accurate can a CNN of each size be? Accuracy against the number of parameters.
+
+Run: python -m studies.run size_search            (about 8 minutes on 2 cores)
+
+Two objectives: what comes out is a Pareto front, the configurations that no other one beats in
+both. Models with more parameters than 300,000 are not trained.
+"""
+
+from search_spaces.size import POOLS, SPACE
+from studies.catalog._shared import MILD_AUGMENTATION
+from studies.spec import StudySpec
+
+STUDY = StudySpec(
+    name="size_search",
+    goal="Which accuracy does a small CNN reach with how many parameters, at most 300,000, in a "
+    "fixed number of epochs?",
+    minutes=8,
+    space=SPACE,
+    scientific="model.global_pool",
+    objectives={"parameters": "minimize"},
+    constraints={"parameters": 300_000},
+    fixed={
+        "model.name": "flex_cnn",
+        "model.norm": "batch",
+        "optim.name": "adamw",
+        "schedule.name": "one_cycle",
+        "batch_size": 128,
+        "epochs": 6,
+    }
+    | MILD_AUGMENTATION,
+    defaults={
+        pool: {
+            "model.depth": 2,
+            "model.width": 16,
+            "model.growth": 1.4,
+            "model.head_width": 128 if not pool else 0,
+            "optim.lr": 1e-2,
+        }
+        for pool in POOLS
+    },
+    baseline=False,
+    trials=40,
+    trials_per_choice=8,
+    confirm_seeds=3,
+    quick={"epochs": 1, "search.trials": 6, "confirm.seeds": 3, "confirm.front": 2},
+)

@@ -1,0 +1,138 @@
+"""The table of a Pareto front, and the sentences under it."""
+
+from studies.front import dominates
+from studies.report.numbers import bare_text, gap_text, mean_text, params_text, unit
+from studies.result import Row, StudyResult
+from studies.search.goals import goals_of
+from studies.statistics import CONFIDENCE
+
+
+def front_headings(result: StudyResult) -> tuple[str, ...]:
+    """Return the heads of the columns."""
+    further = goals_of(result.plan).names[1:]
+    return ("configuration", "search", "confirm", *further, "minus default", "front", "test", "s")
+
+
+def front_cells(result: StudyResult, row: Row) -> tuple[str, ...]:
+    """Return the cells of one row, as text: see ``front_headings`` and ``front_notes``."""
+    metric = result.plan.spec.metric
+    found = row.candidate.search_values if row.candidate else ()
+    measured = means(result, row) or found
+    default = result.default_row
+    gap = "-"
+    if row is default:
+        gap = "default"
+    elif default is not None and row.gap_to_default is not None:
+        gap = gap_text(metric, row.gap_to_default)
+    return (
+        row.label,
+        bare_text(metric, found[0] if found else None),
+        mean_text(metric, row.confirm),
+        *(
+            cost_text(value)
+            for value in (measured[1:] or ["-"] * (len(goals_of(result.plan).names) - 1))
+        ),
+        gap,
+        beaten_by(result, row) or "yes",
+        bare_text(metric, row.test.mean if row.test else None),
+        f"{row.seconds:.1f}" if row.seconds is not None else "-",
+    )
+
+
+def front_lines(result: StudyResult) -> list[str]:
+    """Say what the front is, and name its configurations."""
+    goals, metric = goals_of(result.plan), result.plan.spec.metric
+    rows = [row for row in result.rows if row.confirm is not None and means(result, row)]
+    if not rows:
+        return ["Nothing is confirmed yet, so there is no front."]
+    kept = [row for row in rows if not beaten_by(result, row)]
+    n = rows[0].confirm.n if rows[0].confirm else 0
+    lines = [
+        f"Pareto front ({', '.join(goals.names)}): {len(result.front)} of the search's trials;"
+        f" of {len(rows)} configurations on {n} fresh seeds {len(kept)} are still not beaten in all"
+        " objectives by another one."
+    ]
+    for row in kept:
+        values = means(result, row)
+        costs = ", ".join(
+            f"{cost_text(value)} {name}"
+            for name, value in zip(goals.names[1:], values[1:], strict=True)
+        )
+        said = f"{mean_text(metric, row.confirm)} {unit(metric)}".rstrip()
+        params = params_text(row.candidate.params) if row.candidate else ""
+        lines.append(f"{row.label}: {said}, {costs}: {params}")
+    others = [record for record in result.front if record.number not in _chosen(result)]
+    if others:
+        said = "; ".join(
+            f"trial {record.number}: {bare_text(metric, record.value)}, "
+            + ", ".join(map(cost_text, record.values[1:]))
+            for record in others
+        )
+        lines.append(f"Also on the search's front, not confirmed: {said}.")
+    best = result.best_row
+    if best is not None:
+        lines.append(
+            f"Best in {metric}: {best.label}; best_config.toml holds it. Another one:"
+            " python -m studies export --trial N."
+        )
+    return lines
+
+
+def front_notes(result: StudyResult) -> list[str]:
+    """Say what the columns are and what the intervals cover."""
+    goals = goals_of(result.plan)
+    read = result.test.times
+    when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
+    early = str(result.stopped) if result.stopped else ""
+    found = [
+        *([f"{early[:1].upper()}{early[1:]}."] if early else []),
+        f"configuration: the search trial; search: {goals.metric} there; confirm: mean ±"
+        f" {CONFIDENCE:.0%} t interval over fresh seeds; {', '.join(goals.names[1:])}: mean there",
+        f"minus default: {goals.metric}, paired by seed, {CONFIDENCE:.0%} t interval; front: yes,"
+        " or who is as good in every objective and better in one, by the means",
+        f"test: mean of the same models ({when}); s: seconds a training with all that is around it",
+        "The intervals cover the randomness of training, not the choice of the images, which are"
+        " the same for all.",
+    ]
+    chosen = sum(record.number in _chosen(result) for record in result.front)
+    if len(result.front) > chosen:
+        found.insert(
+            -1, f"{chosen} of the {len(result.front)} trials on the front were confirmed: evenly"
+            f" along {goals.metric}, its ends among them (confirm.front)"
+        )  # fmt: skip
+    return found
+
+
+def means(result: StudyResult, row: Row) -> tuple[float, ...]:
+    """Return the mean of each objective over the confirm seeds; nothing before there are any."""
+    records = result.confirm.get(row.label, ())
+    values = [record.values for record in records if record.values]
+    return tuple(sum(of_one) / len(of_one) for of_one in zip(*values, strict=True))
+
+
+def beaten_by(result: StudyResult, row: Row) -> str:
+    """Name a configuration that dominates ``row`` by the confirmed means, "" if there is none."""
+    signs, own = goals_of(result.plan).signs, means(result, row)
+    if not own:
+        return "-"
+    if row.candidate is not None and not row.candidate.feasible:
+        return "infeasible"
+    for other in result.rows:
+        values = means(result, other)
+        able = other.candidate is not None and other.candidate.feasible
+        if able and values and dominates(values, own, signs):
+            return other.label
+    return ""
+
+
+def cost_text(value: float | str) -> str:
+    """Write what a trial costs: ``120,034``, ``3.21``."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _chosen(result: StudyResult) -> set[int | None]:
+    """Return the search trials whose configurations were to be confirmed."""
+    rows = [row.candidate for row in result.rows if row.candidate is not None]
+    return {candidate.search_trial for candidate in rows}
