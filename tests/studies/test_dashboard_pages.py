@@ -1,0 +1,143 @@
+"""The dashboard's pages in a real, headless Chromium: what a person sees, while the study runs.
+
+Skipped where there is no Chromium (Debian: ``apt-get install chromium``). The screenshots stay in
+pytest's temporary folder.
+"""
+
+import contextlib
+import shutil
+import socketserver
+import subprocess
+import threading
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import matplotlib.image
+import optuna
+import pytest
+from optuna.artifacts import FileSystemArtifactStore
+from optuna_dashboard import wsgi
+from test_inspection import Confused
+from toy_trail import plan_at, run
+
+from studies import protocol
+from studies.book import open_search
+from studies.inspection.application import Inspection
+from studies.storages.storage import close_storage, open_storage
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+
+
+class Threads(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def served(application):
+    """Its address, and what was asked for with the answer's status."""
+    asked = []
+
+    def listening(environ, start_response):
+        def start(status, headers, *rest):
+            asked.append((environ["PATH_INFO"], status.split()[0]))
+            return start_response(status, headers, *rest)
+
+        return application(environ, start)
+
+    server = make_server("127.0.0.1", 0, listening, server_class=Threads, handler_class=Quiet)
+    with server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def look(address, folder, name, height=1500):
+    """Open a page; return what it holds when it is drawn, and its picture, ``<name>.png``."""
+    picture = folder / f"{name}.png"
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--no-proxy-server",
+            f"--user-data-dir={folder / 'profile'}",
+            f"--window-size=1400,{height}",
+            "--virtual-time-budget=15000",
+            f"--screenshot={picture}",
+            "--dump-dom",
+            address,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    drawn = matplotlib.image.imread(picture)
+    assert drawn.shape[:2] == (height, 1400) and drawn.std() > 0.05  # no blank page
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    plan = plan_at(tmp_path_factory.mktemp("pages"))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        run(plan, Confused(failing=("adagrad",)))
+    return plan
+
+
+@pytest.fixture(scope="module")
+def site(plan):
+    storage = open_storage(plan.storage_url, create=False)
+    artifacts = FileSystemArtifactStore(plan.folder)
+    with served(Inspection(wsgi(storage, artifact_store=artifacts), plan, storage)) as site:
+        yield site
+    close_storage(storage)
+
+
+def test_a_trial_with_its_note_and_pictures(site, tmp_path):
+    address, asked = site
+    page = look(f"{address}/dashboard/studies/1/trials?numbers=0", tmp_path, "trial")
+    for number in range(9):  # the list of trials
+        assert f">Trial {number}<" in page
+    assert "that ran to their end.</strong>" in page  # the note, drawn from Markdown
+    assert "curve_0.png" in page and "confusion_0.png" in page
+    pictures = [(path, status) for path, status in asked if path.startswith("/artifacts/1/1/")]
+    assert {status for _, status in pictures} == {"200"} and len(set(pictures)) == 2
+    assert "val_loss" in page and "&quot;val_loss" not in page  # attributes without JSON's marks
+
+
+def test_a_study_with_its_figures(site, tmp_path):
+    address, _ = site
+    page = look(f"{address}/dashboard/studies/1", tmp_path, "study", height=2400)
+    assert page.count("main-svg") > 6
+    for title in ("Trials by choice", "Curves by choice", "Confirmed on fresh seeds"):
+        assert title in page
+
+
+def test_a_study_that_runs(site, plan, tmp_path):
+    """Seen in its note; the page is read from the database that the supervisor writes."""
+    address, _ = site
+    storage = open_storage(plan.storage_url, create=False)
+    try:
+        with open_search(plan, storage):
+            page = look(f"{address}/dashboard/studies/1/note", tmp_path, "note")
+    finally:
+        close_storage(storage)
+    assert "Which toy is best?" in page and "<table>" in page
+    assert "run by process" in page
