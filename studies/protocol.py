@@ -24,6 +24,7 @@ from studies.candidates import candidates
 from studies.confirming import confirmed
 from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.events import Listener, Stream
+from studies.front import check_feasible
 from studies.machine import prepare_folder
 from studies.plan import Plan
 from studies.records import TrialRecord
@@ -97,6 +98,7 @@ def run_study(
             states["search"].tidy(book.records)
         run.work_off(book, keep_models=None)
         search = book.records()
+        check_feasible(plan, search)
         _check_any_complete(plan, search, book.stopped)
         with one_line_garbage(plan.storage_url):
             chosen = candidates(plan, search)

@@ -39,6 +39,7 @@ class Row:
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
         stopped_after: so many confirm seeds were trained before the race stopped it; None: it was
             not stopped.
+        gap_to_default: this row minus the default configuration, seed by seed.
     """
 
     label: str
@@ -54,6 +55,7 @@ class Row:
     confirm_failed: int = 0
     on_bound: tuple[str, ...] = ()
     stopped_after: int | None = None
+    gap_to_default: Interval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,8 @@ class StudyResult:
         stopped: why the search was ended before its last trial; None: it was not.
         seed_spread: how much the seed decides; None: too few configurations to say.
         rash_pruner: that the pruner would have stopped the best one; None: it would not have.
+        front: the search's trials on the Pareto front, best in the metric first; none: there is one
+            objective.
     """
 
     plan: Plan
@@ -94,6 +98,7 @@ class StudyResult:
     stopped: Stop | None = None
     seed_spread: SeedSpread | None = None
     rash_pruner: RashPruner | None = None
+    front: tuple[TrialRecord, ...] = ()
 
     @property
     def untested(self) -> int:
@@ -102,6 +107,11 @@ class StudyResult:
             return 0
         numbers = {record.number for of_label in self.confirm.values() for record in of_label}
         return len(numbers - self.test.values.keys())
+
+    @property
+    def several(self) -> bool:
+        """Whether the study has several objectives: rows are of its Pareto front then."""
+        return bool(self.plan.settings.search.objectives)
 
     @property
     def best_row(self) -> Row | None:

@@ -72,6 +72,7 @@ class SearchSettings(Table):
 class ConfirmSettings(Table):
     """How the found configurations are confirmed."""
 
+    front: int = Field(8, ge=1, description="at most so many of a Pareto front")
     seeds: int | None = Field(None, ge=2, le=1000, description="left out: the study's own")
     racing: bool = Field(False, description="clear losers get fewer seeds, see studies/racing.py")
 

@@ -8,11 +8,13 @@ from optuna.trial import FrozenTrial
 
 from studies.candidates import Candidate, candidates
 from studies.doubts import on_bound, rash_pruner, seed_spread
+from studies.front import front_of
 from studies.plan import Plan
 from studies.reasons import tally
 from studies.records import TrialRecord
 from studies.result import Row, StudyResult, metric_on_test
 from studies.search.enqueued import identity
+from studies.search.goals import goals_of
 from studies.search.stopping import Stop
 from studies.statistics import (
     Interval,
@@ -67,7 +69,8 @@ def summarize(
     (default,) = _defaults(chosen)
     tuned = [candidate.params for label, candidate in chosen.items() if label != default]
     rivals = dict(values)
-    if chosen[default].params in tuned:  # the search found nothing better: one row counts
+    # Where the search found nothing better, one row counts; what is infeasible wins nothing.
+    if chosen[default].params in tuned or not chosen[default].feasible:
         del rivals[default]
     step = metric_step(spec.metric, complete)
     ended = {
@@ -89,7 +92,8 @@ def summarize(
     }
     best = verdict.best if verdict else None
     rows = []
-    for label in (*map(str, spec.choices), *_defaults(chosen)):
+    goals = goals_of(plan)
+    for label in chosen if goals.several else (*map(str, spec.choices), *_defaults(chosen)):
         candidate = chosen.get(label)
         of_label = complete.get(label, ())
         by_seed = values.get(label, {})
@@ -116,6 +120,9 @@ def summarize(
                     else ()
                 ),
                 stopped_after=raced.get(label),
+                gap_to_default=paired_difference(by_seed, values[default], step=step)
+                if label != default
+                else None,
             )
         )
     sign = 1.0 if spec.direction == "maximize" else -1.0
@@ -154,14 +161,15 @@ def summarize(
             curves=[record.curve for record in complete[best]],
             trials=trials,
         )
-        if best is not None
+        if best is not None and not goals.several
         else None,
+        front=tuple(front_of(goals, search)) if goals.several else (),
     )
 
 
 def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
     """Count the reasons of the failed trials (``kind: message``), most frequent first."""
-    failures = [record.failure for record in records if record.state == "FAIL"]
+    failures = [record.failure for record in records if record.ending == "FAIL"]
     return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
 
 
@@ -179,7 +187,7 @@ def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scienti
 def _states(records: Iterable[TrialRecord]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for record in records:
-        counts[record.state] = counts.get(record.state, 0) + 1
+        counts[record.ending] = counts.get(record.ending, 0) + 1
     return counts
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from mnist_core.files import write_atomically
 from studies.racing import ALPHA
+from studies.report.front_table import front_cells, front_headings, front_lines, front_notes
 from studies.report.numbers import (
     bare_text,
     duration,
@@ -43,13 +44,14 @@ def table(result: StudyResult, *, plain: bool = False) -> Table:
     spec = result.plan.spec
     percent = f" {unit(spec.metric)}".rstrip()
     drawn = Table(
-        title=f"{spec.name}: {spec.metric}{percent}",
+        title=f"{result.plan.name}: {spec.metric}{percent}",
         title_justify="left",
         title_style="bold",
         box=box.MARKDOWN if plain else box.SIMPLE_HEAD,
     )
-    drawn.add_column(spec.scientific, no_wrap=True)
-    for head in COLUMNS[1:]:
+    first, *others = headings(result)
+    drawn.add_column(first, no_wrap=True)
+    for head in others:
         drawn.add_column(head, justify="right", no_wrap=True)
     for row in result.rows:
         style = ""
@@ -64,8 +66,17 @@ def table(result: StudyResult, *, plain: bool = False) -> Table:
 COLUMNS = ("choice", "trials", "search", "confirm", "minus best", "test", "s")
 
 
+def headings(result: StudyResult) -> tuple[str, ...]:
+    """Return the heads of the columns."""
+    if result.several:
+        return front_headings(result)
+    return (result.plan.spec.scientific, *COLUMNS[1:])
+
+
 def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
-    """Return the cells of one row, as text: see ``COLUMNS`` and ``notes``."""
+    """Return the cells of one row, as text: see ``headings`` and ``notes``."""
+    if result.several:
+        return front_cells(result, row)
     metric = result.plan.spec.metric
     return (
         row.label,
@@ -80,6 +91,8 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
 
 def verdict_lines(result: StudyResult) -> list[str]:
     """Say which choice is best or that it is a tie, and how far it is from the default."""
+    if result.several:
+        return front_lines(result)
     spec = result.plan.spec
     best = result.best_row
     if best is None or best.confirm is None or best.candidate is None:
@@ -136,6 +149,8 @@ def verdict_lines(result: StudyResult) -> list[str]:
 
 def notes(result: StudyResult) -> list[str]:
     """Say what the columns are and what the intervals cover."""
+    if result.several:
+        return front_notes(result)
     read = result.test.times
     early = str(result.stopped) if result.stopped else ""
     raced = any(row.stopped_after for row in result.rows)
@@ -168,8 +183,8 @@ def notes(result: StudyResult) -> list[str]:
 def markdown(result: StudyResult) -> str:
     """Return the short report, ``report.md``."""
     spec = result.plan.spec
-    head = (spec.scientific, *COLUMNS[1:])
-    lines = [f"# {spec.name}", "", spec.goal, ""]
+    head = headings(result)
+    lines = [f"# {result.plan.name}", "", spec.goal, ""]
     lines += [f"Metric: `{spec.metric}` {unit(spec.metric)}; {_setting(result)}.", ""]
     lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     lines += ["| " + " | ".join(cells(result, row)) + " |" for row in result.rows]

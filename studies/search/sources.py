@@ -18,6 +18,7 @@ from studies.plan import Plan
 from studies.records import FAILURE
 from studies.search.distributions import suggest
 from studies.search.enqueued import ENQUEUED, Known, identity, params_of
+from studies.search.goals import INFEASIBLE, goals_of
 from studies.search.grid import Grid
 from studies.search.samplers import GRID, Search, create_sampler
 from studies.seeds import sampler_seed, trial_seed
@@ -82,6 +83,7 @@ def search_of(plan: Plan) -> Search:
         trials=plan.trials,
         workers=search.batch if search.order == "batch" else plan.workers,
         prunes=search.pruner != "none",
+        goals=goals_of(plan),
     )
 
 
@@ -246,7 +248,7 @@ def _taken(grid: list[dict[str, Any]], required: Mapping[str, Any]) -> dict[str,
     return grid.pop(next(fits, 0))
 
 
-_OF_THE_TRAINING = ("NonFiniteLoss", "MissingMetric", "BadOutcome")
+_OF_THE_TRAINING = ("NonFiniteLoss", "MissingMetric", "BadOutcome", INFEASIBLE)
 """Kinds of failure that come again when the same training is run again."""
 
 
