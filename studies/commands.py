@@ -5,6 +5,7 @@ import re
 import shlex
 from typing import Any
 
+from studies import fork_names
 from studies.plan import Plan
 from studies.settings import CONF, short_name
 
@@ -39,8 +40,9 @@ def sync_command(plan: Plan) -> str:
 
 
 def _command(program: str, plan: Plan, keys: Any) -> str:
-    words = ["python", "-m", *program.split(), plan.spec.name]
-    if plan.name != plan.spec.name:
+    quick, fork = fork_names.parts(plan.name, plan.spec.name)
+    words = ["python", "-m", *program.split(), fork_names.full(plan.spec.name, fork=fork)]
+    if quick:
         words.append("--quick")
     files = {plan.origins[key].split(" [")[0] for key in keys}
     words += [word for file in sorted(files) if _is_conf(file) for word in ("--conf", file)]

@@ -42,13 +42,16 @@ def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, 
     more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
     raise FingerprintMismatch(
         f"study {study.study_name!r} was begun with other settings "
-        f"({'; '.join(changes[:3])}{more}); set them back, or begin anew (--fresh)"
+        f"({'; '.join(changes[:3])}{more}); set them back, go on in a new study with the trials"
+        " that fit (--fork), or begin anew (--fresh)"
     )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name what differs between two fingerprints' values, e.g. ``train.epochs: 5 -> 6``."""
-    return [f"{name}: {_show(one)} -> {_show(other)}" for name, one, other in _differences(old, new)]
+    return [
+        f"{name}: {_show(one)} -> {_show(other)}" for name, one, other in _differences(old, new)
+    ]
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

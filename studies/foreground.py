@@ -16,7 +16,7 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from studies import engines, preparation, stored, trackers
+from studies import engines, forking, preparation, stored, trackers
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
 from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
@@ -49,6 +49,7 @@ def run(
     take_over: bool = False,
     join: bool = False,
     read_test_again: bool = False,
+    fork: str | None = None,
     save_svg: Path | None = None,
     arguments: Sequence[str] = (),
 ) -> int:
@@ -62,6 +63,7 @@ def run(
         take_over: take the study from a supervisor on another machine.
         join: search together with all others that do so.
         read_test_again: read the test set also when it was read before.
+        fork: run the fork of that name ("": the one that fits) with these settings; None: no fork.
         save_svg: save a picture of the view and the result here.
         arguments: the command line, repeated in the line that says how to go on.
 
@@ -89,6 +91,10 @@ def run(
                 raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
         estimate: list[str] = []
         plan = with_data(plan, engine, say=estimate.append)
+        if fork is None:
+            forking.check_made(plan)
+        else:
+            plan = forking.fork(plan, fork, say=_say)
         moved = set_aside(plan) if fresh else None
         if moved is not None:
             _say(f"moved what was there to {moved}")

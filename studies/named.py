@@ -7,12 +7,11 @@ from typing import Any
 
 from mnist_core.errors import ConfigError, UserError, unknown_name
 from mnist_core.table import parse_assignment
-from studies import catalog, plan
+from studies import catalog, fork_names, plan
 from studies.commands import masked
 from studies.plan import Plan
 
 DATABASE = "study.db"
-QUICK = "-quick"
 
 
 def find(
@@ -38,7 +37,8 @@ def find(
     """
     try:
         given = dict(sets or {}) | dict(parse_assignment(text) for text in assignments or [])
-        if study in catalog.names():
+        known = catalog.names()
+        if study in known or (_study(study) in known and not Path(study).is_dir()):
             return plan.resolve(study, conf=conf, sets=given, quick=quick)
         return _of_folder(Path(study), study, conf=conf, sets=given)
     except ConfigError as error:
@@ -55,9 +55,13 @@ def _of_folder(folder: Path, said: str, *, conf: Path | None, sets: Mapping[str,
         )
     # --fresh moves the folder of an earlier run to <name>.<time>.
     name = folder.resolve().name.partition(".")[0]
-    quick = name.endswith(QUICK) and name not in catalog.names()
-    found = plan.resolve(
-        name.removesuffix(QUICK) if quick else name, conf=conf, sets=sets, quick=quick
-    )
+    base = _study(name)
+    quick, fork = fork_names.parts(name, base)
+    found = plan.resolve(fork_names.full(base, fork=fork), conf=conf, sets=sets, quick=quick)
     url = f"sqlite:///{(folder / DATABASE).as_posix()}"
     return dataclasses.replace(found, folder=folder, storage_url=url)
+
+
+def _study(name: str) -> str:
+    """Return the study that ``name``, which may be that of a fork, belongs to."""
+    return name if name in catalog.names() else name.partition("-")[0]

@@ -13,7 +13,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
 from search_spaces.space import Choice, Float, Int, Parameter
-from studies import catalog, machine, places
+from studies import catalog, fork_names, machine, places
 from studies.settings import Settings, combine, make_layer, read_conf, short_name
 from studies.spec import StudySpec
 
@@ -115,8 +115,7 @@ class Plan:
 
     def fingerprint(self) -> tuple[str, dict[str, Any]]:
         """Return what makes trials comparable: a SHA-256 and the plain values it is taken of."""
-        fixed = self.train.model_dump(exclude=set(_NOT_IN_FINGERPRINT))
-        fixed["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+        fixed = self.comparable_settings(self.train)
         for key in _searched(self.spec):
             table, _, leaf = key.removeprefix("train.").rpartition(".")
             (fixed[table] if table else fixed).pop(leaf)
@@ -135,6 +134,13 @@ class Plan:
         values |= {name: found for name, found in goals.items() if found}  # of older studies: none
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest(), values
+
+    @staticmethod
+    def comparable_settings(config: TrainConfig) -> dict[str, Any]:
+        """Return the settings of a training that say what is measured, as plain values."""
+        settings = config.model_dump(exclude=set(_NOT_IN_FINGERPRINT))
+        settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+        return settings
 
     def describe(self) -> list[Row]:
         """Return what there is to know before the first trial, a row each."""
@@ -187,7 +193,7 @@ def resolve(
     ``[studies.<name>]`` in ``conf.toml``, ``--quick``, and ``sets``.
 
     Args:
-        study: name of a file in ``studies/catalog/``.
+        study: name of a file in ``studies/catalog/``, or of a fork, see ``studies/fork_names.py``.
         conf: another file than ``conf.toml``.
         sets: dotted settings of the command line.
         quick: whether to use the study's ``quick`` settings and a folder of their own.
@@ -195,6 +201,7 @@ def resolve(
     Raises:
         ConfigError: a study or setting is unknown or wrong, or the machine lacks what it asks for.
     """
+    study, fork = fork_names.split(study, catalog.names())
     spec = catalog.get(study)
     file, searched = f"studies/catalog/{study}.py", _searched(spec)
     given = read_conf(conf, studies=catalog.names())
@@ -226,7 +233,7 @@ def resolve(
             tasks=trials,
             gpus=max(1, len(place.gpus)),
         )
-    name = f"{spec.name}-quick" if quick else spec.name
+    name = fork_names.full(spec.name, quick=quick, fork=fork)
     if "\0" in settings.results.folder:
         raise ConfigError("results.folder: a path cannot hold a null byte")
     folder = Path(settings.results.folder) / name
@@ -248,11 +255,16 @@ def resolve(
         most_workers=most_workers,
         gpus=place.gpus,
         folder=folder,
-        storage_url=settings.storage.url or f"sqlite:///{(folder / 'study.db').as_posix()}",
+        storage_url=storage_url_of(settings, folder),
     )
     for config in plan.ends():
         optimizers.resolve(config.optim)
     return plan
+
+
+def storage_url_of(settings: Settings, folder: Path) -> str:
+    """Return where Optuna keeps the study whose files are in ``folder``."""
+    return settings.storage.url or f"sqlite:///{(folder / 'study.db').as_posix()}"
 
 
 def describe_parameter(name: str, parameter: Parameter) -> str:

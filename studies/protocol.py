@@ -24,6 +24,7 @@ from studies.candidates import candidates
 from studies.confirming import confirmed
 from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.events import Listener, Stream
+from studies.forking import FORKED, Forked
 from studies.front import check_feasible
 from studies.machine import prepare_folder
 from studies.plan import Plan
@@ -158,6 +159,7 @@ def run_study(
                 trained=run.trained,
                 stopped=book.stopped,
                 race=confirm.race,
+                forked=Forked.from_attribute(book.study.user_attrs.get(FORKED)),
                 trials=book.study.get_trials(deepcopy=False),
             )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from studies.candidates import Candidate
 from studies.doubts import RashPruner, SeedSpread
+from studies.forking import Forked
 from studies.plan import Plan
 from studies.records import TrialRecord
 from studies.search.stopping import Stop
@@ -78,6 +79,7 @@ class StudyResult:
         trained: trainings that this run ended; 0 for a study that was finished before.
         stopped: why the search was ended before its last trial; None: it was not.
         seed_spread: how much the seed decides; None: too few configurations to say.
+        forked: where the study comes from; None: it is no fork.
         rash_pruner: that the pruner would have stopped the best one; None: it would not have.
         front: the search's trials on the Pareto front, best in the metric first; none: there is one
             objective.
@@ -98,6 +100,7 @@ class StudyResult:
     stopped: Stop | None = None
     seed_spread: SeedSpread | None = None
     rash_pruner: RashPruner | None = None
+    forked: Forked | None = None
     front: tuple[TrialRecord, ...] = ()
 
     @property

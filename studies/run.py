@@ -20,6 +20,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(no_args_is_help=True)
 def run(
     study: cli.StudyArgument,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="of the fork, with --fork", show_default=False),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="search trials in all, over all resumes")
     ] = None,
@@ -66,6 +70,14 @@ def run(
         typer.Option(
             "--fresh/--resume",
             help="begin anew (what is there is moved aside), or go on (the default)",
+        ),
+    ] = False,
+    fork: Annotated[
+        bool,
+        typer.Option(
+            "--fork",
+            help="settings have changed: go on in a new study, STUDY-NAME (or STUDY-2 …), with the"
+            " trials that fit",
         ),
     ] = False,
     quick: cli.QuickOption = False,
@@ -115,9 +127,16 @@ def run(
       `python -m studies.run optim_search --dataset fashion_mnist --set epochs=10
       --set results.folder=results/fashion`
 
+    - the space or a setting was changed: `python -m studies.run optim_search --fork wide` makes the
+      study `optim_search-wide` with those trials that still fit, or goes on with it
+
     `python -m studies show STUDY` prints the plan first; `python -m studies dashboard STUDY` opens
     Optuna's dashboard, also while the study runs.
     """
+    if name is not None and not fork:
+        raise typer.BadParameter(f"{name}: a second name is that of a fork; add --fork")
+    if fork and fresh:
+        raise typer.BadParameter("--fork leaves the study as it is; leave --fresh out")
     plan = cli.resolve(
         study,
         conf=conf,
@@ -160,6 +179,7 @@ def run(
             take_over=take_over,
             join=join,
             read_test_again=read_test_again,
+            fork=(name or "") if fork else None,
             save_svg=save_svg,
             arguments=sys.argv[1:],
         )

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from studies.candidates import Candidate, candidates
 from studies.doubts import on_bound, rash_pruner, seed_spread
+from studies.forking import Forked
 from studies.front import front_of
 from studies.plan import Plan
 from studies.reasons import tally
@@ -38,6 +39,7 @@ def summarize(
     stopped: Stop | None = None,
     race: Mapping[str, int] | None = None,
     trials: Sequence[FrozenTrial] = (),
+    forked: Forked | None = None,
 ) -> StudyResult:
     """Work out the result from the records of search and confirmation.
 
@@ -51,6 +53,7 @@ def summarize(
         stopped: why the search was ended early.
         race: the configurations (``enqueued.identity``) that a race stopped, with their seeds.
         trials: the search's trials as Optuna has them, with what pruners marked them with.
+        forked: where the study comes from.
     """
     spec = plan.spec
     chosen = {candidate.label: candidate for candidate in candidates(plan, search)}
@@ -153,6 +156,7 @@ def summarize(
         environment=environment or {},
         trained=trained,
         stopped=stopped,
+        forked=forked,
         seed_spread=seed_spread(search, [list(of.values()) for of in rivals.values()]),
         rash_pruner=rash_pruner(
             plan,

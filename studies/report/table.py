@@ -158,6 +158,7 @@ def notes(result: StudyResult) -> list[str]:
     when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
     return [
         *([f"{early[:1].upper()}{early[1:]}."] if early else []),
+        *([f"This study was {result.forked}."] if result.forked else []),
         "trials: complete/pruned/failed in the search; search: best validation value there",
         f"confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds; test: mean of the same"
         f" models ({when}); s: seconds a training",

@@ -93,7 +93,7 @@ def check_order(study: optuna.Study, plan: Plan) -> None:
     Raises:
         ConfigError: the study was begun with another one.
     """
-    mine = _order(plan)
+    mine = order_of(plan)
     held = study.user_attrs.get(ORDER)
     if held == mine:
         return
@@ -107,7 +107,7 @@ def check_order(study: optuna.Study, plan: Plan) -> None:
 
 def order_notes(plan: Plan) -> list[str]:
     """Return what there is to know about a search in batch order, a line each."""
-    order = _order(plan)
+    order = order_of(plan)
     if order is None:
         return []
     found = [
@@ -135,7 +135,8 @@ def order_notes(plan: Plan) -> list[str]:
     return found
 
 
-def _order(plan: Plan) -> dict[str, int] | None:
+def order_of(plan: Plan) -> dict[str, int] | None:
+    """Return what must stay the same of a search in batch order; None: another order."""
     search = plan.settings.search
     return {"batch": search.batch, "threads": plan.threads} if search.order == "batch" else None
 

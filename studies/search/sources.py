@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError
 from studies.auditing.sentinels import SENTINEL, sentinels
+from studies.carrying import CARRIED
 from studies.plan import Plan
 from studies.records import FAILURE
 from studies.search.distributions import suggest
@@ -118,6 +119,7 @@ class SearchSource:
         self._defaults = len(plan.spec.defaults)
         self._sentinels = sentinels(plan)
         self._held = [params_of(trial) for trial in trials]
+        self._carried = {trial.number for trial in trials if CARRIED in trial.user_attrs}
         self._was_known = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
         first = max(self._defaults, len(self._held))
         default = [plan.required_params(number) for number in range(self._defaults)]
@@ -221,7 +223,7 @@ class SearchSource:
             grid = [point for point in grid if identity(point) not in tried]
         for number in range(plan.trials):
             attributes: dict[str, Any] = {}
-            if number in self._known or number in self._was_known:
+            if number in self._known or number in self._was_known or number in self._carried:
                 known = self._known.get(number)
                 params = dict(known.params) if known else self._held[number]
                 if known is not None:

@@ -59,6 +59,26 @@ def copy_study(name: str, *, source: str, target: str) -> list[Content]:
     if _same(source, target):
         raise CopyError(f"--to: {shown(target)} is the storage that the study is in")
     contents = _read(name, source)
+    _write(contents, target, source)
+    return contents
+
+
+def write_studies(contents: Sequence[Content], target: str) -> None:
+    """Write studies that no storage holds yet, all of them or none.
+
+    Args:
+        contents: what is written, the search first.
+        target: URL of the storage that it goes to; made where there is none.
+
+    Raises:
+        CopyError: the target holds one of that name, or what was written cannot be read back.
+        StorageError: the storage cannot be used.
+    """
+    _write(contents, target, None)
+
+
+def _write(contents: Sequence[Content], target: str, source: str | None) -> None:
+    """Write ``contents``, which are those of ``source``; None: of no storage."""
     fresh = not _exists(storage_file(target))
     try:
         storage = open_storage(target, create=True)
@@ -74,7 +94,6 @@ def copy_study(name: str, *, source: str, target: str) -> list[Content]:
         if fresh:
             _remove(storage_file(target))
         raise
-    return contents
 
 
 def _read(name: str, url: str) -> list[Content]:
@@ -104,7 +123,7 @@ def _read(name: str, url: str) -> list[Content]:
         close_storage(storage)
 
 
-def _write_sql(storage: SqlStorage, contents: Sequence[Content], source: str) -> None:
+def _write_sql(storage: SqlStorage, contents: Sequence[Content], source: str | None) -> None:
     """Write ``contents`` in one transaction, which ends well only if they can be read back."""
     try:
         with storage.engine.begin() as connection:
@@ -164,7 +183,7 @@ def _names(connection: Connection) -> set[str]:
     return set(connection.scalars(sqlalchemy.select(_TABLES["studies"].c.study_name)))
 
 
-def _write_journal(storage: Journal, contents: Sequence[Content], source: str) -> None:
+def _write_journal(storage: Journal, contents: Sequence[Content], source: str | None) -> None:
     """Write the journal with ``contents`` at its end to a new file, and put that in its place."""
     path = storage.file.path
     part = path.with_name(f"{path.name}.copying")
@@ -201,7 +220,7 @@ def _append(journal: Journal, content: Content) -> None:
 
 
 def _check(
-    contents: Sequence[Content], copies: Sequence[Content], source: str, target: Storage
+    contents: Sequence[Content], copies: Sequence[Content], source: str | None, target: Storage
 ) -> None:
     for content, copy in zip(contents, copies, strict=True):
         found = difference(content, copy)
@@ -210,6 +229,8 @@ def _check(
                 f"{shown(target.url)} does not hold what was written to it ({found}); nothing was"
                 " copied"
             )
+    if source is None:
+        return
     again = _read(contents[0].name, source)
     changed = len(again) != len(contents) or any(map(difference, contents, again))
     if changed:

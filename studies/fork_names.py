@@ -1,0 +1,59 @@
+"""Names of forks: ``optim_search-wide`` is the fork ``wide`` of the study ``optim_search``.
+
+With ``--quick`` it is ``optim_search-quick-wide``. A study's own name, that of its file in the
+catalog, holds no ``-``.
+"""
+
+import re
+from collections.abc import Collection
+
+from mnist_core.errors import ConfigError
+
+QUICK = "quick"
+_FORK = re.compile(r"[A-Za-z0-9_]+")
+
+
+def split(name: str, studies: Collection[str]) -> tuple[str, str]:
+    """Return the study and the fork that ``name`` means; "" where it is no fork.
+
+    Args:
+        name: as given on the command line.
+        studies: names of all studies in the catalog.
+
+    Raises:
+        ConfigError: the fork's name cannot be one.
+    """
+    study, dash, fork = name.partition("-")
+    if name in studies or not dash or study not in studies:
+        return name, ""
+    check(fork, study)
+    return study, fork
+
+
+def check(fork: str, study: str) -> None:
+    """Check that ``fork`` can be the name of a fork.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if fork.partition("-")[0] == QUICK:
+        raise ConfigError(
+            f"{study}-{fork}: of the small run say {study}{fork.removeprefix(QUICK)} --quick"
+        )
+    if not _FORK.fullmatch(fork):
+        raise ConfigError(
+            f"the name of a fork is made of letters, digits and _, but got {fork!r}; a good one is"
+            " wide"
+        )
+
+
+def full(study: str, *, quick: bool = False, fork: str = "") -> str:
+    """Return the name in the storage, which is also that of the folder."""
+    return "-".join([study, *([QUICK] if quick else []), *([fork] if fork else [])])
+
+
+def parts(name: str, study: str) -> tuple[bool, str]:
+    """Return whether ``name`` is that of a small run of ``study``, and of which fork; "": none."""
+    words = name.removeprefix(study).split("-")[1:]
+    quick = words[:1] == [QUICK]
+    return quick, "-".join(words[1:] if quick else words)
