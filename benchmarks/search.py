@@ -49,8 +49,10 @@ FOLDER = measure.ROOT / "results" / "search_table"
 WORKERS = 2
 MOST = 80
 """Trainings after which a search that has not got there is ended."""
-RANDOM_TIMES = 10
+RANDOM_TIMES = 5
 """Random search gets so many times the seeds of the others."""
+LOOKED_AT = 50
+"""Trainings that a search is given at least."""
 CHECKPOINTS = (10, 20, 40)
 """Trainings after which the best value is looked at."""
 
@@ -105,12 +107,19 @@ def compare(args: argparse.Namespace) -> str:
         # Random search takes no time here, and all others are compared with it.
         seeds = args.seeds * (RANDOM_TIMES if name == RANDOM else 1)
         measure.say(f"{name}: {seeds} seeds")
-        runs[name] += [_run(make, table, seed) for seed in range(seeds)]
+        runs[name] += [_run(make, table, target, seed) for seed in range(seeds)]
     return report(runs, table, target, trials=spec.trials, ours=OURS, random=RANDOM)
 
 
-def _run(make: Any, table: "Table", seed: int) -> "list[Ended]":
+def _run(make: Any, table: "Table", target: float, seed: int) -> "list[Ended]":
     from simulated import loop
+
+    reached = False
+
+    def enough(ended: "Ended") -> bool:
+        nonlocal reached
+        reached = reached or (ended.value is not None and ended.value >= target)
+        return reached and ended.spent >= LOOKED_AT * table.epochs
 
     with tempfile.TemporaryDirectory() as name, make(seed, Path(name)) as work:
         return loop.run(
@@ -118,6 +127,7 @@ def _run(make: Any, table: "Table", seed: int) -> "list[Ended]":
             table,
             workers=WORKERS,
             most=MOST * table.epochs,
+            enough=enough,
             begun_at=getattr(work, "begun_at", lambda task: 0),
             seed=seed,
         )

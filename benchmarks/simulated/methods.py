@@ -25,7 +25,7 @@ from studies.book import open_search
 from studies.engines.base import Failure, Work
 from studies.plan import resolve
 from studies.search.distributions import suggest
-from studies.storages.storage import close_storage, open_storage
+from studies.storages.storage import Journal, close_storage, open_storage
 
 OURS = "ours: the defaults of the study"
 RANDOM = "random search, no pruning"
@@ -175,6 +175,8 @@ def ours(study: str, seed: int, folder: Path, sets: Mapping[str, Any]) -> Iterat
         },
     )
     storage = open_storage(plan.storage_url, create=True)
+    assert isinstance(storage, Journal)
+    storage.file.durable = False  # nobody keeps it, and most of the time would go to the disk
     try:
         with open_search(plan.with_data("recorded"), storage) as book:
             yield book

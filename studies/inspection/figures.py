@@ -138,7 +138,13 @@ def _scaled(stored: Stored, values: Sequence[float]) -> list[float]:
     return [round(100 * value, 3) if share else float(f"{value:.6g}") for value in values]
 
 
-def _figure(stored: Stored, title: str, traces: list[dict[str, Any]], x: dict[str, Any]) -> Figure:
+def _figure(
+    stored: Stored,
+    title: str,
+    traces: list[dict[str, Any]],
+    x: dict[str, Any],
+    y: dict[str, Any] | None = None,
+) -> Figure:
     metric = stored.plan.spec.metric
     unit = ", %" if is_share(metric) else ""
     return {
@@ -146,7 +152,7 @@ def _figure(stored: Stored, title: str, traces: list[dict[str, Any]], x: dict[st
         "layout": {
             "title": {"text": title, "x": 0.02, "y": 0.97, "font": {"size": 15}},
             "xaxis": x,
-            "yaxis": {"title": f"{metric}{unit}", **_range(stored)},
+            "yaxis": {"title": f"{metric}{unit}", **(y or {})},
             "margin": {"t": 70, "r": 20},
         },
     }

@@ -102,6 +102,8 @@ class TrialNotes:
             facts.append("the default configuration, never pruned")
         if SENTINEL in known:
             facts.append("a sentinel: it ran unpruned")
+        over = {name: excess for name, excess in record.excesses.items() if excess > 0}
+        facts += [f"{name} is {excess:.1%} over its limit" for name, excess in over.items()]
         if ENQUEUED in known:
             facts.append(f"enqueued from {known[ENQUEUED]}")
         return "; ".join(facts)
