@@ -47,10 +47,12 @@ class Mistakes:
     Attributes:
         shown: the worst first.
         text: how many there are, and of what.
+        pairs: whether each picture is two images side by side.
     """
 
     shown: tuple[Mistake, ...] = ()
     text: str = ""
+    pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _pairs(kept: "Checkpoint", split: "Split") -> Mistakes:
         f" seed (from a score of {found.threshold:.2f} on they count as the same)"
     )
     more = f"; the {len(shown)} worst." if len(shown) < wrong else "."
-    return Mistakes(shown=tuple(shown), text=text + more)
+    return Mistakes(shown=tuple(shown), text=text + more, pairs=True)
 
 
 def _beside(first: "Tensor", second: "Tensor") -> "Tensor":

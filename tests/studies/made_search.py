@@ -139,6 +139,8 @@ class _Made:
             value = math.exp(self._random.uniform(math.log(low), math.log(high)))
         else:
             value = self._random.uniform(low, high)
+        if parameter.step:
+            value = low + parameter.step * round((value - low) / parameter.step)
         value = min(high, max(low, value))
         return round(value) if isinstance(parameter, Int) else value
 
