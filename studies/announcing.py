@@ -62,6 +62,7 @@ class Announcer:
             trial.number,
             value=trial.values[0],
             metrics=dict(outcome.metrics),
+            feasible=all(excess <= 0 for excess in trial.constraints.values()),
             seconds=seconds,
             attributes=dict(outcome.attributes),
         )

@@ -118,7 +118,7 @@ class Progress:
         if event.kind != "lost":
             self.done += 1
             self.finished_here += 1
-        if event.kind == "complete":
+        if event.kind == "complete" and data.get("feasible", True):
             self._offer(float(data["value"]), trial)
         return trial
 

@@ -10,7 +10,7 @@ from studies.statistics import CONFIDENCE
 def front_headings(result: StudyResult) -> tuple[str, ...]:
     """Return the heads of the columns."""
     further = goals_of(result.plan).names[1:]
-    return ("configuration", "search", "confirm", *further, "minus default", "front", "test", "s")
+    return ("trial", "search", "confirm", *further, "minus default", "front", "test", "s")
 
 
 def front_cells(result: StudyResult, row: Row) -> tuple[str, ...]:
@@ -80,14 +80,15 @@ def front_lines(result: StudyResult) -> list[str]:
 
 def front_notes(result: StudyResult) -> list[str]:
     """Say what the columns are and what the intervals cover."""
-    goals = goals_of(result.plan)
+    goals, spec = goals_of(result.plan), result.plan.spec
     read = result.test.times
     when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
     early = str(result.stopped) if result.stopped else ""
     found = [
         *([f"{early[:1].upper()}{early[1:]}."] if early else []),
-        f"configuration: the search trial; search: {goals.metric} there; confirm: mean ±"
-        f" {CONFIDENCE:.0%} t interval over fresh seeds; {', '.join(goals.names[1:])}: mean there",
+        f"trial: of the search (default: that of {spec.scientific} {spec.baseline}); search:"
+        f" {goals.metric} there; confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds;"
+        f" {', '.join(goals.names[1:])}: mean there",
         f"minus default: {goals.metric}, paired by seed, {CONFIDENCE:.0%} t interval; front: yes,"
         " or who is as good in every objective and better in one, by the means",
         f"test: mean of the same models ({when}); s: seconds a training with all that is around it",
@@ -113,10 +114,10 @@ def means(result: StudyResult, row: Row) -> tuple[float, ...]:
 def beaten_by(result: StudyResult, row: Row) -> str:
     """Name a configuration that dominates ``row`` by the confirmed means, "" if there is none."""
     signs, own = goals_of(result.plan).signs, means(result, row)
-    if not own:
-        return "-"
     if row.candidate is not None and not row.candidate.feasible:
         return "infeasible"
+    if not own:
+        return "-"
     for other in result.rows:
         values = means(result, other)
         able = other.candidate is not None and other.candidate.feasible

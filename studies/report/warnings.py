@@ -44,7 +44,9 @@ def warnings(result: StudyResult) -> list[str]:
                 f"{row.label}: its seeds differ more than {NOISY_TIMES} times as much as is usual"
                 " here; raise confirm.seeds"
             )
-        if row.confirm_failed:
+        if row.candidate and not row.candidate.feasible:
+            found.append(f"{row.label}: it is over the constraints, so it wins nothing")
+        elif row.confirm_failed:
             found.append(f"{row.label}: {row.confirm_failed} confirm trainings failed")
         elif row.confirm and row.confirm.n < plan.confirm_seeds and not row.stopped_after:
             found.append(

@@ -97,7 +97,7 @@ def test_two_objectives_from_search_to_export(tmp_path, capsys, kind):
     assert result.best == best.label
 
     said = markdown(result)
-    assert "| configuration | search | confirm | parameters | minus default | front |" in said
+    assert "| trial | search | confirm | parameters | minus default | front |" in said
     assert f"Pareto front (val_accuracy, parameters): {len(front)} of the search's trials" in said
     assert "not confirmed: trial" in said and "3 of the" in said
     held = stored.read(plan)
