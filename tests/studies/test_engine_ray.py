@@ -1,11 +1,33 @@
 """The engine ``ray`` on a cluster of one node, which all tests here share."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
 import pytest
 import toys
+from ray_toys import MIB, Greedy, Ranked, Unloadable
 from test_engines import run, trail
+from toy_plans import toy_plan
 
+from mnist_core.errors import UserError
 from studies import engines
-from studies.engines._ray_cluster import Cluster
+from studies.book import open_search
+from studies.engines._ray_cluster import Claim, Cluster
+from studies.engines._ray_tune import how
+from studies.engines._starting import WorkerStartError
+from studies.engines.base import Limits, Resources
+from studies.plan import resolve
+from studies.ray_settings import RaySettings
+from studies.storages.storage import close_storage, open_storage
+from studies.trial_setup import build_objective
+
+MADE_UP = {"time", "pid", "seconds"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -14,21 +36,198 @@ def cluster():
         yield started
 
 
-def trails(folder, objective_options, *, workers=1, **options):
-    """The study's trail through each engine, as text: nan is not equal to itself."""
-    found = {}
-    for name in ("inline", "local", "ray"):
-        place = folder / name
-        place.mkdir()
-        engine = engines.create(name, workers=workers, threads=1)
-        records = run(place, engine, toys.Toy(place, **objective_options), **options)
-        found[name] = [tuple(str(part) for part in line) for line in trail(records)]
-    return found
+def ray_engine(workers=1, **settings):
+    resources = Resources(ray=RaySettings(**settings))
+    return engines.create("ray", workers=workers, threads=1, resources=resources)
 
 
-def test_the_same_trail(tmp_path):
-    script = {"steps": 5, "raises": (3,), "runs_out": (5,), "diverges": (6,)}
+@pytest.mark.slow
+def test_the_same_trail_and_events(tmp_path):
+    found, heard = {}, {}
     search = {"sampler": "tpe", "pruner": "median", "pruner_options": {"n_startup_trials": 2}}
-    found = trails(tmp_path, script, trials=16, **search)
+    for name in ("inline", "local", "ray"):
+        folder, events = tmp_path / name, []
+        folder.mkdir()
+        engine = engines.create(name, workers=1, threads=1)
+        script = toys.Toy(folder, steps=5, raises=(3,), runs_out=(5,), diverges=(6,))
+        records = run(folder, engine, script, trials=16, listeners=[events.append], **search)
+        # As text: nan is not equal to itself.
+        found[name] = [tuple(str(part) for part in line) for line in trail(records)]
+        heard[name] = [
+            (e.kind, e.trial, str({k: v for k, v in e.data.items() if k not in MADE_UP}))
+            for e in events
+        ]
     assert {line[1] for line in found["inline"]} == {"COMPLETE", "FAIL", "PRUNED"}
     assert found["ray"] == found["inline"] == found["local"]
+    assert heard["ray"] == heard["inline"] == heard["local"]
+
+
+@pytest.mark.slow
+def test_a_trial_whose_worker_is_killed_is_run_again_and_given_up_in_the_end(tmp_path):
+    objective = toys.Toy(tmp_path, dies=(1, 2), deaths=2)
+    records = run(tmp_path, ray_engine(workers=2), objective, trials=4, retries=1)
+    assert [record.state for record in records] == ["COMPLETE", "FAIL", "FAIL", "COMPLETE"]
+    assert records[1].failure.kind == "WorkerLost"
+    assert records[1].failure.message.startswith("lost 2 times, given up; last: ")
+    assert "worker process has died" in records[1].failure.message
+    attempts = [line for line in toys.attempts(tmp_path) if line[0] == "1"]
+    assert [line[1] for line in attempts] == ["0", "1"]
+    assert len({(line[2], line[3]) for line in attempts}) == 1  # same seed and params
+
+
+@pytest.mark.slow
+def test_trials_over_a_limit_are_ended(tmp_path):
+    plan = toy_plan(tmp_path, trials=3)
+    storage = open_storage(plan.storage_url, create=True)
+    limits = Limits(seconds=8.0, memory=500 * MIB)
+    with ray_engine(workers=2) as engine, open_search(plan, storage) as book:
+        engine.run(book, Greedy(), limits)
+        records = book.records()
+    close_storage(storage)
+    assert [record.state for record in records] == ["FAIL", "FAIL", "COMPLETE"]
+    assert [record.failure.kind for record in records[:2]] == ["TimeLimit", "MemoryLimit"]
+    assert "GiB in use after report 1; the limit is 0.49 GiB" in records[1].failure.message
+    assert [record.attempt for record in records] == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_stopped_now_all_is_given_back(tmp_path):
+    engine = ray_engine(workers=2)
+
+    def stop(event):
+        if event.kind == "report":
+            engine.stop(now=True)
+
+    objective = toys.Toy(tmp_path, steps=2, sleep=0.5)
+    records = run(tmp_path, engine, objective, trials=4, listeners=[stop])
+    assert {record.state for record in records} == {"WAITING"}
+    records = run(tmp_path, ray_engine(workers=2), objective, trials=4)
+    assert [record.state for record in records] == ["COMPLETE"] * 4
+    assert [record.attempt for record in records] == [0] * 4
+
+
+def test_calls():
+    with ray_engine(workers=2) as engine:
+        found = engines.call(engine, divmod, [(n, 2) for n in range(5)])
+        assert found == [divmod(n, 2) for n in range(5)]
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            engines.call(engine, divmod, [(1, 0)])
+
+
+def test_an_objective_that_cannot_be_sent_or_loaded(tmp_path):
+    with pytest.raises(WorkerStartError, match="cannot be sent to workers"):
+        run(tmp_path, ray_engine(), lambda task, report: None, trials=1)
+    with pytest.raises(WorkerStartError, match="ImportError: no such library here"):
+        run(tmp_path, ray_engine(), Unloadable(), trials=3)
+
+
+def test_tunes_asha_stops_trials_and_they_are_pruned(tmp_path):
+    plan = resolve("optim_search", sets={"search.pruner": "none", "epochs": 4})
+    plan = replace(plan, folder=tmp_path)
+    engine = ray_engine(scheduler="asha", asha_factor=2.0)
+    with engine:
+        engine.adapt(plan)
+        records = run(tmp_path, engine, Ranked(), trials=6)
+    states = [record.state for record in records]
+    # Best so far: goes on. Below the median of its rung: stopped after its first report.
+    assert states == ["COMPLETE", "PRUNED"] * 3
+    assert [list(record.curve) for record in records if record.state == "PRUNED"] == [[1]] * 3
+    assert all(len(record.curve) == 4 for record in records if record.state == "COMPLETE")
+
+
+def test_asha_and_a_pruner_are_one_too_many():
+    with ray_engine(scheduler="asha") as engine, pytest.raises(UserError, match="must be none"):
+        engine.adapt(resolve("optim_search", sets={}))
+
+
+@pytest.mark.slow
+def test_a_small_real_study(tmp_path):
+    found = {}
+    for name in ("local", "ray"):
+        sets = {"search.trials": 2, "epochs": 1, "device": "cpu", "engine.threads": 1}
+        sets |= {"engine.workers": 1, "results.folder": str(tmp_path / name)}
+        plan = resolve("optim_search", sets=sets)
+        storage = open_storage(plan.storage_url, create=True)
+        engine = engines.create(name, workers=1, threads=1)
+        with engine, open_search(plan.with_data("these"), storage) as book:
+            engine.run(book, build_objective(plan, None))
+            found[name] = book.records()
+        close_storage(storage)
+    assert trail(without_clocks(found["ray"])) == trail(without_clocks(found["local"]))
+    assert [record.state for record in found["ray"]] == ["COMPLETE"] * 2
+
+
+def without_clocks(records):
+    return [
+        replace(r, attributes={k: v for k, v in r.attributes.items() if "seconds" not in k})
+        for r in records
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "nothing answers at 127.0.0.1:1"),
+        ("head", "expected auto or host:port"),
+        ("ray://head:10001", "address of Ray Client"),
+    ],
+)
+def test_addresses_that_cannot_be_joined(address, said, monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with pytest.raises(UserError, match=said) as caught, Cluster(address, cpus=1, gpus=0):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_resources_that_no_node_has():
+    with pytest.raises(UserError, match="a trial takes 64 CPU, but no node has that"):
+        ray_engine(cpus=64).__enter__()
+
+
+def test_claims():
+    claim = Claim(cpus=1, gpus=0.25, memory=2**30)
+    assert str(claim) == "1 CPU + 0.25 GPU + 1 GiB"
+    assert claim.fits({"CPU": 16, "GPU": 1, "memory": 2**35}) == 4
+    assert claim.fits({"CPU": 16, "memory": 2**35}) == 0
+
+
+def test_how_a_worker_died():
+    text = """Failure # 1 (occurred at 2026-11-21)
+The actor died unexpectedly before finishing this task.
+	class_name: ResourceTrainable
+	pid: 42
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit \
+detail: Worker unexpectedly exits."""
+    assert how(text).startswith("The actor is dead because its worker process has died.")
+    assert how("") == "its worker ended"
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(tmp_path):
+    """It has a cluster of its own."""
+    program = Path(__file__).parents[1] / "small_run.py"
+    root = str(program.parents[1])
+    path = os.pathsep.join([root, str(program.parent)])
+    environment = os.environ | {"PYTHONPATH": path}
+    command = [sys.executable, str(program), str(tmp_path), "ray", "4", "0.3"]
+    driver = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    family = []
+    try:
+        deadline = time.monotonic() + 200
+        while len(toys.attempts(tmp_path)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        family = psutil.Process(driver.pid).children(recursive=True)
+        assert len(family) > 4
+    finally:
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    _, alive = psutil.wait_procs(family, timeout=90)
+    for process in alive:
+        process.kill()
+    assert not alive
+    before = toys.attempts(tmp_path)
+    records = run(tmp_path, ray_engine(workers=2), toys.Toy(tmp_path), trials=4)
+    assert [record.state for record in records] == ["COMPLETE"] * 4
+    assert [record.attempt for record in records] == [0] * 4
+    again = {line[0]: line[1:4] for line in toys.attempts(tmp_path)[len(before) :]}
+    assert all(again[line[0]] == line[1:4] for line in before if line[0] in again)

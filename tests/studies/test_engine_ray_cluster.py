@@ -1,0 +1,87 @@
+"""The engine ``ray`` on a cluster of several nodes on this machine, one of which goes away."""
+
+import os
+import secrets
+import threading
+import time
+
+import pytest
+import ray
+import toys
+from ray.cluster_utils import Cluster as LocalCluster
+from test_engines import run
+
+from mnist_core.errors import UserError
+from studies import engines
+from studies.engines._ray_cluster import _QUIET, check_folder, check_modules
+from studies.engines.base import Resources
+from studies.ray_settings import RaySettings
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A head node with one place, joined by this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (_QUIET | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}).items():
+            patch.setenv(name, value)
+        store = 80 * 1024**2  # as small as Ray allows
+        head = {"num_cpus": 1, "object_store_memory": store, "include_dashboard": False}
+        started = LocalCluster(initialize_head=True, head_node_args=head)
+        try:
+            yield started
+        finally:
+            ray.shutdown()
+            started.shutdown()
+
+
+def engine_on(cluster, **settings):
+    settings = {"address": cluster.address, "wait_seconds": 5.0, **settings}
+    resources = Resources(ray=RaySettings(**settings))
+    return engines.create(
+        "ray", workers=2, threads=1, preload=["mnist_core.config"], resources=resources
+    )
+
+
+def test_a_node_goes_away_and_its_trials_are_run_again(cluster, tmp_path):
+    node = cluster.add_node(num_cpus=1)
+
+    def remove():
+        while len({line[-1] for line in toys.attempts(tmp_path)}) < 2:
+            time.sleep(0.05)
+        cluster.remove_node(node, allow_graceful=False)
+
+    engine, remover = engine_on(cluster), threading.Thread(target=remove)
+    remover.start()
+    try:
+        objective = toys.Toy(tmp_path, sleep=0.3)
+        records = run(tmp_path, engine, objective, trials=8)
+    finally:
+        remover.join(60)
+    assert [record.state for record in records] == ["COMPLETE"] * 8
+    assert sum(record.attempt for record in records) == 1
+    assert len(toys.attempts(tmp_path)) == 9
+
+
+def test_a_node_that_lacks_a_package_or_the_folder(cluster, tmp_path):
+    broken = tmp_path / "broken" / "scipy"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'scipy'\")")
+    path = os.pathsep.join([str(broken.parent), os.environ.get("PYTHONPATH", "")])
+    with engine_on(cluster):
+        check_folder(tmp_path)
+        check_modules(["scipy"])
+        node = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path})
+        try:
+            with pytest.raises(UserError, match=r"scipy cannot be imported: .*; install it there"):
+                check_modules(["scipy"])
+        finally:
+            cluster.remove_node(node)
+
+
+def test_no_node_has_room(cluster):
+    with pytest.raises(
+        UserError, match="a trial takes 4 CPU, but no node has that .* waited 0.5 s"
+    ):
+        engine_on(cluster, cpus=4, wait_seconds=0.5).__enter__()
