@@ -14,10 +14,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from studies.events import Event, Kind
-from studies.plan import Plan
 
 FILE = "events.jsonl"
 OVER = ("complete", "pruned", "failed", "tested")
@@ -25,11 +24,6 @@ OVER = ("complete", "pruned", "failed", "tested")
 
 _KINDS = frozenset(get_args(Kind))
 _CHUNK = 1 << 20
-
-
-def log_file(plan: Plan) -> Path:
-    """Return where the events of ``plan``'s study are."""
-    return plan.folder / FILE
 
 
 class EventLog:
@@ -189,7 +183,7 @@ def from_line(line: bytes) -> Event | None:
         return None
     if not (trial is None or type(trial) is int) or not isinstance(time, int | float):
         return None
-    return Event(kind=kind, phase=phase, trial=trial, data=data, time=float(time))
+    return Event(kind=cast(Kind, kind), phase=phase, trial=trial, data=data, time=float(time))
 
 
 def _plain(value: Any) -> Any:

@@ -29,7 +29,7 @@ from mnist_core.errors import UserError
 from mnist_core.table import flat
 from search_spaces.space import SpaceError
 from studies.commands import sync_command
-from studies.event_log import OVER, EventLog, log_file, survey
+from studies.event_log import FILE, OVER, EventLog, survey
 from studies.events import Event
 from studies.filling import missing_events
 from studies.plan import Plan
@@ -67,7 +67,7 @@ class Recording:
         self._trackers = trackers or TrackerProcesses(
             chosen(tracking), plan.folder, tracking, sync=sync_command(plan)
         )
-        self._log = EventLog(log_file(plan), say)
+        self._log = EventLog(plan.folder / FILE, say)
         self._over: set[tuple[str, int]] = set()
         self._concluded = False
         self._shared: dict[str, Any] = flat(_resolved(plan.train).to_dict())
@@ -134,9 +134,9 @@ class Recording:
         self._begun = True
         study = ""
         try:
-            contents = survey(log_file(self._plan))
+            contents = survey(self._plan.folder / FILE)
         except OSError as error:
-            self._say(f"{log_file(self._plan)}: cannot be read: {error.strerror}")
+            self._say(f"{self._plan.folder / FILE}: cannot be read: {error.strerror}")
         else:
             self._over, study = set(contents.over), contents.study
             self._concluded = contents.concluded

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,7 +47,10 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
     own = folder / "trackers"
     own.mkdir(exist_ok=True)
     say = _separated(own / f"{name}.log")
-    with _alone(own / f"{name}.lock"):
+    with _alone(own / f"{name}.lock") as alone:
+        if not alone:
+            say("another process keeps this study")
+            return 1
         module = importlib.import_module(f"studies.trackers.{name}")
         place = Place(folder=folder, settings=settings, say=say, sync=sync)
         follower = Follower(
@@ -104,13 +108,29 @@ def _separated(path: Path) -> Callable[[str], None]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process runs this tracker for this study."""
+def _alone(path: Path) -> Iterator[bool]:
+    """Wait until no other process runs this tracker for this study; False: there was no need to.
+
+    The other one is a supervisor's that was just killed, whose tracker is about to leave, or one
+    that joined in the same study: then this one's own trials are in the same log.
+    """
     import fcntl  # not on Windows
 
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        over = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if over:
+                    yield False
+                    return
+                over = _over(PAUSE)
+                if over:
+                    time.sleep(PAUSE)
+            else:
+                yield True
+                return
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 W&B itself waits for minutes where there is no network. The key is looked for, never read out.
 """
 
+import netrc
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
+from pathlib import Path
 
 SECONDS = 5.0
 """So long the server may take to answer at all."""
@@ -16,19 +19,26 @@ class AccountProblem(Exception):
 
 
 def server() -> str:
-    """Return the address of the W&B server that this user uses."""
+    """Return the address of the W&B server that this user uses; it starts W&B's service."""
     import wandb
 
-    return str(wandb.Settings().base_url)
+    return str(wandb.setup().settings.base_url)
 
 
 def logged_in(address: str) -> bool:
-    """Whether there is a key for the server at ``address``."""
-    from wandb.sdk.lib.wbauth import read_netrc_auth
-
+    """Whether there is a key for the server at ``address``: in the environment, or in netrc."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    return read_netrc_auth(host=address) is not None
+    host = urllib.parse.urlsplit(address).hostname or address
+    given = os.environ.get("NETRC")
+    files = [Path(given)] if given else [Path.home() / ".netrc", Path.home() / "_netrc"]
+    for file in files:
+        try:
+            if netrc.netrc(file).authenticators(host) is not None:
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
 
 
 def reachable(address: str) -> bool:

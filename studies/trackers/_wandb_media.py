@@ -6,6 +6,8 @@ from typing import Any
 
 from studies.trackers.base import Study, Trial
 
+ENOUGH = 10
+"""Complete trials, below which importances say nothing."""
 CURVES = 100
 """So many trials' curves, the best ones, are in the chart of all curves."""
 
@@ -56,6 +58,13 @@ def importances(study: Study) -> dict[str, float]:
 
     Empty where there are too few trials, or none differ.
     """
+    complete = [
+        (trial, trial.value)
+        for trial in study.trials.values()
+        if trial.phase == "search" and trial.state == "complete" and trial.value is not None
+    ]
+    if len(complete) < ENOUGH:
+        return {}
     import warnings
 
     import optuna
@@ -66,16 +75,12 @@ def importances(study: Study) -> dict[str, float]:
     known = {
         name: optuna.distributions.json_to_distribution(text) for name, text in written.items()
     }
-    for trial in study.trials.values():
-        if trial.phase == "search" and trial.state == "complete" and trial.value is not None:
-            params = {name: v for name, v in trial.params.items() if name in known}
-            made.add_trial(
-                optuna.trial.create_trial(
-                    params=params,
-                    distributions={name: known[name] for name in params},
-                    value=trial.value,
-                )
-            )
+    for trial, value in complete:
+        params = {name: v for name, v in trial.params.items() if name in known}
+        distributions = {name: known[name] for name in params}
+        made.add_trial(
+            optuna.trial.create_trial(params=params, distributions=distributions, value=value)
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

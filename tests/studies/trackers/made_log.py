@@ -27,7 +27,9 @@ CONFUSION = [[9, 1], [2, 8]]
 OVER = {*(("search", n) for n in range(4)), ("confirm", 0), ("test", 0)}
 
 
-def event(kind: Kind, phase: str = "search", trial: int | None = None, at: float = 0, /, **data: Any):
+def event(
+    kind: Kind, phase: str = "search", trial: int | None = None, at: float = 0, /, **data: Any
+):
     return Event(kind=kind, phase=phase, trial=trial, data=data, time=BEGAN + at)
 
 

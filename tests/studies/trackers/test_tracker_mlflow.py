@@ -1,0 +1,42 @@
+"""MLflow: what was written to its SQLite store is read back by its own client."""
+
+import pytest
+from made_log import BEGAN, OVER, track, trial, whole, write
+
+
+@pytest.mark.slow
+def test_a_study_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    # A trial that is left half done, and made again by the next process.
+    events = whole()
+    write(tmp_path, events[:4])
+    said, complete = track("mlflow", tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert complete and said == [f"mlflow ui --backend-store-uri {uri}"]
+    write(tmp_path, [*trial(0), *events[7:]])
+    assert track("mlflow", tmp_path)[1]
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "made-0123abcd"]
+    runs = {
+        run.data.tags["studies.run"]: run for run in client.search_runs([experiment.experiment_id])
+    }
+    assert set(runs) == {"0123abcd-study", *(f"0123abcd-{p}-{n}" for p, n in OVER)}
+    study, first = runs["0123abcd-study"], runs["0123abcd-search-0"]
+    assert first.data.tags["mlflow.parentRunId"] == study.info.run_id
+    assert first.data.params["optim.lr"] == "0.01" and first.data.params["epochs"] == "3"
+    points = client.get_metric_history(first.info.run_id, "val_accuracy")
+    assert [(p.step, p.timestamp) for p in points] == [
+        (step, int((BEGAN + step) * 1000)) for step in (1, 2, 3)
+    ]
+    assert [p.value for p in points] == pytest.approx([0.8, 0.85, 0.9 - 0.1 / 3])
+    states = {name[9:]: (run.data.tags.get("state"), run.info.status) for name, run in runs.items()}
+    assert states["search-1"] == ("pruned", "FINISHED")
+    assert states["search-2"] == ("failed", "FAILED")
+    assert runs["0123abcd-search-2"].data.tags["failure"] == "OutOfMemory: too big"
+    assert study.data.tags["verdict"] == "adam is best."
+    assert study.data.metrics["best.val_accuracy"] == pytest.approx(0.93 - 0.1 / 3)
+    names = {file.path for file in client.list_artifacts(study.info.run_id)}
+    assert names == {"best_config.toml", "result.json"}

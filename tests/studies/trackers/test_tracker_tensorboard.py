@@ -1,0 +1,47 @@
+"""TensorBoard: what was written is read back by TensorBoard itself."""
+
+import pytest
+from made_log import BEGAN, OVER, track, trial, whole, write
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+
+def read(folder):
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return found
+
+
+def test_a_study_comes_back(tmp_path):
+    write(tmp_path, whole())
+    said, complete = track("tensorboard", tmp_path)
+    assert complete and said == [f"tensorboard --logdir {tmp_path / 'tensorboard'}"]
+    folders = {path.name for path in (tmp_path / "tensorboard").iterdir()}
+    assert folders == {"study", *(f"{phase}-{number}" for phase, number in OVER)}
+
+    first = read(tmp_path / "tensorboard" / "search-0")
+    points = first.Scalars("val_accuracy")
+    assert [point.step for point in points] == [1, 2, 3]
+    assert [point.value for point in points] == pytest.approx([0.8, 0.85, 0.9 - 0.1 / 3])
+    assert [point.wall_time for point in points] == pytest.approx([BEGAN + n for n in (1, 2, 3)])
+    assert [p.value for p in first.Scalars("end/val_accuracy")] == pytest.approx([0.9 - 0.1 / 3])
+    content = first.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    values = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert values["optim.name"].string_value == "adam"
+    assert values["optim.lr"].number_value == pytest.approx(0.01)
+    assert values["state"].string_value == "complete"
+
+    study = read(tmp_path / "tensorboard" / "study")
+    assert [p.step for p in study.Scalars("complete/val_accuracy")] == [0, 3]
+    assert [p.step for p in study.Scalars("pruned/val_accuracy")] == [1]
+    assert "verdict" in study.Tags()["tensors"]
+
+
+def test_a_trial_that_was_left_half_done_is_there_once(tmp_path):
+    events = whole()
+    write(tmp_path, events[:4])
+    track("tensorboard", tmp_path)
+    write(tmp_path, list(trial(0)))
+    assert track("tensorboard", tmp_path)[1]
+    points = read(tmp_path / "tensorboard" / "search-0").Scalars("val_loss")
+    assert [point.step for point in points] == [1, 2, 3]
