@@ -13,6 +13,7 @@ from studies.report_command import report_command
 from studies.reproduce_command import reproduce_command
 from studies.sync_command import sync_command
 from studies.tables_command import tables_command
+from studies.watch_command import watch_command
 
 app = typer.Typer(
     add_completion=False,
@@ -155,6 +156,7 @@ app.command("report")(report_command)
 app.command("tables")(tables_command)
 app.command("reproduce")(reproduce_command)
 app.command("sync")(sync_command)
+app.command("watch")(watch_command)
 
 if __name__ == "__main__":
     cli.main(app, "python -m studies")
