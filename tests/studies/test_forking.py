@@ -11,17 +11,20 @@ import pytest
 from optuna.trial import TrialState
 from test_protocol import StopAfter, run
 from toy import SPACE, SPEC, TestSet, Toy, make_plan
+from typer.testing import CliRunner
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Space, When
 from studies import fork_names, protocol, stored
 from studies.carrying import CARRIED, carry
+from studies.commands import dashboard_command, run_command
 from studies.fingerprints import FINGERPRINT, FingerprintMismatch
 from studies.forking import check_made, fork
 from studies.protocol import StudyInterrupted
 from studies.report.table import markdown
 from studies.report.warnings import warnings
+from studies.run import app
 from studies.storages.contents import difference, read_content
 from studies.storages.storage import close_storage, open_storage
 
@@ -354,3 +357,22 @@ def test_bad_names(name):
 
 def test_the_config_of_a_toy_is_what_is_compared():
     assert TrainConfig().batch_size == 64 and TrainConfig().epochs == 5
+
+
+def test_commands_name_the_fork(tmp_path):
+    plan = fork_plan(make_plan(tmp_path))
+    assert run_command(plan) == "python -m studies.run toy-2"
+    quick = dataclasses.replace(plan, name="toy-quick-2")
+    assert dashboard_command(quick) == "python -m studies dashboard toy-2 --quick"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["wide"], "a second name is that of a fork; add --fork"),
+        (["--fork", "--fresh"], "leave --fresh out"),
+    ],
+)
+def test_options_that_do_not_fit(arguments, said):
+    done = CliRunner().invoke(app, ["optim_search", *arguments])
+    assert done.exit_code == 2 and said in " ".join(done.output.replace("│", "").split())
