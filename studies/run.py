@@ -22,7 +22,7 @@ def run(
     study: cli.StudyArgument,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="of the fork, with --fork", show_default=False),
+        typer.Argument(metavar="NAME", help="of the fork, with --fork", show_default=False),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="search trials in all, over all resumes")
