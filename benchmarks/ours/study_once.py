@@ -2,7 +2,7 @@
 
     python benchmarks/ours/study_once.py --trials trials.json --epochs 5 --folder NEW_FOLDER
 
-It is the search of ``optim_search`` as ``studies.run`` does it (book, SQLite, TPE, local engine),
+It is the search of ``optim_search`` as ``studies.run`` does it (book, SQLite, TPE, an engine),
 only that every trial is enqueued with all its parameters, nothing is pruned, and the training is
 what the peer's is: ``net`` at batch 64, no augmentation, no label smoothing. The last line of its
 output is JSON: one entry a trial with its times, and what the supervisor did.
@@ -81,13 +81,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--engine", default="local")
     parser.add_argument("--data", default="mnist-10pct")
     parser.add_argument("--data-root", default="")
     args = parser.parse_args()
     plan = make_plan(args, json.loads(args.trials.read_text()))
     with engines.create(
-        "local", workers=plan.workers, threads=plan.threads, preload=["mnist_core.train"]
+        args.engine, workers=plan.workers, threads=plan.threads, preload=["mnist_core.train"]
     ) as engine:
+        plan = engines.adapted(plan, engine)
         # Imported when the workers are under way, as studies.run does.
         from timed import CLOCK, TimedBook, TimedClassification
 
