@@ -73,7 +73,9 @@ def describe(plan: Plan, found: Sequence[Preparation]) -> str:
     """
     times = [statistics.median(of_one) for of_one in zip(*(w.seconds for w in found), strict=True)]
     an_epoch = [time / n for time, n in zip(times, found[0].epochs, strict=True)]
-    confirmed = (len(plan.spec.choices) + 1) * plan.confirm_seeds
+    several = bool(plan.settings.search.objectives)
+    chosen = plan.settings.confirm.front if several else len(plan.spec.choices)
+    confirmed = (chosen + 1) * plan.confirm_seeds
     whole = statistics.fmean(times) * (plan.trials + confirmed) / plan.workers
     return (
         f"a training: {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"

@@ -113,7 +113,7 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
 
 def _value(trial: FrozenTrial) -> float | None:
     if trial.values:
-        return trial.values[0]
+        return float(trial.values[0])
     if trial.state is TrialState.PRUNED and trial.last_step is not None:
-        return trial.intermediate_values[trial.last_step]
+        return float(trial.intermediate_values[trial.last_step])
     return None
