@@ -61,6 +61,8 @@ def print_status(stored: Stored) -> None:
     table.add_column(overflow="fold")
     table.add_row("study", escape(plan.name))
     table.add_row("storage", escape(shown(plan.storage_url)))
+    if stored.result is not None and stored.result.forked is not None:
+        table.add_row("fork", escape(str(stored.result.forked)))
     table.add_row("phase", stored.phase)
     table.add_row("run by", _holder(stored.lease))
     table.add_row("search", f"{_counts(stored.search)} of {plan.trials}")

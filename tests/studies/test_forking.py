@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from postgres import server  # noqa: F401
 from test_protocol import StopAfter, run
 from toy import SPACE, SPEC, TestSet, Toy, make_plan
 from typer.testing import CliRunner
@@ -277,8 +278,11 @@ def test_a_fork_inherits_the_reading_of_the_test_set(tmp_path, old):
     assert said.endswith("1 by toy, which this study was forked from")
 
 
-def test_in_one_journal(tmp_path):
+@pytest.mark.parametrize("kind", ["journal", "postgresql"])
+def test_in_a_storage_that_holds_both(tmp_path, kind, request):
     url = f"journal:///{tmp_path}/all.log"
+    if kind == "postgresql":
+        url = request.getfixturevalue("server").new_database()
     plan = make_plan(tmp_path, storage={"url": url})
     plan = dataclasses.replace(plan, storage_url=url)
     run(plan)
