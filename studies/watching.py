@@ -46,7 +46,7 @@ def watch(
     runs, write = runs or _Runs(plan), write or partial(print, flush=True)
     if not runs():
         raise UserError(
-            f"nobody runs study {plan.name}; `python -m studies status {plan.spec.name}` says how"
+            f"nobody runs study {plan.name}; `{_status(plan)}` says how"
             f" far it is, and this goes on with it: {run_command(plan)}"
         )
     file = plan.folder / FILE
@@ -81,7 +81,12 @@ def watch(
         write(f"study {plan.name} goes on without you")
         return
     write(standing(progress))
-    write(f"the run of study {plan.name} has ended: python -m studies status {plan.spec.name}")
+    write(f"the run of study {plan.name} has ended: {_status(plan)}")
+
+
+def _status(plan: Plan) -> str:
+    quick = " --quick" if plan.name != plan.spec.name else ""
+    return f"python -m studies status {plan.spec.name}{quick}"
 
 
 def standing(progress: Progress) -> str:

@@ -69,6 +69,8 @@ class TrialNotes:
         own, of_own = self._own_ranks[record.number]
         rank, of_all = self._ranks[record.number]
         place = f"best of the {of_own} of {choice}" if own == 1 else f"{_nth(own)} of {choice}"
+        if of_own == 1:
+            place = f"the only one of {choice} so far"
         return f"{value}: {place}, {_nth(rank)} of all {of_all} that ran to their end."
 
     def _confirmed(self, record: TrialRecord) -> str:
