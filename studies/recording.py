@@ -70,7 +70,7 @@ class Recording:
         self._log = EventLog(plan.folder / FILE, say)
         self._over: set[tuple[str, int]] = set()
         self._concluded = False
-        self._shared: dict[str, Any] = flat(_resolved(plan.train).to_dict())
+        self._shared = _shared(plan)
         self._begun = False
 
     def __enter__(self) -> Self:
@@ -162,7 +162,6 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
     from studies.search.distributions import to_distribution
 
     spec = plan.spec
-    of_trials = {"seed", *(spec.space.setting(name) for name in spec.space.parameters)}
     return {
         "id": identity,
         "name": plan.name,
@@ -179,7 +178,7 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
             name: distribution_to_json(to_distribution(parameter))
             for name, parameter in spec.space.parameters.items()
         },
-        "train": {name: value for name, value in shared.items() if name not in of_trials},
+        "train": dict(shared),
         "data": plan.data_fingerprint,
         "machine": {
             "device": plan.train.device,
@@ -191,6 +190,14 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
             **{name: importlib.metadata.version(name) for name in ("torch", "optuna")},
         },
     }
+
+
+def _shared(plan: Plan) -> dict[str, Any]:
+    """Return the resolved settings that no trial decides, by dotted name."""
+    space = plan.spec.space
+    of_trials = {"seed", *(space.setting(name) for name in space.parameters)}
+    settings = flat(_resolved(plan.train).to_dict())
+    return {name: value for name, value in settings.items() if name not in of_trials}
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:

@@ -1,0 +1,171 @@
+"""The log of a real run of a toy study, and trackers that follow it."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from test_protocol import run
+from toy import Toy, make_plan
+
+from objectives.base import TrainingError
+from studies import foreground, protocol
+from studies.event_log import FILE, EventLog, Tail, survey
+from studies.events import Event
+from studies.recording import Recording
+from studies.trackers.follow import Follower, Kept
+
+NO_TRACKERS = {"trackers": []}
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch):
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+
+
+def record(plan, *, conclude=True, **options):
+    """Run what is missing of the study and record it; return what was said and the result."""
+    said = []
+    with Recording(plan, said.append, lambda name, line: said.append(f"{name}: {line}")) as log:
+        result = run(plan, listeners=[log], **options)
+        if conclude:
+            foreground.finish(result, Console(quiet=True))
+            log.conclude(result)
+    return said, result
+
+
+def events(plan):
+    tail = Tail(plan.folder / FILE)
+    found = list(tail.read())
+    assert tail.damaged == 0
+    return found
+
+
+def followed(plan, tmp_path):
+    """The study as trackers see it."""
+    follower = Follower(lambda study: pytest.fail(), Kept(tmp_path / "none"), print, runs=False)
+    follower._call = lambda *call, at="": ""
+    for event in events(plan):
+        follower.take(event)
+    return follower.study
+
+
+def test_the_log_tells_all_that_the_database_holds(tmp_path):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    said, result = record(plan)
+    assert said == []
+    found = events(plan)
+    assert found[0].kind == "study" and found[0].data["name"] == "toy"
+    assert found[0].data["train"]["epochs"] == plan.train.epochs
+    assert "optim.lr" not in found[0].data["train"]
+    study = followed(plan, tmp_path)
+    states = [t.state.upper() for t in study.trials.values() if t.phase == "search"]
+    assert len(states) == 9
+    assert {state: states.count(state) for state in set(states)} == {
+        state: count for state, count in result.states.items() if count
+    }
+    tested = {number for phase, number in study.trials if phase == "test"}
+    assert tested == set(result.test.values)
+    assert study.result["best"]["label"] == result.best
+    assert found[-1].kind == "result" and "adam" in found[-1].data["table"][0].values()
+
+
+def test_a_trials_config_is_what_it_was_trained_with(tmp_path):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    record(plan)
+    study = followed(plan, tmp_path)
+    for trial in study.trials.values():
+        config = study.config_of(trial)
+        assert config["optim.name"] == trial.params["optim.name"]
+        assert config["optim.lr"] == trial.params[f"{config['optim.name']}.lr"]
+        assert ("optim.beta1" in config) == (config["optim.name"] == "adam")
+        assert trial.phase == "test" or config["seed"] == trial.seed
+
+
+def test_a_finished_study_that_is_run_again_adds_no_trial_and_no_result(tmp_path):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    record(plan)
+    before = [event.kind for event in events(plan)]
+    record(plan)
+    after = [event.kind for event in events(plan)][len(before) :]
+    assert set(after) <= {"study", "phase", "message"}
+    ids = {event.data["id"] for event in events(plan) if event.kind == "study"}
+    assert len(ids) == 1
+
+
+def test_what_a_log_lacks_is_filled_in_from_the_database(tmp_path):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    record(plan, conclude=False)
+    whole = followed(plan, tmp_path)
+    path = plan.folder / FILE
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: len(lines) // 3])[:-9])
+    record(plan)
+    tail = Tail(path)
+    assert sum(event.kind == "result" for event in tail.read()) == 1 and tail.damaged == 1
+    assert survey(path).over == set(whole.trials)
+
+
+def test_a_log_that_was_deleted_is_made_again(tmp_path):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    record(plan)
+    whole = followed(plan, tmp_path)
+    (plan.folder / FILE).unlink()
+    record(plan)
+    again = followed(plan, tmp_path)
+    assert set(again.trials) == set(whole.trials) and again.result == whole.result
+    for key, trial in whole.trials.items():
+        made = again.trials[key]
+        assert (made.params, made.state, made.value) == (trial.params, trial.state, trial.value)
+        assert made.metrics == trial.metrics and made.seed == trial.seed
+        assert [r.step for r in made.reports] == [r.step for r in trial.reports]
+
+
+@dataclasses.dataclass
+class _Failing(Toy):
+    def __call__(self, task, report):
+        if task.number == 4:
+            raise TrainingError("OutOfMemory", "too big")
+        return super().__call__(task, report)
+
+
+def test_a_failed_trial_has_its_reason(tmp_path):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    record(plan, toy=_Failing())
+    failed = followed(plan, tmp_path).trials["search", 4]
+    assert (failed.state, failed.failure) == ("failed", "OutOfMemory: too big")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_harms_no_trial(tmp_path, monkeypatch):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    monkeypatch.setattr(
+        EventLog, "_open", lambda log: setattr(log, "_file", os.open("/dev/full", os.O_WRONLY))
+    )
+    said, result = record(plan)
+    assert sum(result.states.values()) == 9
+    assert len(said) == 1 and "No space left on device" in said[0]
+
+
+def test_two_trackers_follow_and_one_that_cannot_work_harms_nothing(tmp_path):
+    plan = make_plan(tmp_path, tracking={"trackers": ["tensorboard"]})
+    said, _ = record(plan)
+    folder = plan.folder / "tensorboard"
+    assert said == [f"tensorboard: tensorboard --logdir {folder}"]
+    over = survey(plan.folder / FILE).over
+    assert {path.name for path in folder.iterdir()} == {"study", *(f"{p}-{n}" for p, n in over)}
+
+
+def test_a_supervisor_that_finds_the_study_in_use_writes_nothing(tmp_path):
+    plan = make_plan(tmp_path, tracking=NO_TRACKERS)
+    Recording(plan, pytest.fail, pytest.fail).__exit__(None, None, None)
+    assert not (plan.folder / FILE).exists()
+
+
+def test_a_tracker_is_not_started_before_there_is_a_trial(tmp_path):
+    plan = make_plan(tmp_path, tracking={"trackers": ["tensorboard"]})
+    plan.folder.mkdir()
+    with Recording(plan, pytest.fail, pytest.fail) as log:
+        log(Event(kind="phase", phase="search", data={"name": "search"}))
+    assert not (plan.folder / "trackers").exists()
