@@ -292,3 +292,41 @@ def test_infeasible_trials_are_no_failures_and_no_best_for_the_rules_that_stop(t
     assert rules.reason([], 100) is None
     rules.ended(optuna.trial.create_trial(value=0.6))
     assert rules.reason([], 100).rule == "target"
+
+
+def test_an_interrupted_study_proposes_what_an_uninterrupted_one_does(tmp_path):
+    def proposals(folder, stops):
+        plan = plan_with(
+            folder,
+            trials=14,
+            sampler="tpe",
+            sampler_options={"n_startup_trials": 4},
+            pruner="median",
+            pruner_options={"n_startup_trials": 1, "n_warmup_steps": 0},
+            objectives=SMALL_IS_GOOD,
+            constraints={"parameters": 3e6},
+        )
+        storage = open_storage(plan.storage_url, create=True)
+        for stop in (*stops, 14):
+            with open_search(plan, storage) as book:
+                while len(book.records()) < stop and (task := book.ask()) is not None:
+                    with Inline() as engine:
+                        engine.run(OneTask(book, [task]), Sized(most=3e6))
+        found = [(r.params, r.ending, r.values) for r in book.records()]
+        close_storage(storage)
+        return found
+
+    assert proposals(tmp_path / "one", []) == proposals(tmp_path / "two", [3, 8, 11])
+
+
+class OneTask:
+    """A book that gives one task only."""
+
+    def __init__(self, book, tasks):
+        self._book, self._tasks = book, tasks
+
+    def __getattr__(self, name):
+        return getattr(self._book, name)
+
+    def ask(self):
+        return self._tasks.pop() if self._tasks else None
