@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
+from mnist_core.errors import ConfigError
 from studies.book import Book, Entry
 from studies.candidates import Candidate
 from studies.events import Stream
@@ -16,6 +17,7 @@ from studies.plan import Plan
 from studies.racing import FIRST_LOOK, race
 from studies.records import TrialRecord
 from studies.search.enqueued import identity
+from studies.search.goals import goals_of
 from studies.seeds import confirm_seeds
 from studies.summary import metric_step
 
@@ -44,6 +46,19 @@ class Confirmed:
     race: Mapping[str, int]
 
 
+def check_racing(plan: Plan) -> None:
+    """Check that what is confirmed can be raced.
+
+    Raises:
+        ConfigError: there are several objectives; who loses by one may win by another.
+    """
+    if plan.settings.confirm.racing and goals_of(plan).several:
+        raise ConfigError(
+            "confirm.racing: a race is won by one metric, but this study has several objectives;"
+            " set confirm.racing=false"
+        )
+
+
 @contextmanager
 def confirmed(
     plan: Plan,
@@ -62,6 +77,12 @@ def confirmed(
         work_off: trains what a book still lacks.
         stream: gets a message for each candidate that is stopped.
     """
+    if plan.settings.confirm.racing and plan.confirm_seeds <= FIRST_LOOK:
+        text = (
+            f"confirm.racing: nobody is stopped before {FIRST_LOOK} seeds, so with"
+            f" {plan.confirm_seeds} it saves nothing; raise confirm.seeds"
+        )
+        stream.emit("message", None, text=text, level="info")
     offered: set[str] = set()
     entries = due(plan, chosen, [])
     while True:
@@ -114,7 +135,8 @@ def losers(
         return {}
     spec = plan.spec
     seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
-    kept = {identity(candidate.params): candidate for candidate in _different(chosen)}
+    # What is over a limit of the study wins nothing, so it beats nobody either.
+    kept = {identity(one.params) for one in _different(chosen) if one.feasible}
     complete = [r for r in records if r.state == "COMPLETE" and r.value is not None]
     values: dict[str, dict[int, float]] = {one: {} for one in kept}
     for record in complete:

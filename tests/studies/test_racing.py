@@ -9,11 +9,17 @@ from scipy import stats
 from test_protocol import StopAfter, run
 from toy import Toy, make_plan
 
+from mnist_core.errors import ConfigError
 from studies import protocol, stored
+from studies.candidates import Candidate
+from studies.confirming import losers
 from studies.protocol import StudyInterrupted
 from studies.racing import ALPHA, FIRST_LOOK, race
+from studies.records import TrialRecord
 from studies.report.table import markdown
 from studies.report.warnings import warnings
+from studies.search.enqueued import identity
+from studies.seeds import confirm_seeds
 from studies.statistics import judge, paired_difference
 
 SEEDS = tuple(range(100, 108))
@@ -190,3 +196,49 @@ def test_a_seed_that_fails_does_not_hold_the_race_up(tmp_path, whole):
     assert len(next(r for r in mended.rows if r.label == "sgd").values) >= len(
         next(r for r in whole.rows if r.label == "sgd").values
     )
+
+
+def test_a_race_needs_seeds_and_one_objective(tmp_path):
+    events = []
+    run(raced(tmp_path, seeds=3, trials=3), listeners=[events.append])
+    assert any("with 3 it saves nothing" in e.data.get("text", "") for e in events)
+    several = raced(tmp_path / "two", search={"objectives": {"parameters": "minimize"}})
+    with pytest.raises(ConfigError, match=r"confirm\.racing.*several objectives"):
+        run(several)
+
+
+def test_what_is_over_a_limit_beats_nobody(tmp_path):
+    """The default would win by far, but may not win: nobody is stopped on its account."""
+
+    def candidate(name, lr, *, default=False, feasible=True):
+        return Candidate(
+            choice=name,
+            default=default,
+            params={"optim.name": name, f"{name}.lr": lr},
+            search_trial=None,
+            search_value=None,
+            feasible=feasible,
+        )
+
+    def held(chosen):
+        values = {"adam": 0.9, "sgd": 0.5}
+        return [
+            TrialRecord(
+                number=0,
+                state="COMPLETE",
+                params=dict(one.params),
+                seed=seed,
+                value=values[one.choice] + n / 1000,
+                curve={},
+                metrics={},
+                seconds=1.0,
+            )
+            for one in chosen
+            for n, seed in enumerate(confirm_seeds(0, 8))
+        ]
+
+    sgd = candidate("sgd", 0.1)
+    for feasible in (True, False):
+        chosen = [sgd, candidate("adam", 0.1, default=True, feasible=feasible)]
+        stopped = losers(raced(tmp_path), chosen, held(chosen))
+        assert stopped == ({identity(sgd.params): 3} if feasible else {})
