@@ -9,6 +9,7 @@ from studies import cli
 from studies.audit_command import audit_command
 from studies.compare_command import compare_command
 from studies.copy_command import copy_command
+from studies.replay_command import replay_command
 from studies.report_command import report_command
 from studies.reproduce_command import reproduce_command
 from studies.sync_command import sync_command
@@ -154,6 +155,7 @@ app.command("compare")(compare_command)
 app.command("copy")(copy_command)
 app.command("report")(report_command)
 app.command("tables")(tables_command)
+app.command("replay")(replay_command)
 app.command("reproduce")(reproduce_command)
 app.command("sync")(sync_command)
 app.command("watch")(watch_command)

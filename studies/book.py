@@ -10,6 +10,7 @@ from studies.events import Listener, Stream
 from studies.fingerprints import check_fingerprint
 from studies.joining import JoinedBook, check_joined
 from studies.ledger import Book
+from studies.order import record_run
 from studies.plan import Plan
 from studies.search import stopping
 from studies.search.batches import check_order
@@ -80,6 +81,8 @@ def open_search(
     study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
     if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:
         stream = Stream("search", listeners)
+        if part is None:
+            record_run(study, plan, known=len(from_attribute(study.user_attrs.get(ENQUEUED))))
         for text in notes(plan, source):
             stream.emit("message", None, text=text, level="info")
     return _book(

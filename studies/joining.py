@@ -24,12 +24,10 @@ from studies.engines.base import Failure
 from studies.events import Listener, Stream
 from studies.ledger import Book
 from studies.plan import Plan
+from studies.records import OWNER
 from studies.storages.leases import Lease
 from studies.storages.parts import Part
 from studies.storages.storage import Storage
-
-OWNER = "supervisor"
-"""User attribute of a trial: the identity of the supervisor that runs it, or ran it last."""
 
 _DIED = Failure(kind="SupervisorDied", message="its supervisor died")
 _FRESH = 1.0
@@ -67,7 +65,13 @@ class JoinedBook(Book):
             # As much of a storage as the book writes trials with.
             book_storage = cast(Storage, self._fence)
             super().__init__(
-                study, book_storage, lease=lease, phase=phase, listeners=listeners, **options
+                study,
+                book_storage,
+                lease=lease,
+                phase=phase,
+                listeners=listeners,
+                ordered=False,
+                **options,
             )
 
     def ask(self) -> Task | None:

@@ -33,6 +33,7 @@ from studies.announcing import Announcer
 from studies.ending import Ending
 from studies.engines.base import Failure
 from studies.events import Listener, Stream
+from studies.order import Order
 from studies.pages import Pages
 from studies.records import TrialRecord
 from studies.rivals import Rivals
@@ -67,6 +68,7 @@ class Book:
         stop: when nothing new is begun any more; None: when the source has no more.
         batch: trials of a batch, see ``studies/search/batches.py``; 0: no batches, each trial
             begins as soon as a worker is free.
+        ordered: whether the order of a search is recorded, see ``studies/order.py``.
         listeners: get every event. One that raises is logged once and never harms a trial.
     """
 
@@ -83,6 +85,7 @@ class Book:
         retries: int,
         stop: StopSettings | None = None,
         batch: int = 0,
+        ordered: bool = True,
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.study = study
@@ -98,6 +101,7 @@ class Book:
         self._spoiled: dict[int, Failure] = {}
         self._pages = Pages(study, storage)
         self._trials = self._pages.trials
+        self._order = Order(self._pages, on=ordered and phase == "search")
         self._batches = Batches(batch, self._trials) if batch else None
         self._rivals = Rivals(self._pages, goals, pruning, self._batches)
         self._ending = Ending(
@@ -157,6 +161,7 @@ class Book:
             if request is None or self._ending.now():
                 return None
             attributes = {**request.attributes, records.SEED: request.seed, records.ATTEMPT: 0}
+            attributes |= self._order.new()
             self.study.enqueue_trial(dict(request.params), user_attrs=attributes)
         self.study.sampler = self._source.sampler(number)
         if self._batches is not None:
@@ -171,7 +176,9 @@ class Book:
                 " writes to it, and run again"
             )
         params = self._source.suggest(trial)
+        before = self._trials[number].params if number in self._trials else None
         frozen = self._pages.add(trial)
+        self._order.begun(frozen, before)
         self._began[number] = time.monotonic()
         return Task(
             number=number,
@@ -187,6 +194,11 @@ class Book:
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         """Decide whether ``task`` goes on; the report itself is written by ``settle``."""
+        goes_on = self._goes_on(task, step, metrics)
+        self._order.reported(task.number, goes_on)
+        return goes_on
+
+    def _goes_on(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         trial = self._trials[task.number]
         self._latest[task.number] = dict(metrics)
         self._pages.put_off(self._announce.report(task.number, step, metrics))
@@ -281,6 +293,7 @@ class Book:
         self._spoiled.pop(number, None)
         self._latest.pop(number, None)
         self._began.pop(number, None)
+        self._order.put_back(trial)
         self._pages.put_back(trial)
         self._announce.lost(trial, failure, attempt)
 
@@ -292,6 +305,7 @@ class Book:
         began = self._began.pop(task.number, None)
         seconds = None if began is None else time.monotonic() - began
         self._pages.keep(trial, metrics, attributes, seconds)
+        self._order.over(trial)
         self._latest.pop(task.number, None)
         self._spoiled.pop(task.number, None)
         return seconds

@@ -18,7 +18,9 @@ ATTEMPT = "attempt"
 METRICS = "metrics"
 SECONDS = "seconds"
 FAILURE = "failure"
-RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE})
+ORDER = "order"
+OWNER = "supervisor"
+RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, ORDER, OWNER})
 """User attributes of a trial that the book writes itself."""
 
 

@@ -39,14 +39,14 @@ def run(plan, toy, **options):
 
 
 def trail(url):
-    """All that a study left, less the times of day."""
+    """All that a study left, less the times of day, and the order in which it came."""
     storage = open_storage(url, create=False)
     found = {}
     for name in ("toy", "toy.confirm"):
         content = read_content(storage, name)
         found[name] = (
             content.directions,
-            {k: v for k, v in content.user_attrs.items() if k != "test"},
+            {k: v for k, v in content.user_attrs.items() if k not in ("test", "runs")},
             content.system_attrs,
             [
                 (
@@ -55,7 +55,7 @@ def trail(url):
                     trial.values,
                     trial.params,
                     trial.distributions,
-                    {k: v for k, v in trial.user_attrs.items() if k != "seconds"},
+                    {k: v for k, v in trial.user_attrs.items() if k not in ("seconds", "order")},
                     trial.system_attrs,
                     trial.intermediate_values,
                     trial.datetime_start is None,

@@ -1,0 +1,203 @@
+"""The order of an asynchronous search is recorded, and leads to the same trials again."""
+
+import dataclasses
+import json
+import random
+import time
+
+import optuna
+import pytest
+from supervisors import finish, start, trials, until_it_says, url_of  # noqa: F401
+from test_batches import reports
+from test_cli import call, one_line, states, tiny
+from toy import make_plan
+
+from mnist_core.errors import UserError
+from objectives.base import Outcome
+from studies import replaying
+from studies.book import open_search
+from studies.engines.base import Failure
+from studies.order import RUNS, happenings
+from studies.replaying import ReplayDiffers, replay
+from studies.storages.storage import close_storage, open_storage
+
+MEDIAN = {"sampler": "tpe", "sampler_options": {"n_startup_trials": 4}}
+MEDIAN |= {"pruner": "median", "pruner_options": {"n_startup_trials": 1}}
+LOST = Failure(kind="WorkerLost", message="worker process 7 was killed")
+
+
+def at(folder, workers=3, trials=14, **search):
+    plan = make_plan(folder, trials=trials, search=search or MEDIAN)
+    url = f"journal:///{folder / 'journal'}"
+    return dataclasses.replace(plan, workers=workers, storage_url=url)
+
+
+def search(plan, chance, *, steps=None, kill=False):
+    """Run ``plan`` as several workers would, by chance; some are lost, some trials fail."""
+    storage = open_storage(plan.storage_url, create=True)
+    storage.file.durable = False
+    turns, running, reported = random.Random(chance), [], 0
+    book = open_search(plan, storage)
+    while reported != steps:
+        while len(running) < plan.workers and (task := book.ask()) is not None:
+            running.append([task, reports(task), 0])
+        if not running:
+            break
+        chosen = turns.choice(running)
+        task, values, step = chosen
+        if task.attempt == 0 and turns.random() < 0.05:
+            running.remove(chosen)
+            book.lose(task, LOST)
+            continue
+        goes_on = book.report(task, step + 1, {"val_accuracy": values[step]})
+        book.settle()
+        chosen[2] += 1
+        reported += 1
+        if not goes_on or step == 2:
+            running.remove(chosen)
+            if turns.random() < 0.1:
+                book.fail(task, Failure(kind="ValueError", message="it was made to fail"))
+                continue
+            outcome = Outcome(metrics={"val_accuracy": values[step]}, stopped=not goes_on)
+            book.finish(task, outcome)
+    if not kill:
+        book.close()
+    close_storage(storage)
+
+
+def again(plan, folder):
+    folder.mkdir()
+    storage = open_storage(plan.storage_url, create=False)
+    study = optuna.load_study(study_name="toy", storage=storage)
+    found = replay(plan, study, folder)
+    close_storage(storage)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sampler", "pruner"),
+    [("tpe", "median"), ("qmc", "hyperband"), ("nsga2", "successive_halving"), ("cmaes", "none")],
+)
+def test_a_search_is_replayed(tmp_path, sampler, pruner):
+    plan = (
+        at(tmp_path, **MEDIAN)
+        if pruner == "median"
+        else at(tmp_path, sampler=sampler, pruner=pruner, sentinels=0.3)
+    )
+    search(plan, 1)
+    before = (tmp_path / "journal").read_bytes()
+    found = again(plan, tmp_path / "replay")
+    assert found.proposals == 14 and found.decisions >= 14 and found.untold == 0
+    assert (tmp_path / "journal").read_bytes() == before
+
+
+@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize("chance", [2, 3])
+def test_a_search_of_several_runs_is_replayed(tmp_path, monkeypatch, kill, chance):
+    if kill:  # the next run finds the lease of a process that is gone
+        monkeypatch.setattr("studies.ledger.Book.close", lambda book: None)
+    search(at(tmp_path, trials=8), chance, steps=9, kill=kill)
+    search(at(tmp_path, trials=8, workers=2), chance, steps=9, kill=kill)
+    plan = at(tmp_path, trials=14, workers=4)
+    search(plan, chance)
+    kinds = {one.kind for trial in trials(plan.storage_url) for one in happenings(trial)}
+    assert ("d" in kinds) is kill
+    assert again(plan, tmp_path / "replay").proposals == 14
+
+
+def test_the_order_is_compact(tmp_path):
+    plan = at(tmp_path)
+    search(plan, 1)
+    events = sorted(one for trial in trials(plan.storage_url) for one in happenings(trial))
+    assert [one.count for one in events] == list(range(1, len(events) + 1))
+    assert events[0].kind == "a" and events[-1].kind == "t"
+    assert all(len(trial.user_attrs["order"]) < 60 for trial in trials(plan.storage_url))
+
+
+def test_the_first_difference_is_named(tmp_path, monkeypatch):
+    plan = at(tmp_path)
+    search(plan, 1)
+    for number, seed in ((6, 5), (9, 5)):  # another sampler from there on
+        with monkeypatch.context() as patch:
+            kept = replaying.open_search.__globals__["SearchSource"].sampler
+
+            def other(source, n, number=number, kept=kept, seed=seed):
+                return kept(source, n if n < number else n + 1000 * seed)
+
+            patch.setattr("studies.book.SearchSource.sampler", other)
+            with pytest.raises(ReplayDiffers, match=rf"^trial {number}: .* but is now proposed as"):
+                again(plan, tmp_path / f"replay{number}")
+
+
+def changed(plan, change):
+    """Write other settings into the record of the first run."""
+    storage = open_storage(plan.storage_url, create=False)
+    study = optuna.load_study(study_name="toy", storage=storage)
+    runs = study.user_attrs[RUNS]
+    runs[0]["search"] |= change
+    study.set_user_attr(RUNS, runs)
+    close_storage(storage)
+
+
+def test_another_answer_of_the_pruner_is_named(tmp_path):
+    plan = at(tmp_path)
+    search(plan, 1)
+    assert "PRUNED" in {trial.state.name for trial in trials(plan.storage_url)}
+    changed(plan, {"pruner": "none", "pruner_options": {}})
+    with pytest.raises(ReplayDiffers, match=r"it was stopped, but now it is let go on"):
+        again(plan, tmp_path / "replay")
+
+
+def test_what_cannot_be_replayed(tmp_path):
+    plan = at(tmp_path)
+    storage = open_storage(plan.storage_url, create=True)
+    with open_search(plan, storage, join=True) as book:
+        book.finish(book.ask(), Outcome(metrics={"val_accuracy": 0.5}))
+    close_storage(storage)
+    with pytest.raises(UserError, match="several supervisors"):
+        again(plan, tmp_path / "replay")
+
+
+def test_real_processes_killed_and_gone_on(tmp_path, start):  # noqa: F811
+    killed = start(tmp_path, workers=3, search=MEDIAN)
+    until_it_says(killed, "begun")
+    url, end = url_of(tmp_path), time.monotonic() + 60
+    while sum(t.state.is_finished() for t in trials(url)) < 5 and time.monotonic() < end:
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate()
+    finish(start(tmp_path, workers=2, search=MEDIAN))
+    plan = make_plan(tmp_path, trials=16, search=MEDIAN)
+    assert again(plan, tmp_path / "replay").proposals == 16
+
+
+@pytest.mark.slow
+def test_on_the_command_line(tmp_path):
+    options = tiny(tmp_path, trials=8)
+    done = call(*options, "--workers", "2", "--set", "search.trials_per_choice=0")
+    assert done.returncode == 0, done.stderr
+    assert len(states(tmp_path)) == 8
+    place = ["optim_search", "--quick", "--set", f"results.folder={tmp_path}"]
+    replayed = call("replay", *options, module="studies")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "8 proposals and 8 answers to reports are the same" in replayed.stdout
+    one_line(call("replay", *place[:2], *place[2:], module="studies"), "epochs")
+    with optuna_study(tmp_path) as study:
+        runs = study.user_attrs[RUNS]
+        runs[0]["search"]["seed"] = 9
+        study.set_user_attr(RUNS, runs)
+    one_line(call("replay", *options, module="studies"), "trial ", "but")
+    assert json.loads(json.dumps(runs)) == runs
+
+
+class optuna_study:
+    def __init__(self, folder):
+        url = f"sqlite:///{folder}/optim_search-quick/study.db"
+        self.storage = optuna.storages.RDBStorage(url)
+
+    def __enter__(self):
+        return optuna.load_study(study_name="optim_search-quick", storage=self.storage)
+
+    def __exit__(self, *_):
+        self.storage.remove_session()
+        self.storage.engine.dispose()
