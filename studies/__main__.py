@@ -143,7 +143,12 @@ def dashboard(
     conf: cli.ConfOption = None,
     quick: cli.QuickOption = False,
 ) -> None:
-    """Serve Optuna's dashboard on a study, also while it runs. Ctrl-C ends it."""
+    """Serve Optuna's dashboard on a study, also while it runs. Ctrl-C ends it.
+
+    Each trial has a note, pictures of its curve and confusion matrix, and a link to its kept model;
+    the study has its report as a note, and figures by choice. They are made as you look at them:
+    nothing is written, and only notes and files of yours can be added.
+    """
     plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
     from studies import dashboard as served
 
