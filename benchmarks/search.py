@@ -30,6 +30,7 @@ best tenth was found in the time that the default study takes.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -156,9 +157,11 @@ def report(
     rows = [_row(name, runs[name], times[name], times[random], table, usual) for name in runs]
     header = ["search", "trainings", "95 %", "x random", "95 %", "never"]
     header += [f"best at {at}" for at in CHECKPOINTS] + ["choices"]
+    share = table.share(target)
     lines = [
         f"{len(table.rows)} recorded trainings of {STUDY}; target {100 * target:.2f} %, reached by"
-        f" {100 * table.share(target):.1f} % of random proposals; medians of"
+        f" {100 * share:.1f} % of random proposals, so random search takes"
+        f" {math.log(0.5) / math.log1p(-share):.1f} trainings in the median; medians of"
         f" {seeds} seeds ({len(times[random])} of random search), {WORKERS} workers",
         "",
         measure.table(header, rows),

@@ -30,8 +30,8 @@ class FixedPlan(Plan):
     fixed: Sequence[Mapping[str, Any]]
 
     def required_params(self, number: int) -> dict[str, Any]:
-        """Return all parameters of trial ``number``."""
-        return dict(self.fixed[number])
+        """Return all parameters of trial ``number``; none of one that there is not to be."""
+        return dict(self.fixed[number]) if number < len(self.fixed) else {}
 
 
 def make_plan(args: argparse.Namespace, trials: Sequence[Mapping[str, Any]]) -> FixedPlan:

@@ -24,7 +24,8 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 def ratio(ours: Sequence[float], others: Sequence[float]) -> tuple[float, float, float]:
     """Return the ratio of the medians and its 95 % percentile bootstrap interval.
 
-    Both are drawn anew independently: equal seeds of different searches have nothing in common.
+    Both are drawn anew independently: equal seeds of different searches have nothing in common. Two
+    infinite medians count as equal.
     """
     chance = np.random.default_rng(0)
 
@@ -36,6 +37,6 @@ def ratio(ours: Sequence[float], others: Sequence[float]) -> tuple[float, float,
         drawn = medians(ours) / medians(others)
     drawn = np.sort(np.nan_to_num(drawn, nan=1.0, posinf=math.inf))  # both never: equal
     low, high = drawn[[int(0.025 * DRAWS), int(0.975 * DRAWS) - 1]]
-    below = statistics.median(others)
-    found = statistics.median(ours) / below if math.isfinite(below) else math.nan
+    above, below = statistics.median(ours), statistics.median(others)
+    found = 1.0 if math.isinf(above) and math.isinf(below) else above / below
     return found, float(low), float(high)

@@ -266,3 +266,5 @@ def test_the_median_and_its_interval(of):
     assert (found, low, high) == (0.25, 0.25, 0.25)
     found, low, high = of.statistic.ratio([1.0, 2.0, math.inf], [1.0, 2.0, 4.0])
     assert found == 1.0 and low <= 1 and high == math.inf
+    assert of.statistic.ratio([1.0] * 9, [math.inf] * 9) == (0.0, 0.0, 0.0)
+    assert of.statistic.ratio([math.inf] * 9, [math.inf] * 9) == (1.0, 1.0, 1.0)
