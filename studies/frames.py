@@ -14,6 +14,8 @@ attempt            how often the trial was lost and begun again
 seed               of the trial, 64 bits
 failure, message   kind and text, of a FAIL trial
 param.<name>       hyperparameters; empty where the trial has none of that name
+objective.<name>   of a study with several objectives, the final value of each
+feasible           whether it keeps the limits of the study
 metric.<name>      all metrics of the end
 info.<name>        what else the training left, e.g. device, precision, n_parameters
 =================  ===============================================================================
@@ -40,6 +42,7 @@ from mnist_core.errors import ConfigError, UserError, unknown_name
 from mnist_core.files import write_atomically
 from studies import named, stored
 from studies.records import TrialRecord
+from studies.search.goals import goals_of
 from studies.stored import Stored
 
 FORMATS = ("csv", "parquet")
@@ -153,7 +156,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> list[dict[str, Any]]:
-    rows = []
+    rows, names = [], goals_of(found.plan).names
     for record in records:
         failure = record.failure
         row: dict[str, Any] = {
@@ -171,10 +174,15 @@ def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> lis
             "ended": record.ended,
             "attempt": record.attempt,
             "seed": record.seed,
+            "feasible": record.feasible,
             "failure": failure.kind if failure else None,
             "message": failure.message if failure else None,
         }
         row |= {f"param.{name}": value for name, value in _texts(record.params).items()}
+        if len(names) > 1 and record.values:
+            row |= {
+                f"objective.{name}": value for name, value in zip(names, record.values, strict=True)
+            }
         row |= {f"metric.{name}": value for name, value in record.metrics.items()}
         row |= {
             f"info.{name}": value
@@ -201,7 +209,7 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     fixed = [name for name in names if "." not in name]
     kinds = [
         name
-        for kind in ("param.", "metric.", "test.", "info.")
+        for kind in ("param.", "objective.", "metric.", "test.", "info.")
         for name in names
         if name.startswith(kind)
     ]

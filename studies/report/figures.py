@@ -101,7 +101,7 @@ def draw_trials(
 
 def best_of(records: Sequence[TrialRecord], sign: float) -> TrialRecord | None:
     """Return the trial with the best value, the first of equals; None: none has a value."""
-    with_value = [record for record in records if record.value is not None]
+    with_value = [record for record in records if record.value is not None and record.feasible]
     return max(with_value, key=lambda record: sign * (record.value or 0.0), default=None)
 
 

@@ -15,6 +15,7 @@ from studies.export import best_config
 from studies.importance import importance
 from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
 from studies.report.figures import Figure, values_of
+from studies.report.front_figure import fronts
 from studies.report.numbers import metric_text
 from studies.report.page_tables import Table
 from studies.report.parallel import parallel
@@ -42,6 +43,7 @@ class StudyPage:
         results: a row for each scientific value.
         notes: what the columns are.
         forest: confirmed values with intervals, or None.
+        fronts: the Pareto front, a figure for each further objective.
         history: all trials in order.
         curves: a figure for each choice.
         slices: a figure for each nuisance parameter.
@@ -71,6 +73,7 @@ class StudyPage:
     results: Table
     notes: tuple[str, ...]
     forest: Figure | None
+    fronts: tuple[Figure, ...]
     history: Figure
     curves: tuple[Figure, ...]
     slices: tuple[Figure, ...]
@@ -117,6 +120,7 @@ def gather(found: Stored) -> StudyPage:
         results=page_tables.results(result),
         notes=tuple(table.notes(result)),
         forest=result_figures.forest(result),
+        fronts=tuple(fronts(result, search, values)),
         history=trial_figures.history(search, values),
         curves=tuple(trial_figures.curves(result, search, wide)),
         slices=tuple(trial_figures.slices(result, search, values)),

@@ -40,7 +40,7 @@ def results(result: StudyResult) -> Table:
     )
     return Table(
         caption=f"{spec.metric} {unit(spec.metric)}".strip() + ", best first",
-        head=(*headings(result), "its best configuration"),
+        head=(*headings(result), "configuration" if result.several else "its best configuration"),
         rows=tuple(
             (
                 *cells(result, row),

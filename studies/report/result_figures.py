@@ -35,13 +35,7 @@ def forest(result: StudyResult) -> Figure | None:
     )
     for place, row in enumerate(rows):
         assert row.confirm is not None
-        kind = (
-            "best"
-            if row.label == result.best
-            else "complete"
-            if row.label in result.ties
-            else "worse"
-        )
+        kind = _kind(result, row.label)
         if row.confirm.n > 1:
             _whisker(chart, place, times * row.confirm.low, times * row.confirm.high, kind)
         said = f"{row.label}: {metric_text(metric, row.confirm.mean)}"
@@ -49,10 +43,9 @@ def forest(result: StudyResult) -> Figure | None:
         if row.test is not None:
             tested = f"{row.label}, test: {metric_text(metric, row.test.mean)}"
             chart.marks([(times * row.test.mean, float(place))], "square test", [tested])
-    said = (
-        "Dots: mean over fresh seeds on the validation images, with 95 % t interval; green: the"
-        " best, blue: not told apart from it, grey: worse"
-    )
+    said = "Dots: mean over fresh seeds on the validation images, with 95 % t interval"
+    if not result.several:
+        said += "; green: the best, blue: not told apart from it, grey: worse"
     said += "; squares: mean of the same models on the test images." if result.test.values else "."
     return Figure("Confirmed on fresh seeds", chart.render(), said)
 
@@ -125,6 +118,12 @@ def cost(result: StudyResult, search: Sequence[TrialRecord]) -> Figure | None:
         "Seconds of training, left to right: full budget (blue), pruned (orange), failed (grey),"
         " confirm trainings (green).",
     )
+
+
+def _kind(result: StudyResult, label: str) -> str:
+    if label == result.best:
+        return "best"
+    return "complete" if result.several or label in result.ties else "worse"
 
 
 def _whisker(chart: Chart, place: float, low: float, high: float, kind: str = "whisker") -> None:

@@ -13,6 +13,7 @@ CURVES = 40
 """So many curves a choice are drawn at most, the best ones and others drawn by chance."""
 POINTS = 40
 """So many points of one curve."""
+INFEASIBLE = "INFEASIBLE"
 
 
 def history(search: Sequence[TrialRecord], values: Values) -> Figure:
@@ -26,14 +27,14 @@ def history(search: Sequence[TrialRecord], values: Values) -> Figure:
     )
     best: list[tuple[float, float]] = []
     for record in search:
-        if record.state == "COMPLETE" and record.value is not None:
+        if record.state == "COMPLETE" and record.value is not None and record.feasible:
             value = values.of(record.value)
             if not best or values.sign * value > values.sign * best[-1][1]:
                 best.append((record.number, value))
     for state, kind in (("PRUNED", "cross pruned"), ("COMPLETE", "dot complete")):
         of = [r for r in search if r.state == state and r.value is not None]
         draw_trials(chart, of, values, kind, lambda record: float(record.number))
-    failed = [record for record in search if record.state == "FAIL"]
+    failed = [record for record in search if record.ending == "FAIL"]
     chart.marks(
         [(float(record.number), chart.y.low) for record in failed],
         "square failed",
@@ -46,6 +47,8 @@ def history(search: Sequence[TrialRecord], values: Values) -> Figure:
         said += "; crosses: pruned ones, at their last report"
     if failed:
         said += "; squares at the bottom: failed ones"
+    if infeasible := sum(record.ending == INFEASIBLE for record in search):
+        said += f"; {infeasible} over a limit of the study were not trained"
     return Figure("Optimization history", chart.render(), said + _off(values, search))
 
 

@@ -14,6 +14,7 @@ from studies.fingerprints import check_fingerprint
 from studies.records import read_trials
 from studies.result import ENVIRONMENT
 from studies.search.distributions import to_distribution
+from studies.search.goals import goals_of
 from studies.seeds import confirm_seeds
 from studies.storages.storage import close_storage, open_storage
 from studies.storages.storage_sql import insert_trials
@@ -52,7 +53,7 @@ def write_study(plan, trials, *, seed=0, shift=0.0, device="cpu", failed=0.02, p
                 confirmed.add(dict(candidate.params), fresh, label=candidate.label)
         _insert(storage, confirm, confirmed.trials)
         values = {
-            trial.number: {"test_accuracy": trial.value, "test_loss": 0.1}
+            trial.number: {"test_accuracy": trial.values[0], "test_loss": 0.1}
             for trial in confirmed.trials
         }
         reading = Reading().begun("2026-01-02T00:00:00+00:00", values).ended(values)
@@ -66,7 +67,8 @@ def write_study(plan, trials, *, seed=0, shift=0.0, device="cpu", failed=0.02, p
 
 
 def _create(plan, storage, name):
-    study = optuna.create_study(study_name=name, storage=storage, direction=plan.spec.direction)
+    directions = goals_of(plan).directions
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     check_fingerprint(study, plan.fingerprint())
     return study
 
@@ -120,7 +122,8 @@ class _Made:
                 number=number,
                 trial_id=number,
                 state=state,
-                value=curve[-1] if state is not TrialState.FAIL else None,
+                value=None,
+                values=self._values(curve[-1]) if state is not TrialState.FAIL else None,
                 datetime_start=begin,
                 datetime_complete=begin + timedelta(seconds=0.6 * steps),
                 params=params,
@@ -130,6 +133,11 @@ class _Made:
                 intermediate_values=dict(enumerate(curve, start=1)),
             )
         )
+
+    def _values(self, value):
+        """The metric; further objectives are made up, better where it is worse."""
+        more = len(goals_of(self._plan).names) - 1
+        return [value, *(round(1e5 * value * self._random.random()) for _ in range(more))]
 
     def _draw(self, name, parameter):
         if isinstance(parameter, Choice):

@@ -179,6 +179,20 @@ def test_nothing_but_failures(plan):
     assert parallel(found.result, lost, values) is None
 
 
+def test_several_objectives_have_a_front(tmp_path):
+    plan = named.find("size_search", sets={"results.folder": str(tmp_path)}).with_data("x")
+    write_study(plan, 30, pruned=0.0, failed=0.0)
+    found = stored.read(plan)
+    page = gather(found)
+    (front,) = page.fronts
+    assert front.title == "val_accuracy and parameters"
+    assert found.result is not None and front.svg.count("dots dot big best") == len(
+        found.result.front
+    )
+    assert "parameters" in page.results.head and "configuration" in page.results.head
+    Page(page_file.render([page]))
+
+
 def in_catalog(folder):
     plan = named.find("optim_search", sets={"results.folder": str(folder)})
     return plan.with_data("130df69a16dc650c")
