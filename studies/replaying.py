@@ -6,8 +6,8 @@ are compared with those that were recorded, and each answer to a report with the
 given. So what is checked is this program's own code, with the versions that are installed now.
 
 Of an attempt that ended with its supervisor only the reports are known, not when they came. Where
-another trial was answered meanwhile and would not be now, that cannot be told from a difference; it
-is counted apart.
+an answer may depend on them (with rungs also a later one) and is another now, that cannot be told
+from a difference; it is counted apart.
 """
 
 import dataclasses
@@ -31,6 +31,9 @@ from studies.search.goals import goals_of
 from studies.search.views import untrained
 from studies.settings import Settings
 from studies.storages.storage import Journal, open_storage
+
+_WITHOUT_MARKS = ("none", "median", "percentile", "threshold", "wilcoxon")
+"""Pruners that look at values alone; others keep rungs with the trials."""
 
 
 class ReplayDiffers(UserError):
@@ -94,7 +97,7 @@ class _Replay:
         self._reports: dict[int, int] = {}
         self._found = Replayed()
         self._unknown = list(_unknown(trials.values()))
-        self._optuna = ""
+        self._optuna = self._pruner = ""
 
     def go(self, runs: Sequence[Mapping[str, Any]]) -> Replayed:
         """Replay one run after the other."""
@@ -115,7 +118,7 @@ class _Replay:
                 self._report(event.number)
         if self._book is not None:
             self._book.settle()
-        self._optuna = run["optuna"]
+        self._optuna, self._pruner = run["optuna"], run["search"]["pruner"]
         settings = self._plan.settings.model_dump()
         settings["search"] |= run["search"] | {"enqueue": [], "stop": {"failed_share": 0.0}}
         plan = dataclasses.replace(
@@ -173,10 +176,7 @@ class _Replay:
         goes_on = self._report(event.number)
         if goes_on is None or goes_on == (event.kind == "r"):
             self._found.decisions += goes_on is not None
-        elif any(
-            number != event.number and begin < event.count < end
-            for number, begin, end in self._unknown
-        ):
+        elif self._cannot_be_told(event):
             self._found.untold += 1
         else:
             answers = {True: "let go on", False: "stopped"}
@@ -184,6 +184,13 @@ class _Replay:
                 f"trial {event.number}: at report {self._reports[event.number]} it was"
                 f" {answers[not goes_on]}, but now it is {answers[goes_on]}{self._versions()}"
             )
+
+    def _cannot_be_told(self, event: Happening) -> bool:
+        """Whether an answer depends on reports of which nobody knows when they came."""
+        if self._pruner in _WITHOUT_MARKS:
+            return any(begin < event.count < end for _, begin, end in self._unknown)
+        # Rungs that such a trial was given stay with it.
+        return any(begin < event.count for _, begin, _ in self._unknown)
 
     def _report(self, number: int) -> bool | None:
         """Give the book the trial's next report; None: it was no number, and is not kept."""

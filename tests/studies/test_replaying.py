@@ -181,7 +181,7 @@ def test_on_the_command_line(tmp_path):
     replayed = call("replay", *options, module="studies")
     assert replayed.returncode == 0, replayed.stderr
     assert "8 proposals and 8 answers to reports are the same" in replayed.stdout
-    one_line(call("replay", *place[:2], *place[2:], module="studies"), "epochs")
+    one_line(call("replay", *place, module="studies"), "model.name")
     with optuna_study(tmp_path) as study:
         runs = study.user_attrs[RUNS]
         runs[0]["search"]["seed"] = 9
