@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from mnist_core.errors import ConfigError
 from studies.book import Book, Entry
 from studies.candidates import Candidate
 from studies.events import Stream
@@ -17,7 +16,6 @@ from studies.plan import Plan
 from studies.racing import FIRST_LOOK, race
 from studies.records import TrialRecord
 from studies.search.enqueued import identity
-from studies.search.goals import goals_of
 from studies.seeds import confirm_seeds
 from studies.summary import metric_step
 
@@ -44,19 +42,6 @@ class Confirmed:
     book: Book
     records: Sequence[TrialRecord]
     race: Mapping[str, int]
-
-
-def check_racing(plan: Plan) -> None:
-    """Check that what is confirmed can be raced.
-
-    Raises:
-        ConfigError: there are several objectives; who loses by one may win by another.
-    """
-    if plan.settings.confirm.racing and goals_of(plan).several:
-        raise ConfigError(
-            "confirm.racing: a race is won by one metric, but this study has several objectives;"
-            " set confirm.racing=false"
-        )
 
 
 @contextmanager

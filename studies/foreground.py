@@ -19,7 +19,6 @@ from mnist_core.errors import UserError
 from studies import engines, forking, preparation, stored, trackers
 from studies.book import check_search
 from studies.commands import dashboard_command, masked
-from studies.confirming import check_racing
 from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.engines.base import Engine
 from studies.events import Listener
@@ -82,7 +81,6 @@ def run(
     live = console.is_terminal and not plain
     try:
         check_search(plan)
-        check_racing(plan)
         stopping.check(plan.settings.search.stop, plan.spec.space)
         storage.check_url(plan.storage_url)
         trackers.chosen(plan.settings.tracking)

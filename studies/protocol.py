@@ -21,7 +21,7 @@ from objectives.base import Objective
 from studies import engines, environment
 from studies.book import Book, Entry, open_confirm, open_search
 from studies.candidates import candidates
-from studies.confirming import check_racing, confirmed
+from studies.confirming import confirmed
 from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.events import Listener, Stream
 from studies.forking import FORKED, Forked
@@ -75,7 +75,6 @@ def run_study(
         StudyInterrupted: it was asked to stop through ``control``.
         ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
     """
-    check_racing(plan)
     storage = open_storage(plan.storage_url, create=True)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
