@@ -174,6 +174,7 @@ def report(
 
 def verdicts(times: dict[str, list[float]], ours: str, random: str) -> list[str]:
     """Compare ours with each of the others: ratio of the medians, and its bootstrap interval."""
+    from scipy.stats import mannwhitneyu
     from simulated.statistic import ratio
 
     found, low, high = ratio(times[ours], times[random])
@@ -186,8 +187,13 @@ def verdicts(times: dict[str, list[float]], ours: str, random: str) -> list[str]
         if name in (ours, random):
             continue
         found, low, high = ratio(times[ours], times[name])
-        said = "less" if high < 1 else "more" if low > 1 else "cannot be told apart"
-        lines.append(f"- ours to {name}: {found:.2f}x, {low:.2f}..{high:.2f}: {said}")
+        p = mannwhitneyu(times[ours], times[name]).pvalue
+        reached = [sum(map(math.isfinite, times[one])) for one in (ours, name)]
+        lines.append(
+            f"- ours to {name}: {found:.2f}x, {low:.2f}..{high:.2f}; reached in {reached[0]} of"
+            f" {len(times[ours])} against {reached[1]} of {len(times[name])}; Mann-Whitney p ="
+            f" {p:.3f}, {'told' if p < 0.05 else 'not told'} apart"
+        )
     return lines
 
 
