@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studies.event_log import Contents
+from studies.event_log import Contents, Tail
 from studies.events import Event
 from studies.trackers.base import NullTracker, Report, State, Study, Tracker, Trial
 
@@ -248,6 +248,15 @@ class Follower:
         if self._in_a_row == GIVEN_UP:
             self._say(f"failed {GIVEN_UP} times in a row: given up for now")
             self._tracker, self._given_up = NullTracker(), True
+
+
+def read_study(path: Path) -> Study | None:
+    """Return the study as the log at ``path`` tells it; None: there is no such log."""
+    nothing = Kept(path.with_name(f"{path.name}.kept-by-nobody"))
+    follower = Follower(lambda study: NullTracker(), nothing, print, runs=False)
+    for event in Tail(path).read():
+        follower.take(event)
+    return follower.study if follower.study.id else None
 
 
 def _mark(contents: Contents) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ network before. Online is only what asks for it, is logged in and reaches the se
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ class WandB:
             name=name,
             id=identity,
             resume="allow" if self._online else None,
-            config=config,
+            config=nested(config),
             dir=str(folder),
             reinit="create_new",
             settings=wandb.Settings(
@@ -210,6 +211,21 @@ class WandB:
                 x_transaction_log_flush_interval=1,
             ),
         )
+
+
+def nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted names into tables, as W&B wants them, but for a name that is a table, too."""
+    found: dict[str, Any] = {}
+    for name in sorted(config):
+        *parents, leaf = name.split(".")
+        table: Any = found
+        for parent in parents:
+            table = table.setdefault(parent, {}) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            table[leaf] = config[name]
+        else:
+            found[name] = config[name]
+    return found
 
 
 def _of_run(folder: Path, identity: str) -> bool:

@@ -13,6 +13,7 @@ from made_log import OVER, begin, track, trial, whole, write
 from mnist_core.errors import UserError
 from studies.trackers import _wandb_account, _wandb_upload
 from studies.trackers._wandb_account import logged_in
+from studies.trackers.wandb import nested
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -80,8 +81,11 @@ def test_a_study_comes_back_from_offline_runs(tmp_path):
     assert (run["run_group"], run["job_type"], run["display_name"]) == ("made", "search", "0")
     assert summary["project"] == "mnist-studies" and summary["tags"] == ["complete"]
     config = summary["config"]
-    assert config["optim.lr"] == 0.01 and config["epochs"] == 3 and config["seed"] == str(2**60)
-    assert "optim.eps" not in config
+    assert (
+        config["optim"] == {"name": "adam", "lr": 0.01}
+        and config["epochs"] == 3
+        and config["seed"] == str(2**60)
+    )
     rows = [row for row in history(records) if "val_loss" in row]
     assert [row["_step"] for row in rows] == [1, 2, 3]
     assert [row["seconds"] for row in rows] == pytest.approx([1, 2, 3])
@@ -166,3 +170,13 @@ def test_upload_needs_a_login_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with pytest.raises(UserError, match="no network: "):
         _wandb_upload.upload(tmp_path, said.append)
+
+
+def test_config_is_nested_as_wandb_wants_it():
+    config = {"optim.lr": 0.1, "optim.name": "adam", "l2": 0, "l2.kind": "x", "a.b.c": 1}
+    assert nested(config) == {
+        "optim": {"lr": 0.1, "name": "adam"},
+        "l2": 0,
+        "l2.kind": "x",
+        "a": {"b": {"c": 1}},
+    }

@@ -1,0 +1,52 @@
+"""The W&B report, as what would be sent to the server."""
+
+import json
+
+from made_log import begin, event, trial, whole, write
+
+from studies.trackers._wandb_report import build, spec
+from studies.trackers.follow import read_study
+
+
+def made(folder, events):
+    study = read_study(write(folder, events))
+    assert study is not None
+    return spec(build(study, project="p", entity="", command="python -m x", url="https://u"))
+
+
+def test_it_says_question_answer_and_table_and_shows_each_choice(tmp_path):
+    found = made(tmp_path, whole())
+    text = json.dumps(found)
+    for part in ("Which one?", "adam is best.", "choice | search", "python -m x", "https://u"):
+        assert part in text
+    grids = [block for block in found["blocks"] if block["type"] == "panel-grid"]
+    assert len(grids) == 2  # all, and adam, the only choice there is
+    sets = [one for grid in grids for one in grid["metadata"]["runSets"]]
+    assert [one["name"] for one in sets] == ["all search trials", "adam"]
+    for one in sets:
+        filters = {f["key"]["name"]: f["value"] for f in one["filters"]["filters"]}
+        assert filters["group"] == "made" and filters["jobType"] == "search"
+        assert "project" not in one
+    assert {f["key"]["name"]: f["value"] for f in sets[1]["filters"]["filters"]}[
+        "optim.name"
+    ] == "adam"
+    panels = [p["viewType"] for p in grids[0]["metadata"]["panelBankSectionConfig"]["panels"]]
+    assert panels[:2] == ["Run History Line Plot"] * 2
+    assert {"Parallel Coordinates Plot", "Parameter Importance"} <= set(panels)
+
+
+def test_a_study_that_is_not_finished(tmp_path):
+    text = json.dumps(made(tmp_path, [*begin(), *trial(0)]))
+    assert "not finished" in text and "Confirmed on fresh seeds" not in text
+
+
+def test_values_with_quotes_are_quoted(tmp_path):
+    odd = event("start", "search", 0, params={"optim.name": "it's"}, seed=1)
+    found = made(tmp_path, [*begin(), odd, event("complete", "search", 0, value=1.0)])
+    grids = [block for block in found["blocks"] if block["type"] == "panel-grid"]
+    filters = grids[1]["metadata"]["runSets"][0]["filters"]["filters"]
+    assert filters[-1]["value"] == "it's"
+
+
+def test_there_is_no_study_without_a_log(tmp_path):
+    assert read_study(tmp_path / "none") is None
