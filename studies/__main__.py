@@ -14,6 +14,7 @@ from studies.report_command import report_command
 from studies.reproduce_command import reproduce_command
 from studies.sync_command import sync_command
 from studies.tables_command import tables_command
+from studies.wandb_report_command import wandb_report_command
 from studies.watch_command import watch_command
 
 app = typer.Typer(
@@ -163,6 +164,7 @@ app.command("tables")(tables_command)
 app.command("replay")(replay_command)
 app.command("reproduce")(reproduce_command)
 app.command("sync")(sync_command)
+app.command("wandb-report")(wandb_report_command)
 app.command("watch")(watch_command)
 
 if __name__ == "__main__":
