@@ -21,13 +21,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import optuna
-import psutil
 
 from mnist_core.errors import UserError
+from studies.storages.processes import boot_id, process_start
 
 LEASE = "lease"
 """The study's user attribute that holds the lease, or None."""
@@ -91,8 +90,8 @@ class Lease:
         return cls(
             host=socket.gethostname(),
             pid=pid,
-            start=_process_start(pid) or "",
-            boot=_boot_id(),
+            start=process_start(pid) or "",
+            boot=boot_id(),
             taken=datetime.now().isoformat(timespec="seconds"),
         )
 
@@ -108,7 +107,7 @@ class Lease:
             return self.locked
         if self.elsewhere:
             return True
-        return self.boot == _boot_id() and self.start == _process_start(self.pid)
+        return self.boot == boot_id() and self.start == process_start(self.pid)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,31 +287,3 @@ def _parse(value: Any) -> Lease | None:
         return Lease(**{**value, "locked": None})
     except TypeError:
         return None
-
-
-def _process_start(pid: int) -> str | None:
-    """Return when process ``pid`` began, or None if there is none (a zombie is none)."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.parent.parent.joinpath("self").exists():
-        try:
-            # The command, in parentheses, may itself hold spaces and parentheses.
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        state, start = fields[0], fields[19]
-        return None if state in "ZX" else start
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        # Minutes: where the system gives no identifier, the boot time wanders with the clock.
-        return f"{psutil.boot_time() / 60:.0f}"

@@ -4,12 +4,13 @@ import dataclasses
 import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 
 import optuna
 import pytest
 
-from studies.storages import leases
+from studies.storages import leases, processes
 from studies.storages.leases import LEASE, Lease, StudyInUse, read_lease, release, supervisor, take
 
 MINE = Lease.of_this_process()
@@ -49,7 +50,7 @@ def test_a_dead_holder_holds_nothing(study, changes):
 def test_a_killed_process_that_nobody_buried_is_dead(study):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        start = leases._process_start(process.pid)
+        start = processes.process_start(process.pid)
         held_by(study, pid=process.pid, start=start)
         assert supervisor(study).pid == process.pid
         with pytest.raises(StudyInUse, match=f"kill {process.pid}"):
@@ -84,13 +85,13 @@ def test_an_unreadable_lease_is_none(study, value):
 
 
 def test_without_proc_psutil_tells_the_same(monkeypatch):
-    class NoProc(type(leases.Path("x"))):
+    class NoProc(type(processes.Path("x"))):
         def exists(self):
             return False
 
-    monkeypatch.setattr(leases, "Path", NoProc)
-    assert float(leases._process_start(os.getpid())) > 1e9
-    assert leases._process_start(2**22 + 1) is None
+    monkeypatch.setattr(processes, "Path", NoProc)
+    assert float(processes.process_start(os.getpid())) > 1e9
+    assert processes.process_start(2**22 + 1) is None
 
 
 def test_the_time_of_day_plays_no_part(study):
@@ -147,3 +148,33 @@ def test_a_server_lets_nobody_take_over_on_the_same_machine():
     held_by(study, pid=4711)
     with pytest.raises(StudyInUse, match="kill 4711"):
         take(study, force=True)
+
+
+def member(study, identity="m", *, age=0.0, **changes):
+    """One of several supervisors, whose last heartbeat is ``age`` seconds old."""
+    lease = dataclasses.replace(MINE, **changes)
+    value = {**leases.to_attribute(lease), "beat": time.time() - age}
+    study.set_user_attr(f"{leases.PART}{identity}", value)
+
+
+def test_a_member_here_lives_as_long_as_its_process(study):
+    member(study, age=10 * leases.LIMIT)
+    assert set(leases.living(study)) == {"m"} and supervisor(study) == MINE
+    member(study, pid=2**22 + 1)
+    assert leases.living(study) == {} and supervisor(study) is None
+
+
+def test_a_member_elsewhere_lives_as_long_as_its_heart_beats(study):
+    member(study, host="elsewhere", age=leases.LIMIT - 5)
+    assert set(leases.living(study)) == {"m"}
+    with pytest.raises(StudyInUse, match=r"on elsewhere .*--join"):
+        take(study)
+    member(study, host="elsewhere", age=leases.LIMIT + 5)
+    assert leases.living(study) == {}
+    assert take(study).pid == MINE.pid
+
+
+@pytest.mark.parametrize("value", [None, "x", {}, {"beat": 1.0}, {"beat": "x", "pid": 3}])
+def test_an_unreadable_member_is_none(study, value):
+    study.set_user_attr(f"{leases.PART}m", value)
+    assert leases.living(study) == {}

@@ -1,7 +1,6 @@
 """The order of an asynchronous search is recorded, and leads to the same trials again."""
 
 import dataclasses
-import json
 import random
 import time
 
@@ -186,8 +185,7 @@ def test_on_the_command_line(tmp_path):
         runs = study.user_attrs[RUNS]
         runs[0]["search"]["seed"] = 9
         study.set_user_attr(RUNS, runs)
-    one_line(call("replay", *options, module="studies"), "trial ", "but")
-    assert json.loads(json.dumps(runs)) == runs
+    one_line(call("replay", *options, module="studies"), "trial 0: its seed is another one now")
 
 
 class optuna_study:
