@@ -35,6 +35,7 @@ from studies.result import StudyResult
 from studies.search import stopping
 from studies.storages import storage
 from studies.storages.leases import StudyInUse
+from studies.storages.parts import check_joinable
 from studies.storages.storage import storage_file
 
 INTERRUPTED = 130
@@ -83,6 +84,8 @@ def run(
         check_search(plan)
         stopping.check(plan.settings.search.stop, plan.spec.space)
         storage.check_url(plan.storage_url)
+        if join:
+            check_joinable(plan.storage_url)
         trackers.chosen(plan.settings.tracking)
         check_folder(plan.folder)
         if save_svg is not None:

@@ -95,11 +95,7 @@ def take_part(study: optuna.Study, storage: Storage) -> Part:
         UserError: the storage is not one that several may write to.
         StudyInUse: a living process has the study to itself.
     """
-    if sqlite_path(storage.url) is not None:
-        raise UserError(
-            "--join: in SQLite one process at a time writes a study; set storage.url to"
-            " postgresql+psycopg://… or journal:///FILE (on a disk that all machines share)"
-        )
+    check_joinable(storage.url)
     part = Part(study, storage)
     locks = leases.locks_of(study)
     if locks is not None:
@@ -113,6 +109,19 @@ def take_part(study: optuna.Study, storage: Storage) -> Part:
             " itself; stop it there and run it again with --join, then all can take part"
         )
     return part
+
+
+def check_joinable(url: str) -> None:
+    """Check that several may write to the storage at ``url``.
+
+    Raises:
+        UserError: it is of a kind that one process writes.
+    """
+    if sqlite_path(url) is not None:
+        raise UserError(
+            "--join: in SQLite one process at a time writes a study; set storage.url to"
+            " postgresql+psycopg://… or journal:///FILE (on a disk that all machines share)"
+        )
 
 
 @contextmanager
