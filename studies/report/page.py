@@ -25,7 +25,7 @@ from studies.stored import Stored
 
 AUDITED = 100
 """The audit on the page replays at most so many curves; ``studies audit`` replays all."""
-_DECISIONS = 4000
+_DECISIONS = 3000
 _DRAWS = (8, 100)
 
 
