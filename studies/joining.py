@@ -176,8 +176,7 @@ class JoinedBook(Book):
                 if self._is_mine(trial):
                     continue
                 del self._mine[trial.number]
-                for kept in (self._latest, self._spoiled, self._began):
-                    kept.pop(trial.number, None)
+                self._attempts.end(trial.number)
                 self._fence.gone.add(trial._trial_id)
                 self._announce.say(
                     f"trial {trial.number} was taken over by another supervisor: this one was"

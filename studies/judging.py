@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from objectives.base import Outcome
 from studies.engines.base import Failure
@@ -30,6 +31,12 @@ def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
     for name in dict.fromkeys((*goals.names, *goals.limits)):
         failure = failure or _problem(name, outcome.metrics.get(name), "at the end")
     return failure
+
+
+def given_up(failure: Failure, losses: int) -> Failure:
+    """Return the failure of a trial that was lost ``losses`` times, last by ``failure``."""
+    times = "once" if losses == 1 else f"{losses} times"
+    return replace(failure, message=f"lost {times}, given up; last: {failure.message}")
 
 
 def _untrained(goals: Goals, outcome: Outcome) -> bool:

@@ -18,7 +18,6 @@ reports again; those that its predecessor has survived are answered as they were
 A curve is of the first objective, also where there are several; see ``studies/rivals.py``.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
@@ -26,16 +25,15 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_core.errors import UserError
 from objectives.base import Outcome, Task
 from studies import judging, records
 from studies.announcing import Announcer
+from studies.attempts import Attempts
 from studies.ending import Ending
 from studies.engines.base import Failure
 from studies.events import Listener, Stream
 from studies.order import Order
 from studies.pages import Pages
-from studies.records import TrialRecord
 from studies.rivals import Rivals
 from studies.search.batches import Batches
 from studies.search.goals import INFEASIBLE, Goals
@@ -96,9 +94,7 @@ class Book:
         self._goals = goals
         self._retries = retries
         self._announce = Announcer(Stream(phase, listeners))
-        self._began: dict[int, float] = {}
-        self._latest: dict[int, Mapping[str, float]] = {}
-        self._spoiled: dict[int, Failure] = {}
+        self._attempts = Attempts()
         self._pages = Pages(study, storage)
         self._trials = self._pages.trials
         self._order = Order(self._pages, on=ordered and phase == "search")
@@ -139,7 +135,7 @@ class Book:
         """Trials that are over: complete, pruned or failed."""
         return sum(self._pages.counts().values())
 
-    def records(self) -> list[TrialRecord]:
+    def records(self) -> list[records.TrialRecord]:
         """Return all trials by number."""
         self.settle()
         with one_line_garbage(self._storage.url):
@@ -166,20 +162,13 @@ class Book:
         self.study.sampler = self._source.sampler(number)
         if self._batches is not None:
             self.study.sampler = self._batches.sampler(self.study.sampler, number)
-            if self._batches.begins(number):
-                self._rivals.forget()
-        trial = self.study.ask()
-        if trial.number != number:
-            raise UserError(
-                f"study {self.study.study_name!r} was changed by another program: "
-                f"trial {trial.number} came instead of trial {number}; see that nothing else"
-                " writes to it, and run again"
-            )
+            self._rivals.begin(number)
+        trial = self._pages.ask(number)
         params = self._source.suggest(trial)
         before = self._trials[number].params if number in self._trials else None
         frozen = self._pages.add(trial)
         self._order.begun(frozen, before)
-        self._began[number] = time.monotonic()
+        self._attempts.begin(number)
         return Task(
             number=number,
             params=params,
@@ -189,7 +178,7 @@ class Book:
 
     def started(self, task: Task, pid: int) -> None:
         """Note that a worker has begun ``task``."""
-        self._began[task.number] = time.monotonic()
+        self._attempts.begin(task.number)
         self._announce.started(task, pid)
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
@@ -200,19 +189,19 @@ class Book:
 
     def _goes_on(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         trial = self._trials[task.number]
-        self._latest[task.number] = dict(metrics)
+        self._attempts.latest[task.number] = dict(metrics)
         self._pages.put_off(self._announce.report(task.number, step, metrics))
-        if task.number in self._spoiled:
+        if task.number in self._attempts.failures:
             return False
         failure = judging.failure_in_report(self._goals.metric, metrics, step)
         if failure is not None:
-            self._spoiled[task.number] = failure
+            self._attempts.failures[task.number] = failure
             return False
         survived = trial.last_step is not None and step < trial.last_step
         self._pages.report(trial, step, float(metrics[self._goals.metric]))
         if survived or not self._source.may_prune(task.number):
             return True
-        return not self._rivals.beat(trial, self._latest)
+        return not self._rivals.beat(trial, self._attempts.latest)
 
     def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
         """Whether others have left something to begin; see ``studies/joining.py``."""
@@ -226,11 +215,12 @@ class Book:
         """Tell COMPLETE or PRUNED; FAIL when the result is no finite number."""
         self.settle()
         trial, metrics = self._trials[task.number], dict(outcome.metrics)
-        failure = self._spoiled.get(task.number) or judging.failure_of(self._goals, outcome)
+        failure = self._attempts.failures.get(task.number)
+        failure = failure or judging.failure_of(self._goals, outcome)
         if failure is None or failure.kind == INFEASIBLE:
             self._pages.constrain(trial, self._goals.excesses(metrics))
         if failure is not None:
-            self._latest.setdefault(task.number, metrics)
+            self._attempts.latest.setdefault(task.number, metrics)
             self.fail(task, failure)
             return
         seconds = self._over(task, metrics, outcome.attributes)
@@ -246,7 +236,7 @@ class Book:
         self.settle()
         trial = self._trials[task.number]
         attributes = {records.FAILURE: asdict(failure)}
-        seconds = self._over(task, self._latest.get(task.number, {}), attributes)
+        seconds = self._over(task, self._attempts.latest.get(task.number, {}), attributes)
         self._tell(trial, TrialState.FAIL)
         self._announce.failed(trial, failure, seconds)
 
@@ -283,16 +273,11 @@ class Book:
         if failure.kind not in _NOT_COUNTED:
             attempt += 1
             if attempt > self._retries:
-                times = "once" if attempt == 1 else f"{attempt} times"
                 task = Task(number=number, params=trial.params, seed=0)
-                message = f"lost {times}, given up; last: {failure.message}"
-                given_up = Failure(kind=failure.kind, message=message, traceback=failure.traceback)
-                self.fail(task, given_up)
+                self.fail(task, judging.given_up(failure, attempt))
                 return
             self._pages.attribute(trial, records.ATTEMPT, attempt)
-        self._spoiled.pop(number, None)
-        self._latest.pop(number, None)
-        self._began.pop(number, None)
+        self._attempts.end(number)
         self._order.put_back(trial)
         self._pages.put_back(trial)
         self._announce.lost(trial, failure, attempt)
@@ -302,12 +287,9 @@ class Book:
     ) -> float | None:
         """Write what is kept with a trial that is over; return its seconds."""
         trial = self._trials[task.number]
-        began = self._began.pop(task.number, None)
-        seconds = None if began is None else time.monotonic() - began
+        seconds = self._attempts.end(task.number)
         self._pages.keep(trial, metrics, attributes, seconds)
         self._order.over(trial)
-        self._latest.pop(task.number, None)
-        self._spoiled.pop(task.number, None)
         return seconds
 
     def _tell(

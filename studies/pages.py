@@ -11,6 +11,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.errors import UserError
 from studies.records import FAILURE, METRICS, RESERVED, SECONDS, to_json
 from studies.storages.storage import Storage
 
@@ -36,6 +37,21 @@ class Pages:
         self.trials: dict[int, FrozenTrial] = {
             trial.number: copy(trial) for trial in study.get_trials(deepcopy=False)
         }
+
+    def ask(self, number: int) -> optuna.Trial:
+        """Begin the trial that waits first, which is trial ``number``.
+
+        Raises:
+            UserError: it is another one: somebody else writes to the study.
+        """
+        trial = self._study.ask()
+        if trial.number != number:
+            raise UserError(
+                f"study {self._study.study_name!r} was changed by another program: "
+                f"trial {trial.number} came instead of trial {number}; see that nothing else"
+                " writes to it, and run again"
+            )
+        return trial
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
         """Take in a new trial, or one that was put back, as it stands in the storage."""

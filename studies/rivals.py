@@ -62,6 +62,7 @@ class Rivals:
             peers = self._batches.earlier(trial, peers)
         return self._pruning.should_prune(trial, peers)
 
-    def forget(self) -> None:
-        """Have the pruner work out anew what it worked out from the trials that it saw."""
-        self._pruning.forget()
+    def begin(self, number: int) -> None:
+        """Begin trial ``number``: with a batch the pruner works out anew what it has worked out."""
+        if self._batches is not None and self._batches.begins(number):
+            self._pruning.forget()
