@@ -1,0 +1,180 @@
+"""What trackers cost a study, and what they leave behind.
+
+    python benchmarks/tracking.py             # the default study twice each way: half an hour
+    python benchmarks/tracking.py --quick     # optim_search --quick, once each way: two minutes
+    python benchmarks/tracking.py --record    # and write it down in RESULTS.md
+
+Cost: ``python -m studies.run`` with ``--track none`` and with trackers, in turns; the same trials,
+since the sampler's seed is the same and one thread a worker computes the same. Two walls are given:
+of the whole process, which waits for its trackers at the end, and of the trials alone, from the
+begin of the first to the end of the last one, as the event log has them.
+
+Leaks: one process of the tracker ``wandb``, offline, follows a log that grows by 200 made-up trials
+of 6 reports; its handles, threads and children, and those of W&B's service, are counted after 20
+trials and after 200. When it is done, no process that it started may be there.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import measure
+import psutil
+
+from studies.event_log import FILE, EventLog, Tail
+from studies.events import Event, Kind
+from studies.trackers.process import TrackerProcess
+from studies.trackers.settings import TrackingSettings
+
+TARGET = 0.05
+"""Share of the study's wall time that trackers may add."""
+TRIALS, EARLY = 200, 20
+_LATEST = 600.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study.
+
+    Attributes:
+        wall: seconds of the whole process.
+        trials: seconds from the begin of the first trial to the end of the last one.
+        count: trials that ended.
+    """
+
+    wall: float
+    trials: float
+    count: int
+
+
+def run_study(arguments: list[str], trackers: str) -> Run:
+    """Run a study in a fresh process and a fresh folder."""
+    with tempfile.TemporaryDirectory(prefix="tracking-") as folder:
+        command = [sys.executable, "-m", "studies.run", *arguments, "--plain", "--track", trackers]
+        command += ["--set", f"results.folder={folder}"]
+        began = time.monotonic()
+        subprocess.run(command, cwd=measure.ROOT, check=True, stdout=subprocess.DEVNULL)
+        wall = time.monotonic() - began
+        (log,) = Path(folder).glob(f"*/{FILE}")
+        events = list(Tail(log).read())
+    starts = [event.time for event in events if event.kind == "start"]
+    ends = [event.time for event in events if event.kind in ("complete", "pruned", "failed")]
+    return Run(wall=wall, trials=max(ends) - min(starts), count=len(ends))
+
+
+def cost(arguments: list[str], trackers: str, repeats: int) -> str:
+    """Return the table of a study without and with ``trackers``, in turns."""
+    runs: dict[str, list[Run]] = {"none": [], trackers: []}
+    for turn in range(repeats):
+        for name in list(runs) if turn % 2 == 0 else list(runs)[::-1]:
+            measure.say(f"{turn + 1}/{repeats}: trackers: {name}")
+            measure.wait_for_quiet()
+            runs[name].append(run_study(arguments, name))
+    rows = []
+    medians: dict[str, tuple[float, float]] = {}
+    for name, made in runs.items():
+        walls, trials = [run.wall for run in made], [run.trials for run in made]
+        medians[name] = statistics.median(walls), statistics.median(trials)
+        spread = [f"{min(values):.1f} to {max(values):.1f}" for values in (walls, trials)]
+        wall, busy = medians[name]
+        rows.append([name, str(made[0].count), f"{wall:.1f}", spread[0], f"{busy:.1f}", spread[1]])
+    header = ["trackers", "trials", "wall, s", "range", "trials alone, s", "range"]
+    more = [medians[trackers][n] / medians["none"][n] - 1 for n in range(2)]
+    lines = [
+        measure.verdict(
+            f"{what}, more with trackers", 100 * share, 100 * TARGET, unit=" %", at_most=True
+        )
+        for what, share in zip(("wall time", "time of the trials alone"), more, strict=True)
+    ]
+    return "\n".join([measure.table(header, rows), "", *lines])
+
+
+def leaks() -> str:
+    """Return what a tracker of W&B holds after a few trials and after many."""
+    folder = Path(tempfile.mkdtemp(prefix="leaks-"))
+    try:
+        log = EventLog(folder / FILE, measure.say)
+        log(Event(kind="study", phase="", data={"id": "leaks", "name": "leaks", "metric": "value"}))
+        tracker = TrackerProcess("wandb", folder, TrackingSettings(), seconds=_LATEST, sync="")
+        process = psutil.Process(tracker.pid)
+        rows = []
+        for end in (EARLY, TRIALS):
+            for number in range(0 if end == EARLY else EARLY, end):
+                _write_trial(log, number)
+            _wait_kept(folder / "trackers" / "wandb.kept", end)
+            time.sleep(2)
+            rows += [[str(end), *held(one)] for one in [process, *process.children(recursive=True)]]
+        known = [process, *process.children(recursive=True)]
+        log.close()
+        said = tracker.finish()
+        left = [one.pid for one in known if one.is_running() and one.status() != "zombie"]
+        runs = sum(1 for _ in (folder / "wandb").glob("offline-run-*-search-*"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    header = ["trials kept", "process", "handles", "threads", "children"]
+    end = (
+        f"{runs} runs on disk; kept everything: {tracker.complete}; processes left: {len(left)};"
+        f" it said: {' / '.join(said).replace(str(folder), 'FOLDER')}"
+    )
+    return "\n".join([measure.table(header, rows), "", end])
+
+
+def held(process: psutil.Process) -> list[str]:
+    """Return what a process holds, as a row."""
+    counts = [process.num_fds(), process.num_threads(), len(process.children())]
+    return [process.name(), *map(str, counts)]
+
+
+def _write_trial(log: EventLog, number: int) -> None:
+    def write(kind: Kind, **data: Any) -> None:
+        log(Event(kind=kind, phase="search", trial=number, data=data))
+
+    write("start", params={"lr": 0.1}, seed=number, attempt=0, config={"optim.lr": 0.1})
+    for step in range(1, 7):
+        write("report", step=step, metrics={"value": step / 10, "loss": 1 / step})
+    confusion = [[90 if row == column else 1 for column in range(10)] for row in range(10)]
+    write("complete", value=0.6, metrics={"value": 0.6}, attributes={"confusion": confusion})
+
+
+def _wait_kept(path: Path, count: int) -> None:
+    until = time.monotonic() + _LATEST
+    while not path.exists() or len(path.read_text().splitlines()) < count:
+        if time.monotonic() > until:
+            raise SystemExit(f"{path}: not {count} trials after {_LATEST:g} s")
+        time.sleep(0.2)
+
+
+def main() -> None:
+    """Measure, print, and record if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--study", default="optim_search", help="a study's name")
+    parser.add_argument("--trials", type=int, help="left out: the study's own")
+    parser.add_argument("--trackers", default="wandb", help="as --track of studies.run")
+    parser.add_argument("--repeats", type=int, default=2, help="runs each way")
+    parser.add_argument("--quick", action="store_true", help="the study's quick settings, once")
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    args = parser.parse_args()
+    arguments = [args.study, *(["--quick"] if args.quick else [])]
+    arguments += [] if args.trials is None else ["--trials", str(args.trials)]
+    tables = [
+        measure.environment(measure.cpu_name()),
+        f"`{' '.join(arguments)}`, trackers in turns with none:",
+        cost(arguments, args.trackers, 1 if args.quick else args.repeats),
+        f"One tracker of W&B, offline, {TRIALS} trials:",
+        leaks(),
+    ]
+    text = "\n\n".join(tables)
+    print(text)
+    if args.record:
+        measure.record("tracking", text)
+
+
+if __name__ == "__main__":
+    main()
