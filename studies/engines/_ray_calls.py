@@ -7,8 +7,8 @@ import ray
 
 from objectives.base import Task
 from studies.engines._ray_cluster import search_path
+from studies.engines._ray_desk import INTERRUPTED, how
 from studies.engines._ray_events import Finished
-from studies.engines._ray_tune import INTERRUPTED, how
 from studies.engines._ray_worker import run_task
 from studies.engines.base import Failure, Work
 

@@ -13,12 +13,13 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import UserError
+from studies.engines._ray_nodes import living_nodes
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("mnist_core", "objectives", "search_spaces", "studies")
@@ -30,7 +31,6 @@ _OBJECT_STORE = 128 * 1024**2
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -115,7 +115,7 @@ class Cluster:
             UserError: it cannot be reached, or does not fit this program's versions.
         """
         with contextlib.ExitStack() as stack:
-            stack.enter_context(environment(_QUIET))
+            stack.enter_context(environment(_QUIET | self._token()))
             import ray
 
             if ray.is_initialized():
@@ -129,6 +129,13 @@ class Cluster:
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
+
+    def _token(self) -> dict[str, str]:
+        """Return what makes Ray use the token of a cluster that is joined; read at its import."""
+        given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+        if self._address and given and "RAY_AUTH_MODE" not in os.environ:
+            return {"RAY_AUTH_MODE": "token"}
+        return {}
 
     def room(self, claim: Claim) -> int:
         """Return how many trials fit into the cluster at once, were it empty."""
@@ -191,21 +198,25 @@ class Cluster:
             _check_reachable(self._address)
         # Code travels, data do not: nodes may have this project installed or not.
         packages = [str(_ROOT / name) for name in _PACKAGES]
-        environment = {
+        travels = {
             "env_vars": _OF_WORKERS,
             "py_modules": packages,
             "excludes": ["__pycache__", "*.pyc"],
         }
-        self._init(stack, address=self._address, runtime_env=environment)
+        self._init(stack, address=self._address, runtime_env=travels)
 
     def _init(self, stack: contextlib.ExitStack, **options: Any) -> None:
         import ray
 
         stack.callback(ray.shutdown)
         try:
-            ray.init(
-                log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **options
-            )
+            with _no_chatter():
+                ray.init(
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=True,
+                    **options,
+                )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise UserError(self._cannot(error)) from None
         _silence()
@@ -219,74 +230,12 @@ class Cluster:
                 "engine.ray.address: no Ray cluster runs on this machine; start one with"
                 " `ray start --head`, or leave --ray-address out to have one for this study"
             )
-        where = f"engine.ray.address: cannot join {self._address}" if self._address else "Ray"
-        return f"{where}: {text[:300]}" if self._address else f"Ray cannot start: {text[:300]}"
-
-
-def living_nodes() -> list[dict[str, Any]]:
-    """Return the cluster's living nodes, as ``ray.nodes()`` describes them."""
-    import ray
-
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def check_folder(folder: Path) -> None:
-    """Check that every node sees the files in ``folder`` of this one.
-
-    Raises:
-        UserError: some do not.
-    """
-    mark = folder / f".shared-{secrets.token_hex(8)}"
-    mark.touch()
-    try:
-        blind = [address for address, seen in on_every_node(_sees, str(mark)) if seen is not True]
-    finally:
-        mark.unlink()
-    if blind:
-        raise UserError(
-            f"results.folder: {folder} is not the same folder on {_listed(blind)}, so models would"
-            " be lost there; set results.folder to storage that all nodes share (NFS, EFS …)"
+        if not self._address:
+            return f"Ray cannot start: {text[:300]}"
+        return (
+            f"engine.ray.address: cannot join {self._address}: {text[:300]} (is it Ray's port, and"
+            " RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH the cluster's?)"
         )
-
-
-def check_modules(modules: Sequence[str]) -> None:
-    """Check that every node can import ``modules``; the processes that did are ready for calls.
-
-    Raises:
-        UserError: a package is missing on a node.
-    """
-    from studies.engines._ray_worker import look
-
-    for address, wrong in on_every_node(look, modules):
-        if isinstance(wrong, Exception):
-            last = (str(wrong).strip().splitlines() or [type(wrong).__name__])[-1].strip()
-            raise UserError(f"node {address} cannot run this program: {last}")
-        if wrong:
-            raise UserError(f"node {address}: {wrong[0]}; install it there as it is here")
-
-
-def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
-    """Call ``function`` on each node; return its results, or the errors, by the node's address."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    remote = ray.remote(num_cpus=0, max_retries=0)(function)
-    calls = []
-    for node in living_nodes():
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        call = remote.options(scheduling_strategy=there).remote(*arguments)
-        calls.append((str(node["NodeManagerAddress"]), call))
-    results = []
-    for address, call in calls:
-        try:
-            results.append((address, ray.get(call)))
-        except ray.exceptions.RayError as error:
-            results.append((address, error))
-    return results
-
-
-def _sees(path: str) -> bool:
-    return os.path.exists(path)
 
 
 def _check_reachable(address: str) -> None:
@@ -303,6 +252,20 @@ def _check_reachable(address: str) -> None:
             f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
             " is this its address?"
         ) from None
+
+
+@contextlib.contextmanager
+def _no_chatter() -> Iterator[None]:
+    """Drop what Ray's C++ parts write to the standard error; what is wrong is raised, too."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _silence() -> None:
@@ -346,10 +309,6 @@ def _shown(resources: Mapping[str, float]) -> str:
         parts.append(f"{resources['GPU']:g} GPU")
     parts.append(f"{resources.get('memory', 0) / 1024**3:.1f} GiB")
     return " + ".join(parts)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
 
 
 def search_path() -> list[str]:

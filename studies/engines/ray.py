@@ -21,16 +21,8 @@ from mnist_core.errors import ConfigError, UserError
 from objectives.base import Objective
 from studies import machine
 from studies.engines._calls import _Calls
-from studies.engines._ray_cluster import (
-    Claim,
-    Cluster,
-    check_folder,
-    check_modules,
-    environment,
-    living_nodes,
-    quiet,
-    search_path,
-)
+from studies.engines._ray_cluster import Claim, Cluster, environment, quiet, search_path
+from studies.engines._ray_nodes import check_folder, check_modules, living_nodes
 from studies.engines._starting import pickled
 from studies.engines.base import ALL, NO_LIMITS, Limits, Resources, Work
 from studies.ray_settings import RaySettings
@@ -38,7 +30,7 @@ from studies.ray_settings import RaySettings
 if TYPE_CHECKING:  # ray takes seconds to import
     from ray.tune.schedulers import TrialScheduler
 
-    from studies.engines._ray_tune import Desk
+    from studies.engines._ray_desk import Desk
     from studies.plan import Plan
 
 _GIB = 1024**3
@@ -163,8 +155,8 @@ class Ray:
     def _run_trials(self, work: Work, payload: bytes, limits: Limits) -> None:
         from ray import tune
 
+        from studies.engines._ray_desk import Desk
         from studies.engines._ray_tune import (
-            Desk,
             WorkScheduler,
             WorkSearcher,
             WorkStopper,

@@ -19,7 +19,7 @@ from mnist_core.errors import UserError
 from studies import engines
 from studies.book import open_search
 from studies.engines._ray_cluster import Claim, Cluster
-from studies.engines._ray_tune import how
+from studies.engines._ray_desk import how
 from studies.engines._starting import WorkerStartError
 from studies.engines.base import Limits, Resources
 from studies.plan import resolve
@@ -177,6 +177,18 @@ def test_addresses_that_cannot_be_joined(address, said, monkeypatch):
     with pytest.raises(UserError, match=said) as caught, Cluster(address, cpus=1, gpus=0):
         pass
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("Version mismatch: The cluster was started with:\n  Ray: 2.50", "other versions: Version"),
+        ("Failed to connect to Ray cluster at h:6379", "is it Ray's port, and RAY_AUTH_TOKEN"),
+    ],
+)
+def test_why_a_cluster_cannot_be_joined(raised, said):
+    message = Cluster("h:6379", cpus=1, gpus=0)._cannot(RuntimeError(raised))
+    assert said in message and "\n" not in message
 
 
 def test_resources_that_no_node_has():

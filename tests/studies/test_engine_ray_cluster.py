@@ -13,7 +13,8 @@ from test_engines import run
 
 from mnist_core.errors import UserError
 from studies import engines
-from studies.engines._ray_cluster import _QUIET, check_folder, check_modules
+from studies.engines._ray_cluster import _QUIET
+from studies.engines._ray_nodes import check_folder, check_modules
 from studies.engines.base import Resources
 from studies.ray_settings import RaySettings
 
@@ -82,6 +83,6 @@ def test_a_node_that_lacks_a_package_or_the_folder(cluster, tmp_path):
 
 def test_no_node_has_room(cluster):
     with pytest.raises(
-        UserError, match="a trial takes 4 CPU, but no node has that .* waited 0.5 s"
+        UserError, match=r"a trial takes 4 CPU, but no node has that .* waited 0.5 s"
     ):
         engine_on(cluster, cpus=4, wait_seconds=0.5).__enter__()
