@@ -27,6 +27,7 @@ def create(study: Study, place: Place) -> "WandB":
     # Before the import, which reads them. Artifacts wait here, too, with their runs.
     os.environ["WANDB_ERROR_REPORTING"] = "false"
     os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(place.folder / "wandb")
+    os.environ.pop("WANDB_MODE", None)  # the settings decide
     (place.folder / "wandb").mkdir(exist_ok=True)
     online = place.settings.wandb.mode == "online"
     if online:
