@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
@@ -294,9 +293,8 @@ def test_in_a_storage_that_holds_both(tmp_path, kind, request):
 
 
 KILLED = """
-import os, signal, sys
+import os, signal
 from pathlib import Path
-sys.path[:0] = [{tests!r}]
 from test_forking import WIDER, changed
 from toy import make_plan
 from studies.forking import fork
@@ -309,11 +307,10 @@ fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
 @pytest.mark.parametrize("step", ["_insert", "insert_trials", "_check"])
 def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     plan = copy_of(old, tmp_path)
-    code = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path), step=step)
+    code = KILLED.format(folder=str(tmp_path), step=step)
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=120,
