@@ -125,7 +125,9 @@ def slices(result: StudyResult, search: Sequence[TrialRecord], values: Values) -
             chart.marks(at, "ring best", [tip(best, values)])
         when = parameter.when
         said = f"when {when.parameter} is {', '.join(map(str, when.values))}; " if when else ""
-        figures.append(Figure(name, chart.render(), f"{said}{len(of)} trials"))
+        figures.append(
+            Figure(name, chart.render(), f"{said}{len(of)} trial{'s' if len(of) != 1 else ''}")
+        )
     return figures
 
 
