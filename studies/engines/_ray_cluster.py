@@ -5,6 +5,7 @@ nobody that it is used, has no dashboard, and a token of its own that keeps othe
 """
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -168,7 +169,7 @@ class Cluster:
         base = "/tmp" if Path("/tmp").is_dir() else None
         folder = tempfile.mkdtemp(prefix="ray-", dir=base)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.enter_context(environment({"RAY_AUTH_TOKEN": secrets.token_hex(32)}))
+        stack.enter_context(environment({"RAY_AUTH_TOKEN": own_token()}))
         path = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         own = {
             "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
@@ -252,6 +253,12 @@ def _check_reachable(address: str) -> None:
             f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
             " is this its address?"
         ) from None
+
+
+@functools.cache
+def own_token() -> str:
+    """Return the token of this process's own clusters; Ray reads it once in a process's life."""
+    return os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """The engine ``ray`` on a cluster of several nodes on this machine, one of which goes away."""
 
 import os
-import secrets
 import threading
 import time
 
@@ -13,7 +12,7 @@ from test_engines import run
 
 from mnist_core.errors import UserError
 from studies import engines
-from studies.engines._ray_cluster import _QUIET
+from studies.engines._ray_cluster import _QUIET, own_token
 from studies.engines._ray_nodes import check_folder, check_modules
 from studies.engines.base import Resources
 from studies.ray_settings import RaySettings
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.slow
 def cluster(tmp_path_factory):
     """A head node with one place, joined by this process."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (_QUIET | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}).items():
+        for name, value in (_QUIET | {"RAY_AUTH_TOKEN": own_token()}).items():
             patch.setenv(name, value)
         store = 80 * 1024**2  # as small as Ray allows
         head = {"num_cpus": 1, "object_store_memory": store, "include_dashboard": False}
