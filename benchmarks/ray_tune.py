@@ -11,6 +11,8 @@ process to its end, and once started: from the first trial's begin to the last o
 the peer is not known. The overhead of a trial is the time of a worker between two trials, and in
 one while it waits for the answer to a report.
 
+The peer, Ray's defaults, writes a token to ``~/.ray`` of whoever runs this.
+
 The second part runs trials that do nothing on a Ray cluster of 1, 2 and 4 nodes that share this
 machine; it shows what a trial costs the driver, and whether all are there in the end.
 """
