@@ -208,14 +208,15 @@ def test_a_study_in_which_all_fails_says_so_early(tmp_path):
 
 @pytest.mark.parametrize("name", ["inline", "local"])
 def test_what_runs_is_finished(tmp_path, name):
-    plan = toy_plan(tmp_path, trials=40, stop={"seconds": 0.6}, workers=2)
+    # Workers start within the time, also where the machine is busy.
+    plan = toy_plan(tmp_path, trials=400, stop={"seconds": 2.0}, workers=2)
     storage = open_storage(plan.storage_url, create=True)
     with engines.create(name, workers=2, threads=1) as engine:
         objective = toys.Toy(tmp_path, sleep=0.05)
         with open_search(plan, storage) as book:
             engine.run(book, objective)
             assert book.stopped.rule == "seconds"
-            assert book.done == book.total < 40
+            assert book.done == book.total < 400
             assert {record.state for record in book.records()} == {"COMPLETE"}
             assert Stop.from_attribute(book.study.user_attrs[STOPPED]) == book.stopped
             begun = book.done
