@@ -153,7 +153,12 @@ def _carried(
     made.number = number
     made.params = dict(point)
     made.distributions = {name: to_distribution(plan.spec.space.parameters[name]) for name in point}
-    attributes = {k: v for k, v in trial.user_attrs.items() if k != ENQUEUED}
+    left = (
+        ENQUEUED,
+        records.ORDER,
+        records.OWNER,
+    )  # of the other study's files, order and supervisors
+    attributes = {k: v for k, v in trial.user_attrs.items() if k not in left}
     made.user_attrs = {**attributes, CARRIED: {"study": study, "trial": trial.number}}
     # What samplers and rungs of pruners noted belongs to the numbers and the space of before.
     made.system_attrs = {

@@ -71,8 +71,10 @@ def confirmed(
     offered: set[str] = set()
     entries = due(plan, chosen, [])
     while True:
+        # A training that failed is tried again once a run, not in every round.
+        fresh = [entry for entry in entries if entry.identity not in offered]
         offered |= {entry.identity for entry in entries}
-        with open_book(entries) as book:
+        with open_book(fresh) as book:
             work_off(book)
             records = book.records()
             entries = due(plan, chosen, records)

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_core.errors import UserError
 from objectives.base import Outcome, Task
 from studies.book import Book, open_search
+from studies.carrying import CARRIED
 from studies.engines.base import Failure
 from studies.order import RUNS, Happening, happenings
 from studies.plan import Plan
@@ -69,6 +70,11 @@ def replay(plan: Plan, study: optuna.Study, folder: Path) -> Replayed:
     """
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     runs = study.user_attrs.get(RUNS, [])
+    if any(CARRIED in trial.user_attrs for trial in trials.values()):
+        raise UserError(
+            f"study {plan.name} is a fork: the trials that it began with were run in another study,"
+            " and the order of the two cannot be replayed"
+        )
     if any(OWNER in trial.user_attrs for trial in trials.values()):
         raise UserError(
             f"study {plan.name} was run by several supervisors (--join), which have no common order"

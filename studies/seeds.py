@@ -39,6 +39,15 @@ def branch_seed(study_seed: int, branch: Mapping[str, Any]) -> int:
     return _digest(f"branch {json.dumps(dict(branch))}", study_seed, 0) % (1 << 32)
 
 
+def fork_seed(study_seed: int, name: str) -> int:
+    """Return the study's seed for what the fork ``name`` runs itself, 0 <= seed < 2**32.
+
+    The trials that a fork takes over are numbered anew, so they may have the seeds that would be
+    those of its own.
+    """
+    return _digest(f"fork {name}", study_seed, 0) % (1 << 32)
+
+
 def sentinel_draw(study_seed: int, number: int) -> float:
     """Return a number in [0, 1): the trials with the least ones run unpruned as sentinels."""
     return (_digest("sentinel", study_seed, number) % (1 << 53)) / (1 << 53)

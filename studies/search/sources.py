@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from studies.search.enqueued import ENQUEUED, Known, identity, params_of
 from studies.search.goals import INFEASIBLE, goals_of
 from studies.search.grid import Grid
 from studies.search.samplers import GRID, Search, create_sampler
-from studies.seeds import sampler_seed, trial_seed
+from studies.seeds import fork_seed, sampler_seed, trial_seed
 
 ENTRY = "entry"
 """User attribute of a confirm trial: which entry of the list it is."""
@@ -109,17 +109,19 @@ class SearchSource:
     ) -> None:
         self._plan = plan
         self._search = search_of(plan)
+        self._carried = {trial.number for trial in trials if CARRIED in trial.user_attrs}
         settings = plan.settings.search
+        if self._carried:
+            self._search = replace(self._search, seed=fork_seed(settings.seed, plan.name))
         self._grid: list[dict[str, Any]] | None = None
         if settings.sampler == GRID:
             grid = Grid(plan.spec.space, plan.spec.scientific, settings.sampler_options)
-            self._grid = grid.points(sampler_seed(settings.seed, 0))
+            self._grid = grid.points(sampler_seed(self._search.seed, 0))
         else:  # names and options are checked before the first trial
             self._create_sampler(0)
         self._defaults = len(plan.spec.defaults)
         self._sentinels = sentinels(plan)
         self._held = [params_of(trial) for trial in trials]
-        self._carried = {trial.number for trial in trials if CARRIED in trial.user_attrs}
         self._was_known = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
         first = max(self._defaults, len(self._held))
         default = [plan.required_params(number) for number in range(self._defaults)]
@@ -170,7 +172,7 @@ class SearchSource:
     def sampler(self, number: int) -> BaseSampler:
         """Return a sampler with a seed of its own, so that a resume repeats and skips nothing."""
         if self._grid is not None:  # leaves nothing open
-            return RandomSampler(seed=sampler_seed(self._plan.settings.search.seed, number))
+            return RandomSampler(seed=sampler_seed(self._search.seed, number))
         return self._create_sampler(number)
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
@@ -208,7 +210,7 @@ class SearchSource:
 
     def _create_sampler(self, number: int) -> BaseSampler:
         search = self._plan.settings.search
-        seed = sampler_seed(search.seed, number)
+        seed = sampler_seed(self._search.seed, number)
         return create_sampler(search.sampler, search.sampler_options, self._search, seed=seed)
 
     def _plan_entries(self) -> Iterator[Entry]:
@@ -240,7 +242,7 @@ class SearchSource:
                     params = _taken(grid, params)
             if number in self._sentinels:
                 attributes[SENTINEL] = True
-            seed = trial_seed(plan.settings.search.seed, number)
+            seed = trial_seed(self._search.seed, number)
             yield Entry(params=params, seed=seed, attributes=attributes)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 from postgres import server  # noqa: F401
@@ -22,9 +23,11 @@ from studies.commands import dashboard_command, run_command
 from studies.fingerprints import FINGERPRINT, FingerprintMismatch
 from studies.forking import check_made, fork
 from studies.protocol import StudyInterrupted
+from studies.replaying import replay
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.run import app
+from studies.search.sources import SearchSource
 from studies.storages.contents import difference, read_content
 from studies.storages.storage import close_storage, open_storage
 
@@ -82,9 +85,8 @@ def test_a_wider_range_keeps_every_trial_as_it_was(old):
         trial = ours[theirs.number]
         for name in ("state", "values", "params", "intermediate_values", "datetime_complete"):
             assert getattr(trial, name) == getattr(theirs, name)
-        assert trial.user_attrs == theirs.user_attrs | {
-            CARRIED: {"study": "toy", "trial": theirs.number}
-        }
+        kept = {k: v for k, v in theirs.user_attrs.items() if k != "order"}
+        assert trial.user_attrs == kept | {CARRIED: {"study": "toy", "trial": theirs.number}}
         if "adam.lr" in trial.distributions:
             assert trial.distributions["adam.lr"].low == 1e-5
 
@@ -155,6 +157,18 @@ def test_another_search_seed_costs_no_trial(old):
     settings = make_plan(old.folder, search={"seed": 5}).settings
     _, found = carried(old, dataclasses.replace(old, settings=settings))
     assert found.count == 12
+
+
+def test_its_own_trials_are_none_that_it_took_over(old):
+    """They get numbers that others had before, and would be the same trials again."""
+    before, found = carried(old, changed(old, **WIDER))
+    taken = found.trials[:9]
+    source = SearchSource(changed(old, **WIDER), trials=taken)
+    seeds = {trial.user_attrs["seed"] for trial in before.trials}
+    assert all(source.request(number).seed not in seeds for number in range(9, 12))
+    plain = SearchSource(old)
+    ours, theirs = (one.sampler(10)._rng.rng.random() for one in (source, plain))
+    assert ours != theirs
 
 
 def test_a_missing_default_waits_in_its_place(old):
@@ -377,3 +391,14 @@ def test_commands_name_the_fork(tmp_path):
 def test_options_that_do_not_fit(arguments, said):
     done = CliRunner().invoke(app, ["optim_search", *arguments])
     assert done.exit_code == 2 and said in " ".join(done.output.replace("│", "").split())
+
+
+def test_a_forks_order_is_not_replayed(old):
+    storage = open_storage(old.storage_url, create=False)
+    study = optuna.load_study(study_name=old.name, storage=storage)
+    trials = study.get_trials(deepcopy=True)
+    trials[3].user_attrs[CARRIED] = {"study": "toy", "trial": 3}
+    study.get_trials = lambda deepcopy: trials
+    with pytest.raises(UserError, match="is a fork: the trials that it began with"):
+        replay(old, study, old.folder)
+    close_storage(storage)
