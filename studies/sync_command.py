@@ -43,6 +43,7 @@ def sync_command(
     from mnist_core.errors import UserError
     from studies import stored
     from studies.commands import sync_command as command
+    from studies.machine import prepare_folder
     from studies.recording import Recording
     from studies.trackers import check
     from studies.trackers._wandb_upload import upload as upload_runs
@@ -59,6 +60,7 @@ def sync_command(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
             " keeps its trackers up to date; sync when it is over"
         )
+    prepare_folder(found.plan.folder)
     failed = []
 
     def tell(name: str, line: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mnist_core.errors import UserError
 from studies import cli
 
 
@@ -31,7 +32,6 @@ def wandb_report_command(
     plan = cli.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
-    from mnist_core.errors import UserError
     from mnist_core.files import write_atomically
     from studies.commands import run_command, sync_command
     from studies.event_log import FILE
@@ -63,8 +63,23 @@ def wandb_report_command(
         raise UserError(f"wandb: {problem}; --out FILE writes the report without it") from None
     import wandb
 
-    entity = own.entity or str(wandb.Api().default_entity)
+    try:
+        entity = own.entity or wandb.Api().default_entity
+    except Exception as error:  # its kinds are not all among wandb.errors
+        raise _refused(error) from None
+    if not entity:
+        raise UserError("wandb: this account has no default entity; set tracking.wandb.entity")
     url = f"{server()}/{entity}/{own.project}/runs/{made.id}-study"
     report = build(made, project=own.project, entity=entity, command=command, url=url)
-    report.save()
+    try:
+        report.save()
+    except Exception as error:
+        raise _refused(error) from None
     typer.echo(f"report: {report.url}")
+
+
+def _refused(error: Exception) -> UserError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(
+        f"wandb: the report cannot be sent: {reason[:200]}; --out FILE writes it without the server"
+    )

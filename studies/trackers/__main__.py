@@ -4,7 +4,8 @@ It reads the study's event log while the study runs. Its standard input is a pip
 started it: when that ends, the starter is done or dead, and it reads the log to its end, concludes
 and leaves. If that takes longer than it may, it leaves at once; then what it has not kept is
 written by the next process. Its own few lines go to standard output, whatever libraries print into
-``trackers/<name>.log``.
+``trackers/<name>.log``. The settings, which may hold a password, come in the environment: everybody
+sees a command line.
 """
 
 import importlib
@@ -19,10 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from studies.commands import masked
 from studies.event_log import FILE, Tail, survey
 from studies.trackers.base import Place
 from studies.trackers.follow import Follower, Kept
-from studies.trackers.settings import TrackingSettings
+from studies.trackers.settings import VARIABLE, TrackingSettings
 
 PAUSE = 0.5
 """Seconds between two looks at the log."""
@@ -44,9 +46,14 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study
     os.nice(NICENESS)
+    threading.Thread(target=_leave_in_time, args=[seconds], daemon=True).start()
     own = folder / "trackers"
-    own.mkdir(exist_ok=True)
-    say = _separated(own / f"{name}.log")
+    try:
+        own.mkdir(exist_ok=True)
+        say = _separated(own / f"{name}.log")
+    except OSError as error:
+        print(f"cannot write to {own}: {error.strerror or error}")
+        return 1
     with _alone(own / f"{name}.lock") as alone:
         if not alone:
             say("another process keeps this study")
@@ -63,8 +70,6 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
         over = _over(0) and follower.up_to_date(survey(folder / FILE))
         while not over:
             over = _over(PAUSE if tail.offset else 0)
-            if over:
-                _leave_after(seconds)
             for event in tail.read():
                 follower.take(event)
         last = follower.finish() if tail.offset else "nothing is missing"
@@ -78,27 +83,36 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
     return 1 if follower.missed else 0
 
 
-def _over(seconds: float) -> bool:
-    """Wait so long for the end of standard input; return whether it came."""
+def _over(seconds: float | None) -> bool:
+    """Wait so long, None: for ever, for the end of standard input; return whether it came."""
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     return bool(ready) and not os.read(sys.stdin.fileno(), 1024)
 
 
-def _leave_after(seconds: float) -> None:
-    """Have this process end if it still runs after ``seconds``: a library may hang."""
-    timer = threading.Timer(seconds, os._exit, [TOO_LATE])
-    timer.daemon = True
-    timer.start()
+def _leave_in_time(seconds: float) -> None:
+    """End this process ``seconds`` after the end of standard input: a library may hang by then."""
+    while not _over(None):
+        pass
+    time.sleep(seconds)
+    os._exit(TOO_LATE)
+
+
+class _Masked(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
 
 
 def _separated(path: Path) -> Callable[[str], None]:
     """Send what is printed from now on to ``path``; return what prints to the old output."""
+    # Only the owner reads it: libraries may print passwords there.
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     output = os.dup(1)
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Masked("%(asctime)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
 
     def say(text: str) -> None:
         with suppress(OSError):  # whoever started this may be gone
@@ -138,8 +152,9 @@ if __name__ == "__main__":
         main(
             sys.argv[1],
             Path(sys.argv[2]),
-            TrackingSettings.model_validate_json(sys.argv[3]),
-            seconds=float(sys.argv[4]),
-            sync=sys.argv[5],
+            # Not for what libraries start.
+            TrackingSettings.model_validate_json(os.environ.pop(VARIABLE)),
+            seconds=float(sys.argv[3]),
+            sync=sys.argv[4],
         )
     )

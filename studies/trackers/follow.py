@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from studies.commands import masked
 from studies.event_log import Contents, Tail
 from studies.events import Event
 from studies.trackers.base import NullTracker, Report, State, Study, Tracker, Trial
@@ -143,6 +144,8 @@ class Follower:
             seed=data.get("seed"),
             began=event.time,
         )
+        if trial.phase == "test":
+            self._describe_tested(trial)
         self._open[key] = trial
         self._broken.discard(key)
         if self._wanted(trial):
@@ -179,8 +182,6 @@ class Follower:
         trial.attributes = data.get("attributes") or {}
         if event.kind == "failed":
             trial.failure = f"{data.get('kind', '')}: {data.get('message', '')}"
-        elif event.kind == "tested":
-            self._describe_tested(trial)
         del self._open[trial.key]
         self.study.trials[trial.key] = trial
         self._concluded = False
@@ -243,7 +244,7 @@ class Follower:
         self.missed += 1
         self._in_a_row += 1
         if self.missed == 1:
-            reason = " ".join(str(error).split()) or "no reason given"
+            reason = " ".join(masked(str(error)).split()) or "no reason given"
             self._say(f"failed at {at}: {type(error).__name__}: {reason[:200]}")
         if self._in_a_row == GIVEN_UP:
             self._say(f"failed {GIVEN_UP} times in a row: given up for now")

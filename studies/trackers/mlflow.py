@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from studies.commands import masked
 from studies.trackers.base import Place, Report, Study, Trial
 
 PACKAGE = ("mlflow", "mlflow")
@@ -153,7 +154,7 @@ class MLflow:
                 if (self._folder / file).is_file():
                     self._client.log_artifact(run, str(self._folder / file))
             self._client.set_terminated(run, "FINISHED")
-        return f"mlflow ui --backend-store-uri {self._uri}"
+        return f"mlflow ui --backend-store-uri {masked(self._uri)}"
 
     def _write(self, trial: Trial) -> None:
         metrics = self._unwritten[trial.key]

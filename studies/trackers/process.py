@@ -12,7 +12,7 @@ from typing import Self
 
 import psutil
 
-from studies.trackers.settings import TrackingSettings
+from studies.trackers.settings import VARIABLE, TrackingSettings
 
 _ROOT = Path(__file__).resolve().parents[2]
 _GRACE = 2.0
@@ -39,8 +39,8 @@ class TrackerProcess:
         environment = dict(os.environ)
         path = [str(_ROOT), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
-        arguments = [name, str(folder.absolute()), settings.model_dump_json(), str(seconds)]
-        arguments.append(sync)
+        environment[VARIABLE] = settings.model_dump_json()
+        arguments = [name, str(folder.absolute()), str(seconds), sync]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "studies.trackers", *arguments],
             stdin=subprocess.PIPE,

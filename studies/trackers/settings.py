@@ -6,6 +6,9 @@ from pydantic import Field
 
 from mnist_core.table import Table
 
+VARIABLE = "STUDIES_TRACKING"
+"""Environment variable in which a tracker's process gets them, as JSON."""
+
 
 class WandbSettings(Table):
     """Weights & Biases."""

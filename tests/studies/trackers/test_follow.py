@@ -12,6 +12,7 @@ class Listed:
 
     def __init__(self, calls, fails=()):
         self.calls, self.fails = calls, fails
+        self.begun = {}
 
     def _note(self, method, trial, *more):
         self.calls.append((method, trial.phase, trial.number, *more))
@@ -20,6 +21,7 @@ class Listed:
 
     def begin(self, study, trial):
         self._note("begin", trial)
+        self.begun[trial.key] = (trial.params, trial.config, trial.seed)
 
     def report(self, study, trial, report):
         self._note("report", trial, report.step)
@@ -74,6 +76,26 @@ def test_a_tested_model_has_the_parameters_of_its_training(follow):
     _, _, follower = follow(whole())
     tested, confirmed = (follower.study.trials[phase, 0] for phase in ("test", "confirm"))
     assert tested.params == confirmed.params and tested.metrics == {"test_accuracy": 0.5}
+
+
+def test_a_tested_model_has_them_when_a_tracker_begins_it(tmp_path):
+    tracker = Listed([])
+    follower = Follower(lambda study: tracker, Kept(tmp_path / "kept"), print)
+    for one in whole():
+        follower.take(one)
+    assert tracker.begun["test", 0] == tracker.begun["confirm", 0]
+    assert tracker.begun["test", 0][0]["optim.name"] == "adam"
+
+
+def test_no_password_is_said(tmp_path):
+    def create(study):
+        raise OSError("no answer\nfrom http://me:s3cret@host/x")
+
+    said = []
+    follower = Follower(create, Kept(tmp_path / "kept"), said.append)
+    for one in whole():
+        follower.take(one)
+    assert said[0].endswith("OSError: no answer from http://me:***@host/x")
 
 
 def test_settings_that_a_trial_has_not_are_left_out(follow):

@@ -1,7 +1,15 @@
 """MLflow: what was written to its SQLite store is read back by its own client."""
 
+import time
+
+import psutil
 import pytest
 from made_log import BEGAN, OVER, track, trial, whole, write
+
+from studies.trackers.base import Study
+from studies.trackers.mlflow import MLflow
+from studies.trackers.process import TrackerProcess
+from studies.trackers.settings import TrackingSettings
 
 
 @pytest.mark.slow
@@ -40,3 +48,29 @@ def test_a_study_comes_back(tmp_path, monkeypatch):
     assert study.data.metrics["best.val_accuracy"] == pytest.approx(0.93 - 0.1 / 3)
     names = {file.path for file in client.list_artifacts(study.info.run_id)}
     assert names == {"best_config.toml", "result.json"}
+
+
+def test_no_password_is_shown(tmp_path):
+    write(tmp_path, whole())
+    settings = TrackingSettings.from_mapping(
+        {"mlflow": {"uri": "odd://me:s3cret@127.0.0.1:9/x"}}, source="test"
+    )
+    process = TrackerProcess("mlflow", tmp_path, settings, seconds=60, sync="SYNC")
+    try:
+        while not (words := psutil.Process(process.pid).cmdline()):
+            time.sleep(0.01)  # it is about to be there
+        assert "s3cret" not in " ".join(words)
+    finally:
+        said = process.finish()
+    assert said[0].startswith("failed at ") and not process.complete
+    log = tmp_path / "trackers" / "mlflow.log"
+    assert "odd://me:***@127.0.0.1:9/x" in log.read_text()
+    assert "s3cret" not in log.read_text() + " ".join(said)
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_its_last_line_holds_no_password(tmp_path):
+    tracker = MLflow(None, "0", "https://me:s3cret@host/x", tmp_path)
+    tracker._study = "run"
+    said = tracker.conclude(Study(id="0", name="made"))
+    assert said == "mlflow ui --backend-store-uri https://me:***@host/x"

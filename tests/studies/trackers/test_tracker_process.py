@@ -6,13 +6,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from made_log import OVER, begin, track, trial, whole, write
+from toy_plans import toy_plan
 
-from mnist_core.errors import ConfigError
-from studies import trackers
+from mnist_core.errors import ConfigError, UserError
+from studies import cli, recording, stored, trackers
+from studies.event_log import FILE
+from studies.sync_command import sync_command
 from studies.trackers.process import TrackerProcess, TrackerProcesses
 from studies.trackers.settings import TrackingSettings
 
@@ -93,6 +97,41 @@ os.kill(os.getpid(), signal.SIGKILL)
     pid = int(done.stdout)
     wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
     assert kept(tmp_path) == OVER
+
+
+def test_one_that_hangs_leaves_when_its_supervisor_is_gone(tmp_path):
+    os.mkfifo(tmp_path / FILE)  # nobody writes it: opening it blocks, as a library may
+    running = process(tmp_path, seconds=0.5)
+    try:
+        wait_for((tmp_path / "trackers" / f"{NAME}.lock").exists)
+        running.dismiss()  # no more than that: a dead one neither waits nor kills
+        assert running._process.wait(timeout=30) == 3
+    finally:
+        running.kill()
+        running.finish()
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_folder_that_takes_no_files_is_one_line(tmp_path, missing):
+    folder = tmp_path / "study"
+    if not missing:
+        write(folder, begin())
+        (folder / "trackers").write_text("no folder")
+    said, complete = track(NAME, folder)
+    assert not complete and len(said) == 1
+    assert said[0].startswith(f"cannot write to {folder / 'trackers'}: ")
+
+
+def test_sync_into_a_folder_that_takes_no_files_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    plan = toy_plan(tmp_path / "file" / "study")
+    found = SimpleNamespace(plan=plan, phase="search", result=None)
+    monkeypatch.setattr(cli, "resolve", lambda *_, **__: plan)
+    monkeypatch.setattr(stored, "read", lambda _: SimpleNamespace(comparable=lambda: found))
+    monkeypatch.setattr(stored, "supervisor", lambda _: None)
+    monkeypatch.setattr(recording.Recording, "fill", lambda self: None)
+    with pytest.raises(UserError, match=r"^results.folder: cannot write to .*study: "):
+        sync_command("toy", tracker=[NAME])
 
 
 def test_damaged_lines_are_said(tmp_path):

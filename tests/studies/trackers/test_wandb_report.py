@@ -1,11 +1,19 @@
 """The W&B report, as what would be sent to the server."""
 
 import json
+from types import SimpleNamespace
 
+import pytest
+import wandb
 from made_log import begin, event, trial, whole, write
+from toy_plans import toy_plan
 
+from mnist_core.errors import UserError
+from studies import cli
+from studies.trackers import _wandb_account, _wandb_report
 from studies.trackers._wandb_report import build, spec
 from studies.trackers.follow import read_study
+from studies.wandb_report_command import wandb_report_command
 
 
 def made(folder, events):
@@ -50,3 +58,36 @@ def test_values_with_quotes_are_quoted(tmp_path):
 
 def test_there_is_no_study_without_a_log(tmp_path):
     assert read_study(tmp_path / "none") is None
+
+
+class Expired:
+    """What W&B gives whose key has expired."""
+
+    @property
+    def default_entity(self):
+        raise wandb.errors.AuthenticationError("the key\nhas expired")
+
+    def save(self):
+        raise RuntimeError("the key\nhas expired")  # some of its kinds are no wandb.errors
+
+
+@pytest.mark.parametrize(
+    ("api", "entity", "part"),
+    [
+        (Expired(), "", "cannot be sent: the key has expired; --out FILE"),
+        (SimpleNamespace(default_entity=None), "", "no default entity; set tracking.wandb.entity"),
+        (None, "me", "cannot be sent: the key has expired; --out FILE"),
+    ],
+)
+def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch, api, entity, part):
+    plan = toy_plan(tmp_path)
+    plan.settings.tracking.wandb.__dict__["entity"] = entity
+    write(tmp_path, whole())
+    monkeypatch.setattr(cli, "resolve", lambda *_, **__: plan)
+    monkeypatch.setattr(_wandb_account, "check_account", lambda: None)
+    monkeypatch.setattr(_wandb_account, "server", lambda: "https://u")
+    monkeypatch.setattr(_wandb_report, "build", lambda *_, **__: Expired())
+    monkeypatch.setattr(wandb, "Api", lambda: api)
+    with pytest.raises(UserError) as refused:
+        wandb_report_command("toy")
+    assert part in str(refused.value) and "\n" not in str(refused.value)
