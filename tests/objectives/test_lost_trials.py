@@ -56,7 +56,7 @@ def run(made, reports, until=99):
 
 
 def same(one, other):
-    differs = ("train_seconds", "went_on_from_report", "state_ignored")
+    differs = ("train_seconds", "wall_seconds", "went_on_from_report", "state_ignored")
     assert one.metrics == other.metrics
     assert {k: v for k, v in one.attributes.items() if k not in differs} == {
         k: v for k, v in other.attributes.items() if k not in differs

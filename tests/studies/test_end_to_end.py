@@ -53,7 +53,7 @@ def test_a_study_from_nothing_to_its_best_configuration_and_on(tmp_path):
     assert records(tmp_path, "optim_search-quick.confirm")[1] == attributes
 
     # More trials: exactly the missing ones are added.
-    more = call(*tiny(tmp_path, trials=9), "--workers", "2")
+    more = call(*tiny(tmp_path, trials=9), "--workers", "2", "--read-test-again")
     assert more.returncode == 0, more.stderr
     assert "Search: 9 trainings, 6 of them done before" in more.stdout
     assert len(states(tmp_path)) == 9

@@ -7,7 +7,7 @@ import time
 import optuna
 import pytest
 from supervisors import finish, start, trials, until_it_says, url_of  # noqa: F401
-from test_batches import reports
+from test_batch_order import reports
 from test_cli import call, one_line, states, tiny
 from toy import make_plan
 
