@@ -23,6 +23,7 @@ def run_calls(
     options: Mapping[str, float],
     places: int,
     stopped: Callable[[], tuple[bool, bool]],
+    check: Callable[[], None],
 ) -> None:
     """Work ``calls`` off, spread over the nodes.
 
@@ -32,6 +33,7 @@ def run_calls(
         options: what each claims, as of ``ray.remote``.
         places: so many at once.
         stopped: whether nothing more is to be begun, and whether what runs is to be ended.
+        check: raises when no call can begin any more.
     """
     remote: Any = ray.remote(run_task).options(
         scheduling_strategy="SPREAD", max_retries=0, **options
@@ -39,20 +41,24 @@ def run_calls(
     path = ray.put(search_path())
     shared = ray.put(payload)
     out: dict[Any, Task] = {}
-    while True:
-        stopping, now = stopped()
-        if now:
-            for call, task in out.items():
-                ray.cancel(call, force=True)
-                calls.lose(task, INTERRUPTED)
-            return
-        while not stopping and len(out) < places and (asked := calls.ask()) is not None:
-            out[remote.remote(shared, path, asked)] = asked
-        if not out:
-            return
-        done, _ = ray.wait(list(out), num_returns=1, timeout=_POLL)
-        for call in done:
-            _tell(calls, out.pop(call), call)
+    try:
+        while True:
+            stopping, now = stopped()
+            if now:
+                for task in out.values():
+                    calls.lose(task, INTERRUPTED)
+                return
+            while not stopping and len(out) < places and (asked := calls.ask()) is not None:
+                out[remote.remote(shared, path, asked)] = asked
+            if not out:
+                return
+            done, _ = ray.wait(list(out), num_returns=1, timeout=_POLL)
+            for call in done:
+                _tell(calls, out.pop(call), call)
+            check()
+    finally:
+        for call in out:
+            ray.cancel(call, force=True)
 
 
 def _tell(calls: Work, task: Task, call: Any) -> None:

@@ -119,12 +119,12 @@ class Cluster:
             stack.enter_context(environment(_QUIET | self._token()))
             import ray
 
-            if ray.is_initialized():
-                pass  # whoever connected before keeps the connection
-            elif self._address:
-                self._join(stack)
-            else:
-                self._start(stack)
+            if not ray.is_initialized():  # whoever connected before keeps the connection
+                read_environment()
+                if self._address:
+                    self._join(stack)
+                else:
+                    self._start(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -132,9 +132,11 @@ class Cluster:
         self._stack.close()
 
     def _token(self) -> dict[str, str]:
-        """Return what makes Ray use the token of a cluster that is joined; read at its import."""
+        """Return what makes Ray use a token: our own, or that of a cluster that is joined."""
+        if not self._address:  # whatever the environment says: no other user is let in
+            return {"RAY_AUTH_MODE": "token"}
         given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-        if self._address and given and "RAY_AUTH_MODE" not in os.environ:
+        if given and "RAY_AUTH_MODE" not in os.environ:
             return {"RAY_AUTH_MODE": "token"}
         return {}
 
@@ -218,7 +220,7 @@ class Cluster:
                     configure_logging=True,
                     **options,
                 )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
             raise UserError(self._cannot(error)) from None
         _silence()
 
@@ -241,18 +243,26 @@ class Cluster:
 
 def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdecimal()):
         raise UserError(
             f"engine.ray.address: expected auto or host:port (6379 is Ray's port), got {address!r}"
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: no name of a host
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
             " is this its address?"
         ) from None
+
+
+def read_environment() -> None:
+    """Let Ray read the environment again, which it does by itself only when it is imported."""
+    with contextlib.suppress(ImportError, AttributeError):  # not part of Ray's public interface
+        from ray._raylet import Config  # type: ignore[attr-defined]
+
+        Config.initialize("")
 
 
 @functools.cache

@@ -2,11 +2,15 @@
 
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import UserError
+
+_ANSWER = 180.0
+"""Seconds for all nodes to answer; the first call on a node also fetches the code."""
 
 
 def living_nodes() -> list[dict[str, Any]]:
@@ -62,10 +66,14 @@ def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         call = remote.options(scheduling_strategy=there).remote(*arguments)
         calls.append((str(node["NodeManagerAddress"]), call))
-    results = []
+    results: list[tuple[str, Any]] = []
+    end = time.monotonic() + _ANSWER
     for address, call in calls:
         try:
-            results.append((address, ray.get(call)))
+            left = max(0.1, end - time.monotonic())
+            results.append((address, ray.get(call, timeout=left)))
+        except ray.exceptions.GetTimeoutError:
+            results.append((address, TimeoutError(f"no answer within {_ANSWER:g} s")))
         except ray.exceptions.RayError as error:
             results.append((address, error))
     return results

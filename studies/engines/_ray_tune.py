@@ -4,9 +4,9 @@ Tune's extension points, all called from the one thread that runs ``Tuner.fit``:
 
 * ``WorkSearcher``: a new Tune trial is what the work asks for, one for each free place; one that
   is over is told to the work. Tune itself retries nothing: the work does.
-* ``WorkScheduler``: hands each report to the work, and also to one of Tune's schedulers, if one
-  was chosen. Who is stopped is told so, and goes on to wind up: Tune sees it end by itself, so
-  that its outcome comes back.
+* ``WorkScheduler``: hands each report to the work, and also to Tune's ASHA, if that was chosen. Who
+  is stopped is told so, and goes on to wind up: Tune sees it end by itself, so that its outcome
+  comes back.
 * ``WorkStopper`` and ``WorkWatch``: stop now, limits of time, writing what reports put off.
 """
 
@@ -22,6 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from studies.engines import _limits
+from studies.engines._ray_asha import FairAsha
 from studies.engines._ray_desk import Desk, Running, how
 from studies.engines._ray_events import EVENT, TASK, Broken, Finished, Reported, Started
 from studies.engines._starting import start_error
@@ -60,33 +61,21 @@ class WorkSearcher(Searcher):
 
 
 class WorkScheduler(FIFOScheduler):
-    """Asks the work whether a trial goes on, and then ``other``, one of Tune's schedulers.
+    """Asks the work whether a trial goes on, and then ``asha``.
 
     Args:
         desk: shared with the searcher.
         searcher: gets to know how workers died.
-        other: stops trials, too; None: the work decides alone.
-        metric: what ``other`` compares.
+        asha: stops trials, too; None: the work decides alone.
     """
 
-    def __init__(
-        self,
-        desk: Desk,
-        searcher: WorkSearcher,
-        other: TrialScheduler | None = None,
-        metric: str = "",
-    ) -> None:
+    def __init__(self, desk: Desk, searcher: WorkSearcher, asha: FairAsha | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._desk, self._searcher, self._other, self._value = desk, searcher, other, metric
+        self._desk, self._searcher, self._asha = desk, searcher, asha
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """None: trials are begun in the order in which they came."""
         return None
-
-    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Tell ``other``."""
-        if self._other is not None:
-            self._other.on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take an event that does not end the task."""
@@ -117,13 +106,10 @@ class WorkScheduler(FIFOScheduler):
         elif isinstance(event, Reported):
             running.step = event.step
             goes_on = work.report(running.task, event.step, event.metrics)
-            if goes_on and self._other is not None and self._value in event.metrics:
-                result = {
-                    self._value: event.metrics[self._value],
-                    "training_iteration": event.step,
-                }
-                decision = self._other.on_trial_result(controller, trial, result)
-                goes_on = decision == TrialScheduler.CONTINUE
+            if goes_on and self._asha is not None:
+                goes_on = self._asha.goes_on(
+                    controller, trial, running.task, event.step, event.metrics
+                )
             if not goes_on:
                 running.actor.end.remote()  # comes before the next step: one caller, one order
 

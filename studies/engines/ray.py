@@ -10,6 +10,7 @@ Ray tasks.
 """
 
 import contextlib
+import functools
 import shutil
 import tempfile
 import time
@@ -28,8 +29,7 @@ from studies.engines.base import ALL, NO_LIMITS, Limits, Resources, Work
 from studies.ray_settings import RaySettings
 
 if TYPE_CHECKING:  # ray takes seconds to import
-    from ray.tune.schedulers import TrialScheduler
-
+    from studies.engines._ray_asha import FairAsha
     from studies.engines._ray_desk import Desk
     from studies.plan import Plan
 
@@ -79,7 +79,7 @@ class Ray:
         self._cluster = Cluster(
             self._settings.address, cpus=cpus, gpus=None if self._claim.gpus else 0
         )
-        self._rules: tuple[str, str, int] | None = None
+        self._rules: Plan | None = None
         self._desk: Desk | None = None
         self._stopping = self._now = False
         self._folder = ""
@@ -122,7 +122,7 @@ class Ray:
                 f"results.folder: {plan.settings.results.folder!r} is a URL; with engine ray it is"
                 " a folder that all nodes share"
             )
-        self._rules = self._tune_rules(plan)
+        self._rules = self._checked_rules(plan)
         room = self._cluster.room(self._claim)
         workers = min(plan.workers, room)
         if self._settings.address:  # a cluster may grow while the study runs
@@ -167,13 +167,12 @@ class Ray:
         self._desk = desk = Desk(work, places=self._workers, limits=limits)
         desk.stopping, desk.now = self._stopping, self._now
         searcher = WorkSearcher(desk)
-        other, metric = self._tune_scheduler(work)
         trainable = tune.with_parameters(Worker, payload=payload, path=search_path(), limits=limits)
         tuner = tune.Tuner(
             tune.with_resources(trainable, self._claim.resources()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=WorkScheduler(desk, searcher, other, metric),
+                scheduler=WorkScheduler(desk, searcher, self._asha(work)),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_name,
@@ -226,10 +225,11 @@ class Ray:
             options=self._claim.options(),
             places=self._workers,
             stopped=lambda: (self._stopping, self._now),
+            check=self._room_check(),
         )
 
-    def _tune_rules(self, plan: "Plan") -> tuple[str, str, int] | None:
-        """Return metric, direction and most reports of a trial for Tune's scheduler, if any."""
+    def _checked_rules(self, plan: "Plan") -> "Plan | None":
+        """Return the plan if Tune's ASHA is to stop its trials."""
         if self._settings.scheduler == "book":
             return None
         search = plan.settings.search
@@ -239,29 +239,43 @@ class Ray:
                 " search.pruner must be none and search.sentinels 0, but they are"
                 f" {search.pruner} and {search.sentinels:g}"
             )
-        most = plan.train.epochs * plan.train.reports_per_epoch
+        most = _reports(plan)
         if self._settings.asha_grace > most:
             raise ConfigError(
                 f"engine.ray.asha_grace: a trial makes {most} reports, but"
                 f" {self._settings.asha_grace} are to be waited for"
             )
-        return plan.spec.metric, plan.spec.direction, most
+        return plan
 
-    def _tune_scheduler(self, work: Work) -> "tuple[TrialScheduler | None, str]":
-        if self._rules is None or getattr(work, "phase", "") != "search":
-            return None, ""
+    def _asha(self, work: Work) -> "FairAsha | None":
+        """Return what stops trials of a search besides the book, if anything."""
+        plan = self._rules
+        if plan is None or getattr(work, "phase", "") != "search":
+            return None
         from ray.tune.schedulers import ASHAScheduler
 
-        metric, direction, most = self._rules
-        scheduler = ASHAScheduler(
-            metric=metric,
-            mode="max" if direction == "maximize" else "min",
-            max_t=most,
+        from studies.engines._ray_asha import FairAsha
+
+        create = functools.partial(
+            ASHAScheduler,
+            metric=plan.spec.metric,
+            mode="max" if plan.spec.direction == "maximize" else "min",
+            max_t=_reports(plan),
             grace_period=self._settings.asha_grace,
             reduction_factor=self._settings.asha_factor,
             stop_last_trials=False,  # who is at the end has its full budget
         )
-        return scheduler, metric
+        return FairAsha(
+            create,
+            metric=plan.spec.metric,
+            scientific=plan.spec.scientific,
+            defaults=len(plan.spec.defaults),
+        )
+
+
+def _reports(plan: "Plan") -> int:
+    """Return the most reports of a trial."""
+    return plan.train.epochs * plan.train.reports_per_epoch
 
 
 def _name(trial: Any) -> str:

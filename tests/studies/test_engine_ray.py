@@ -7,17 +7,22 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import ray
 import toys
 from ray_toys import MIB, Greedy, Ranked, Unloadable
 from test_engines import run, trail
 from toy_plans import toy_plan
 
+from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
+from objectives.base import Task
 from studies import engines
 from studies.book import open_search
+from studies.engines import _ray_cluster, _ray_nodes
 from studies.engines._ray_cluster import Claim, Cluster
 from studies.engines._ray_desk import how
 from studies.engines._starting import WorkerStartError
@@ -114,6 +119,19 @@ def test_calls():
             engines.call(engine, divmod, [(1, 0)])
 
 
+def test_calls_end_when_no_node_has_room_any_more(monkeypatch):
+    with ray_engine(wait_seconds=0.0) as engine:
+        monkeypatch.setattr(engine._cluster, "room", lambda claim: 0)
+        with pytest.raises(UserError, match="a trial takes 1 CPU, but no node has that"):
+            engines.call(engine, time.sleep, [(30,)])
+
+
+def test_a_node_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(_ray_nodes, "_ANSWER", 0.5)
+    [(_, answer)] = _ray_nodes.on_every_node(lambda: time.sleep(20))
+    assert str(answer) == "no answer within 0.5 s"
+
+
 def test_an_objective_that_cannot_be_sent_or_loaded(tmp_path):
     with pytest.raises(WorkerStartError, match="cannot be sent to workers"):
         run(tmp_path, ray_engine(), lambda task, report: None, trials=1)
@@ -122,17 +140,37 @@ def test_an_objective_that_cannot_be_sent_or_loaded(tmp_path):
 
 
 def test_tunes_asha_stops_trials_and_they_are_pruned(tmp_path):
-    plan = resolve("optim_search", sets={"search.pruner": "none", "epochs": 4})
-    plan = replace(plan, folder=tmp_path)
+    plan = replace(toy_plan(tmp_path), train=TrainConfig(epochs=4))
     engine = ray_engine(scheduler="asha", asha_factor=2.0)
     with engine:
         engine.adapt(plan)
         records = run(tmp_path, engine, Ranked(), trials=6)
     states = [record.state for record in records]
-    # Best so far: goes on. Below the median of its rung: stopped after its first report.
-    assert states == ["COMPLETE", "PRUNED"] * 3
-    assert [list(record.curve) for record in records if record.state == "PRUNED"] == [[1]] * 3
+    # Best so far, or a default: goes on. Below the median of its rung: stopped at its first report.
+    assert states == ["COMPLETE"] * 3 + ["PRUNED", "COMPLETE", "PRUNED"]
+    assert [list(record.curve) for record in records if record.state == "PRUNED"] == [[1]] * 2
     assert all(len(record.curve) == 4 for record in records if record.state == "COMPLETE")
+
+
+def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
+    plan = replace(toy_plan(tmp_path), train=TrainConfig(epochs=4))
+    engine = ray_engine(scheduler="asha", asha_factor=2.0)
+    with engine:
+        engine.adapt(plan)
+        asha = engine._asha(SimpleNamespace(phase="search"))
+        assert engine._asha(SimpleNamespace(phase="confirm")) is None
+
+    def goes_on(number, kind, value):
+        trial = SimpleNamespace(trial_id=str(number))
+        task = Task(number=number, params={"kind": kind}, seed=0)
+        return asha.goes_on(None, trial, task, 1, {"val_accuracy": value})
+
+    assert goes_on(2, "fast", 0.9)
+    assert goes_on(0, "fast", 0.5)  # a default
+    assert goes_on(1, "slow", 0.1)
+    assert goes_on(3, "slow", 0.2)  # bad, but not for its choice
+    assert not goes_on(4, "fast", 0.6)
+    assert not goes_on(5, "slow", 0.1)
 
 
 def test_asha_and_a_pruner_are_one_too_many():
@@ -164,16 +202,23 @@ def without_clocks(records):
     ]
 
 
+def pretend_unconnected(monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(_ray_cluster, "read_environment", lambda: None)
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
         ("127.0.0.1:1", "nothing answers at 127.0.0.1:1"),
+        ("10.0.0..5:6379", "nothing answers at 10.0.0..5:6379"),
         ("head", "expected auto or host:port"),
+        ("127.0.0.1:6379²", "expected auto or host:port"),
         ("ray://head:10001", "address of Ray Client"),
     ],
 )
 def test_addresses_that_cannot_be_joined(address, said, monkeypatch):
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    pretend_unconnected(monkeypatch)
     with pytest.raises(UserError, match=said) as caught, Cluster(address, cpus=1, gpus=0):
         pass
     assert "\n" not in str(caught.value)
@@ -189,6 +234,29 @@ def test_addresses_that_cannot_be_joined(address, said, monkeypatch):
 def test_why_a_cluster_cannot_be_joined(raised, said):
     message = Cluster("h:6379", cpus=1, gpus=0)._cannot(RuntimeError(raised))
     assert said in message and "\n" not in message
+
+
+def test_a_forgotten_token(monkeypatch):
+    def refuse(**options):
+        raise ray.exceptions.AuthenticationError("no token")
+
+    pretend_unconnected(monkeypatch)
+    monkeypatch.setattr("ray.init", refuse)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    with (
+        pytest.raises(UserError, match=r"cannot join auto: no token.* RAY_AUTH_TOKEN"),
+        Cluster("auto", cpus=1, gpus=0),
+    ):
+        pass
+
+
+def test_an_own_cluster_always_has_a_token(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert Cluster("", cpus=1, gpus=0)._token() == {"RAY_AUTH_MODE": "token"}
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "given")
+    assert Cluster("auto", cpus=1, gpus=0)._token() == {}
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    assert Cluster("auto", cpus=1, gpus=0)._token() == {"RAY_AUTH_MODE": "token"}
 
 
 def test_resources_that_no_node_has():

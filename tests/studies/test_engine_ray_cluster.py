@@ -12,7 +12,7 @@ from test_engines import run
 
 from mnist_core.errors import UserError
 from studies import engines
-from studies.engines._ray_cluster import _QUIET, own_token
+from studies.engines._ray_cluster import _QUIET, own_token, read_environment
 from studies.engines._ray_nodes import check_folder, check_modules
 from studies.engines.base import Resources
 from studies.ray_settings import RaySettings
@@ -24,8 +24,10 @@ pytestmark = pytest.mark.slow
 def cluster(tmp_path_factory):
     """A head node with one place, joined by this process."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (_QUIET | {"RAY_AUTH_TOKEN": own_token()}).items():
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": own_token()}
+        for name, value in (_QUIET | token).items():
             patch.setenv(name, value)
+        read_environment()
         store = 80 * 1024**2  # as small as Ray allows
         head = {"num_cpus": 1, "object_store_memory": store, "include_dashboard": False}
         started = LocalCluster(initialize_head=True, head_node_args=head)
