@@ -74,6 +74,8 @@ def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
             results.append((address, ray.get(call, timeout=left)))
         except ray.exceptions.GetTimeoutError:
             results.append((address, TimeoutError(f"no answer within {_ANSWER:g} s")))
+        except ray.exceptions.TaskUnschedulableError:
+            pass  # the node has gone away meanwhile
         except ray.exceptions.RayError as error:
             results.append((address, error))
     return results
