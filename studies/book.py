@@ -8,7 +8,7 @@ import optuna
 from mnist_core.errors import ConfigError
 from studies.events import Listener, Stream
 from studies.fingerprints import check_fingerprint
-from studies.joining import JoinedBook, check_joined
+from studies.joining import JoinedBook, check_joinable_plan, check_joined
 from studies.ledger import Book
 from studies.order import record_run
 from studies.plan import Plan
@@ -70,8 +70,10 @@ def open_search(
     try:
         check_order(study, plan)
         if part is not None:
-            check_joined(plan, study, part)
+            check_joinable_plan(plan, part)
         source = _search_source(plan, study)
+        if part is not None:
+            check_joined(study, part, total=source.total)
     except ConfigError:
         if part is not None:
             part.leave()
@@ -142,7 +144,7 @@ def _open(
 def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
     with exclusive(storage.url):
         study = _made(plan, plan.name, storage)
-        return study, take_part(study, storage)
+    return study, take_part(study, storage)
 
 
 def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:

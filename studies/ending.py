@@ -64,6 +64,12 @@ class Ending:
             self._kept = self.stopped
         return self.stopped is not None
 
+    def adopt(self, stop: Stop | None) -> None:
+        """Take over ``stop``, which another supervisor of the study has kept with it."""
+        if stop is not None and self.stopped is None:
+            self.stopped = self._kept = stop
+            self.announce()
+
     def announce(self) -> None:
         """Say why the search is ended, if it is."""
         if self.stopped is not None:

@@ -25,6 +25,7 @@ from studies.events import Listener, Stream
 from studies.ledger import Book
 from studies.plan import Plan
 from studies.records import OWNER
+from studies.search.stopping import STOPPED, Stop
 from studies.storages.leases import Lease
 from studies.storages.parts import Part
 from studies.storages.storage import Storage
@@ -57,6 +58,8 @@ class JoinedBook(Book):
     ) -> None:
         self._part = part
         self._mine: dict[int, int] = {}
+        self._out: set[int] = set()
+        """Trials begun here that have not come back, those that were taken away too."""
         self._fence = _Fence(storage)
         self._looked = self._asked_in_vain = 0.0
         self._said_waiting = False
@@ -81,11 +84,15 @@ class JoinedBook(Book):
             return None
         with self._part.turn():
             self._look()
-            task = super().ask()
+            self._ending.adopt(Stop.from_attribute(self.study.user_attrs.get(STOPPED)))
+            # What goes by number must not be taken for another attempt's that still runs here.
+            waiting = min(self._pages.numbers(TrialState.WAITING), default=None)
+            task = None if waiting in self._out else super().ask()
             if task is None:
                 self._asked_in_vain = now
             else:
                 trial = self._trials[task.number]
+                self._out.add(task.number)
                 self._mine[task.number] = trial._trial_id
                 self._fence.gone.discard(trial._trial_id)
                 self._pages.attribute(trial, OWNER, self._part.identity)
@@ -107,21 +114,21 @@ class JoinedBook(Book):
         with self._part.turn():
             if self._still_mine(task.number):
                 super().finish(task, outcome)
-            self._mine.pop(task.number, None)
+            self._back(task.number)
 
     def fail(self, task: Task, failure: Failure) -> None:
         """Tell FAIL, if ``task`` is still this process's."""
         with self._part.turn():
             if self._still_mine(task.number):
                 super().fail(task, failure)
-            self._mine.pop(task.number, None)
+            self._back(task.number)
 
     def lose(self, task: Task, failure: Failure) -> None:
         """Put ``task`` back, if it is still this process's."""
         with self._part.turn():
             if self._still_mine(task.number):
                 super().lose(task, failure)
-            self._mine.pop(task.number, None)
+            self._back(task.number)
             self._asked_in_vain = 0.0
 
     def close(self) -> None:
@@ -220,35 +227,52 @@ class JoinedBook(Book):
         self._look()
         return number in self._mine
 
+    def _back(self, number: int) -> None:
+        self._mine.pop(number, None)
+        self._out.discard(number)
+
     def _is_mine(self, trial: FrozenTrial) -> bool:
         owner = trial.user_attrs.get(OWNER)
         return trial.state is TrialState.RUNNING and owner == self._part.identity
 
 
-def check_joined(plan: Plan, study: optuna.Study, part: Part) -> None:
-    """Check that ``plan`` can be run by several, and fits to what the others run.
+def check_joinable_plan(plan: Plan, part: Part) -> None:
+    """Check that ``plan`` can be run by several.
 
     Raises:
-        ConfigError: it is to run in batches, or the others run another number of trials, or it
-            brings known configurations that the others do not know.
+        ConfigError: it is to run in batches, or it brings known configurations that the others do
+            not know.
     """
     if plan.settings.search.order == "batch":
         raise ConfigError(
             "--join: trials in batch order are begun by one supervisor; leave one of --join and"
             " --order batch out"
         )
-    if len(part.living()) < 2:
-        return
-    trials = study.user_attrs.get("budget", {}).get("trials", plan.trials)
-    if trials != plan.trials:
-        raise ConfigError(
-            f"--join: the others run {trials} trials in all, but search.trials is {plan.trials};"
-            " take theirs"
-        )
-    if plan.settings.search.enqueue:
+    if plan.settings.search.enqueue and len(part.living()) > 1:
         raise ConfigError(
             "--join: others run the study, and configurations are enqueued before it begins; leave"
             " --enqueue out"
+        )
+
+
+def check_joined(study: optuna.Study, part: Part, *, total: int) -> None:
+    """Check that this process's search comes to as many trials as the others'.
+
+    Args:
+        study: the study.
+        part: this process's.
+        total: trials of this process's source; a grid may have fewer than the plan.
+
+    Raises:
+        ConfigError: the others run another number of trials.
+    """
+    if len(part.living()) < 2:
+        return
+    trials = study.user_attrs.get("budget", {}).get("trials", total)
+    if trials != total:
+        raise ConfigError(
+            f"--join: the others run {trials} trials in all, but this one would run {total}; take"
+            " their search.trials"
         )
 
 

@@ -12,7 +12,7 @@ A machine that slept, or whose clock is wrong, may be taken for dead while it li
 whoever ends a trial looks first whether it is still its own (``studies/joining.py``).
 
 What must not happen twice at a time (a trial is begun, ended, put back) is done in *turns*: under a
-lock of the server's, or of the journal's folder.
+lock of the server's, or of a file beside the journal.
 """
 
 import time
@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager
 import optuna
 
 from mnist_core.errors import UserError
+from studies.search.stopping import STOPPED
 from studies.storages import leases
 from studies.storages.leases import Lease, StudyInUse
 from studies.storages.storage import Journal, Storage, exclusive, sqlite_path
@@ -89,7 +90,10 @@ class Part:
 
 
 def take_part(study: optuna.Study, storage: Storage) -> Part:
-    """Take part in ``study``; call it under ``storage.exclusive``.
+    """Take part in ``study``, in a turn of its own; not under ``storage.exclusive``.
+
+    The first one forgets why an earlier search was stopped: what is found there later is of those
+    who take part now.
 
     Raises:
         UserError: the storage is not one that several may write to.
@@ -98,16 +102,21 @@ def take_part(study: optuna.Study, storage: Storage) -> Part:
     check_joinable(storage.url)
     part = Part(study, storage)
     locks = leases.locks_of(study)
-    if locks is not None:
-        locks.lock(leases.lock_name(study, part.identity))
-    part.beat()
-    holder = leases.sole_supervisor(study)
-    if holder is not None:
-        part.leave()
-        raise StudyInUse(
-            f"--join: process {holder.pid} on {holder.host} runs study {study.study_name!r} for"
-            " itself; stop it there and run it again with --join, then all can take part"
-        )
+    with part.turn():
+        if locks is not None:
+            locks.lock(leases.lock_name(study, part.identity))
+        part.beat()
+        holder = leases.sole_supervisor(study)
+        # Who begins to run it alone has the lock before the lease.
+        if holder is not None or (locks is not None and locks.is_locked(study.study_name)):
+            part.leave()
+            who = "another process" if holder is None else f"process {holder.pid} on {holder.host}"
+            raise StudyInUse(
+                f"--join: {who} runs study {study.study_name!r} for itself; stop it there and run"
+                " it again with --join, then all can take part"
+            )
+        if len(part.living()) < 2 and study.user_attrs.get(STOPPED) is not None:
+            study.set_user_attr(STOPPED, None)
     return part
 
 

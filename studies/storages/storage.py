@@ -4,6 +4,7 @@ A storage is an SQLite file (``storage_sqlite``), a PostgreSQL database (``stora
 Optuna journal file (``storage_journal``). What a study leaves in one it leaves in the others.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,8 +146,10 @@ def close_storage(storage: Storage) -> None:
 def exclusive(url: str) -> Iterator[None]:
     """Keep other processes of this machine out while a database or a lease is being made.
 
-    It locks the folder of the storage's file (the kernel lifts the lock when the holder dies). A
-    server, which has its own locks, and systems without ``flock`` are not locked.
+    It locks the folder of the storage's file (the kernel lifts the lock when the holder dies). For
+    a journal it is a file beside it, which a shared disk (NFS) locks for other machines too; the
+    folder, where none can be made. A server, which has its own locks, and systems without
+    ``flock`` are not locked.
     """
     path = storage_file(url)
     if path is None or os.name != "posix" or not path.absolute().parent.is_dir():
@@ -154,12 +157,20 @@ def exclusive(url: str) -> Iterator[None]:
         return
     import fcntl  # only on POSIX
 
-    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    descriptor = _to_lock(path.absolute(), journal=journal_path(url) is not None)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+def _to_lock(path: Path, *, journal: bool) -> int:
+    """Open what stands for the storage's file; a journal that is not there yet has its folder."""
+    if journal and path.exists():
+        with contextlib.suppress(OSError):  # a folder that cannot be written
+            return os.open(path.with_name(f"{path.name}.turn"), os.O_RDWR | os.O_CREAT, 0o666)
+    return os.open(path.parent, os.O_RDONLY)
 
 
 def _open_postgres(url: str, *, create: bool) -> Storage:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import os
 import signal
 import time
 
 import pytest
+from optuna.trial import TrialState
 from postgres import server  # noqa: F401
 from supervisors import finish, start, trials, until_it_says  # noqa: F401
 from toy import make_plan
@@ -13,9 +15,10 @@ from toy import make_plan
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome
 from studies.book import open_search
+from studies.search.stopping import STOPPED
 from studies.storages import leases
 from studies.storages.leases import StudyInUse
-from studies.storages.storage import close_storage, open_storage
+from studies.storages.storage import close_storage, exclusive, open_storage
 
 N = 16
 SEARCH = {"sampler": "tpe", "pruner": "median", "pruner_options": {"n_startup_trials": 2}}
@@ -181,3 +184,103 @@ def test_the_total_holds_when_asks_alternate(tmp_path):
             book.finish(task, Outcome(metrics={"val_accuracy": 0.5}))
         assert not one.wait_for_others(lambda: False) and not other.wait_for_others(lambda: False)
         assert one.done == other.done == one.total == other.total == 8
+
+
+DONE = Outcome(metrics={"val_accuracy": 0.5})
+
+
+def on_a_journal(tmp_path):
+    """A journal's URL and two storages on it."""
+    url = f"journal:///{tmp_path / 'journal'}"
+    return url, [open_storage(url, create=True) for _ in range(2)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the kernel's lock")
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_turn_locks_a_file_that_a_shared_disk_locks_too(tmp_path, writable):
+    import fcntl
+
+    url, _ = on_a_journal(tmp_path)
+    locked = tmp_path / "journal.turn"
+    if not writable:  # a file that cannot be opened, as in a folder that cannot be written
+        locked.unlink(missing_ok=True)
+        locked.mkdir()
+        locked = tmp_path
+    with exclusive(url):
+        descriptor = os.open(locked, os.O_RDWR if writable else os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+
+
+def test_what_one_stops_is_stopped_for_all(tmp_path):
+    url, storages = on_a_journal(tmp_path)
+    plan, stopping = at(tmp_path, url), at(tmp_path, url, stop={"seconds": 0.5})
+    one = open_search(stopping, storages[0], join=True)
+    with open_search(plan, storages[1], join=True) as other:
+        ran = [(book, book.ask()) for book in (one, other)]
+        time.sleep(0.5)
+        one.finish(ran[0][1], DONE)
+        assert one.ask() is None and one.stopped
+        other.finish(ran[1][1], DONE)
+        assert not one.wait_for_others(lambda: False)  # and goes on to confirm
+        one.close()
+        assert other.ask() is None and other.stopped == one.stopped
+        assert other.total == one.total == 2
+        assert opened(url).user_attrs[STOPPED] == one.stopped.to_attribute()
+    # A later run goes on, also where all have joined before the first of them asks.
+    with (
+        open_search(plan, storages[0], join=True) as one,
+        open_search(plan, storages[1], join=True) as other,
+    ):
+        assert one.ask().number == 2 and other.ask().number == 3
+
+
+def test_a_grid_that_ends_before_the_budget_is_joined(tmp_path):
+    url, storages = on_a_journal(tmp_path)
+    plan = at(tmp_path, url, sampler="grid", sampler_options={"points": 2})
+    plan = dataclasses.replace(plan, trials=50)
+    with open_search(plan, storages[0], join=True) as one:
+        assert one.total < 50
+        for _ in range(4):
+            one.finish(one.ask(), DONE)
+        with open_search(plan, storages[1], join=True) as other:
+            assert other.total == one.total
+            other.finish(other.ask(), DONE)
+        fewer = dataclasses.replace(plan, trials=one.total - 1)
+        with pytest.raises(ConfigError, match="but this one would run"):
+            open_search(fewer, storages[1], join=True)
+
+
+def test_a_result_is_not_taken_for_that_of_another_attempt(tmp_path):
+    url, storages = on_a_journal(tmp_path)
+    with open_search(at(tmp_path, url), storages[0], join=True) as book:
+        late = book.ask()
+        study = opened(url)
+        trial_id = study.trials[late.number]._trial_id
+        # Another supervisor took this one for dead.
+        study._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        assert book.ask() is None  # not while the first attempt runs here
+        book.finish(late, DONE)
+        assert opened(url).trials[late.number].state is TrialState.WAITING
+        assert book.wait_for_others(lambda: False)
+        again = book.ask()
+        assert again.number == late.number
+        book.finish(again, DONE)
+        assert opened(url).trials[late.number].state is TrialState.COMPLETE
+
+
+def test_who_begins_alone_is_seen_before_its_lease(tmp_path, server):  # noqa: F811
+    url = server.new_database()
+    first, second = (open_storage(url, create=True) for _ in range(2))
+    plan = at(tmp_path, url)
+    assert first.lock(plan.name)
+    with pytest.raises(StudyInUse, match="another process runs study 'toy' for itself"):
+        open_search(plan, second, join=True)
+    assert not leases.living(opened(url))
+    first.unlock(plan.name)
+    with open_search(plan, second, join=True) as book:
+        assert book.ask() is not None
+    close_storage(first)
+    close_storage(second)
