@@ -1,6 +1,8 @@
 """The tasks that are out on Ray, between the work and Tune's extension points."""
 
+import math
 import pickle
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,11 @@ from studies.engines._starting import start_error
 from studies.engines.base import Failure, Limits, Work
 
 _STILLBORN = 3
-"""So many workers in a row that die before they have begun a task end the run."""
+"""So many workers in a row that die before they have begun a task end the run ..."""
+
+_UNSETTLED = 60.0
+"""... unless others began one in the last so many seconds: a node that goes away takes along the
+workers that were to start there, until Ray knows that it is gone."""
 
 INTERRUPTED = Failure(kind="Interrupted", message="the run was stopped")
 
@@ -61,8 +67,9 @@ class Desk:
         self.error: Exception | None = None
         self.stopping = self.now = False
         self.out: dict[str, Running] = {}
-        self.stillborn = 0
         self._places = places
+        self._stillborn = 0
+        self._lively = -math.inf
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune keeps copies of what it is given, but nothing is resumed from them."""
@@ -101,11 +108,18 @@ class Desk:
             else:
                 self._lose(running, lost)
 
+    def begun(self) -> None:
+        """Note that a worker has begun its task: workers can start."""
+        self._stillborn, self._lively = 0, time.monotonic()
+
     def _lose(self, running: Running, message: str) -> None:
         if running.began is None:
-            self.stillborn += 1
-            if self.stillborn >= _STILLBORN:
+            self._stillborn += 1
+            if self._stillborn >= _STILLBORN and time.monotonic() > self._lively + _UNSETTLED:
                 raise start_error(message, "")
+            # It was not tried, so it costs none of its retries.
+            self.work.lose(running.task, Failure(kind="Interrupted", message=message))
+            return
         self.work.lose(running.task, Failure(kind="WorkerLost", message=message))
 
     def interrupt(self) -> None:

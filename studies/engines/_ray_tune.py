@@ -101,7 +101,7 @@ class WorkScheduler(FIFOScheduler):
         running.actor = trial.temporary_state.ray_actor
         if isinstance(event, Started):
             running.began, running.place = time.monotonic(), (event.ip, event.pid)
-            self._desk.stillborn = 0
+            self._desk.begun()
             work.started(running.task, event.pid)
         elif isinstance(event, Reported):
             running.step = event.step

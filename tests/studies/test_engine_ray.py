@@ -84,7 +84,7 @@ def test_a_trial_whose_worker_is_killed_is_run_again_and_given_up_in_the_end(tmp
 def test_trials_over_a_limit_are_ended(tmp_path):
     plan = toy_plan(tmp_path, trials=3)
     storage = open_storage(plan.storage_url, create=True)
-    limits = Limits(seconds=8.0, memory=500 * MIB)
+    limits = Limits(seconds=15.0, memory=500 * MIB)
     with ray_engine(workers=2) as engine, open_search(plan, storage) as book:
         engine.run(book, Greedy(), limits)
         records = book.records()
@@ -301,7 +301,7 @@ def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(tmp_path):
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    _, alive = psutil.wait_procs(family, timeout=90)
+    _, alive = psutil.wait_procs(family, timeout=180)
     for process in alive:
         process.kill()
     assert not alive
