@@ -100,16 +100,15 @@ def _interval(metric: str, estimate: Estimate | None, *, less: float | None = No
 
 def _notes(preset: Preset, trainings: Iterable[Mapping[str, Any]]) -> list[str]:
     """Say on what it was run, and with which settings that are not the preset's."""
+    from mnist_core import train as trainer  # torch takes seconds to import
+
     found = []
     for entry in trainings:
         if "failed" in entry:
             continue
         variant = preset.variant(entry["variant"])
-        changed = [
-            text
-            for key, text in differences(entry["config"], preset.config_of(variant).to_dict())
-            if key not in _MACHINE
-        ]
+        whole = trainer.resolve(preset.config_of(variant)).to_dict()  # with what it leaves out
+        changed = [text for key, text in differences(entry["config"], whole) if key not in _MACHINE]
         config, versions = entry["config"], entry["versions"]
         said = (
             f"{config['data']['name']}, {entry['device_name']}, {config['threads']} threads,"
