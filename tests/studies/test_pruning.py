@@ -61,7 +61,7 @@ class Trials:
         return None
 
 
-@pytest.mark.parametrize("direction", StudyDirection.__members__.keys() - {"NOT_SET"})
+@pytest.mark.parametrize("direction", ["MINIMIZE", "MAXIMIZE"])
 @pytest.mark.parametrize("name", PRUNERS)
 def test_a_slow_starter_is_judged_among_slow_starters(name, direction):
     qualities = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9, 0.45, 0.95, 0.05]
