@@ -209,19 +209,6 @@ def test_live_view_draws_every_state():
     assert progress.seconds_left(progress.began + 10) == pytest.approx(5)
 
 
-def test_live_view_costs_little(benchmark_seconds=0.02):
-    import time
-
-    console = Console(file=io.StringIO(), width=100, force_terminal=True)
-    view = LiveView(Progress(metric="val_accuracy"), console, title="toy")
-    for event in list(_events())[:5]:
-        view(event)
-    began = time.process_time()
-    for _ in range(20):
-        console.print(view.render())
-    assert (time.process_time() - began) / 20 < benchmark_seconds
-
-
 def test_plain_view_goes_on_when_its_reader_is_gone():
     written = []
 
