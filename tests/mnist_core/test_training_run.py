@@ -10,12 +10,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+from waiting import PATIENCE
 
 from mnist_core import __main__ as program
 from mnist_core import checkpoint, command_line, files
@@ -224,10 +224,20 @@ def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
     assert all(torch.equal(value, kept[key]) for key, value in saved.items())
 
 
-EVERY_REPORT = """
+HELD = """
+import os, time
 from mnist_core import __main__, command_line
-from mnist_core.runs import training_run
-training_run._STATE_SECONDS = 0.0  # so that no machine is too fast to be broken off
+from mnist_core.runs import run_folder, training_run
+training_run._STATE_SECONDS = 0.0
+left, report = int(os.environ["REPORTS"]), run_folder.RunFolder.report
+def held(self, step, metrics):
+    global left
+    report(self, step, metrics)
+    left -= 1
+    if left == 0:
+        print("held", flush=True)
+        time.sleep(3600)
+run_folder.RunFolder.report = held
 command_line.run(__main__.app, "python -m mnist_core")
 """
 
@@ -240,33 +250,41 @@ command_line.run(__main__.app, "python -m mnist_core")
 """
 
 
-def start(args, cwd, root, program=EVERY_REPORT):
-    return subprocess.Popen(
-        [sys.executable, "-c", program, "train", *args],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(root)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(root, tmp_path):
+    """Starts ``train``; after so many ``reports`` it waits to be broken off. None is left."""
+    started = []
+
+    def start_one(args, program=HELD, reports=0):
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, "train", *args],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(root), "REPORTS": str(reports)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(child)
+        return child
+
+    yield start_one
+    for child in started:
+        child.kill()
+        child.communicate()
 
 
-def wait_for(condition, child, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert child.poll() is None, child.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.02)
+def until_held(child):
+    while (line := child.stdout.readline()) != "held\n":
+        assert line, child.stderr.read()
 
 
-def test_ctrl_c_and_kill_9_cost_no_more_than_time(root, tmp_path):
+def test_ctrl_c_and_kill_9_cost_no_more_than_time(start, tmp_path):
     """Twice broken off, the run comes to the weights of one that never was, bit for bit."""
-    child = start([*words(LONG), "--name", "x", "--no-pictures"], tmp_path, root)
+    child = start([*words(LONG), "--name", "x", "--no-pictures"], reports=2)
     folder = tmp_path / "results" / "runs" / "cpu" / "x"
-    state = folder / "state.safetensors"
-    wait_for(state.exists, child)
+    until_held(child)
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, err) == (130, "interrupted\n")
     facts = run_record.read(folder)
     assert facts["status"] == "interrupted" and "process" not in facts
@@ -274,18 +292,16 @@ def test_ctrl_c_and_kill_9_cost_no_more_than_time(root, tmp_path):
     command = shlex.split(last.removeprefix("broken off; to go on: "))
     assert command[:4] == ["python", "-m", "mnist_core", "train"]
 
-    before = state.stat().st_mtime_ns
-    child = start(command[4:], tmp_path, root)
-    wait_for(lambda: state.stat().st_mtime_ns != before, child)
+    child = start(command[4:], reports=3)
+    until_held(child)
     child.kill()
-    child.wait()
     child.communicate()
     assert run_record.read(folder)["status"] == "running"
     with (folder / "metrics.csv").open("a") as file:
         file.write("7,3.5,0.")
 
-    child = start(command[4:], tmp_path, root)
-    out, err = child.communicate(timeout=120)
+    child = start(command[4:])
+    out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, err) == (0, "")
     facts = run_record.read(folder)
     assert (facts["status"], facts["resumed"]) == ("done", 2)
@@ -304,10 +320,10 @@ def test_ctrl_c_and_kill_9_cost_no_more_than_time(root, tmp_path):
     assert not [name for name in names(folder) if name.startswith((".saving", "state"))]
 
 
-def test_a_disk_that_is_full(root, tmp_path):
+def test_a_disk_that_is_full(start, tmp_path):
     """A limit on the size of files stands for it: rows and log can be written, no state can."""
-    child = start([*words(QUICK), "--no-pictures"], tmp_path, root, FULL_DISK)
-    _, err = child.communicate(timeout=120)
+    child = start([*words(QUICK), "--no-pictures"], FULL_DISK)
+    _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 1
     assert re.fullmatch(r"error: .*\.safetensors: cannot be written: File too large\n", err)
     assert names(tmp_path / "results" / "runs" / "cpu") == []
@@ -323,7 +339,7 @@ def test_output_that_cannot_be_written(root, tmp_path):
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
     assert ran.returncode != 0
     assert "Traceback" not in ran.stderr and "No space left on device" in ran.stderr
