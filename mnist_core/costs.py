@@ -4,9 +4,10 @@ import time
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from mnist_core import memory, models, runtime
-from mnist_core.config import TrainConfig
+from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.data import Data
 from mnist_core.finders.steps import Steps
 
@@ -20,12 +21,14 @@ class Cost:
 
     Attributes:
         parameters: trainable ones.
+        flops: operations of the forward pass for one image or pair, see ``forward_flops``.
         seconds: of all its epochs with a validation after each, nothing else going on.
         epochs: how many these are.
         memory: bytes at most so far: on a CPU of the whole process, see ``memory.peak``.
     """
 
     parameters: int
+    flops: int
     seconds: float
     epochs: int
     memory: int
@@ -60,10 +63,37 @@ def measure(config: TrainConfig, data: Data) -> Cost:
     judgings = config.epochs * config.reports_per_epoch
     return Cost(
         parameters=models.count_parameters(steps.model),
+        flops=forward_flops(config.model, data.n_classes),
         seconds=a_sample * (config.epochs * trained + judgings * judged * _FORWARD),
         epochs=config.epochs,
         memory=memory.peak(machine.device),
     )
+
+
+def forward_flops(config: ModelConfig, n_classes: int) -> int:
+    """Count a forward pass's operations in convolutions and linear layers, a multiply-add being 2.
+
+    ``torch.utils.flop_counter``, which ``summary`` uses, imports torch's compiler: more than a
+    second, in each worker.
+
+    Args:
+        config: a resolved model.
+        n_classes: of the data.
+    """
+    total = 0
+
+    def count(layer: nn.Conv2d | nn.Linear, inputs: object, output: Tensor) -> None:
+        # Each weight is used once for each position that the layer puts out.
+        nonlocal total
+        total += 2 * layer.weight.numel() * (output.numel() // layer.weight.shape[0])
+
+    model = models.build(config, n_classes).eval()
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.zeros(1, 2 if models.task(config) == "pairs" else 1, 28, 28))
+    return total
 
 
 def _wait(device: torch.device) -> None:

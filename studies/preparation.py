@@ -20,6 +20,7 @@ class Preparation:
         fingerprint: of the data.
         seconds: of one training of each configuration that was measured, extrapolated from a step.
         parameters: of its model.
+        flops: operations of its forward pass for one image or pair, a multiply-add being 2.
         epochs: of each.
         memory: bytes that the worker, or on CUDA its tensors, took at most.
     """
@@ -27,6 +28,7 @@ class Preparation:
     fingerprint: str
     seconds: tuple[float, ...]
     parameters: tuple[int, ...]
+    flops: tuple[int, ...]
     epochs: tuple[int, ...]
     memory: int
 
@@ -59,6 +61,7 @@ def prepare(configs: Sequence[TrainConfig], typical: Sequence[TrainConfig]) -> P
         fingerprint=data.fingerprint,
         seconds=tuple(cost.seconds for cost in each),
         parameters=tuple(cost.parameters for cost in each),
+        flops=tuple(cost.flops for cost in each),
         epochs=tuple(cost.epochs for cost in each),
         memory=max(cost.memory for cost in each),
     )
@@ -80,6 +83,7 @@ def describe(plan: Plan, found: Sequence[Preparation]) -> str:
     return (
         f"a training: {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"
         f" {_range(found[0].parameters, '{:,}'.format)} parameters,"
+        f" {_range([flops / 1e6 for flops in found[0].flops], '{:,.3g}'.format)} MFLOP a sample,"
         f" {max(one.memory for one in found) / 2**30:.1f} GiB a worker; the study: up to"
         f" {duration(whole)}, less what is pruned (an estimate from two steps each)"
     )

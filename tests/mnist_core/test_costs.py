@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from mnist_core import costs, models, train
-from mnist_core.config import TrainConfig
+from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.data import load
+from mnist_core.summary import summarise
 
 BASE = {"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 3}
 
@@ -43,6 +44,14 @@ def test_pairs(a_step_takes_2_s):
 def test_accumulated_batches_are_one_step(a_step_takes_2_s):
     _, cost = measure(model__name="lenet5", batch_size=100, accumulate=4)
     assert cost.seconds == pytest.approx(2 / 400 * 3 * (5000 + 1000 / 3))
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_operations_are_those_of_torchs_counter(name):
+    config = models.resolve(ModelConfig(name=name))
+    expected = summarise(config).flops
+    assert costs.forward_flops(config, 10) == pytest.approx(expected, rel=1e-3)
+    assert expected > 100_000
 
 
 def test_a_training_after_it_is_the_same():

@@ -22,6 +22,7 @@ def test_each_that_is_typical_is_measured():
     large = config(model__name="mlp512", batch_size=500, epochs=4)
     found = prepare([small, large], [small, other, large])
     assert found.parameters == (61_706, 61_706, 669_706)
+    assert found.flops[0] == found.flops[1] and found.flops[2] == 2 * (784 * 512 + 512**2 + 5120)
     assert found.epochs == (2, 2, 4)
     assert found.seconds[0] == found.seconds[1] > 0  # measured once
     assert len(found.fingerprint) > 8 and found.memory > 10_000_000
@@ -39,6 +40,7 @@ def found(*seconds, memory=2**30):
         fingerprint="abc",
         seconds=seconds,
         parameters=(1000,) * n,
+        flops=tuple(1_234_000 * (i + 1) for i in range(n)),
         epochs=(10,) * n,
         memory=memory,
     )
@@ -52,7 +54,8 @@ def test_the_line(tmp_path):
     # The median of both workers: 30 s and 60 s, 45 s on average.
     whole = 45 * trainings / 2
     assert text == (
-        "a training: 30 s to 1:00 (3.0 s to 6.0 s an epoch), 1,000 parameters, 2.0 GiB a worker;"
+        "a training: 30 s to 1:00 (3.0 s to 6.0 s an epoch), 1,000 parameters,"
+        " 1.23 to 2.47 MFLOP a sample, 2.0 GiB a worker;"
         f" the study: up to {int(whole // 60)}:{int(whole % 60):02}, less what is pruned"
         " (an estimate from two steps each)"
     )
@@ -60,4 +63,6 @@ def test_the_line(tmp_path):
 
 def test_one_of_a_kind_is_no_range(tmp_path):
     text = describe(make_plan(tmp_path), [found(5.0)])
-    assert text.startswith("a training: 5.0 s (0.5 s an epoch), 1,000 parameters")
+    assert text.startswith(
+        "a training: 5.0 s (0.5 s an epoch), 1,000 parameters, 1.23 MFLOP a sample, "
+    )
