@@ -38,7 +38,7 @@ from mnist_core.errors import UserError
 
 KINDS = ("worker", "supervisor", "both", "sqlite", "export")
 PROGRAM = measure.HERE / "ours" / "toy_study.py"
-_LATEST = 120.0
+_LATEST = 600.0
 """Seconds after which a run counts as hung."""
 
 
@@ -329,7 +329,7 @@ def main() -> None:
 
 def _gone(processes: Sequence[psutil.Process]) -> None:
     """Wait until ``processes``, whose supervisor is gone, are gone, too."""
-    _, left = psutil.wait_procs(processes, timeout=30)
+    _, left = psutil.wait_procs(processes, timeout=_LATEST)
     if left:
         sys.exit(f"error: worker processes outlive their supervisor: {left}")
 

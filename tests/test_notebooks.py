@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -23,8 +24,12 @@ def test_it_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     book = nbformat.read(path, as_version=4)
-    # One epoch and three seeds of nine optimizers: 20 s where nothing else runs.
-    client = NotebookClient(book, timeout=280, resources={"metadata": {"path": str(ROOT)}})
+    client = NotebookClient(
+        book,
+        timeout=PATIENCE,
+        startup_timeout=PATIENCE,
+        resources={"metadata": {"path": str(ROOT)}},
+    )
     client.execute()
     outputs = [one for cell in book.cells for one in cell.get("outputs", [])]
     text = "".join(one.get("text", "") for one in outputs)

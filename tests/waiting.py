@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds; longer than anything here takes on the slowest machine, shorter than pytest's limit."""
 
 T = TypeVar("T")

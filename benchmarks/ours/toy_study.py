@@ -1,11 +1,11 @@
 """A whole study of a toy, to be killed: search, confirm, test, export; for ``faults.py``.
 
-    python benchmarks/ours/toy_study.py --folder FOLDER [--die sqlite:7 | --die export:2]
+    python benchmarks/ours/toy_study.py --folder FOLDER [--die sqlite:7 | export:2 | confirm:3]
 
 All but the training is the real thing: book, SQLite, lease, two worker processes, protocol, export.
 ``--die sqlite:N`` ends this process by kill -9 in the middle of its N-th write to the database,
-``--die export:N`` at the N-th step of writing the result's files. The last line of its output is
-JSON: how many of each there were.
+``--die export:N`` at the N-th step of writing the result's files, ``--die confirm:N`` at the end of
+the N-th training that confirms. The last line of its output is JSON: how many of each there were.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from mnist_core.errors import UserError
 from search_spaces.space import Choice, Float, Space
 from studies import engines, protocol
 from studies.control import Control
+from studies.events import Event
 from studies.export import FILE, write_best_config
 from studies.plan import Plan
 from studies.protocol import run_study
@@ -79,17 +80,22 @@ class Deaths:
     """Counts what may be died at, and dies at it.
 
     Args:
-        at: ``sqlite:N``, ``export:N`` or "".
+        at: ``sqlite:N``, ``export:N``, ``confirm:N`` or "".
     """
 
     def __init__(self, at: str) -> None:
-        self.counts = {"sqlite": 0, "export": 0}
+        self.counts = {"sqlite": 0, "export": 0, "confirm": 0}
         self._where, _, number = at.partition(":")
         self._number = int(number or 0)
         # After the statement, before the end of its transaction; and before that end itself.
         sqlalchemy.event.listen(sqlalchemy.engine.Engine, "after_cursor_execute", self._wrote)
         sqlalchemy.event.listen(sqlalchemy.engine.Engine, "commit", lambda _: self._at("sqlite"))
         sys.addaudithook(self._audit)
+
+    def hear(self, event: Event) -> None:
+        """Count the trainings that confirm."""
+        if (event.phase, event.kind) == ("confirm", "complete"):
+            self._at("confirm")
 
     def _wrote(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if statement.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE"):
@@ -127,6 +133,7 @@ def main() -> None:
                 Control(engine),
                 objective=lambda _, keep_models: ToyTrial(keep_models),
                 read_test=read_test,
+                listeners=[deaths.hear],
             )
         write_best_config(result)
         write_markdown(result, plan.folder / REPORT)

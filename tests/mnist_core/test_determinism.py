@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from waiting import PATIENCE
 
 from mnist_core import checkpoint
 from mnist_core.train import train
@@ -130,7 +131,7 @@ def test_another_process(digits, few, two_epochs, root, tmp_path):
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     here = train(chosen, replace(digits, train=few.train))
     assert json.loads(ran.stdout) == [here.metrics, here.confusion]

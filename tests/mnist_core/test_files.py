@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from mnist_core import files
 from mnist_core.errors import UserError
@@ -70,7 +71,7 @@ def test_a_full_disk(old, root):
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert ran.stdout == f"{old}: cannot be written: File too large\n"
     assert old.read_text() == "old"

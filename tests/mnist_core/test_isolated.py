@@ -40,7 +40,7 @@ def fail(kind):
     return kind
 
 
-def hold(mebibytes, seconds=30.0):
+def hold(mebibytes, seconds=600.0):
     block = bytearray(mebibytes * MIB)
     block[::4096] = b"x" * len(block[::4096])  # untouched pages are not in memory
     time.sleep(seconds)
@@ -105,7 +105,7 @@ def test_what_holds_too_much_is_killed_at_once_and_alone():
             isolated(700)
         assert children() <= before
         assert isolated(100, 0.0) == 100 * MIB
-    assert time.monotonic() - began < 25  # it would have slept for 30 seconds
+    assert time.monotonic() - began < 300  # it would have slept for 600 seconds
     assert children() <= before
 
 

@@ -11,6 +11,7 @@ import sys
 import pytest
 import tomli_w
 import torch
+from waiting import PATIENCE
 
 from mnist_core import __main__ as program
 from mnist_core import checkpoint, command_line
@@ -301,7 +302,7 @@ def test_an_error_of_several_lines_becomes_one(refused, monkeypatch):
 
 def python(*words, root):
     return subprocess.run(
-        [sys.executable, *words], cwd=root, capture_output=True, text=True, timeout=120
+        [sys.executable, *words], cwd=root, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

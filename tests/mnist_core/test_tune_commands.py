@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 from PIL import Image
+from waiting import PATIENCE, until
 
 from mnist_core import __main__ as program
 from mnist_core import command_line
@@ -157,19 +158,18 @@ def test_ctrl_c_ends_it_with_its_child(root, later):
         start_new_session=True,
     )
     try:
-        children = []
-        until = time.monotonic() + 120
-        while len(children) < 2 and time.monotonic() < until:  # Python's resource tracker is one
-            time.sleep(0.01)
-            children = psutil.Process(process.pid).children(recursive=True)
+        family = psutil.Process(process.pid)
+        # Python's resource tracker is one of the two.
+        until(
+            lambda: len(family.children(recursive=True)) >= 2, alive=lambda: process.poll() is None
+        )
         time.sleep(later)
-        children += psutil.Process(process.pid).children(recursive=True)
+        children = family.children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 130
     assert err.splitlines() in ([], ["interrupted"])  # nobody's traceback
-    gone, alive = psutil.wait_procs(set(children), timeout=10)
-    assert len(gone) >= 2
-    assert not alive
+    assert len(children) >= 2
+    assert not psutil.wait_procs(children, timeout=PATIENCE)[1]

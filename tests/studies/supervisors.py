@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from waiting import PATIENCE
 
 from studies.storages.storage import close_storage, open_storage
 
@@ -46,7 +47,7 @@ def until_it_says(process, line):
 
 def finish(process, *, code=0):
     """Wait for it; return the lines that it printed."""
-    out, errors = process.communicate(timeout=180)
+    out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, (out, errors)
     assert "Traceback" not in errors, errors
     return out.splitlines()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from studies.commands import dashboard_command, masked, run_command
 from studies.plan import resolve
@@ -94,7 +95,7 @@ def test_no_command_prints_the_password(tmp_path, command):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
     assert SECRET not in done.stdout + done.stderr

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from optuna.storages import RDBStorage
 from postgres import server  # noqa: F401
 from toy import Toy
 from toy_trail import plan_at, quiet, run, trail  # noqa: F401
+from waiting import until
 
 from studies.storages import copying
 from studies.storages.contents import difference, read_content
@@ -249,14 +249,14 @@ def test_a_copy_that_is_killed_leaves_nothing_and_can_be_done_again(
     assert process.stdout.readline() == b"written\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    until = time.monotonic() + 10
-    while True:  # a server needs a moment to see that a connection has ended
+
+    def copied():
         try:
-            copy_study("toy", source=source, target=target)
-            break
-        except StorageError:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+            return copy_study("toy", source=source, target=target)
+        except StorageError:  # a server needs a moment to see that a connection has ended
+            return False
+
+    until(copied)
     assert trail(target) == trail(source)
     assert not list(tmp_path.glob("*.copying"))
 

@@ -18,6 +18,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna_dashboard import wsgi
 from test_inspection import Confused
 from toy_trail import plan_at, run
+from waiting import PATIENCE
 
 from studies import protocol
 from studies.book import open_search
@@ -83,7 +84,7 @@ def look(address, folder, name, height=1500):
         ],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     drawn = matplotlib.image.imread(picture)

@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 from test_cli import ROOT, call, inside, states, tiny
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,7 @@ def test_a_terminal_gets_the_live_view(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stdout[-2000:]
@@ -97,7 +98,7 @@ def test_the_supervisor_does_without_torch(tmp_path):
     """From the first line to the report; the option is not handed on to the workers."""
     arguments = [sys.executable, "-X", "importtime", "-m", "studies.run"]
     arguments += [*tiny(tmp_path, trials=4), "--workers", "2"]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr[-2000:]
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "optuna" in imported

@@ -5,13 +5,13 @@ import importlib
 import os
 import random
 import signal
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 from test_engines import run
+from waiting import until
 
 from objectives.base import Outcome
 from studies.engines.local import Local
@@ -31,20 +31,18 @@ def whole(faults, tmp_path_factory):
     return faults.run_whole(tmp_path_factory.mktemp("whole"))
 
 
-def until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
-    return result
-
-
 def is_well(faults, folder, whole, seen=()):
     """Resume the study and compare it with the one without faults."""
     code, _, errors = faults.finish(faults.start(folder))
     assert code == 0, errors
     assert faults.compare(seen, faults.read(folder), whole.trials) == []
     assert faults.read_config(folder) == whole.config
+
+
+def workers_of(pid):
+    """Workers know their supervisor's process, also when it is gone."""
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if line[2:3] == ["studies.engines._worker"] and str(pid) in line]
 
 
 @pytest.mark.parametrize("kind", ["worker", "both", "sqlite"])
@@ -56,13 +54,11 @@ def test_killed_at_a_random_moment(faults, whole, tmp_path, kind):
 
 
 def test_killed_while_it_confirms(faults, whole, tmp_path):
-    process = faults.start(tmp_path)
-    until(lambda: any(name == "toy.confirm" for name, _ in faults.read(tmp_path).results))
-    workers = faults.workers_of(process)
-    process.kill()
-    faults.finish(process)
-    assert not psutil.wait_procs(workers, timeout=30)[1]
+    process = faults.start(tmp_path, "confirm:2")
+    assert faults.finish(process)[0] == -signal.SIGKILL
+    until(lambda: not workers_of(process.pid))
     seen = faults.read(tmp_path)
+    assert any(name == "toy.confirm" for name, _ in seen.results)
     assert len(seen.results) < len(whole.trials.results)
     is_well(faults, tmp_path, whole, [seen])
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from test_protocol import run
 from toy import make_plan
+from waiting import PATIENCE
 
 from mnist_core.errors import UserError
 from studies import foreground, protocol
@@ -60,6 +61,6 @@ def test_output_that_takes_no_more_is_one_line():
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
     assert (done.returncode, done.stderr) == (1, "error: the output: No space left on device\n")

@@ -13,6 +13,7 @@ from postgres import server  # noqa: F401
 from test_protocol import StopAfter, run
 from toy import SPACE, SPEC, TestSet, Toy, make_plan
 from typer.testing import CliRunner
+from waiting import PATIENCE
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
@@ -327,7 +328,7 @@ def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     wide = changed(plan, **WIDER)

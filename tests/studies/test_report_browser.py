@@ -14,6 +14,7 @@ import pytest
 from made_search import write_study
 from PIL import Image, ImageStat
 from toy import make_plan
+from waiting import PATIENCE
 
 from studies import stored
 from studies.report import html as page_file
@@ -75,7 +76,7 @@ def browse(chromium, page, *options, width=1280, height=3000):
         ],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
         check=True,
     )
     return done.stdout, done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy
+from waiting import PATIENCE
 
 from studies.storages.storage import (
     StorageError,
@@ -142,7 +143,7 @@ def test_three_processes_make_one_database_at_once(path):
         subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) for _ in range(3)
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors.decode()
 
 
@@ -175,7 +176,7 @@ def test_a_database_appears_whole(tmp_path):
     assert waiting.stdout.readline() == "waits\n"
     storage = open_storage(sqlite_url(path), create=True)
     close_storage(storage)
-    assert waiting.communicate(timeout=60)[0] == "[]\n"
+    assert waiting.communicate(timeout=PATIENCE)[0] == "[]\n"
     assert waiting.returncode == 0
     assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
     (tmp_path / ".other.db.making").write_bytes(b"of a killed process")

@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from waiting import PATIENCE
 
 from studies.storages.storage import StorageError, open_storage
 
@@ -95,11 +95,11 @@ def test_a_killed_holders_lock_is_gone_at_once(path):
     assert holder.stdout.readline() == b"locked\n"
     written = threading.Thread(target=study.set_user_attr, args=("x", 1))
     written.start()
-    time.sleep(0.2)
+    written.join(0.2)
     assert written.is_alive()  # it waits
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
-    written.join(timeout=10)
+    written.join(PATIENCE)
     assert study.user_attrs == {"x": 1}
     assert [entry.name for entry in path.parent.iterdir()] == ["study.log"]
 
@@ -177,7 +177,7 @@ def test_two_processes_append_to_one_journal(path):
         subprocess.Popen([sys.executable, "-c", code, f"journal:///{path}", name], env=environment)
         for name in "ab"
     ]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    assert [process.wait(timeout=PATIENCE) for process in processes] == [0, 0]
     again = optuna.load_study(study_name="s", storage=opened(path))
     assert len(again.user_attrs) == 80
 

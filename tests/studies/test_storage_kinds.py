@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-import time
 
 import optuna
 import pytest
 from postgres import server  # noqa: F401
 from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
+from waiting import until
 
 from studies import stored
 from studies.engines.inline import Inline
@@ -125,22 +125,12 @@ def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
             take(study, force=True)  # for holders on other machines alone
         holder.kill()
         holder.wait()
-        assert gone(study)
+        until(lambda: supervisor(study) is None)  # a server needs a moment to see it
         assert take(study).pid != holder.pid
         close_storage(storage)
     finally:
         holder.kill()
         holder.communicate()
-
-
-def gone(study):
-    """Whether nobody supervises; a server needs a moment to see that a connection has ended."""
-    until = time.monotonic() + 10
-    while supervisor(study) is not None:
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_fresh_moves_what_is_in_a_file(kind, url, tmp_path):

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from waiting import PATIENCE
+
 from studies.event_log import FILE, EventLog
 from studies.events import Event, Kind
 from studies.trackers.process import TrackerProcess
@@ -104,6 +106,6 @@ def write(folder: Path, events: list[Event]) -> Path:
 def track(name: str, folder: Path, **settings: Any) -> tuple[list[str], bool]:
     """Have a tracker read the whole log; return what it says, and whether it kept everything."""
     made = TrackingSettings.from_mapping(settings, source="test")
-    process = TrackerProcess(name, folder, made, seconds=120, sync="SYNC")
+    process = TrackerProcess(name, folder, made, seconds=PATIENCE, sync="SYNC")
     said = process.finish()
     return said, process.complete

@@ -1,10 +1,9 @@
 """MLflow: what was written to its SQLite store is read back by its own client."""
 
-import time
-
 import psutil
 import pytest
 from made_log import BEGAN, OVER, track, trial, whole, write
+from waiting import PATIENCE, until
 
 from studies.trackers.base import Study
 from studies.trackers.mlflow import MLflow
@@ -55,10 +54,9 @@ def test_no_password_is_shown(tmp_path):
     settings = TrackingSettings.from_mapping(
         {"mlflow": {"uri": "odd://me:s3cret@127.0.0.1:9/x"}}, source="test"
     )
-    process = TrackerProcess("mlflow", tmp_path, settings, seconds=60, sync="SYNC")
+    process = TrackerProcess("mlflow", tmp_path, settings, seconds=PATIENCE, sync="SYNC")
     try:
-        while not (words := psutil.Process(process.pid).cmdline()):
-            time.sleep(0.01)  # it is about to be there
+        words = until(psutil.Process(process.pid).cmdline)
         assert "s3cret" not in " ".join(words)
     finally:
         said = process.finish()

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ import psutil
 import pytest
 from made_log import OVER, begin, track, trial, whole, write
 from toy_plans import toy_plan
+from waiting import PATIENCE, until
 
 from mnist_core.errors import ConfigError, UserError
 from studies import cli, recording, stored, trackers
@@ -24,7 +24,7 @@ NAME = "tensorboard"
 ROOT = Path(__file__).parents[3]
 
 
-def process(folder, seconds=60.0):
+def process(folder, seconds=PATIENCE):
     return TrackerProcess(NAME, folder, TrackingSettings(), seconds=seconds, sync="SYNC")
 
 
@@ -36,26 +36,19 @@ def kept(folder):
     return {(phase, int(number)) for phase, number in found}
 
 
-def wait_for(condition, seconds=60):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come"
-        time.sleep(0.05)
-
-
 def test_it_keeps_trials_while_the_study_runs(tmp_path):
     write(tmp_path, [*begin(), *trial(0)])
     running = process(tmp_path)
-    wait_for(lambda: kept(tmp_path) == {("search", 0)})
+    until(lambda: kept(tmp_path) == {("search", 0)})
     write(tmp_path, list(trial(1)))
-    wait_for(lambda: ("search", 1) in kept(tmp_path))
+    until(lambda: ("search", 1) in kept(tmp_path))
     assert running.finish() and running.complete
 
 
 def test_what_a_killed_one_missed_is_kept_by_the_next(tmp_path):
     write(tmp_path, [*begin(), *trial(0), *list(trial(1))[:2]])
     running = process(tmp_path)
-    wait_for(lambda: kept(tmp_path))
+    until(lambda: kept(tmp_path))
     os.kill(running.pid, signal.SIGKILL)
     said = running.finish()
     assert not running.complete
@@ -89,13 +82,13 @@ import os, signal
 from pathlib import Path
 from studies.trackers.process import TrackerProcess
 from studies.trackers.settings import TrackingSettings
-made = TrackerProcess({NAME!r}, Path({str(tmp_path)!r}), TrackingSettings(), seconds=60, sync="")
+made = TrackerProcess({NAME!r}, Path({str(tmp_path)!r}), TrackingSettings(), seconds=600, sync="")
 print(made.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
     pid = int(done.stdout)
-    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
     assert kept(tmp_path) == OVER
 
 
@@ -103,9 +96,9 @@ def test_one_that_hangs_leaves_when_its_supervisor_is_gone(tmp_path):
     os.mkfifo(tmp_path / FILE)  # nobody writes it: opening it blocks, as a library may
     running = process(tmp_path, seconds=0.5)
     try:
-        wait_for((tmp_path / "trackers" / f"{NAME}.lock").exists)
+        until((tmp_path / "trackers" / f"{NAME}.lock").exists)
         running.dismiss()  # no more than that: a dead one neither waits nor kills
-        assert running._process.wait(timeout=30) == 3
+        assert running._process.wait(timeout=PATIENCE) == 3
     finally:
         running.kill()
         running.finish()
