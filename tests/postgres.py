@@ -41,9 +41,7 @@ class Server:
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self._as:
             shutil.chown(self.folder, "postgres", "postgres")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = 0
         self._run("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "--no-sync")
         self._databases = 0
         self.start()
@@ -53,13 +51,28 @@ class Server:
         return str(self.folder / "data")
 
     def start(self) -> None:
+        """Start it, at a port that is free for as long as the server exists."""
+        if self.port:
+            self._start()
+            return
+        for left in reversed(range(10)):
+            self.port = _free_port()
+            try:
+                self._start()
+                return
+            except RuntimeError:  # somebody else took the port since
+                if not left:
+                    raise
+
+    def _start(self) -> None:
         options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c fsync=off"
         log = str(self.folder / "log")
-        self._run("pg_ctl", "-D", self._data, "-w", "-l", log, "-o", options, "start")
+        wait = ["-w", "-t", "600", "-l", log]
+        self._run("pg_ctl", "-D", self._data, *wait, "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
         """``mode``: fast (connections are ended) or immediate (as if it had crashed)."""
-        self._run("pg_ctl", "-D", self._data, "-w", "-m", mode, "stop")
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", "600", "-m", mode, "stop")
 
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
@@ -98,6 +111,12 @@ class Server:
         (self.folder.parent / f"{self.folder.name}.out").unlink()
         if done.returncode != 0:
             raise RuntimeError(f"{program}: {said}")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from mnist_core.config import DataConfig
 from mnist_core.data import download, fetch, idx, load, storage
@@ -103,6 +104,18 @@ def silent() -> Iterator[str]:
     """The address of a server that takes the connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/silent/"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch):
+    """Only where the tests' server is silent on purpose a time limit is one."""
+    real = fetch.urllib.request.urlopen
+
+    def open_patiently(request, timeout):
+        silent = "/silent/" in request.full_url
+        return real(request, timeout=timeout if silent else PATIENCE)
+
+    monkeypatch.setattr(fetch.urllib.request, "urlopen", open_patiently)
 
 
 @pytest.fixture

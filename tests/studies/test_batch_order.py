@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import random
-import time
 
 import optuna
 import pytest
@@ -159,16 +158,12 @@ def test_one_two_and_three_workers_and_a_killed_run(tmp_path, start):  # noqa: F
     assert len(found[1][0]) == 16 and {"COMPLETE", "PRUNED"} == {s for _, s, *_ in found[1][0]}
     assert found[2] == found[1] and found[3] == found[1]
 
-    killed = start(tmp_path / "killed", workers=3, search=SEARCH)
-    url, end = url_of(tmp_path / "killed"), time.monotonic() + 60
-    until_it_says(killed, "begun")
-    while time.monotonic() < end:
-        if sum(t.state.is_finished() for t in trials(url)) >= 6:
-            break
-        time.sleep(0.02)
+    killed = start(tmp_path / "killed", workers=3, search=SEARCH, hold=6)
+    until_it_says(killed, "held")
     killed.kill()
     killed.communicate()
-    assert 6 <= sum(t.state.is_finished() for t in trials(url)) < 16
+    url = url_of(tmp_path / "killed")
+    assert sum(trial.state.is_finished() for trial in trials(url)) == 6
     finish(start(tmp_path / "killed", workers=2, search=SEARCH))
     assert (results(url), results(url, "toy.confirm")) == found[1]
 

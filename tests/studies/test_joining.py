@@ -15,7 +15,7 @@ from toy import make_plan
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome
 from studies.book import open_search
-from studies.search.stopping import STOPPED
+from studies.search.stopping import STOPPED, Stopping
 from studies.storages import leases
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, exclusive, open_storage
@@ -56,7 +56,7 @@ def is_whole(url, ran):
 
 
 def test_two_search_together_and_one_confirms(start, tmp_path, url):  # noqa: F811
-    ends = [json.loads(finish(process)[-1]) for process in both(start, tmp_path, url)]
+    ends = [json.loads(finish(process)[-1]) for process in both(start, tmp_path, url, meet=2)]
     searched = is_whole(url, [end["ran"] for end in ends])
     assert len(searched) == N  # nothing was run twice
     assert all(any(phase == "search" for phase, _ in end["ran"]) for end in ends)
@@ -67,8 +67,10 @@ def test_two_search_together_and_one_confirms(start, tmp_path, url):  # noqa: F8
 
 
 def test_one_is_killed_and_the_other_runs_its_trials(start, tmp_path, url):  # noqa: F811
-    killed, other = both(start, tmp_path, url, pace=0.2)
-    until_it_says(killed, "begun")
+    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "workers": 2}
+    killed = start(tmp_path / "a", hold=0, **options)
+    until_it_says(killed, "held")
+    other = start(tmp_path / "b", **options)
     until_it_says(other, "begun")
     killed.kill()
     killed.communicate()
@@ -82,9 +84,9 @@ def test_one_is_killed_and_the_other_runs_its_trials(start, tmp_path, url):  # n
 
 
 def test_both_are_killed_and_a_later_run_ends_the_study(start, tmp_path, url):  # noqa: F811
-    processes = both(start, tmp_path, url, pace=0.2)
+    processes = both(start, tmp_path, url, hold=0)
     for process in processes:
-        until_it_says(process, "begun")
+        until_it_says(process, "held")
     for process in processes:
         process.kill()
         process.communicate()
@@ -98,8 +100,8 @@ def test_both_are_killed_and_a_later_run_ends_the_study(start, tmp_path, url):  
 
 def test_on_another_machine_a_heartbeat_says_who_lives(start, tmp_path, url):  # noqa: F811
     options = {"url": url, "join": True, "trials": N, "search": SEARCH, "pace": 0.3}
-    far = start(tmp_path / "far", host="far", **options)
-    until_it_says(far, "begun")
+    far = start(tmp_path / "far", host="far", hold=0, **options)
+    until_it_says(far, "held")
     far.send_signal(signal.SIGSTOP)  # neither alive nor gone: its lock, if any, is still there
     near = start(tmp_path / "near", host="near", **options)
     until_it_says(near, "begun")
@@ -113,11 +115,11 @@ def test_on_another_machine_a_heartbeat_says_who_lives(start, tmp_path, url):  #
 def test_one_that_slept_for_too_long_drops_its_results(start, tmp_path):  # noqa: F811
     (tmp_path / "shared").mkdir()
     url = f"journal:///{tmp_path / 'shared' / 'journal'}"
-    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "pace": 0.3}
+    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "pace": 0.3, "meet": 2}
     far = start(tmp_path / "far", host="far", **options)
     until_it_says(far, "begun")
     far.send_signal(signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(4)  # longer than a heartbeat counts there
     near = start(tmp_path / "near", host="near", **options)
     until_it_says(near, "begun")
     far.send_signal(signal.SIGCONT)
@@ -214,13 +216,15 @@ def test_a_turn_locks_a_file_that_a_shared_disk_locks_too(tmp_path, writable):
     os.close(descriptor)
 
 
-def test_what_one_stops_is_stopped_for_all(tmp_path):
+def test_what_one_stops_is_stopped_for_all(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setitem(Stopping.__init__.__kwdefaults__, "clock", lambda: now[0])
     url, storages = on_a_journal(tmp_path)
-    plan, stopping = at(tmp_path, url), at(tmp_path, url, stop={"seconds": 0.5})
+    plan, stopping = at(tmp_path, url), at(tmp_path, url, stop={"seconds": 60.0})
     one = open_search(stopping, storages[0], join=True)
     with open_search(plan, storages[1], join=True) as other:
         ran = [(book, book.ask()) for book in (one, other)]
-        time.sleep(0.5)
+        now[0] = 60.0
         one.finish(ran[0][1], DONE)
         assert one.ask() is None and one.stopped
         other.finish(ran[1][1], DONE)

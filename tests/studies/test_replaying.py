@@ -2,11 +2,10 @@
 
 import dataclasses
 import random
-import time
 
 import optuna
 import pytest
-from supervisors import finish, start, trials, until_it_says, url_of  # noqa: F401
+from supervisors import finish, start, trials, until_it_says  # noqa: F401
 from test_batch_order import reports
 from test_cli import call, one_line, states, tiny
 from toy import make_plan
@@ -158,11 +157,8 @@ def test_what_cannot_be_replayed(tmp_path):
 
 
 def test_real_processes_killed_and_gone_on(tmp_path, start):  # noqa: F811
-    killed = start(tmp_path, workers=3, search=MEDIAN)
-    until_it_says(killed, "begun")
-    url, end = url_of(tmp_path), time.monotonic() + 60
-    while sum(t.state.is_finished() for t in trials(url)) < 5 and time.monotonic() < end:
-        time.sleep(0.02)
+    killed = start(tmp_path, workers=3, search=MEDIAN, hold=5)
+    until_it_says(killed, "held")
     killed.kill()
     killed.communicate()
     finish(start(tmp_path, workers=2, search=MEDIAN))

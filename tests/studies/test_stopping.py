@@ -1,5 +1,7 @@
 """When a search ends early, that it says why, and that it can go on."""
 
+import time
+
 import optuna
 import pytest
 import toys
@@ -207,22 +209,28 @@ def test_a_study_in_which_all_fails_says_so_early(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["inline", "local"])
-def test_what_runs_is_finished(tmp_path, name):
-    # Workers start within the time, also where the machine is busy.
-    plan = toy_plan(tmp_path, trials=400, stop={"seconds": 2.0}, workers=2)
+def test_what_runs_is_finished(tmp_path, name, monkeypatch):
+    """On a clock that goes on by a second with each trial."""
+    now, clocks = [0.0], Stopping.__init__.__kwdefaults__
+    assert clocks["clock"] is time.monotonic
+    monkeypatch.setitem(clocks, "clock", lambda: now[0])
+
+    def second(event):
+        now[0] += event.kind == "complete"
+
+    plan = toy_plan(tmp_path, trials=400, stop={"seconds": 5.0}, workers=2)
     storage = open_storage(plan.storage_url, create=True)
     with engines.create(name, workers=2, threads=1) as engine:
-        objective = toys.Toy(tmp_path, sleep=0.05)
-        with open_search(plan, storage) as book:
-            engine.run(book, objective)
+        with open_search(plan, storage, listeners=[second]) as book:
+            engine.run(book, toys.Toy(tmp_path))
             assert book.stopped.rule == "seconds"
-            assert book.done == book.total < 400
+            assert book.done == book.total and book.done in (5, 6)  # two run at a time
             assert {record.state for record in book.records()} == {"COMPLETE"}
             assert Stop.from_attribute(book.study.user_attrs[STOPPED]) == book.stopped
             begun = book.done
-    with engines.create(name, workers=2, threads=1) as engine, open_search(plan, storage) as book:
-        engine.run(book, toys.Toy(tmp_path, sleep=0.05))
-        assert begun < book.done  # the time counts anew
+        with open_search(plan, storage, listeners=[second]) as book:
+            engine.run(book, toys.Toy(tmp_path))
+            assert book.done - begun in (5, 6)  # the time counts anew
     close_storage(storage)
 
 

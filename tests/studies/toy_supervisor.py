@@ -2,16 +2,20 @@
 
 It runs the whole toy study (search, confirm, test), and prints ``ready`` when its workers are
 there, ``begun`` when its first trial runs, and the numbers of the search trials that it ran.
+``meet: N``: after that it goes on when N supervisors have begun. ``hold: N``: once N of its trials
+are over, 0: when the first runs, it says ``held`` and waits to be killed.
 """
 
 import dataclasses
 import json
 import sys
+import time
 from pathlib import Path
 
 import optuna
 from paced_toy import Paced, describe
 from toy import TestSet, make_plan
+from waiting import until
 
 from mnist_core.errors import UserError
 from studies import engines, protocol
@@ -21,6 +25,7 @@ from studies.storages import leases, parts
 
 options = json.loads(sys.argv[1])
 folder, pace, url = Path(options.pop("folder")), options.pop("pace", 0.05), options.pop("url", "")
+meet, hold = options.pop("meet", 0), options.pop("hold", None)
 workers, trials = options.pop("workers", 1), options.pop("trials", 16)
 if host := options.pop("host", ""):  # as if it ran on another machine
     leases.socket.gethostname = lambda: host
@@ -30,16 +35,25 @@ protocol.environment.describe = describe
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 plan = make_plan(folder, trials=trials, seeds=2, search=options.pop("search", {}))
 plan = dataclasses.replace(plan, workers=workers, storage_url=url or plan.storage_url)
-ran = []
+ran, over = [], []
 
 
 def listen(event):
     if event.kind == "message":
         print(event.data["text"], flush=True)
     if event.kind == "start":
-        if not ran:
-            print("begun", flush=True)
         ran.append((event.phase, event.trial))
+        if len(ran) == 1:
+            print("begun", flush=True)
+            begun = folder.parent / "begun"
+            begun.mkdir(exist_ok=True)
+            (begun / folder.name).touch()
+            until(lambda: len(list(begun.iterdir())) >= meet)
+    if event.kind in ("complete", "pruned", "failed"):
+        over.append(event.trial)
+    if event.kind in ("start", "complete", "pruned", "failed") and len(over) == hold:
+        print("held", flush=True)
+        time.sleep(3600)
 
 
 def objective(plan, keep_models):
