@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mnist_core import score_curves
 from mnist_core.batches import normalise
 from mnist_core.data import Split
 from mnist_core.runtime import Runtime
+from mnist_core.score_curves import Curve, Floats
+from mnist_core.validation_summary import Mistake
 
 CHUNK = 500
 """Images a forward pass."""
@@ -27,6 +32,8 @@ class Evaluation:
             are predicted do not count (as in scikit-learn).
         confusion: int64 ``[C, C]``, rows are true classes, columns predicted ones.
         predictions: int64 ``[N]``.
+        labels: int64 ``[N]``, the true classes, on any device.
+        logits: ``[N, C]``, on any device.
     """
 
     loss: float
@@ -35,6 +42,8 @@ class Evaluation:
     macro_f1: float
     confusion: Tensor
     predictions: Tensor
+    labels: Tensor
+    logits: Tensor
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -46,12 +55,47 @@ class Evaluation:
             "macro_f1": self.macro_f1,
         }
 
+    def mistakes(self, count: int) -> list[Mistake]:
+        """Return the images that are surest to be of a wrong class, the surest first.
+
+        Args:
+            count: how many, if there are so many.
+        """
+        wrong = (self.predictions != self.labels.cpu()).nonzero().flatten()
+        odds = self.logits.cpu()[wrong].double().softmax(dim=1)
+        sure = odds.gather(1, self.predictions[wrong].unsqueeze(1)).squeeze(1)
+        order = sure.argsort(descending=True, stable=True)[:count]
+        return [
+            Mistake(images=(index,), truth=truth, said=said, score=round(score, 4))
+            for index, truth, said, score in zip(
+                wrong[order].tolist(),
+                self.labels.cpu()[wrong[order]].tolist(),
+                self.predictions[wrong[order]].tolist(),
+                sure[order].tolist(),
+                strict=True,
+            )
+        ]
+
+    def roc_curve(self) -> Curve:
+        """Return true over false positive rate of all classes at once (micro-averaged)."""
+        return score_curves.roc(*self._one_against_the_rest())
+
+    def precision_recall_curve(self) -> Curve:
+        """Return precision over recall of all classes at once (micro-averaged)."""
+        return score_curves.precision_recall(*self._one_against_the_rest())
+
+    def _one_against_the_rest(self) -> tuple[npt.NDArray[np.bool_], Floats]:
+        """Return whether each image is of each class ``[N * C]``, and its probability."""
+        odds = self.logits.cpu().double().softmax(dim=1)
+        truth = functional.one_hot(self.labels.cpu(), odds.shape[1]).bool()
+        return truth.flatten().numpy(), odds.flatten().numpy()
+
 
 def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
     """Run ``model`` in evaluation mode over ``split``; its mode is put back afterwards."""
     device = split.labels.device
     loss = torch.zeros((), device=device, dtype=torch.float64)
-    predictions = torch.empty_like(split.labels)
+    found: list[Tensor] = []
     was_training = model.training
     model.eval()
     try:
@@ -60,9 +104,11 @@ def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime
                 part = slice(start, start + CHUNK)
                 logits = runtime.widen(model(normalise(split.images[part], runtime.dtype)))
                 loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
-                predictions[part] = logits.argmax(dim=1)
+                found.append(logits)
     finally:
         model.train(was_training)
+    logits = torch.cat(found)
+    predictions = logits.argmax(dim=1)
     confusion = confusion_matrix(split.labels, predictions, n_classes)
     return Evaluation(
         loss=loss.item() / len(split),
@@ -71,6 +117,8 @@ def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime
         macro_f1=macro_f1(confusion),
         confusion=confusion.cpu(),
         predictions=predictions.cpu(),
+        labels=split.labels,
+        logits=logits,
     )
 
 

@@ -4,7 +4,6 @@ A pair is predicted to be of the same class where its score is not below a thres
 computed on the host, in float64: some thousand scores take about a millisecond.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,25 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Floats = npt.NDArray[np.float64]
+from mnist_core import score_curves
+from mnist_core.score_curves import Curve, Floats
+from mnist_core.validation_summary import Mistake
 
 _WEIGHTS = 200_000
 """Weights of pairs, and images drawn, at a time: they stay in the processor's cache."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Points of a curve, one for each distinct score as the threshold, the highest first.
-
-    Attributes:
-        x: false positive rate (ROC) or recall, ascending, 0 to 1.
-        y: true positive rate (ROC) or precision, 0 to 1.
-        thresholds: the score of each point; infinity where nothing is predicted the same.
-    """
-
-    x: Floats
-    y: Floats
-    thresholds: Floats
 
 
 class PairEvaluation:
@@ -85,14 +71,12 @@ class PairEvaluation:
     @cached_property
     def roc_auc(self) -> float:
         """How often a pair of one class has the higher score than one of two; a tie is half."""
-        curve = self.roc_curve()
-        return float(np.trapezoid(curve.y, curve.x))
+        return score_curves.roc_auc(self.roc_curve())
 
     @cached_property
     def average_precision(self) -> float:
         """Mean of the precisions at each threshold, weighted by the recall it adds."""
-        curve = self.precision_recall_curve()
-        return float((np.diff(curve.x, prepend=0.0) * curve.y).sum())
+        return score_curves.average_precision(self.precision_recall_curve())
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -107,17 +91,11 @@ class PairEvaluation:
 
     def roc_curve(self) -> Curve:
         """Return true over false positive rate, from (0, 0) to (1, 1)."""
-        thresholds, right, wrong = _counts(self._truth, self._values)
-        return Curve(
-            x=np.append(0.0, wrong / max(1, wrong[-1])),
-            y=np.append(0.0, right / max(1, right[-1])),
-            thresholds=np.append(np.inf, thresholds),
-        )
+        return score_curves.roc(self._truth, self._values)
 
     def precision_recall_curve(self) -> Curve:
         """Return precision over recall, recall ascending, from the highest score on."""
-        thresholds, right, wrong = _counts(self._truth, self._values)
-        return Curve(x=right / max(1, right[-1]), y=right / (right + wrong), thresholds=thresholds)
+        return score_curves.precision_recall(self._truth, self._values)
 
     def interval(
         self, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
@@ -176,6 +154,23 @@ class PairEvaluation:
         )
         return wrong_by.argsort(descending=True, stable=True)[:count]
 
+    def mistakes(self, count: int) -> list[Mistake]:
+        """Return the pairs that are judged wrong, the worst first, see ``hardest``.
+
+        Args:
+            count: how many, if there are so many.
+        """
+        wrong = int((self.predictions != self.same).sum())
+        return [
+            Mistake(
+                images=tuple(self.pairs[index].tolist()),
+                truth=int(self.same[index]),
+                said=int(self.predictions[index]),
+                score=round(float(self.scores[index]), 4),
+            )
+            for index in self.hardest(min(count, wrong)).tolist()
+        ]
+
 
 def best_threshold(same: npt.NDArray[np.bool_], scores: Floats) -> float:
     """Return the threshold with the highest accuracy.
@@ -192,7 +187,7 @@ def best_threshold(same: npt.NDArray[np.bool_], scores: Floats) -> float:
         same: ``[P]``, P >= 1.
         scores: ``[P]``, finite.
     """
-    thresholds, right, wrong = _counts(same, scores)
+    thresholds, right, wrong = score_curves.counts(same, scores)
     # Right at each cut: the same ones not below it, and the different ones below it.
     gains = np.append(0, right - wrong)
     best = np.flatnonzero(gains == gains.max())
@@ -205,14 +200,3 @@ def best_threshold(same: npt.NDArray[np.bool_], scores: Floats) -> float:
     middle = lowest_same / 2 + thresholds[cut] / 2
     # Between neighbouring numbers there is no middle.
     return float(middle if middle > thresholds[cut] else lowest_same)
-
-
-def _counts(
-    same: npt.NDArray[np.bool_], scores: Floats
-) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the distinct scores, descending, and how many same and different are not below."""
-    order = np.argsort(-scores, kind="stable")
-    values, truth = scores[order], same[order]
-    last = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
-    right = np.cumsum(truth)[last]
-    return values[last], right, last + 1 - right

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from mnist_core.config import TrainConfig
+from mnist_core.tasks import Evaluation
 
 Report = Callable[[int, Mapping[str, float]], None]
 """``report(step, metrics)``: called after each validation, steps counted from 1."""
@@ -53,7 +54,8 @@ class TrainResult:
             and ``train_loss``, of ``model``: at the last report, or at the best one if
             ``early_stopping`` is on.
         history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics.
-        confusion: of the validation images, rows are true classes.
+        evaluation: of ``model`` on the validation images.
+        confusion: of the same, rows are true classes.
         model: the trained model, on the device, in evaluation mode: averaged, if that was asked
             for, and the very one that ``metrics`` were measured with.
         stopped: whether ``report`` ended the training early.
@@ -70,6 +72,7 @@ class TrainResult:
     config: TrainConfig
     metrics: dict[str, float]
     history: list[dict[str, float]]
+    evaluation: Evaluation
     confusion: list[list[int]]
     model: nn.Module
     stopped: bool

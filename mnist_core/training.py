@@ -218,6 +218,7 @@ class Training:
             config=self.config,
             metrics=metrics,
             history=self.history,
+            evaluation=self.evaluation,
             confusion=self.evaluation.confusion.tolist(),
             model=model.eval(),
             stopped=stopped,

@@ -145,6 +145,12 @@ _OF_THE_CLOCK = ("step", "epoch", "seconds")
 
 
 def _attributes(result: "TrainResult") -> dict[str, Any]:
+    from mnist_core import validation_summary
+
+    found: dict[str, Any] = {}
+    if not result.stopped:  # who was stopped early is not looked at so closely
+        summary = validation_summary.ValidationSummary.of(result.evaluation)
+        found = {validation_summary.NAME: summary.to_json()}
     return {
         "device": result.config.device,
         "device_name": result.device_name,
@@ -155,4 +161,5 @@ def _attributes(result: "TrainResult") -> dict[str, Any]:
         "train_seconds": result.train_seconds,
         "wall_seconds": result.history[-1]["seconds"],
         "confusion": result.confusion,
+        **found,
     }

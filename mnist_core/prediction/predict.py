@@ -100,6 +100,8 @@ def evaluation(found: Classes, labels: Tensor) -> Evaluation:
         macro_f1=evaluate.macro_f1(confusion),
         confusion=confusion,
         predictions=found.predicted,
+        labels=labels,
+        logits=found.logits,
     )
 
 

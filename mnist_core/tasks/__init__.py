@@ -16,6 +16,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.errors import ConfigError
 from mnist_core.runtime import Runtime
+from mnist_core.score_curves import Curve
+from mnist_core.validation_summary import Mistake
 
 SIDE = 28
 """Rows and columns of an image, for all models."""
@@ -37,6 +39,18 @@ class Evaluation(Protocol):
     @property
     def metrics(self) -> dict[str, float]:
         """All figures by name, among them ``loss`` and ``accuracy``."""
+        ...
+
+    def mistakes(self, count: int) -> list[Mistake]:
+        """Return at most ``count`` mistakes, the surest first."""
+        ...
+
+    def roc_curve(self) -> Curve:
+        """Return true over false positive rate; of classes micro-averaged, one against the rest."""
+        ...
+
+    def precision_recall_curve(self) -> Curve:
+        """Return precision over recall, of the same."""
         ...
 
 

@@ -5,6 +5,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
+from torch.nn import functional
 
 from mnist_core import judge, models, train
 from mnist_core.checkpoint import Checkpoint
@@ -65,6 +66,8 @@ def evaluation(split, predicted, n_classes):
         macro_f1=0.0,
         confusion=counts,
         predictions=predicted,
+        labels=split.labels,
+        logits=functional.one_hot(predicted, n_classes).double(),
     )
 
 
