@@ -69,6 +69,21 @@ class Data:
     fingerprint: str
 
 
+@dataclass(frozen=True, eq=False)
+class ValidationImages:
+    """The validation images for those who show them.
+
+    Attributes:
+        images: uint8 ``[N, rows, columns]``, 0 (ground) to 255 (ink), in the split's order.
+        labels: uint8 ``[N]``.
+        fingerprint: as ``Data.fingerprint``.
+    """
+
+    images: idx.UInt8Array
+    labels: idx.UInt8Array
+    fingerprint: str
+
+
 def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
     """Load the training images, split into train and validation; download them if need be.
 
@@ -102,34 +117,71 @@ def clear_cache() -> None:
     _load_test.cache_clear()
 
 
+def validation_images(config: DataConfig) -> ValidationImages:
+    """Read the validation images without torch, and without a download.
+
+    Raises:
+        DataError: the data set is unknown, missing or damaged.
+    """
+    data_set = by_name(config.name)
+    found = _arrays(data_set, storage.folder_of(data_set, config.root), config.split_seed)
+    chosen = found.indices.validation
+    return ValidationImages(
+        images=found.images[chosen], labels=found.classes[chosen], fingerprint=found.fingerprint
+    )
+
+
 @functools.lru_cache(maxsize=8)
 def _load(name: str, folder: Path, split_seed: int, device: str) -> Data:
     data_set = by_name(name)
     ensure(data_set, folder)
+    found = _arrays(data_set, folder, split_seed)
+    if storage.is_cache(data_set, folder) and not storage.recorded_sums(folder):
+        with contextlib.suppress(DataError):  # a cache that is only read is as good
+            storage.record_sums(folder, found.sha256)
+    everything = _to_split(found.images, found.classes, device)
+    return Data(
+        name=name,
+        train=_take(everything, found.indices.train),
+        validation=_take(everything, found.indices.validation),
+        n_classes=found.n_classes,
+        sha256=found.sha256,
+        split_sha256=found.indices.sha256(),
+        fingerprint=found.fingerprint,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrays:
+    """All images that may be trained or validated on, and how they are split."""
+
+    images: idx.UInt8Array
+    classes: idx.UInt8Array
+    n_classes: int
+    sha256: Mapping[str, str]
+    indices: splits.Indices
+    fingerprint: str
+
+
+def _arrays(data_set: DataSet, folder: Path, split_seed: int) -> _Arrays:
     images, labels = _read(data_set, folder, test=False)
     sha256 = {
         data_set.train_images.name: images.sha256(),
         data_set.train_labels.name: labels.sha256(),
         **test_hashes(data_set, folder),
     }
-    if storage.is_cache(data_set, folder) and not storage.recorded_sums(folder):
-        with contextlib.suppress(DataError):  # a cache that is only read is as good
-            storage.record_sums(folder, sha256)
     classes = labels.labels(data_set.n_classes or 256)
     n_classes = data_set.n_classes or int(classes.max()) + 1
     if n_classes < 2:
         raise DataError(f"{idx.one_line(labels.path)}: expected two classes or more, but got one")
     indices = splits.stratified(classes, split_seed)
-    everything = _to_split(images.images(), classes, device)
-    split_sha256 = indices.sha256()
-    return Data(
-        name=name,
-        train=_take(everything, indices.train),
-        validation=_take(everything, indices.validation),
+    return _Arrays(
+        images=images.images(),
+        classes=classes,
         n_classes=n_classes,
         sha256=sha256,
-        split_sha256=split_sha256,
-        fingerprint=_fingerprint(name, n_classes, sha256, split_sha256),
+        indices=indices,
+        fingerprint=_fingerprint(data_set.name, n_classes, sha256, indices.sha256()),
     )
 
 

@@ -57,6 +57,20 @@ def test_images_and_labels_stay_together(tiny: Path):
             assert label_of[image.numpy().tobytes()] == int(label)
 
 
+def test_validation_images_without_torch_are_the_same(tiny: Path):
+    for config in (DataConfig(), folder_config(tiny, split_seed=3)):
+        data, found = load(config), datasets.validation_images(config)
+        assert np.array_equal(found.images, data.validation.images.numpy())
+        assert np.array_equal(found.labels, data.validation.labels.numpy())
+        assert found.fingerprint == data.fingerprint
+
+
+def test_validation_images_are_not_downloaded(cache: Path):
+    assert "holds no train-images" in refusal(
+        DataConfig(name="mnist"), read=datasets.validation_images
+    )
+
+
 def test_full_mnist(full_mnist: Path):
     data = load(DataConfig(name="mnist", root=str(full_mnist)))
     assert (len(data.train), len(data.validation)) == (50_000, 10_000)
