@@ -63,15 +63,19 @@ class Batches:
         self._split = split
         self._batch_size = batch_size
         self._dtype = dtype
-        self._augmentation = augmentation
         # The order is drawn on the CPU, so it is the same on every device.
         self._order = torch.Generator().manual_seed(stream_seed(seed, "order"))
         device = split.images.device
         self._changes = torch.Generator(device).manual_seed(stream_seed(seed, "augment"))
+        self.change(augmentation)
+
+    def change(self, augmentation: AugmentConfig) -> None:
+        """Change the images in another way from now on."""
+        self._augmentation = augmentation
         self._ready = None
         if not augmentation.active:
             # Gathering rows of [N, rows, columns, 1] keeps the channels-last layout.
-            self._ready = normalise(split.images, dtype).permute(0, 2, 3, 1)
+            self._ready = normalise(self._split.images, self._dtype).permute(0, 2, 3, 1)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""

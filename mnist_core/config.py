@@ -6,10 +6,13 @@ is one line that names the key, what came and what is allowed.
 """
 
 import re
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from mnist_core import changes as changing
+from mnist_core.changes import Change
+from mnist_core.errors import ConfigError
 from mnist_core.table import Table
 
 OptimizerName = Literal[
@@ -175,9 +178,26 @@ class TrainConfig(Table):
     threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: all cores")
     compile: bool = Field(False, description="torch.compile the model")
     cuda_graph: bool = Field(False, description="GPU: passes of a batch started as one graph")
+    changes: tuple[Change, ...] = Field(
+        (), strict=False, description="settings that change midway, see mnist_core/changes.py"
+    )
 
     @model_validator(mode="after")
     def _device_is_known(self) -> Self:
         if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,3}))?", self.device):
             raise ValueError(f"device must be auto, cpu, cuda or cuda:N, but got {self.device!r}")
         return self
+
+    @model_validator(mode="after")
+    def _changes_fit(self) -> Self:
+        try:
+            changing.check(self)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain nested values as ``Table.to_dict`` does; ``changes`` only if there are."""
+        values = super().to_dict()
+        changes = values.pop("changes")
+        return {**values, "changes": list(changes)} if changes else values

@@ -48,6 +48,8 @@ def check(config: TrainConfig, machine: Runtime) -> None:
             f"cuda_graph: a recorded pass starts from no gradient, so accumulate must be 1, but got"
             f" {config.accumulate}; {off}"
         )
+    if any("label_smoothing" in dict(change.settings) for change in config.changes):
+        raise ConfigError(f"cuda_graph: a change of label_smoothing is not recorded; {off}")
     if config.loss.name in ("contrastive", "triplet", "supcon"):
         raise ConfigError(f"cuda_graph: {config.loss.name} is not recorded; {off} or loss.name=bce")
 

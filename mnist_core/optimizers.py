@@ -106,6 +106,19 @@ def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.opti
     return _made(getattr(torch.optim, kind.optimizer), parameters, values)
 
 
+def change(optimizer: torch.optim.Optimizer, config: OptimConfig) -> None:
+    """Go on with other values of ``config``, whose optimizer is the same; the state stays.
+
+    Raises:
+        ConfigError: as ``resolve``.
+    """
+    values = resolve(config).to_dict()
+    if "beta1" in values:
+        values["betas"] = (values.pop("beta1"), values.pop("beta2"))
+    for group in optimizer.param_groups:
+        group.update({name: value for name, value in values.items() if name in group})
+
+
 def zero_grad(optimizer: torch.optim.Optimizer) -> None:
     """Do what ``optimizer.zero_grad()`` does."""
     inspect.unwrap(type(optimizer).zero_grad)(optimizer)

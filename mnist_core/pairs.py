@@ -157,14 +157,18 @@ class PairBatches:
         self._batch_size = batch_size
         self._per_epoch = per_epoch
         self._dtype = dtype
-        self._augmentation = augmentation
         self._sampler = PairSampler(split.labels)
         self._words = torch.Generator().manual_seed(stream_seed(seed, "pairs"))
         device = split.images.device
         self._changes = torch.Generator(device).manual_seed(stream_seed(seed, "augment"))
+        self.change(augmentation)
+
+    def change(self, augmentation: AugmentConfig) -> None:
+        """Change the images in another way from now on."""
+        self._augmentation = augmentation
         self._ready = None
         if not augmentation.active:
-            self._ready = normalise(split.images, dtype).squeeze(1)
+            self._ready = normalise(self._split.images, self._dtype).squeeze(1)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""

@@ -1,8 +1,9 @@
-"""Learning-rate schedules as a factor on ``optim.lr``, one value for each step."""
+"""What happens at which step: the learning rate as a factor on ``optim.lr``, the reports."""
 
 import math
 
-from mnist_core.config import ScheduleConfig
+from mnist_core.config import ScheduleConfig, TrainConfig
+from mnist_core.errors import ConfigError
 
 _START = 1 / 25
 _END = 1 / 25 / 1e4
@@ -27,6 +28,21 @@ def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epo
     return warm * _shape(config, step, total_steps, steps_per_epoch)
 
 
+def report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
+    """Return the steps (from 1) after which the model is validated.
+
+    Raises:
+        ConfigError: an epoch has fewer steps than reports.
+    """
+    reports = config.reports_per_epoch
+    if reports > per_epoch:
+        raise ConfigError(
+            f"reports_per_epoch: {reports} is more than the {per_epoch} steps of an epoch"
+        )
+    within = [-(-per_epoch * k // reports) for k in range(1, reports + 1)]
+    return frozenset(e * per_epoch + k for e in range(config.epochs) for k in within)
+
+
 class Plateau:
     """``plateau``: the rate falls by a factor when the validation loss no longer falls.
 
@@ -41,8 +57,12 @@ class Plateau:
 
     def __init__(self, config: ScheduleConfig, lr: float) -> None:
         self._config = config
-        self._least = config.min_lr / lr
+        self.start_from(lr)
         self.factor, self.best, self.bad = 1.0, math.inf, 0
+
+    def start_from(self, lr: float) -> None:
+        """Be a factor of ``lr`` from now on."""
+        self._least = self._config.min_lr / lr
 
     def report(self, loss: float) -> None:
         """Take in a validation loss."""

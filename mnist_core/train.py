@@ -9,7 +9,16 @@ from pathlib import Path
 
 import torch
 
-from mnist_core import compilation, cuda_graph, memory, models, optimizers, runtime, tasks
+from mnist_core import (
+    changes,
+    compilation,
+    cuda_graph,
+    memory,
+    models,
+    optimizers,
+    runtime,
+    tasks,
+)
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.pace import Pace
@@ -35,7 +44,9 @@ def resolve(config: TrainConfig) -> TrainConfig:
         ConfigError: a model or a device that is not there, a value that the optimizer has not.
     """
     model = models.resolve(config.model)
-    tasks.check(config)
+    for stage in changes.stages(config):
+        tasks.check(stage)
+        optimizers.resolve(stage.optim)
     compilation.check(config)
     machine = runtime.resolve(config)
     cuda_graph.check(config, machine)

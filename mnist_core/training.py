@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mnist_core import (
     averaging,
+    changes,
     compilation,
     cuda_graph,
     memory,
@@ -48,13 +49,14 @@ class Training:
                 f"but the training runs on {machine.device}; load the data there"
             )
         self.config, self.data, self.machine = config, data, machine
+        self.now = changes.in_force(config, 0)
         torch.manual_seed(stream_seed(config.seed, "model"))
         self.model = machine.place(models.build(config.model, data.n_classes))
         self.forward = compilation.forward_of(self.model, config)
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizers.build(config.optim, self.parameters)
         self.scaler = runtime.gradient_scaler(machine)
-        self.task = tasks.create(config, data, machine)
+        self.task = tasks.create(self.now, data, machine)
         loss_of = functools.partial(self.task.loss, self.model)
         self.graph = cuda_graph.create(config, loss_of, self.model)
         self.average = averaging.create(config.average, self.model)
@@ -63,7 +65,7 @@ class Training:
         self.plateau = schedules.Plateau(config.schedule, self.lr)
         self.steps_per_epoch = -(-len(self.task) // config.accumulate)
         self.total_steps = self.steps_per_epoch * config.epochs
-        self.report_steps = _report_steps(config, self.steps_per_epoch)
+        self.report_steps = schedules.report_steps(config, self.steps_per_epoch)
         self.loss_sum = torch.zeros((), device=machine.device, dtype=machine.loss_dtype)
         self.keep_best = keep_best or config.early_stopping > 0
         self.best: Best | None = None
@@ -111,7 +113,8 @@ class Training:
 
     def _rest_of_epoch(self) -> Iterator[list[Batch]]:
         """Yield the groups of batches of the epoch that ``step`` is in, from there on."""
-        done = self.step % self.steps_per_epoch
+        over, done = divmod(self.step, self.steps_per_epoch)
+        self._change(over)
         if done:
             self.task.load_state(self.epoch_began)
         else:
@@ -121,8 +124,20 @@ class Training:
         # What was trained on before is drawn again: so the random streams go on as they would.
         return itertools.islice(groups, done, None)
 
+    def _change(self, epochs: int) -> None:
+        """Bring the settings to those of the epoch that begins after ``epochs``."""
+        now = changes.in_force(self.config, epochs)
+        if now == self.now:
+            return
+        self.now = now
+        optimizers.change(self.optimizer, now.optim)
+        assert now.optim.lr is not None
+        self.lr = now.optim.lr
+        self.plateau.start_from(self.lr)
+        self.task.change(now)
+
     def _step(self, group: list[Batch]) -> None:
-        config = self.config
+        config = self.now
         factor = self.plateau.factor * schedules.factor(
             config.schedule,
             self.step,
@@ -275,7 +290,8 @@ class Training:
         self.history = values["history"]
         self.spent = self.history[-1]["seconds"]
         if self.step % self.steps_per_epoch == 0:
-            # The streams stand where that epoch ended: draw it once more.
+            # The streams stand where that epoch ended: draw it once more, as it was.
+            self._change(self.step // self.steps_per_epoch - 1)
             self.task.load_state(self.epoch_began)
             for _ in self.task.epoch():
                 pass
@@ -283,14 +299,3 @@ class Training:
 
 def _rank(metrics: dict[str, float]) -> tuple[float, float]:
     return metrics["val_accuracy"], -metrics["val_loss"]
-
-
-def _report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
-    """Return the steps (from 1) after which the model is validated."""
-    reports = config.reports_per_epoch
-    if reports > per_epoch:
-        raise ConfigError(
-            f"reports_per_epoch: {reports} is more than the {per_epoch} steps of an epoch"
-        )
-    within = [-(-per_epoch * k // reports) for k in range(1, reports + 1)]
-    return frozenset(e * per_epoch + k for e in range(config.epochs) for k in within)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from mnist_core import files
+from mnist_core import changes, files
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
 
@@ -58,6 +58,9 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
 def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingState | None:
     """Return the state in ``path`` of a training by ``config``; None if there is no such file.
 
+    Changes of settings that were still to come do not matter: another training may go on from there
+    with changes of its own.
+
     Raises:
         CheckpointError: it is damaged, or of another training; the message names the difference.
     """
@@ -72,11 +75,14 @@ def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingStat
                 tensors.setdefault(group, {})[name] = file.get_tensor(key)
         theirs, values = json.loads(header["config"]), json.loads(header["values"])
         data = header["data"]
+        epochs = values["history"][-1]["epoch"]
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read the training's state: {error}") from None
-    except (KeyError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: is no state of a training: {error}") from None
-    difference = _difference(theirs, config.to_dict())
+    difference = _difference(
+        changes.so_far(theirs, epochs), changes.so_far(config.to_dict(), epochs)
+    )
     if data != data_fingerprint:
         difference = f"data: {data} -> {data_fingerprint}"
     if difference:

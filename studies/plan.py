@@ -140,6 +140,8 @@ class Plan:
         """Return the settings of a training that say what is measured, as plain values."""
         settings = config.model_dump(exclude=set(_NOT_IN_FINGERPRINT))
         settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+        if not config.changes:
+            del settings["changes"]  # older studies have none
         return settings
 
     def describe(self) -> list[Row]:
@@ -179,7 +181,7 @@ class Plan:
                 chosen = _setting(self.settings, key) in (0, "", "auto")
                 source = "this machine" if chosen else source
                 rows.append(Row(short_name(key), machine_rows[key], source))
-            elif (value := _setting(self.settings, key)) not in (None, {}, []):
+            elif (value := _setting(self.settings, key)) not in (None, {}, [], ()):
                 rows.append(Row(short_name(key), str(value), source))
         return [*rows, Row("folder", str(self.folder), "")]
 

@@ -80,6 +80,10 @@ class Task(Protocol):
         """Judge ``model`` on the validation images, in evaluation mode."""
         ...
 
+    def change(self, config: TrainConfig) -> None:
+        """Go on with other settings of ``mnist_core.changes``, between two epochs."""
+        ...
+
     def state(self) -> dict[str, Tensor]:
         """Return what the batches still to come depend on, at the end of an epoch."""
         ...

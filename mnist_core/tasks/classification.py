@@ -98,6 +98,12 @@ class Classification:
             runtime=self._runtime,
         )
 
+    def change(self, config: TrainConfig) -> None:
+        """Go on with other settings."""
+        if config.augment != self._config.augment:
+            self._batches.change(config.augment)
+        self._config = config
+
     def state(self) -> dict[str, Tensor]:
         """Return the states of the random streams."""
         return self._batches.state()

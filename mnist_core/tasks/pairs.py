@@ -180,6 +180,12 @@ class PairTask:
         """Judge ``model`` on the fixed validation pairs."""
         return _evaluate(model, self._validation, self._fixed, self._config, self._runtime, None)
 
+    def change(self, config: TrainConfig) -> None:
+        """Go on with other settings."""
+        if config.augment != self._config.augment:
+            self._batches.change(config.augment)
+        self._config = config
+
     def state(self) -> dict[str, Tensor]:
         """Return the states of the random streams."""
         return self._batches.state()

@@ -191,8 +191,8 @@ def test_one_mistake_is_not_listed_as_valid_for_another(refusal):
     message = refusal(ConfigError, TrainConfig().override, {"epohcs": 3, "otpim.lr": 1})
     assert message == (
         "--set: unknown setting 'otpim.lr'; did you mean 'optim.lr'? (valid: accumulate, augment, "
-        "average, batch_size, compile, cuda_graph, data, deterministic, device, early_stopping, "
-        "epochs, grad_clip, label_smoothing, loss, model, optim, pairs, precision, "
+        "average, batch_size, changes, compile, cuda_graph, data, deterministic, device, "
+        "early_stopping, epochs, grad_clip, label_smoothing, loss, model, optim, pairs, precision, "
         "reports_per_epoch, schedule, seed, threads)"
     )
 

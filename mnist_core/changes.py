@@ -1,0 +1,121 @@
+"""Settings that change while a training runs: ``[[changes]]`` of its configuration.
+
+    epochs = 6
+    optim.lr = 0.003
+
+    [[changes]]
+    epoch = 4               # when 4 epochs are over
+    optim.lr = 0.001
+    augment.shift = 0.1
+
+A changed setting holds until it is changed again. Only what the state of a training does not depend
+on can change: not the network, the optimizer, the size of a batch or the number of epochs. A
+schedule of the learning rate goes on: ``optim.lr`` is what it is a factor of.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator, model_serializer, model_validator
+
+from mnist_core.errors import ConfigError
+from mnist_core.table import Table, flat, unknown_setting
+
+if TYPE_CHECKING:  # a configuration is made of changes
+    from mnist_core.config import TrainConfig
+
+CHANGEABLE = (
+    "label_smoothing",
+    "grad_clip",
+    *(
+        f"optim.{name}"
+        for name in ("lr", "weight_decay", "momentum", "beta1", "beta2", "alpha", "rho", "eps")
+    ),
+    *(
+        f"augment.{name}"
+        for name in ("shift", "rotate", "scale", "shear", "affine_p", "elastic", "elastic_sigma")
+    ),
+    *(f"augment.{name}" for name in ("blur_p", "blur_low", "blur_high", "erase_p", "erase_area")),
+)
+"""Settings that can change midway, all of them numbers."""
+
+
+class Change(Table):
+    """New values of some settings; written as one table of ``epoch`` and dotted or nested names."""
+
+    epoch: int = Field(ge=1, description="so many epochs are over when it comes")
+    settings: tuple[tuple[str, float], ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        named = flat({name: value for name, value in values.items() if name != "epoch"})
+        given = {"epoch": values["epoch"]} if "epoch" in values else {}
+        return {**given, "settings": tuple(sorted(named.items()))}
+
+    @field_validator("settings")
+    @classmethod
+    def _can_change(cls, settings: tuple[tuple[str, float], ...]) -> Any:
+        for name, _ in settings:
+            if name not in CHANGEABLE:
+                raise ValueError(unknown_setting(name, CHANGEABLE, CHANGEABLE))
+        return settings
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, **dict(self.settings)}
+
+
+def check(config: "TrainConfig") -> None:
+    """Check the changes of ``config`` by themselves and with the rest of it.
+
+    Raises:
+        ConfigError: they are not in order, one comes after the end, or a value is out of its range.
+    """
+    before = 0
+    for change in config.changes:
+        if change.epoch <= before:
+            raise ConfigError(f"changes: epochs must rise, but {change.epoch} comes after {before}")
+        if change.epoch >= config.epochs:
+            raise ConfigError(
+                f"changes: one is to come after {change.epoch} epochs, but the training has"
+                f" {config.epochs}; it must be before the last"
+            )
+        before = change.epoch
+        in_force(config, change.epoch)
+
+
+def in_force(config: "TrainConfig", epochs: int) -> "TrainConfig":
+    """Return the settings of the epoch that begins when ``epochs`` epochs are over.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    settings: dict[str, Any] = {}
+    latest = 0
+    for change in config.changes:
+        if change.epoch <= epochs:
+            settings |= dict(change.settings)
+            latest = change.epoch
+    if not config.changes:
+        return config
+    return config.override({**settings, "changes": ()}, source=f"changes (epoch {latest})")
+
+
+def stages(config: "TrainConfig") -> list["TrainConfig"]:
+    """Return the settings of the first epoch and those after each change."""
+    return [in_force(config, epochs) for epochs in (0, *(c.epoch for c in config.changes))]
+
+
+def so_far(settings: Mapping[str, Any], epochs: float) -> dict[str, Any]:
+    """Leave out the changes that a training has not seen after ``epochs`` epochs.
+
+    Args:
+        settings: of a configuration, as ``TrainConfig.to_dict`` or a state gives them.
+        epochs: that are over, also parts of one.
+    """
+    seen = [one for one in settings.get("changes", ()) if one["epoch"] < epochs]
+    rest = {name: value for name, value in settings.items() if name != "changes"}
+    return {**rest, "changes": seen} if seen else rest
