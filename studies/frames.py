@@ -46,7 +46,7 @@ from studies.search.goals import goals_of
 from studies.stored import Stored
 
 FORMATS = ("csv", "parquet")
-_NOT_INFO = ("confusion", "entry", "label")
+_NOT_INFO = ("confusion", "entry", "label", "validation")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Optuna's dashboard with notes, pictures and figures of a study, none of which is written.
 
 The dashboard's pages ask its server for a study in JSON. That answer is completed on its way out,
-from the study's own records: each trial gets a note, pictures of its curve and its confusion matrix
-and a link to its kept model; the study gets a note and figures. So it costs the run nothing, needs
-no second writer, works while the study runs, and on studies of any age and storage. A note that
-somebody writes in the dashboard is kept in the study and stands in place of ours.
+from the study's own records: each trial gets a note, pictures of its curve, its confusion matrix,
+its surest mistakes and its ROC and precision-recall curves and a link to its kept model; the study
+gets a note and figures. So it costs the run nothing, needs no second writer, works while the study
+runs, and on studies of any age and storage. A note that somebody writes in the dashboard is kept in
+the study and stands in place of ours.
 
 What makes a study, its trials and their states, is changed by its run alone: the dashboard's
 buttons for that are refused. Notes and files may be added.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mnist_core.errors import UserError
 from studies import stored
 from studies.inspection.completion import Completion, File
+from studies.mistakes import MistakeImages
 from studies.plan import Plan
 from studies.storages.storage import Storage
 
@@ -52,6 +54,7 @@ class Inspection:
         self._dashboard = dashboard
         self._plan = plan
         self._storage = storage
+        self._images = MistakeImages()
         self._lock = threading.Lock()
         self._known: tuple[float, Completion] | None = None
 
@@ -109,7 +112,7 @@ class Inspection:
                     found = stored.read(self._plan, self._storage)
                 except UserError:  # it is not there (yet), or cannot be read at this moment
                     return None
-                self._known = (now, Completion(found, self._storage))
+                self._known = (now, Completion(found, self._storage, self._images))
             return self._known[1]
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mnist_core import validation_summary
 from studies.inspection.pictures import CONFUSION
 
+_DRAWN = (CONFUSION, validation_summary.NAME)
 _DEPTH = 2
 _LONGEST = 200
 _PLAIN = str | int | float | bool | None
@@ -13,12 +15,12 @@ _PLAIN = str | int | float | bool | None
 def readable(attributes: Mapping[str, Any]) -> dict[str, str]:
     """Return ``attributes`` with what is nested as rows of its own, ``budget.trials``.
 
-    Left out: a confusion matrix, which is drawn, and what lies deeper than that or is too
-    long to be read.
+    Left out: a confusion matrix, curves and mistakes, which are drawn, and what lies deeper than
+    that or is too long to be read.
     """
     rows: dict[str, str] = {}
     for name, value in attributes.items():
-        if name != CONFUSION and value is not None:
+        if name not in _DRAWN and value is not None:
             rows |= _rows(name, value)
     return {name: text for name, text in rows.items() if len(text) <= _LONGEST}
 

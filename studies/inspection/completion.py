@@ -8,12 +8,14 @@ from typing import Any
 
 import optuna
 
+from mnist_core import validation_summary
 from studies.book import CONFIRM
 from studies.inspection import pictures
 from studies.inspection.attributes import is_number, readable
 from studies.inspection.figures import figures
 from studies.inspection.study_notes import confirm_note, study_note
 from studies.inspection.trial_notes import TrialNotes
+from studies.mistakes import MistakeImages
 from studies.records import ATTEMPT, FAILURE, SECONDS, SEED, TrialRecord
 from studies.storages.storage import Storage
 from studies.stored import Stored
@@ -22,7 +24,7 @@ from studies.trial_setup import models_folder
 Json = dict[str, Any]
 """An object of the dashboard's answers, see ``optuna_dashboard/_serializer.py``."""
 
-_KINDS = ("curve", "confusion", "model")
+_KINDS = ("curve", "confusion", "model", "mistakes", "roc")
 _NAME = re.compile(r"([0-9a-f]+)-([01])-([0-9a-f]+)")
 """Of a file of ours: kind, whether it is the confirmation's, number of the trial; no UUID."""
 
@@ -48,10 +50,11 @@ class Completion:
     Args:
         stored: the study as it stands.
         storage: that it was read from.
+        images: of which mistakes are drawn.
     """
 
-    def __init__(self, stored: Stored, storage: Storage) -> None:
-        self._stored, self._storage = stored, storage
+    def __init__(self, stored: Stored, storage: Storage, images: MistakeImages) -> None:
+        self._stored, self._storage, self._images = stored, storage, images
         self._name = stored.plan.name
         self._notes = {phase: TrialNotes(stored, confirm=phase) for phase in (False, True)}
 
@@ -111,6 +114,18 @@ class Completion:
                 name=f"confusion_{number}.png",
                 mimetype="image/png",
                 make=lambda: pictures.confusion(self._stored, record),
+            )
+        kept = validation_summary.of_attributes(record.attributes)
+        if kept is not None:
+            files["mistakes"] = File(
+                name=f"mistakes_{number}.png",
+                mimetype="image/png",
+                make=lambda: pictures.mistakes(self._stored, record, kept, self._images),
+            )
+            files["roc"] = File(
+                name=f"roc_{number}.png",
+                mimetype="image/png",
+                make=lambda: pictures.validation_curves(record, kept),
             )
         model = models_folder(self._stored.plan) / f"{number}.safetensors"
         if confirm and model.is_file():

@@ -3,9 +3,12 @@
 ``torch.utils.tensorboard`` and tensorboardX do the same, but import torch, which takes seconds.
 """
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from mnist_core.data.idx import UInt8Array
 
 FLUSH_SECONDS = 5
 
@@ -38,6 +41,21 @@ class RunFile:
         )
         about = metadata.create_summary_metadata(display_name=None, description=None)
         self._add(Summary.Value(tag=name, metadata=about, tensor=tensor), 0, when)
+
+    def image(self, name: str, picture: UInt8Array, when: float) -> None:
+        """Add a picture, uint8 ``[rows, columns]``, for the IMAGES page."""
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        drawn = io.BytesIO()
+        Image.fromarray(picture).save(drawn, format="PNG")
+        image = Summary.Image(
+            height=picture.shape[0],
+            width=picture.shape[1],
+            colorspace=1,
+            encoded_image_string=drawn.getvalue(),
+        )
+        self._add(Summary.Value(tag=name, image=image), 0, when)
 
     def hyperparameters(
         self, values: Mapping[str, Any], metrics: Mapping[str, float], *, began: float, ended: float

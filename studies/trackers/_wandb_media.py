@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mnist_core.data.idx import UInt8Array
+from mnist_core.validation_summary import Drawn, Mistake, ValidationSummary
 from studies.trackers.base import Study, Trial
 
 ENOUGH = 10
@@ -27,6 +29,44 @@ def confusion_chart(matrix: Sequence[Sequence[int]]) -> Any:
         vega_spec_name="wandb/confusion_matrix/v1",
         fields={name: name for name in ("Actual", "Predicted", "nPredictions")},
         string_fields={"title": "Confusion matrix, validation images"},
+    )
+
+
+def validation_charts(kept: ValidationSummary) -> dict[str, Any]:
+    """Return the curves of a trial's last validation, as ``wandb.plot``'s are drawn."""
+    return {
+        "roc": _area_chart(kept.roc, "False positive rate", "True positive rate", "ROC, area"),
+        "precision_recall": _area_chart(
+            kept.precision_recall, "Recall", "Precision", "Precision over recall, average precision"
+        ),
+    }
+
+
+def mistake_images(mistakes: Sequence[Mistake], pictures: Sequence[UInt8Array]) -> list[Any]:
+    """Return the mistakes as W&B's images, each with what was taken for what."""
+    import wandb
+    from PIL import Image
+
+    return [
+        wandb.Image(Image.fromarray(picture), caption=mistake.text())
+        for mistake, picture in zip(mistakes, pictures, strict=True)
+    ]
+
+
+def _area_chart(curve: Drawn, x: str, y: str, title: str) -> Any:
+    import wandb
+
+    # W&B's own functions want every single prediction, and scikit-learn.
+    rows: list[Iterable[Any]] = [["all", *point] for point in zip(curve.x, curve.y, strict=True)]
+    return wandb.plot_table(
+        data_table=wandb.Table(columns=["class", "x", "y"], data=rows),
+        vega_spec_name="wandb/area-under-curve/v0",
+        fields={name: name for name in ("x", "y", "class")},
+        string_fields={
+            "title": f"{title} {curve.area:.5f}, validation",
+            "x-axis-title": x,
+            "y-axis-title": y,
+        },
     )
 
 

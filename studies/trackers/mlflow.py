@@ -9,10 +9,12 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from mnist_core import validation_summary
 from studies.commands import masked
+from studies.mistakes import mosaic
+from studies.trackers._mistakes import Mistakes
 from studies.trackers.base import Place, Report, Study, Trial
 
 PACKAGE = ("mlflow", "mlflow")
@@ -41,14 +43,14 @@ def create(study: Study, place: Place) -> "MLflow":
     name = f"{study.name}-{study.id}"
     found = client.get_experiment_by_name(name)
     if found is not None:
-        return MLflow(client, found.experiment_id, uri, place.folder)
+        return MLflow(client, found.experiment_id, uri, place)
     kept = None if place.settings.mlflow.uri else (place.folder / "mlflow").as_uri()
     experiment = client.create_experiment(
         name,
         artifact_location=kept,
         tags={"mlflow.note.content": str(study.about.get("goal", "")), "study": study.name},
     )
-    return MLflow(client, experiment, uri, place.folder)
+    return MLflow(client, experiment, uri, place)
 
 
 class MLflow:
@@ -58,12 +60,13 @@ class MLflow:
         client: an ``MlflowClient``.
         experiment: id of the study's experiment.
         uri: where that is.
-        folder: the study's.
+        place: the study's folder.
     """
 
-    def __init__(self, client: Any, experiment: str, uri: str, folder: Path) -> None:
+    def __init__(self, client: Any, experiment: str, uri: str, place: Place) -> None:
         self._client, self._experiment = client, experiment
-        self._uri, self._folder = uri, folder
+        self._uri, self._folder = uri, place.folder
+        self._mistakes = Mistakes(place.say)
         self._runs: dict[tuple[str, int], str] = {}
         self._unwritten: dict[tuple[str, int], list[Any]] = {}
         self._written: dict[tuple[str, int], float] = {}
@@ -119,9 +122,8 @@ class MLflow:
             if isinstance(value, bool | int | float | str)
         }
         self._client.log_batch(run, tags=[RunTag(name, text) for name, text in tags.items()])
-        matrix = trial.attributes.get("confusion")
-        if matrix and trial.phase == "confirm":
-            self._client.log_dict(run, {"true_by_predicted": matrix}, "confusion.json")
+        if trial.phase == "confirm":
+            self._log_validation(study, trial, run)
         status = "FAILED" if trial.state == "failed" else "FINISHED"
         self._client.set_terminated(run, status, _milliseconds(trial.ended))
 
@@ -155,6 +157,19 @@ class MLflow:
                     self._client.log_artifact(run, str(self._folder / file))
             self._client.set_terminated(run, "FINISHED")
         return f"mlflow ui --backend-store-uri {masked(self._uri)}"
+
+    def _log_validation(self, study: Study, trial: Trial, run: str) -> None:
+        matrix = trial.attributes.get("confusion")
+        if matrix:
+            self._client.log_dict(run, {"true_by_predicted": matrix}, "confusion.json")
+        kept = validation_summary.of_attributes(trial.attributes)
+        if kept is None:
+            return
+        said = [mistake.text() for mistake in kept.mistakes]
+        self._client.log_dict(run, {**kept.to_json(), "mistakes": said}, "validation.json")
+        pictures = self._mistakes.draw(study, trial, kept)
+        if pictures:
+            self._client.log_image(run, mosaic(pictures), "mistakes.png")
 
     def _write(self, trial: Trial) -> None:
         metrics = self._unwritten[trial.key]

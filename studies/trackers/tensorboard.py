@@ -1,8 +1,8 @@
 """TensorBoard: ``tensorboard --logdir results/<study>/tensorboard``.
 
-One folder a trial, ``search-12``, with a curve a metric against the step and the time of day, and
-its hyperparameters for the HPARAMS page; one folder ``study`` with every trial's end against its
-number.
+One folder a trial, ``search-12``, with a curve a metric against the step and the time of day, its
+hyperparameters for the HPARAMS page, and its surest mistakes as a picture; one folder ``study``
+with every trial's end against its number.
 """
 
 import json
@@ -10,6 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from mnist_core import validation_summary
+from studies.mistakes import mosaic
+from studies.trackers._mistakes import Mistakes
 from studies.trackers._tensorboard_files import RunFile
 from studies.trackers.base import Place, Report, Study, Trial
 
@@ -19,7 +22,7 @@ STUDY = "study"
 
 def create(study: Study, place: Place) -> "TensorBoard":
     """Return the tracker of ``study``."""
-    return TensorBoard(place.folder / "tensorboard")
+    return TensorBoard(place.folder / "tensorboard", Mistakes(place.say))
 
 
 class TensorBoard:
@@ -27,10 +30,11 @@ class TensorBoard:
 
     Args:
         folder: for the folders of all runs.
+        mistakes: draws those of trials.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, mistakes: Mistakes) -> None:
+        self._folder, self._mistakes = folder, mistakes
         self._files: dict[tuple[str, int], RunFile] = {}
         self._study: RunFile | None = None
         self._ended = 0
@@ -46,7 +50,7 @@ class TensorBoard:
             self._files[trial.key].scalar(name, value, report.step, report.time)
 
     def end(self, study: Study, trial: Trial) -> None:
-        """Add hyperparameters, last values and state, and close the file."""
+        """Add hyperparameters, last values, state and mistakes, and close the file."""
         file = self._files[trial.key]
         ends = {f"end/{name}": value for name, value in trial.metrics.items()}
         if trial.value is not None:
@@ -65,6 +69,12 @@ class TensorBoard:
             "config": study.config_of(trial),
         }
         file.text("trial", _code(text), trial.ended)
+        kept = validation_summary.of_attributes(trial.attributes)
+        pictures = self._mistakes.draw(study, trial, kept) if kept is not None else []
+        if kept is not None and pictures:
+            said = [mistake.text() for mistake in kept.mistakes]
+            file.image("mistakes", mosaic(pictures), trial.ended)
+            file.text("mistakes_said", "\n".join(f"1. {line}" for line in said), trial.ended)
         file.close()
         del self._files[trial.key]
 

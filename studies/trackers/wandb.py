@@ -12,8 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mnist_core import validation_summary
+from studies.trackers._mistakes import Mistakes
 from studies.trackers._wandb_account import AccountProblem, check_account
-from studies.trackers._wandb_media import confusion_chart, study_charts
+from studies.trackers._wandb_media import (
+    confusion_chart,
+    mistake_images,
+    study_charts,
+    validation_charts,
+)
 from studies.trackers.base import Place, Report, Study, Trial
 
 PACKAGE = ("wandb", "")
@@ -49,6 +56,7 @@ class WandB:
 
     def __init__(self, place: Place, *, online: bool) -> None:
         self._place, self._online = place, online
+        self._mistakes = Mistakes(place.say)
         self._runs: dict[tuple[str, int], Any] = {}
         self._study: Any = None
         self._ended = 0
@@ -76,12 +84,21 @@ class WandB:
         self._runs[trial.key].log(row, step=report.step)
 
     def end(self, study: Study, trial: Trial) -> None:
-        """Log summary, state and confusion matrix; finish the run."""
+        """Log summary, state, confusion matrix, curves and mistakes; finish the run."""
         run = self._runs.pop(trial.key)
         run.tags = (trial.state,)
         matrix = trial.attributes.get("confusion")
+        charts: dict[str, Any] = {}
         if matrix and trial.state == "complete":
-            run.log({"confusion": confusion_chart(matrix)})
+            charts["confusion"] = confusion_chart(matrix)
+        kept = validation_summary.of_attributes(trial.attributes)
+        if kept is not None:
+            charts |= validation_charts(kept)
+            pictures = self._mistakes.draw(study, trial, kept)
+            if pictures:
+                charts["mistakes"] = mistake_images(kept.mistakes, pictures)
+        if charts:
+            run.log(charts)
         run.summary.update(
             {
                 **{k: v for k, v in trial.attributes.items() if isinstance(v, _SCALARS)},

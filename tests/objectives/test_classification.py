@@ -1,5 +1,7 @@
 """The classification objective against the trainer itself."""
 
+import json
+
 import pytest
 
 from mnist_core import checkpoint
@@ -7,6 +9,7 @@ from mnist_core import train as trainer
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
 from mnist_core.train import TrainingFailed, train
+from mnist_core.validation_summary import ValidationSummary
 from objectives.base import StopTraining, Task, TrainingError
 from objectives.classification import Classification
 from search_spaces.space import Choice, Float, Space
@@ -40,6 +43,9 @@ def test_it_is_the_trainer_with_the_trials_params_and_seed(tmp_path):
     assert [step for step, _ in reports] == [1, 2]
     assert reports[-1][1] == result.metrics
     assert outcome.attributes["confusion"] == result.confusion
+    summary = ValidationSummary.of(result.evaluation)
+    assert ValidationSummary.from_json(outcome.attributes["validation"]) == summary
+    assert len(json.dumps(outcome.attributes["validation"])) < 2048
     assert outcome.attributes["device"] == "cpu"
     assert outcome.attributes["threads"] == 1
     kept = checkpoint.load(tmp_path / "models" / "3.safetensors")
@@ -57,10 +63,10 @@ def test_a_stop_ends_it_but_not_at_the_last_report(tmp_path):
 
     objective = Classification(BASE, SPACE, keep_models=tmp_path)
     early = objective(TASK, stop_at(1))
-    assert early.stopped
+    assert early.stopped and "validation" not in early.attributes
     assert not list(tmp_path.iterdir())
     late = objective(TASK, stop_at(2))
-    assert not late.stopped
+    assert not late.stopped and "validation" in late.attributes
     assert late.attributes["images"] == 2 * early.attributes["images"]
 
 

@@ -6,12 +6,16 @@ import json
 from wsgiref.util import setup_testing_defaults
 
 import matplotlib.image
+import numpy as np
 import optuna
 import pytest
+from matplotlib.axes import Axes
 from optuna_dashboard import wsgi
 from toy import Toy
 from toy_trail import plan_at, run
 
+from mnist_core import validation_summary
+from mnist_core.data import datasets
 from objectives.base import Outcome
 from studies import protocol, stored
 from studies.book import open_search
@@ -21,15 +25,25 @@ from studies.inspection.attributes import is_number, readable
 from studies.inspection.figures import figures
 from studies.inspection.study_notes import study_note
 from studies.inspection.trial_notes import TrialNotes
+from studies.mistakes import MistakeImages
 from studies.storages.storage import close_storage, open_storage
 
 
 class Confused(Toy):
-    """Leaves a confusion matrix, as the trainer does; adagrad fails."""
+    """Leaves what the trainer does of its last validation; adagrad fails."""
 
     def __call__(self, task, report):
         outcome = super().__call__(task, report)
-        attributes = {**outcome.attributes, "confusion": [[5, 1], [0, 6]]}
+        curve = {"x": [0.0, 0.2, 1.0], "y": [0.0, 0.9, 1.0], "area": 0.85}
+        attributes = {
+            **outcome.attributes,
+            "confusion": [[5, 1], [0, 6]],
+            "validation": {
+                "mistakes": [[5, 7, 1, 0.98], [6, 2, 3, 0.9]],
+                "roc": curve,
+                "precision_recall": curve,
+            },
+        }
         return Outcome(metrics=outcome.metrics, attributes=attributes)
 
 
@@ -141,17 +155,33 @@ def test_a_confirmed_trial_says_what_it_confirms_and_links_its_model(plan, stora
         assert ask(app, path) == (200, b"weights")
 
 
-def test_pictures_of_curve_and_confusion(plan, storage):
+def test_pictures_of_curve_and_validation(plan, storage):
     app = make_app(plan, storage)
     for trial in detail(app)["trials"]:
         names = [one["filename"].partition("_")[0] for one in trial["artifacts"]]
-        assert names == ([] if trial["state"] == "Fail" else ["curve", "confusion"])
+        kinds = ["curve", "confusion", "mistakes", "roc"]
+        assert names == ([] if trial["state"] == "Fail" else kinds)
         if trial["number"] != 0:
             continue
         for one in trial["artifacts"]:
             status, body = ask(app, f"/artifacts/1/{trial['trial_id']}/{one['artifact_id']}")
             drawn = matplotlib.image.imread(io.BytesIO(body))
             assert status == 200 and min(drawn.shape[:2]) > 200 and drawn.std() > 0.02
+
+
+def test_the_mistakes_are_those_of_the_studys_own_images(plan, storage, monkeypatch):
+    found = stored.read(plan, storage)
+    kept = validation_summary.of_attributes(found.search[0].attributes)
+    images = datasets.validation_images(found.plan.train.data)
+    shown = []
+    monkeypatch.setattr(Axes, "imshow", lambda axes, picture, **_: shown.append(picture))
+    own = dataclasses.replace(found, plan=found.plan.with_data(images.fingerprint))
+    assert pictures.mistakes(own, found.search[0], kept, MistakeImages()).startswith(b"\x89PNG")
+    assert np.array_equal(255 - np.array(shown), images.images[[5, 6]])
+    shown.clear()
+    other = dataclasses.replace(found, plan=found.plan.with_data("another"))
+    assert pictures.mistakes(other, found.search[0], kept, MistakeImages()).startswith(b"\x89PNG")
+    assert shown == []
 
 
 def test_files_of_nobody_are_left_to_the_dashboard(plan, storage):
@@ -163,7 +193,8 @@ def test_files_of_nobody_are_left_to_the_dashboard(plan, storage):
 def test_attributes_are_rows_that_can_be_read_and_sorted_by(plan, storage):
     found = detail(make_app(plan, storage))
     rows = {row["key"]: row["value"] for row in found["trials"][0]["user_attrs"]}
-    assert rows["device"] == "cpu" and is_number(rows["val_loss"]) and "confusion" not in rows
+    assert rows["device"] == "cpu" and is_number(rows["val_loss"])
+    assert not any(name.startswith(("confusion", "validation")) for name in rows)
     columns = {column["key"]: column["sortable"] for column in found["union_user_attrs"]}
     assert columns["val_loss"] and columns["seconds"] and not columns["device"]
     assert columns["failure"] is False

@@ -6,12 +6,15 @@ from typing import Any
 
 from waiting import PATIENCE
 
+from mnist_core.config import DataConfig
+from mnist_core.data import datasets
 from studies.event_log import FILE, EventLog
 from studies.events import Event, Kind
 from studies.trackers.process import TrackerProcess
 from studies.trackers.settings import TrackingSettings
 
 BEGAN = 1_790_000_000.0
+IMAGES = datasets.validation_images(DataConfig())
 ABOUT = {
     "id": "0123abcd",
     "name": "made",
@@ -20,12 +23,19 @@ ABOUT = {
     "direction": "maximize",
     "scientific": "optim.name",
     "train": {"epochs": 3, "model.name": "net", "optim.eps": 1e-8},
+    "data": IMAGES.fingerprint,
     "distributions": {
         "optim.lr": '{"name": "FloatDistribution", "attributes":'
         ' {"step": null, "low": 0.0001, "high": 1.0, "log": true}}'
     },
 }
 CONFUSION = [[9, 1], [2, 8]]
+VALIDATION = {
+    "mistakes": [[5, 7, 1, 0.988], [2, 4, 0, 1, 3.214]],
+    "roc": {"x": [0.0, 0.1, 1.0], "y": [0.0, 0.9, 1.0], "area": 0.9},
+    "precision_recall": {"x": [0.1, 1.0], "y": [1.0, 0.5], "area": 0.8},
+}
+CAPTIONS = ["7 taken for 1, 99 %", "different taken for same, score 3.21"]
 OVER = {*(("search", n) for n in range(4)), ("confirm", 0), ("test", 0)}
 
 
@@ -57,6 +67,7 @@ def trial(
     if end == "failed":
         yield event("failed", phase, number, at, kind="OutOfMemory", message="too big")
         return
+    whole = {"validation": VALIDATION} if end == "complete" else {}
     yield event(
         end,
         phase,
@@ -65,7 +76,7 @@ def trial(
         value=value,
         metrics={"val_accuracy": value, "val_loss": 1 - value},
         seconds=steps + 0.5,
-        attributes={"device": "cpu", "confusion": CONFUSION},
+        attributes={"device": "cpu", "confusion": CONFUSION, **whole},
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from made_log import BEGAN, OVER, track, trial, whole, write
 from waiting import PATIENCE, until
 
-from studies.trackers.base import Study
+from studies.trackers.base import Place, Study
 from studies.trackers.mlflow import MLflow
 from studies.trackers.process import TrackerProcess
 from studies.trackers.settings import TrackingSettings
@@ -47,6 +47,9 @@ def test_a_study_comes_back(tmp_path, monkeypatch):
     assert study.data.metrics["best.val_accuracy"] == pytest.approx(0.93 - 0.1 / 3)
     names = {file.path for file in client.list_artifacts(study.info.run_id)}
     assert names == {"best_config.toml", "result.json"}
+    confirmed = runs["0123abcd-confirm-0"].info.run_id
+    names = {file.path for file in client.list_artifacts(confirmed)}
+    assert names == {"confusion.json", "validation.json", "mistakes.png"}
 
 
 def test_no_password_is_shown(tmp_path):
@@ -68,7 +71,8 @@ def test_no_password_is_shown(tmp_path):
 
 
 def test_its_last_line_holds_no_password(tmp_path):
-    tracker = MLflow(None, "0", "https://me:s3cret@host/x", tmp_path)
+    place = Place(folder=tmp_path, settings=TrackingSettings(), say=print, sync="")
+    tracker = MLflow(None, "0", "https://me:s3cret@host/x", place)
     tracker._study = "run"
     said = tracker.conclude(Study(id="0", name="made"))
     assert said == "mlflow ui --backend-store-uri https://me:***@host/x"

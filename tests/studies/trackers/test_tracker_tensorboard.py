@@ -1,7 +1,12 @@
 """TensorBoard: what was written is read back by TensorBoard itself."""
 
+import dataclasses
+import io
+
+import matplotlib.image
+import numpy as np
 import pytest
-from made_log import BEGAN, OVER, track, trial, whole, write
+from made_log import BEGAN, CAPTIONS, IMAGES, OVER, begin, track, trial, whole, write
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
@@ -31,6 +36,13 @@ def test_a_study_comes_back(tmp_path):
     assert values["optim.lr"].number_value == pytest.approx(0.01)
     assert values["state"].string_value == "complete"
 
+    (picture,) = first.Images("mistakes")
+    drawn = matplotlib.image.imread(io.BytesIO(picture.encoded_image_string))
+    assert np.array_equal(255 - np.rint(255 * drawn[:28, :28]), IMAGES.images[5])
+    (said,) = first.Tensors("mistakes_said")
+    assert all(line in said.tensor_proto.string_val[0].decode() for line in CAPTIONS)
+    assert not read(tmp_path / "tensorboard" / "search-1").Tags()["images"]
+
     study = read(tmp_path / "tensorboard" / "study")
     assert [p.step for p in study.Scalars("complete/val_accuracy")] == [0, 3]
     assert [p.step for p in study.Scalars("pruned/val_accuracy")] == [1]
@@ -45,3 +57,15 @@ def test_a_trial_that_was_left_half_done_is_there_once(tmp_path):
     assert track("tensorboard", tmp_path)[1]
     points = read(tmp_path / "tensorboard" / "search-0").Scalars("val_loss")
     assert [point.step for point in points] == [1, 2, 3]
+
+
+def test_images_that_are_not_those_of_the_study_are_not_shown(tmp_path):
+    about, *rest = begin()
+    other = dataclasses.replace(about, data={**about.data, "data": "another"})
+    write(tmp_path, [other, *rest, *trial(0), *trial(1)])
+    said, complete = track("tensorboard", tmp_path)
+    assert complete and said[:-1] == [
+        f"no pictures of mistakes: data 'mnist-10pct': those here ({IMAGES.fingerprint}) are not"
+        " those of the study (another)"
+    ]
+    assert not read(tmp_path / "tensorboard" / "search-0").Tags()["images"]

@@ -5,10 +5,12 @@ import subprocess
 from pathlib import Path
 
 import made_log
+import numpy as np
 import psutil
 import pytest
 import wandb
-from made_log import OVER, begin, track, trial, whole, write
+from made_log import CAPTIONS, IMAGES, OVER, begin, track, trial, whole, write
+from PIL import Image
 from waiting import PATIENCE, until
 
 from mnist_core.errors import UserError
@@ -98,7 +100,20 @@ def test_a_study_comes_back_from_offline_runs(tmp_path):
     assert summary["summary"]["state"] == "complete"
     assert summary["summary"]["confusion_table"]["nrows"] == 4
 
+    for name, points in (("roc", 3), ("precision_recall", 2)):
+        assert summary["summary"][f"{name}_table"]["nrows"] == points
+    mistakes = summary["summary"]["mistakes"]
+    assert mistakes["captions"] == CAPTIONS
+    single, pair = (
+        np.array(Image.open(found["0123abcd-search-0"] / "files" / name))
+        for name in mistakes["filenames"]
+    )
+    assert np.array_equal(255 - single, IMAGES.images[5])
+    assert np.array_equal(255 - pair[:, :28], IMAGES.images[2])
+    assert np.array_equal(255 - pair[:, -28:], IMAGES.images[4])
+
     pruned, _ = read(found["0123abcd-search-1"])
+    assert "mistakes" not in pruned["summary"] and "roc_table" not in pruned["summary"]
     assert (pruned["state"], pruned["exit_code"], pruned["tags"]) == ("finished", 0, ["pruned"])
     failed, _ = read(found["0123abcd-search-2"])
     assert (failed["exit_code"], failed["tags"]) == (1, ["failed"])
