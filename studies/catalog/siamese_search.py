@@ -1,6 +1,6 @@
 """With which loss does a Siamese network tell same from different digits best?
 
-Run: python -m studies.run siamese_search            (about 15 minutes on 2 cores)
+Run: python -m studies.run siamese_search            (about 10 minutes on 2 cores)
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ STUDY = StudySpec(
     name="siamese_search",
     goal="Which loss gives the Siamese network the best accuracy on unseen pairs in a fixed number "
     "of epochs, when each is given its own encoder width, learning rate and augmentation?",
-    minutes=15,
+    minutes=10,
     objective="pairs",
     metric="val_roc_auc",
     space=SPACE,
