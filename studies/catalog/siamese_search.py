@@ -17,8 +17,8 @@ _OWN: dict[str, dict[str, Any]] = {
 
 STUDY = StudySpec(
     name="siamese_search",
-    goal="Which loss gives the Siamese network the best accuracy on unseen pairs in a fixed number "
-    "of epochs, when each is given its own encoder width, learning rate and augmentation?",
+    goal="With which loss does the Siamese network tell unseen pairs apart best (ROC-AUC) after a "
+    "fixed number of epochs, when each has its own encoder width, learning rate and augmentation?",
     minutes=10,
     objective="pairs",
     metric="val_roc_auc",
