@@ -4,6 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+CHANGES = "changes"
+"""Key among a task's params that is no hyperparameter: settings that change while it is trained, as
+``mnist_core.changes`` has them. Absent: none do."""
+
 
 class StopTraining(Exception):
     """Raised by ``report``: the training is to end here. An objective may let it pass."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from objectives.base import Outcome, Report, Task, TrainingError
+from objectives.base import CHANGES, Outcome, Report, Task, TrainingError
 from objectives.base import StopTraining as StopTask
 from search_spaces.space import Space
 
@@ -106,6 +106,8 @@ class Training:
     def config(self, task: Task) -> TrainConfig:
         """Return the configuration that ``task`` trains."""
         settings = {**self.space.settings(task.params), "seed": task.seed}
+        if CHANGES in task.params:
+            settings["changes"] = task.params[CHANGES]
         return self.base.override(settings, source=f"trial {task.number}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from studies.front import front_of, spread
 from studies.plan import Plan
+from studies.population import configuration
 from studies.records import TrialRecord
 from studies.search.goals import goals_of
 
@@ -80,7 +81,7 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
                 Candidate(
                     choice=str(choice),
                     default=False,
-                    params=best.params,
+                    params=configuration(best),
                     search_trial=best.number,
                     search_value=best.value,
                 )

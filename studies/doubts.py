@@ -68,8 +68,8 @@ def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
     """
     found = []
     for name, value in params.items():
-        parameter = space.parameters[name]
-        if isinstance(parameter, Choice) or parameter.low == parameter.high:
+        parameter = space.parameters.get(name)
+        if parameter is None or isinstance(parameter, Choice) or parameter.low == parameter.high:
             continue
         scale = math.log if parameter.log else float
         low, high, at = scale(parameter.low), scale(parameter.high), scale(value)

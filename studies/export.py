@@ -20,6 +20,7 @@ from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
 from studies.commands import run_command
 from studies.plan import Plan
+from studies.population import as_one_training
 from studies.records import TrialRecord
 from studies.result import StudyResult
 from studies.statistics import Interval
@@ -116,6 +117,7 @@ def write_trial(
             f"trial {number} of study {plan.name} is {found.state}, so it has no value of the full"
             " budget to compare with; name one that is COMPLETE"
         )
+    found = as_one_training(found)
     record = {
         "study": plan.name,
         "trial": number,

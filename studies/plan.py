@@ -12,6 +12,7 @@ from mnist_core import optimizers
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
+from objectives.base import CHANGES
 from search_spaces.space import Choice, Float, Int, Parameter
 from studies import catalog, fork_names, machine, places
 from studies.settings import Settings, combine, make_layer, read_conf, short_name
@@ -80,8 +81,10 @@ class Plan:
             SpaceError: ``params`` is no point of the space.
             ConfigError: the trainer has no such setting or refuses its value.
         """
-        self.spec.space.check(params)
+        self.spec.space.check({name: params[name] for name in params if name != CHANGES})
         settings = self.spec.space.settings(params)
+        if CHANGES in params:
+            settings["changes"] = params[CHANGES]
         return self.train.override({**settings, "seed": seed}, source=f"study {self.spec.name}")
 
     def ends(self) -> list[TrainConfig]:

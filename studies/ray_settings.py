@@ -17,8 +17,19 @@ class RaySettings(Table):
     wait_seconds: float = Field(
         30.0, ge=0, description="for a node with room for a trial, then it is an error"
     )
-    scheduler: Literal["book", "asha"] = Field(
-        "book", description="who stops trials: book (search.pruner), or Tune's ASHA"
+    scheduler: Literal["book", "asha", "pbt"] = Field(
+        "book",
+        description="who stops trials: book (search.pruner) or Tune's ASHA; pbt: population",
     )
     asha_grace: int = Field(1, ge=1, description="asha: reports that every trial makes")
     asha_factor: float = Field(4.0, gt=1, description="asha: one of so many goes on at a rung")
+    pbt_interval: int = Field(2, ge=1, description="pbt: epochs of a generation")
+    pbt_quantile: float = Field(
+        0.25, gt=0, le=0.5, description="pbt: so many copy, and so many are copied from"
+    )
+    pbt_resample: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="pbt: share of values drawn anew; others: times 0.8 or 1.2",
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from objectives.base import CHANGES
 from studies.engines.base import Failure
 from studies.search.goals import INFEASIBLE
 from studies.storages.leases import supervisor
@@ -32,7 +33,8 @@ class TrialRecord:
         number: from 0.
         state: COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING or WAITING (to be run, also
             when its supervisor died under it).
-        params: hyperparameters; those that were active.
+        params: hyperparameters; those that were active. Of a confirmed member of a population also
+            ``changes``.
         seed: the trial's seed.
         value: the study's metric at the end (PRUNED: at the last report), or None.
         curve: the study's metric by step.
@@ -97,7 +99,7 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=state.name,
-        params=dict(trial.params),
+        params={**trial.params, **{n: attributes[n] for n in (CHANGES,) if n in attributes}},
         seed=int(attributes.get(SEED, 0)),
         value=_value(trial),
         curve=dict(sorted(trial.intermediate_values.items())),

@@ -10,6 +10,7 @@ from studies.engines.base import Limits
 from studies.plan import Plan
 from studies.running_states import states_folder
 from studies.search.goals import goals_of
+from studies.search.population_checks import is_population
 
 
 def models_folder(plan: Plan) -> Path:
@@ -28,12 +29,13 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
     kind = getattr(module, "".join(part.capitalize() for part in name.split("_")))
     seconds = plan.settings.engine.checkpoint_seconds
     phase = "search" if keep_models is None else "confirm"
+    members = is_population(plan) and phase == "search"  # they go on from each other's states
     made: Objective = kind(
         base=plan.train,
         space=plan.spec.space,
         keep_models=keep_models,
-        states=states_folder(plan, phase) if seconds else None,
-        state_seconds=seconds,
+        states=states_folder(plan, phase) if seconds or members else None,
+        state_seconds=0.0 if members else seconds,
     )
     goals = goals_of(plan)
     if not goals.measured:

@@ -14,6 +14,10 @@ TASK = "task"
 """The key of the task in a Tune trial's config."""
 
 
+KNOWN = "known"
+"""The key, there, of the report up to which a member of a population has told all before."""
+
+
 @dataclass(frozen=True)
 class Started:
     """The objective is loaded and the task begun, by process ``pid`` of the node at ``ip``."""

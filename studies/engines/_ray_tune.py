@@ -21,12 +21,13 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from objectives.base import Outcome, Task
 from studies.engines import _limits
 from studies.engines._ray_asha import FairAsha
 from studies.engines._ray_desk import Desk, Running, how
 from studies.engines._ray_events import EVENT, TASK, Broken, Finished, Reported, Started
 from studies.engines._starting import start_error
-from studies.engines.base import Limits
+from studies.engines.base import Failure, Limits
 
 
 class WorkSearcher(Searcher):
@@ -51,7 +52,14 @@ class WorkSearcher(Searcher):
         """Tell the work."""
         event = (result or {}).get(EVENT)
         ended = event.read() if isinstance(event, Finished) and not error else None
+        running = self._desk.out.get(trial_id)
+        if running is not None:
+            ended = self._ended(running.task, ended)
         self._desk.over(trial_id, ended, self.lost.pop(trial_id, "its worker ended"))
+
+    def _ended(self, task: Task, ended: Outcome | Failure | None) -> Outcome | Failure | None:
+        """Return what the work is told of a task that is over; None: its worker died."""
+        return ended
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is what a run is resumed from."""
@@ -79,11 +87,17 @@ class WorkScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Take an event that does not end the task."""
+        self.take(tune_controller, trial, result)
+        return str(TrialScheduler.CONTINUE)
+
+    def take(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> bool:
+        """Take an event; return whether the task goes on as if nothing had been."""
         running = self._desk.out.get(trial.trial_id)
+        goes_on = False
         if running is not None:
             with self._desk.guard():
-                self._take(tune_controller, trial, running, result[EVENT])
-        return str(TrialScheduler.CONTINUE)
+                goes_on = self._take(tune_controller, trial, running, result[EVENT])
+        return goes_on
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep how the worker died, for the searcher."""
@@ -93,7 +107,7 @@ class WorkScheduler(FIFOScheduler):
             text = ""
         self._searcher.lost[trial.trial_id] = how(text)
 
-    def _take(self, controller: Any, trial: Trial, running: Running, event: Any) -> None:
+    def _take(self, controller: Any, trial: Trial, running: Running, event: Any) -> bool:
         work = self._desk.work
         if isinstance(event, Broken):
             failure = event.failure
@@ -112,6 +126,8 @@ class WorkScheduler(FIFOScheduler):
                 )
             if not goes_on:
                 running.actor.end.remote()  # comes before the next step: one caller, one order
+            return goes_on
+        return True
 
 
 class WorkStopper(tune.Stopper):

@@ -26,7 +26,16 @@ from ray.experimental import internal_kv
 from objectives.base import Objective, Task
 from studies.engines import _limits
 from studies.engines._execution import execute, failure_of
-from studies.engines._ray_events import EVENT, TASK, Broken, Event, Finished, Reported, Started
+from studies.engines._ray_events import (
+    EVENT,
+    KNOWN,
+    TASK,
+    Broken,
+    Event,
+    Finished,
+    Reported,
+    Started,
+)
 from studies.engines.base import Failure, Limits
 
 
@@ -76,6 +85,13 @@ class Worker(tune.Trainable):
             return {EVENT: event, "done": True}
         return {EVENT: event}
 
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        """Nothing: an objective keeps the state of its training itself, at each report."""
+        return {"step": self._last_step}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing: the objective finds its state."""
+
     def end(self) -> None:
         """Have the report that waits for its answer raise ``StopTraining``."""
         self._ending = True
@@ -93,6 +109,8 @@ class Worker(tune.Trainable):
 
         def send(step: int, metrics: Mapping[str, float]) -> bool:
             self._last_step = step
+            if step <= self.config.get(KNOWN, 0):
+                return True
             return bool(driver.switch(Reported(step, metrics)))
 
         over = threading.Event()

@@ -27,6 +27,7 @@ from studies.engines._ray_nodes import check_folder, check_modules, living_nodes
 from studies.engines._starting import pickled
 from studies.engines.base import ALL, NO_LIMITS, Limits, Resources, Work
 from studies.ray_settings import RaySettings
+from studies.search.population_checks import is_population
 
 if TYPE_CHECKING:  # ray takes seconds to import
     from studies.engines._ray_asha import FairAsha
@@ -156,23 +157,21 @@ class Ray:
         from ray import tune
 
         from studies.engines._ray_desk import Desk
-        from studies.engines._ray_tune import (
-            WorkScheduler,
-            WorkSearcher,
-            WorkStopper,
-            WorkWatch,
-        )
+        from studies.engines._ray_tune import WorkStopper, WorkWatch
         from studies.engines._ray_worker import Worker
 
-        self._desk = desk = Desk(work, places=self._workers, limits=limits)
+        plan = self._rules if getattr(work, "phase", "") == "search" else None
+        members = plan.trials if plan is not None and is_population(plan) else 0
+        places = members or self._workers  # of a population all are out at once
+        self._desk = desk = Desk(work, places=places, limits=limits)
         desk.stopping, desk.now = self._stopping, self._now
-        searcher = WorkSearcher(desk)
+        searcher, scheduler = self._extensions(desk, plan)
         trainable = tune.with_parameters(Worker, payload=payload, path=search_path(), limits=limits)
         tuner = tune.Tuner(
             tune.with_resources(trainable, self._claim.resources()),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
-                scheduler=WorkScheduler(desk, searcher, self._asha(work)),
+                scheduler=scheduler,
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_name,
@@ -180,7 +179,7 @@ class Ray:
             ),
             run_config=tune.RunConfig(
                 name="trials",
-                storage_path=tempfile.mkdtemp(dir=self._folder),
+                storage_path=self._storage(plan if members else None),
                 stop=WorkStopper(desk),
                 callbacks=[WorkWatch(desk, self._room_check())],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -189,13 +188,34 @@ class Ray:
         )
         try:
             # As many workers may start at once as there are places.
-            with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(self._workers)}), quiet():
+            with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(places)}), quiet():
                 tuner.fit()
         finally:
             self._desk = None
             desk.interrupt()
         if desk.error is not None:
             raise desk.error
+
+    def _extensions(self, desk: "Desk", plan: "Plan | None") -> "tuple[Any, Any]":
+        """Return the searcher and the scheduler; ``plan`` if Tune decides over its trials."""
+        from studies.engines._ray_tune import WorkScheduler, WorkSearcher
+
+        if plan is not None and is_population(plan):
+            from studies.engines._ray_pbt import members
+
+            return members(plan, desk)
+        searcher = WorkSearcher(desk)
+        return searcher, WorkScheduler(desk, searcher, self._asha(plan) if plan else None)
+
+    def _storage(self, population: "Plan | None") -> str:
+        """Return a new folder for Tune; members of a population need one that all nodes share."""
+        if population is None:
+            return tempfile.mkdtemp(dir=self._folder)
+        folder = population.folder.absolute() / "checkpoints" / "tune"
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+        folder.mkdir(parents=True)
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        return str(folder)
 
     def _room_check(self) -> Callable[[], None]:
         """Return what raises when, for too long, no node has had room for a trial."""
@@ -229,9 +249,11 @@ class Ray:
         )
 
     def _checked_rules(self, plan: "Plan") -> "Plan | None":
-        """Return the plan if Tune's ASHA is to stop its trials."""
+        """Return the plan if Tune decides over its trials: ASHA, or PBT."""
         if self._settings.scheduler == "book":
             return None
+        if self._settings.scheduler == "pbt":  # checked with the search
+            return plan
         search = plan.settings.search
         if search.pruner != "none" or search.sentinels:
             raise ConfigError(
@@ -247,11 +269,8 @@ class Ray:
             )
         return plan
 
-    def _asha(self, work: Work) -> "FairAsha | None":
-        """Return what stops trials of a search besides the book, if anything."""
-        plan = self._rules
-        if plan is None or getattr(work, "phase", "") != "search":
-            return None
+    def _asha(self, plan: "Plan") -> "FairAsha":
+        """Return what stops trials of a search besides the book."""
         from ray.tune.schedulers import ASHAScheduler
 
         from studies.engines._ray_asha import FairAsha

@@ -71,6 +71,9 @@ def params_text(params: Mapping[str, Any]) -> str:
         if isinstance(value, str):
             words.append(value)
             continue
+        if isinstance(value, list):
+            words.append(f"and {len(value)} {name}")
+            continue
         short = leaf if leaves.count(leaf) == 1 else name
         words.append(f"{short}={value:.3g}" if isinstance(value, float) else f"{short}={value}")
     return " ".join(words)

@@ -19,6 +19,7 @@ from studies.report.front_figure import fronts
 from studies.report.numbers import metric_text
 from studies.report.page_tables import Table
 from studies.report.parallel import parallel
+from studies.report.population_section import PopulationSection, population_section
 from studies.report.warnings import warnings
 from studies.result import StudyResult
 from studies.stored import Stored
@@ -46,6 +47,7 @@ class StudyPage:
         fronts: the Pareto front, a figure for each further objective.
         history: all trials in order.
         curves: a figure for each choice.
+        population: who copied whom, or None.
         slices: a figure for each nuisance parameter.
         parallel: parallel coordinates, or None.
         importance: or None where there are too few trials.
@@ -76,6 +78,7 @@ class StudyPage:
     fronts: tuple[Figure, ...]
     history: Figure
     curves: tuple[Figure, ...]
+    population: PopulationSection | None
     slices: tuple[Figure, ...]
     parallel: Figure | None
     importance: Figure | None
@@ -123,6 +126,7 @@ def gather(found: Stored) -> StudyPage:
         fronts=tuple(fronts(result, search, values)),
         history=trial_figures.history(search, values),
         curves=tuple(trial_figures.curves(result, search, wide)),
+        population=population_section(result, search),
         slices=tuple(trial_figures.slices(result, search, values)),
         parallel=parallel(result, search, values),
         importance=result_figures.importances(importance(result.plan, search)),

@@ -15,6 +15,7 @@ from studies.search.batches import order_notes
 from studies.search.branches import branches
 from studies.search.enqueued import Known, read_known
 from studies.search.goal_checks import check_goals, goal_notes
+from studies.search.population_checks import check_population
 from studies.search.pruners import create_pruner, try_pruner
 from studies.search.samplers import GRID, population, try_sampler
 from studies.search.sources import SearchSource, search_of
@@ -27,6 +28,7 @@ def check_search(plan: Plan) -> None:
         ConfigError: one is unknown, Optuna refuses it, or it cannot work in this study.
     """
     check_goals(plan)
+    check_population(plan)
     search = plan.settings.search
     if search.sentinels > 1 and search.sentinels != int(search.sentinels):
         raise ConfigError(

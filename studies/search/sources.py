@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError
+from objectives.base import CHANGES
 from studies.auditing.sentinels import SENTINEL, sentinels
 from studies.carrying import CARRIED
 from studies.plan import Plan
@@ -281,7 +282,10 @@ class ConfirmSource:
             return None
         entry = self._missing[index]
         attributes = {**entry.attributes, ENTRY: entry.identity}
-        return Entry(params=entry.params, seed=entry.seed, attributes=attributes)
+        params = dict(entry.params)
+        if CHANGES in params:  # no hyperparameter of Optuna's
+            attributes[CHANGES] = params.pop(CHANGES)
+        return Entry(params=params, seed=entry.seed, attributes=attributes)
 
     def sampler(self, number: int) -> BaseSampler:
         """Return any sampler: an entry leaves nothing open."""
@@ -289,7 +293,9 @@ class ConfirmSource:
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Return the entry's params."""
-        return suggest(self._plan.spec.space, trial)
+        kept = trial.user_attrs
+        changes = {CHANGES: kept[CHANGES]} if CHANGES in kept else {}
+        return {**suggest(self._plan.spec.space, trial), **changes}
 
     def may_prune(self, number: int) -> bool:
         """Never: what is confirmed runs its full budget."""

@@ -1,0 +1,175 @@
+"""A population on a study's page: who copied whom, and every hyperparameter over the epochs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces.space import Float
+from studies.population import SCHEDULE, members, stages
+from studies.records import TrialRecord
+from studies.report.figures import Figure, best_of
+from studies.report.numbers import metric_text, params_text
+from studies.report.page_tables import Table
+from studies.report.svg import Chart, Scale, names_scale, room_for, scale_of
+from studies.result import StudyResult
+
+COPIES = 100
+"""The table has at most so many rows, the latest ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationSection:
+    """The section.
+
+    Attributes:
+        copies: who copied whom, when, and with which hyperparameters.
+        descent: the same as a figure.
+        schedules: each hyperparameter over the epochs.
+    """
+
+    copies: Table
+    descent: Figure
+    schedules: tuple[Figure, ...]
+
+
+def population_section(
+    result: StudyResult, search: Sequence[TrialRecord]
+) -> PopulationSection | None:
+    """Return the section; None: the study has no population, or no member of it is over."""
+    found = members(search)
+    if not found:
+        return None
+    sign = 1.0 if result.plan.spec.direction == "maximize" else -1.0
+    best = best_of([record for record in found if record.state == "COMPLETE"], sign)
+    return PopulationSection(
+        copies=_copies(result, found),
+        descent=_descent(result, found, best),
+        schedules=tuple(_schedules(result, found, best)),
+    )
+
+
+def _copies(result: StudyResult, found: Sequence[TrialRecord]) -> Table:
+    """Return a row for each time that a member went on from another's state, in their order."""
+    metric, per_epoch = result.plan.spec.metric, result.plan.train.reports_per_epoch
+    by_number = {record.number: record for record in found}
+    moves = [
+        (one["epoch"], record, one)
+        for record in found
+        for one in record.attributes[SCHEDULE]
+        if "source" in one
+    ]
+    moves.sort(key=lambda move: (move[0], move[1].number))
+    rows = []
+    for epoch, record, one in moves[-COPIES:]:
+        source = by_number.get(one["source"])
+        theirs = source.curve.get(epoch * per_epoch) if source else None
+        rows.append(
+            (
+                f"{epoch}",
+                f"trial {record.number}",
+                metric_text(metric, record.curve.get(epoch * per_epoch)),
+                f"trial {one['source']}",
+                metric_text(metric, theirs),
+                params_text(_perturbed(result, one["params"])),
+            )
+        )
+    less = f"; the last {COPIES} of {len(moves)}" if len(moves) > COPIES else ""
+    return Table(
+        caption=f"Who went on from whose state{less}",
+        head=("after epoch", "member", metric, "copied", f"its {metric}", "went on with"),
+        rows=tuple(rows),
+    )
+
+
+def _descent(result: StudyResult, found: Sequence[TrialRecord], best: TrialRecord | None) -> Figure:
+    """Draw each member as a line, and each copy as one from the source to who copied it."""
+    names = [f"trial {record.number}" for record in found]
+    place = {record.number: float(index) for index, record in enumerate(found)}
+    end = float(result.plan.train.epochs)
+    chart = Chart(
+        Scale(0.0, end, whole=True),
+        names_scale(names),
+        "Who copied whom: a line for each member, from one to the other where it was copied",
+        x_label="epoch",
+        height=60 + 22 * len(found),
+        left=room_for(names),
+    )
+    for record in found:
+        row, per_epoch = place[record.number], result.plan.train.reports_per_epoch
+        last = max(record.curve, default=0) / per_epoch
+        chart.line([(0.0, row), (last, row)], "complete")
+    copies = [
+        (record, one)
+        for record in found
+        for one in record.attributes[SCHEDULE]
+        if one.get("source") in place
+    ]
+    for record, one in copies:
+        at = float(one["epoch"])
+        chart.line([(at, place[one["source"]]), (at, place[record.number])], "pruned")
+    chart.marks(
+        [(float(one["epoch"]), place[record.number]) for record, one in copies],
+        "dot complete",
+        [
+            f"after epoch {one['epoch']} trial {record.number} went on from trial {one['source']}"
+            for record, one in copies
+        ],
+    )
+    if best is not None:
+        chart.line(_line_of(best, found, place, end), "best")
+    said = "Dashed: a member (the dot) goes on from the state of the other one. Green: the best."
+    return Figure("Who copied whom", chart.render(), said)
+
+
+def _line_of(
+    best: TrialRecord,
+    found: Sequence[TrialRecord],
+    place: Mapping[int, float],
+    end: float,
+) -> list[tuple[float, float]]:
+    """Return the line of ``best`` from its end back to its begin, over all that it copied."""
+    by_number = {record.number: record for record in found}
+    points, at, until = [(end, place[best.number])], best, end
+    while True:
+        copied = [
+            one for one in at.attributes[SCHEDULE] if "source" in one and one["epoch"] < until
+        ]
+        if not copied or copied[-1]["source"] not in by_number:
+            return [*points, (0.0, place[at.number])][::-1]
+        until = float(copied[-1]["epoch"])
+        source = by_number[copied[-1]["source"]]
+        points += [(until, place[at.number]), (until, place[source.number])]
+        at = source
+
+
+def _schedules(
+    result: StudyResult, found: Sequence[TrialRecord], best: TrialRecord | None
+) -> list[Figure]:
+    """Draw each hyperparameter that changes over the epochs, a line for each member."""
+    space, end = result.plan.spec.space, float(result.plan.train.epochs)
+    figures = []
+    for name, parameter in space.parameters.items():
+        if not isinstance(parameter, Float):
+            continue
+        chart = Chart(
+            Scale(0.0, end, whole=True),
+            scale_of([parameter.low, parameter.high], log=parameter.log),
+            f"{name} of each member over the epochs",
+            x_label="epoch",
+            width=250,
+            height=180,
+            left=48,
+            y_ticks=4,
+        )
+        for record in found:
+            own = [(float(s["epoch"]), s["params"][name]) for s in record.attributes[SCHEDULE]]
+            chart.steps([*own, (end, own[-1][1])], "complete")
+        if best is not None:
+            whole = [(float(epoch), params[name]) for epoch, params in stages(best, space)]
+            chart.steps([*whole, (end, whole[-1][1])], "best")
+        figures.append(Figure(name, chart.render(), "green: the best, with whom it copied"))
+    return figures
+
+
+def _perturbed(result: StudyResult, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != result.plan.spec.scientific}

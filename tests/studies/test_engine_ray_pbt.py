@@ -1,0 +1,161 @@
+"""A population on Ray: what is recorded is what was done, and can be done again."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from population_toy import EPOCHS, Walk, population_plan, walk
+from waiting import patient_ray, until
+
+from objectives.base import Task
+from studies import engines
+from studies.book import open_search
+from studies.candidates import candidates
+from studies.engines._ray_cluster import Cluster
+from studies.engines.base import Resources
+from studies.plan import Plan
+from studies.population import POPULATION, SCHEDULE, as_one_training
+from studies.records import TrialRecord
+from studies.storages.storage import close_storage, open_storage
+
+pytestmark = pytest.mark.slow
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    with patient_ray(), Cluster("", cpus=2, gpus=0) as started:
+        yield started
+
+
+@dataclass
+class Ran:
+    """What a population came to."""
+
+    plan: Plan
+    records: list[TrialRecord]
+    record: dict[str, Any]
+    trace: dict[int, list[list[float]]]
+
+    def told(self) -> list[tuple[object, ...]]:
+        """Return what must be the same in every run."""
+        return [(r.number, r.state, r.seed, r.params, r.value, r.curve) for r in self.records]
+
+
+def run(folder: Path, **how: object) -> Ran:
+    plan = population_plan(folder)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(plan.storage_url, create=True)
+    resources = Resources(ray=plan.settings.engine.ray)
+    with engines.create("ray", workers=2, threads=1, resources=resources) as engine:
+        plan = engines.adapted(plan, engine)
+        with open_search(plan, storage) as book:
+            engine.run(book, walk(plan, folder / "trace", **how))
+            records, record = book.records(), book.study.user_attrs[POPULATION]
+    close_storage(storage)
+    return Ran(plan, records, record, traces(folder))
+
+
+def traces(folder: Path) -> dict[int, list[list[float]]]:
+    return {
+        int(file.name): [json.loads(line) for line in file.read_text().splitlines()]
+        for file in (folder / "trace").iterdir()
+    }
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> Ran:
+    """A whole run; the worker of member 2 is killed in the second generation."""
+    return run(tmp_path_factory.mktemp("population"), dies=2)
+
+
+def test_all_members_run_to_the_end_and_the_default_stays_what_it_is(ran):
+    assert [record.state for record in ran.records] == ["COMPLETE"] * 6
+    assert [record.attempt for record in ran.records] == [0, 0, 1, 0, 0, 0]
+    assert all(list(record.curve) == list(range(1, EPOCHS + 1)) for record in ran.records)
+    assert [one["step"] for one in ran.record["generations"]] == [2, 4, 6]
+    assert len(ran.records[0].attributes[SCHEDULE]) == 1
+    assert not (ran.plan.folder / "checkpoints" / "tune").exists()
+
+
+def test_who_copies_is_among_the_worst_and_whom_among_the_best(ran):
+    for generation in ran.record["generations"]:
+        values = {int(number): value for number, value in generation["values"].items()}
+        assert values == {r.number: r.curve[generation["step"]] for r in ran.records}
+        ranked = sorted(values, key=lambda number: (values[number], number))
+        assert {copy["source"] for copy in generation["copies"]} <= set(ranked[3:])
+        copied = {copy["member"] for copy in generation["copies"]}
+        assert copied == set(ranked[:3]) - {0}
+        space = ran.plan.spec.space
+        for copy in generation["copies"]:
+            space.check({"optim.name": "adamw", **copy["params"]})
+
+
+def test_what_is_recorded_was_done(ran):
+    """From the workers' own trace: rates, and the very state that was copied."""
+    for record in ran.records:
+        schedule = record.attributes[SCHEDULE]
+        done = {int(line[0]): line for line in ran.trace[record.number]}  # the last time
+        for epoch in range(1, EPOCHS + 1):
+            now = [one for one in schedule if one["epoch"] < epoch][-1]
+            assert done[epoch][1] == now["params"]["optim.lr"]
+            assert done[epoch][3] == record.curve[epoch]
+        for one in schedule[1:]:
+            source = ran.records[one["source"]]
+            assert done[one["epoch"] + 1][2] == source.curve[one["epoch"]]
+        assert "went_on_from_report" not in record.attributes
+
+
+def test_each_member_is_one_training_that_can_be_done_again(ran, tmp_path):
+    for record in ran.records:
+        one = as_one_training(record)
+        task = Task(number=record.number, params=one.params, seed=one.seed)
+        objective = walk(ran.plan, tmp_path / "again")
+        again = Walk(tmp_path / "states", objective.trace)(task, lambda step, metrics: None)
+        assert again.metrics["val_accuracy"] == record.value
+
+
+def test_the_best_members_training_is_what_is_confirmed(ran):
+    best, default = candidates(ran.plan, ran.records)
+    winner = max(ran.records, key=lambda record: record.value)
+    assert best.params == as_one_training(winner).params
+    assert default.params == ran.records[0].params
+    ran.plan.config_for(best.params, seed=1)
+
+
+def test_a_killed_driver_goes_on_to_the_same_end(ran, tmp_path):
+    command = [sys.executable, str(HERE / "population_supervisor.py"), str(tmp_path), "0.3"]
+    url = population_plan(tmp_path).storage_url
+
+    def two_generations() -> bool:
+        if not (tmp_path / "trace").exists():
+            return False
+        study = optuna.load_study(study_name="pbt_search", storage=url)
+        return len(study.user_attrs.get(POPULATION, {}).get("generations", ())) >= 2
+
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            until(two_generations, alive=lambda: process.poll() is None)
+        finally:
+            process.kill()
+            process.wait()
+    before = traces(tmp_path)
+    resumed = run(tmp_path)
+    assert resumed.told() == ran.told()
+    assert resumed.record == ran.record
+    # What was behind it was not trained again.
+    began = [resumed.trace[number][len(lines)][0] for number, lines in before.items()]
+    assert all(epoch > 4 for epoch in began)
+
+
+def test_when_a_member_fails_the_others_go_on(tmp_path):
+    found = run(tmp_path, breaks=3)
+    assert [record.state for record in found.records].count("COMPLETE") == 5
+    assert found.records[3].failure.message == "broken"
+    assert "3" not in found.record["generations"][1]["values"]
