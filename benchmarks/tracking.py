@@ -2,6 +2,7 @@
 
     python benchmarks/tracking.py             # the default study twice each way: half an hour
     python benchmarks/tracking.py --quick     # optim_search --quick, once each way: two minutes
+    python benchmarks/tracking.py --leaks     # only the 200 trials: a minute
     python benchmarks/tracking.py --record    # and write it down in RESULTS.md
 
 Cost: ``python -m studies.run`` with ``--track none`` and with trackers, in turns; the same trials,
@@ -10,8 +11,9 @@ of the whole process, which waits for its trackers at the end, and of the trials
 begin of the first to the end of the last one, as the event log has them.
 
 Leaks: one process of the tracker ``wandb``, offline, follows a log that grows by 200 made-up trials
-of 6 reports; its handles, threads and children, and those of W&B's service, are counted after 20
-trials and after 200. When it is done, no process that it started may be there.
+of 6 reports, each with a confusion matrix, two curves and nine pictures; its handles, threads and
+children, and those of W&B's service, are counted after 20 trials and after 200, and the processor's
+seconds between. When it is done, no process that it started may be there.
 """
 
 import argparse
@@ -28,6 +30,8 @@ from typing import Any
 import measure
 import psutil
 
+from mnist_core.config import DataConfig
+from mnist_core.data import datasets
 from studies.event_log import FILE, EventLog, Tail
 from studies.events import Event, Kind
 from studies.trackers.process import TrackerProcess
@@ -101,27 +105,33 @@ def leaks() -> str:
     folder = Path(tempfile.mkdtemp(prefix="leaks-"))
     try:
         log = EventLog(folder / FILE, measure.say)
-        log(Event(kind="study", phase="", data={"id": "leaks", "name": "leaks", "metric": "value"}))
+        about = {"id": "leaks", "name": "leaks", "metric": "value"}
+        about["data"] = datasets.validation_images(DataConfig()).fingerprint
+        log(Event(kind="study", phase="", data=about))
         tracker = TrackerProcess("wandb", folder, TrackingSettings(), seconds=_LATEST, sync="")
         process = psutil.Process(tracker.pid)
-        rows = []
+        rows, spent = [], []
         for end in (EARLY, TRIALS):
             for number in range(0 if end == EARLY else EARLY, end):
                 _write_trial(log, number)
             _wait_kept(folder / "trackers" / "wandb.kept", end)
             time.sleep(2)
-            rows += [[str(end), *held(one)] for one in [process, *process.children(recursive=True)]]
+            at_work = [process, *process.children(recursive=True)]
+            rows += [[str(end), *held(one)] for one in at_work]
+            spent.append(sum(sum(one.cpu_times()[:2]) for one in at_work))
         known = [process, *process.children(recursive=True)]
         log.close()
         said = tracker.finish()
         left = [one.pid for one in known if one.is_running() and one.status() != "zombie"]
+        pictures = sum(1 for _ in (folder / "wandb").glob("offline-*/**/*.png"))
         runs = sum(1 for _ in (folder / "wandb").glob("offline-run-*-search-*"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     header = ["trials kept", "process", "handles", "threads", "children"]
+    each = 1000 * (spent[1] - spent[0]) / (TRIALS - EARLY)
     end = (
-        f"{runs} runs on disk; kept everything: {tracker.complete}; processes left: {len(left)};"
-        f" it said: {' / '.join(said).replace(str(folder), 'FOLDER')}"
+        f"{each:.0f} ms of the processor a trial; {runs} runs and {pictures} pictures on disk; kept"
+        f" everything: {tracker.complete}; processes left: {len(left)}; it said: {' / '.join(said).replace(str(folder), 'FOLDER')}"
     )
     return "\n".join([measure.table(header, rows), "", end])
 
@@ -140,7 +150,12 @@ def _write_trial(log: EventLog, number: int) -> None:
     for step in range(1, 7):
         write("report", step=step, metrics={"value": step / 10, "loss": 1 / step})
     confusion = [[90 if row == column else 1 for column in range(10)] for row in range(10)]
-    write("complete", value=0.6, metrics={"value": 0.6}, attributes={"confusion": confusion})
+    points = [place / 39 for place in range(40)]
+    curve = {"x": points, "y": points, "area": 0.5}
+    mistakes = [[4 * number + place, 7, 1, 0.99] for place in range(9)]
+    validation = {"mistakes": mistakes, "roc": curve, "precision_recall": curve}
+    attributes = {"confusion": confusion, "validation": validation}
+    write("complete", value=0.6, metrics={"value": 0.6}, attributes=attributes)
 
 
 def _wait_kept(path: Path, count: int) -> None:
@@ -159,14 +174,18 @@ def main() -> None:
     parser.add_argument("--trackers", default="wandb", help="as --track of studies.run")
     parser.add_argument("--repeats", type=int, default=2, help="runs each way")
     parser.add_argument("--quick", action="store_true", help="the study's quick settings, once")
+    parser.add_argument("--leaks", action="store_true", help="count handles only, run no study")
     parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
     args = parser.parse_args()
     arguments = [args.study, *(["--quick"] if args.quick else [])]
     arguments += [] if args.trials is None else ["--trials", str(args.trials)]
-    tables = [
-        measure.environment(measure.cpu_name()),
-        f"`{' '.join(arguments)}`, trackers in turns with none:",
-        cost(arguments, args.trackers, 1 if args.quick else args.repeats),
+    tables = [measure.environment(measure.cpu_name())]
+    if not args.leaks:
+        tables += [
+            f"`{' '.join(arguments)}`, trackers in turns with none:",
+            cost(arguments, args.trackers, 1 if args.quick else args.repeats),
+        ]
+    tables += [
         f"One tracker of W&B, offline, {TRIALS} trials:",
         leaks(),
     ]
