@@ -129,9 +129,10 @@ def leaks() -> str:
         shutil.rmtree(folder, ignore_errors=True)
     header = ["trials kept", "process", "handles", "threads", "children"]
     each = 1000 * (spent[1] - spent[0]) / (TRIALS - EARLY)
+    lines = " / ".join(said).replace(str(folder), "FOLDER")
     end = (
         f"{each:.0f} ms of the processor a trial; {runs} runs and {pictures} pictures on disk; kept"
-        f" everything: {tracker.complete}; processes left: {len(left)}; it said: {' / '.join(said).replace(str(folder), 'FOLDER')}"
+        f" everything: {tracker.complete}; processes left: {len(left)}; it said: {lines}"
     )
     return "\n".join([measure.table(header, rows), "", end])
 
