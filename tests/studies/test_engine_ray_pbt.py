@@ -1,6 +1,7 @@
 """A population on Ray: what is recorded is what was done, and can be done again."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,16 +13,21 @@ import pytest
 from population_toy import EPOCHS, Walk, population_plan, walk
 from waiting import patient_ray, until
 
+from mnist_core.config import DataConfig
+from mnist_core.data import idx, load
 from objectives.base import Task
+from objectives.classification import Classification
 from studies import engines
 from studies.book import open_search
 from studies.candidates import candidates
 from studies.engines._ray_cluster import Cluster
-from studies.engines.base import Resources
+from studies.engines.base import Engine, Resources
 from studies.plan import Plan
 from studies.population import POPULATION, SCHEDULE, as_one_training
 from studies.records import TrialRecord
+from studies.running_states import RunningStates, states_folder
 from studies.storages.storage import close_storage, open_storage
+from studies.trial_setup import build_objective
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -47,12 +53,16 @@ class Ran:
         return [(r.number, r.state, r.seed, r.params, r.value, r.curve) for r in self.records]
 
 
+def ray_engine(plan: Plan) -> Engine:
+    resources = Resources(ray=plan.settings.engine.ray)
+    return engines.create("ray", workers=2, threads=1, resources=resources)
+
+
 def run(folder: Path, **how: object) -> Ran:
     plan = population_plan(folder)
     plan.folder.mkdir(parents=True, exist_ok=True)
     storage = open_storage(plan.storage_url, create=True)
-    resources = Resources(ray=plan.settings.engine.ray)
-    with engines.create("ray", workers=2, threads=1, resources=resources) as engine:
+    with ray_engine(plan) as engine:
         plan = engines.adapted(plan, engine)
         with open_search(plan, storage) as book:
             engine.run(book, walk(plan, folder / "trace", **how))
@@ -139,7 +149,8 @@ def test_a_killed_driver_goes_on_to_the_same_end(ran, tmp_path):
         return len(study.user_attrs.get(POPULATION, {}).get("generations", ())) >= 2
 
     with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=said)
+        places = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=places)
         try:
             until(two_generations, alive=lambda: process.poll() is None)
         finally:
@@ -152,6 +163,54 @@ def test_a_killed_driver_goes_on_to_the_same_end(ran, tmp_path):
     # What was behind it was not trained again.
     began = [resumed.trace[number][len(lines)][0] for number, lines in before.items()]
     assert all(epoch > 4 for epoch in began)
+
+
+def test_members_of_the_real_trainer(tmp_path):
+    """Weights, optimizer and random streams are copied: each is retrained in one run, exactly."""
+    digits = tmp_path / "digits"
+    digits.mkdir()
+    split = load(DataConfig()).train
+    for name, n in (("train", 600), ("t10k", 100)):
+        idx.write_images(digits / f"{name}-images-idx3-ubyte", split.images[:n].numpy())
+        labels = split.labels[:n].byte().numpy()
+        idx.write_labels(digits / f"{name}-labels-idx1-ubyte", labels)
+    plan = population_plan(
+        tmp_path,
+        **{
+            "epochs": 3,
+            "reports_per_epoch": 2,
+            "search.trials": 4,
+            "engine.ray.pbt_interval": 1,
+            "data.name": "folder",
+            "data.root": str(digits),
+            "model.name": "lenet5",
+            "device": "cpu",
+        },
+    )
+    plan.folder.mkdir(parents=True)
+    storage = open_storage(plan.storage_url, create=True)
+    with ray_engine(plan) as engine:
+        plan = engines.adapted(plan, engine)
+        states = RunningStates(states_folder(plan, "search"))
+        with open_search(plan, storage, listeners=[states]) as book:
+            engine.run(book, build_objective(plan, None))
+            records = book.records()
+    close_storage(storage)
+    assert [record.state for record in records] == ["COMPLETE"] * 4
+    copied = [record for record in records if len(record.attributes[SCHEDULE]) > 1]
+    assert copied
+    assert not list(states_folder(plan, "search").iterdir())
+    for record in copied:
+        one = as_one_training(record)
+        outcome = Classification(base=plan.train, space=plan.spec.space)(
+            Task(number=0, params=one.params, seed=one.seed), lambda step, metrics: None
+        )
+        assert outcome.metrics == record.metrics
+        assert outcome.attributes["confusion"] == record.attributes["confusion"]
+        last = record.attributes[SCHEDULE][-1]["epoch"] * 2
+        assert list(record.curve) == [1, 2, 3, 4, 5, 6]
+        config = plan.config_for(one.params, one.seed)
+        assert [change.epoch for change in config.changes][-1] * 2 == last
 
 
 def test_when_a_member_fails_the_others_go_on(tmp_path):
