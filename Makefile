@@ -22,7 +22,7 @@ dashboard: $(VENV)/.installed ## open optuna-dashboard on the study
 	$(BIN)/python -m studies dashboard $(STUDY)
 
 test: $(VENV)/.installed-dev ## run the tests (ARGS="-k idx")
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check .

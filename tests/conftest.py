@@ -1,19 +1,50 @@
 """Fixtures that all tests share."""
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Machines that run the tests are noisy: a slow example is no failure.
-settings.register_profile("patient", deadline=None)
+# Machines that run the tests are noisy: a slow example is no failure, and the examples are the same
+# in every run, so that a change is judged by what it changes.
+settings.register_profile(
+    "patient",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("patient")
 
 # No study of a test is tracked, but where a test asks for it.
 os.environ["WANDB_MODE"] = "disabled"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: nobody waits at the end for one that began last."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No write waits for the disk: what a power cut would leave, no test can see."""
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    sqlite = sys.modules.get("studies.storages.storage_sqlite")
+    if sqlite is None:
+        return
+    set_pragmas = sqlite._set_pragmas
+
+    def set_and_flush_nothing(connection: Any, record: Any) -> None:
+        set_pragmas(connection, record)
+        connection.execute("PRAGMA synchronous=OFF").close()
+
+    monkeypatch.setattr(sqlite, "_set_pragmas", set_and_flush_nothing)
 
 
 @pytest.fixture(scope="session")

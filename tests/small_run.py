@@ -1,8 +1,10 @@
-"""A supervisor of its own, to be killed: ``python small_run.py FOLDER ENGINE TRIALS SLEEP``.
+"""A supervisor of its own, to be killed: ``python small_run.py FOLDER ENGINE TRIALS SLEEP HOLDS``.
 
+It says ``ready`` when its engine is, and ``asked N`` at each Ctrl-C. From trial HOLDS on none ends.
 There is no ``__main__`` guard, on purpose: workers must never run this file.
 """
 
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import optuna
 from toy_plans import toy_plan
 from toys import Toy
+from waiting import patient_ray
 
 from mnist_core.errors import UserError
 from studies import engines
@@ -24,6 +27,7 @@ plan = toy_plan(folder, trials=int(sys.argv[3]), workers=2)
 storage = open_storage(plan.storage_url, create=True)
 try:
     with (
+        patient_ray() if name == "ray" else contextlib.nullcontext(),
         engines.create(name, workers=2, threads=1) as engine,
         open_search(plan, storage) as book,
     ):
@@ -33,10 +37,11 @@ try:
             global hits
             hits += 1
             engine.stop(now=hits > 1)
+            print(f"asked {hits}", flush=True)
 
         signal.signal(signal.SIGINT, interrupt)
         print("ready", flush=True)
-        engine.run(book, Toy(folder, sleep=float(sys.argv[4])))
+        engine.run(book, Toy(folder, sleep=float(sys.argv[4]), holds=int(sys.argv[5])))
 except UserError as error:
     print(f"error: {error}", flush=True)
     sys.exit(1)

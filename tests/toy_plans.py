@@ -38,9 +38,15 @@ class ToyPlan(Plan):
 
 
 def toy_plan(
-    folder: Path, *, trials: int = 8, workers: int = 1, space: Space = SPACE, **search: Any
+    folder: Path,
+    *,
+    trials: int = 8,
+    workers: int = 1,
+    space: Space = SPACE,
+    sqlite: bool = False,
+    **search: Any,
 ) -> ToyPlan:
-    """A plan in ``folder``; ``search``: settings of the search."""
+    """A plan in ``folder``, kept in a journal, or in SQLite; ``search``: settings of the search."""
     spec = StudySpec(
         name="toy",
         goal="Is slow better than fast?",
@@ -65,5 +71,5 @@ def toy_plan(
         workers=workers,
         threads=1,
         folder=folder,
-        storage_url=sqlite_url(folder / "study.db"),
+        storage_url=sqlite_url(folder / "study.db") if sqlite else f"journal:///{folder / 'log'}",
     )

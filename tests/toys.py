@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from waiting import until
+
 from objectives.base import Outcome, Report, Task, TrainingError
 
 
@@ -15,7 +17,8 @@ class Toy:
     """Scripted: what happens depends on the trial's number alone.
 
     ``raises``, ``diverges`` (nan at step 2), ``dies`` (kill -9 of itself at step 2): numbers;
-    ``deaths``: how often those that die do so. ``folder`` keeps a line per attempt.
+    ``deaths``: how often those that die do so; ``holds``: the number from which on none ends.
+    ``waits``: all wait until there is a file ``go``. ``folder`` keeps a line per attempt.
     """
 
     folder: Path
@@ -28,6 +31,8 @@ class Toy:
     deaths: int = 1
     exits: tuple[int, ...] = ()
     unpicklable: tuple[int, ...] = ()
+    holds: int = 2**31
+    waits: bool = False
 
     def __call__(self, task: Task, report: Report) -> Outcome:
         line = (
@@ -40,6 +45,10 @@ class Toy:
             time.sleep(self.sleep)
             value = curve(task, step)
             if step == 2:
+                if task.number >= self.holds:
+                    time.sleep(3600)
+                if self.waits:
+                    until((self.folder / "go").exists)
                 if task.number in self.raises:
                     raise ValueError("this trial was made to fail\nsecond line")
                 if task.number in self.runs_out:

@@ -4,7 +4,8 @@ No test measures how long something takes; the time below is reached by defects 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 PATIENCE = 600.0
@@ -30,3 +31,25 @@ def until(
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)
     return answer
+
+
+@contextmanager
+def patient_ray() -> Iterator[None]:
+    """Ray gives a node 30 s to start, whatever else the machine does; here it has longer."""
+    import pytest
+    from ray._private import services
+
+    look = services.get_node
+
+    def get_node(*arguments: str) -> object:
+        def started() -> object:
+            try:
+                return look(*arguments)
+            except RuntimeError:  # not yet
+                return None
+
+        return until(started)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "get_node", get_node)
+        yield

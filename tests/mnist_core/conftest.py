@@ -40,6 +40,12 @@ def few(digits: Data) -> Data:
     return cut(digits, 300, 150)
 
 
+@pytest.fixture(scope="session")
+def very_few(digits: Data) -> Data:
+    """100 images to train, 50 to validate."""
+    return cut(digits, 100, 50)
+
+
 @pytest.fixture
 def config() -> Callable[..., TrainConfig]:
     """Build a configuration of one quick fp32 epoch; keywords write ``__`` for a dot."""

@@ -225,7 +225,7 @@ def test_unmapped_images_are_displaced_alone(images):
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     strength=st.floats(0.01, 10),
     sigma=st.floats(0.05, 14),
@@ -271,7 +271,7 @@ def test_blur_is_torchvisions(low, high, size):
             torch.testing.assert_close(result, theirs, rtol=0, atol=1e-3)  # of 255
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     p=st.floats(0, 1),
     low=st.floats(0.001, 10),
@@ -327,7 +327,7 @@ def test_erasing_is_torchvisions():
     assert 0 < (rectangles[2] == 0).sum() < len(images)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     p=st.floats(0, 1),
     area=st.floats(0.001, 1),
@@ -427,7 +427,7 @@ def test_input_and_global_generator_are_left_alone(images):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     config=st.builds(
         AugmentConfig,

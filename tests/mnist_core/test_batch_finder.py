@@ -59,7 +59,7 @@ def search(machine, *, low=32, high=65_536, seconds=0.5, repeats=3, **options):
 # The largest
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(capacity=st.integers(1, 10**6), low=st.integers(1, 10_000), width=st.integers(0, 1_000_000))
 def test_the_largest_fits_and_a_16th_more_does_not(capacity, low, width):
     tried, high = [], low + width

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -206,7 +206,7 @@ def test_a_safetensors_file_without_a_header(tmp_path, refusal):
     assert "is no checkpoint of this program" in refusal(CheckpointError, checkpoint.load, path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_damage_is_found_or_harmless(saved, data):
     """Any byte of the header may be any other: the typed error, or a checkpoint, comes out."""

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -288,9 +288,7 @@ def test_pixels_that_are_no_numbers(store, refusal):
     assert "a pixel is no finite number" in said
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(
     rows=st.integers(1, 60),
     columns=st.integers(1, 60),

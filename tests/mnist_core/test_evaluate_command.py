@@ -1,12 +1,13 @@
 """``python -m mnist_core evaluate``: what it prints is what the training logged."""
 
+import shutil
 import sys
 
 import pytest
 
 from mnist_core import __main__ as program
 from mnist_core import checkpoint, command_line, judge, models
-from mnist_core.config import DataConfig
+from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load, load_test
 from mnist_core.runs import run_record
 from mnist_core.runs.run_folder import RunFolder
@@ -98,16 +99,26 @@ def test_mistakes_are_one_line(run, kept, words, said):
     assert said in err[0]
 
 
-@pytest.fixture
-def a_run(config, tmp_path):
-    """A run that has ended."""
-    data = load(DataConfig())
-    some = resolve(config(model__name="lenet5", batch_size=250, epochs=2, optim__lr=0.003))
-    folder = RunFolder.create(tmp_path / "results" / "runs", some, data, name="net-1")
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory):
+    """The folder ``results`` with a run that has ended, and its result."""
+    data, place = load(DataConfig()), tmp_path_factory.mktemp("one") / "results"
+    settings = {"device": "cpu", "precision": "fp32", "threads": 1, "model.name": "lenet5"}
+    settings |= {"batch_size": 250, "epochs": 2, "optim.lr": 0.003}
+    some = resolve(TrainConfig().override(settings))
+    folder = RunFolder.create(place / "runs", some, data, name="net-1")
     result = train(some, data, folder.report, keep_best=True)
     folder.write_result(result, data.n_classes)
     folder.end(run_record.DONE)
-    return folder.path, result
+    return place, result
+
+
+@pytest.fixture
+def a_run(one_run, tmp_path):
+    """A copy of it for each test."""
+    place, result = one_run
+    shutil.copytree(place, tmp_path / "results")
+    return tmp_path / "results" / "runs" / "cpu" / "net-1", result
 
 
 @pytest.mark.parametrize("what", ["net-1", "ne", "results/runs/cpu/net-1", "FILE"])

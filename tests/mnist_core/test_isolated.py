@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from multiprocessing import resource_tracker
 
 import psutil
 import pytest
@@ -45,6 +46,12 @@ def hold(mebibytes, seconds=600.0):
     block[::4096] = b"x" * len(block[::4096])  # untouched pages are not in memory
     time.sleep(seconds)
     return len(block)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _resource_tracker():
+    """Python starts it with the first child, and it stays."""
+    resource_tracker.ensure_running()
 
 
 def children():

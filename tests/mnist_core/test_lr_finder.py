@@ -98,7 +98,7 @@ def test_a_least_squares_problem_by_sgd_of_torch():
     assert bound < test.diverged < 6 * bound
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     h=st.floats(0.1, 1000),
     offset=st.floats(0, 1),

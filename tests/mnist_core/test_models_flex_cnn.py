@@ -182,7 +182,7 @@ def test_what_cannot_be_built_is_refused_with_the_reason(options, says, refusal)
     assert says in refusal(ConfigError, models.build, configuration(**options), 10)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     options=st.fixed_dictionaries(
         {},

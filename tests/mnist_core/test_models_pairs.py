@@ -190,7 +190,7 @@ def test_what_cannot_be_built_is_refused_with_the_reason(name, options, says, re
     assert says in refusal(ConfigError, models.build, ModelConfig(name=name, **options), 10)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     name=st.sampled_from(NAMES),
     options=st.fixed_dictionaries(

@@ -17,7 +17,7 @@ CASES = {
     "plateau": {"schedule__name": "plateau", "schedule__patience": 0, "optim__lr": 0.01},
     "early stopping": {"early_stopping": 4, "optim__lr": 0.02},
     "accumulation": {"accumulate": 2},
-    "fp16": {"precision": "fp16"},
+    "fp16": {"precision": "fp16", "model__name": "lenet5"},
     "pairs": {"model__name": "siamese", "pairs__per_epoch": 300, "model__width": 8},
 }
 

@@ -62,7 +62,7 @@ def test_a_distribution_without_a_range_is_refused():
         from_distribution(FloatDistribution(1.0, 1.0))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(spaces(), st.integers(0, 2**31))
 def test_what_optuna_suggests_is_a_point_of_the_space(space: Space, seed: int):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -76,7 +76,7 @@ def test_what_optuna_suggests_is_a_point_of_the_space(space: Space, seed: int):
 
 
 @given(spaces(), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_bounds_can_be_enqueued(space: Space, high: bool):
     def end(name, parameter):
         if isinstance(parameter, Choice):

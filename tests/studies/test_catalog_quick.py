@@ -1,13 +1,15 @@
 """Every study runs to its end with ``--quick``: search, confirmation, test, best configuration."""
 
+import sys
 import tomllib
 
 import pytest
-from test_cli import call
+import torch
 
 from mnist_core.config import DataConfig
 from mnist_core.data import idx, load, load_test
-from studies import catalog
+from studies import catalog, cli
+from studies.run import app
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +28,24 @@ def few_digits(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a study by its command line, in this process: a new one would import torch anew."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["studies.run", *map(str, words)])
+        monkeypatch.setattr("gc.freeze", lambda: None)  # this process goes on
+        threads = torch.get_num_threads()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(app, "python -m studies.run")
+        torch.set_num_threads(threads)
+        return ended.value.code or 0, capsys.readouterr().err
+
+    return call
+
+
 @pytest.mark.parametrize("name", catalog.names())
-def test_it_runs_to_its_end(tmp_path, few_digits, name):
+def test_it_runs_to_its_end(tmp_path, few_digits, name, run):
     settings = {
         "data.name": "folder",
         "data.root": few_digits,
@@ -37,9 +55,11 @@ def test_it_runs_to_its_end(tmp_path, few_digits, name):
     }
     if catalog.get(name).objective == "pairs":
         settings |= {"pairs.per_epoch": 300, "pairs.evaluation": 200}
+    if catalog.get(name).fixed.get("engine.ray.scheduler") == "pbt":  # see test_engine_ray_pbt.py
+        settings |= {"engine.ray.scheduler": "book"}
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    done = call(name, "--quick", "--engine", "inline", *sets)
-    assert done.returncode == 0, done.stderr
+    code, errors = run(name, "--quick", "--engine", "inline", *sets)
+    assert code == 0, errors
     folder = tmp_path / f"{name}-quick"
     record = tomllib.loads((folder / "best_config.toml").read_text())["record"]
     assert record["study"] == f"{name}-quick"

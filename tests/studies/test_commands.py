@@ -1,12 +1,10 @@
 """Commands in hints, and passwords that are never printed."""
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from waiting import PATIENCE
+from test_cli import inside
 
 from studies.commands import dashboard_command, masked, run_command
 from studies.plan import resolve
@@ -90,14 +88,7 @@ def test_a_file_of_settings_is_named(tmp_path, monkeypatch):
 )
 def test_no_command_prints_the_password(tmp_path, command):
     """The driver is not installed, so the commands end there; the header comes before."""
-    done = subprocess.run(
-        [sys.executable, "-m", *command, "--set", f"storage.url=oracle://me:{SECRET}@host/db"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        stdin=subprocess.DEVNULL,
-    )
+    done = inside([*command, "--set", f"storage.url=oracle://me:{SECRET}@host/db"])
     assert SECRET not in done.stdout + done.stderr
     assert "me:***@host" in done.stdout + done.stderr
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1

@@ -57,7 +57,7 @@ def chain(server, tmp_path_factory):  # noqa: F811
     return [*files, server.new_database(), *others]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(content=contents())
 def test_round_trips_lose_nothing(chain, content):
     name = f"toy {uuid.uuid4()}"
@@ -75,7 +75,7 @@ def test_round_trips_lose_nothing(chain, content):
     plain.engine.dispose()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(one=contents(), other=contents())
 def test_a_difference_is_seen(one, other):
     assert difference(one, one) == ""

@@ -62,11 +62,9 @@ class Greedy:
             report(step, {"val_accuracy": 0.5})
 
     def hoard(self, report):
-        kept = []
-        while True:  # ends at 2 GiB, should the limit not hold
-            kept.append(b"x" * (16 * MIB))
-            time.sleep(0.01)
-            assert len(kept) < 128
+        kept = b"x" * (600 * MIB)
+        time.sleep(600)
+        del kept
 
     def hoard_in_a_child(self, report):
         code = "import time; kept = b'x' * (600 * 1024**2); time.sleep(600)"
@@ -80,28 +78,41 @@ def _no_process_stays():
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
-def run(folder, objective, limits, *, name="local", workers=2, trials=5):
+def run(folder, objective, limits, *, name="local", workers=2, trials=5, listeners=()):
     plan = toy_plan(folder, trials=trials)
     storage = open_storage(plan.storage_url, create=True)
     try:
         engine = engines.create(name, workers=workers, threads=1)
-        with engine, open_search(plan, storage) as book:
+        with engine, open_search(plan, storage, listeners=listeners) as book:
             engine.run(book, objective, limits)
             return book.records()
     finally:
         close_storage(storage)
 
 
+@pytest.fixture
+def leap(monkeypatch):
+    """A listener: the clock leaps by an hour when trial 1 has reported; no other trial is long."""
+    leaps, real = [0.0], time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + leaps[0])
+
+    def listen(event):
+        if event.kind == "report" and event.trial == 1:
+            leaps[0] = 3600.0
+
+    return listen
+
+
 @pytest.mark.parametrize("how", ["hang", "hang_in_c", "ignore_everything", "report_for_ever"])
-def test_a_trial_that_takes_too_long_is_ended(tmp_path, how):
-    records = run(tmp_path, Greedy(how), Limits(seconds=1.5))
+def test_a_trial_that_takes_too_long_is_ended(tmp_path, how, leap):
+    records = run(tmp_path, Greedy(how), Limits(seconds=1800.0), workers=1, listeners=[leap])
     assert [r.state for r in records] == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
     failure = records[1].failure
     assert failure.kind == "TimeLimit"
-    assert "the limit is 1.5 s (engine.trial_seconds)" in failure.message
+    assert "the limit is 1800 s (engine.trial_seconds)" in failure.message
     if how != "report_for_ever":
         assert "after report 1;" in failure.message
-    assert 1.5 <= records[1].seconds < 300  # it would have hung for 600
+    assert 3600.0 <= records[1].seconds < 4200.0  # and not the 600 s for which it would have hung
     assert records[1].attempt == 0
 
 
@@ -116,15 +127,16 @@ def test_a_trial_that_takes_too_much_memory_is_ended(tmp_path, how):
     assert 0.39 <= used < 2
 
 
-def test_inline_notices_at_the_next_report(tmp_path):
-    records = run(tmp_path, Greedy("report_for_ever"), Limits(seconds=0.5), name="inline")
+def test_inline_notices_at_the_next_report(tmp_path, leap):
+    limits = Limits(seconds=1800.0)
+    records = run(tmp_path, Greedy("report_for_ever"), limits, name="inline", listeners=[leap])
     assert [r.state for r in records] == ["COMPLETE", "FAIL", *["COMPLETE"] * 3]
     assert records[1].failure.kind == "TimeLimit"
 
 
-def test_calls_have_no_limits(tmp_path):
+def test_calls_have_no_limits():
     with Local(workers=1, threads=1) as engine:
-        assert engines.call(engine, _slow, [(1.0,)]) == [1.0]
+        assert engines.call(engine, _slow, [(0.5,)]) == [0.5]
 
 
 def _slow(seconds):
@@ -134,7 +146,7 @@ def _slow(seconds):
 
 def test_nothing_is_measured_without_limits(monkeypatch, tmp_path):
     monkeypatch.setattr(_limits, "memory", lambda pid: 1 / 0)
-    records = run(tmp_path, Greedy(""), Limits(seconds=60.0), trials=1)
+    records = run(tmp_path, Greedy(""), Limits(seconds=600.0), trials=1)
     assert [r.state for r in records] == ["COMPLETE"]
     assert Watch(Limits()).wait([0.0]) is None
     assert Watch(Limits()).look([(1, 0.0, 0)]) == [None]

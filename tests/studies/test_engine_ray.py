@@ -16,6 +16,7 @@ import toys
 from ray_toys import MIB, Greedy, Ranked, Unloadable
 from test_engines import run, trail
 from toy_plans import toy_plan
+from waiting import PATIENCE, patient_ray, until
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
@@ -37,7 +38,7 @@ MADE_UP = {"time", "pid", "seconds"}
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    with Cluster("", cpus=2, gpus=0) as started:
+    with patient_ray(), Cluster("", cpus=2, gpus=0) as started:
         yield started
 
 
@@ -103,10 +104,9 @@ def test_stopped_now_all_is_given_back(tmp_path):
         if event.kind == "report":
             engine.stop(now=True)
 
-    objective = toys.Toy(tmp_path, steps=2, sleep=0.5)
-    records = run(tmp_path, engine, objective, trials=4, listeners=[stop])
+    records = run(tmp_path, engine, toys.Toy(tmp_path, holds=0), trials=4, listeners=[stop])
     assert {record.state for record in records} == {"WAITING"}
-    records = run(tmp_path, ray_engine(workers=2), objective, trials=4)
+    records = run(tmp_path, ray_engine(workers=2), toys.Toy(tmp_path), trials=4)
     assert [record.state for record in records] == ["COMPLETE"] * 4
     assert [record.attempt for record in records] == [0] * 4
 
@@ -123,12 +123,12 @@ def test_calls_end_when_no_node_has_room_any_more(monkeypatch):
     with ray_engine(wait_seconds=0.0) as engine:
         monkeypatch.setattr(engine._cluster, "room", lambda claim: 0)
         with pytest.raises(UserError, match="a trial takes 1 CPU, but no node has that"):
-            engines.call(engine, time.sleep, [(30,)])
+            engines.call(engine, time.sleep, [(600,)])
 
 
 def test_a_node_that_does_not_answer(monkeypatch):
     monkeypatch.setattr(_ray_nodes, "_ANSWER", 0.5)
-    [(_, answer)] = _ray_nodes.on_every_node(lambda: time.sleep(20))
+    [(_, answer)] = _ray_nodes.on_every_node(lambda: time.sleep(20))  # no more: it takes a place
     assert str(answer) == "no answer within 0.5 s"
 
 
@@ -289,21 +289,19 @@ def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(tmp_path):
     root = str(program.parents[1])
     path = os.pathsep.join([root, str(program.parent)])
     environment = os.environ | {"PYTHONPATH": path}
-    command = [sys.executable, str(program), str(tmp_path), "ray", "4", "0.3"]
+    command = [sys.executable, str(program), str(tmp_path), "ray", "4", "0", "2"]
     driver = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     family = []
     try:
-        deadline = time.monotonic() + 200
-        while len(toys.attempts(tmp_path)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: len(toys.attempts(tmp_path)) == 4, alive=lambda: driver.poll() is None)
         family = psutil.Process(driver.pid).children(recursive=True)
         assert len(family) > 4
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    _, alive = psutil.wait_procs(family, timeout=180)
-    for process in alive:
-        process.kill()
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+        for process in alive:
+            process.kill()
     assert not alive
     before = toys.attempts(tmp_path)
     records = run(tmp_path, ray_engine(workers=2), toys.Toy(tmp_path), trials=4)

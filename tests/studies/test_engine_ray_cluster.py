@@ -2,13 +2,13 @@
 
 import os
 import threading
-import time
 
 import pytest
 import ray
 import toys
 from ray.cluster_utils import Cluster as LocalCluster
 from test_engines import run
+from waiting import PATIENCE, patient_ray, until
 
 from mnist_core.errors import UserError
 from studies import engines
@@ -20,17 +20,24 @@ from studies.ray_settings import RaySettings
 pytestmark = pytest.mark.slow
 
 
+class Cluster(LocalCluster):
+    """Waits for its nodes as long as it takes."""
+
+    def _wait_for_node(self, node, timeout=PATIENCE):
+        super()._wait_for_node(node, timeout)
+
+
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     """A head node with one place, joined by this process."""
-    with pytest.MonkeyPatch.context() as patch:
+    with patient_ray(), pytest.MonkeyPatch.context() as patch:
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": own_token()}
         for name, value in (_QUIET | token).items():
             patch.setenv(name, value)
         read_environment()
         store = 80 * 1024**2  # as small as Ray allows
         head = {"num_cpus": 1, "object_store_memory": store, "include_dashboard": False}
-        started = LocalCluster(initialize_head=True, head_node_args=head)
+        started = Cluster(initialize_head=True, head_node_args=head)
         try:
             yield started
         finally:
@@ -50,17 +57,16 @@ def test_a_node_goes_away_and_its_trials_are_run_again(cluster, tmp_path):
     node = cluster.add_node(num_cpus=1)
 
     def remove():
-        while len({line[-1] for line in toys.attempts(tmp_path)}) < 2:
-            time.sleep(0.05)
+        until(lambda: len({line[-1] for line in toys.attempts(tmp_path)}) == 2)
         cluster.remove_node(node, allow_graceful=False)
+        (tmp_path / "go").touch()
 
     engine, remover = engine_on(cluster), threading.Thread(target=remove)
     remover.start()
     try:
-        objective = toys.Toy(tmp_path, sleep=0.3)
-        records = run(tmp_path, engine, objective, trials=8)
+        records = run(tmp_path, engine, toys.Toy(tmp_path, waits=True), trials=8)
     finally:
-        remover.join(60)
+        remover.join()
     assert [record.state for record in records] == ["COMPLETE"] * 8
     assert sum(record.attempt for record in records) == 1
     assert len(toys.attempts(tmp_path)) == 9

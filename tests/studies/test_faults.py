@@ -16,6 +16,7 @@ from waiting import until
 from objectives.base import Outcome
 from studies.engines.local import Local
 
+pytestmark = pytest.mark.slow
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 
 

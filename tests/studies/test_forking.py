@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 from postgres import server  # noqa: F401
 from test_protocol import StopAfter, run
-from toy import SPACE, SPEC, TestSet, Toy, make_plan
+from toy import SPACE, SPEC, TestSet, Toy
+from toy import make_plan as make_any_plan
 from typer.testing import CliRunner
 from waiting import PATIENCE
 
@@ -32,6 +34,7 @@ from studies.search.sources import SearchSource
 from studies.storages.contents import difference, read_content
 from studies.storages.storage import close_storage, open_storage
 
+make_plan = partial(make_any_plan, sqlite=True)  # a fork gets a database of its own
 ADAM = When("optim.name", ("adam",))
 
 
@@ -310,8 +313,7 @@ def test_in_a_storage_that_holds_both(tmp_path, kind, request):
 KILLED = """
 import os, signal
 from pathlib import Path
-from test_forking import WIDER, changed
-from toy import make_plan
+from test_forking import WIDER, changed, make_plan
 from studies.forking import fork
 from studies.storages import copying
 copying.{step} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)

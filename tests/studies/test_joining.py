@@ -20,7 +20,8 @@ from studies.storages import leases
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, exclusive, open_storage
 
-N = 16
+pytestmark = pytest.mark.slow
+N = 12
 SEARCH = {"sampler": "tpe", "pruner": "median", "pruner_options": {"n_startup_trials": 2}}
 
 
@@ -34,7 +35,7 @@ def url(request, tmp_path):
 
 def both(start, tmp_path, url, **options):  # noqa: F811
     """Two supervisors, each with a folder of its own, as on two machines."""
-    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "workers": 2, **options}
+    options = {"url": url, "join": True, "trials": N, "search": SEARCH, **options}
     return [start(tmp_path / name, **options) for name in ("a", "b")]
 
 
@@ -67,7 +68,7 @@ def test_two_search_together_and_one_confirms(start, tmp_path, url):  # noqa: F8
 
 
 def test_one_is_killed_and_the_other_runs_its_trials(start, tmp_path, url):  # noqa: F811
-    options = {"url": url, "join": True, "trials": N, "search": SEARCH, "workers": 2}
+    options = {"url": url, "join": True, "trials": N, "search": SEARCH}
     killed = start(tmp_path / "a", hold=0, **options)
     until_it_says(killed, "held")
     other = start(tmp_path / "b", **options)
@@ -92,7 +93,7 @@ def test_both_are_killed_and_a_later_run_ends_the_study(start, tmp_path, url):  
         process.communicate()
     before = {t.number: (t.params, t.user_attrs["seed"]) for t in trials(url) if t.params}
     # Alone, and on the same machine: it sees at once that both are gone.
-    finish(start(tmp_path / "a", url=url, trials=N, search=SEARCH, workers=2))
+    finish(start(tmp_path / "a", url=url, trials=N, search=SEARCH))
     is_whole(url, [[("search", number) for number in range(N)]])
     after = {t.number: (t.params, t.user_attrs["seed"]) for t in trials(url)}
     assert before and before.items() <= after.items()

@@ -77,7 +77,7 @@ def trials_of(plan, name="toy"):
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_two_objectives_from_search_to_export(tmp_path, capsys, kind):
-    url = f"journal:///{tmp_path}/toy/study.log" if kind == "journal" else None
+    url = f"{kind}:///{tmp_path}/toy/study.file"
     plan = plan_with(tmp_path, trials=16, front=3, objectives=SMALL_IS_GOOD, url=url)
     result = run(plan)
     trials, directions = trials_of(plan)

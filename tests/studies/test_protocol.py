@@ -1,6 +1,7 @@
 """The protocol on a toy objective with the inline engine."""
 
 import random
+import shutil
 import sqlite3
 
 import pytest
@@ -280,10 +281,20 @@ def test_a_listener_that_fails_costs_nothing(tmp_path):
     assert run(make_plan(tmp_path), listeners=[gone]).best == "adam"
 
 
-def test_a_damaged_database_is_one_line(tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a study that is finished, in SQLite."""
+    plan = make_plan(tmp_path_factory.mktemp("finished"), sqlite=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        run(plan)
+    return plan.folder
+
+
+def test_a_damaged_database_is_one_line(tmp_path, finished):
     """Whatever page is overwritten: it is read as if sound, or refused in one line."""
-    plan = make_plan(tmp_path)
-    run(plan)
+    plan = make_plan(tmp_path, sqlite=True)
+    shutil.copytree(finished, plan.folder)
     file = plan.folder / "study.db"
     sound, page = file.read_bytes(), 4096
     rng, refused = random.Random(0), 0
@@ -317,9 +328,9 @@ def test_a_damaged_database_is_one_line(tmp_path):
         "trial_user_attributes SET value_json = '\"x\"'",
     ],
 )
-def test_a_database_that_holds_garbage_is_one_line(tmp_path, change):
-    plan = make_plan(tmp_path)
-    run(plan)
+def test_a_database_that_holds_garbage_is_one_line(tmp_path, finished, change):
+    plan = make_plan(tmp_path, sqlite=True)
+    shutil.copytree(finished, plan.folder)
     with sqlite3.connect(plan.folder / "study.db") as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute(f"UPDATE {change}")
@@ -338,7 +349,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(RDBStorage, "set_trial_user_attr", full)
     with pytest.raises(UserError, match=r"study\.db: database or disk is full; nothing more"):
-        run(make_plan(tmp_path))
+        run(make_plan(tmp_path, sqlite=True))
 
 
 def test_a_study_of_other_settings_is_shown_but_not_exported(tmp_path):

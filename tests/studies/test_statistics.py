@@ -20,7 +20,7 @@ def test_interval_by_hand():
     assert interval.half_width == pytest.approx(2.4841377, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(finite, min_size=2, max_size=12))
 def test_interval_matches_scipy(values):
     if max(values) - min(values) < 1e-6:

@@ -37,6 +37,11 @@ def refusal(url, *, create=True):
     return str(caught.value)
 
 
+@pytest.fixture
+def unflushed():
+    """In place of that which all tests share: here the real pragmas are looked at."""
+
+
 def test_every_connection_has_the_pragmas(path):
     def pragma(connection, name):
         return connection.execute(sqlalchemy.text(f"PRAGMA {name}")).scalar()

@@ -25,7 +25,7 @@ def both(tmp_path_factory):
     plain.engine.dispose()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(content=contents())
 def test_trials_of_any_kind(both, content):
     ours, plain = both

@@ -33,7 +33,7 @@ if host := options.pop("host", ""):  # as if it ran on another machine
     parts.BEAT = 0.5
 protocol.environment.describe = describe
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-plan = make_plan(folder, trials=trials, seeds=2, search=options.pop("search", {}))
+plan = make_plan(folder, trials=trials, seeds=2, sqlite=True, search=options.pop("search", {}))
 plan = dataclasses.replace(plan, workers=workers, storage_url=url or plan.storage_url)
 ran, over = [], []
 

@@ -15,7 +15,7 @@ from studies.storages.storage import close_storage, open_storage
 
 def plan_at(folder, url=None):
     """A small plan, kept at ``url``; None: in an SQLite file in its folder."""
-    plan = make_plan(folder, trials=9, seeds=2)
+    plan = make_plan(folder, trials=9, seeds=2, sqlite=True)
     return dataclasses.replace(plan, storage_url=url or plan.storage_url)
 
 
