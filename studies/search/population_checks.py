@@ -60,7 +60,10 @@ def _check_settings(plan: Plan) -> None:
         "search.pruner": (search.pruner, "none"),
         "search.sentinels": (search.sentinels, 0.0),
         "search.order": (search.order, "async"),
-        "search.stop": (search.stop, StopSettings()),
+        **{
+            f"search.stop.{name}": (getattr(search.stop, name), getattr(StopSettings(), name))
+            for name in ("seconds", "target", "patience", "regret")
+        },
         "search.objectives": (search.objectives, {}),
         "search.constraints": (search.constraints, {}),
         "engine.trial_seconds": (plan.settings.engine.trial_seconds, 0.0),
@@ -69,10 +72,9 @@ def _check_settings(plan: Plan) -> None:
     }
     for name, (found, needed) in wanted.items():
         if found != needed:
-            said = "its defaults" if name == "search.stop" else f"{needed or 'unset'}"
             raise ConfigError(
-                f"{name}: a population runs as a whole, to its end, so it must be {said}, but got"
-                f" {found}"
+                f"{name}: a population runs as a whole, to its end, so it must be"
+                f" {needed or 'unset'}, but got {found}"
             )
     if ray.pbt_interval >= plan.train.epochs:
         raise ConfigError(

@@ -135,7 +135,7 @@ def test_the_study_of_the_catalog_is_one():
             "search.pruner: a population runs as a whole, to its end, so",
         ),
         ({"search.order": "batch"}, "it must be async, but got batch"),
-        ({"search.stop.patience": 3}, "search.stop: a population runs as a whole"),
+        ({"search.stop.patience": 3}, "search.stop.patience: a population runs as a whole"),
         ({"engine.trial_seconds": 3.0}, "engine.trial_seconds: "),
         ({"early_stopping": 3}, "train.early_stopping: "),
         ({"engine.ray.pbt_interval": 12}, "must be below the 12 epochs of a training, but got 12"),
