@@ -17,6 +17,10 @@ COPIES = 100
 """The table has at most so many rows, the latest ones."""
 
 
+_SLANT = 0.03
+"""So much of the width a line from one member to another takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PopulationSection:
     """The section.
@@ -106,7 +110,9 @@ def _descent(result: StudyResult, found: Sequence[TrialRecord], best: TrialRecor
     ]
     for record, one in copies:
         at = float(one["epoch"])
-        chart.line([(at, place[one["source"]]), (at, place[record.number])], "pruned")
+        # Slanting, as several may copy at the same time.
+        ends = [(at - _SLANT * end, place[one["source"]]), (at, place[record.number])]
+        chart.line(ends, "pruned")
     chart.marks(
         [(float(one["epoch"]), place[record.number]) for record, one in copies],
         "dot complete",
@@ -138,7 +144,7 @@ def _line_of(
             return [*points, (0.0, place[at.number])][::-1]
         until = float(copied[-1]["epoch"])
         source = by_number[copied[-1]["source"]]
-        points += [(until, place[at.number]), (until, place[source.number])]
+        points += [(until, place[at.number]), (until - _SLANT * end, place[source.number])]
         at = source
 
 
