@@ -46,7 +46,7 @@ class Average:
 
     def report(self, share: float) -> None:
         """Take in the weights at a report, ``share`` of the training being over: swa."""
-        if self._config.name == "swa" and share > self._config.start:
+        if self._config.name == "swa" and share >= self._config.start:
             self._move(1 / (self.count + 1))
 
     @torch.no_grad()

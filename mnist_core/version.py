@@ -3,7 +3,7 @@
 import platform
 from importlib import metadata
 
-TRAINER_VERSION = "2"
+TRAINER_VERSION = "3"
 """Changes whenever the same config, data and seed would give other weights than before."""
 
 

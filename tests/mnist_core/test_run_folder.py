@@ -13,6 +13,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, UserError
 from mnist_core.runs import run_folder, run_record
 from mnist_core.runs.run_folder import RunFolder
+from mnist_core.version import TRAINER_VERSION
 
 
 class Killed(BaseException):
@@ -238,7 +239,9 @@ def test_what_cannot_go_on(killed, create, some, few, monkeypatch):
     changed = some.override({"epochs": 4})
     assert "another training (epochs: 3 -> 4)" in refused(run, changed, few, CheckpointError)
     monkeypatch.setattr(run_folder, "TRAINER_VERSION", "99")
-    assert "its trainer was 2, but is 99 now; train anew" in refused(run, some, few)
+    assert f"its trainer was {TRAINER_VERSION}, but is 99 now; train anew" in refused(
+        run, some, few
+    )
     failed = create()
     failed.end(run_record.FAILED, "NonFiniteLoss: nan")
     assert "this run failed (NonFiniteLoss: nan)" in refused(failed, some, few)

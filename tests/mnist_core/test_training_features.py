@@ -93,12 +93,20 @@ def test_the_averaged_model_is_the_scored_one(few, config, name, model):
     )
 
 
-def test_before_swa_begins_the_plain_model_is_judged(few, config):
-    swa = train(config(average__name="swa", average__start=0.5, epochs=2), few)
-    plain = train(config(epochs=2), few)
-    assert swa.history[0]["val_loss"] == plain.history[0]["val_loss"]
-    # One report after its start: the mean of one is that one.
-    assert swa.history[1]["val_loss"] == plain.history[1]["val_loss"]
+def test_swa_begins_with_the_report_at_its_start(few, config):
+    swa = train(config(average__name="swa", average__start=0.5, epochs=4), few)
+    plain = train(config(epochs=4), few)
+    # The mean of one is that one.
+    same = [a["val_loss"] == b["val_loss"] for a, b in zip(swa.history, plain.history, strict=True)]
+    assert same == [True, True, False, False]
+
+
+def test_five_epochs_with_swa_from_the_fourth_are_a_mean_of_two():
+    model = nn.Linear(4, 3)
+    average = averaging.Average(AverageConfig(name="swa", start=0.8), model)
+    for epoch in range(1, 6):
+        average.report(epoch / 5)
+    assert average.count == 2
 
 
 @pytest.mark.parametrize("parts", [2, 3])
