@@ -24,7 +24,7 @@ class Checkpoint:
     """A trained model and what it was trained by.
 
     Attributes:
-        model: in evaluation mode, on the CPU.
+        model: in evaluation mode, on the CPU; fp64 where the weights are.
         config: the resolved configuration.
         n_classes: number of classes.
         metrics: what the training ended with.
@@ -74,6 +74,8 @@ def load(path: Path) -> Checkpoint:
         metrics = _metrics(header["metrics"])
         with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
             model = models.build(config.model, n_classes)
+        if any(value.dtype is torch.float64 for value in weights.values()):
+            model.double()  # which loading would round to the model's type
         model.load_state_dict(weights)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None

@@ -115,6 +115,11 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    # It gives every tensor the parameter's type, also nadam's product of momenta, which has fp32.
+    for index, named in state.items():
+        loaded = optimizer.state[parameters[index]]
+        for name, value in named.items():
+            loaded[name] = loaded[name].to(value.dtype)
 
 
 def _difference(old: Any, new: Any, name: str = "") -> str:

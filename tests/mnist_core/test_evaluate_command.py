@@ -4,6 +4,7 @@ import shutil
 import sys
 
 import pytest
+import torch
 
 from mnist_core import __main__ as program
 from mnist_core import checkpoint, command_line, judge, models
@@ -72,6 +73,20 @@ def test_it_is_what_the_training_logged(run, kept, digits, name):
     rows = [line.split() for line in out if line.split()[:1] == ["0"]]
     if name != "pairs":
         assert list(map(int, rows[0][1:11])) == result.confusion[0]
+
+
+@pytest.mark.parametrize("name", ["fp64", "fp64 pairs"])
+def test_fp64_is_judged_by_the_very_weights_that_were_stored(kept, digits, name):
+    """Not by their nearest fp32 numbers: every figure, the loss included, is the logged one."""
+    changes = MODELS["pairs"] if name.endswith("pairs") else {"model__name": "lenet5"}
+    path, result = kept(**{**changes, "precision": "fp64"})
+    back = checkpoint.load(path)
+    stored = result.model.state_dict()
+    assert all(torch.equal(value, stored[key]) for key, value in back.model.state_dict().items())
+    found = judge.judge(back, digits.validation).metrics
+    assert {f"val_{key}": value for key, value in found.items()} == {
+        key: value for key, value in result.metrics.items() if key.startswith("val_")
+    }
 
 
 def test_the_test_images_are_others(run, kept):

@@ -9,6 +9,7 @@ from mnist_core.train import StopTraining, train
 
 CASES = {
     **{name: {"optim__name": name} for name in OPTIMIZERS},
+    **{f"{name}, fp64": {"optim__name": name, "precision": "fp64"} for name in OPTIMIZERS},
     "dropout": {"model__name": "cnn"},
     "augmentation": {"augment__shift": 0.1, "augment__elastic": 1.0, "augment__blur_p": 0.5},
     "batch norm": {"model__name": "flex_cnn", "model__width": 8},
