@@ -1,8 +1,6 @@
-"""The pictures of a run, as PNG files; nobody needs to see a colour to read them.
+"""The pictures of a run, as PNG files.
 
-Drawn with matplotlib's figures alone: no window system, no global state. Colours are those of
-Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell apart; kinds of lines
-and marks differ as well.
+Curves over scores stand in ``score_figures.py``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -21,16 +17,24 @@ from torch import Tensor
 from mnist_core import judge
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.data import Split
-from mnist_core.errors import UserError
 from mnist_core.pair_metrics import PairEvaluation
+from mnist_core.runs import figure_files
+from mnist_core.runs.figure_files import BLUE, GREEN, ORANGE, narrow
+from mnist_core.runs.score_figures import roc_and_precision
 from mnist_core.tasks import Evaluation
 
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 PAIR_CLASSES = ("different", "same")
+_NAMES = (
+    "curves.png",
+    "roc.png",
+    "precision_recall.png",
+    "confusion.png",
+    "samples.png",
+    "misclassified.png",
+)
 _SHOWN = 24
 _NUMBERS = 20
 """A confusion matrix of more classes has shades only."""
-_DPI = 110
 
 
 def draw_all(
@@ -59,16 +63,15 @@ def draw_all(
         UserError: one cannot be written.
     """
     curves(folder / "curves.png", history, title=title)
-    names = ["curves.png", "confusion.png", "samples.png", "misclassified.png"]
+    roc_and_precision(folder, found, title=title)
     if isinstance(found, PairEvaluation):
         confusion(folder / "confusion.png", found.confusion, PAIR_CLASSES, title=title)
         _pair_pictures(folder, split.images.cpu(), found)
-        roc_and_precision(folder, found, title=title)
-        return [*names, "roc.png", "precision_recall.png"]
-    classes = [str(number) for number in range(len(found.confusion))]
-    confusion(folder / "confusion.png", found.confusion, classes, title=title)
-    _class_pictures(folder, split, judge.logits(kept, split.images).double().softmax(dim=1))
-    return names
+    else:
+        classes = [str(number) for number in range(len(found.confusion))]
+        confusion(folder / "confusion.png", found.confusion, classes, title=title)
+        _class_pictures(folder, split, judge.logits(kept, split.images).double().softmax(dim=1))
+    return [*_NAMES]
 
 
 def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) -> None:
@@ -98,7 +101,7 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) ->
         elif epochs[-1] >= 3:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title)
-    _save(figure, path)
+    figure_files.save(figure, path)
 
 
 def confusion(path: Path, counts: Tensor, classes: Sequence[str], *, title: str) -> None:
@@ -126,36 +129,8 @@ def confusion(path: Path, counts: Tensor, classes: Sequence[str], *, title: str)
     axes.set_yticks(range(n), classes, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     right = values.trace() / max(1, values.sum())
-    axes.set_title(_narrow(f"{title}, {right:.2%} of {values.sum():.0f} right"), fontsize=10)
-    _save(figure, path)
-
-
-def roc_and_precision(folder: Path, found: PairEvaluation, *, title: str) -> None:
-    """Draw ``roc.png`` and ``precision_recall.png`` of pairs; a mark is at the threshold."""
-    cells = found.confusion.double().numpy()
-    false_rate, true_rate = (
-        cells[0, 1] / max(1, cells[0].sum()),
-        cells[1, 1] / max(1, cells[1].sum()),
-    )
-    precision = cells[1, 1] / max(1, cells[:, 1].sum())
-    mark = f"threshold {found.threshold:.3g}"
-    roc = found.roc_curve()
-    figure, axes = _square(f"{title}, ROC-AUC {found.roc_auc:.5f}")
-    axes.plot([0, 1], [0, 1], ":", color="0.6", label="by chance")
-    _curve(axes, roc.x, roc.y, (false_rate, true_rate), mark)
-    axes.set(xlabel="false positive rate", ylabel="true positive rate")
-    _zoom(axes, roc.x, roc.y, (false_rate, true_rate), corner=(0.0, 1.0))
-    axes.legend(loc="lower right", edgecolor="none")
-    _save(figure, folder / "roc.png")
-    curve = found.precision_recall_curve()
-    figure, axes = _square(f"{title}, average precision {found.average_precision:.5f}")
-    share = cells[1].sum() / cells.sum()
-    axes.axhline(share, linestyle=":", color="0.6", label="by chance")
-    _curve(axes, curve.x, curve.y, (true_rate, precision), mark)
-    axes.set(xlabel="recall", ylabel="precision")
-    _zoom(axes, curve.x, curve.y, (true_rate, precision), corner=(1.0, 1.0))
-    axes.legend(loc="lower left", edgecolor="none")
-    _save(figure, folder / "precision_recall.png")
+    axes.set_title(narrow(f"{title}, {right:.2%} of {values.sum():.0f} right"), fontsize=10)
+    figure_files.save(figure, path)
 
 
 def _class_pictures(folder: Path, split: Split, probabilities: Tensor) -> None:
@@ -238,58 +213,4 @@ def _mosaic(path: Path, images: npt.NDArray[np.uint8], captions: Sequence[str], 
         axes.imshow(canvas, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
     axes.set_axis_off()
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
-
-
-def _square(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.4, 5.4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(_narrow(title), fontsize=10)
-    axes.grid(alpha=0.3)
-    return figure, axes
-
-
-def _narrow(title: str) -> str:
-    """Break a title at its commas, for a picture that is not wide."""
-    return title.replace(", ", "\n")
-
-
-def _curve(
-    axes: Axes,
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    at: tuple[float, float],
-    mark: str,
-) -> None:
-    axes.plot(x, y, color=BLUE, linewidth=2)
-    axes.plot(*at, "s", color=ORANGE, markersize=8, fillstyle="none", markeredgewidth=2, label=mark)
-
-
-def _zoom(
-    axes: Axes,
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    at: tuple[float, float],
-    *,
-    corner: tuple[float, float],
-) -> None:
-    """Show the corner where a good model's curve bends, ten times as large or more."""
-    reach = max(abs(at[0] - corner[0]), abs(at[1] - corner[1]))
-    if reach > 0.1:
-        return
-    size = max(0.01, 2 * reach)
-    inset = axes.inset_axes((0.3, 0.3, 0.45, 0.45))
-    inset.plot(x, y, color=BLUE, linewidth=2)
-    inset.plot(*at, "s", color=ORANGE, markersize=8, fillstyle="none", markeredgewidth=2)
-    inset.set_xlim(*((-0.02 * size, size) if corner[0] == 0 else (1 - size, 1 + 0.02 * size)))
-    inset.set_ylim(1 - size, 1 + 0.02 * size)
-    inset.grid(alpha=0.3)
-    inset.tick_params(labelsize=8)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
-    try:
-        figure.savefig(path, format="png", dpi=_DPI)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    figure_files.save(figure, path)

@@ -1,10 +1,13 @@
 """The pictures of a run: all there, whatever the run was like, and nothing of them cut off."""
 
+import dataclasses
+
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
+from sklearn.metrics import precision_score, recall_score, roc_auc_score
 from torch.nn import functional
 
 from mnist_core import judge, models, train
@@ -13,10 +16,17 @@ from mnist_core.data import Split
 from mnist_core.errors import UserError
 from mnist_core.evaluate import Evaluation, confusion_matrix
 from mnist_core.pair_metrics import PairEvaluation
-from mnist_core.runs import run_figures
+from mnist_core.runs import figure_files, run_figures
 
 TITLE = "lenet5 on mnist-10pct, 20261121-094345-lenet5-d63c0f"
-CLASS_PICTURES = ["confusion.png", "curves.png", "misclassified.png", "samples.png"]
+PICTURES = [
+    "confusion.png",
+    "curves.png",
+    "misclassified.png",
+    "precision_recall.png",
+    "roc.png",
+    "samples.png",
+]
 
 
 def history(reports, per_epoch=1):
@@ -36,13 +46,13 @@ def history(reports, per_epoch=1):
 def figures(monkeypatch):
     """Return what is drawn by the file's name, as a figure."""
     seen = {}
-    save = run_figures._save
+    save = figure_files.save
 
     def spy(figure, path):
         seen[path.name] = figure
         save(figure, path)
 
-    monkeypatch.setattr(run_figures, "_save", spy)
+    monkeypatch.setattr(figure_files, "save", spy)
     return seen
 
 
@@ -110,7 +120,7 @@ def test_classes(figures, kept, digits, tmp_path, n_classes, reports):
         split=split,
         found=evaluation(split, predicted, n_classes),
     )
-    assert sorted(names) == CLASS_PICTURES == sorted(path.name for path in tmp_path.iterdir())
+    assert sorted(names) == PICTURES == sorted(path.name for path in tmp_path.iterdir())
     wrong = int((predicted != labels).sum())
     said = {name: [text.get_text() for text in texts(figures[name])] for name in names}
     assert any(t.startswith(f"{wrong} of 60 validation images") for t in said["misclassified.png"])
@@ -152,6 +162,29 @@ def test_what_the_pictures_say(figures, kept, digits, tmp_path):
     assert cells == {(j, i): str(int(counts[i, j])) for i, j in counts.nonzero().tolist()}
 
 
+def test_classes_all_at_once(figures, kept, digits, tmp_path):
+    split = Split(digits.validation.images[:100], digits.validation.labels[:100])
+    model = kept(10)
+    logits = judge.logits(model, split.images).double()
+    found = evaluation(split, logits.argmax(dim=1), 10)
+    found = dataclasses.replace(found, logits=logits)
+    run_figures.draw_all(
+        tmp_path, title=TITLE, history=history(2), kept=model, split=split, found=found
+    )
+    truth = functional.one_hot(split.labels, 10).flatten().numpy()
+    odds = logits.softmax(dim=1)
+    area = roc_auc_score(truth, odds.flatten().numpy())
+    roc, precision = figures["roc.png"].axes[0], figures["precision_recall.png"].axes[0]
+    assert f"ROC-AUC {area:.5f}" in roc.get_title()
+    taken = functional.one_hot(odds.argmax(dim=1), 10).flatten().numpy()
+    (mark,) = (line for line in roc.lines if line.get_marker() == "s")
+    false, true = taken[truth == 0].mean(), taken[truth == 1].mean()
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx((false, true))
+    (mark,) = (line for line in precision.lines if line.get_marker() == "s")
+    expected = (recall_score(truth, taken), precision_score(truth, taken))
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx(expected)
+
+
 def test_no_mistakes(kept, digits, tmp_path, figures):
     split = Split(digits.validation.images[:5], digits.validation.labels[:5])
     model = kept(10)
@@ -181,7 +214,7 @@ def test_pairs(kept, digits, tmp_path, figures, gap):
         split=digits.validation,
         found=found,
     )
-    assert sorted(names) == sorted([*CLASS_PICTURES, "roc.png", "precision_recall.png"])
+    assert sorted(names) == PICTURES
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     for name in names:
         nothing_is_cut_off(figures[name])

@@ -89,6 +89,8 @@ def test_what_a_training_leaves(run, tmp_path):
             "metrics.csv",
             "misclassified.png",
             "overrides.toml",
+            "precision_recall.png",
+            "roc.png",
             "run.json",
             "samples.png",
             "train.log",

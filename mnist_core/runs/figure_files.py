@@ -1,0 +1,34 @@
+"""What all pictures of a run share: colours, narrow titles, and how they become PNG files.
+
+Drawn with matplotlib's figures alone: no window system, no global state. Colours are those of
+Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell apart; kinds of lines
+and marks differ as well, so nobody needs to see a colour.
+"""
+
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mnist_core.errors import UserError
+
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+_DPI = 110
+
+
+def narrow(title: str) -> str:
+    """Break a title at its commas, for a picture that is not wide."""
+    return title.replace(", ", "\n")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write ``figure``.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    FigureCanvasAgg(figure)
+    try:
+        figure.savefig(path, format="png", dpi=_DPI)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
