@@ -172,6 +172,7 @@ def test_one_two_and_three_workers_and_a_killed_run(tmp_path, start):  # noqa: F
 def test_real_trainings_with_one_worker_and_two(tmp_path):
     """One worker would have both cores otherwise, and other sums."""
     options = ["--order", "batch", "--set", "search.batch=3", "--set", "search.trials_per_choice=0"]
+    options += ["--set", "engine.threads=0"]
     found = {}
     for workers in (1, 2):
         folder = tmp_path / str(workers)

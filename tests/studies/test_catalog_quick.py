@@ -52,6 +52,7 @@ def test_it_runs_to_its_end(tmp_path, few_digits, name, run):
         "results.folder": tmp_path,
         "confirm.seeds": 2,
         "device": "cpu",
+        "engine.threads": 1,
     }
     if catalog.get(name).objective == "pairs":
         settings |= {"pairs.per_epoch": 300, "pairs.evaluation": 200}

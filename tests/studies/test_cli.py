@@ -38,6 +38,8 @@ def tiny(folder, *, trials=4, seeds=2, epochs=1):
         *("--set", f"search.trials={trials}", "--set", f"confirm.seeds={seeds}"),
         *("--set", "model.name=mlp512" if epochs > 1 else "model.name=lenet5"),
         *("--set", f"epochs={epochs}", "--set", "batch_size=256"),
+        # Two threads would wait for each other where others use the cores.
+        *("--set", "engine.threads=1"),
     ]
 
 

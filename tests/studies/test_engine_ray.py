@@ -157,8 +157,8 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
     engine = ray_engine(scheduler="asha", asha_factor=2.0)
     with engine:
         engine.adapt(plan)
-        asha = engine._asha(SimpleNamespace(phase="search"))
-        assert engine._asha(SimpleNamespace(phase="confirm")) is None
+        asha = engine._extensions(None, plan)[1]._asha
+        assert engine._extensions(None, None)[1]._asha is None  # where nothing is searched
 
     def goes_on(number, kind, value):
         trial = SimpleNamespace(trial_id=str(number))
