@@ -44,7 +44,7 @@ def test_what_a_killed_service_lost_is_kept_by_the_next_process(tmp_path):
     finally:
         said = process.finish()
     assert not process.complete and kept(folder) == {"search 0"}
-    assert said[0].startswith("failed at ") and "Connection" in said[0]
+    assert said[0].startswith("failed at ")
     assert said[-1].startswith("not everything is kept")
     all_is_kept(folder, range(3))
 
