@@ -111,7 +111,7 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
         runtime: where it computes.
 
     Raises:
-        ConfigError: the images are of a size that models are not made for.
+        ConfigError: the images are of a size that models are not made for; or as ``check_batches``.
     """
     rows, columns = data.train.images.shape[1:]
     if (rows, columns) != (SIDE, SIDE):
@@ -119,8 +119,40 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
             f"data.name: models take images of {SIDE}x{SIDE}, but those of {data.name!r} are"
             f" {rows}x{columns}; bring the files to that size"
         )
+    check_batches(config, data)
     task: Task = _module(config).create(config, data, runtime)
     return task
+
+
+def check_batches(config: TrainConfig, data: Data) -> None:
+    """Refuse a batch of one image for a batch norm that would see one value a channel of it.
+
+    One value has no variance, so torch cannot train on it. Nothing is computed, or drawn.
+
+    Args:
+        config: a resolved configuration.
+        data: its training images.
+
+    Raises:
+        ConfigError: every batch, or an epoch's last one, is such a batch.
+    """
+    n, size = _module(config).epoch_size(config, data), config.batch_size
+    if size > 1 and n % size != 1:
+        return
+    pairs = models.task(config.model) == "pairs"
+    with torch.device("meta"):
+        model = models.build(config.model, data.n_classes)
+        one = torch.empty(1, 2 if pairs else 1, SIDE, SIDE)
+    try:
+        model(one)
+    except ValueError:  # of a batch norm in training, which looks at the shape first
+        name = "pair" if pairs else "image"
+        ends = f"{n:,} {name}s in batches of {size:,} leave one {name} for the last"
+        raise ConfigError(
+            f"batch_size: the batch norms of model {config.model.name!r} cannot learn from one"
+            f" {name} alone, but {ends if size > 1 else 'got 1'}; take another batch_size of at"
+            " least 2"
+        ) from None
 
 
 def take_one_batch(config: TrainConfig, data: Data) -> None:
@@ -136,6 +168,7 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
     """
     machine = runtime.resolve(config)
     with runtime.session(machine, deterministic=config.deterministic), torch.no_grad():
+        check_batches(config, data)
         task = create(config.model_copy(update={"batch_size": 8}), data, machine)
         model = models.build(config.model, data.n_classes).to(machine.device)
         task.loss(model, *next(task.epoch()))

@@ -31,6 +31,11 @@ def check(config: TrainConfig) -> None:
         )
 
 
+def epoch_size(config: TrainConfig, data: Data) -> int:
+    """Return how many images an epoch has."""
+    return len(data.train)
+
+
 def create(config: TrainConfig, data: Data, runtime: Runtime) -> "Classification":
     """Return the task."""
     return Classification(config, data, runtime)

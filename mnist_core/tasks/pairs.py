@@ -82,6 +82,11 @@ def check(config: TrainConfig) -> None:
         )
 
 
+def epoch_size(config: TrainConfig, data: Data) -> int:
+    """Return how many pairs an epoch has."""
+    return config.pairs.per_epoch
+
+
 def create(config: TrainConfig, data: Data, runtime: Runtime) -> "PairTask":
     """Return the task.
 

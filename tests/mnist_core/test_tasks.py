@@ -8,6 +8,7 @@ import torch
 from mnist_core import tasks
 from mnist_core.data import Split
 from mnist_core.errors import ConfigError
+from mnist_core.finders import lr_finder
 from mnist_core.train import resolve, train
 
 
@@ -39,3 +40,51 @@ def test_a_loss_of_another_task_is_refused(config, refusal):
     for model, loss in (("net", "bce"), ("siamese", "focal")):
         some = config(model__name=model, loss__name=loss)
         assert f"loss.name: '{loss}'" in refusal(ConfigError, resolve, some)
+
+
+ONE_ALONE = {
+    1: "but got 1",
+    13: "but 300 images in batches of 13 leave one image for the last",
+    299: "but 300 images in batches of 299 leave one image for the last",
+}
+"""Batch sizes of which 300 images leave one over."""
+
+
+@pytest.mark.parametrize("size", ONE_ALONE)
+def test_one_image_alone_is_refused_where_a_norm_would_see_one_value(few, config, refusal, size):
+    """300 = 23 * 13 + 1; before any step, by whatever trains."""
+    some = config(model__name="resnet18", model__stem=7, batch_size=size)
+    state = torch.get_rng_state()
+    for call in (
+        train,
+        lambda c, d: tasks.take_one_batch(resolve(c), d),
+        lambda c, d: lr_finder.find(resolve(c), d, steps=20),
+    ):
+        message = refusal(ConfigError, call, some, few)
+        assert message.startswith("batch_size: the batch norms of model 'resnet18' cannot learn")
+        assert ONE_ALONE[size] in message
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_two_images_over_are_enough(very_few, config):
+    """100 = 2 * 49 + 2."""
+    some = config(model__name="resnet18", model__stem=7, batch_size=49)
+    assert train(some, very_few).images == 100
+
+
+@pytest.mark.parametrize("size", [1, 33])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model__name": "net"},
+        {"model__name": "flex_cnn", "model__width": 8, "model__pools": 4},
+        {"model__name": "siamese", "model__width": 8, "pairs__per_epoch": 34},
+        {"model__name": "siamese", "loss__name": "contrastive", "pairs__per_epoch": 34},
+        {"model__name": "pair_concat", "pairs__per_epoch": 34},
+    ],
+)
+def test_one_alone_is_no_matter_elsewhere(very_few, config, changes, size):
+    """Their norms see an image of several pixels: 100 images leave 1 of 33, 34 pairs as well."""
+    tasks.take_one_batch(resolve(config(batch_size=size, **changes)), very_few)
+    if size > 1:
+        assert train(config(batch_size=size, **changes), very_few).images in (34, 100)
