@@ -1,8 +1,8 @@
 """The live view of a running study: a listener of its events, on a terminal or as plain lines.
 
-On a terminal a panel is redrawn at most four times a second: running trials with the curve of
-their reports, the best so far, counts, pace, time left. Elsewhere (a file, a pipe, ``--plain``)
-each trial that ends is one line.
+On a terminal a panel is redrawn twice a second (half a per cent of a core,
+benchmarks/live_view.py): running trials with the curve of their reports, the best so far, counts,
+pace, time left. Elsewhere (a file, a pipe, ``--plain``) each trial that ends is one line.
 """
 
 import time
@@ -22,7 +22,7 @@ from rich.text import Text
 from studies.events import Event
 from studies.report.numbers import duration, metric_text, params_text
 
-REFRESH_PER_SECOND = 4
+REFRESH_PER_SECOND = 2
 _BARS = "▁▂▃▄▅▆▇█"
 _TITLES = {"search": "Search", "confirm": "Confirm", "test": "Test"}
 
@@ -244,7 +244,7 @@ class LiveView:
 
     def _safely(self) -> RenderableType:
         # The drawing thread reads what the supervising thread writes: a dict that changes while it
-        # is copied raises RuntimeError. The next frame is a quarter of a second away.
+        # is copied raises RuntimeError. The next frame is half a second away.
         try:
             return self.render()
         except RuntimeError:

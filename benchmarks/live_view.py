@@ -1,0 +1,104 @@
+"""What the live view costs: the processor's time of a process that does nothing but show a study.
+
+    python benchmarks/live_view.py                # a minute
+    python benchmarks/live_view.py --record       # and write it down in RESULTS.md
+
+A made-up study of two workers, as long as the default one's trials are: 4 seconds each, 5 reports.
+The events come in real time, the panel is drawn on a terminal of 120 x 40 characters that nobody
+sees; all that the process takes from the processor while they come is the view's. The plain view,
+one line a trial, gets the same events faster than in real time, since nothing of it is on a clock.
+"""
+
+import argparse
+import io
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import measure
+from rich.console import Console
+
+from studies.events import Event, Kind
+from studies.live import LiveView, PlainView, Progress
+
+TARGET = 0.01
+"""Share of one core that the view may take."""
+WORKERS, SECONDS, REPORTS = 2, 4.0, 5
+_NAMES = ("sgd", "momentum", "adam", "adamw", "rmsprop")
+
+
+def events(seconds: float) -> Iterator[tuple[float, Kind, int | None, dict[str, object]]]:
+    """Yield when (from the begin), what, of which trial and its data, in the order of time."""
+    drawn = random.Random(0)
+    trials = int(seconds / SECONDS + 1) * WORKERS
+    found: list[tuple[float, Kind, int | None, dict[str, object]]] = []
+    for number in range(trials):
+        begin = number // WORKERS * SECONDS + number % WORKERS * SECONDS / WORKERS
+        params = {"optim.name": _NAMES[number % 5], "optim.lr": 10 ** drawn.uniform(-4, 0)}
+        found.append((begin, "start", number, {"params": params, "attempt": 0}))
+        value = drawn.uniform(0.8, 0.95)
+        for step in range(1, REPORTS + 1):
+            value += 0.01
+            metrics = {"val_accuracy": value}
+            at = begin + SECONDS * step / (REPORTS + 0.1)
+            found.append((at, "report", number, {"step": step, "metrics": metrics}))
+        found.append((begin + SECONDS, "complete", number, {"value": value, "seconds": SECONDS}))
+    found.sort(key=lambda one: one[0])
+    yield 0.0, "phase", None, {"name": "search", "total": trials}
+    yield from (one for one in found if one[0] <= seconds)
+
+
+def cost(view: Callable[[Event], None], seconds: float, *, waits: bool) -> tuple[float, int]:
+    """Show the study; return the processor's seconds and how many events there were."""
+    began, spent, count = time.time(), time.process_time(), 0
+    for at, kind, trial, data in events(seconds):
+        if waits:
+            time.sleep(max(0.0, began + at - time.time()))
+        view(Event(kind=kind, phase="search", trial=trial, data=data, time=began + at))
+        count += 1
+    if waits:
+        time.sleep(max(0.0, began + seconds - time.time()))
+    return time.process_time() - spent, count
+
+
+def main() -> None:
+    """Measure, print, and record if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the made-up study")
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
+    args = parser.parse_args()
+    progress = Progress(metric="val_accuracy")
+    with open(os.devnull, "w", encoding="utf-8") as nobody:
+        console = Console(file=nobody, force_terminal=True, width=120, height=40)
+        with LiveView(progress, console, title="python -m studies.run optim_search") as view:
+            live, count = cost(view, args.seconds, waits=True)
+    plain = PlainView(Progress(metric="val_accuracy"), io.StringIO().write)
+    lines, _ = cost(plain, args.seconds, waits=False)
+    rows = [
+        [name, str(count), f"{spent:.3f}", f"{spent / args.seconds:.2%}"]
+        for name, spent in (("on a terminal", live), ("plain lines", lines))
+    ]
+    header = ["view", "events", "processor, s", "of one core"]
+    text = "\n\n".join(
+        [
+            measure.environment(measure.cpu_name()),
+            f"A study of {WORKERS} workers for {args.seconds:g} s:",
+            measure.table(header, rows),
+            measure.verdict(
+                "live view, of one core",
+                100 * live / args.seconds,
+                100 * TARGET,
+                unit=" %",
+                at_most=True,
+            ),
+        ]
+    )
+    sys.stdout.write(f"{text}\n")
+    if args.record:
+        measure.record("live_view", text)
+
+
+if __name__ == "__main__":
+    main()
