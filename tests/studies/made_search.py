@@ -24,7 +24,9 @@ BEGIN = datetime(2026, 1, 1)
 STEPS = 6
 
 
-def write_study(plan, trials, *, seed=0, shift=0.0, device="cpu", failed=0.02, pruned=0.3):
+def write_study(
+    plan, trials, *, seed=0, shift=0.0, device="cpu", failed=0.02, pruned=0.3, complete=None
+):
     """Write a finished study of ``trials`` search trials to the plan's storage.
 
     Args:
@@ -35,19 +37,20 @@ def write_study(plan, trials, *, seed=0, shift=0.0, device="cpu", failed=0.02, p
         device: that the trainings name.
         failed: share of failed trials.
         pruned: share of pruned ones.
+        complete: further attributes of those that ran to their end.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan.folder.mkdir(parents=True, exist_ok=True)
     storage = open_storage(plan.storage_url, create=True)
     try:
         search = _create(plan, storage, plan.name)
-        made = _Made(plan, seed, shift, device)
+        made = _Made(plan, seed, shift, device, complete)
         for number in range(trials):
             made.search_trial(number, failed, pruned)
         _insert(storage, search, made.trials)
         chosen = candidates(plan, read_trials(search))
         confirm = _create(plan, storage, f"{plan.name}{CONFIRM}")
-        confirmed = _Made(plan, seed + 1, shift, device)
+        confirmed = _Made(plan, seed + 1, shift, device, complete)
         for fresh in confirm_seeds(plan.settings.search.seed, plan.confirm_seeds):
             for candidate in chosen:
                 confirmed.add(dict(candidate.params), fresh, label=candidate.label)
@@ -79,9 +82,10 @@ def _insert(storage, study, trials):
 
 
 class _Made:
-    def __init__(self, plan, seed, shift, device):
+    def __init__(self, plan, seed, shift, device, complete):
         self.trials = []
         self._plan, self._seed, self._shift, self._device = plan, seed, shift, device
+        self._complete = complete or {}
         self._space = plan.spec.space
         self._random = random.Random(seed)
         self._kinds = {name: to_distribution(p) for name, p in self._space.parameters.items()}
@@ -117,6 +121,8 @@ class _Made:
             attributes["metrics"] = {"val_accuracy": curve[-1], "val_loss": 1 - curve[-1]}
             right = round(100 * curve[-1])
             attributes["confusion"] = [[right, 100 - right], [1, 99]]
+            if state is TrialState.COMPLETE:
+                attributes |= self._complete
         self.trials.append(
             FrozenTrial(
                 number=number,
