@@ -50,7 +50,8 @@ class RangeTest:
             it never did.
         lower: from here on the loss falls: a tenth of the whole fall is done. A cautious choice.
         suggestion: where the loss falls fastest.
-        lowest: where the loss is lowest; beyond, steps undo each other.
+        lowest: where the loss is lowest, before it rises clearly for the first time; beyond, steps
+            undo each other.
         problem: why there is no suggestion (``lower``, ``suggestion`` and ``lowest`` are None), or
             what makes it doubtful; empty: nothing.
     """
@@ -158,14 +159,9 @@ def judge(
     start = float(losses[: _first(len(losses))].mean())
     # How far it rises in the end says nothing of where it fell, and would spread into it.
     smoothed = gaussian_filter1d(np.minimum(losses, 1.5 * start), width, mode="nearest")
-    bottom = int(smoothed.argmin())
+    bottom, clear = _first_fall(losses, smoothed, start, width)
     fall = start - smoothed[bottom]
-    # Of the difference of two means: the first losses', and the Gaussian's, which counts as many
-    # independent ones as 2 sqrt(pi) times its standard deviation.
-    counts = _first(len(losses)), 2 * math.sqrt(math.pi) * width
-    noise = float(np.std(losses[: bottom + 1] - smoothed[: bottom + 1]))
-    error = noise * math.sqrt(sum(1 / count for count in counts))
-    if bottom < 2 or fall < max(0.05 * abs(start), 4 * error):
+    if not clear:
         problem = "the loss never falls clearly; raise --high, --steps or the batch size"
         if diverged is not None:
             problem = "the loss rises before it falls; lower --low, or raise the batch size"
@@ -222,6 +218,44 @@ def write_plot(test: RangeTest, path: Path, *, title: str) -> None:
     figure.legend(loc="outside right upper", frameon=False)
     axes.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=120)
+
+
+def _first_fall(
+    losses: NDArray[np.float64], smoothed: NDArray[np.float64], start: float, width: float
+) -> tuple[int, bool]:
+    """Return where the first clear fall ends, and whether there is one.
+
+    It ends where the loss is lowest before it rises again by more than a quarter of the fall, and
+    by more than noise: what falls after such a rise is another network, which diverged before.
+
+    Args:
+        losses: ``[N]``.
+        smoothed: ``[N]``, the same by a Gaussian.
+        start: the mean of the first losses.
+        width: standard deviation of the Gaussian, in steps.
+    """
+    # Of the difference of two means: the first losses', and the Gaussian's, which counts as many
+    # independent ones as 2 sqrt(pi) times its standard deviation.
+    counts = _first(len(losses)), 2 * math.sqrt(math.pi) * width
+
+    def error(bottom: int) -> float:
+        noise = float(np.std(losses[: bottom + 1] - smoothed[: bottom + 1]))
+        return noise * math.sqrt(sum(1 / count for count in counts))
+
+    def clear(bottom: int) -> bool:
+        fall = start - smoothed[bottom]
+        return bottom >= 2 and bool(fall >= max(0.05 * abs(start), 4 * error(bottom)))
+
+    bottom = 0
+    for i in range(len(smoothed)):
+        rise, fall = smoothed[i] - smoothed[bottom], start - smoothed[bottom]
+        if rise < 0:
+            bottom = i
+        elif bottom < counts[0]:  # where it began, and the noise, are not known yet
+            continue
+        elif rise > fall / 4 and clear(bottom) and rise > 4 * error(bottom):
+            break
+    return bottom, clear(bottom)
 
 
 def _first(n: int) -> int:

@@ -185,6 +185,49 @@ def test_a_loss_back_above_where_it_began_has_diverged():
     assert test.diverged == test.lrs[-1]
 
 
+def curve(*points, steps, noise=0.0, seed=0):
+    """Losses along straight lines between points ``(step, loss)``, one a step."""
+    places, values = zip(*points, strict=True)
+    random = np.random.default_rng(seed)
+    losses = np.interp(np.arange(1, steps + 1), places, values)
+    return iter((losses + noise * random.standard_normal(steps)).tolist())
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+@pytest.mark.parametrize("again", [1.6, 2.0, 2.3])
+def test_a_second_fall_is_not_looked_at(again, noise):
+    """It falls to 1.2 at step 120, rises, and falls again, deeper and faster, till step 165."""
+    points = [(1, 2.3), (80, 2.3), (120, 1.2), (140, again), (150, again), (165, 0.5), (200, 0.5)]
+    values = curve(*points, steps=200, noise=noise)
+    test = sweep(lambda _: next(values), low=LOW, high=HIGH, steps=200)
+    assert test.lrs[80] < test.suggestion < test.lowest < test.lrs[125]
+    assert test.problem == ""
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_bump_of_noise_ends_no_fall(seed):
+    """Less than a quarter of the fall is undone between 130 and 140: it goes on falling."""
+    points = [(1, 2.3), (80, 2.3), (130, 1.2), (140, 1.35), (170, 0.3), (200, 0.3)]
+    values = curve(*points, steps=200, noise=0.1, seed=seed)
+    test = sweep(lambda _: next(values), low=LOW, high=HIGH, steps=200)
+    assert test.lowest > test.lrs[150]
+
+
+def test_a_real_second_fall():
+    """``tune-lr --model net --set threads=1 --steps 60``: at 0.01 it had diverged.
+
+    It was at 1.14 at 0.0041 and at 2.94 at 0.01, and 0.019 was suggested, in the fall after that.
+    """
+    head = [2.31, 2.29, 2.31, 2.29, 2.3, 2.31, 2.28, 2.31, 2.3, 2.31, 2.3, 2.31, 2.31, 2.33, 2.29]
+    head += [2.3, 2.28, 2.28, 2.28, 2.32, 2.27, 2.29, 2.29, 2.25, 2.26, 2.22, 2.23, 2.2, 2.16, 2.11]
+    fall = [2.02, 1.91, 1.65, 1.36, 1.14, 1.21, 1.78, 2.94, 1.53, 1.36, 1.44, 1.15, 1.14, 0.62]
+    values = iter([*head, *fall, 2.65, 1.42, 1.76, 26.96])
+    test = sweep(lambda _: next(values), low=LOW, high=HIGH, steps=60)
+    assert test.diverged == pytest.approx(0.24, rel=0.02)
+    assert 0.0005 < test.suggestion < 0.0035
+    assert test.lowest == pytest.approx(0.0041, rel=0.4)
+
+
 def test_a_loss_of_zero_is_no_divergence():
     """A loss with a margin may be exactly 0; small ones after it are no multiple of anything."""
     losses = iter([*np.full(80, 0.3), *np.linspace(0.3, 0, 60), *([0.0, 0.02] * 30)])
