@@ -1,6 +1,7 @@
 """Evaluation of a classifier on a whole split, with metrics computed on the device."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,7 @@ class Evaluation:
             count: how many, if there are so many.
         """
         wrong = (self.predictions != self.labels.cpu()).nonzero().flatten()
-        odds = self.logits.cpu()[wrong].double().softmax(dim=1)
-        sure = odds.gather(1, self.predictions[wrong].unsqueeze(1)).squeeze(1)
+        sure = self._odds[wrong].gather(1, self.predictions[wrong].unsqueeze(1)).squeeze(1)
         order = sure.argsort(descending=True, stable=True)[:count]
         return [
             Mistake(images=(index,), truth=truth, said=said, score=round(score, 4))
@@ -78,17 +78,22 @@ class Evaluation:
 
     def roc_curve(self) -> Curve:
         """Return true over false positive rate of all classes at once (micro-averaged)."""
-        return score_curves.roc(*self._one_against_the_rest())
+        return score_curves.roc(*self._one_against_the_rest)
 
     def precision_recall_curve(self) -> Curve:
         """Return precision over recall of all classes at once (micro-averaged)."""
-        return score_curves.precision_recall(*self._one_against_the_rest())
+        return score_curves.precision_recall(*self._one_against_the_rest)
 
+    @cached_property
+    def _odds(self) -> Tensor:
+        """Probabilities, float64 ``[N, C]`` on the CPU."""
+        return self.logits.cpu().double().softmax(dim=1)
+
+    @cached_property
     def _one_against_the_rest(self) -> tuple[npt.NDArray[np.bool_], Floats]:
         """Return whether each image is of each class ``[N * C]``, and its probability."""
-        odds = self.logits.cpu().double().softmax(dim=1)
-        truth = functional.one_hot(self.labels.cpu(), odds.shape[1]).bool()
-        return truth.flatten().numpy(), odds.flatten().numpy()
+        truth = functional.one_hot(self.labels.cpu(), self._odds.shape[1]).bool()
+        return truth.flatten().numpy(), self._odds.flatten().numpy()
 
 
 def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
