@@ -16,7 +16,7 @@ from studies.result import ENVIRONMENT
 from studies.search.distributions import to_distribution
 from studies.search.goals import goals_of
 from studies.seeds import confirm_seeds
-from studies.storages.storage import close_storage, open_storage
+from studies.storages.storage import Journal, close_storage, open_storage
 from studies.storages.storage_sql import insert_trials
 from studies.test_record import TEST, Reading
 
@@ -77,6 +77,10 @@ def _create(plan, storage, name):
 
 
 def _insert(storage, study, trials):
+    if isinstance(storage, Journal):
+        for trial in trials:
+            storage.create_new_trial(study._study_id, trial)
+        return
     with storage.engine.begin() as connection:
         insert_trials(connection, study._study_id, trials)
 

@@ -14,7 +14,7 @@ from studies.search.distributions import to_distribution
 
 @pytest.fixture
 def found(tmp_path):
-    plan = make_plan(tmp_path)
+    plan = make_plan(tmp_path, sqlite=True)
     write_study(plan, 200, pruned=0.0, failed=0.0)
     return stored.read(plan)
 

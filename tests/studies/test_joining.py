@@ -18,7 +18,7 @@ from studies.book import open_search
 from studies.search.stopping import STOPPED, Stopping
 from studies.storages import leases
 from studies.storages.leases import StudyInUse
-from studies.storages.storage import close_storage, exclusive, open_storage
+from studies.storages.storage import close_storage, exclusive, open_storage, sqlite_url
 
 pytestmark = pytest.mark.slow
 N = 12
@@ -160,7 +160,7 @@ def test_alone_or_together_but_not_both(tmp_path, url):
 
 
 def test_what_cannot_be_joined(tmp_path):
-    plan = at(tmp_path)
+    plan = at(tmp_path, sqlite_url(tmp_path / "study.db"))
     storage = open_storage(plan.storage_url, create=True)
     with pytest.raises(UserError, match="in SQLite one process at a time writes a study"):
         open_search(plan, storage, join=True)

@@ -162,7 +162,7 @@ def test_real_processes_killed_and_gone_on(tmp_path, start):  # noqa: F811
     killed.kill()
     killed.communicate()
     finish(start(tmp_path, workers=2, search=MEDIAN))
-    plan = make_plan(tmp_path, trials=16, search=MEDIAN)
+    plan = make_plan(tmp_path, trials=16, sqlite=True, search=MEDIAN)
     assert again(plan, tmp_path / "replay").proposals == 16
 
 
