@@ -1,13 +1,15 @@
 """Tune's ASHA as the book's pruners are: fair."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from objectives.base import Task
+from studies.plan import Plan
 
 
 class FairAsha:
@@ -45,3 +47,20 @@ class FairAsha:
         result = {self._metric: metrics[self._metric], "training_iteration": step}
         decision = asha.on_trial_result(controller, trial, result)
         return task.number < self._defaults or decision == TrialScheduler.CONTINUE
+
+
+def fair_asha(plan: Plan) -> FairAsha:
+    """Return what stops trials of the search of ``plan`` besides the book."""
+    spec, settings = plan.spec, plan.settings.engine.ray
+    create = functools.partial(
+        ASHAScheduler,
+        metric=spec.metric,
+        mode="max" if spec.direction == "maximize" else "min",
+        max_t=plan.train.epochs * plan.train.reports_per_epoch,
+        grace_period=settings.asha_grace,
+        reduction_factor=settings.asha_factor,
+        stop_last_trials=False,  # who is at the end has its full budget
+    )
+    return FairAsha(
+        create, metric=spec.metric, scientific=spec.scientific, defaults=len(spec.defaults)
+    )

@@ -10,7 +10,6 @@ Ray tasks.
 """
 
 import contextlib
-import functools
 import shutil
 import tempfile
 import time
@@ -30,7 +29,6 @@ from studies.ray_settings import RaySettings
 from studies.search.population_checks import is_population
 
 if TYPE_CHECKING:  # ray takes seconds to import
-    from studies.engines._ray_asha import FairAsha
     from studies.engines._ray_desk import Desk
     from studies.plan import Plan
 
@@ -198,6 +196,7 @@ class Ray:
 
     def _extensions(self, desk: "Desk", plan: "Plan | None") -> "tuple[Any, Any]":
         """Return the searcher and the scheduler; ``plan`` if Tune decides over its trials."""
+        from studies.engines._ray_asha import fair_asha
         from studies.engines._ray_tune import WorkScheduler, WorkSearcher
 
         if plan is not None and is_population(plan):
@@ -205,7 +204,7 @@ class Ray:
 
             return members(plan, desk)
         searcher = WorkSearcher(desk)
-        return searcher, WorkScheduler(desk, searcher, self._asha(plan) if plan else None)
+        return searcher, WorkScheduler(desk, searcher, fair_asha(plan) if plan else None)
 
     def _storage(self, population: "Plan | None") -> str:
         """Return a new folder for Tune; members of a population need one that all nodes share."""
@@ -261,40 +260,13 @@ class Ray:
                 " search.pruner must be none and search.sentinels 0, but they are"
                 f" {search.pruner} and {search.sentinels:g}"
             )
-        most = _reports(plan)
+        most = plan.train.epochs * plan.train.reports_per_epoch
         if self._settings.asha_grace > most:
             raise ConfigError(
                 f"engine.ray.asha_grace: a trial makes {most} reports, but"
                 f" {self._settings.asha_grace} are to be waited for"
             )
         return plan
-
-    def _asha(self, plan: "Plan") -> "FairAsha":
-        """Return what stops trials of a search besides the book."""
-        from ray.tune.schedulers import ASHAScheduler
-
-        from studies.engines._ray_asha import FairAsha
-
-        create = functools.partial(
-            ASHAScheduler,
-            metric=plan.spec.metric,
-            mode="max" if plan.spec.direction == "maximize" else "min",
-            max_t=_reports(plan),
-            grace_period=self._settings.asha_grace,
-            reduction_factor=self._settings.asha_factor,
-            stop_last_trials=False,  # who is at the end has its full budget
-        )
-        return FairAsha(
-            create,
-            metric=plan.spec.metric,
-            scientific=plan.spec.scientific,
-            defaults=len(plan.spec.defaults),
-        )
-
-
-def _reports(plan: "Plan") -> int:
-    """Return the most reports of a trial."""
-    return plan.train.epochs * plan.train.reports_per_epoch
 
 
 def _name(trial: Any) -> str:
