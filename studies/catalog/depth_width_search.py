@@ -10,8 +10,8 @@ from studies.spec import StudySpec
 STUDY = StudySpec(
     name="depth_width_search",
     goal="How many convolutions (the first three with a pooling each) give the best validation "
-    "accuracy in a fixed number of epochs, when each depth is given its own widths, kernel, head and "
-    "learning rate?",
+    "accuracy in a fixed number of epochs, when each depth is given its own widths, kernel, head "
+    "and learning rate?",
     minutes=4,
     space=SPACE,
     scientific="model.depth",
