@@ -117,7 +117,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     # It gives every tensor the parameter's type, also nadam's product of momenta, which has fp32.
     for index, named in state.items():
-        loaded = optimizer.state[parameters[index]]
+        loaded: dict[str, Tensor] = optimizer.state[parameters[index]]
         for name, value in named.items():
             loaded[name] = loaded[name].to(value.dtype)
 
