@@ -116,8 +116,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     # It gives every tensor the parameter's type, also nadam's product of momenta, which has fp32.
-    for index, named in state.items():
-        loaded: dict[str, Tensor] = optimizer.state[parameters[index]]
+    for number, named in state.items():
+        loaded: dict[str, Tensor] = optimizer.state[parameters[number]]
         for name, value in named.items():
             loaded[name] = loaded[name].to(value.dtype)
 

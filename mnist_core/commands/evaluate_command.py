@@ -19,7 +19,7 @@ from mnist_core.table import parse_assignment
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.checkpoint import Checkpoint
     from mnist_core.config import DataConfig
-    from mnist_core.data import Data
+    from mnist_core.data import Data, Split
 
 SPLITS = ("validation", "test")
 
@@ -56,6 +56,7 @@ def evaluate_command(
     """Evaluate a model that was kept by `train` or by a study.
 
     On the images and the kind of device of its training the accuracy is the one that was logged.
+    On another split or data set, images that the model was trained on are counted, and said.
     Of a run it is the model at its end, or with --checkpoint best the one at its best report.
 
     Whoever chooses between models by their test accuracy has no test images any more: each reading
@@ -85,6 +86,7 @@ def evaluate_command(
     console.print(
         f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
     )
+    say_overlap(console.print, kept, place, images)
     print_evaluation(console.print, evaluation)
     accuracy = evaluation.metrics["accuracy"]
     if split == "validation":
@@ -121,6 +123,15 @@ def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
             f"data.name: {name} knows {kept.n_classes} classes, but {data.name!r} has"
             f" {data.n_classes}"
         )
+
+
+def say_overlap(say: Say, kept: "Checkpoint", place: "DataConfig", images: "Split") -> None:
+    """Say how many of the images the model was trained on, if any."""
+    from mnist_core import overlap
+
+    line = overlap.warn(kept.config.data, place, images.images)
+    if line:
+        say(line)
 
 
 def say_logged(

@@ -168,6 +168,7 @@ def _of_a_data_set(
     console.print(
         f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
     )
+    evaluate_command.say_overlap(console.print, kept, place, images)
     names = [f"{data.name} {split}"] * len(images)
     labels = images.labels.tolist()
     pixels = images.images.cpu().numpy()

@@ -131,6 +131,17 @@ def validation_images(config: DataConfig) -> ValidationImages:
     )
 
 
+def training_images(config: DataConfig) -> idx.UInt8Array:
+    """Read the images to learn from, uint8 ``[N, rows, columns]``, in the same way.
+
+    Raises:
+        DataError: as ``validation_images``.
+    """
+    data_set = by_name(config.name)
+    found = _arrays(data_set, storage.folder_of(data_set, config.root), config.split_seed)
+    return found.images[found.indices.train]
+
+
 @functools.lru_cache(maxsize=8)
 def _load(name: str, folder: Path, split_seed: int, device: str) -> Data:
     data_set = by_name(name)

@@ -9,7 +9,7 @@ import torch
 from mnist_core import __main__ as program
 from mnist_core import checkpoint, command_line, judge, models
 from mnist_core.config import DataConfig, TrainConfig
-from mnist_core.data import load, load_test
+from mnist_core.data import idx, load, load_test
 from mnist_core.runs import run_record
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.train import resolve, train
@@ -210,6 +210,57 @@ def test_another_split_has_nothing_logged(run, kept):
     path, _ = kept(model__name="lenet5")
     _, out, _ = run(path, "--set", "data.split_seed=1")
     assert not any("logged" in line for line in out)
+
+
+def trained_on(images):
+    """Count, image by image, which of ``images`` are training images of the default split."""
+    known = load(DataConfig()).train.images
+    return sum(bool((known == image).flatten(1).all(dim=1).any()) for image in images)
+
+
+def test_images_of_the_training_are_counted(run, kept):
+    path, _ = kept(model__name="lenet5")
+    count = trained_on(load(DataConfig(split_seed=1)).validation.images)
+    assert 750 < count < 900  # five sixths of them
+    code, out, err = run(path, "--set", "data.split_seed=1")
+    assert (code, err) == (0, [])
+    assert out[2] == f"warning: the model was trained on {count} of these 1,000 images"
+
+
+def test_images_of_another_data_set_are_counted(run, kept, tmp_path):
+    """As of ``mnist`` for a model of ``mnist-10pct``: its images and others."""
+    train, test = load(DataConfig()).train, load_test(DataConfig())
+    images = torch.cat([train.images[:100], test.images[:500]]).numpy()
+    labels = torch.cat([train.labels[:100], test.labels[:500]]).numpy().astype("uint8")
+    for part in ("train", "t10k"):
+        idx.write_images(tmp_path / f"{part}-images-idx3-ubyte", images)
+        idx.write_labels(tmp_path / f"{part}-labels-idx1-ubyte", labels)
+    there = ["--dataset", "folder", "--set", f"data.root={tmp_path}"]
+    path, result = kept(model__name="lenet5")
+    count = trained_on(load(DataConfig(name="folder", root=str(tmp_path))).validation.images)
+    assert 5 < count < 30
+    code, out, err = run(path, *there)
+    assert (code, err) == (0, [])
+    assert f"warning: the model was trained on {count} of these 100 images" in out
+    # The other way round: its training images must be there to be counted.
+    data = {"data.name": "folder", "data.root": str(tmp_path)}
+    checkpoint.save(path, result.model, result.config.override(data), n_classes=10, metrics={})
+    assert not any("warning" in line for line in run(path)[1])
+    other = ["--dataset", "mnist-10pct", "--set", "data.split_seed=1"]
+    assert any(
+        line.startswith("warning: the model was trained on ") for line in run(path, *other)[1]
+    )
+    (tmp_path / "train-images-idx3-ubyte").unlink()
+    _, out, _ = run(path, *other)
+    assert out[2].startswith("warning: whether the model was trained on some of them is not known")
+
+
+@pytest.mark.parametrize("words", [[], ["--split", "test"], ["--split", "test", "SEED"]])
+def test_nothing_is_said_where_none_is_of_the_training(run, kept, words):
+    path, _ = kept(model__name="lenet5")
+    seed = ["--set", "data.split_seed=1"] if "SEED" in words else []
+    code, out, _ = run(path, *(word for word in words if word != "SEED"), *seed)
+    assert code == 0 and not any("warning" in line for line in out)
 
 
 @pytest.mark.parametrize("what", ["study", "study/best_config.toml"])

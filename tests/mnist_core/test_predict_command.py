@@ -151,6 +151,7 @@ def test_another_data_set_has_no_logged_accuracy(predict, model, tmp_path):
     code, out, err = predict(model, "--dataset", "folder", "--set", f"data.root={tmp_path}")
     assert (code, err) == (0, [])
     assert "validation images of folder" in out and "logged" not in out
+    assert "warning: the model was trained on 67 of these 67 images" in out
 
 
 def test_test_images_are_recorded(predict, runs):
