@@ -117,9 +117,10 @@ def test_a_trial_with_its_note_and_pictures(site, tmp_path):
     for number in range(9):  # the list of trials
         assert f">Trial {number}<" in page
     assert "that ran to their end.</strong>" in page  # the note, drawn from Markdown
-    assert "curve_0.png" in page and "confusion_0.png" in page
+    kinds = ("curve", "confusion", "mistakes", "roc")
+    assert all(f"{kind}_0.png" in page for kind in kinds)
     pictures = [(path, status) for path, status in asked if path.startswith("/artifacts/1/1/")]
-    assert {status for _, status in pictures} == {"200"} and len(set(pictures)) == 2
+    assert {status for _, status in pictures} == {"200"} and len(set(pictures)) == 4
     assert "val_loss" in page and "&quot;val_loss" not in page  # attributes without JSON's marks
 
 
