@@ -1,9 +1,10 @@
 """The engine ``ray`` on a cluster of one node, which all tests here share."""
 
+import contextlib
 import os
-import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,39 @@ MADE_UP = {"time", "pid", "seconds"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster():
+def killed(tmp_path_factory):
+    """A driver with a cluster of its own, killed while two of its trials run.
+
+    It takes a minute until all its processes have noticed; meanwhile the other tests run.
+    """
+    folder, family = tmp_path_factory.mktemp("killed"), []
+    program = Path(__file__).parents[1] / "small_run.py"
+    path = os.pathsep.join([str(program.parents[1]), str(program.parent)])
+    driver = subprocess.Popen(
+        [sys.executable, str(program), str(folder), "ray", "4", "0", "2"],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+    )
+
+    def kill():
+        until(lambda: len(toys.attempts(folder)) == 4, alive=lambda: driver.poll() is None)
+        family.extend(psutil.Process(driver.pid).children(recursive=True))
+        driver.kill()
+        driver.wait()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    yield SimpleNamespace(folder=folder, family=family, killer=killer)
+    killer.join()
+    driver.kill()
+    driver.wait()
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(killed):
     with patient_ray(), Cluster("", cpus=2, gpus=0) as started:
         yield started
 
@@ -283,29 +316,14 @@ detail: Worker unexpectedly exits."""
 
 
 @pytest.mark.slow
-def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(tmp_path):
-    """It has a cluster of its own."""
-    program = Path(__file__).parents[1] / "small_run.py"
-    root = str(program.parents[1])
-    path = os.pathsep.join([root, str(program.parent)])
-    environment = os.environ | {"PYTHONPATH": path}
-    command = [sys.executable, str(program), str(tmp_path), "ray", "4", "0", "2"]
-    driver = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    family = []
-    try:
-        until(lambda: len(toys.attempts(tmp_path)) == 4, alive=lambda: driver.poll() is None)
-        family = psutil.Process(driver.pid).children(recursive=True)
-        assert len(family) > 4
-    finally:
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-        _, alive = psutil.wait_procs(family, timeout=PATIENCE)
-        for process in alive:
-            process.kill()
-    assert not alive
-    before = toys.attempts(tmp_path)
-    records = run(tmp_path, ray_engine(workers=2), toys.Toy(tmp_path), trials=4)
+def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(killed):
+    killed.killer.join()
+    assert len(killed.family) > 4
+    assert not psutil.wait_procs(killed.family, timeout=PATIENCE)[1]
+    folder = killed.folder
+    before = toys.attempts(folder)
+    records = run(folder, ray_engine(workers=2), toys.Toy(folder), trials=4)
     assert [record.state for record in records] == ["COMPLETE"] * 4
     assert [record.attempt for record in records] == [0] * 4
-    again = {line[0]: line[1:4] for line in toys.attempts(tmp_path)[len(before) :]}
+    again = {line[0]: line[1:4] for line in toys.attempts(folder)[len(before) :]}
     assert all(again[line[0]] == line[1:4] for line in before if line[0] in again)
