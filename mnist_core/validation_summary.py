@@ -43,7 +43,7 @@ class Mistake:
         if len(self.images) == 1:
             return f"{self.truth} taken for {self.said}, {self.score:.0%}".replace("%", " %")
         names = ("different", "same")
-        return f"{names[self.truth]} taken for {names[self.said]}, score {self.score:.2f}"
+        return f"{names[self.truth]} taken for {names[self.said]}, score {self.score:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)
