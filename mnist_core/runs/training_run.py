@@ -140,6 +140,8 @@ def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) 
         f"{config.batch_size}, seed {config.seed}; {config.device}, {config.precision}, "
         f"{config.threads} threads"
     )
+    if config.precision == "fp16" and config.device == "cpu":
+        log.say("warning: fp16 takes several times as long as fp32 on a CPU; use fp32 or bf16")
     columns = (
         TextColumn("epoch {task.fields[epoch]}/" + str(config.epochs)),
         BarColumn(),

@@ -265,6 +265,13 @@ def test_a_record_without_a_value_is_said(done, tmp_path):
     )
 
 
+@pytest.mark.parametrize("precision", ["fp16", "fp32", "bf16"])
+def test_a_precision_that_a_cpu_is_slow_with_is_said(done, precision):
+    lines = done("train", "--no-save", *SETS, "--set", f"precision={precision}")
+    said = "warning: fp16 takes several times as long as fp32 on a CPU; use fp32 or bf16"
+    assert (lines[1] == said) == (precision == "fp16")
+
+
 def test_early_stopping_is_said(done):
     said = done(*SETS, "--set", "epochs=9", "--set", "early_stopping=1", "--set", "optim.lr=3.0")
     (line,) = [line for line in said if line.startswith("stopped early")]
