@@ -267,7 +267,7 @@ def test_a_record_without_a_value_is_said(done, tmp_path):
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32", "bf16"])
 def test_a_precision_that_a_cpu_is_slow_with_is_said(done, precision):
-    lines = done("train", "--no-save", *SETS, "--set", f"precision={precision}")
+    lines = done("--no-save", *SETS, "--set", f"precision={precision}")
     said = "warning: fp16 takes several times as long as fp32 on a CPU; use fp32 or bf16"
     assert (lines[1] == said) == (precision == "fp16")
 
