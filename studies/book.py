@@ -12,6 +12,7 @@ from studies.joining import JoinedBook, check_joinable_plan, check_joined
 from studies.ledger import Book
 from studies.order import record_run
 from studies.plan import Plan
+from studies.population import check_kind
 from studies.search import stopping
 from studies.search.batches import check_order
 from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
@@ -69,6 +70,7 @@ def open_search(
         study, lease = _open(plan, plan.name, storage, take_over=take_over)
     try:
         check_order(study, plan)
+        check_kind(study.user_attrs, plan)
         if part is not None:
             check_joinable_plan(plan, part)
         source = _search_source(plan, study)

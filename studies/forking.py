@@ -25,6 +25,7 @@ from studies.fingerprints import FINGERPRINT
 from studies.plan import Plan, storage_url_of
 from studies.search.batches import ORDER, order_of
 from studies.search.goals import goals_of
+from studies.search.population_checks import is_population
 from studies.storages.contents import Content, read_content
 from studies.storages.copying import write_studies
 from studies.storages.storage import (
@@ -85,8 +86,14 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
         say: gets a line with what was carried over.
 
     Raises:
-        UserError: there is no such study, nothing differs, or the name is taken.
+        UserError: there is no such study, it is a population, nothing differs, or the name is
+            taken.
     """
+    if is_population(plan):
+        raise UserError(
+            "--fork: the members of a population were trained with each other, so none can be"
+            " carried over; begin anew (--fresh), or in another results.folder"
+        )
     _, own = fork_names.parts(plan.name, plan.spec.name)
     name = name.removeprefix(f"{plan.spec.name}-")
     if name:

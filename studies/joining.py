@@ -25,6 +25,7 @@ from studies.events import Listener, Stream
 from studies.ledger import Book
 from studies.plan import Plan
 from studies.records import OWNER
+from studies.search.population_checks import is_population
 from studies.search.stopping import STOPPED, Stop
 from studies.storages.leases import Lease
 from studies.storages.parts import Part
@@ -240,14 +241,16 @@ def check_joinable_plan(plan: Plan, part: Part) -> None:
     """Check that ``plan`` can be run by several.
 
     Raises:
-        ConfigError: it is to run in batches, or it brings known configurations that the others do
-            not know.
+        ConfigError: it is to run in batches or as a population, or it brings known configurations
+            that the others do not know.
     """
     if plan.settings.search.order == "batch":
         raise ConfigError(
             "--join: trials in batch order are begun by one supervisor; leave one of --join and"
             " --order batch out"
         )
+    if is_population(plan):
+        raise ConfigError("--join: a population is led by one supervisor; leave --join out")
     if plan.settings.search.enqueue and len(part.living()) > 1:
         raise ConfigError(
             "--join: others run the study, and configurations are enqueued before it begins; leave"

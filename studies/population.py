@@ -15,10 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mnist_core.errors import UserError
+from mnist_core.errors import ConfigError, UserError
 from objectives.base import CHANGES, Task
 from search_spaces.space import Space
+from studies.plan import Plan
 from studies.records import TrialRecord
+from studies.search.population_checks import is_population
 
 POPULATION = "population"
 """User attribute of the study: the record."""
@@ -65,6 +67,23 @@ class Lineage:
         """Return the lineage that goes on with other ``params`` when ``epoch`` epochs are over."""
         change = {"epoch": epoch, **{space.setting(name): v for name, v in params.items()}}
         return replace(self, changes=[*self.changes, change])
+
+
+def check_kind(attributes: Mapping[str, Any], plan: Plan) -> None:
+    """Refuse to go on with a population as with single trials.
+
+    Args:
+        attributes: user attributes of the study.
+        plan: how it is to go on.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if POPULATION in attributes and not is_population(plan):
+        raise ConfigError(
+            f"engine.ray.scheduler: the trials of study {plan.name} are the members of a"
+            f" population; set it back to pbt, but got {plan.settings.engine.ray.scheduler}"
+        )
 
 
 class Population:

@@ -24,6 +24,7 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 from ray.tune.schedulers.pbt import _PBTTrialState
 
 from mnist_core import files
+from mnist_core.errors import UserError
 from objectives.base import Task
 from search_spaces.space import Float
 from studies.engines._ray_desk import Desk
@@ -52,11 +53,17 @@ def members(plan: Plan, desk: Desk) -> "tuple[WorkSearcher, MemberScheduler]":
     """Return Tune's extension points for the population of ``plan``, as far as it has come.
 
     Raises:
-        UserError: it was begun with other rules.
+        UserError: it was begun with other rules, or with single trials.
     """
     rules, work = rules_of(plan), cast(Kept, desk.work)
     record = work.study.user_attrs.get(POPULATION)
+    if record is None and any(t.state.is_finished() for t in work.study.get_trials(deepcopy=False)):
+        raise UserError(
+            f"study {plan.name} was begun with single trials, so it cannot go on as a population;"
+            " set engine.ray.scheduler back, or begin anew (--fresh)"
+        )
     population = Population(plan.spec.space, rules.recorded(), record)
+    work.set_attribute(POPULATION, population.record())
     searcher = MemberSearcher(desk, population, rules)
     reports = WorkScheduler(desk, searcher)
     return searcher, MemberScheduler(desk, reports, population, rules)

@@ -10,13 +10,17 @@ from population_toy import population_plan
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import CHANGES, Task
 from search_spaces.space import Choice, Float, Space
+from studies.forking import fork
+from studies.joining import check_joinable_plan
 from studies.plan import resolve
 from studies.population import (
     LINEAGE,
+    POPULATION,
     SCHEDULE,
     Lineage,
     Population,
     as_one_training,
+    check_kind,
     configuration,
     stages,
 )
@@ -111,6 +115,20 @@ def test_it_goes_on_from_its_record(population):
 def test_other_settings_are_refused(population):
     with pytest.raises(UserError, match="begun with interval = 2, but it is 3 now; set it back"):
         Population(SPACE, {**SETTINGS, "interval": 3}, population.record())
+
+
+def test_a_population_is_no_search_of_single_trials(population, tmp_path):
+    plan = population_plan(tmp_path)
+    kept = {POPULATION: population.record()}
+    check_kind(kept, plan)
+    single = resolve("pbt_search", sets={"engine.ray.scheduler": "book", "engine.name": "local"})
+    check_kind({}, single)
+    with pytest.raises(ConfigError, match="members of a population; set it back to pbt, but got"):
+        check_kind(kept, single)
+    with pytest.raises(ConfigError, match="a population is led by one supervisor"):
+        check_joinable_plan(plan, None)
+    with pytest.raises(UserError, match="none can be carried over; begin anew"):
+        fork(plan, "", say=str)
 
 
 def test_a_lineage_changes_by_settings_not_by_names():
