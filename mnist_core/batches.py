@@ -19,7 +19,7 @@ MEAN, STD = 0.1307, 0.3081
 
 
 NORM_IMAGES, NORM_BATCH = 5000, 500
-"""Training images from which a BatchNorm's statistics are computed again, and those of a batch."""
+"""Training images from which a BatchNorm's statistics are computed again; most of a batch."""
 
 
 def normalise(images: Tensor, dtype: torch.dtype) -> Tensor:
@@ -37,6 +37,33 @@ def stream_seed(seed: int, stream: str) -> int:
     """Return the seed of one of the independent random streams of a training, below 2**63."""
     words = np.random.SeedSequence([seed, *stream.encode()]).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))
+
+
+def norm_images(images: Tensor, seed: int) -> Tensor:
+    """Draw the images for the statistics of averaged weights: the same at each call.
+
+    Not the first ones: files may be sorted by class, and a batch of one class has no variance
+    between classes.
+
+    Args:
+        images: uint8 ``[N, rows, columns]``, all training images.
+        seed: the training's seed.
+
+    Returns:
+        at most ``NORM_IMAGES`` of them, in random order.
+    """
+    stream = torch.Generator().manual_seed(stream_seed(seed, "norms"))
+    order = torch.randperm(len(images), generator=stream)[:NORM_IMAGES]
+    return images.index_select(0, order.to(images.device))
+
+
+def norm_batches(inputs: Tensor) -> tuple[Tensor, ...]:
+    """Split ``inputs``, ``[N, …]`` images or pairs, into batches that are nearly equal.
+
+    Each counts the same for the statistics, so none may be of a few images that are left over.
+    """
+    images = inputs.shape[:-2].numel()
+    return torch.tensor_split(inputs, -(-images // NORM_BATCH))
 
 
 class Batches:

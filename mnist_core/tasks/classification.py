@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_core import evaluate as evaluation
-from mnist_core.batches import NORM_BATCH, NORM_IMAGES, Batches, normalise
+from mnist_core.batches import Batches, norm_batches, norm_images, normalise
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.errors import ConfigError
@@ -79,7 +79,7 @@ class Classification:
 
     def images(self) -> Iterator[Tensor]:
         """Yield training images ``[B, 1, rows, columns]``, not augmented."""
-        for images in torch.split(self._data.train.images[:NORM_IMAGES], NORM_BATCH):
+        for images in norm_batches(norm_images(self._data.train.images, self._config.seed)):
             yield normalise(images, self._runtime.dtype)
 
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:

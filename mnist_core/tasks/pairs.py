@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_core import models, pair_losses
-from mnist_core.batches import NORM_BATCH, NORM_IMAGES, normalise
+from mnist_core.batches import norm_batches, norm_images, normalise
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.errors import ConfigError
@@ -163,10 +163,11 @@ class PairTask:
 
     def images(self) -> Iterator[Tensor]:
         """Yield pairs ``[B, 2, rows, columns]`` of training images, not augmented."""
-        some = self._train[: min(NORM_IMAGES, len(self._train)) // 2 * 2]
-        for images in torch.split(some, NORM_BATCH // 2 * 2):
-            rows, columns = images.shape[1:]
-            yield normalise(images, self._runtime.dtype).reshape(-1, 2, rows, columns)
+        images = norm_images(self._train, self._config.seed)
+        even = images[: len(images) // 2 * 2]
+        for pairs in norm_batches(even.view(-1, 2, *even.shape[1:])):
+            normal = normalise(pairs.flatten(0, 1), self._runtime.dtype)
+            yield normal.reshape(pairs.shape)
 
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of the batch: nats a pair (bce), or as ``pair_losses`` has it."""

@@ -1,6 +1,7 @@
 """What surrounds a step: averages, plateau, early stopping, precisions, accumulation, losses."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from torch.optim import swa_utils
 
 from mnist_core import averaging, models, tasks
 from mnist_core.config import AverageConfig, ModelConfig, ScheduleConfig
+from mnist_core.data import Split
 from mnist_core.errors import ConfigError
 from mnist_core.runtime import resolve as resolve_runtime
 from mnist_core.schedules import Plateau
@@ -91,6 +93,48 @@ def test_the_averaged_model_is_the_scored_one(few, config, name, model):
         not torch.equal(a, b)
         for a, b in zip(weights(result.model), weights(plain.model), strict=True)
     )
+
+
+def sorted_by_class(data, n_train):
+    """The first training images, in the order of their classes."""
+    order = data.train.labels[:n_train].argsort(stable=True)
+    train = Split(data.train.images[order], data.train.labels[order])
+    return dataclasses.replace(data, train=train)
+
+
+@pytest.mark.parametrize("n_train", [5000, 1001, 501])
+def test_statistics_come_from_batches_of_all_classes(digits, config, n_train):
+    """Though the images are sorted by class, and with none left over alone."""
+    data = sorted_by_class(digits, n_train)
+    state = torch.get_rng_state()
+    for model in ("net", "siamese"):
+        some = resolve(config(model__name=model))
+        task = tasks.create(some, data, resolve_runtime(some))
+        batches = list(task.images())
+        shape = (1, 28, 28) if model == "net" else (2, 28, 28)
+        assert {batch.shape[1:] for batch in batches} == {shape}
+        sizes = [batch.shape[:-2].numel() for batch in batches]
+        assert sum(sizes) == n_train - (n_train % 2 if model == "siamese" else 0)
+        assert 240 < min(sizes) <= max(sizes) <= 500
+        # Classes differ in their ink: the mean of a batch is that of all, for batches of all.
+        means = torch.stack([batch.mean() for batch in batches])
+        assert means.max() - means.min() < 0.1
+        for first, again in zip(batches, task.images(), strict=True):
+            assert torch.equal(first, again)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_statistics_come_from_the_whole_data_set(digits, config):
+    """Of 10,000 images sorted by class no class is left out."""
+    images = digits.train.images.repeat(2, 1, 1)
+    data = dataclasses.replace(digits, train=Split(images, digits.train.labels.repeat(2)))
+    data = sorted_by_class(data, 10_000)
+    marked = data.train.labels.to(torch.uint8).view(-1, 1, 1).expand(-1, 28, 28).contiguous()
+    data = dataclasses.replace(data, train=Split(marked, data.train.labels))
+    some = resolve(config(model__name="net"))
+    batches = list(tasks.create(some, data, resolve_runtime(some)).images())
+    assert sum(map(len, batches)) == 5000
+    assert all(len(batch[:, 0, 0, 0].unique()) == 10 for batch in batches)
 
 
 def test_swa_begins_with_the_report_at_its_start(few, config):
