@@ -5,6 +5,7 @@ import threading
 
 import pytest
 import ray
+import test_engine_ray_pbt
 import toys
 from ray.cluster_utils import Cluster as LocalCluster
 from test_engines import run
@@ -70,6 +71,26 @@ def test_a_node_goes_away_and_its_trials_are_run_again(cluster, tmp_path):
     assert [record.state for record in records] == ["COMPLETE"] * 8
     assert sum(record.attempt for record in records) == 1
     assert len(toys.attempts(tmp_path)) == 9
+
+
+def test_a_population_on_two_nodes_one_of_which_goes_away(cluster, tmp_path):
+    node = cluster.add_node(num_cpus=1)
+
+    def remove():
+        until((tmp_path / "trace").exists)
+        until(lambda: sum(map(len, test_engine_ray_pbt.traces(tmp_path).values())) > 15)
+        cluster.remove_node(node, allow_graceful=False)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        ran = test_engine_ray_pbt.run(tmp_path, cluster.address, seconds=0.3)
+    finally:
+        remover.join()
+    assert [record.state for record in ran.records] == ["COMPLETE"] * 6
+    assert [one["step"] for one in ran.record["generations"]] == [2, 4, 6]
+    for record in ran.records:
+        assert test_engine_ray_pbt.done_again(record, tmp_path) == record.value
 
 
 def test_a_node_that_lacks_a_package_or_the_folder(cluster, tmp_path):
