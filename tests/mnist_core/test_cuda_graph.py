@@ -33,6 +33,11 @@ def test_a_cpu_has_no_graphs(config, refusal):
         ({"compile": True}, "fp32", "compile=false"),
         ({}, "fp16", "precision=bf16"),
         ({"accumulate": 4}, "fp32", "accumulate must be 1, but got 4"),
+        (
+            {"epochs": 2, "changes": [{"epoch": 1, "label_smoothing": 0.1}]},
+            "fp32",
+            "a change of label_smoothing is not recorded",
+        ),
         ({"loss__name": "triplet", "model__name": "siamese"}, "fp32", "loss.name=bce"),
     ],
 )
