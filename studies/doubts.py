@@ -10,6 +10,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from objectives.base import CHANGES
 from search_spaces.space import Choice, Space
 from studies.auditing.sentinels import WOULD_PRUNE
 from studies.plan import Plan
@@ -68,8 +69,10 @@ def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
     """
     found = []
     for name, value in params.items():
-        parameter = space.parameters.get(name)
-        if parameter is None or isinstance(parameter, Choice) or parameter.low == parameter.high:
+        if name == CHANGES:
+            continue
+        parameter = space.parameters[name]
+        if isinstance(parameter, Choice) or parameter.low == parameter.high:
             continue
         scale = math.log if parameter.log else float
         low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
