@@ -5,8 +5,9 @@ import multiprocessing
 import pickle
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -99,10 +100,7 @@ class Isolated(Generic[T]):
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")  # a fork would share torch's threads
         resource_tracker.ensure_running()  # its own start would unblock the signal
-        # The terminal sends Ctrl-C to both. The child inherits that it is held back, so it never
-        # sees one, not even while it starts; here it comes when the child is in our hands.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _interrupts_held():
             connection, theirs = context.Pipe()
             process = context.Process(
                 target=_serve, args=(theirs, self._function), daemon=True, name="isolated"
@@ -110,8 +108,6 @@ class Isolated(Generic[T]):
             process.start()
             theirs.close()
             self._process, self._connection = process, connection
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return connection
 
     def _await(self, connection: Connection) -> None:
@@ -123,6 +119,28 @@ class Isolated(Generic[T]):
                 if self._memory is not None and held > self._memory:
                     self.close()
                     raise OutOfMemory(f"it held {held:,} of {self._memory:,} bytes")
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back, here until the end, and for good in a child that is started within.
+
+    The terminal sends it to both. The child inherits that the signal is blocked, so it never sees
+    one, not even while it starts. Here another thread, one of a library's, may take it all the
+    same, and Python would raise it between any two lines; so it is noted and raised in the end.
+    """
+    noted: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()  # only that one is interrupted
+    handler = signal.signal(signal.SIGINT, lambda *_: noted.append(1)) if in_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if in_main:
+            signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+        if noted:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _serve(connection: Connection, function: Callable[..., Any]) -> None:

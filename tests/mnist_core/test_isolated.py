@@ -2,8 +2,10 @@
 
 import os
 import signal
+import threading
 import time
 from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
 
 import psutil
 import pytest
@@ -130,3 +132,32 @@ def test_nothing_is_started_before_the_first_call():
     before = children()
     with Isolated(double):
         assert children() <= before
+
+
+def test_ctrl_c_that_another_thread_takes_waits_until_the_child_is_in_our_hands(monkeypatch):
+    """Libraries have threads; a signal that is blocked here is taken by one of them."""
+    over = threading.Event()
+    library = threading.Thread(target=over.wait)
+    library.start()
+    start = SpawnProcess.start
+
+    def interrupted(process):
+        signal.pthread_kill(library.ident, signal.SIGINT)
+        while signal.SIGINT in signal.sigpending():
+            pass
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    isolated = Isolated(double)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            isolated(1)
+        assert children()  # it was started, whole
+        monkeypatch.undo()
+        assert isolated(2)[1] == 4  # and goes on
+    finally:
+        over.set()
+        library.join()
+        isolated.close()
+    assert signal.getsignal(signal.SIGINT) is before
