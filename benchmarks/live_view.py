@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 import measure
 from rich.console import Console
 
-from studies.events import Event, Kind
 from studies.live import LiveView, PlainView, Progress
+from studies.trail.events import Event, Kind
 
 TARGET = 0.01
 """Share of one core that the view may take."""

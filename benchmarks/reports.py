@@ -43,7 +43,7 @@ def write(folder: Path, size: int) -> list[str]:
     sys.path.append(str(measure.ROOT / "tests" / "studies"))
     from made_search import write_study
 
-    from studies import plan
+    from studies.planning import plan
 
     url = f"sqlite:///{folder / 'optim_search' / 'study.db'}"
     sets = {"results.folder": str(folder), "storage.url": url, "search.trials": size}

@@ -46,7 +46,7 @@ def fill(url: str, size: int) -> None:
     import optuna
     from ours.storage_once import study_plan
 
-    from studies.fingerprints import check_fingerprint
+    from studies.planning.fingerprints import check_fingerprint
     from studies.search.sources import SearchSource
     from studies.storages.storage import close_storage, open_storage
     from studies.storages.storage_sql import SqlStorage, insert_trials

@@ -6,16 +6,16 @@ from typing import Annotated
 import typer
 
 from studies import cli
-from studies.audit_command import audit_command
-from studies.compare_command import compare_command
-from studies.copy_command import copy_command
-from studies.replay_command import replay_command
-from studies.report_command import report_command
-from studies.reproduce_command import reproduce_command
-from studies.sync_command import sync_command
-from studies.tables_command import tables_command
-from studies.wandb_report_command import wandb_report_command
-from studies.watch_command import watch_command
+from studies.commands.audit_command import audit_command
+from studies.commands.compare_command import compare_command
+from studies.commands.copy_command import copy_command
+from studies.commands.replay_command import replay_command
+from studies.commands.report_command import report_command
+from studies.commands.reproduce_command import reproduce_command
+from studies.commands.sync_command import sync_command
+from studies.commands.tables_command import tables_command
+from studies.commands.wandb_report_command import wandb_report_command
+from studies.commands.watch_command import watch_command
 
 app = typer.Typer(
     add_completion=False,
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from studies.environment import PACKAGE, package_version
+        from studies.planning.environment import PACKAGE, package_version
 
         typer.echo(f"{PACKAGE} {package_version()}")
         raise typer.Exit
@@ -65,8 +65,8 @@ def show(
     import optuna
 
     from studies import engines
-    from studies.book import check_search
-    from studies.machine import check_folder
+    from studies.book.opening import check_search
+    from studies.planning.machine import check_folder
     from studies.report import overview
     from studies.search.search_checks import notes
     from studies.storages.storage import check_url
@@ -93,7 +93,7 @@ def status(
     plan = cli.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
-    from studies import stored
+    from studies.book import stored
     from studies.report import overview
 
     overview.print_status(stored.read(plan))
@@ -117,7 +117,7 @@ def export(
     plan = cli.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
-    from studies import stored
+    from studies.book import stored
     from studies.export import write_best_config, write_trial
 
     if trial is not None:

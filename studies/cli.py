@@ -14,7 +14,7 @@ from mnist_core.table import parse_assignment
 from search_spaces.space import SpaceError
 
 if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither
-    from studies.plan import Plan
+    from studies.planning.plan import Plan
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="a study's name: `python -m studies list`")
@@ -81,8 +81,8 @@ def resolve(
     Raises:
         UserError: a name or a value is wrong.
     """
-    from studies import plan
-    from studies.commands import masked
+    from studies.hints import masked
+    from studies.planning import plan
 
     sets = {key: value for key, value in (options or {}).items() if value is not None}
     try:

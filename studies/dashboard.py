@@ -14,7 +14,7 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 
 from mnist_core.errors import UserError
-from studies.plan import Plan
+from studies.planning.plan import Plan
 from studies.storages.storage import close_storage, open_storage, shown
 
 

@@ -18,12 +18,12 @@ import tomli_w
 from mnist_core import optimizers
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
-from studies.commands import run_command
-from studies.plan import Plan
-from studies.population import as_one_training
-from studies.records import TrialRecord
-from studies.result import StudyResult
-from studies.statistics import Interval
+from studies.book.population import as_one_training
+from studies.book.records import TrialRecord
+from studies.findings.result import StudyResult
+from studies.findings.statistics import Interval
+from studies.hints import run_command
+from studies.planning.plan import Plan
 
 FILE = "best_config.toml"
 

@@ -16,27 +16,30 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from studies import engines, forking, preparation, stored, trackers
-from studies.book import check_search
-from studies.commands import dashboard_command, masked
-from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
+from studies import engines, trackers
+from studies.book import stored
+from studies.book.control import ConfirmedElsewhere, Control, StudyInterrupted
+from studies.book.opening import check_search
 from studies.engines.base import Engine
-from studies.events import Listener
 from studies.export import write_best_config
+from studies.findings.result import StudyResult
+from studies.forks import forking
+from studies.hints import dashboard_command, masked
 from studies.live import LiveView, PlainView, Progress
-from studies.machine import check_folder
-from studies.plan import Plan
+from studies.planning import preparation
+from studies.planning.machine import check_folder
+from studies.planning.plan import Plan
 from studies.protocol import run_study
-from studies.recording import Recording
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown
-from studies.result import StudyResult
 from studies.search import stopping
 from studies.storages import storage
 from studies.storages.leases import StudyInUse
 from studies.storages.parts import check_joinable
 from studies.storages.storage import storage_file
+from studies.trail.events import Listener
+from studies.trail.recording import Recording
 
 INTERRUPTED = 130
 

@@ -19,8 +19,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from studies.events import Event
 from studies.report.numbers import duration, metric_text, params_text
+from studies.trail.events import Event
 
 REFRESH_PER_SECOND = 2
 _BARS = "▁▂▃▄▅▆▇█"

@@ -18,26 +18,27 @@ from pathlib import Path
 from mnist_core.errors import UserError
 from mnist_core.files import remove_drafts
 from objectives.base import Objective
-from studies import engines, environment
-from studies.book import Book, Entry, open_confirm, open_search
-from studies.candidates import candidates
-from studies.confirming import confirmed
-from studies.control import ConfirmedElsewhere, Control, StudyInterrupted
-from studies.events import Listener, Stream
-from studies.forking import FORKED, Forked
-from studies.front import check_feasible
-from studies.machine import prepare_folder
-from studies.plan import Plan
-from studies.records import TrialRecord
-from studies.result import ENVIRONMENT, StudyResult
-from studies.running_states import RunningStates, states_folder
+from studies import engines
+from studies.book.control import ConfirmedElsewhere, Control, StudyInterrupted
+from studies.book.opening import Book, Entry, open_confirm, open_search
+from studies.book.records import TrialRecord
+from studies.book.running_states import RunningStates, states_folder
+from studies.confirmation.candidates import candidates
+from studies.confirmation.confirming import confirmed
+from studies.confirmation.test_record import TEST, Reading
+from studies.confirmation.testing import ReadTest, read_confirmed
+from studies.findings.front import check_feasible
+from studies.findings.result import ENVIRONMENT, StudyResult
+from studies.findings.summary import failure_reasons, summarize
+from studies.forks.forking import FORKED, Forked
+from studies.planning import environment
+from studies.planning.machine import prepare_folder
+from studies.planning.plan import Plan
+from studies.planning.trial_setup import build_objective, limits, models_folder
 from studies.search.stopping import Stop
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, one_line_errors, one_line_garbage, open_storage
-from studies.summary import failure_reasons, summarize
-from studies.test_record import TEST, Reading
-from studies.testing import ReadTest, read_confirmed
-from studies.trial_setup import build_objective, limits, models_folder
+from studies.trail.events import Listener, Stream
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is where it keeps models."""

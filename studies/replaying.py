@@ -1,6 +1,6 @@
 """Replaying the recorded order of a search: would the same history lead to the same trials?
 
-The events of a study (``studies/order.py``) are given to a trial book again, in their order, with
+The events of a study (``book/order.py``) are given to a trial book again, in their order, with
 the values that the trials had; nothing is trained. Each time the book proposes a trial its params
 are compared with those that were recorded, and each answer to a report with the answer that was
 given. So what is checked is this program's own code, with the versions that are installed now.
@@ -21,16 +21,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
 from objectives.base import Outcome, Task
-from studies.book import Book, open_search
-from studies.carrying import CARRIED
+from studies.book.opening import Book, open_search
+from studies.book.order import RUNS, Happening, happenings
+from studies.book.records import FAILURE, METRICS, OWNER, SEED
 from studies.engines.base import Failure
-from studies.order import RUNS, Happening, happenings
-from studies.plan import Plan
-from studies.records import FAILURE, METRICS, OWNER, SEED
+from studies.forks.carrying import CARRIED
+from studies.planning.plan import Plan
+from studies.planning.settings import Settings
 from studies.search.enqueued import ENQUEUED
 from studies.search.goals import goals_of
 from studies.search.views import untrained
-from studies.settings import Settings
 from studies.storages.storage import Journal, open_storage
 
 _WITHOUT_MARKS = ("none", "median", "percentile", "threshold", "wilcoxon")

@@ -19,7 +19,7 @@ from typing import Any
 from mnist_core import config_file
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
-from studies.statistics import mean_interval
+from studies.findings.statistics import mean_interval
 
 EXACT, WITHIN, OUTSIDE = "exact", "within", "outside"
 

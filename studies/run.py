@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from studies import cli, engines, places
+from studies import cli, engines
 from studies.engines.base import Resources
+from studies.planning import places
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 

@@ -10,13 +10,13 @@ from functools import partial
 from rich.console import Console
 
 from mnist_core.errors import UserError
-from studies import stored
-from studies.commands import run_command
-from studies.event_log import FILE, Tail
+from studies.book import stored
+from studies.hints import run_command
 from studies.live import LiveView, PlainView, Progress
-from studies.plan import Plan
+from studies.planning.plan import Plan
 from studies.report.numbers import metric_text, params_text
 from studies.storages.leases import Lease
+from studies.trail.event_log import FILE, Tail
 
 LOOK_SECONDS = 0.25
 ASK_SECONDS = 10.0

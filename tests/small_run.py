@@ -16,7 +16,7 @@ from waiting import patient_ray
 
 from mnist_core.errors import UserError
 from studies import engines
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.storages.storage import close_storage, open_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -70,18 +70,18 @@ def test_imports_point_one_way(package):
     ("path", "source"),
     [
         ("mnist_core/train.py", "import optuna"),
-        ("mnist_core/train.py", "from studies.book import Book"),
+        ("mnist_core/train.py", "from studies.book.opening import Book"),
         ("mnist_core/train.py", "from search_spaces import space"),
         ("mnist_core/train.py", "def f():\n    import ray.tune as t"),
         ("mnist_core/train.py", "try:\n    import wandb\nexcept ImportError:\n    pass"),
         ("mnist_core/train.py", "import numpy, objectives.base"),
-        ("mnist_core/train.py", "import importlib\nimportlib.import_module('studies.book')"),
+        ("mnist_core/train.py", "import importlib\nimportlib.import_module('studies.spec')"),
         ("mnist_core/train.py", "if TYPE_CHECKING:\n    from objectives.base import Task"),
         ("search_spaces/space.py", "from mnist_core.errors import UserError"),
         ("search_spaces/space.py", "from optuna.distributions import FloatDistribution"),
-        ("objectives/classification.py", "from studies.plan import Plan"),
+        ("objectives/classification.py", "from studies.planning.plan import Plan"),
         ("objectives/classification.py", "import optuna"),
-        ("studies/book.py", "from tests.conftest import thing"),
+        ("studies/book/opening.py", "from tests.conftest import thing"),
     ],
 )
 def test_the_check_sees_an_arrow_that_turned_round(path, source):
@@ -91,7 +91,10 @@ def test_the_check_sees_an_arrow_that_turned_round(path, source):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("studies/book.py", "import optuna\nfrom objectives.base import Task\nimport mnist_core"),
+        (
+            "studies/book/pages.py",
+            "import optuna\nfrom objectives.base import Task\nimport mnist_core",
+        ),
         ("studies/search/distributions.py", "from search_spaces.space import Space"),
         ("objectives/classification.py", "from search_spaces.space import Space"),
         ("objectives/optuna_objective.py", "import optuna"),

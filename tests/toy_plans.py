@@ -5,8 +5,8 @@ from typing import Any
 
 from mnist_core.config import TrainConfig
 from search_spaces.space import Choice, Float, Space, When
-from studies.plan import Plan
-from studies.settings import Settings
+from studies.planning.plan import Plan
+from studies.planning.settings import Settings
 from studies.spec import StudySpec
 from studies.storages.storage import sqlite_url
 

@@ -20,8 +20,8 @@ from timed import TimedBook
 from objectives.base import Outcome, Task
 from studies import engines
 from studies.engines.base import Resources
-from studies.plan import Plan, resolve
-from studies.ray_settings import RaySettings
+from studies.planning.plan import Plan, resolve
+from studies.planning.ray_settings import RaySettings
 
 
 def make_plan(folder: Path, trials: int) -> Plan:
@@ -43,7 +43,7 @@ def main() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    from studies.book import open_search
+    from studies.book.opening import open_search
     from studies.storages.storage import close_storage, open_storage
 
     plan = make_plan(args.folder.absolute(), args.trials)

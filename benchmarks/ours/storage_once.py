@@ -19,8 +19,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from objectives.base import Outcome, Task
-from studies import book, plan
-from studies.plan import Plan
+from studies.book import opening as book
+from studies.planning import plan
+from studies.planning.plan import Plan
 from studies.storages.storage import close_storage, open_storage
 
 STEPS = 5

@@ -20,7 +20,7 @@ from typing import Any
 from mnist_core.config import AugmentConfig
 from search_spaces.space import Float, Space
 from studies import engines
-from studies.plan import Plan, resolve
+from studies.planning.plan import Plan, resolve
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def main() -> None:
         # Imported when the workers are under way, as studies.run does.
         from timed import CLOCK, TimedBook, TimedClassification
 
-        from studies.book import open_search
+        from studies.book.opening import open_search
         from studies.foreground import with_data
         from studies.storages.storage import close_storage, open_storage
 

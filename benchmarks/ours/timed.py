@@ -14,7 +14,7 @@ from objectives.base import Outcome, Report, Task
 from objectives.classification import Classification
 
 if TYPE_CHECKING:  # the workers import this module, and need no Optuna
-    from studies.book import Book
+    from studies.book.opening import Book
 
 CLOCK = "benchmark"
 """The attribute of a trial under which its times are kept."""

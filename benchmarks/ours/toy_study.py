@@ -24,14 +24,14 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from search_spaces.space import Choice, Float, Space
 from studies import engines, protocol
-from studies.control import Control
-from studies.events import Event
+from studies.book.control import Control
 from studies.export import FILE, write_best_config
-from studies.plan import Plan
+from studies.planning.plan import Plan
+from studies.planning.settings import Settings
 from studies.protocol import run_study
 from studies.report.table import write_markdown
-from studies.settings import Settings
 from studies.spec import StudySpec
+from studies.trail.events import Event
 
 SPEC = StudySpec(
     name="toy",

@@ -21,9 +21,9 @@ from objectives.base import Outcome, Task
 from search_spaces.space import Choice, Float, Parameter, Space
 from simulated.loop import METRIC
 from simulated.table import Table
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.engines.base import Failure, Work
-from studies.plan import resolve
+from studies.planning.plan import resolve
 from studies.search.distributions import suggest
 from studies.storages.storage import Journal, close_storage, open_storage
 

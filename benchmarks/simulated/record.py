@@ -7,12 +7,12 @@ from pathlib import Path
 from mnist_core import runtime
 from simulated.table import Recorded, Table
 from studies import engines
-from studies.book import open_search
+from studies.book.opening import open_search
+from studies.book.records import TrialRecord
 from studies.foreground import with_data
-from studies.plan import Plan, resolve
-from studies.records import TrialRecord
+from studies.planning.plan import Plan, resolve
+from studies.planning.trial_setup import build_objective, limits
 from studies.storages.storage import close_storage, open_storage
-from studies.trial_setup import build_objective, limits
 
 
 def record(study: str, folder: Path, per_choice: int, say: Callable[[str], None]) -> Table:

@@ -21,7 +21,7 @@ from typing import Any
 
 from studies.auditing.curves import Curve, Curves
 from studies.auditing.replay import Replayed, replay
-from studies.plan import Plan
+from studies.planning.plan import Plan
 
 ENOUGH = 20
 """Full curves, defaults not counted, below which an audit says little."""

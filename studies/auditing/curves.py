@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
 from studies.auditing.sentinels import WOULD_PRUNE
-from studies.plan import Plan
-from studies.records import SECONDS
+from studies.book.records import SECONDS
+from studies.planning.plan import Plan
 from studies.storages.storage import (
     close_storage,
     one_line_errors,

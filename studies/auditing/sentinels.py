@@ -8,8 +8,8 @@ it takes without sentinels, but for what the sampler learns from them.
 from collections.abc import Collection
 from heapq import nsmallest
 
-from studies.plan import Plan
-from studies.seeds import sentinel_draw
+from studies.book.seeds import sentinel_draw
+from studies.planning.plan import Plan
 
 SENTINEL = "sentinel"
 """User attribute of a trial that runs unpruned."""

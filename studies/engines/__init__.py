@@ -15,7 +15,7 @@ from studies.engines.base import ALL, Resources
 
 if TYPE_CHECKING:
     from studies.engines.base import Engine
-    from studies.plan import Plan
+    from studies.planning.plan import Plan
 
 __all__ = ["adapted", "call", "create", "names"]
 

@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from objectives.base import Task
-from studies.plan import Plan
+from studies.planning.plan import Plan
 
 
 class FairAsha:

@@ -7,13 +7,13 @@ from typing import Any
 
 from objectives.base import Outcome, Task
 from search_spaces.space import Float
+from studies.book.population import Population
+from studies.book.running_states import states_folder
 from studies.engines._ray_desk import Desk
 from studies.engines._ray_events import KNOWN, TASK
 from studies.engines._ray_tune import WorkSearcher
 from studies.engines.base import Failure
-from studies.plan import Plan
-from studies.population import Population
-from studies.running_states import states_folder
+from studies.planning.plan import Plan
 from studies.search.population_checks import perturbed
 
 _RESUMED = "went_on_from_report"

@@ -27,13 +27,13 @@ from mnist_core import files
 from mnist_core.errors import UserError
 from objectives.base import Task
 from search_spaces.space import Float
+from studies.book.population import POPULATION, Population
 from studies.engines._ray_desk import Desk
 from studies.engines._ray_events import EVENT, KNOWN, TASK, Reported, Started
 from studies.engines._ray_members import MemberSearcher, Rules, rules_of
 from studies.engines._ray_tune import WorkScheduler, WorkSearcher
 from studies.engines.base import Work
-from studies.plan import Plan
-from studies.population import POPULATION, Population
+from studies.planning.plan import Plan
 
 _STEP = "step"
 _METRIC = "metric"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from objectives.base import Objective, Outcome, Task
-from studies.ray_settings import RaySettings
+from studies.planning.ray_settings import RaySettings
 
 
 @dataclass(frozen=True, kw_only=True)

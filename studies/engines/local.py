@@ -18,12 +18,12 @@ from typing import Any, Self
 
 from mnist_core.errors import UserError
 from objectives.base import Objective, Outcome
-from studies import machine
 from studies.engines._gpu import GpuUse, Sharing
 from studies.engines._limits import Watch
 from studies.engines._process import WorkerProcess
 from studies.engines._starting import WorkerStartError, pickled, start_error
 from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Work
+from studies.planning import machine
 
 __all__ = ["Local", "WorkerStartError", "create"]
 

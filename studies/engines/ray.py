@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Objective
-from studies import machine
 from studies.engines._calls import _Calls
 from studies.engines._ray_cluster import Claim, Cluster, environment, quiet, search_path
 from studies.engines._ray_nodes import check_folder, check_modules, living_nodes
 from studies.engines._starting import pickled
 from studies.engines.base import ALL, NO_LIMITS, Limits, Resources, Work
-from studies.ray_settings import RaySettings
+from studies.planning import machine
+from studies.planning.ray_settings import RaySettings
 from studies.search.population_checks import is_population
 
 if TYPE_CHECKING:  # ray takes seconds to import
     from studies.engines._ray_desk import Desk
-    from studies.plan import Plan
+    from studies.planning.plan import Plan
 
 _GIB = 1024**3
 _CHECK = 1.0

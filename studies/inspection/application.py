@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.errors import UserError
-from studies import stored
+from studies.book import stored
+from studies.findings.mistakes import MistakeImages
 from studies.inspection.completion import Completion, File
-from studies.mistakes import MistakeImages
-from studies.plan import Plan
+from studies.planning.plan import Plan
 from studies.storages.storage import Storage
 
 if TYPE_CHECKING:

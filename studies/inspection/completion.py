@@ -9,17 +9,17 @@ from typing import Any
 import optuna
 
 from mnist_core import validation_summary
-from studies.book import CONFIRM
+from studies.book.opening import CONFIRM
+from studies.book.records import ATTEMPT, FAILURE, SECONDS, SEED, TrialRecord
+from studies.book.stored import Stored
+from studies.findings.mistakes import MistakeImages
 from studies.inspection import pictures
 from studies.inspection.attributes import is_number, readable
 from studies.inspection.figures import figures
 from studies.inspection.study_notes import confirm_note, study_note
 from studies.inspection.trial_notes import TrialNotes
-from studies.mistakes import MistakeImages
-from studies.records import ATTEMPT, FAILURE, SECONDS, SEED, TrialRecord
+from studies.planning.trial_setup import models_folder
 from studies.storages.storage import Storage
-from studies.stored import Stored
-from studies.trial_setup import models_folder
 
 Json = dict[str, Any]
 """An object of the dashboard's answers, see ``optuna_dashboard/_serializer.py``."""

@@ -8,9 +8,9 @@ apart; further choices have other marks, too.
 from collections.abc import Sequence
 from typing import Any
 
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.book.stored import Stored
 from studies.report.numbers import is_share
-from studies.stored import Stored
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 _MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star")

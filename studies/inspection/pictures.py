@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_core.errors import UserError
 from mnist_core.validation_summary import ValidationSummary
-from studies.mistakes import MistakeImages
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.book.stored import Stored
+from studies.findings.mistakes import MistakeImages
 from studies.report.numbers import is_share
-from studies.stored import Stored
 
 if TYPE_CHECKING:  # matplotlib takes half a second
     from matplotlib.figure import Figure

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.book.stored import Stored
 from studies.report.numbers import metric_text, params_text
 from studies.report.table import markdown
-from studies.stored import Stored
 
 
 def study_note(stored: Stored) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from studies.auditing.sentinels import SENTINEL
+from studies.book.records import TrialRecord
+from studies.book.stored import Stored
+from studies.findings.result import metric_on_test
 from studies.live import sparkline
-from studies.records import TrialRecord
 from studies.report.numbers import duration, metric_text
-from studies.result import metric_on_test
 from studies.search.enqueued import ENQUEUED
-from studies.stored import Stored
 
 _WRITTEN = 12
 """So many reports of a curve are written out, the last ones."""

@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from studies.auditing.audit import Audit
-from studies.plan import Plan
+from studies.planning.plan import Plan
 from studies.report.console import make_console
 
 

@@ -5,10 +5,10 @@ import math
 from rich import box
 from rich.table import Table
 
-from studies.comparing import Comparison, Gap
+from studies.book.stored import Stored
+from studies.findings.comparing import Comparison, Gap
 from studies.report.console import make_console
 from studies.report.numbers import gap_text, is_share, mean_text, unit
-from studies.stored import Stored
 
 NAMED = 12
 """So many differing settings are listed."""

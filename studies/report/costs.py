@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.book.stored import Stored
 from studies.report.numbers import duration
-from studies.stored import Stored
 
 Fact = tuple[str, str]
 

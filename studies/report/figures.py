@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
 from studies.report.numbers import is_share, metric_text, params_text
 from studies.report.svg import Chart, Scale, scale_of
 

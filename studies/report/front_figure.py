@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, tip
 from studies.report.svg import Chart, scale_of
-from studies.result import StudyResult
 from studies.search.goals import goals_of
 
 _LOG_FROM = 10

@@ -1,10 +1,10 @@
 """The table of a Pareto front, and the sentences under it."""
 
-from studies.front import dominates
+from studies.findings.front import dominates
+from studies.findings.result import Row, StudyResult
+from studies.findings.statistics import CONFIDENCE
 from studies.report.numbers import bare_text, gap_text, mean_text, params_text, unit
-from studies.result import Row, StudyResult
 from studies.search.goals import goals_of
-from studies.statistics import CONFIDENCE
 
 
 def front_headings(result: StudyResult) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mnist_core.files import write_atomically
-from studies.environment import package_version
+from studies.planning.environment import package_version
 from studies.report.page import StudyPage
 
 FILE = "report.html"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from studies.statistics import Interval
+from studies.findings.statistics import Interval
 
 
 def is_share(metric: str) -> bool:

@@ -6,14 +6,14 @@ from rich.table import Table
 
 from mnist_core.errors import ConfigError
 from studies import catalog
-from studies.plan import Plan, describe_parameter
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.book.stored import Stored
+from studies.planning.plan import Plan, describe_parameter
 from studies.report.console import make_console
 from studies.report.numbers import metric_text, params_text
 from studies.report.table import print_result
 from studies.storages.leases import Lease
 from studies.storages.storage import shown
-from studies.stored import Stored
 
 
 def print_studies() -> None:

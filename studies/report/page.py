@@ -10,9 +10,11 @@ import tomli_w
 from mnist_core.errors import UserError
 from studies.auditing.audit import audit
 from studies.auditing.curves import Curves, read_curves
-from studies.commands import masked, run_command
+from studies.book.stored import Stored
 from studies.export import best_config
-from studies.importance import importance
+from studies.findings.importance import importance
+from studies.findings.result import StudyResult
+from studies.hints import masked, run_command
 from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
 from studies.report.figures import Figure, values_of
 from studies.report.front_figure import fronts
@@ -21,8 +23,6 @@ from studies.report.page_tables import Table
 from studies.report.parallel import parallel
 from studies.report.population_section import PopulationSection, population_section
 from studies.report.warnings import warnings
-from studies.result import StudyResult
-from studies.stored import Stored
 
 AUDITED = 100
 """The audit on the page replays at most so many curves; ``studies audit`` replays all."""

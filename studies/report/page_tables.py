@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studies.auditing.audit import Audit
-from studies.plan import describe_parameter
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.findings.result import StudyResult
+from studies.planning.plan import describe_parameter
 from studies.report.numbers import bare_text, params_text, unit
 from studies.report.table import cells, headings
-from studies.result import StudyResult
 
 TOP = 20
 """So many of the best trials are listed."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from markupsafe import Markup
 
 from search_spaces.space import Choice
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, tip
 from studies.report.svg import Chart, Scale, names_scale, scale_of
-from studies.result import StudyResult
 
 LINES = 400
 """So many lines are drawn at most, besides those of the best tenth."""

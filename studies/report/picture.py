@@ -6,11 +6,11 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from mnist_core.files import write_atomically
-from studies.events import Event
+from studies.findings.result import StudyResult
 from studies.live import LiveView, Progress
-from studies.plan import Plan
+from studies.planning.plan import Plan
 from studies.report.table import print_result
-from studies.result import StudyResult
+from studies.trail.events import Event
 
 WIDTH = 104
 

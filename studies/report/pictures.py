@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.errors import CheckpointError, DataError
-from studies.result import StudyResult
-from studies.trial_setup import models_folder
+from studies.findings.result import StudyResult
+from studies.planning.trial_setup import models_folder
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from torch import Tensor

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.space import Float
-from studies.population import SCHEDULE, members, stages
-from studies.records import TrialRecord
+from studies.book.population import SCHEDULE, members, stages
+from studies.book.records import TrialRecord
+from studies.findings.result import StudyResult
 from studies.report.figures import Figure, best_of
 from studies.report.numbers import metric_text, params_text
 from studies.report.page_tables import Table
 from studies.report.svg import Chart, Scale, names_scale, room_for, scale_of
-from studies.result import StudyResult
 
 COPIES = 100
 """The table has at most so many rows, the latest ones."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from studies.importance import Importance
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.findings.importance import Importance
+from studies.findings.result import StudyResult
 from studies.report.figures import Figure
 from studies.report.numbers import is_share, metric_text
 from studies.report.svg import Chart, Scale, names_scale, room_for, scale_of
-from studies.result import StudyResult
 
 
 def forest(result: StudyResult) -> Figure | None:

@@ -8,7 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from mnist_core.files import write_atomically
-from studies.racing import ALPHA
+from studies.confirmation.racing import ALPHA
+from studies.findings.result import Row, StudyResult
+from studies.findings.statistics import CONFIDENCE, NOISY_TIMES
 from studies.report.front_table import front_cells, front_headings, front_lines, front_notes
 from studies.report.numbers import (
     bare_text,
@@ -19,8 +21,6 @@ from studies.report.numbers import (
     unit,
 )
 from studies.report.warnings import warnings
-from studies.result import Row, StudyResult
-from studies.statistics import CONFIDENCE, NOISY_TIMES
 
 NAMED_GAPS = 3
 """So many ties are named with their difference, the others are only counted."""

@@ -4,10 +4,10 @@ import random
 from collections.abc import Mapping, Sequence
 
 from search_spaces.space import Choice
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, best_of, draw_trials, tip
 from studies.report.svg import Chart, Scale, names_scale, scale_of
-from studies.result import StudyResult
 
 CURVES = 40
 """So many curves a choice are drawn at most, the best ones and others drawn by chance."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from studies.findings.result import StudyResult
+from studies.findings.statistics import NOISY_TIMES
 from studies.report.numbers import metric_text
-from studies.result import StudyResult
-from studies.statistics import NOISY_TIMES
 
 ENOUGH_SEEDS = 3
 """Confirm seeds below which nothing should be claimed."""

@@ -25,7 +25,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError
-from studies.plan import Plan
+from studies.planning.plan import Plan
 
 ORDER = "order"
 """User attribute of the study: the batch order that it was begun with; None: asynchronous."""

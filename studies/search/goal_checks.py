@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mnist_core.errors import ConfigError
 from objectives.measured import KNOWN_BEFORE, MEASURES
-from studies.plan import Plan
+from studies.planning.plan import Plan
 from studies.search.goals import goals_of
 from studies.search.samplers import names, several_objectives
 

@@ -14,7 +14,7 @@ from mnist_core.errors import ConfigError, unknown_name
 from objectives.measured import KNOWN_BEFORE, MEASURES
 
 if TYPE_CHECKING:  # a spec checks its goals, and a plan holds a spec
-    from studies.plan import Plan
+    from studies.planning.plan import Plan
 
 Direction = Literal["maximize", "minimize"]
 

@@ -3,8 +3,8 @@
 from mnist_core.changes import CHANGEABLE
 from mnist_core.errors import ConfigError
 from search_spaces.space import Float
-from studies.plan import Plan
-from studies.settings import StopSettings
+from studies.planning.plan import Plan
+from studies.planning.settings import StopSettings
 
 PBT = "pbt"
 

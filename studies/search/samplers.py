@@ -42,13 +42,13 @@ from optuna.samplers import (
 
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Space
+from studies.book.seeds import branch_seed
 from studies.search import hub
 from studies.search.branches import Branch, BranchSampler, branches
 from studies.search.distributions import suggest
 from studies.search.goals import Goals
 from studies.search.options import check_options, refusals
 from studies.search.views import ShownSampler
-from studies.seeds import branch_seed
 
 GRID = "grid"
 """The one name here that is no sampler: its trials come as a list."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
-from studies.plan import Plan
+from studies.planning.plan import Plan
 from studies.search.batches import order_notes
 from studies.search.branches import branches
 from studies.search.enqueued import Known, read_known

@@ -15,15 +15,15 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_core.errors import ConfigError
 from objectives.base import CHANGES
 from studies.auditing.sentinels import SENTINEL, sentinels
-from studies.carrying import CARRIED
-from studies.plan import Plan
-from studies.records import FAILURE
+from studies.book.records import FAILURE
+from studies.book.seeds import fork_seed, sampler_seed, trial_seed
+from studies.forks.carrying import CARRIED
+from studies.planning.plan import Plan
 from studies.search.distributions import suggest
 from studies.search.enqueued import ENQUEUED, Known, identity, params_of
 from studies.search.goals import INFEASIBLE, goals_of
 from studies.search.grid import Grid
 from studies.search.samplers import GRID, Search, create_sampler
-from studies.seeds import fork_seed, sampler_seed, trial_seed
 
 ENTRY = "entry"
 """User attribute of a confirm trial: which entry of the list it is."""

@@ -19,10 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Space
-from studies.reasons import tally
-from studies.records import FAILURE
+from studies.book.reasons import tally
+from studies.book.records import FAILURE
+from studies.planning.settings import StopSettings
 from studies.search.views import untrained
-from studies.settings import StopSettings
 
 STOPPED = "stopped"
 """The study's user attribute that says why its search was ended early, or None."""

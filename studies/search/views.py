@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.records import FAILURE
+from studies.book.records import FAILURE
 from studies.search.goals import INFEASIBLE
 
 

@@ -9,7 +9,7 @@ into it every ``BEAT`` seconds. Whether it lives is decided by whoever looks:
   ``leases.LIMIT_OF_LOCKS``.
 
 A machine that slept, or whose clock is wrong, may be taken for dead while it lives. It is no harm:
-whoever ends a trial looks first whether it is still its own (``studies/joining.py``).
+whoever ends a trial looks first whether it is still its own (``studies/book/joining.py``).
 
 What must not happen twice at a time (a trial is begun, ended, put back) is done in *turns*: under a
 lock of the server's, or of a file beside the journal.

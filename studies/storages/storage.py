@@ -14,7 +14,7 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.commands import masked
+from studies.hints import masked
 from studies.storages import storage_journal, storage_sqlite
 from studies.storages.storage_journal import Journal
 from studies.storages.storage_sql import SqlStorage

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from mnist_core.errors import UserError
-from studies.commands import masked
+from studies.hints import masked
 
 POSTGRES_DRIVER = "psycopg"
 _JOURNAL = "journal:"

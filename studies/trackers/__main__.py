@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from studies.commands import masked
-from studies.event_log import FILE, Tail, survey
+from studies.hints import masked
 from studies.trackers.base import Place
 from studies.trackers.follow import Follower, Kept
 from studies.trackers.settings import VARIABLE, TrackingSettings
+from studies.trail.event_log import FILE, Tail, survey
 
 PAUSE = 0.5
 """Seconds between two looks at the log."""

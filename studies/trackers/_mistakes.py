@@ -5,7 +5,7 @@ from collections.abc import Callable
 from mnist_core.data.idx import UInt8Array
 from mnist_core.errors import UserError
 from mnist_core.validation_summary import ValidationSummary
-from studies.mistakes import MistakeImages, data_config
+from studies.findings.mistakes import MistakeImages, data_config
 from studies.trackers.base import Study, Trial
 
 

@@ -85,7 +85,7 @@ class Study:
     Attributes:
         id: random, made with the log: tells apart studies of one name.
         name: of the study.
-        about: the data of its latest ``study`` event, see ``studies/recording.py``.
+        about: the data of its latest ``study`` event, see ``studies/trail/recording.py``.
         trials: all that ended or run, by phase and number.
         result: the data of its latest ``result`` event; empty: it is not finished.
     """

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studies.commands import masked
-from studies.event_log import Contents, Tail
-from studies.events import Event
+from studies.hints import masked
 from studies.trackers.base import NullTracker, Report, State, Study, Tracker, Trial
+from studies.trail.event_log import Contents, Tail
+from studies.trail.events import Event
 
 GIVEN_UP = 5
 """Trials in a row that a tracker fails at, after which it is called no more."""

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mnist_core import validation_summary
-from studies.commands import masked
-from studies.mistakes import mosaic
+from studies.findings.mistakes import mosaic
+from studies.hints import masked
 from studies.trackers._mistakes import Mistakes
 from studies.trackers.base import Place, Report, Study, Trial
 

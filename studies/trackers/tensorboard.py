@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import validation_summary
-from studies.mistakes import mosaic
+from studies.findings.mistakes import mosaic
 from studies.trackers._mistakes import Mistakes
 from studies.trackers._tensorboard_files import RunFile
 from studies.trackers.base import Place, Report, Study, Trial

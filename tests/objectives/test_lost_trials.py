@@ -16,9 +16,9 @@ from objectives.base import StopTraining, Task
 from objectives.classification import Classification
 from search_spaces.space import Float, Space
 from studies import engines
-from studies.book import open_search
-from studies.records import read_trials
-from studies.running_states import RunningStates
+from studies.book.opening import open_search
+from studies.book.records import read_trials
+from studies.book.running_states import RunningStates
 from studies.storages.storage import close_storage, open_storage
 
 SPACE = Space({"lr": Float(1e-5, 1.0, log=True, sets="optim.lr")})

@@ -8,17 +8,17 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Int
-from studies.book import CONFIRM
-from studies.candidates import candidates
-from studies.fingerprints import check_fingerprint
-from studies.records import read_trials
-from studies.result import ENVIRONMENT
+from studies.book.opening import CONFIRM
+from studies.book.records import read_trials
+from studies.book.seeds import confirm_seeds
+from studies.confirmation.candidates import candidates
+from studies.confirmation.test_record import TEST, Reading
+from studies.findings.result import ENVIRONMENT
+from studies.planning.fingerprints import check_fingerprint
 from studies.search.distributions import to_distribution
 from studies.search.goals import goals_of
-from studies.seeds import confirm_seeds
 from studies.storages.storage import Journal, close_storage, open_storage
 from studies.storages.storage_sql import insert_trials
-from studies.test_record import TEST, Reading
 
 BEGIN = datetime(2026, 1, 1)
 STEPS = 6

@@ -7,7 +7,7 @@ import optuna
 from population_toy import population_plan, walk
 
 from studies import engines
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.engines.base import Resources
 from studies.storages.storage import open_storage
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from objectives.base import CHANGES, Outcome, Report, Task
-from studies.plan import Plan, resolve
-from studies.running_states import states_folder
+from studies.book.running_states import states_folder
+from studies.planning.plan import Plan, resolve
 
 EPOCHS = 7
 

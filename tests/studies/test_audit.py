@@ -18,7 +18,7 @@ from studies.auditing.audit import _draw, _wilson, audit
 from studies.auditing.curves import Curve, Curves, collect
 from studies.auditing.replay import replay
 from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.engines.inline import Inline
 from studies.report.audit_table import print_audit
 from studies.search.pruners import create_pruner

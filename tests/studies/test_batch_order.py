@@ -12,8 +12,8 @@ from toy import make_plan
 
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
-from studies import plan as plans
-from studies.book import open_search
+from studies.book.opening import open_search
+from studies.planning import plan as plans
 from studies.search.batches import order_notes
 from studies.storages.storage import close_storage, open_storage
 

@@ -11,12 +11,12 @@ from toy_plans import DEFAULTS, SPACE, toy_plan
 
 from objectives.base import Outcome
 from search_spaces.space import Float, Space
-from studies.book import CONFIRM, Entry, open_confirm, open_search
+from studies.book.opening import CONFIRM, Entry, open_confirm, open_search
+from studies.book.records import read_trials
+from studies.book.seeds import confirm_seeds, trial_seed
 from studies.engines.base import Failure
 from studies.engines.inline import Inline
-from studies.fingerprints import FingerprintMismatch
-from studies.records import read_trials
-from studies.seeds import confirm_seeds, trial_seed
+from studies.planning.fingerprints import FingerprintMismatch
 from studies.storages.storage import close_storage, open_storage
 
 LOST = Failure(kind="WorkerLost", message="killed by SIGKILL", traceback="tail")

@@ -8,7 +8,7 @@ from mnist_core.config import OPTIMIZERS as ALL
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
 from studies import catalog
-from studies.plan import resolve
+from studies.planning.plan import resolve
 
 
 @pytest.fixture

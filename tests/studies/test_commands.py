@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from test_cli import inside
 
-from studies.commands import dashboard_command, masked, run_command
-from studies.plan import resolve
+from studies.hints import dashboard_command, masked, run_command
+from studies.planning.plan import resolve
 from studies.storages.storage import StorageError, check_url, shown
 
 ROOT = Path(__file__).parents[2]

@@ -12,10 +12,11 @@ from toy import make_plan
 from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
-from studies import named, stored
 from studies.__main__ import app
-from studies.comparing import compare
-from studies.welch import welch
+from studies.book import stored
+from studies.findings.comparing import compare
+from studies.findings.welch import welch
+from studies.planning import named
 
 VALUES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=8)
 

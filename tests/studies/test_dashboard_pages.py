@@ -21,7 +21,7 @@ from toy_trail import plan_at, run
 from waiting import PATIENCE
 
 from studies import protocol
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.inspection.application import Inspection
 from studies.storages.storage import close_storage, open_storage
 

@@ -8,10 +8,11 @@ from optuna.trial import TrialState, create_trial
 from test_protocol import run
 from toy import SPACE, Toy, make_plan
 
-from studies import protocol, stored
+from studies import protocol
 from studies.auditing.sentinels import WOULD_PRUNE
-from studies.doubts import on_bound, rash_pruner, seed_spread
-from studies.records import TrialRecord
+from studies.book import stored
+from studies.book.records import TrialRecord
+from studies.findings.doubts import on_bound, rash_pruner, seed_spread
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.search.distributions import to_distribution

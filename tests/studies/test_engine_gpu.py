@@ -13,9 +13,10 @@ from test_engines import run
 
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome, TrainingError
-from studies import cli, engines, machine, plan
+from studies import cli, engines
 from studies.engines._gpu import CONTEXT, HEADROOM, SPARE, GpuUse, Sharing, fitting, workers
 from studies.engines.base import Resources
+from studies.planning import machine, plan
 
 GIB = 1024**3
 

@@ -14,7 +14,7 @@ from toy_plans import toy_plan
 
 from objectives.base import Outcome
 from studies import engines
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.engines import _limits
 from studies.engines._limits import Watch, memory, over
 from studies.engines.base import Limits

@@ -20,10 +20,10 @@ from waiting import PATIENCE, until
 
 from mnist_core.errors import UserError
 from objectives.base import Outcome
-from studies.book import open_search
+from studies.book.opening import open_search
+from studies.book.records import read_trials
 from studies.engines import local as local_engine
 from studies.engines.local import Local, WorkerStartError, _shares
-from studies.records import read_trials
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, open_storage
 

@@ -23,16 +23,16 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from objectives.base import Task
 from studies import engines
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.engines import _ray_cluster, _ray_nodes
 from studies.engines._ray_cluster import Claim, Cluster
 from studies.engines._ray_desk import how
 from studies.engines._starting import WorkerStartError
 from studies.engines.base import Limits, Resources
-from studies.plan import resolve
-from studies.ray_settings import RaySettings
+from studies.planning.plan import resolve
+from studies.planning.ray_settings import RaySettings
+from studies.planning.trial_setup import build_objective
 from studies.storages.storage import close_storage, open_storage
-from studies.trial_setup import build_objective
 
 MADE_UP = {"time", "pid", "seconds"}
 

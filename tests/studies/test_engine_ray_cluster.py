@@ -16,7 +16,7 @@ from studies import engines
 from studies.engines._ray_cluster import _QUIET, own_token, read_environment
 from studies.engines._ray_nodes import check_folder, check_modules
 from studies.engines.base import Resources
-from studies.ray_settings import RaySettings
+from studies.planning.ray_settings import RaySettings
 
 pytestmark = pytest.mark.slow
 

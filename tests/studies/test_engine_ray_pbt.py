@@ -18,16 +18,16 @@ from mnist_core.data import idx, load
 from objectives.base import Task
 from objectives.classification import Classification
 from studies import engines
-from studies.book import open_search
-from studies.candidates import candidates
+from studies.book.opening import open_search
+from studies.book.population import POPULATION, SCHEDULE, as_one_training
+from studies.book.records import TrialRecord
+from studies.book.running_states import RunningStates, states_folder
+from studies.confirmation.candidates import candidates
 from studies.engines._ray_cluster import Cluster
 from studies.engines.base import Engine, Resources
-from studies.plan import Plan
-from studies.population import POPULATION, SCHEDULE, as_one_training
-from studies.records import TrialRecord
-from studies.running_states import RunningStates, states_folder
+from studies.planning.plan import Plan
+from studies.planning.trial_setup import build_objective
 from studies.storages.storage import close_storage, open_storage
-from studies.trial_setup import build_objective
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from toy_plans import toy_plan
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
 from studies import engines
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.storages.storage import close_storage, open_storage
 
 QUICK = ["inline", "local"]

@@ -8,9 +8,9 @@ from toy import SPACE as TOY_SPACE
 from toy import Toy, make_plan
 
 from mnist_core.errors import ConfigError
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.engines.inline import Inline
-from studies.plan import resolve
+from studies.planning.plan import resolve
 from studies.search.enqueued import (
     ENQUEUED,
     Known,

@@ -10,9 +10,10 @@ from toy import make_plan
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
-from studies import protocol, reproduce, stored
+from studies import protocol, reproduce
+from studies.book import stored
+from studies.book.seeds import confirm_seeds
 from studies.export import best_config, write_best_config, write_trial
-from studies.seeds import confirm_seeds
 
 ENVIRONMENT = {
     "versions": {"python": "3", "torch": "2", "optuna": "5", "mnist-studies": "0"},

@@ -20,11 +20,13 @@ from waiting import PATIENCE
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Space, When
-from studies import fork_names, protocol, stored
-from studies.carrying import CARRIED, carry
-from studies.commands import dashboard_command, run_command
-from studies.fingerprints import FINGERPRINT, FingerprintMismatch
-from studies.forking import check_made, fork
+from studies import protocol
+from studies.book import stored
+from studies.forks import fork_names
+from studies.forks.carrying import CARRIED, carry
+from studies.forks.forking import check_made, fork
+from studies.hints import dashboard_command, run_command
+from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch
 from studies.protocol import StudyInterrupted
 from studies.replaying import replay
 from studies.report.table import markdown
@@ -314,7 +316,7 @@ KILLED = """
 import os, signal
 from pathlib import Path
 from test_forking import WIDER, changed, make_plan
-from studies.forking import fork
+from studies.forks.forking import fork
 from studies.storages import copying
 copying.{step} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)

@@ -8,8 +8,10 @@ from typer.testing import CliRunner
 
 import studies
 from mnist_core.errors import ConfigError, UserError
-from studies import frames, named, stored
 from studies.__main__ import app
+from studies.book import stored
+from studies.findings import frames
+from studies.planning import named
 
 N = 40
 

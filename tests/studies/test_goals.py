@@ -8,8 +8,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from mnist_core.errors import ConfigError
-from studies.front import dominates, front_of, spread
-from studies.records import FAILURE, TrialRecord
+from studies.book.records import FAILURE, TrialRecord
+from studies.findings.front import dominates, front_of, spread
 from studies.search.goals import Goals
 from studies.search.views import as_no_better, for_tpe
 

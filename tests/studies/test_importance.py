@@ -7,8 +7,8 @@ import pytest
 from made_search import write_study
 from toy import make_plan
 
-from studies import stored
-from studies.importance import DRAWS, ENOUGH, _measure, importance
+from studies.book import stored
+from studies.findings.importance import DRAWS, ENOUGH, _measure, importance
 from studies.search.distributions import to_distribution
 
 

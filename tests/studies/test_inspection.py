@@ -17,15 +17,16 @@ from toy_trail import plan_at, run
 from mnist_core import validation_summary
 from mnist_core.data import datasets
 from objectives.base import Outcome
-from studies import protocol, stored
-from studies.book import open_search
+from studies import protocol
+from studies.book import stored
+from studies.book.opening import open_search
+from studies.findings.mistakes import MistakeImages
 from studies.inspection import application, pictures
 from studies.inspection.application import Inspection
 from studies.inspection.attributes import is_number, readable
 from studies.inspection.figures import figures
 from studies.inspection.study_notes import study_note
 from studies.inspection.trial_notes import TrialNotes
-from studies.mistakes import MistakeImages
 from studies.storages.storage import close_storage, open_storage
 
 

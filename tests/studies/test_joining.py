@@ -14,7 +14,7 @@ from toy import make_plan
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.search.stopping import STOPPED, Stopping
 from studies.storages import leases
 from studies.storages.leases import StudyInUse

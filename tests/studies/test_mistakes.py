@@ -7,7 +7,7 @@ from mnist_core.config import DataConfig
 from mnist_core.data import load
 from mnist_core.errors import DataError
 from mnist_core.validation_summary import Mistake
-from studies.mistakes import MistakeImages, data_config, mosaic
+from studies.findings.mistakes import MistakeImages, data_config, mosaic
 
 
 def mistake(*images):

@@ -11,10 +11,10 @@ from toy import TestSet, make_plan
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome, Report, Task
-from studies import stored
 from studies.auditing.curves import read_curves
-from studies.book import open_search
-from studies.control import Control
+from studies.book import stored
+from studies.book.control import Control
+from studies.book.opening import open_search
 from studies.engines.inline import Inline
 from studies.export import write_best_config, write_trial
 from studies.protocol import run_study

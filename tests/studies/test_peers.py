@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.peers import Peers
+from studies.book.peers import Peers
 
 KINDS = optuna.distributions.CategoricalDistribution(("a", "b", None))
 

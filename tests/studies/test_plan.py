@@ -12,8 +12,9 @@ import pytest
 
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Space, SpaceError
-from studies import catalog, machine
-from studies.plan import resolve
+from studies import catalog
+from studies.planning import machine
+from studies.planning.plan import resolve
 from studies.spec import StudySpec
 
 STUDY = catalog.get("optim_search")

@@ -10,10 +10,8 @@ from population_toy import population_plan
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import CHANGES, Task
 from search_spaces.space import Choice, Float, Space
-from studies.forking import fork
-from studies.joining import check_joinable_plan
-from studies.plan import resolve
-from studies.population import (
+from studies.book.joining import check_joinable_plan
+from studies.book.population import (
     LINEAGE,
     POPULATION,
     SCHEDULE,
@@ -24,7 +22,9 @@ from studies.population import (
     configuration,
     stages,
 )
-from studies.records import TrialRecord
+from studies.book.records import TrialRecord
+from studies.forks.forking import fork
+from studies.planning.plan import resolve
 from studies.report.population_section import population_section
 from studies.search.population_checks import check_population
 

@@ -7,7 +7,7 @@ from toy import make_plan
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from studies.preparation import Preparation, describe, prepare
+from studies.planning.preparation import Preparation, describe, prepare
 
 BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
 

@@ -12,13 +12,14 @@ from toy import SPEC, TestSet, Toy, make_plan
 
 from mnist_core.errors import UserError
 from objectives.base import TrainingError
-from studies import protocol, stored
+from studies import protocol
+from studies.book import stored
+from studies.book.seeds import confirm_seeds
 from studies.engines.inline import Inline
 from studies.live import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.table import markdown
 from studies.report.warnings import warnings
-from studies.seeds import confirm_seeds
 
 
 @pytest.fixture(autouse=True)

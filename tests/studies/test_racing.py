@@ -10,17 +10,18 @@ from test_protocol import StopAfter, run
 from toy import Toy, make_plan
 
 from mnist_core.errors import ConfigError
-from studies import protocol, stored
-from studies.candidates import Candidate
-from studies.confirming import losers
+from studies import protocol
+from studies.book import stored
+from studies.book.records import TrialRecord
+from studies.book.seeds import confirm_seeds
+from studies.confirmation.candidates import Candidate
+from studies.confirmation.confirming import losers
+from studies.confirmation.racing import ALPHA, FIRST_LOOK, race
+from studies.findings.statistics import judge, paired_difference
 from studies.protocol import StudyInterrupted
-from studies.racing import ALPHA, FIRST_LOOK, race
-from studies.records import TrialRecord
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.search.enqueued import identity
-from studies.seeds import confirm_seeds
-from studies.statistics import judge, paired_difference
 
 SEEDS = tuple(range(100, 108))
 

@@ -13,9 +13,9 @@ from mnist_core.data.datasets import load, load_test
 from mnist_core.train import resolve
 from search_spaces.space import Choice, Float, Space
 from studies import protocol
+from studies.confirmation.reading import read_test
 from studies.engines.inline import Inline
 from studies.protocol import Control, run_study
-from studies.reading import read_test
 from studies.spec import StudySpec
 
 QUICK = {

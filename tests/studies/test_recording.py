@@ -11,10 +11,10 @@ from toy import Toy, make_plan
 
 from objectives.base import TrainingError
 from studies import foreground, protocol
-from studies.event_log import FILE, EventLog, Tail, survey
-from studies.events import Event
-from studies.recording import Recording
 from studies.trackers.follow import Follower, Kept
+from studies.trail.event_log import FILE, EventLog, Tail, survey
+from studies.trail.events import Event
+from studies.trail.recording import Recording
 
 NO_TRACKERS = {"trackers": []}
 

@@ -13,9 +13,9 @@ from toy import make_plan
 from mnist_core.errors import UserError
 from objectives.base import Outcome
 from studies import replaying
-from studies.book import open_search
+from studies.book.opening import open_search
+from studies.book.order import RUNS, happenings
 from studies.engines.base import Failure
-from studies.order import RUNS, happenings
 from studies.replaying import ReplayDiffers, replay
 from studies.storages.storage import close_storage, open_storage
 
@@ -93,7 +93,7 @@ def test_a_search_is_replayed(tmp_path, sampler, pruner):
 @pytest.mark.parametrize("chance", [2, 3])
 def test_a_search_of_several_runs_is_replayed(tmp_path, monkeypatch, kill, chance):
     if kill:  # the next run finds the lease of a process that is gone
-        monkeypatch.setattr("studies.ledger.Book.close", lambda book: None)
+        monkeypatch.setattr("studies.book.ledger.Book.close", lambda book: None)
     search(at(tmp_path, trials=8), chance, steps=9, kill=kill)
     search(at(tmp_path, trials=8, workers=2), chance, steps=9, kill=kill)
     plan = at(tmp_path, trials=14, workers=4)
@@ -122,7 +122,7 @@ def test_the_first_difference_is_named(tmp_path, monkeypatch):
             def other(source, n, number=number, kept=kept, seed=seed):
                 return kept(source, n if n < number else n + 1000 * seed)
 
-            patch.setattr("studies.book.SearchSource.sampler", other)
+            patch.setattr("studies.book.opening.SearchSource.sampler", other)
             with pytest.raises(ReplayDiffers, match=rf"^trial {number}: .* but is now proposed as"):
                 again(plan, tmp_path / f"replay{number}")
 

@@ -10,13 +10,13 @@ from test_protocol import run
 from toy import Toy, make_plan
 
 from studies import protocol
-from studies.events import Event
 from studies.export import best_config
+from studies.findings.statistics import mean_interval
 from studies.live import LiveView, PlainView, Progress, sparkline
 from studies.report.numbers import duration, gap_text, mean_text, metric_text, params_text
 from studies.report.table import markdown, notes, print_result, verdict_lines
 from studies.report.warnings import warnings
-from studies.statistics import mean_interval
+from studies.trail.events import Event
 
 
 @pytest.fixture

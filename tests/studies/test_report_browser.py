@@ -16,7 +16,7 @@ from PIL import Image, ImageStat
 from toy import make_plan
 from waiting import PATIENCE
 
-from studies import stored
+from studies.book import stored
 from studies.report import html as page_file
 from studies.report.page import gather
 

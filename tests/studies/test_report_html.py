@@ -9,8 +9,9 @@ from made_search import write_study
 from toy import SPEC, make_plan
 from typer.testing import CliRunner
 
-from studies import named, stored
 from studies.__main__ import app
+from studies.book import stored
+from studies.planning import named
 from studies.report import html as page_file
 from studies.report.page import gather
 from studies.report.table import verdict_lines

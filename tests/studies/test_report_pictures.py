@@ -13,9 +13,10 @@ from PIL import Image
 from mnist_core import checkpoint, judge, models
 from mnist_core.data import load
 from mnist_core.train import resolve
-from studies import named, stored
+from studies.book import stored
+from studies.planning import named
+from studies.planning.trial_setup import models_folder
 from studies.report import pictures
-from studies.trial_setup import models_folder
 
 
 def study(tmp_path, name, models_kept):

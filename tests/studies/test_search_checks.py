@@ -7,7 +7,7 @@ import pytest
 
 from mnist_core.errors import ConfigError
 from studies import catalog
-from studies.plan import resolve
+from studies.planning.plan import resolve
 from studies.search.goal_checks import goal_notes
 from studies.search.search_checks import check_search, known_configurations, notes, reports
 

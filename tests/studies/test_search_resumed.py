@@ -3,7 +3,7 @@
 import pytest
 from toy import Toy, make_plan
 
-from studies.book import open_search
+from studies.book.opening import open_search
 from studies.engines.inline import Inline
 from studies.storages.storage import close_storage, open_storage
 

@@ -15,14 +15,15 @@ from toy_plans import toy_plan
 
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Float, Space
-from studies import engines, protocol, stored
-from studies.book import open_search
-from studies.records import FAILURE
+from studies import engines, protocol
+from studies.book import stored
+from studies.book.opening import open_search
+from studies.book.records import FAILURE
+from studies.planning.settings import StopSettings
 from studies.report.overview import print_status
 from studies.report.table import markdown
 from studies.search import stopping
 from studies.search.stopping import STOPPED, Stop, Stopping
-from studies.settings import StopSettings
 from studies.storages.storage import close_storage, open_storage
 
 

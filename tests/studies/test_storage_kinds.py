@@ -10,7 +10,7 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 from waiting import until
 
-from studies import stored
+from studies.book import stored
 from studies.engines.inline import Inline
 from studies.foreground import set_aside
 from studies.protocol import Control, StudyInterrupted
@@ -80,7 +80,7 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
 
     with pytest.MonkeyPatch.context() as patch:
         # What a killed process does not do any more.
-        patch.setattr("studies.ledger.Book.close", lambda book: None)
+        patch.setattr("studies.book.ledger.Book.close", lambda book: None)
         with pytest.raises(Killed):
             run(plan, KilledAt())
     storage = open_storage(url, create=False)

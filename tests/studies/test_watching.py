@@ -9,9 +9,9 @@ from toy import make_plan
 from mnist_core.errors import UserError
 from objectives.base import Outcome
 from studies import watching
-from studies.book import open_search
-from studies.event_log import FILE, EventLog
+from studies.book.opening import open_search
 from studies.storages.storage import close_storage, open_storage
+from studies.trail.event_log import FILE, EventLog
 from studies.watching import watch
 
 

@@ -19,7 +19,7 @@ from waiting import until
 
 from mnist_core.errors import UserError
 from studies import engines, protocol
-from studies.control import ConfirmedElsewhere, Control
+from studies.book.control import ConfirmedElsewhere, Control
 from studies.protocol import run_study
 from studies.storages import leases, parts
 

@@ -14,11 +14,13 @@ from toy_plans import toy_plan
 from waiting import PATIENCE, until
 
 from mnist_core.errors import ConfigError, UserError
-from studies import cli, recording, stored, trackers
-from studies.event_log import FILE
-from studies.sync_command import sync_command
+from studies import cli, trackers
+from studies.book import stored
+from studies.commands.sync_command import sync_command
 from studies.trackers.process import TrackerProcess, TrackerProcesses
 from studies.trackers.settings import TrackingSettings
+from studies.trail import recording
+from studies.trail.event_log import FILE
 
 NAME = "tensorboard"
 ROOT = Path(__file__).parents[3]

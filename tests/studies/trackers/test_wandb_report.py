@@ -10,10 +10,10 @@ from toy_plans import toy_plan
 
 from mnist_core.errors import UserError
 from studies import cli
+from studies.commands.wandb_report_command import wandb_report_command
 from studies.trackers import _wandb_account, _wandb_report
 from studies.trackers._wandb_report import build, spec
 from studies.trackers.follow import read_study
-from studies.wandb_report_command import wandb_report_command
 
 
 def made(folder, events):

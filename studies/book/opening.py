@@ -1,0 +1,192 @@
+"""Opening a study's trial book: its search, or its confirmation. See ``studies/book/ledger.py``."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import optuna
+
+from mnist_core.errors import ConfigError
+from studies.book.joining import JoinedBook, check_joinable_plan, check_joined
+from studies.book.ledger import Book
+from studies.book.order import record_run
+from studies.book.population import check_kind
+from studies.planning.fingerprints import check_fingerprint
+from studies.planning.plan import Plan
+from studies.planning.settings import StopSettings
+from studies.search import stopping
+from studies.search.batches import check_order
+from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
+from studies.search.goals import goals_of
+from studies.search.pruning import Pruning
+from studies.search.search_checks import check_search, known_configurations, notes
+from studies.search.sources import ConfirmSource, Entry, SearchSource, Source
+from studies.storages import leases
+from studies.storages.leases import Lease
+from studies.storages.parts import Part, take_part
+from studies.storages.storage import Storage, exclusive
+from studies.trail.events import Listener, Stream
+
+__all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
+
+CONFIRM = ".confirm"
+"""Ending of the name of a study's confirmation in the storage."""
+
+BUDGET = "budget"
+"""User attribute of the study: trials and confirm seeds of the last run, as ``Plan`` names them."""
+
+
+def open_search(
+    plan: Plan,
+    storage: Storage,
+    *,
+    listeners: Sequence[Listener] = (),
+    take_over: bool = False,
+    join: bool = False,
+) -> Book:
+    """Open the search of ``plan``'s study, ``plan.name``; make it where there is none.
+
+    Args:
+        plan: a plan that knows its data's fingerprint.
+        storage: from ``storage.open_storage``.
+        listeners: get every event.
+        take_over: take the study also from a supervisor on another machine.
+        join: take part in it together with all others that do so, see ``studies/book/joining.py``.
+
+    Raises:
+        StudyInUse: a living process supervises the study.
+        UserError: the study cannot be joined.
+        FingerprintMismatch: the study was begun with another space, data, trainer …
+        ConfigError: a sampler, pruner, option or enqueued configuration that cannot be used.
+    """
+    check_search(plan)
+    search = plan.settings.search
+    stopping.check(search.stop, plan.spec.space)
+    pruning = (search.pruner, search.pruner_options, plan.spec.scientific)
+    part: Part | None = None
+    if join:
+        study, part = _join(plan, storage)
+        lease = part.lease
+    else:
+        study, lease = _open(plan, plan.name, storage, take_over=take_over)
+    try:
+        check_order(study, plan)
+        check_kind(study.user_attrs, plan)
+        if part is not None:
+            check_joinable_plan(plan, part)
+        source = _search_source(plan, study)
+        if part is not None:
+            check_joined(study, part, total=source.total)
+    except ConfigError:
+        if part is not None:
+            part.leave()
+        else:
+            leases.release(study, lease)
+        raise
+    study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
+    if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:
+        stream = Stream("search", listeners)
+        if part is None:
+            record_run(study, plan, known=len(from_attribute(study.user_attrs.get(ENQUEUED))))
+        for text in notes(plan, source):
+            stream.emit("message", None, text=text, level="info")
+    return _book(
+        plan,
+        study,
+        storage,
+        lease,
+        "search",
+        source,
+        pruning,
+        listeners,
+        stop=search.stop,
+        batch=search.batch if search.order == "batch" else 0,
+        part=part,
+    )
+
+
+def open_confirm(
+    plan: Plan,
+    storage: Storage,
+    entries: Sequence[Entry],
+    *,
+    listeners: Sequence[Listener] = (),
+    take_over: bool = False,
+) -> Book:
+    """Open the confirmation ``<plan.name>.confirm``: each of ``entries`` is trained once.
+
+    Entries that the study holds already (same params and seed) are not trained again.
+
+    Raises:
+        StudyInUse, FingerprintMismatch: as for ``open_search``.
+    """
+    study, lease = _open(plan, f"{plan.name}{CONFIRM}", storage, take_over=take_over)
+    source = ConfirmSource(plan, entries, study.get_trials(deepcopy=False))
+    pruning: Pruning = ("none", {}, None)
+    return _book(plan, study, storage, lease, "confirm", source, pruning, listeners)
+
+
+def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
+    """Return the source of the search; what is enqueued is kept with the study, and run once."""
+    before = from_attribute(study.user_attrs.get(ENQUEUED))
+    known = merged(before, known_configurations(plan))
+    source = SearchSource(plan, known, study.get_trials(deepcopy=False))
+    if len(known) > len(before):
+        study.set_user_attr(ENQUEUED, to_attribute(known))
+    return source
+
+
+def _open(
+    plan: Plan, name: str, storage: Storage, *, take_over: bool
+) -> tuple[optuna.Study, Lease]:
+    with exclusive(storage.url):
+        study = _made(plan, name, storage)
+        return study, leases.take(study, force=take_over)
+
+
+def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
+    with exclusive(storage.url):
+        study = _made(plan, plan.name, storage)
+    return study, take_part(study, storage)
+
+
+def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=list(goals_of(plan).directions),
+        load_if_exists=True,
+    )
+    check_fingerprint(study, plan.fingerprint())
+    return study
+
+
+def _book(
+    plan: Plan,
+    study: optuna.Study,
+    storage: Storage,
+    lease: Lease,
+    phase: str,
+    source: Source,
+    pruning: Pruning,
+    listeners: Sequence[Listener],
+    *,
+    stop: StopSettings | None = None,
+    batch: int = 0,
+    part: Part | None = None,
+) -> Book:
+    kind: Callable[..., Book] = Book
+    if part is not None:
+        kind = functools.partial(JoinedBook, part=part)
+    return kind(
+        study,
+        storage,
+        lease=lease,
+        phase=phase,
+        source=source,
+        goals=goals_of(plan),
+        pruning=pruning,
+        retries=plan.settings.search.retries,
+        stop=stop,
+        batch=batch,
+        listeners=listeners,
+    )

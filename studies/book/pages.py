@@ -1,0 +1,167 @@
+"""The pages of a trial book: a study's trials in memory and in the storage, changed together.
+
+What a worker waits for is decided upon in memory and written a moment later, see ``settle``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_core.errors import UserError
+from studies.book.records import FAILURE, METRICS, RESERVED, SECONDS, to_json
+from studies.storages.storage import Storage
+
+
+class Pages:
+    """The trials of one study.
+
+    Args:
+        study: the study, leased to this process.
+        storage: the storage of ``study``.
+
+    Attributes:
+        trials: by number.
+        direction: of the first objective.
+    """
+
+    def __init__(self, study: optuna.Study, storage: Storage) -> None:
+        self._study = study
+        self._storage = storage
+        self._unwritten: list[Callable[[], None]] = []
+        self.direction: StudyDirection = study.directions[0]
+        # Copies: a storage may give the trials it keeps. Their parts are replaced, not changed.
+        self.trials: dict[int, FrozenTrial] = {
+            trial.number: copy(trial) for trial in study.get_trials(deepcopy=False)
+        }
+
+    def ask(self, number: int) -> optuna.Trial:
+        """Begin the trial that waits first, which is trial ``number``.
+
+        Raises:
+            UserError: it is another one: somebody else writes to the study.
+        """
+        trial = self._study.ask()
+        if trial.number != number:
+            raise UserError(
+                f"study {self._study.study_name!r} was changed by another program: "
+                f"trial {trial.number} came instead of trial {number}; see that nothing else"
+                " writes to it, and run again"
+            )
+        return trial
+
+    def add(self, trial: optuna.Trial) -> FrozenTrial:
+        """Take in a new trial, or one that was put back, as it stands in the storage."""
+        frozen = self._storage.get_trial(trial._trial_id)
+        self.trials[trial.number] = frozen
+        return frozen
+
+    def numbers(self, state: TrialState) -> list[int]:
+        """Return the numbers of the trials in ``state``."""
+        return [number for number, trial in self.trials.items() if trial.state is state]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many trials are complete, pruned and failed."""
+        kinds = (
+            ("complete", TrialState.COMPLETE),
+            ("pruned", TrialState.PRUNED),
+            ("failed", TrialState.FAIL),
+        )
+        return {kind: len(self.numbers(state)) for kind, state in kinds}
+
+    def best(self) -> dict[str, Any] | None:
+        """Return value, number and params of the feasible trial that the first objective likes."""
+        complete = [self.trials[number] for number in self.numbers(TrialState.COMPLETE)]
+        feasible = [t for t in complete if all(v <= 0 for v in t.constraints.values())]
+        if not feasible:
+            return None
+        pick = max if self.direction is StudyDirection.MAXIMIZE else min
+        trial = pick(feasible, key=lambda trial: trial.values[0])
+        return {"value": trial.values[0], "trial": trial.number, "params": dict(trial.params)}
+
+    def metrics(self, trial: FrozenTrial) -> Mapping[str, float]:
+        """Return the metrics that are kept with a trial that is over; of another one none."""
+        kept: Mapping[str, float | None] = trial.user_attrs.get(METRICS, {})
+        return {name: value for name, value in kept.items() if value is not None}
+
+    def put_off(self, write: Callable[[], None]) -> None:
+        """Have ``settle`` call ``write``, after all that was put off before."""
+        self._unwritten.append(write)
+
+    def settle(self) -> None:
+        """Write what was put off."""
+        unwritten, self._unwritten = self._unwritten, []
+        for write in unwritten:
+            write()
+
+    def report(self, trial: FrozenTrial, step: int, value: float) -> None:
+        """Take in a report of the first objective; it is written by ``settle``."""
+        if trial.intermediate_values.get(step) == value:
+            return
+        trial.intermediate_values = {**trial.intermediate_values, step: value}
+        identity = trial._trial_id
+        self.put_off(lambda: self._storage.set_trial_intermediate_value(identity, step, value))
+
+    def mark(self, number: int, key: str, value: Any) -> None:
+        """Store a pruner's own mark with trial ``number``; it is written by ``settle``."""
+        identity = self.trials[number]._trial_id
+        self.put_off(lambda: self._storage.set_trial_system_attr(identity, key, value))
+
+    def attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
+        """Keep a JSON ``value`` with ``trial``."""
+        self._storage.set_trial_user_attr(trial._trial_id, name, value)
+        trial.user_attrs = {**trial.user_attrs, name: value}
+
+    def keep(
+        self,
+        trial: FrozenTrial,
+        metrics: Mapping[str, float],
+        attributes: Mapping[str, Any],
+        seconds: float | None,
+    ) -> None:
+        """Keep with a trial that is over what it came to; names that are the book's are left out.
+
+        Args:
+            trial: of the book.
+            metrics: the last ones.
+            attributes: JSON values that the objective left, or the failure.
+            seconds: that it took, if they are known.
+        """
+        for name, value in attributes.items():
+            if name not in RESERVED or name == FAILURE:
+                self.attribute(trial, name, value)
+        if metrics:
+            self.attribute(trial, METRICS, to_json(metrics))
+        if seconds is not None:
+            self.attribute(trial, SECONDS, round(seconds, 4))
+
+    def constrain(self, trial: FrozenTrial, excesses: Mapping[str, float]) -> None:
+        """Keep how far ``trial`` is above its limits where Optuna's samplers look for it."""
+        probe = copy(trial)
+        probe.system_attrs = {}  # a trial that is run again may have some already
+        for name, excess in excesses.items():
+            probe.set_constraint(name, excess)
+        for key, value in probe.system_attrs.items():
+            self._storage.set_trial_system_attr(trial._trial_id, key, value)
+        trial.system_attrs = {**trial.system_attrs, **probe.system_attrs}
+
+    def tell(
+        self, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None = None
+    ) -> None:
+        """End ``trial`` in ``state``; COMPLETE has ``values``, one for each objective."""
+        if state is TrialState.PRUNED and len(self._study.directions) > 1:
+            # study.tell would make the last report the one value of a trial that should have more.
+            self._storage.set_trial_state_values(trial._trial_id, state)
+        else:
+            self._study.tell(trial.number, values, state=state)
+        trial.state = state
+        if values is not None:
+            trial.values = [float(value) for value in values]
+
+    def put_back(self, trial: FrozenTrial) -> None:
+        """Have ``trial`` wait to be run again."""
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        trial.state = TrialState.WAITING

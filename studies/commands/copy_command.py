@@ -1,0 +1,56 @@
+"""``python -m studies copy STUDY --to URL``: move a study to another storage.
+
+python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
+"""
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from studies import cli
+
+
+def copy_command(
+    study: cli.StudyArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="sqlite:///FILE, journal:///FILE or postgresql+psycopg://USER@HOST/DATABASE",
+        ),
+    ],
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="where it is; left out: storage.url"),
+    ] = None,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    quick: cli.QuickOption = False,
+) -> None:
+    """Copy a study, search and confirmation, to another storage, and compare the copy with it.
+
+    The study stays where it is, too. What the storage has of that name already is not written over,
+    and a copy that fails leaves nothing. Models and reports stay in the study's folder of results.
+
+    Examples:
+        python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
+
+        python -m studies copy optim_search --from journal:///old.log --to sqlite:///new.db
+    """
+    plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
+    import optuna
+
+    from studies.hints import masked
+    from studies.storages.copying import copy_study
+    from studies.storages.storage import check_url, shown
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    source = from_ or plan.storage_url
+    check_url(source)
+    check_url(to)
+    for content in copy_study(plan.name, source=source, target=to):
+        typer.echo(f"copied {content.name}: {len(content.trials)} trials, compared with the source")
+    words = ["python", "-m", "studies.run", study, *(["--quick"] if quick else [])]
+    again = shlex.join([*words, "--set", f"storage.url={masked(to)}"])
+    typer.echo(f"{shown(source)} -> {shown(to)}; go on there with: {again}")

@@ -1,0 +1,86 @@
+"""``python -m studies sync STUDY``: give trackers what they lack of a study, and upload it."""
+
+from typing import Annotated
+
+import typer
+
+from studies import cli
+
+
+def sync_command(
+    study: cli.StudyArgument,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tracker",
+            metavar="NAME",
+            help="wandb, tensorboard or mlflow (may be repeated); left out: tracking.trackers",
+        ),
+    ] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload/--no-upload", help="send W&B's offline runs to the server")
+    ] = True,
+    dataset: cli.DatasetOption = None,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    quick: cli.QuickOption = False,
+) -> None:
+    """Replay a study's events to trackers that missed some, then upload W&B's offline runs.
+
+    A trial that a tracker has kept is not kept twice; one that it never saw, or lost half way, is
+    written now. It works for studies that were run without trackers, too.
+
+    Examples:
+        python -m studies sync optim_search
+
+        python -m studies sync optim_search --tracker tensorboard --tracker mlflow
+    """
+    plan = cli.resolve(
+        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
+    )
+    import optuna
+
+    from mnist_core.errors import UserError
+    from studies.book import stored
+    from studies.hints import sync_command as command
+    from studies.planning.machine import prepare_folder
+    from studies.trackers import check
+    from studies.trackers._wandb_upload import upload as upload_runs
+    from studies.trackers.process import TrackerProcesses
+    from studies.trail.recording import Recording
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    names = check(tracker or plan.settings.tracking.trackers, source="--tracker")
+    if not names:
+        raise UserError("tracking.trackers names none; name one with --tracker")
+    found = stored.read(plan).comparable()
+    holder = stored.supervisor(plan)
+    if holder is not None:
+        raise UserError(
+            f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
+            " keeps its trackers up to date; sync when it is over"
+        )
+    prepare_folder(found.plan.folder)
+    failed = []
+
+    def tell(name: str, line: str) -> None:
+        typer.echo(f"{name + ':':<20}{line}")
+
+    processes = TrackerProcesses(
+        names,
+        found.plan.folder,
+        found.plan.settings.tracking,
+        sync=command(found.plan),
+        seconds=3600,
+    )
+    with Recording(found.plan, typer.echo, tell, trackers=processes) as recording:
+        if found.phase == "finished" and found.result is not None:
+            recording.conclude(found.result)
+        else:
+            recording.fill()
+        failed += processes.start()
+    failed += [name for name in names if not processes.complete(name)]
+    if upload and "wandb" in names:
+        upload_runs(found.plan.folder / "wandb", lambda line: tell("wandb", line))
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,85 @@
+"""``python -m studies wandb-report STUDY``: a report of a study on W&B."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnist_core.errors import UserError
+from studies import cli
+
+
+def wandb_report_command(
+    study: cli.StudyArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="write the report's spec there, as JSON, and send nothing"
+        ),
+    ] = None,
+    dataset: cli.DatasetOption = None,
+    assignments: cli.SetOption = None,
+    conf: cli.ConfOption = None,
+    quick: cli.QuickOption = False,
+) -> None:
+    """Make a W&B report of a study: question, answer, confirmed table, panels over its runs.
+
+    Its panels show the runs that `python -m studies sync STUDY` has uploaded. Needs the extra
+    `wandb-report`: pip install 'mnist-studies[wandb-report]'.
+    """
+    plan = cli.resolve(
+        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
+    )
+    from mnist_core.files import write_atomically
+    from studies.hints import run_command, sync_command
+    from studies.trackers._wandb_account import AccountProblem, check_account, server
+    from studies.trackers._wandb_report import build, spec
+    from studies.trackers.follow import read_study
+    from studies.trail.event_log import FILE
+
+    if importlib.util.find_spec("wandb_workspaces") is None:
+        raise UserError(
+            "wandb-report needs the package wandb-workspaces, which is not installed:"
+            " pip install 'mnist-studies[wandb-report]'"
+        )
+    made = read_study(plan.folder / FILE)
+    if made is None:
+        raise UserError(
+            f"{plan.folder / FILE}: there are no events of the study; run it, or make them from the"
+            f" database: {sync_command(plan)} --no-upload"
+        )
+    own = plan.settings.tracking.wandb
+    command = run_command(plan)
+    if out is not None:
+        report = build(made, project=own.project, entity=own.entity, command=command)
+        write_atomically(out, json.dumps(spec(report), indent=1) + "\n")
+        typer.echo(f"report: {out}")
+        return
+    try:
+        check_account()
+    except AccountProblem as problem:
+        raise UserError(f"wandb: {problem}; --out FILE writes the report without it") from None
+    import wandb
+
+    try:
+        entity = own.entity or wandb.Api().default_entity
+    except Exception as error:  # its kinds are not all among wandb.errors
+        raise _refused(error) from None
+    if not entity:
+        raise UserError("wandb: this account has no default entity; set tracking.wandb.entity")
+    url = f"{server()}/{entity}/{own.project}/runs/{made.id}-study"
+    report = build(made, project=own.project, entity=entity, command=command, url=url)
+    try:
+        report.save()
+    except Exception as error:
+        raise _refused(error) from None
+    typer.echo(f"report: {report.url}")
+
+
+def _refused(error: Exception) -> UserError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(
+        f"wandb: the report cannot be sent: {reason[:200]}; --out FILE writes it without the server"
+    )

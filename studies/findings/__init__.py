@@ -1,0 +1,1 @@
+"""What a study found, worked out from its records: tables, intervals, doubts, importances."""

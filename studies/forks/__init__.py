@@ -1,0 +1,1 @@
+"""Studies that go on under a name of their own, with changed settings."""

@@ -1,0 +1,232 @@
+"""``--fork``: a study with changed settings goes on under a name of its own.
+
+The study that is forked is read and left as it is. The fork begins with its compatible trials (see
+``carrying.py``), which count in the budget, and is there as a whole or not at all. From
+then on it is a study like any other. A fork of a study that has read its test set inherits that
+reading: its changes may rest on what was seen.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+
+from mnist_core.errors import UserError
+from studies.book.opening import CONFIRM
+from studies.confirmation.test_record import TEST, Reading
+from studies.forks import fork_names
+from studies.forks.carrying import Carried, carry
+from studies.hints import run_command
+from studies.planning.fingerprints import FINGERPRINT
+from studies.planning.plan import Plan, storage_url_of
+from studies.search.batches import ORDER, order_of
+from studies.search.goals import goals_of
+from studies.search.population_checks import is_population
+from studies.storages.contents import Content, read_content
+from studies.storages.copying import write_studies
+from studies.storages.storage import (
+    Storage,
+    close_storage,
+    one_line_errors,
+    one_line_garbage,
+    open_storage,
+    shown,
+    storage_file,
+)
+
+FORKED = "forked"
+"""The study's user attribute that says where it comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forked:
+    """Where a fork comes from.
+
+    Attributes:
+        study: the name of the study that was forked.
+        carried: so many of its trials were taken over.
+        left: why the others were not, and how many each time.
+    """
+
+    study: str
+    carried: int
+    left: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        total = self.carried + sum(count for _, count in self.left)
+        why = "; ".join(f"{count} not: {reason}" for reason, count in self.left)
+        return f"forked from {self.study}: {self.carried} of its {total} trials carried over" + (
+            f"; {why}" if why else ""
+        )
+
+    def to_attribute(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_attribute(cls, value: Any) -> "Forked | None":
+        """Return what ``to_attribute`` gave; None for a study that is no fork."""
+        if not isinstance(value, Mapping):
+            return None
+        left = tuple((str(reason), int(count)) for reason, count in value["left"])
+        return cls(study=str(value["study"]), carried=int(value["carried"]), left=left)
+
+
+def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
+    """Return the plan of the fork that has ``plan``'s settings; it is made where there is none.
+
+    Args:
+        plan: the changed plan of the study that is forked; it knows its data's fingerprint.
+        name: of the fork; "": the next number from 2 on that is free.
+        say: gets a line with what was carried over.
+
+    Raises:
+        UserError: there is no such study, it is a population, nothing differs, or the name is
+            taken.
+    """
+    if is_population(plan):
+        raise UserError(
+            "--fork: the members of a population were trained with each other, so none can be"
+            " carried over; begin anew (--fresh), or in another results.folder"
+        )
+    _, own = fork_names.parts(plan.name, plan.spec.name)
+    name = name.removeprefix(f"{plan.spec.name}-")
+    if name:
+        fork_names.check(name, plan.spec.name)
+    with _opened(plan) as storage:
+        old = _content(storage, plan.name)
+        confirm = _content(storage, f"{plan.name}{CONFIRM}")
+    if old is None:
+        raise UserError(
+            f"there is no study {plan.name!r} in {shown(plan.storage_url)} to be forked; run it"
+            " without --fork"
+        )
+    stored = old.user_attrs.get(FINGERPRINT)
+    if stored is None:
+        raise UserError(f"study {plan.name!r} was not made by this program, and cannot be forked")
+    digest, _ = plan.fingerprint()
+    if stored["hash"] == digest:
+        raise UserError(
+            f"study {plan.name!r} was begun with these very settings, so there is nothing to fork"
+            " for; run it without --fork"
+        )
+    for word in [name] if name else (str(n) for n in itertools.count(2)):
+        target = _named(plan, word)
+        if word == own:
+            continue
+        with _opened(target) as storage:
+            there = _content(storage, target.name)
+        if there is None:
+            return _make(target, old, confirm, say)
+        if there.user_attrs.get(FINGERPRINT, {}).get("hash") == digest:
+            forked = Forked.from_attribute(there.user_attrs.get(FORKED))
+            say(f"going on with {target.name}" + (f", {forked}" if forked else ""))
+            return target
+        if name:
+            break
+    raise UserError(
+        f"--fork {name}: there is a study {plan.spec.name}-{name} with other settings again; choose"
+        " another name"
+    )
+
+
+def check_made(plan: Plan) -> None:
+    """Check that a fork that is named as a study was made.
+
+    Raises:
+        UserError: it was not; nothing would be carried over.
+    """
+    quick, fork_name = fork_names.parts(plan.name, plan.spec.name)
+    if not fork_name:
+        return
+    with _opened(plan) as storage:
+        there = storage is not None and plan.name in optuna.get_all_study_names(storage)
+    if not there:
+        small = " --quick" if quick else ""
+        raise UserError(
+            f"there is no study {plan.name!r} in {shown(plan.storage_url)}; a fork is made by"
+            f" python -m studies.run {plan.spec.name}{small} --fork {fork_name}"
+        )
+
+
+def _named(plan: Plan, fork_name: str) -> Plan:
+    """Return ``plan`` as that of the fork ``fork_name``, with a folder of its own."""
+    quick, _ = fork_names.parts(plan.name, plan.spec.name)
+    name = fork_names.full(plan.spec.name, quick=quick, fork=fork_name)
+    folder = plan.folder.with_name(name)
+    return dataclasses.replace(
+        plan, name=name, folder=folder, storage_url=storage_url_of(plan.settings, folder)
+    )
+
+
+def _make(plan: Plan, old: Content, confirm: Content | None, say: Callable[[str], object]) -> Plan:
+    with one_line_garbage(plan.storage_url):
+        carried = carry(
+            plan,
+            study=old.name,
+            values=old.user_attrs[FINGERPRINT]["values"],
+            trials=old.trials,
+        )
+        contents = list(_contents(plan, old, confirm, carried))
+    write_studies(contents, plan.storage_url)
+    forked = Forked.from_attribute(contents[0].user_attrs[FORKED])
+    say(f"new study {plan.name}, {forked}")
+    say(f"it is in {plan.folder}; run it again by the same command, or by {run_command(plan)}")
+    return plan
+
+
+def _contents(
+    plan: Plan, old: Content, confirm: Content | None, carried: Carried
+) -> Iterator[Content]:
+    digest, values = plan.fingerprint()
+    fingerprint = {"hash": digest, "values": values}
+    directions = [StudyDirection[one.upper()] for one in goals_of(plan).directions]
+    forked = Forked(study=old.name, carried=carried.count, left=carried.left)
+    yield Content(
+        name=plan.name,
+        directions=directions,
+        user_attrs={
+            FINGERPRINT: fingerprint,
+            FORKED: forked.to_attribute(),
+            ORDER: order_of(plan),
+        },
+        system_attrs={},
+        trials=list(carried.trials),
+    )
+    old_data = old.user_attrs[FINGERPRINT]["values"]["train"]["data"]["name"]
+    reading = Reading.from_attribute(confirm.user_attrs.get(TEST) if confirm else None)
+    inherited = reading.inherited(old.name)
+    if inherited.seen and old_data == plan.train.data.name:
+        yield Content(
+            name=f"{plan.name}{CONFIRM}",
+            directions=directions,
+            user_attrs={FINGERPRINT: fingerprint, TEST: inherited.to_attribute()},
+            system_attrs={},
+            trials=[],
+        )
+
+
+@contextmanager
+def _opened(plan: Plan) -> Iterator[Storage | None]:
+    """Open the storage of ``plan``; None where there is no file."""
+    file = storage_file(plan.storage_url)
+    if file is not None and not file.exists():
+        yield None
+        return
+    storage = open_storage(plan.storage_url, create=False)
+    try:
+        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
+            yield storage
+    finally:
+        close_storage(storage)
+
+
+def _content(storage: Storage | None, name: str) -> Content | None:
+    if storage is None or name not in optuna.get_all_study_names(storage):
+        return None
+    return read_content(storage, name)

@@ -1,0 +1,333 @@
+"""The plan of a study: everything that is decided before its first trial, frozen and printable."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mnist_core import optimizers
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError
+from mnist_core.version import TRAINER_VERSION
+from objectives.base import CHANGES
+from search_spaces.space import Choice, Float, Int, Parameter
+from studies import catalog
+from studies.forks import fork_names
+from studies.planning import machine, places
+from studies.planning.settings import Settings, combine, make_layer, read_conf, short_name
+from studies.spec import StudySpec
+
+_NOT_IN_FINGERPRINT = ("seed", "device", "threads")
+"""Settings of the trainer that say where a trial runs or which one it is, not what is measured."""
+
+
+class Row(NamedTuple):
+    """One line of ``show``: a name, its value, and where the value comes from."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One study, resolved on this machine.
+
+    Attributes:
+        name: name of the study in the storage and of its folder; with ``--quick`` another one, so
+            that a quick look never mixes with the real study.
+        spec: what the study asks.
+        settings: as resolved from all layers.
+        origins: the source of each setting that is not a default, by full dotted name.
+        train: configuration that all trials share; device and threads are those of this machine.
+        trials: trials of the search, over all resumes.
+        trials_per_choice: each choice of the scientific parameter gets at least so many of them.
+        confirm_seeds: fresh seeds on which each confirmed configuration is trained again.
+        workers: worker processes.
+        threads: CPU threads a worker.
+        most_workers: so many there may be when it is known how many a GPU has room for; 0: as many
+            as ``workers``.
+        gpus: GPUs that workers take in turn, see ``machine.gpus``.
+        folder: where the study's files go.
+        storage_url: where Optuna keeps the study.
+        data_fingerprint: hash of the data and its split, "" until ``with_data`` gave it.
+    """
+
+    name: str
+    spec: StudySpec
+    settings: Settings
+    origins: Mapping[str, str] = field(repr=False)
+    train: TrainConfig
+    trials: int
+    trials_per_choice: int
+    confirm_seeds: int
+    workers: int
+    threads: int
+    folder: Path
+    storage_url: str
+    data_fingerprint: str = ""
+    most_workers: int = 0
+    gpus: tuple[str, ...] = ()
+
+    def with_data(self, fingerprint: str) -> "Plan":
+        """Return the plan with the fingerprint of the loaded data."""
+        return dataclasses.replace(self, data_fingerprint=fingerprint)
+
+    def config_for(self, params: Mapping[str, Any], seed: int) -> TrainConfig:
+        """Return the configuration that trains ``params`` with ``seed``.
+
+        Raises:
+            SpaceError: ``params`` is no point of the space.
+            ConfigError: the trainer has no such setting or refuses its value.
+        """
+        self.spec.space.check({name: params[name] for name in params if name != CHANGES})
+        settings = self.spec.space.settings(params)
+        if CHANGES in params:
+            settings["changes"] = params[CHANGES]
+        return self.train.override({**settings, "seed": seed}, source=f"study {self.spec.name}")
+
+    def ends(self) -> list[TrainConfig]:
+        """Return the configurations at the ends of every range in every branch of the space."""
+        space = self.spec.space
+        configs = []
+        for branch in space.branches():
+            for end in (0, -1):
+
+                def choose(name: str, parameter: Parameter, end: int = end) -> Any:
+                    if isinstance(parameter, Float | Int):
+                        return (parameter.low, parameter.high)[end]
+                    return branch.get(name, parameter.choices[end])  # noqa: B023
+
+                configs.append(self.config_for(space.walk(choose), seed=0))
+        return configs
+
+    def required_params(self, number: int) -> dict[str, Any]:
+        """Return the parameters that trial ``number`` must have; the sampler chooses the others.
+
+        First come the default configurations, that of the baseline before all, then the choices of
+        the scientific parameter in turn, until each has its ``trials_per_choice``.
+        """
+        choices = _baseline_first(self.spec)
+        choice = choices[number % len(choices)]
+        if number < len(choices):
+            return self.spec.default(choice)
+        if number < len(choices) * self.trials_per_choice:
+            return {self.spec.scientific: choice}
+        return {}
+
+    def fingerprint(self) -> tuple[str, dict[str, Any]]:
+        """Return what makes trials comparable: a SHA-256 and the plain values it is taken of."""
+        fixed = self.comparable_settings(self.train)
+        for key in _searched(self.spec):
+            table, _, leaf = key.removeprefix("train.").rpartition(".")
+            (fixed[table] if table else fixed).pop(leaf)
+        values = {
+            "objective": self.spec.objective,
+            "metric": self.spec.metric,
+            "direction": self.spec.direction,
+            "seed": self.settings.search.seed,
+            "space": self.spec.space.to_dict(),
+            "train": fixed,
+            "data": self.data_fingerprint,
+            "trainer": TRAINER_VERSION,
+        }
+        search = self.settings.search
+        goals = {"objectives": search.objectives, "constraints": search.constraints}
+        values |= {name: found for name, found in goals.items() if found}  # of older studies: none
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest(), values
+
+    @staticmethod
+    def comparable_settings(config: TrainConfig) -> dict[str, Any]:
+        """Return the settings of a training that say what is measured, as plain values."""
+        settings = config.model_dump(exclude=set(_NOT_IN_FINGERPRINT))
+        settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+        if not config.changes:
+            del settings["changes"]  # older studies have none
+        return settings
+
+    def describe(self) -> list[Row]:
+        """Return what there is to know before the first trial, a row each."""
+        from studies.storages.storage import shown  # imports Optuna
+
+        spec, space = self.spec, self.spec.space
+        file = f"studies/catalog/{spec.name}.py"
+        rows = [Row("study", self.name, file), Row("goal", spec.goal, file)]
+        if spec.minutes is not None:
+            rows.append(Row("takes", f"about {spec.minutes} minutes on 2 cores", file))
+        for name, parameter in space.parameters.items():
+            role = "scientific" if name == spec.scientific else "nuisance"
+            rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
+        rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
+        least = min(self.trials_per_choice, self.trials // len(spec.choices))
+        budgets = {
+            "search.trials": f"{self.trials}, {least} or more for each choice",
+            "confirm.seeds": f"{self.confirm_seeds}",
+        }
+        machine_rows = {
+            "train.device": self.train.device,
+            "engine.workers": f"{self.workers}"
+            + (f", up to {self.most_workers} as memory allows" if self.most_workers else ""),
+            "engine.threads": f"{self.threads}",
+            "storage.url": shown(self.storage_url),
+        }
+        skipped = {"train.seed", "train.threads", "search.trials_per_choice", *_searched(spec)}
+        for key in [*Settings.setting_names(), *sorted(self.origins)]:
+            if key in skipped:
+                continue
+            skipped.add(key)
+            source = self.origins.get(key, "default")
+            if key in budgets:
+                rows.append(Row(key, budgets[key], self.origins.get(key, file)))
+            elif key in machine_rows:
+                chosen = _setting(self.settings, key) in (0, "", "auto")
+                source = "this machine" if chosen else source
+                rows.append(Row(short_name(key), machine_rows[key], source))
+            elif (value := _setting(self.settings, key)) not in (None, {}, [], ()):
+                rows.append(Row(short_name(key), str(value), source))
+        return [*rows, Row("folder", str(self.folder), "")]
+
+
+def resolve(
+    study: str, *, conf: Path | None = None, sets: Mapping[str, Any], quick: bool = False
+) -> Plan:
+    """Resolve everything that ``study`` depends on; trains and writes nothing.
+
+    Settings are laid over one another: the defaults, ``conf.toml``, what the study fixes,
+    ``[studies.<name>]`` in ``conf.toml``, ``--quick``, and ``sets``.
+
+    Args:
+        study: name of a file in ``studies/catalog/``, or of a fork, see ``fork_names``.
+        conf: another file than ``conf.toml``.
+        sets: dotted settings of the command line.
+        quick: whether to use the study's ``quick`` settings and a folder of their own.
+
+    Raises:
+        ConfigError: a study or setting is unknown or wrong, or the machine lacks what it asks for.
+    """
+    study, fork = fork_names.split(study, catalog.names())
+    spec = catalog.get(study)
+    file, searched = f"studies/catalog/{study}.py", _searched(spec)
+    given = read_conf(conf, studies=catalog.names())
+    layers = [given.general, make_layer(spec.given, source=f"{file} (fixed)", searched=searched)]
+    if study in given.studies:
+        own = given.studies[study]
+        layers.append(make_layer(own.values, source=own.source, searched=searched))
+    if quick:
+        layers.append(make_layer(spec.quick, source=f"{file} (quick)", searched=searched))
+    layers.append(make_layer(sets, source="--set", searched=searched))
+    settings, origins = combine(layers)
+
+    trials = spec.trials if settings.search.trials is None else settings.search.trials
+    # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
+    asked_threads = settings.engine.threads or int(settings.search.order == "batch")
+    place = places.find(settings.engine, settings.train.device, threads=asked_threads)
+    workers, threads = machine.share(
+        available=place.cores,
+        workers=settings.engine.workers,
+        threads=place.threads,
+        tasks=trials,
+        on_gpu=place.by_memory,
+    )
+    most_workers = 0
+    if place.by_memory and not settings.engine.workers:
+        workers, threads, most_workers = machine.share_gpus(
+            available=place.cores,
+            threads=asked_threads,
+            tasks=trials,
+            gpus=max(1, len(place.gpus)),
+        )
+    name = fork_names.full(spec.name, quick=quick, fork=fork)
+    if "\0" in settings.results.folder:
+        raise ConfigError("results.folder: a path cannot hold a null byte")
+    folder = Path(settings.results.folder) / name
+    seeds = settings.confirm.seeds
+    plan = Plan(
+        name=name,
+        spec=spec,
+        settings=settings,
+        origins=origins,
+        train=settings.train.override(
+            {**_unset(searched), "device": place.device, "threads": threads},
+            source=f"study {study}",
+        ),
+        trials=trials,
+        trials_per_choice=_trials_per_choice(spec, settings, trials),
+        confirm_seeds=spec.confirm_seeds if seeds is None else seeds,
+        workers=workers,
+        threads=threads,
+        most_workers=most_workers,
+        gpus=place.gpus,
+        folder=folder,
+        storage_url=storage_url_of(settings, folder),
+    )
+    for config in plan.ends():
+        optimizers.resolve(config.optim)
+    return plan
+
+
+def storage_url_of(settings: Settings, folder: Path) -> str:
+    """Return where Optuna keeps the study whose files are in ``folder``."""
+    return settings.storage.url or f"sqlite:///{(folder / 'study.db').as_posix()}"
+
+
+def describe_parameter(name: str, parameter: Parameter) -> str:
+    """Say in one line what a parameter can be, what it sets and when it exists."""
+    if isinstance(parameter, Choice):
+        text = ", ".join(map(str, parameter.choices))
+    else:
+        text = f"{parameter.low:g} to {parameter.high:g}"
+        text += ", log" if parameter.log else ""
+        text += "" if parameter.step is None else f", step {parameter.step:g}"
+    text += f"; sets {parameter.sets}" if parameter.sets not in ("", name) else ""
+    when = parameter.when
+    return (
+        text
+        if when is None
+        else f"{text}; when {when.parameter} is " + ", ".join(map(str, when.values))
+    )
+
+
+def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
+    """Return what was asked for if it fits into ``trials``, else the study's own number.
+
+    With fewer trials than that needs the choices still take turns, so that a study can be extended:
+    what trial ``number`` must be does not depend on how many there are to be.
+    """
+    choices = len(spec.choices)
+    asked = settings.search.trials_per_choice
+    if asked is None:
+        return spec.trials_per_choice
+    if asked * choices > trials:
+        raise ConfigError(
+            f"search.trials_per_choice: {asked} for each of {choices} choices of {spec.scientific}"
+            f" need {asked * choices} trials, but search.trials is {trials}; raise it"
+        )
+    return asked
+
+
+def _unset(searched: set[str]) -> dict[str, Any]:
+    """Return the defaults of the settings that trials decide.
+
+    What ``conf.toml`` gives for them is meant for other runs; a momentum from there would reach
+    the trials of optimizers that have none.
+    """
+    return {short_name(key): _setting(Settings(), key) for key in searched}
+
+
+def _searched(spec: StudySpec) -> set[str]:
+    return {f"train.{spec.space.setting(name)}" for name in spec.space.parameters}
+
+
+def _baseline_first(spec: StudySpec) -> list[Any]:
+    return [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]
+
+
+def _setting(settings: Settings, key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = value[part] if isinstance(value, Mapping) else getattr(value, part, None)
+    return value

@@ -1,0 +1,94 @@
+"""What is looked at before the first trial, in the workers: they keep the data they load here.
+
+So the supervisor need not import torch, which takes longer than all the rest of a study's start.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mnist_core.config import TrainConfig
+from studies.planning.plan import Plan
+from studies.report.numbers import duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What a worker found.
+
+    Attributes:
+        fingerprint: of the data.
+        seconds: of one training of each configuration that was measured, extrapolated from a step.
+        parameters: of its model.
+        flops: operations of its forward pass for one image or pair, a multiply-add being 2.
+        epochs: of each.
+        memory: bytes that the worker, or on CUDA its tensors, took at most.
+    """
+
+    fingerprint: str
+    seconds: tuple[float, ...]
+    parameters: tuple[int, ...]
+    flops: tuple[int, ...]
+    epochs: tuple[int, ...]
+    memory: int
+
+
+def prepare(configs: Sequence[TrainConfig], typical: Sequence[TrainConfig]) -> Preparation:
+    """Check what would fail every trial, and measure what one costs.
+
+    Args:
+        configs: one of each kind that will be trained, one or more; all with the same data.
+        typical: those that are measured, one or more.
+
+    Raises:
+        UserError: an unknown model, a device or data that is not there, a setting that an
+            optimizer has not, a model that does not take the images.
+    """
+    from mnist_core import costs, runtime, tasks, train  # import torch
+    from mnist_core.data.datasets import load
+
+    resolved = [train.resolve(config) for config in configs]
+    data = load(configs[0].data, runtime.resolve(configs[0]).device)
+    # Each model with each loss once: what optimizers take is known without training.
+    different = {(config.model, config.loss.name): config for config in resolved}
+    for config in different.values():
+        tasks.take_one_batch(config, data)
+    # Optimizers differ too little to be worth a step each.
+    measured = {(c.model, c.loss.name, c.batch_size): train.resolve(c) for c in typical}
+    found = {key: costs.measure(config, data) for key, config in measured.items()}
+    each = [found[config.model, config.loss.name, config.batch_size] for config in typical]
+    return Preparation(
+        fingerprint=data.fingerprint,
+        seconds=tuple(cost.seconds for cost in each),
+        parameters=tuple(cost.parameters for cost in each),
+        flops=tuple(cost.flops for cost in each),
+        epochs=tuple(cost.epochs for cost in each),
+        memory=max(cost.memory for cost in each),
+    )
+
+
+def describe(plan: Plan, found: Sequence[Preparation]) -> str:
+    """Say in one line what a training and the whole study will take.
+
+    Args:
+        plan: the study's.
+        found: by each worker, all at the same time, as later.
+    """
+    times = [statistics.median(of_one) for of_one in zip(*(w.seconds for w in found), strict=True)]
+    an_epoch = [time / n for time, n in zip(times, found[0].epochs, strict=True)]
+    several = bool(plan.settings.search.objectives)
+    chosen = plan.settings.confirm.front if several else len(plan.spec.choices)
+    confirmed = (chosen + 1) * plan.confirm_seeds
+    whole = statistics.fmean(times) * (plan.trials + confirmed) / plan.workers
+    return (
+        f"a training: {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"
+        f" {_range(found[0].parameters, '{:,}'.format)} parameters,"
+        f" {_range([flops / 1e6 for flops in found[0].flops], '{:,.3g}'.format)} MFLOP a sample,"
+        f" {max(one.memory for one in found) / 2**30:.1f} GiB a worker; the study: up to"
+        f" {duration(whole)}, less what is pruned (an estimate from two steps each)"
+    )
+
+
+def _range(values: Sequence[float], write: Callable[[float], str]) -> str:
+    low, high = write(min(values)), write(max(values))
+    return low if low == high else f"{low} to {high}"

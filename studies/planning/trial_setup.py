@@ -1,0 +1,50 @@
+"""What a study's plan says of its trials: their objective, what they may take, where models go."""
+
+import importlib
+from pathlib import Path
+
+from objectives.base import Objective
+from objectives.measured import PARAMETERS, Measured
+from objectives.training import Training
+from studies.book.running_states import states_folder
+from studies.engines.base import Limits
+from studies.planning.plan import Plan
+from studies.search.goals import goals_of
+from studies.search.population_checks import is_population
+
+
+def models_folder(plan: Plan) -> Path:
+    """Return where the confirmed models are kept, ``<number>.safetensors`` each."""
+    return plan.folder / "checkpoints" / "confirm"
+
+
+def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
+    """Return the objective that the study names.
+
+    The module ``objectives/<name>.py`` holds it as a class of the same name in capitals, made of
+    ``base`` (TrainConfig), ``space``, ``keep_models``, ``states`` and ``state_seconds``.
+    """
+    name = plan.spec.objective
+    module = importlib.import_module(f"objectives.{name}")
+    kind = getattr(module, "".join(part.capitalize() for part in name.split("_")))
+    seconds = plan.settings.engine.checkpoint_seconds
+    phase = "search" if keep_models is None else "confirm"
+    members = is_population(plan) and phase == "search"  # they go on from each other's states
+    made: Objective = kind(
+        base=plan.train,
+        space=plan.spec.space,
+        keep_models=keep_models,
+        states=states_folder(plan, phase) if seconds or members else None,
+        state_seconds=0.0 if members else seconds,
+    )
+    goals = goals_of(plan)
+    if not goals.measured:
+        return made
+    assert isinstance(made, Training)
+    return Measured(made, most_parameters=goals.limits.get(PARAMETERS))
+
+
+def limits(plan: Plan) -> Limits:
+    """Return what one trial may take."""
+    engine = plan.settings.engine
+    return Limits(seconds=engine.trial_seconds, memory=int(engine.trial_memory_gib * 1024**3))
