@@ -6,7 +6,7 @@ import psutil
 import pytest
 from made_log import begin, track, trial, write
 from test_tracker_wandb import _nobody, history, read, runs  # noqa: F401
-from waiting import PATIENCE, until
+from waiting import until
 
 from studies.trackers.process import TrackerProcess
 from studies.trackers.settings import TrackingSettings
@@ -15,6 +15,10 @@ from studies.trackers.settings import TrackingSettings
 def kept(folder):
     path = folder / "trackers" / "wandb.kept"
     return set(path.read_text().splitlines()) if path.exists() else set()
+
+
+def tags(folder, number):
+    return read(runs(folder)[f"0123abcd-search-{number}"])[0]["tags"]
 
 
 def all_is_kept(folder, numbers):
@@ -32,9 +36,11 @@ def test_what_a_killed_service_lost_is_kept_by_the_next_process(tmp_path):
     folder = tmp_path / "study"
     first, *rest = [list(trial(number)) for number in (1, 2)]
     write(folder, [*begin(), *trial(0), *first[:2]])
-    process = TrackerProcess("wandb", folder, TrackingSettings(), seconds=PATIENCE, sync="SYNC")
+    # W&B has been seen to wait for minutes for a service that is gone; then its process is ended.
+    process = TrackerProcess("wandb", folder, TrackingSettings(), seconds=60.0, sync="SYNC")
     try:
-        until(lambda: kept(folder) == {"search 0"})
+        # What W&B has finished it may still be writing: its kill would cost the tags.
+        until(lambda: kept(folder) == {"search 0"} and tags(folder, 0) == ["complete"])
         services = psutil.Process(process.pid).children(recursive=True)
         assert "wandb-core" in [service.name() for service in services]
         for service in services:
@@ -44,7 +50,6 @@ def test_what_a_killed_service_lost_is_kept_by_the_next_process(tmp_path):
     finally:
         said = process.finish()
     assert not process.complete and kept(folder) == {"search 0"}
-    assert said[0].startswith("failed at ")
     assert said[-1].startswith("not everything is kept")
     all_is_kept(folder, range(3))
 
