@@ -145,7 +145,7 @@ def test_the_best_members_training_is_what_is_confirmed(ran):
 
 
 def test_a_killed_driver_goes_on_to_the_same_end(ran, tmp_path):
-    command = [sys.executable, str(HERE / "population_supervisor.py"), str(tmp_path), "0.3"]
+    command = [sys.executable, str(HERE / "population_supervisor.py"), str(tmp_path), "1.0"]
     url = population_plan(tmp_path).storage_url
 
     def two_generations() -> bool:
