@@ -3,6 +3,7 @@
 import os
 import threading
 
+import psutil
 import pytest
 import ray
 import test_engine_ray_pbt
@@ -46,6 +47,13 @@ def cluster():
             started.shutdown()
 
 
+def gone(pid):
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def engine_on(cluster, **settings):
     settings = {"address": cluster.address, "wait_seconds": 5.0, **settings}
     resources = Resources(ray=RaySettings(**settings))
@@ -59,7 +67,9 @@ def test_a_node_goes_away_and_its_trials_are_run_again(cluster, tmp_path):
 
     def remove():
         until(lambda: len({line[-1] for line in toys.attempts(tmp_path)}) == 2)
+        pids = {int(line[-1]) for line in toys.attempts(tmp_path)}
         cluster.remove_node(node, allow_graceful=False)
+        until(lambda: any(map(gone, pids)))  # else its trial might still end well
         (tmp_path / "go").touch()
 
     engine, remover = engine_on(cluster), threading.Thread(target=remove)
