@@ -99,23 +99,6 @@ def test_a_long_lock_is_one_line(tmp_path, monkeypatch, reference, when):  # noq
     assert trail(plan.storage_url) == reference
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def fill(folder):
     with (folder / "filler").open("wb", buffering=0) as file:
         for size in (65536, 512, 1):

@@ -1,7 +1,5 @@
 """W&B's service is killed midway; the disk is full while W&B logs: both cost the tracker only."""
 
-import subprocess
-
 import psutil
 import pytest
 from made_log import begin, track, trial, write
@@ -52,20 +50,6 @@ def test_what_a_killed_service_lost_is_kept_by_the_next_process(tmp_path):
     assert not process.complete and kept(folder) == {"search 0"}
     assert said[-1].startswith("not everything is kept")
     all_is_kept(folder, range(3))
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_what_a_full_disk_took_is_kept_when_there_is_room_again(small_disk):
