@@ -1,6 +1,6 @@
 """The live view of a running study: a listener of its events, on a terminal or as plain lines.
 
-On a terminal a panel is redrawn twice a second (half a per cent of a core,
+On a terminal a panel is redrawn twice a second (under a per cent of a core,
 benchmarks/live_view.py): running trials with the curve of their reports, the best so far, counts,
 pace, time left. Elsewhere (a file, a pipe, ``--plain``) each trial that ends is one line.
 """
