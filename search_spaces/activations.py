@@ -12,7 +12,7 @@ SPACE = Space(
     {
         "model.activation": Choice(ACTIVATIONS),
         "optim.lr": Float(3e-4, 3e-2, log=True),
-        "optim.beta1": Float(0.7, 0.97),
+        "optim.beta1": Float(0.5, 0.97),
         "schedule.name": Choice(("constant", "cosine", "one_cycle")),
     }
 )

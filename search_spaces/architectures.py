@@ -20,7 +20,7 @@ ARCHITECTURES = (
 SPACE = Space(
     {
         "model.name": Choice(ARCHITECTURES),
-        "optim.lr": Float(3e-4, 3e-2, log=True),
+        "optim.lr": Float(3e-4, 1e-1, log=True),
         "optim.weight_decay": Choice((0.0, 0.01, 0.1, 1.0)),
         "schedule.name": Choice(("constant", "cosine", "one_cycle")),
     }
