@@ -51,7 +51,7 @@ STUDY = StudySpec(
         for name in OPTIMIZERS
     },
     baseline="adamw",
-    trials=90,
+    trials=50,
     trials_per_choice=8,
     confirm_seeds=3,
     quick={
