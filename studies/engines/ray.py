@@ -116,11 +116,6 @@ class Ray:
             UserError: the folder of results is not the same on all nodes, or who stops trials
                 cannot be told.
         """
-        if "://" in plan.settings.results.folder:
-            raise ConfigError(
-                f"results.folder: {plan.settings.results.folder!r} is a URL; with engine ray it is"
-                " a folder that all nodes share"
-            )
         self._rules = self._checked_rules(plan)
         room = self._cluster.room(self._claim)
         workers = min(plan.workers, room)

@@ -1,7 +1,9 @@
-"""Where a plan's trials run: this machine, or a cluster that the plan has not yet seen."""
+"""Where a plan's trials run: this machine, or a cluster not yet seen; and where results go."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from mnist_core.errors import ConfigError
 from studies.planning import machine
 from studies.planning.ray_settings import RaySettings
 from studies.planning.settings import EngineSettings
@@ -62,3 +64,19 @@ def claims(engine: EngineSettings, device: str) -> RaySettings:
     if device == "cpu" or engine.ray.gpus:
         return engine.ray
     return engine.ray.model_copy(update={"gpus": 1.0})
+
+
+def results_folder(setting: str) -> Path:
+    """Return the folder that ``results.folder`` names.
+
+    Raises:
+        ConfigError: it is none: models and states of trainings are files, replaced by renaming.
+    """
+    if "\0" in setting:
+        raise ConfigError("results.folder: a path cannot hold a null byte")
+    if "://" in setting:
+        raise ConfigError(
+            f"results.folder: {setting!r} is a URL; mount it (with engine ray on every node, in the"
+            " same place), and name that folder"
+        )
+    return Path(setting)

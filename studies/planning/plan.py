@@ -241,9 +241,7 @@ def resolve(
             gpus=max(1, len(place.gpus)),
         )
     name = fork_names.full(spec.name, quick=quick, fork=fork)
-    if "\0" in settings.results.folder:
-        raise ConfigError("results.folder: a path cannot hold a null byte")
-    folder = Path(settings.results.folder) / name
+    folder = places.results_folder(settings.results.folder) / name
     seeds = settings.confirm.seeds
     plan = Plan(
         name=name,

@@ -38,7 +38,8 @@ def check_population(plan: Plan) -> None:
     if len(spec.choices) > 1:
         raise ConfigError(
             f"engine.ray.scheduler: pbt copies states from member to member, so {spec.scientific}"
-            f" must have one choice, but study {plan.name} compares {len(spec.choices)}"
+            f" must have one choice, but study {plan.name} compares {len(spec.choices)}; make a"
+            " study of each"
         )
     for name, parameter in spec.space.parameters.items():
         if name == spec.scientific:

@@ -312,6 +312,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     assert "cannot write" in error_of(machine.check_folder, tmp_path / "file")
     assert "cannot write" in error_of(machine.check_folder, tmp_path / "file/inner")
     assert "null byte" in error_of(plan_of, results__folder="a\0b")
+    assert "is a URL; mount it" in error_of(plan_of, results__folder="s3://bucket/results")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
