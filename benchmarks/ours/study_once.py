@@ -89,6 +89,7 @@ def main() -> None:
     with engines.create(
         args.engine, workers=plan.workers, threads=plan.threads, preload=["mnist_core.train"]
     ) as engine:
+        up = time.monotonic()
         plan = engines.adapted(plan, engine)
         # Imported when the workers are under way, as studies.run does.
         from timed import CLOCK, TimedBook, TimedClassification
@@ -120,7 +121,8 @@ def main() -> None:
         }
         for record in records
     ]
-    print(json.dumps({"trials": trials, "workers": plan.workers, "supervisor": supervisor}))
+    found = {"trials": trials, "workers": plan.workers, "supervisor": supervisor, "up": up}
+    print(json.dumps(found))
     gc.freeze()  # as studies.run does
 
 

@@ -61,6 +61,9 @@ def main() -> None:
             "state": "FAIL" if result.error else "COMPLETE",
             "value": result.metrics["accuracy"],
             "images": result.metrics["images"],
+            # As Tune keeps them: of the last report, and from the function's begin to there.
+            "begin": result.metrics["timestamp"] - result.metrics["time_total_s"],
+            "end": result.metrics["timestamp"],
         }
         for result in tuner.fit()
     ]
