@@ -138,6 +138,8 @@ def run(
         raise typer.BadParameter(f"{name}: a second name is that of a fork; add --fork")
     if fork and fresh:
         raise typer.BadParameter("--fork leaves the study as it is; leave --fresh out")
+    if ray_address and engine not in (None, "ray"):
+        raise typer.BadParameter(f"--ray-address is for --engine ray, but got --engine {engine}")
     plan = cli.resolve(
         study,
         conf=conf,

@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mnist_core.table import Table
+
+_LEAST = 0.0001
+"""The smallest part of a CPU or GPU that Ray can count."""
 
 
 class RaySettings(Table):
@@ -33,3 +36,17 @@ class RaySettings(Table):
         le=1,
         description="pbt: share of values drawn anew; others: times 0.8 or 1.2",
     )
+
+    @field_validator("cpus", "gpus")
+    @classmethod
+    def _counted(cls, value: float) -> float:
+        if 0 < value < _LEAST:
+            raise ValueError(f"0, or at least {_LEAST}, the smallest share that Ray counts")
+        return value
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole(cls, value: float) -> float:
+        if value > 1 and value % 1:
+            raise ValueError("a share of one GPU, or several whole ones")
+        return value
