@@ -114,7 +114,7 @@ def run_program(script: str, arguments: Sequence[object], *, folder: Path | None
     }
     environment["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, str(HERE / script), *map(str, arguments)]
-    busy, own = _busy_seconds(), _children_seconds()
+    busy, own = _busy_seconds(), children_seconds()
     began = time.monotonic()
     done = subprocess.run(
         command, cwd=folder or ROOT, env=environment, capture_output=True, text=True, check=False
@@ -122,7 +122,7 @@ def run_program(script: str, arguments: Sequence[object], *, folder: Path | None
     ended = time.monotonic()
     if done.returncode:
         sys.exit(f"error: {' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    used = (_busy_seconds() - busy) - (_children_seconds() - own)
+    used = (_busy_seconds() - busy) - (children_seconds() - own)
     others = max(0.0, used / (ended - began) / (psutil.cpu_count() or 1))
     result: Result = json.loads(done.stdout.splitlines()[-1])
     return {
@@ -262,7 +262,8 @@ def _busy_seconds() -> float:
     return float(sum(times) - times.idle - times.iowait)
 
 
-def _children_seconds() -> float:
+def children_seconds() -> float:
+    """Return seconds of the processor that all ended children took, with theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

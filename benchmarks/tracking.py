@@ -1,14 +1,16 @@
 """What trackers cost a study, and what they leave behind.
 
-    python benchmarks/tracking.py             # the default study twice each way: half an hour
-    python benchmarks/tracking.py --quick     # optim_search --quick, once each way: two minutes
+    python benchmarks/tracking.py             # the whole default study twice each way: half an hour
+    python benchmarks/tracking.py --short     # 27 trials, three times each way: eleven minutes
     python benchmarks/tracking.py --leaks     # only the 200 trials: a minute
     python benchmarks/tracking.py --record    # and write it down in RESULTS.md
 
-Cost: ``python -m studies.run`` with ``--track none`` and with trackers, in turns; the same trials,
-since the sampler's seed is the same and one thread a worker computes the same. Two walls are given:
-of the whole process, which waits for its trackers at the end, and of the trials alone, from the
-begin of the first to the end of the last one, as the event log has them.
+Cost: ``python -m studies.run`` with ``--track none`` and with trackers, in turns: off, on, on, off,
+off, on. Two walls are given: of the whole process, which waits for its trackers at the end, and of
+the trials alone, from the begin of the first of a phase to the end of its last one, as the event
+log has them. Workers are not synchronous, so trials are proposed and pruned in another order each
+time, and an epoch more or less was trained: beside the walls stands the workers' time for each
+epoch that was trained, which does not depend on that, and the processor's time of all processes.
 
 Leaks: one process of the tracker ``wandb``, offline, follows a log that grows by 200 made-up trials
 of 6 reports, each with a confusion matrix, two curves and nine pictures; its handles, threads and
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,8 @@ from studies.trail.events import Event, Kind
 
 TARGET = 0.05
 """Share of the study's wall time that trackers may add."""
+SHORT = ("--trials", "27", "--set", "search.trials_per_choice=2", "--set", "confirm.seeds=2")
+SHORT_REPEATS = 3
 TRIALS, EARLY = 200, 20
 _LATEST = 600.0
 
@@ -49,12 +54,18 @@ class Run:
 
     Attributes:
         wall: seconds of the whole process.
-        trials: seconds from the begin of the first trial to the end of the last one.
+        trials: seconds from the begin of the first trial to the end of the last one, of each phase.
+        worker: seconds that workers were at a trial, all workers together.
+        processor: seconds of the processor that all processes took.
+        epochs: reports of all trials.
         count: trials that ended.
     """
 
     wall: float
     trials: float
+    worker: float
+    processor: float
+    epochs: int
     count: int
 
 
@@ -63,14 +74,28 @@ def run_study(arguments: list[str], trackers: str) -> Run:
     with tempfile.TemporaryDirectory(prefix="tracking-") as folder:
         command = [sys.executable, "-m", "studies.run", *arguments, "--plain", "--track", trackers]
         command += ["--set", f"results.folder={folder}"]
-        began = time.monotonic()
+        before, began = measure.children_seconds(), time.monotonic()
         subprocess.run(command, cwd=measure.ROOT, check=True, stdout=subprocess.DEVNULL)
-        wall = time.monotonic() - began
+        wall, processor = time.monotonic() - began, measure.children_seconds() - before
         (log,) = Path(folder).glob(f"*/{FILE}")
-        events = list(Tail(log).read())
-    starts = [event.time for event in events if event.kind == "start"]
-    ends = [event.time for event in events if event.kind in ("complete", "pruned", "failed")]
-    return Run(wall=wall, trials=max(ends) - min(starts), count=len(ends))
+        return of_events(list(Tail(log).read()), wall=wall, processor=processor)
+
+
+def of_events(events: list[Event], *, wall: float, processor: float) -> Run:
+    """Return what a study's events tell of its run."""
+    ends = [event for event in events if event.kind in ("complete", "pruned", "failed")]
+    spans = []
+    for phase in {event.phase for event in ends}:
+        begins = [e.time for e in events if e.kind == "start" and e.phase == phase]
+        spans.append(max(e.time for e in ends if e.phase == phase) - min(begins))
+    return Run(
+        wall=wall,
+        trials=sum(spans),
+        worker=sum(event.data.get("seconds") or 0.0 for event in ends),
+        processor=processor,
+        epochs=sum(event.kind == "report" for event in events),
+        count=len(ends),
+    )
 
 
 def cost(arguments: list[str], trackers: str, repeats: int) -> str:
@@ -81,23 +106,37 @@ def cost(arguments: list[str], trackers: str, repeats: int) -> str:
             measure.say(f"{turn + 1}/{repeats}: trackers: {name}")
             measure.wait_for_quiet()
             runs[name].append(run_study(arguments, name))
+            measure.say(f"    {runs[name][-1]}")
+    return compared(runs["none"], runs[trackers], trackers)
+
+
+def compared(without: list[Run], tracked: list[Run], trackers: str) -> str:
+    """Return the table of runs without and with ``trackers``, and how much more the latter took."""
+    figures: dict[str, Callable[[Run], float]] = {
+        "wall, s": lambda run: run.wall,
+        "trials alone, s": lambda run: run.trials,
+        "worker s an epoch": lambda run: run.worker / run.epochs,
+        "processor s an epoch": lambda run: run.processor / run.epochs,
+    }
     rows = []
-    medians: dict[str, tuple[float, float]] = {}
-    for name, made in runs.items():
-        walls, trials = [run.wall for run in made], [run.trials for run in made]
-        medians[name] = statistics.median(walls), statistics.median(trials)
-        spread = [f"{min(values):.1f} to {max(values):.1f}" for values in (walls, trials)]
-        wall, busy = medians[name]
-        rows.append([name, str(made[0].count), f"{wall:.1f}", spread[0], f"{busy:.1f}", spread[1]])
-    header = ["trackers", "trials", "wall, s", "range", "trials alone, s", "range"]
-    more = [medians[trackers][n] / medians["none"][n] - 1 for n in range(2)]
+    for name, made in (("none", without), (trackers, tracked)):
+        row = [name, str(len(made)), str(made[0].count), _spread([run.epochs for run in made], 0)]
+        rows.append([*row, *(_spread([of(run) for run in made], 3) for of in figures.values())])
+    more = {
+        what: statistics.median(map(of, tracked)) / statistics.median(map(of, without)) - 1
+        for what, of in figures.items()
+    }
     lines = [
-        measure.verdict(
-            f"{what}, more with trackers", 100 * share, 100 * TARGET, unit=" %", at_most=True
-        )
-        for what, share in zip(("wall time", "time of the trials alone"), more, strict=True)
+        measure.verdict(f"{what}: more", 100 * share, 100 * TARGET, unit=" %", at_most=True)
+        for what, share in more.items()
     ]
-    return "\n".join([measure.table(header, rows), "", *lines])
+    table = measure.table(["trackers", "runs", "trials", "epochs", *figures], rows)
+    return "\n".join([table, "", "Medians, and the range in brackets.", "", *lines])
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    shown = [f"{value:.{digits}f}" for value in (min(values), max(values))]
+    return f"{statistics.median(values):.{digits}f} ({' to '.join(shown)})"
 
 
 def leaks() -> str:
@@ -173,23 +212,24 @@ def main() -> None:
     parser.add_argument("--study", default="optim_search", help="a study's name")
     parser.add_argument("--trials", type=int, help="left out: the study's own")
     parser.add_argument("--trackers", default="wandb", help="as --track of studies.run")
-    parser.add_argument("--repeats", type=int, default=2, help="runs each way")
-    parser.add_argument("--quick", action="store_true", help="the study's quick settings, once")
+    parser.add_argument("--repeats", type=int, help="runs each way; left out: 2, --short: 3")
+    parser.add_argument("--short", action="store_true", help="fewer trials; does not count handles")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets")
     parser.add_argument("--leaks", action="store_true", help="count handles only, run no study")
     parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
     args = parser.parse_args()
-    arguments = [args.study, *(["--quick"] if args.quick else [])]
+    arguments = [args.study, *(SHORT if args.short else ())]
     arguments += [] if args.trials is None else ["--trials", str(args.trials)]
+    arguments += [word for assignment in args.sets for word in ("--set", assignment)]
+    repeats = args.repeats or (SHORT_REPEATS if args.short else 2)
     tables = [measure.environment(measure.cpu_name())]
     if not args.leaks:
         tables += [
             f"`{' '.join(arguments)}`, trackers in turns with none:",
-            cost(arguments, args.trackers, 1 if args.quick else args.repeats),
+            cost(arguments, args.trackers, repeats),
         ]
-    tables += [
-        f"One tracker of W&B, offline, {TRIALS} trials:",
-        leaks(),
-    ]
+    if not args.short:
+        tables += [f"One tracker of W&B, offline, {TRIALS} trials:", leaks()]
     text = "\n\n".join(tables)
     print(text)
     if args.record:

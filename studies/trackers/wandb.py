@@ -3,30 +3,37 @@
 ``group`` is the study, ``job_type`` search, confirm, test or study, the name a trial's number, its
 state a tag: a pruned trial is a finished run, only a failed one has failed. Offline runs lie in
 ``results/<study>/wandb`` until ``python -m studies sync STUDY`` uploads them; nothing goes to the
-network before. Online is only what asks for it, is logged in and reaches the server.
+network before. Online is only what asks for it, is logged in and reaches the server; from the first
+run on that the server refuses, or has not answered for in time, runs are kept offline.
 """
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mnist_core import validation_summary
+from studies.hints import masked
 from studies.trackers._mistakes import Mistakes
 from studies.trackers._wandb_account import AccountProblem, check_account
+from studies.trackers._wandb_file import wait_until_ended
 from studies.trackers._wandb_media import (
     confusion_chart,
     mistake_images,
     study_charts,
     validation_charts,
 )
+from studies.trackers._wandb_runs import begin_run, is_of_run, nested
 from studies.trackers.base import Place, Report, Study, Trial
 
 PACKAGE = ("wandb", "")
-INIT_SECONDS = 30.0
-"""An online run that the server has not answered for by then fails; the next one is tried."""
+WRITE_SECONDS = 10.0
+"""So long W&B may take to write what it has finished; normally it takes milliseconds."""
 _SCALARS = (bool, int, float, str)
+
+
+class NotWritten(Exception):
+    """W&B has finished an offline run that is not on disk to its end."""
 
 
 def create(study: Study, place: Place) -> "WandB":
@@ -109,7 +116,7 @@ class WandB:
                 **({"failure": trial.failure} if trial.failure else {}),
             }
         )
-        run.finish(exit_code=int(trial.state == "failed"))
+        self._finish(run, exit_code=int(trial.state == "failed"))
 
     def abandon(self, trial: Trial) -> None:
         """Finish a run as preempted: a later one of the same id goes on."""
@@ -149,7 +156,7 @@ class WandB:
             best = result.get("best") or {}
             run.summary.update({f"best.{name}": value for name, value in best.items()})
             self._log_files(study, run)
-        run.finish()
+        self._finish(run)
         self._study = None
         if self._online:
             return f"{run.url or run.project}"
@@ -178,7 +185,8 @@ class WandB:
                 name=study.name,
                 config={
                     **about.get("train", {}),
-                    **{name: about.get(name) for name in (*names, "machine", "versions", "data")},
+                    **{name: about.get(name) for name in (*names, "machine", "versions")},
+                    "data.fingerprint": about.get("data"),
                 },
                 began=min((t.began for t in study.trials.values()), default=0.0),
             )
@@ -194,58 +202,51 @@ class WandB:
         config: dict[str, Any],
         began: float,
     ) -> Any:
+        self._remove(identity)
+        own = self._place.settings.wandb
+        about = {
+            "project": own.project,
+            "entity": own.entity or None,
+            "group": study.name,
+            "job_type": job_type,
+            "name": name,
+            "id": identity,
+            "config": nested(config),
+            "dir": str(self._place.folder),
+        }
+        return self._try_online(about, began) or begin_run(about, began, online=False)
+
+    def _try_online(self, about: dict[str, Any], began: float) -> Any:
+        """Return a run that is sent; None, and none is from now on, where the server takes none."""
+        if not self._online:
+            return None
         import wandb
 
-        folder, own = self._place.folder, self._place.settings.wandb
-        for left in (folder / "wandb").glob(f"*run-*-{identity}"):
-            if not self._online and _of_run(left, identity):
+        try:
+            return begin_run(about, began, online=True)
+        except wandb.errors.Error as error:
+            self._online = False
+            reason = " ".join(masked(str(error)).split())
+            self._place.say(f"W&B takes no run: {reason[:120]}; runs are kept offline")
+            if self._runs or self._study is not None:
+                raise
+            wandb.teardown()  # its service would refuse the same id
+            self._remove(about["id"])
+            return None
+
+    def _remove(self, identity: str) -> None:
+        """Remove what is here of an earlier run ``identity``."""
+        for left in (self._place.folder / "wandb").glob(f"*run-*-{identity}"):
+            if is_of_run(left, identity):
                 shutil.rmtree(left)
-        return wandb.init(
-            project=own.project,
-            entity=own.entity or None,
-            group=study.name,
-            job_type=job_type,
-            name=name,
-            id=identity,
-            resume="allow" if self._online else None,
-            config=nested(config),
-            dir=str(folder),
-            reinit="create_new",
-            settings=wandb.Settings(
-                mode="online" if self._online else "offline",
-                console="off",
-                silent=True,
-                init_timeout=INIT_SECONDS,
-                disable_git=True,
-                disable_code=True,
-                save_code=False,
-                x_start_time=began or None,
-                x_disable_stats=True,
-                x_disable_meta=True,
-                x_disable_machine_info=True,
-                # Listing all packages takes forty times as long as all the rest.
-                x_save_requirements=False,
-                # A kill loses a second of history, not fifteen.
-                x_transaction_log_flush_interval=1,
-            ),
-        )
 
+    def _finish(self, run: Any, *, exit_code: int = 0) -> None:
+        """Finish ``run``, and wait until it is on disk, or sent.
 
-def nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into tables, as W&B wants them, but for a name that is a table, too."""
-    found: dict[str, Any] = {}
-    for name in sorted(config):
-        *parents, leaf = name.split(".")
-        table: Any = found
-        for parent in parents:
-            table = table.setdefault(parent, {}) if isinstance(table, dict) else None
-        if isinstance(table, dict):
-            table[leaf] = config[name]
-        else:
-            found[name] = config[name]
-    return found
-
-
-def _of_run(folder: Path, identity: str) -> bool:
-    """Whether ``folder`` is that of run ``identity``, not of one whose id ends alike."""
-    return folder.name.split("-", 3)[-1] == identity and folder.name.startswith("offline-run-")
+        Raises:
+            NotWritten: it is not on disk, because W&B's service is gone, or the disk is full.
+        """
+        online, file = not run.offline, Path(run.settings.sync_file)
+        run.finish(exit_code=exit_code)
+        if not online and not wait_until_ended(file, WRITE_SECONDS):
+            raise NotWritten(f"W&B has not written {file.name} to its end")

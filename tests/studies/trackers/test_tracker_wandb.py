@@ -16,7 +16,7 @@ from waiting import PATIENCE, until
 from mnist_core.errors import UserError
 from studies.trackers import _wandb_account, _wandb_upload
 from studies.trackers._wandb_account import logged_in
-from studies.trackers.wandb import nested
+from studies.trackers._wandb_runs import nested
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
