@@ -1,6 +1,6 @@
 """Plain calls of functions on a cluster, as Ray tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -9,7 +9,7 @@ from objectives.base import Task
 from studies.engines._ray_cluster import search_path
 from studies.engines._ray_desk import INTERRUPTED, how
 from studies.engines._ray_events import Finished
-from studies.engines._ray_worker import run_task
+from studies.engines._ray_tasks import look, run_task
 from studies.engines.base import Failure, Work
 
 _POLL = 0.2
@@ -59,6 +59,13 @@ def run_calls(
     finally:
         for call in out:
             ray.cancel(call, force=True)
+
+
+def import_ahead(modules: Sequence[str], *, options: Mapping[str, float], places: int) -> None:
+    """Have so many processes import ``modules`` for the calls to come; nobody waits for them."""
+    remote: Any = ray.remote(look).options(max_retries=0, **options)
+    for _ in range(places):
+        remote.remote(modules)
 
 
 def _tell(calls: Work, task: Task, call: Any) -> None:

@@ -6,6 +6,7 @@ nobody that it is used, has no dashboard, and a token of its own that keeps othe
 
 import contextlib
 import functools
+import importlib
 import logging
 import os
 import secrets
@@ -13,6 +14,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -121,10 +123,11 @@ class Cluster:
 
             if not ray.is_initialized():  # whoever connected before keeps the connection
                 read_environment()
-                if self._address:
-                    self._join(stack)
-                else:
-                    self._start(stack)
+                with _importing_tune():
+                    if self._address:
+                        self._join(stack)
+                    else:
+                        self._start(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -177,6 +180,8 @@ class Cluster:
             "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
             # When this process is killed, Ray's agents wait so long for what died with it.
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+            # Not a runtime environment, which the workers that Ray begins with would not have.
+            **_OF_WORKERS,
         }
         with environment(own):
             self._init(
@@ -187,7 +192,6 @@ class Cluster:
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE,
                 _temp_dir=folder,
-                runtime_env={"env_vars": _OF_WORKERS},
             )
 
     def _join(self, stack: contextlib.ExitStack) -> None:
@@ -220,7 +224,7 @@ class Cluster:
                     configure_logging=True,
                     **options,
                 )
-        except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises what it likes, bare Exceptions, too
             raise UserError(self._cannot(error)) from None
         _silence()
 
@@ -234,11 +238,30 @@ class Cluster:
                 " `ray start --head`, or leave --ray-address out to have one for this study"
             )
         if not self._address:
-            return f"Ray cannot start: {text[:300]}"
+            return (
+                f"Ray cannot start: {text[:300].rstrip('.')} (on a busy machine: try again, or take --engine"
+                " local)"
+            )
         return (
             f"engine.ray.address: cannot join {self._address}: {text[:300]} (is it Ray's port, and"
             " RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH the cluster's?)"
         )
+
+
+@contextlib.contextmanager
+def _importing_tune() -> Iterator[None]:
+    """Import Ray Tune meanwhile: it takes a second or two, and Ray's processes take longer."""
+    thread = threading.Thread(target=_import_tune, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _import_tune() -> None:
+    with contextlib.suppress(ImportError):  # raised again by who needs it
+        importlib.import_module("ray.tune")
 
 
 def _check_reachable(address: str) -> None:

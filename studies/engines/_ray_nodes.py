@@ -45,7 +45,7 @@ def check_modules(modules: Sequence[str]) -> None:
     Raises:
         UserError: a package is missing on a node.
     """
-    from studies.engines._ray_worker import look
+    from studies.engines._ray_tasks import look
 
     for address, wrong in on_every_node(look, modules):
         if isinstance(wrong, Exception):

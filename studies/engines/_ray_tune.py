@@ -7,7 +7,7 @@ Tune's extension points, all called from the one thread that runs ``Tuner.fit``:
 * ``WorkScheduler``: hands each report to the work, and also to Tune's ASHA, if that was chosen. Who
   is stopped is told so, and goes on to wind up: Tune sees it end by itself, so that its outcome
   comes back.
-* ``WorkStopper`` and ``WorkWatch``: stop now, limits of time, writing what reports put off.
+* ``WorkStopper``: stop now, limits of time, writing what reports put off.
 """
 
 import time
@@ -131,24 +131,11 @@ class WorkScheduler(FIFOScheduler):
 
 
 class WorkStopper(tune.Stopper):
-    """Ends everything when the desk says so."""
+    """Ends everything when the desk says so; Tune asks it at each step, about ten times a second.
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No trial is stopped here."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether to stop now."""
-        if self._desk.now:
-            self._desk.interrupt()
-        return self._desk.now
-
-
-class WorkWatch(tune.Callback):
-    """What is to be done again and again: limits, and writing what reports put off.
+    So what is to be done again and again is done here, too: limits, and writing what reports put
+    off. (Tune has callbacks for that, but imports every tracker that is installed when it gets one,
+    which takes seconds.)
 
     Args:
         desk: shared with the others.
@@ -163,8 +150,12 @@ class WorkWatch(tune.Callback):
         """Nothing, as of the desk."""
         return {}
 
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look."""
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Look, and say whether to stop now."""
         desk = self._desk
         with desk.guard():
             desk.work.settle()
@@ -172,6 +163,9 @@ class WorkWatch(tune.Callback):
                 self._limit(running)
             if desk.out and all(running.began is None for running in desk.out.values()):
                 self._check()
+        if desk.now:
+            desk.interrupt()
+        return desk.now
 
     def _limit(self, running: Running) -> None:
         if running.began is None or running.failure is not None or running.actor is None:

@@ -10,10 +10,8 @@ the C library's memory are not those of a thread that comes and goes. The proces
 has imported and loaded, is used again for the next task.
 """
 
-import importlib
 import os
 import pickle
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +21,7 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 from ray import tune
 from ray.experimental import internal_kv
 
-from objectives.base import Objective, Task
+from objectives.base import Objective
 from studies.engines import _limits
 from studies.engines._execution import execute, failure_of
 from studies.engines._ray_events import (
@@ -36,6 +34,7 @@ from studies.engines._ray_events import (
     Reported,
     Started,
 )
+from studies.engines._ray_tasks import find_in
 from studies.engines.base import Failure, Limits
 
 
@@ -62,7 +61,7 @@ class Worker(tune.Trainable):
         self._ending = False
         self._last_step = 0
         self._objective: Objective | Failure
-        _find_in(path)
+        find_in(path)
         try:
             self._objective = pickle.loads(payload)
         except Exception as error:  # anything may go wrong while modules are imported
@@ -139,31 +138,3 @@ class Worker(tune.Trainable):
 def last_words(ip: str, pid: int) -> bytes:
     """Return the key under which a worker leaves the ``Failure`` that it ends itself for."""
     return f"studies/last_words/{ip}/{pid}".encode()
-
-
-def look(modules: Sequence[str]) -> list[str]:
-    """Import ``modules`` in this process, and return what is wrong with it.
-
-    The process is then ready for a task: Ray hands it out again.
-    """
-    wrong = []
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # whatever it is, the user is told
-            wrong.append(f"{module} cannot be imported: {type(error).__name__}: {error}")
-    return wrong
-
-
-def run_task(payload: bytes, path: Sequence[str], task: Task) -> bytes:
-    """Run ``task`` as a Ray task, without reports; return its ``Finished.result``."""
-    _find_in(path)
-    try:
-        objective: Objective = pickle.loads(payload)
-    except Exception as error:  # anything may go wrong while modules are imported
-        return Finished.of(failure_of(error)).result
-    return Finished.of(execute(objective, task, lambda step, metrics: True)).result
-
-
-def _find_in(path: Sequence[str]) -> None:
-    sys.path.extend(entry for entry in path if entry not in sys.path)

@@ -74,7 +74,10 @@ class Ray:
             gpus=self._settings.gpus,
             memory=int(self._settings.memory_gib * _GIB),
         )
-        cpus = max(machine.cores(), int(workers * self._claim.cpus))
+        # Those of this machine, or as many as trials take that say nothing of it.
+        cpus = machine.cores()
+        if not self._settings.cpus:
+            cpus = max(cpus, workers * threads)
         self._cluster = Cluster(
             self._settings.address, cpus=cpus, gpus=None if self._claim.gpus else 0
         )
@@ -96,6 +99,8 @@ class Ray:
             room = cluster.wait_for_room(self._claim, self._settings.wait_seconds if address else 0)
             if address:
                 check_modules(self._preload)
+            elif self._preload:
+                self._import_ahead()
             self._folder = tempfile.mkdtemp(prefix="tune-")
             stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
             self._stack = stack.pop_all()
@@ -150,7 +155,7 @@ class Ray:
         from ray import tune
 
         from studies.engines._ray_desk import Desk
-        from studies.engines._ray_tune import WorkStopper, WorkWatch
+        from studies.engines._ray_tune import WorkStopper
         from studies.engines._ray_worker import Worker
 
         plan = self._rules if getattr(work, "phase", "") == "search" else None
@@ -173,8 +178,7 @@ class Ray:
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=self._storage(plan if members else None),
-                stop=WorkStopper(desk),
-                callbacks=[WorkWatch(desk, self._room_check())],
+                stop=WorkStopper(desk, self._room_check()),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
@@ -229,6 +233,11 @@ class Ray:
                 self._cluster.wait_for_room(self._claim, 0)
 
         return check
+
+    def _import_ahead(self) -> None:
+        from studies.engines._ray_calls import import_ahead
+
+        import_ahead(self._preload, options=self._claim.options(), places=self._workers)
 
     def _run_calls(self, calls: _Calls, payload: bytes) -> None:
         from studies.engines._ray_calls import run_calls

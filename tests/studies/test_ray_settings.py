@@ -1,9 +1,12 @@
-"""Settings of the engine ``ray`` that Ray could not count, and options that contradict it."""
+"""Settings of the engine ``ray``, looked at without Ray."""
 
 import pytest
 from typer.testing import CliRunner
 
 from mnist_core.errors import ConfigError
+from studies import engines
+from studies.engines.base import Resources
+from studies.planning import machine
 from studies.planning.ray_settings import RaySettings
 from studies.run import app
 
@@ -30,3 +33,16 @@ def test_an_address_is_for_ray():
     result = CliRunner().invoke(app, ["optim_search", "--engine", "local", "--ray-address", "auto"])
     assert result.exit_code == 2
     assert "--engine local" in " ".join(result.output.split())
+
+
+def test_cpus_of_a_cluster_of_our_own(monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+
+    def cpus(workers, **settings):
+        resources = Resources(ray=RaySettings(**settings))
+        engine = engines.create("ray", workers=workers, threads=1, resources=resources)
+        return engine._cluster._cpus
+
+    assert cpus(1) == 2
+    assert cpus(3) == 3  # more trials than cores, as with any engine
+    assert cpus(3, cpus=64.0) == 2  # so that no node has room for one
