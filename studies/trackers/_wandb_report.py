@@ -98,9 +98,19 @@ def spec(report: Any) -> dict[str, Any]:
 
 def _runset(wr: Any, study: Study, name: str, config: dict[str, Any]) -> Any:
     wanted = [f"Metric('Group') = {study.name!r}", "Metric('JobType') = 'search'"]
-    wanted += [f"Config({key!r}) = {value!r}" for key, value in config.items()]
+    wanted += [f"Config({_nested_key(key)!r}) = {value!r}" for key, value in config.items()]
     # Without project and entity it is that of the report, and no server is asked.
     return wr.Runset(entity="", project="", name=name, filters=" and ".join(wanted))
+
+
+def _nested_key(name: str) -> str:
+    """Return a setting's name as W&B's filters have it: ``optim.value.name``.
+
+    The panels' axes are translated by wandb-workspaces itself, filters are not; the server keeps
+    each table of a configuration below ``value`` (wandb/wandb-workspaces#34 shows such a filter).
+    """
+    table, *rest = name.split(".")
+    return ".".join([table, "value", *rest])
 
 
 def _parallel(wr: Any, study: Study) -> Any:

@@ -36,7 +36,7 @@ def test_it_says_question_answer_and_table_and_shows_each_choice(tmp_path):
         assert filters["group"] == "made" and filters["jobType"] == "search"
         assert "project" not in one
     assert {f["key"]["name"]: f["value"] for f in sets[1]["filters"]["filters"]}[
-        "optim.name"
+        "optim.value.name"
     ] == "adam"
     panels = [p["viewType"] for p in grids[0]["metadata"]["panelBankSectionConfig"]["panels"]]
     assert panels[:2] == ["Run History Line Plot"] * 2
