@@ -6,10 +6,9 @@ from typing import Any
 import ray
 
 from objectives.base import Task
-from studies.engines._ray_cluster import search_path
 from studies.engines._ray_desk import INTERRUPTED, how
 from studies.engines._ray_events import Finished
-from studies.engines._ray_tasks import look, run_task
+from studies.engines._ray_tasks import look, run_task, search_path
 from studies.engines.base import Failure, Work
 
 _POLL = 0.2

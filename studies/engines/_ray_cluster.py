@@ -11,8 +11,6 @@ import logging
 import os
 import secrets
 import shutil
-import socket
-import sys
 import tempfile
 import threading
 import time
@@ -22,13 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import UserError
-from studies.engines._ray_nodes import living_nodes
+from studies.engines._ray_nodes import check_reachable, living_nodes
+from studies.engines._ray_quiet import environment, no_chatter, silence
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("mnist_core", "objectives", "search_spaces", "studies")
-_CONNECT = 5.0
-"""Seconds until an address counts as unreachable."""
-
 _OBJECT_STORE = 128 * 1024**2
 """Bytes of our own cluster's object store; what is sent is small."""
 
@@ -202,7 +198,7 @@ class Cluster:
                 " (or submit it: `ray job submit -- python -m studies.run …`)"
             )
         if self._address != "auto":
-            _check_reachable(self._address)
+            check_reachable(self._address)
         # Code travels, data do not: nodes may have this project installed or not.
         packages = [str(_ROOT / name) for name in _PACKAGES]
         travels = {
@@ -217,7 +213,7 @@ class Cluster:
 
         stack.callback(ray.shutdown)
         try:
-            with _no_chatter():
+            with no_chatter():
                 ray.init(
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -226,7 +222,7 @@ class Cluster:
                 )
         except Exception as error:  # Ray raises what it likes, bare Exceptions, too
             raise UserError(self._cannot(error)) from None
-        _silence()
+        silence()
 
     def _cannot(self, error: Exception) -> str:
         text = " ".join(str(error).split())
@@ -239,8 +235,8 @@ class Cluster:
             )
         if not self._address:
             return (
-                f"Ray cannot start: {text[:300].rstrip('.')} (on a busy machine: try again, or take --engine"
-                " local)"
+                f"Ray cannot start: {text[:300].rstrip('.')} (on a busy machine: try again, or take"
+                " --engine local)"
             )
         return (
             f"engine.ray.address: cannot join {self._address}: {text[:300]} (is it Ray's port, and"
@@ -264,22 +260,6 @@ def _import_tune() -> None:
         importlib.import_module("ray.tune")
 
 
-def _check_reachable(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()):
-        raise UserError(
-            f"engine.ray.address: expected auto or host:port (6379 is Ray's port), got {address!r}"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
-    except (OSError, OverflowError, ValueError) as error:  # ValueError: no name of a host
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
-            " is this its address?"
-        ) from None
-
-
 def read_environment() -> None:
     """Let Ray read the environment again, which it does by itself only when it is imported."""
     with contextlib.suppress(ImportError, AttributeError):  # not part of Ray's public interface
@@ -294,63 +274,9 @@ def own_token() -> str:
     return os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
 
 
-@contextlib.contextmanager
-def _no_chatter() -> Iterator[None]:
-    """Drop what Ray's C++ parts write to the standard error; what is wrong is raised, too."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _silence() -> None:
-    """Keep Ray from printing into the live view what the trial book says already."""
-    with contextlib.suppress(ImportError, AttributeError):  # not part of Ray's public interface
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher
-
-        global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
-
-
-@contextlib.contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Tune's log to itself: the trial book knows what became of each trial."""
-    logger = logging.getLogger("ray.tune")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
 def _shown(resources: Mapping[str, float]) -> str:
     parts = [f"{resources.get('CPU', 0):g} CPU"]
     if resources.get("GPU"):
         parts.append(f"{resources['GPU']:g} GPU")
     parts.append(f"{resources.get('memory', 0) / 1024**3:.1f} GiB")
     return " + ".join(parts)
-
-
-def search_path() -> list[str]:
-    """Return this process's module search path, for workers on the same machine."""
-    return [entry or os.getcwd() for entry in sys.path]

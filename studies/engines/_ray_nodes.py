@@ -1,7 +1,8 @@
-"""Looking at every node of a cluster before the first trial: packages, and the shared folder."""
+"""Looking at a cluster before the first trial: its address, every node's packages and folder."""
 
 import os
 import secrets
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,30 @@ from mnist_core.errors import UserError
 
 _ANSWER = 180.0
 """Seconds for all nodes to answer; the first call on a node also fetches the code."""
+
+_CONNECT = 5.0
+"""Seconds until an address counts as unreachable."""
+
+
+def check_reachable(address: str) -> None:
+    """Check that something answers at ``address``, which is host:port.
+
+    Raises:
+        UserError: nothing does, or it is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()):
+        raise UserError(
+            f"engine.ray.address: expected auto or host:port (6379 is Ray's port), got {address!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: no name of a host
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
+            " is this its address?"
+        ) from None
 
 
 def living_nodes() -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ makes it a trial's.
 """
 
 import importlib
+import os
 import pickle
 import sys
 from collections.abc import Sequence
@@ -41,3 +42,8 @@ def run_task(payload: bytes, path: Sequence[str], task: Task) -> bytes:
 def find_in(path: Sequence[str]) -> None:
     """Have this process search modules in ``path``, too."""
     sys.path.extend(entry for entry in path if entry not in sys.path)
+
+
+def search_path() -> list[str]:
+    """Return this process's module search path, for workers on the same machine."""
+    return [entry or os.getcwd() for entry in sys.path]

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, Self
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Objective
 from studies.engines._calls import _Calls
-from studies.engines._ray_cluster import Claim, Cluster, environment, quiet, search_path
+from studies.engines._ray_cluster import Claim, Cluster
 from studies.engines._ray_nodes import check_folder, check_modules, living_nodes
+from studies.engines._ray_quiet import environment, quiet
+from studies.engines._ray_tasks import search_path
 from studies.engines._starting import pickled
 from studies.engines.base import ALL, NO_LIMITS, Limits, Resources, Work
 from studies.planning import machine
