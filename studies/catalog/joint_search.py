@@ -1,6 +1,6 @@
 """How good can a small CNN get on 5,000 digits, when everything is searched together?
 
-Run: python -m studies.run joint_search            (about 45 minutes on 2 cores)
+Run: python -m studies.run joint_search            (about 50 minutes on 2 cores)
 
 Hyperband gives most of the configurations a few epochs only, and all of them the whole one-cycle
 schedule that ends with the last epoch.
@@ -21,7 +21,7 @@ STUDY = StudySpec(
     name="joint_search",
     goal="Which combination of optimizer, activation, widths, depth, batch size and augmentation "
     "gives a small CNN the best validation accuracy after 30 epochs of 5,000 images?",
-    minutes=45,
+    minutes=50,
     space=SPACE,
     scientific="optim.name",
     fixed={
