@@ -23,9 +23,13 @@ class Attempts:
         """Note that an attempt of trial ``number`` begins now."""
         self._began[number] = time.monotonic()
 
-    def end(self, number: int) -> float | None:
-        """Forget the attempt of trial ``number``; return its seconds, None if it never began."""
+    def seconds(self, number: int) -> float | None:
+        """Return for how long the attempt of trial ``number`` has run, None if it never began."""
+        began = self._began.get(number)
+        return None if began is None else time.monotonic() - began
+
+    def end(self, number: int) -> None:
+        """Forget the attempt of trial ``number``."""
         self.latest.pop(number, None)
         self.failures.pop(number, None)
-        began = self._began.pop(number, None)
-        return None if began is None else time.monotonic() - began
+        self._began.pop(number, None)

@@ -9,9 +9,9 @@ A supervisor that was taken for dead while it lived finds its trials gone, and d
 Pruner and sampler see the others' trials as they were a second ago at most.
 """
 
+import functools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import copy
 from typing import Any, cast
 
 import optuna
@@ -65,38 +65,34 @@ class JoinedBook(Book):
         self._looked = self._asked_in_vain = 0.0
         self._said_waiting = False
         self._stream = Stream(phase, listeners)
-        with part.turn():
-            # As much of a storage as the book writes trials with.
-            book_storage = cast(Storage, self._fence)
-            super().__init__(
-                study,
-                book_storage,
-                lease=lease,
-                phase=phase,
-                listeners=listeners,
-                ordered=False,
-                **options,
-            )
+        # As much of a storage as the book writes trials with.
+        book_storage = cast(Storage, self._fence)
+        begin = functools.partial(Book.__init__, self, study, book_storage, lease=lease)
+        part.in_turn(lambda: begin(phase=phase, listeners=listeners, ordered=False, **options))
 
     def ask(self) -> Task | None:
         """Begin the next trial, one that nobody runs."""
         now = time.monotonic()
         if now - self._asked_in_vain < _FRESH:
             return None
-        with self._part.turn():
-            self._look()
-            self._ending.adopt(Stop.from_attribute(self.study.user_attrs.get(STOPPED)))
-            # What goes by number must not be taken for another attempt's that still runs here.
-            waiting = min(self._pages.numbers(TrialState.WAITING), default=None)
-            task = None if waiting in self._out else super().ask()
-            if task is None:
-                self._asked_in_vain = now
-            else:
-                trial = self._trials[task.number]
-                self._out.add(task.number)
-                self._mine[task.number] = trial._trial_id
-                self._fence.gone.discard(trial._trial_id)
-                self._pages.attribute(trial, OWNER, self._part.identity)
+        task = self._part.in_turn(self._begin)
+        if task is None:
+            self._asked_in_vain = now
+        return task
+
+    def _begin(self) -> Task | None:
+        self._look()
+        self._ending.adopt(Stop.from_attribute(self.study.user_attrs.get(STOPPED)))
+        # What goes by number must not be taken for another attempt's that still runs here.
+        waiting = min(self._pages.numbers(TrialState.WAITING), default=None)
+        task = None if waiting in self._out else super().ask()
+        if task is not None:
+            trial = self._trials[task.number]
+            self._fence.gone.discard(trial._trial_id)
+            self._pages.attribute(trial, OWNER, self._part.identity)
+            # It is begun now: without its owner it would be put back.
+            self._out.add(task.number)
+            self._mine[task.number] = trial._trial_id
         return task
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
@@ -112,35 +108,28 @@ class JoinedBook(Book):
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         """Tell how ``task`` ended, if it is still this process's."""
-        with self._part.turn():
-            if self._still_mine(task.number):
-                super().finish(task, outcome)
-            self._back(task.number)
+        self._in_turn(task, lambda: Book.finish(self, task, outcome))
 
     def fail(self, task: Task, failure: Failure) -> None:
         """Tell FAIL, if ``task`` is still this process's."""
-        with self._part.turn():
-            if self._still_mine(task.number):
-                super().fail(task, failure)
-            self._back(task.number)
+        self._in_turn(task, lambda: Book.fail(self, task, failure))
 
     def lose(self, task: Task, failure: Failure) -> None:
         """Put ``task`` back, if it is still this process's."""
-        with self._part.turn():
-            if self._still_mine(task.number):
-                super().lose(task, failure)
-            self._back(task.number)
-            self._asked_in_vain = 0.0
+        self._in_turn(task, lambda: Book.lose(self, task, failure))
+        self._asked_in_vain = 0.0
 
     def close(self) -> None:
         """Put back what this process still runs, and take part no more."""
         try:
-            with self._part.turn():
-                self._look()
-                self.settle()
-                self._lose_running("Interrupted", "the run was stopped")
+            self._part.in_turn(self._put_mine_back)
         finally:
             self._part.leave()
+
+    def _put_mine_back(self) -> None:
+        self._look()
+        self.settle()
+        self._lose_running("Interrupted", "the run was stopped")
 
     def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
         """Wait while others run the last trials; True: there is something to begin.
@@ -149,8 +138,7 @@ class JoinedBook(Book):
             stopped: whether to wait no more.
         """
         while not stopped():
-            with self._part.turn():
-                self._look()
+            self._part.in_turn(self._look)
             self._part.beat()
             if self.done >= self.total:
                 return False
@@ -190,7 +178,7 @@ class JoinedBook(Book):
                     f"trial {trial.number} was taken over by another supervisor: this one was"
                     " silent for too long"
                 )
-            taken = self._trials[trial.number] = copy(trial)
+            taken = self._pages.take(trial)
             if taken.state.is_finished():
                 self._ending.ended(taken)
         if self.done > over:
@@ -203,12 +191,26 @@ class JoinedBook(Book):
                 best=self._pages.best(),
             )
         if self._orphans():
-            with self._part.turn():
-                for number in self._orphans():
-                    trial = self._storage.get_trial(self._trials[number]._trial_id)
-                    self._trials[number] = trial
-                    if self._is_orphan(trial, self._others()):
-                        self._lose(trial, _DIED)
+            self._part.in_turn(self._put_orphans_back)
+
+    def _put_orphans_back(self) -> None:
+        for number in self._orphans():
+            trial = self._storage.get_trial(self._trials[number]._trial_id)
+            self._trials[number] = trial
+            if self._is_orphan(trial, self._others()):
+                self._lose(trial, _DIED)
+
+    def _in_turn(self, task: Task, tell: Callable[[], None]) -> None:
+        """Tell, in a turn, what became of ``task``, if it is still this process's."""
+
+        def do() -> None:
+            self._look()
+            if task.number in self._mine:
+                tell()
+
+        self._part.in_turn(do)
+        self._mine.pop(task.number, None)
+        self._out.discard(task.number)
 
     def _orphans(self) -> list[int]:
         """Return the trials that run, but are of nobody who lives."""
@@ -223,14 +225,6 @@ class JoinedBook(Book):
 
     def _others(self) -> Collection[str]:
         return self._part.living().keys() - {self._part.identity}
-
-    def _still_mine(self, number: int) -> bool:
-        self._look()
-        return number in self._mine
-
-    def _back(self, number: int) -> None:
-        self._mine.pop(number, None)
-        self._out.discard(number)
 
     def _is_mine(self, trial: FrozenTrial) -> bool:
         owner = trial.user_attrs.get(OWNER)

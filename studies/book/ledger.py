@@ -287,7 +287,7 @@ class Book:
     ) -> float | None:
         """Write what is kept with a trial that is over; return its seconds."""
         trial = self._trials[task.number]
-        seconds = self._attempts.end(task.number)
+        seconds = self._attempts.seconds(task.number)
         self._pages.keep(trial, metrics, attributes, seconds)
         self._order.over(trial)
         return seconds
@@ -296,4 +296,5 @@ class Book:
         self, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None = None
     ) -> None:
         self._pages.tell(trial, state, values)
+        self._attempts.end(trial.number)
         self._ending.ended(trial)

@@ -6,10 +6,14 @@ from collections.abc import Callable, Sequence
 import optuna
 
 from mnist_core.errors import ConfigError
+from objectives.base import CHANGES
+from studies.auditing.sentinels import SENTINEL
+from studies.book import records
 from studies.book.joining import JoinedBook, check_joinable_plan, check_joined
 from studies.book.ledger import Book
 from studies.book.order import record_run
 from studies.book.population import check_kind
+from studies.forks.carrying import CARRIED
 from studies.planning.fingerprints import check_fingerprint
 from studies.planning.plan import Plan
 from studies.planning.settings import StopSettings
@@ -19,7 +23,7 @@ from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribu
 from studies.search.goals import goals_of
 from studies.search.pruning import Pruning
 from studies.search.search_checks import check_search, known_configurations, notes
-from studies.search.sources import ConfirmSource, Entry, SearchSource, Source
+from studies.search.sources import ENTRY, ConfirmSource, Entry, SearchSource, Source
 from studies.storages import leases
 from studies.storages.leases import Lease
 from studies.storages.parts import Part, take_part
@@ -30,6 +34,9 @@ __all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_sea
 
 CONFIRM = ".confirm"
 """Ending of the name of a study's confirmation in the storage."""
+
+_HELD = records.RESERVED | {CARRIED, CHANGES, ENQUEUED, ENTRY, SENTINEL}
+"""User attributes of trials that a book, its sources, samplers, pruners and rules look at."""
 
 BUDGET = "budget"
 """User attribute of the study: trials and confirm seeds of the last run, as ``Plan`` names them."""
@@ -157,6 +164,9 @@ def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
         load_if_exists=True,
     )
     check_fingerprint(study, plan.fingerprint())
+    # A trial's confusion matrix and curves take many times the memory of all else.
+    # Its metrics matter where there are several objectives, see ``studies/book/rivals.py``.
+    storage.hold_only(_HELD if goals_of(plan).several else _HELD - {records.METRICS})
     return study
 
 

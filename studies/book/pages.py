@@ -1,6 +1,7 @@
 """The pages of a trial book: a study's trials in memory and in the storage, changed together.
 
-What a worker waits for is decided upon in memory and written a moment later, see ``settle``.
+What a worker waits for is decided upon in memory and written a moment later, see ``settle``. What
+Optuna has in memory of trials that are over is not held a second time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,11 +33,18 @@ class Pages:
         self._study = study
         self._storage = storage
         self._unwritten: list[Callable[[], None]] = []
+        self._ended: list[FrozenTrial] = []
+        """Trials that ended here and that Optuna has not read since."""
         self.direction: StudyDirection = study.directions[0]
-        # Copies: a storage may give the trials it keeps. Their parts are replaced, not changed.
-        self.trials: dict[int, FrozenTrial] = {
-            trial.number: copy(trial) for trial in study.get_trials(deepcopy=False)
-        }
+        self.trials: dict[int, FrozenTrial] = {}
+        for trial in study.get_trials(deepcopy=False):
+            self.take(trial)
+
+    def take(self, trial: FrozenTrial) -> FrozenTrial:
+        """Take in ``trial``, one that the storage may keep; return it as it stands in the book."""
+        # One that is not over is changed here: its parts are replaced, so a copy of it will do.
+        taken = self.trials[trial.number] = trial if trial.state.is_finished() else copy(trial)
+        return taken
 
     def ask(self, number: int) -> optuna.Trial:
         """Begin the trial that waits first, which is trial ``number``.
@@ -51,6 +59,9 @@ class Pages:
                 f"trial {trial.number} came instead of trial {number}; see that nothing else"
                 " writes to it, and run again"
             )
+        for ended in self._ended:
+            _share(ended, self._study._storage.get_trial(ended._trial_id))
+        self._ended.clear()
         return trial
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
@@ -93,9 +104,9 @@ class Pages:
 
     def settle(self) -> None:
         """Write what was put off."""
-        unwritten, self._unwritten = self._unwritten, []
-        for write in unwritten:
-            write()
+        while self._unwritten:
+            self._unwritten[0]()
+            del self._unwritten[0]  # not before: what could not be written is written later
 
     def report(self, trial: FrozenTrial, step: int, value: float) -> None:
         """Take in a report of the first objective; it is written by ``settle``."""
@@ -113,7 +124,8 @@ class Pages:
     def attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
         """Keep a JSON ``value`` with ``trial``."""
         self._storage.set_trial_user_attr(trial._trial_id, name, value)
-        trial.user_attrs = {**trial.user_attrs, name: value}
+        if self._storage.held is None or name in self._storage.held:
+            trial.user_attrs = {**trial.user_attrs, name: value}
 
     def keep(
         self,
@@ -160,8 +172,16 @@ class Pages:
         trial.state = state
         if values is not None:
             trial.values = [float(value) for value in values]
+        self._ended.append(trial)
 
     def put_back(self, trial: FrozenTrial) -> None:
         """Have ``trial`` wait to be run again."""
         self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         trial.state = TrialState.WAITING
+
+
+def _share(trial: FrozenTrial, kept: FrozenTrial) -> None:
+    """Have ``trial``, which is over, consist of the same parts as ``kept``, the storage's own."""
+    trial.params, trial.distributions = kept.params, kept.distributions
+    trial.user_attrs, trial.system_attrs = kept.user_attrs, kept.system_attrs
+    trial.intermediate_values = kept.intermediate_values

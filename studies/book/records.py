@@ -13,6 +13,7 @@ from objectives.base import CHANGES
 from studies.engines.base import Failure
 from studies.search.goals import INFEASIBLE
 from studies.storages.leases import supervisor
+from studies.storages.storage import whole_trials
 
 SEED = "seed"
 ATTEMPT = "attempt"
@@ -80,7 +81,7 @@ class TrialRecord:
 def read_trials(study: optuna.Study) -> list[TrialRecord]:
     """Return all trials of ``study`` by number."""
     runs = supervisor(study) is not None
-    return [_record(trial, runs=runs) for trial in study.get_trials(deepcopy=False)]
+    return [_record(trial, runs=runs) for trial in whole_trials(study)]
 
 
 def to_json(metrics: Mapping[str, float]) -> dict[str, float | None]:

@@ -65,7 +65,7 @@ def wandb_report_command(
 
     try:
         entity = own.entity or wandb.Api().default_entity
-    except Exception as error:  # its kinds are not all among wandb.errors
+    except Exception as error:  # W&B raises plain ones, too; nothing but W&B is called here
         raise _refused(error) from None
     if not entity:
         raise UserError("wandb: this account has no default entity; set tracking.wandb.entity")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -122,12 +122,14 @@ class SearchSource:
             self._create_sampler(0)
         self._defaults = len(plan.spec.defaults)
         self._sentinels = sentinels(plan)
-        self._held = [params_of(trial) for trial in trials]
+        self._held = len(trials)
         self._was_known = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
-        first = max(self._defaults, len(self._held))
+        given = self._was_known | self._carried
+        self._given = {trial.number: params_of(trial) for trial in trials if trial.number in given}
+        first = max(self._defaults, self._held)
         default = [plan.required_params(number) for number in range(self._defaults)]
         tried: dict[str, int] = {}
-        for number, params in enumerate([*self._held, *default[len(self._held) :]]):
+        for number, params in enumerate([*map(params_of, trials), *default[self._held :]]):
             tried.setdefault(identity(params), number)
         missing = [one for one in known if one.identity not in tried]
         self._tried = {one.source: tried[one.identity] for one in known if one.identity in tried}
@@ -138,10 +140,15 @@ class SearchSource:
             )
         self._known = {first + index: one for index, one in enumerate(missing)}
         self._check_turns()
-        self._planned = self._plan_entries()
-        self._entries: list[Entry] = []
+        if self._grid is not None:  # those of its points that no trial has yet
+            tried |= dict.fromkeys((one.identity for one in missing), 0)
+            tried |= dict.fromkeys(map(identity, default), 0)
+            self._points = [point for point in self._grid if identity(point) not in tried]
         # A grid may end before the budget does; else there is no need to look ahead.
-        self._total = plan.trials if self._grid is None else len(self._ahead(plan.trials))
+        self._total = plan.trials if self._grid is None else sum(1 for _ in self._plan_entries())
+        self._planned: int
+        self._entry: Entry
+        self._begin()
 
     @property
     def total(self) -> int:
@@ -168,7 +175,14 @@ class SearchSource:
 
     def request(self, number: int) -> Entry | None:
         """Return the params that are required of trial ``number``, and its seed."""
-        return self._ahead(number + 1)[number] if number < self._total else None
+        if number >= self._total:
+            return None
+        if number < self._planned:
+            self._begin()
+        # A book asks for one after the other: thousands of entries need not be held.
+        for last in deque(islice(self._entries, number - self._planned), maxlen=1):
+            self._planned, self._entry = last
+        return self._entry
 
     def sampler(self, number: int) -> BaseSampler:
         """Return a sampler with a seed of its own, so that a resume repeats and skips nothing."""
@@ -191,7 +205,7 @@ class SearchSource:
         """Refuse known configurations that would leave other choices fewer trials than promised."""
         plan = self._plan
         choice = plan.spec.scientific
-        known = [self._held[number] for number in sorted(self._was_known)]
+        known = [self._given[number] for number in sorted(self._was_known)]
         known += [dict(one.params) for one in self._known.values()]
         own = max(0, plan.trials_per_choice - 1)  # the default has the first turn
         counts = Counter(params.get(choice) for params in known)
@@ -204,10 +218,10 @@ class SearchSource:
                 f" search.trials to {needed + more}"
             )
 
-    def _ahead(self, count: int) -> list[Entry]:
-        """Return the entries so far, ``count`` of them if there are so many."""
-        self._entries.extend(islice(self._planned, max(0, count - len(self._entries))))
-        return self._entries
+    def _begin(self) -> None:
+        """Plan from trial 0 on."""
+        self._entries = enumerate(self._plan_entries())
+        self._planned, self._entry = next(self._entries)
 
     def _create_sampler(self, number: int) -> BaseSampler:
         search = self._plan.settings.search
@@ -218,17 +232,12 @@ class SearchSource:
         """Yield each trial's entry; a turn of its own choice is taken by a known configuration."""
         plan, scientific = self._plan, self._plan.spec.scientific
         turns = list(range(self._defaults * max(1, plan.trials_per_choice)))
-        grid = self._grid or []
-        if self._grid is not None:
-            tried = {identity(params) for params in self._held}
-            tried |= {one.identity for one in self._known.values()}
-            tried |= {identity(plan.required_params(n)) for n in range(self._defaults)}
-            grid = [point for point in grid if identity(point) not in tried]
+        grid = None if self._grid is None else list(self._points)
         for number in range(plan.trials):
             attributes: dict[str, Any] = {}
             if number in self._known or number in self._was_known or number in self._carried:
                 known = self._known.get(number)
-                params = dict(known.params) if known else self._held[number]
+                params = dict(known.params) if known else self._given[number]
                 if known is not None:
                     attributes[ENQUEUED] = known.source
                 choice = params.get(scientific)
@@ -237,7 +246,7 @@ class SearchSource:
                     turns.remove(turn)
             else:
                 params = plan.required_params(turns.pop(0)) if turns else {}
-                if self._grid is not None and number >= max(self._defaults, len(self._held)):
+                if grid is not None and number >= max(self._defaults, self._held):
                     if not grid:
                         return
                     params = _taken(grid, params)

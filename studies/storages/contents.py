@@ -10,6 +10,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from studies.storages.leases import LEASE
+from studies.storages.storage_journal import Journal
+from studies.storages.storage_sql import SqlStorage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +45,14 @@ def read_content(storage: BaseStorage, name: str) -> Content:
         directions=list(storage.get_study_directions(identity)),
         user_attrs=_lasting(storage.get_study_user_attrs(identity)),
         system_attrs=dict(storage.get_study_system_attrs(identity)),
-        trials=sorted(storage.get_all_trials(identity, deepcopy=False), key=lambda t: t.number),
+        trials=sorted(_trials(storage, identity), key=lambda trial: trial.number),
     )
+
+
+def _trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
+    if isinstance(storage, SqlStorage | Journal):
+        return storage.whole_trials(study_id)
+    return storage.get_all_trials(study_id, deepcopy=False)
 
 
 def difference(one: Content, other: Content) -> str:

@@ -46,12 +46,23 @@ class StudyInUse(UserError):
     """Another living process supervises the study."""
 
 
+class TurnLost(Exception):
+    """The lock of a turn went with the connection to the server: others may have had theirs since.
+
+    What was being done is to be done anew, after a look at what they did.
+    """
+
+
 @runtime_checkable
 class Locks(Protocol):
     """A storage that itself knows whether the supervisor of a study lives, wherever it runs."""
 
-    def lock(self, study_name: str) -> bool:
-        """Lock the study for as long as the storage is open; return whether it could be had."""
+    def lock(self, study_name: str, *, turn: bool = False) -> bool:
+        """Lock the study for as long as the storage is open; return whether it could be had.
+
+        With ``turn`` the lock is one that is not taken again when the connection is lost: the call
+        that meets it raises ``TurnLost``.
+        """
 
     def unlock(self, study_name: str) -> None:
         """Give the lock up."""

@@ -12,20 +12,22 @@ A machine that slept, or whose clock is wrong, may be taken for dead while it li
 whoever ends a trial looks first whether it is still its own (``studies/book/joining.py``).
 
 What must not happen twice at a time (a trial is begun, ended, put back) is done in *turns*: under a
-lock of the server's, or of a file beside the journal.
+lock of the server's, or of a file beside the journal. When the server restarts within a turn, the
+turn is over, and what was done in it is done anew in the next one.
 """
 
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import optuna
 
 from mnist_core.errors import UserError
 from studies.search.stopping import STOPPED
 from studies.storages import leases
-from studies.storages.leases import Lease, StudyInUse
+from studies.storages.leases import Lease, StudyInUse, TurnLost
 from studies.storages.storage import Journal, Storage, exclusive, sqlite_path
 
 BEAT = 15.0
@@ -33,6 +35,8 @@ BEAT = 15.0
 
 _PAUSE = 0.02
 """Seconds between two tries to have the turn."""
+
+T = TypeVar("T")
 
 
 class Part:
@@ -55,7 +59,7 @@ class Part:
         self._study = study
         self._storage = storage
         self._beaten = 0.0
-        self._depth = 0
+        self._has_turn = False
 
     def beat(self) -> None:
         """Write a heartbeat, if the last one is ``BEAT`` seconds ago."""
@@ -76,17 +80,22 @@ class Part:
         if locks is not None:
             locks.unlock(leases.lock_name(self._study, self.identity))
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Keep the others out; a turn within a turn is the same turn."""
-        with ExitStack() as stack:
-            if self._depth == 0:
-                stack.enter_context(_turn(self._study, self._storage))
-            self._depth += 1
+    def in_turn(self, do: Callable[[], T]) -> T:
+        """Return what ``do`` returns while the others are kept out; in a turn, in the same turn.
+
+        Args:
+            do: it is called again when the turn is lost, so it begins with a look at what is there.
+        """
+        while not self._has_turn:
             try:
-                yield
+                with _turn(self._study, self._storage):
+                    self._has_turn = True
+                    return do()
+            except TurnLost:
+                continue
             finally:
-                self._depth -= 1
+                self._has_turn = False
+        return do()
 
 
 def take_part(study: optuna.Study, storage: Storage) -> Part:
@@ -102,7 +111,8 @@ def take_part(study: optuna.Study, storage: Storage) -> Part:
     check_joinable(storage.url)
     part = Part(study, storage)
     locks = leases.locks_of(study)
-    with part.turn():
+
+    def take() -> None:
         if locks is not None:
             locks.lock(leases.lock_name(study, part.identity))
         part.beat()
@@ -117,6 +127,8 @@ def take_part(study: optuna.Study, storage: Storage) -> Part:
             )
         if len(part.living()) < 2 and study.user_attrs.get(STOPPED) is not None:
             study.set_user_attr(STOPPED, None)
+
+    part.in_turn(take)
     return part
 
 
@@ -142,7 +154,7 @@ def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
     locks = leases.locks_of(study)
     assert locks is not None
     name = leases.lock_name(study, "turn")
-    while not locks.lock(name):
+    while not locks.lock(name, turn=True):
         time.sleep(_PAUSE)
     try:
         yield

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from studies.hints import masked
@@ -44,6 +45,7 @@ __all__ = [
     "sqlite_url",
     "storage_file",
     "warm_up",
+    "whole_trials",
 ]
 
 Storage = SqlStorage | Journal
@@ -133,6 +135,18 @@ def one_line_garbage(url: str) -> Iterator[None]:
 def warm_up() -> None:
     """Import now what Optuna imports when it opens its first database, a third of a second."""
     RDBStorage("sqlite://")  # in memory
+
+
+def whole_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return all trials of ``study`` by number, also what its storage does not hold of them.
+
+    A storage that was told to ``hold_only`` some user attributes reads them all anew for this.
+    """
+    # Optuna keeps a cache before a database.
+    for storage in (study._storage, getattr(study._storage, "_backend", None)):
+        if isinstance(storage, SqlStorage | Journal) and storage.held is not None:
+            return storage.whole_trials(study._study_id)
+    return study.get_trials(deepcopy=False)
 
 
 def close_storage(storage: Storage) -> None:

@@ -6,6 +6,8 @@
 * When the connection is lost, the call that lost it waits for the server and is done again, unless
   it had been done: the server may have gone after it wrote and before it said so. That can be told,
   as nobody else writes to a study that this process supervises.
+* Where several supervise a study, that holds of a *turn* alone, and the turn is lost with the
+  connection. So within a turn the call is not done again, but raises ``TurnLost``.
 """
 
 import logging
@@ -25,7 +27,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from studies.storages.leases import StudyInUse
+from studies.storages.leases import StudyInUse, TurnLost
 from studies.storages.postgres_connection import KEY, connection_options, is_lost
 from studies.storages.storage_sql import SqlStorage
 from studies.storages.storage_url import StorageError, shown
@@ -64,6 +66,7 @@ class PostgresStorage(SqlStorage):
     def __init__(self, url: str) -> None:
         self._name = f"studies-{uuid.uuid4().hex}"
         self._locked: list[str] = []
+        self._turn: str | None = None
         self._gone = ""
         self._next: tuple[int, bool] | None = None
         options = {**connection_options(url), "application_name": self._name}
@@ -77,20 +80,26 @@ class PostgresStorage(SqlStorage):
         )
         sqlalchemy.event.listen(self.engine, "connect", self._lock_again)
 
-    def lock(self, study_name: str) -> bool:
-        """Lock ``study_name`` for this storage; return whether it could be had."""
+    def lock(self, study_name: str, *, turn: bool = False) -> bool:
+        """Lock ``study_name`` for this storage; return whether it could be had; see ``Locks``."""
         if study_name in self._locked:
             return True
         taken = bool(self._scalar(f"SELECT pg_try_advisory_lock({KEY})", study_name))
-        if taken:
+        if taken and turn:
+            self._turn = study_name
+        elif taken:
             self._locked.append(study_name)
         return taken
 
     def unlock(self, study_name: str) -> None:
-        """Give the lock up."""
-        if study_name in self._locked:
+        """Give the lock up, if it is still there."""
+        if study_name == self._turn:
+            self._turn = None
+        elif study_name in self._locked:
             self._locked.remove(study_name)
-            self._scalar(f"SELECT pg_advisory_unlock({KEY})", study_name)
+        else:
+            return
+        self._scalar(f"SELECT pg_advisory_unlock({KEY})", study_name)
 
     def is_locked(self, study_name: str) -> bool:
         """Return whether any process holds the lock."""
@@ -113,7 +122,13 @@ class PostgresStorage(SqlStorage):
             begun = True
             return bool(RDBStorage.set_trial_state_values(self, trial_id, state, values))
 
-        return self._patiently(write)
+        try:
+            return self._patiently(write)
+        except TurnLost:
+            # Nobody else ends a trial that runs here within the moment that a server is away.
+            if state.is_finished() and self.get_trial(trial_id).state is state:
+                return True
+            raise
 
     def _create_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None = None
@@ -199,6 +214,7 @@ class PostgresStorage(SqlStorage):
             except (SQLAlchemyError, StorageInternalError) as error:
                 if not is_lost(error):
                     raise
+                self._end_turn(error)
                 now = time.monotonic()
                 if began is None:
                     began = now
@@ -212,6 +228,12 @@ class PostgresStorage(SqlStorage):
                     continue
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
+
+    def _end_turn(self, error: BaseException | None = None) -> None:
+        """Say that the turn is lost, if this process has it."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            raise TurnLost(turn) from error
 
     def _lock_again(self, connection: Any, _record: Any) -> None:
         """Lock, on a new connection, what the lost one had locked."""
@@ -231,6 +253,7 @@ class PostgresStorage(SqlStorage):
                 time.sleep(0.25)
             else:
                 raise StorageError(f"{shown(self.url)}: study {name!r} cannot be locked again")
+        self._end_turn()
 
 
 _HOLDERS = f"""

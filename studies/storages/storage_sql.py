@@ -2,12 +2,17 @@
 
 Optuna reads trials as mapped objects, one for each parameter, attribute and intermediate value, and
 parses the distribution of each parameter twice: 7 s for 10,000 trials. Plain rows give the same
-trials in a fraction of that, and trials with equal distributions share them in memory.
+trials in a fraction of that.
+
+Optuna keeps every trial of a study that it has read. They are read a page at a time, trials that
+are over share what is the same in them, and what an objective left with a trial may stay in the
+database, see ``hold_only``.
 """
 
 import json
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +29,9 @@ _PARAMS = models.BaseModel.metadata.tables["trial_params"]
 _STEPS = models.BaseModel.metadata.tables["trial_intermediate_values"]
 _USER = models.BaseModel.metadata.tables["trial_user_attributes"]
 _SYSTEM = models.BaseModel.metadata.tables["trial_system_attributes"]
-_FEW = 200
-"""Trials that are asked for by their identities; SQLite takes some hundred in one query."""
+_PAGE = 200
+"""Trials that are read at a time: SQLite takes some hundred identities in one query, and rows take
+several times the memory of the trials that are made of them."""
 
 Rows = Mapping[int, list[Row[Any]]]
 """Rows of one table by trial identity."""
@@ -37,10 +43,17 @@ class SqlStorage(RDBStorage):
     Args:
         url: an SQLAlchemy URL.
         engine_kwargs: as SQLAlchemy's ``create_engine`` takes them.
+
+    Attributes:
+        held: names of the user attributes that a study's trials have when they are read through
+            Optuna, which keeps them; None: all.
     """
+
+    held: frozenset[str] | None = None
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any], **options: Any) -> None:
         self._distributions: dict[str, BaseDistribution] = {}
+        self._shared: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
         # Optuna formats the URL.
         escaped = url.replace("{", "{{").replace("}", "}}")
         super().__init__(escaped, engine_kwargs=engine_kwargs, **options)
@@ -52,14 +65,23 @@ class SqlStorage(RDBStorage):
             KeyError: there is none.
         """
         with self.engine.connect() as connection:
-            found = self._read(connection, _TRIALS.c.trial_id == trial_id)
+            found = self._page(connection, _TRIALS.c.trial_id == trial_id)
         if not found:
             raise KeyError(f"there is no trial with identity {trial_id}")
         return found[0]
 
+    def hold_only(self, names: Collection[str]) -> None:
+        """From now on leave user attributes of other names in the database; see ``held``."""
+        self.held = frozenset(names)
+
     def trials_in(self, connection: Connection, study_id: int) -> list[FrozenTrial]:
-        """Return all trials of a study as ``connection``, in its transaction, sees them."""
-        return self._read(connection, _TRIALS.c.study_id == study_id)
+        """Return all trials of a study, in full, as ``connection``, in its transaction, sees it."""
+        return self._read(connection, study_id, None)
+
+    def whole_trials(self, study_id: int) -> list[FrozenTrial]:
+        """Return all trials of a study by number, with all of their user attributes."""
+        with self.engine.connect() as connection:
+            return sorted(self._read(connection, study_id, None), key=lambda trial: trial.number)
 
     def _get_trials(
         self,
@@ -68,40 +90,56 @@ class SqlStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        of_study = _TRIALS.c.study_id == study_id
         with self.engine.connect() as connection:
-            # Two queries: an OR of both would read the whole study each time.
-            trials = self._read(connection, of_study & (_TRIALS.c.trial_id > trial_id_greater_than))
+            # Apart: an OR of both would read the whole study each time.
+            trials = self._read(connection, study_id, self.held, after=trial_id_greater_than)
             known = sorted(i for i in included_trial_ids if i <= trial_id_greater_than)
-            for first in range(0, len(known), _FEW):
-                some = _TRIALS.c.trial_id.in_(known[first : first + _FEW])
-                trials += self._read(connection, of_study & some)
+            for first in range(0, len(known), _PAGE):
+                some = _TRIALS.c.trial_id.in_(known[first : first + _PAGE])
+                trials += self._page(connection, some, self.held)
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return sorted(trials, key=lambda trial: trial._trial_id)
 
     def _read(
-        self, connection: Connection, which: sqlalchemy.ColumnElement[bool]
+        self,
+        connection: Connection,
+        study_id: int,
+        held: Collection[str] | None,
+        after: int = -1,
     ) -> list[FrozenTrial]:
-        rows = connection.execute(
-            sqlalchemy.select(_TRIALS).where(which).order_by(_TRIALS.c.trial_id)
-        ).all()
-        if not rows:
-            return []
-        identities = [row.trial_id for row in rows] if len(rows) <= _FEW else None
+        """Return the trials of a study whose identity is greater than ``after``."""
+        trials: list[FrozenTrial] = []
+        while True:
+            which = (_TRIALS.c.study_id == study_id) & (_TRIALS.c.trial_id > after)
+            page = self._page(connection, which, held)
+            trials += page
+            if len(page) < _PAGE:
+                return trials
+            after = page[-1]._trial_id
 
-        def of(table: sqlalchemy.Table) -> Rows:
-            query = sqlalchemy.select(table)
-            if identities is not None:
-                query = query.where(table.c.trial_id.in_(identities))
-            else:
-                query = query.join(_TRIALS, _TRIALS.c.trial_id == table.c.trial_id).where(which)
+    def _page(
+        self,
+        connection: Connection,
+        which: sqlalchemy.ColumnElement[bool],
+        held: Collection[str] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the first ``_PAGE`` trials of those that ``which`` chooses, by identity."""
+        first = sqlalchemy.select(_TRIALS).where(which).order_by(_TRIALS.c.trial_id).limit(_PAGE)
+        found = connection.execute(first).all()
+        if not found:
+            return []
+        identities = [row.trial_id for row in found]
+
+        def of(table: sqlalchemy.Table, *more: sqlalchemy.ColumnElement[bool]) -> Rows:
+            query = sqlalchemy.select(table).where(table.c.trial_id.in_(identities), *more)
             grouped = defaultdict(list)
             for row in connection.execute(query):
                 grouped[row.trial_id].append(row)
             return grouped
 
-        values, params, steps, user, system = map(of, (_VALUES, _PARAMS, _STEPS, _USER, _SYSTEM))
+        values, params, steps, system = map(of, (_VALUES, _PARAMS, _STEPS, _SYSTEM))
+        user = of(_USER) if held is None else of(_USER, _USER.c.key.in_(held))
         return [
             self._trial(
                 row,
@@ -111,21 +149,19 @@ class SqlStorage(RDBStorage):
                 user.get(row.trial_id, ()),
                 system.get(row.trial_id, ()),
             )
-            for row in rows
+            for row in found
         ]
 
     def _trial(
         self,
         row: Row[Any],
         values: Collection[Row[Any]],
-        params: Iterable[Row[Any]],
+        params: Sequence[Row[Any]],
         steps: Iterable[Row[Any]],
         user: Iterable[Row[Any]],
         system: Iterable[Row[Any]],
     ) -> FrozenTrial:
-        distributions = {
-            param.param_name: self._distribution(param.distribution_json) for param in params
-        }
+        distributions = self._distributions_of(params, share=row.state.is_finished())
         to_value = models.TrialValueModel.stored_repr_to_value
         to_step = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
         by_objective = sorted(values, key=lambda value: value.objective)
@@ -137,10 +173,8 @@ class SqlStorage(RDBStorage):
             datetime_start=_local(row.datetime_start),
             datetime_complete=_local(row.datetime_complete),
             params={
-                param.param_name: distributions[param.param_name].to_external_repr(
-                    param.param_value
-                )
-                for param in params
+                name: distribution.to_external_repr(param.param_value)
+                for (name, distribution), param in zip(distributions.items(), params, strict=True)
             },
             distributions=distributions,
             user_attrs=_attributes(user),
@@ -150,6 +184,28 @@ class SqlStorage(RDBStorage):
             },
             trial_id=row.trial_id,
         )
+
+    def _distributions_of(
+        self, params: Sequence[Row[Any]], *, share: bool
+    ) -> dict[str, BaseDistribution]:
+        """Return the distributions of ``params`` by name, in order.
+
+        Args:
+            params: of one trial.
+            share: whether the trial is over: Optuna changes the distributions of one that runs.
+        """
+        key = tuple(
+            text for param in params for text in (param.param_name, param.distribution_json)
+        )
+        known = self._shared.get(key) if share else None
+        if known is None:
+            known = {
+                sys.intern(param.param_name): self._distribution(param.distribution_json)
+                for param in params
+            }
+            if share:
+                self._shared[key] = known
+        return known
 
     def _distribution(self, text: str) -> BaseDistribution:
         known = self._distributions.get(text)
@@ -228,7 +284,7 @@ def _step_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
 
 
 def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
-    return {row.key: json.loads(row.value_json) for row in rows}
+    return {sys.intern(row.key): json.loads(row.value_json) for row in rows}
 
 
 def _local(stored: datetime | None) -> datetime | None:
