@@ -56,6 +56,9 @@ class Inspection:
         self._storage = storage
         self._images = MistakeImages()
         self._lock = threading.Lock()
+        # A page asks for all pictures at once, and matplotlib is not made for that: imported by
+        # several threads at a time it is left half imported, and no picture is drawn any more.
+        self._drawing = threading.Lock()
         self._known: tuple[float, Completion] | None = None
 
     def __call__(
@@ -71,7 +74,9 @@ class Inspection:
         elif (asked := _FILE.fullmatch(path)) is not None:
             file = self._file(asked[1])
             if file is not None:
-                return _send(start_response, "200 OK", file.mimetype, file.make())
+                with self._drawing:
+                    content = file.make()
+                return _send(start_response, "200 OK", file.mimetype, content)
         return self._dashboard(environ, start_response)
 
     def _detail(

@@ -60,6 +60,7 @@ def _trials(stored: Stored) -> Figure:
         "Trials by choice (open: pruned; a double click shows all)",
         traces,
         {"title": "trial"},
+        _range(stored),
     )
 
 
@@ -90,8 +91,8 @@ def _curves(stored: Stored) -> Figure:
                 },
             }
         )
-    title = f"Curves by choice (the best {_CURVES} of each)"
-    return _figure(stored, title, traces, {"title": "report", "dtick": 1})
+    title = f"Curves by choice (the best {_CURVES} of each; a double click shows all)"
+    return _figure(stored, title, traces, {"title": "report", "dtick": 1}, _range(stored))
 
 
 def _confirmed(stored: Stored) -> Figure:

@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from wsgiref.util import setup_testing_defaults
 
 import matplotlib.image
@@ -170,6 +172,26 @@ def test_pictures_of_curve_and_validation(plan, storage):
             assert status == 200 and min(drawn.shape[:2]) > 200 and drawn.std() > 0.02
 
 
+def test_one_picture_is_drawn_at_a_time(plan, storage, monkeypatch):
+    """A page asks for all of a trial at once; matplotlib, imported so, would stay half imported."""
+    app, drawing, most = make_app(plan, storage), [], []
+
+    def draw(*_):
+        drawing.append(1)
+        most.append(len(drawing))
+        time.sleep(0.02)
+        drawing.pop()
+        return b"picture"
+
+    for kind in ("curve", "confusion", "mistakes", "validation_curves"):
+        monkeypatch.setattr(pictures, kind, draw)
+    trial = detail(app)["trials"][0]
+    paths = [f"/artifacts/1/1/{file['artifact_id']}" for file in trial["artifacts"]]
+    with ThreadPoolExecutor(len(paths)) as threads:
+        answers = list(threads.map(lambda path: ask(app, path), paths))
+    assert answers == [(200, b"picture")] * 4 and most == [1] * 4
+
+
 def test_the_mistakes_are_those_of_the_studys_own_images(plan, storage, monkeypatch):
     found = stored.read(plan, storage)
     kept = validation_summary.of_attributes(found.search[0].attributes)
@@ -230,6 +252,10 @@ def test_the_study_has_its_report_as_a_note_and_figures(plan, storage):
     curves = {trace["name"]: trace for trace in drawn["curves-by-choice"]["data"]}
     sgd = sum(r.params["optim.name"] == "sgd" for r in records)
     assert curves["sgd"]["x"] == [1, 2, 3, None] * sgd
+    complete = sorted(100 * r.value for r in records if r.state == "COMPLETE")
+    for name in ("trials-by-choice", "curves-by-choice"):  # the better half is well seen
+        low, high = drawn[name]["layout"]["yaxis"]["range"]
+        assert low < complete[len(complete) // 2] < complete[-1] < high < 2 * complete[-1]
     confirm = detail(make_app(plan, storage), 2)
     assert "trained again on the same fresh seeds" in confirm["note"]["body"]
     assert confirm["plotly_graph_objects"] == []
