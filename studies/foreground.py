@@ -220,15 +220,16 @@ def set_aside(plan: Plan) -> Path | None:
     Raises:
         UserError: a living process runs the study, or its database lies elsewhere.
     """
-    if not plan.folder.exists():
-        return None
     file = storage_file(plan.storage_url)
-    if file is None or not file.absolute().is_relative_to(plan.folder.absolute()):
+    elsewhere = file is None or not file.absolute().is_relative_to(plan.folder.absolute())
+    if elsewhere and stored.exists(plan):
         raise UserError(
             f"--fresh moves {plan.folder} aside, but the study is kept in"
             f" {storage.shown(plan.storage_url)};"
             " delete it there, or set storage.url to another database"
         )
+    if not plan.folder.exists():
+        return None
     holder = stored.supervisor(plan)
     if holder is not None:
         raise StudyInUse(

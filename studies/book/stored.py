@@ -164,6 +164,15 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
     )
 
 
+def exists(plan: Plan) -> bool:
+    """Return whether there is a study of ``plan``, as far as its storage can be read."""
+    try:
+        with _opened(plan) as studies:
+            return plan.name in studies
+    except UserError:
+        return False
+
+
 def supervisor(plan: Plan) -> Lease | None:
     """Return who runs the study of ``plan`` now; None also where there is no readable study."""
     try:

@@ -1,5 +1,6 @@
 """One study in an SQLite file, a journal and a PostgreSQL database: the same trail in each."""
 
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 from waiting import until
 
+from mnist_core.errors import UserError
 from studies.book import stored
 from studies.engines.inline import Inline
 from studies.foreground import set_aside
@@ -135,9 +137,15 @@ def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
 
 def test_fresh_moves_what_is_in_a_file(kind, url, tmp_path):
     plan = plan_at(tmp_path, url)
+    assert set_aside(plan) is None  # there is nothing yet
     run(plan, Toy())
-    if kind == "postgresql":
-        pytest.skip("a server's database is not moved")
+    if kind == "postgresql":  # else the study of before would go on
+        with pytest.raises(UserError, match="delete it there, or set"):
+            set_aside(plan)
+        shutil.rmtree(plan.folder)
+        with pytest.raises(UserError, match="delete it there, or set"):
+            set_aside(plan)
+        return
     moved = set_aside(plan)
     assert moved is not None
     assert (moved / "study.file").exists()
