@@ -13,7 +13,6 @@ the last run of a study is looked at, from the last ``study`` event on.
 import argparse
 import itertools
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
