@@ -57,7 +57,7 @@ def _trials(stored: Stored) -> Figure:
         )
     return _figure(
         stored,
-        "Trials by choice (open: pruned; a double click shows all)",
+        "Trials by choice (double click: all)",
         traces,
         {"title": "trial"},
         _range(stored),
@@ -91,7 +91,7 @@ def _curves(stored: Stored) -> Figure:
                 },
             }
         )
-    title = f"Curves by choice (the best {_CURVES} of each; a double click shows all)"
+    title = f"Curves by choice (best {_CURVES}; double click: all)"
     return _figure(stored, title, traces, {"title": "report", "dtick": 1}, _range(stored))
 
 
