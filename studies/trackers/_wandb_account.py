@@ -1,4 +1,4 @@
-"""Whether W&B can be reached from here, and whether somebody is logged in; found out at once.
+"""Whether W&B can be reached from here and takes the login; found out within seconds.
 
 W&B itself waits for minutes where there is no network. The key is looked for, never read out.
 """
@@ -10,8 +10,10 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-SECONDS = 5.0
-"""So long the server may take to answer at all."""
+from studies.hints import masked
+
+SECONDS = 5
+"""So long the server may take to answer."""
 
 
 class AccountProblem(Exception):
@@ -63,3 +65,10 @@ def check_account() -> None:
         raise AccountProblem("not logged in to W&B (wandb login)")
     if not reachable(address):
         raise AccountProblem(f"no network: {address} cannot be reached")
+    import wandb
+
+    try:
+        wandb.Api(timeout=SECONDS)  # it asks the server whose key this is
+    except wandb.errors.Error as error:
+        reason = " ".join(masked(str(error)).split())
+        raise AccountProblem(f"W&B refuses, or does not answer: {reason[:200]}") from None

@@ -1,5 +1,6 @@
 """Uploading offline runs to W&B, by W&B's own command, which is ended when it gets nowhere."""
 
+import os
 import subprocess
 import sys
 import time
@@ -49,7 +50,9 @@ def upload(folder: Path, say: Callable[[str], object], *, patience: float = PATI
 def _sync(runs: list[Path], folder: Path, patience: float) -> None:
     """Run ``wandb sync``, and end it when it gets nowhere."""
     command = [sys.executable, "-m", "wandb", "sync", *(str(run) for run in runs)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    # Its log is for the study's folder, not for wherever this is run.
+    environment = os.environ | {"WANDB_DIR": str(runs[0].parents[1])}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     left, since = len(runs), time.monotonic()
     try:
         while process.poll() is None and time.monotonic() - since < patience:

@@ -3,8 +3,8 @@
 ``group`` is the study, ``job_type`` search, confirm, test or study, the name a trial's number, its
 state a tag: a pruned trial is a finished run, only a failed one has failed. Offline runs lie in
 ``results/<study>/wandb`` until ``python -m studies sync STUDY`` uploads them; nothing goes to the
-network before. Online is only what asks for it, is logged in and reaches the server; from the first
-run on that the server refuses, or has not answered for in time, runs are kept offline.
+network before. Online is only what asks for it, is logged in and reaches the server; after a run
+that the server refuses, or has not answered for in time, runs are kept offline.
 """
 
 import os
@@ -202,6 +202,8 @@ class WandB:
         config: dict[str, Any],
         began: float,
     ) -> Any:
+        import wandb
+
         self._remove(identity)
         own = self._place.settings.wandb
         about = {
@@ -214,25 +216,14 @@ class WandB:
             "config": nested(config),
             "dir": str(self._place.folder),
         }
-        return self._try_online(about, began) or begin_run(about, began, online=False)
-
-    def _try_online(self, about: dict[str, Any], began: float) -> Any:
-        """Return a run that is sent; None, and none is from now on, where the server takes none."""
-        if not self._online:
-            return None
-        import wandb
-
         try:
-            return begin_run(about, began, online=True)
+            return begin_run(about, began, online=self._online)
         except wandb.errors.Error as error:
-            self._online = False
-            reason = " ".join(masked(str(error)).split())
-            self._place.say(f"W&B takes no run: {reason[:120]}; runs are kept offline")
-            if self._runs or self._study is not None:
-                raise
-            wandb.teardown()  # its service would refuse the same id
-            self._remove(about["id"])
-            return None
+            if self._online:
+                self._online = False
+                reason = " ".join(masked(str(error)).split())
+                self._place.say(f"W&B takes no run: {reason[:120]}; further runs are kept offline")
+            raise  # under this id its service begins no other run: that is for the next process
 
     def _remove(self, identity: str) -> None:
         """Remove what is here of an earlier run ``identity``."""

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,31 +14,53 @@ from made_log import OVER, begin, track, trial, whole, write
 from test_tracker_wandb import KEY, _nobody, history, read, runs  # noqa: F401
 from waiting import PATIENCE
 
+from studies.trackers import _wandb_upload
 from studies.trackers.process import TrackerProcess
 from studies.trackers.settings import TrackingSettings
 
 ONLINE = {"mode": "online"}
-PROJECT = {"id": "p", "name": "mnist-studies", "entity": {"id": "e", "name": "me"}}
+PROJECT = {
+    **{"id": "p", "name": "mnist-studies", "entity": {"id": "e", "name": "me"}},
+    **{"entityName": "me", "createdAt": "2026-01-01T00:00:00", "isBenchmark": False, "user": None},
+}
+PROJECTS = {
+    "edges": [{"node": PROJECT, "cursor": "c"}],
+    "pageInfo": {"hasNextPage": False, "endCursor": "c"},
+}
 VIEWER = {
     **{"id": "v", "username": "me", "entity": "me", "email": "me@here", "admin": False},
     **{"flags": "{}", "teams": {"edges": []}},
 }
-QUICK = """
+REPORT = """
 import sys
 from pathlib import Path
-from studies.trackers import __main__, _wandb_runs
-from studies.trackers.settings import TrackingSettings
-_wandb_runs.INIT_SECONDS = 2.0
-settings = TrackingSettings.from_mapping({"wandb": {"mode": "online"}}, source="test")
-sys.exit(__main__.main("wandb", Path(sys.argv[1]), settings, seconds=60, sync="SYNC"))
+from toy_plans import toy_plan
+from studies import cli
+from studies.commands.wandb_report_command import wandb_report_command
+cli.resolve = lambda *_, **__: toy_plan(Path(sys.argv[1]))
+wandb_report_command("toy")
 """
+
+
+def python(code, folder):
+    """Run ``code`` on ``folder`` in a process of its own: W&B's client is one for a process."""
+    root = Path(__file__).parents[3]
+    return subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": f"{root}:{root / 'tests'}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
 
 
 class Backend(http.server.ThreadingHTTPServer):
     """Takes runs as W&B's server does, as far as its client asks for that; artifacts it refuses.
 
     ``answers``: what to do instead at a path that begins so: a status and a body, or None for no
-    answer until the end of the test.
+    answer until the end of the test; or at the name of a query: the error it gets.
     """
 
     daemon_threads = True
@@ -45,7 +68,7 @@ class Backend(http.server.ThreadingHTTPServer):
     def __init__(self, answers):
         super().__init__(("127.0.0.1", 0), Answer)
         self.answers = answers
-        self.runs, self.sent, self.keys = {}, {}, set()
+        self.runs, self.sent, self.keys, self.reports = {}, {}, set(), []
         self.over = threading.Event()
 
 
@@ -76,8 +99,18 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def query(self, asked):
         name = re.search(r"(query|mutation)\s+(\w+)", asked["query"])[2]
         values = asked.get("variables") or {}
-        if name == "Viewer":
+        if name in self.server.answers:
+            return {"data": None, "errors": [{"message": self.server.answers[name]}]}
+        if name in ("Viewer", "GetDefaultEntity"):
             return {"data": {"viewer": VIEWER}}
+        if name == "GetProjects":
+            return {"data": {"models": PROJECTS}}
+        if name == "upsertView":
+            self.server.reports.append(values)
+            view = {name: values[name] for name in ("type", "name", "displayName", "spec")}
+            view |= {"description": values["description"], "updatedAt": PROJECT["createdAt"]}
+            view |= {"id": "1", "project": {n: PROJECT[n] for n in ("id", "name", "entityName")}}
+            return {"data": {"upsertView": {"view": view, "inserted": True}}}
         if name == "RunResumeStatus":
             return {"data": {"model": {**PROJECT, "bucket": None}}}
         if name == "ServerFeaturesQuery":
@@ -151,42 +184,76 @@ def test_runs_are_sent(backend, tmp_path):
     assert holds_no_key(folder, "".join(said))
 
 
-REFUSALS = [(401, '{"errors": [{"message": "no such key"}]}'), (200, "no JSON")]
+def test_offline_runs_are_uploaded_once(backend, tmp_path):
+    folder = tmp_path / "study"
+    write(folder, [*begin(), *trial(0), *trial(1, "pruned")])
+    assert track("wandb", folder)[1] and not backend.runs
+    said = []
+    _wandb_upload.upload(folder / "wandb", said.append)
+    assert said == ["runs uploaded: 3"]
+    ids = {"0123abcd-study", "0123abcd-search-0", "0123abcd-search-1"}
+    assert set(backend.runs) == ids == set(backend.sent)
+    assert {run["groupName"] for run in backend.runs.values()} == {"made"}
+    assert backend.runs["0123abcd-search-1"]["tags"] == ["pruned"]
+    assert all(sent[-1]["complete"] for sent in backend.sent.values())
+    _wandb_upload.upload(folder / "wandb", said.append)
+    assert said[1:] == ["nothing waits to be uploaded"]
+    assert holds_no_key(folder, "".join(said))
 
 
-@pytest.mark.parametrize("backend", [{"/graphql": answer} for answer in REFUSALS], indirect=True)
-def test_what_the_server_refuses_is_kept_offline(backend, tmp_path):
+def test_a_report_is_saved(backend, tmp_path):
+    write(tmp_path, whole())
+    done = python(REPORT, tmp_path)
+    assert done.returncode == 0, done.stderr[-1500:]
+    address = f"http://127.0.0.1:{backend.server_port}/me/mnist-studies"
+    assert done.stdout.startswith(f"report: {address}/reports/made--")
+    (sent,) = backend.reports
+    assert (sent["entityName"], sent["projectName"]) == ("me", "mnist-studies")
+    assert f"{address}/runs/0123abcd-study" in sent["spec"] and "adam is best." in sent["spec"]
+    assert KEY not in done.stdout + done.stderr
+
+
+NO_LOGIN = (401, '{"errors": [{"message": "no such key"}]}')
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        ({"/graphql": NO_LOGIN}, "no such key"),
+        ({"/graphql": (200, "no JSON")}, "invalid character"),
+        ({"/graphql": None}, "did not respond in time"),
+    ],
+    indirect=["backend"],
+)
+def test_whom_the_server_refuses_works_offline(backend, reason, tmp_path):
+    """An expired key, something else that answers there, nothing that answers: one line."""
     folder = tmp_path / "study"
     write(folder, [*begin(), *trial(0), *trial(1, "pruned")])
     said, complete = track("wandb", folder, wandb=ONLINE)
     assert complete and len(said) == 2
-    assert said[0].startswith("W&B takes no run: Failed to get resume status")
+    assert said[0].startswith("W&B refuses, or does not answer: ") and reason in said[0]
     assert said[0].endswith("; runs are kept offline")
     found = runs(folder)
     assert set(found) == {"0123abcd-search-0", "0123abcd-search-1", "0123abcd-study"}
-    summary, records = read(found["0123abcd-search-0"])
-    assert summary["tags"] == ["complete"]
-    assert len([row for row in history(records) if "val_loss" in row]) == 3
+    assert read(found["0123abcd-search-0"])[0]["tags"] == ["complete"]
     assert not list((folder / "wandb").glob("run-*"))
     assert holds_no_key(folder, "".join(said))
 
 
-@pytest.mark.parametrize("backend", [{"/graphql": None}], indirect=True)
-def test_a_server_that_does_not_answer_is_waited_for_once(backend, tmp_path):
+@pytest.mark.parametrize("backend", [{"RunResumeStatus": "no more"}], indirect=True)
+def test_after_a_run_that_the_server_refuses_runs_are_kept_offline(backend, tmp_path):
     folder = tmp_path / "study"
-    write(folder, [*begin(), *trial(0), *trial(1)])
-    done = subprocess.run(
-        [sys.executable, "-c", QUICK, str(folder)],
-        cwd=Path(__file__).parents[3],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    said = done.stdout.splitlines()
-    assert done.returncode == 0 and len(said) == 2, done
-    assert "W&B takes no run" in said[0] and "kept offline" in said[0]
-    assert set(runs(folder)) == {"0123abcd-search-0", "0123abcd-search-1", "0123abcd-study"}
+    write(folder, [*begin(), *trial(0), *trial(1), *trial(2)])
+    said, complete = track("wandb", folder, wandb=ONLINE)
+    assert not complete
+    assert said[0].startswith("W&B takes no run: ") and "no more" in said[0]
+    assert said[0].endswith("; further runs are kept offline")
+    assert "failed at search trial 0" in said[1]
+    found = {"0123abcd-search-1", "0123abcd-search-2", "0123abcd-study"}
+    assert set(runs(folder)) == found
+    said, complete = track("wandb", folder)
+    assert complete, said
+    assert set(runs(folder)) == found | {"0123abcd-search-0"}
 
 
 @pytest.mark.parametrize("backend", [{"/files/": None}], indirect=True)
