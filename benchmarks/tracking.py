@@ -126,10 +126,14 @@ def compared(without: list[Run], tracked: list[Run], trackers: str) -> str:
         what: statistics.median(map(of, tracked)) / statistics.median(map(of, without)) - 1
         for what, of in figures.items()
     }
+    processor = more.popitem()
     lines = [
         measure.verdict(f"{what}: more", 100 * share, 100 * TARGET, unit=" %", at_most=True)
         for what, share in more.items()
     ]
+    lines.append(
+        f"{processor[0]}: {100 * processor[1]:+.1f} % (no target: trackers take idle time)"
+    )
     table = measure.table(["trackers", "runs", "trials", "epochs", *figures], rows)
     return "\n".join([table, "", "Medians, and the range in brackets.", "", *lines])
 
