@@ -131,9 +131,7 @@ def compared(without: list[Run], tracked: list[Run], trackers: str) -> str:
         measure.verdict(f"{what}: more", 100 * share, 100 * TARGET, unit=" %", at_most=True)
         for what, share in more.items()
     ]
-    lines.append(
-        f"{processor[0]}: {100 * processor[1]:+.1f} % (no target: trackers take idle time)"
-    )
+    lines.append(f"{processor[0]}: {100 * processor[1]:+.1f} % (no target)")
     table = measure.table(["trackers", "runs", "trials", "epochs", *figures], rows)
     return "\n".join([table, "", "Medians, and the range in brackets.", "", *lines])
 
