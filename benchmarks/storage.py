@@ -48,8 +48,9 @@ def fill(url: str, size: int) -> None:
 
     from studies.planning.fingerprints import check_fingerprint
     from studies.search.sources import SearchSource
+    from studies.storages.inserting import insert_trials
     from studies.storages.storage import close_storage, open_storage
-    from studies.storages.storage_sql import SqlStorage, insert_trials
+    from studies.storages.storage_sql import SqlStorage
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = study_plan(url, "random")

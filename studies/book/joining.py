@@ -15,11 +15,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome, Task
+from studies.book.fence import Fence
 from studies.book.ledger import Book
 from studies.book.records import OWNER
 from studies.engines.base import Failure
@@ -61,7 +61,7 @@ class JoinedBook(Book):
         self._mine: dict[int, int] = {}
         self._out: set[int] = set()
         """Trials begun here that have not come back, those that were taken away too."""
-        self._fence = _Fence(storage)
+        self._fence = Fence(storage)
         self._looked = self._asked_in_vain = 0.0
         self._said_waiting = False
         self._stream = Stream(phase, listeners)
@@ -271,35 +271,3 @@ def check_joined(study: optuna.Study, part: Part, *, total: int) -> None:
             f"--join: the others run {trials} trials in all, but this one would run {total}; take"
             " their search.trials"
         )
-
-
-class _Fence:
-    """A storage that writes nothing to trials that were taken away.
-
-    Attributes:
-        gone: their identities.
-    """
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self.gone: set[int] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-    def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
-        self._write("set_trial_intermediate_value", trial_id, step, value)
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._write("set_trial_user_attr", trial_id, key, value)
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._write("set_trial_system_attr", trial_id, key, value)
-
-    def _write(self, how: str, trial_id: int, *arguments: Any) -> None:
-        if trial_id in self.gone:
-            return
-        try:
-            getattr(self._storage, how)(trial_id, *arguments)
-        except UpdateFinishedTrialError:  # taken away, run and ended since the last look
-            self.gone.add(trial_id)

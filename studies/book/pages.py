@@ -123,9 +123,13 @@ class Pages:
 
     def attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
         """Keep a JSON ``value`` with ``trial``."""
-        self._storage.set_trial_user_attr(trial._trial_id, name, value)
-        if self._storage.held is None or name in self._storage.held:
-            trial.user_attrs = {**trial.user_attrs, name: value}
+        self._attributes(trial, {name: value})
+
+    def _attributes(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        self._storage.set_trial_user_attrs(trial._trial_id, attributes)
+        held = self._storage.held
+        kept = {n: v for n, v in attributes.items() if held is None or n in held}
+        trial.user_attrs = {**trial.user_attrs, **kept}
 
     def keep(
         self,
@@ -142,13 +146,12 @@ class Pages:
             attributes: JSON values that the objective left, or the failure.
             seconds: that it took, if they are known.
         """
-        for name, value in attributes.items():
-            if name not in RESERVED or name == FAILURE:
-                self.attribute(trial, name, value)
+        kept = {n: v for n, v in attributes.items() if n not in RESERVED or n == FAILURE}
         if metrics:
-            self.attribute(trial, METRICS, to_json(metrics))
+            kept[METRICS] = to_json(metrics)
         if seconds is not None:
-            self.attribute(trial, SECONDS, round(seconds, 4))
+            kept[SECONDS] = round(seconds, 4)
+        self._attributes(trial, kept)
 
     def constrain(self, trial: FrozenTrial, excesses: Mapping[str, float]) -> None:
         """Keep how far ``trial`` is above its limits where Optuna's samplers look for it."""

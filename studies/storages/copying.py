@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mnist_core.errors import UserError
 from studies.storages.contents import Content, difference, read_content
+from studies.storages.inserting import attribute_rows, insert_trials
 from studies.storages.storage import (
     Journal,
     Storage,
@@ -31,7 +32,7 @@ from studies.storages.storage import (
     shown,
     storage_file,
 )
-from studies.storages.storage_sql import SqlStorage, attribute_rows, insert_trials
+from studies.storages.storage_sql import SqlStorage
 
 _TABLES = models.BaseModel.metadata.tables
 

@@ -12,7 +12,7 @@ database, see ``hold_only``.
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ import sqlalchemy
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection, Row
 
@@ -73,6 +74,14 @@ class SqlStorage(RDBStorage):
     def hold_only(self, names: Collection[str]) -> None:
         """From now on leave user attributes of other names in the database; see ``held``."""
         self.held = frozenset(names)
+
+    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Set user attributes of a trial in one transaction; Optuna takes one for each."""
+        with _create_scoped_session(self.scoped_session, True) as session:
+            for key, value in attributes.items():
+                self._set_trial_attr_without_commit(
+                    session, models.TrialUserAttributeModel, trial_id, key, value
+                )
 
     def trials_in(self, connection: Connection, study_id: int) -> list[FrozenTrial]:
         """Return all trials of a study, in full, as ``connection``, in its transaction, sees it."""
@@ -214,75 +223,6 @@ class SqlStorage(RDBStorage):
         return known
 
 
-def insert_trials(connection: Connection, study_id: int, trials: Iterable[FrozenTrial]) -> None:
-    """Add ``trials``, as they are, to a study that has none; all in the caller's transaction.
-
-    Optuna's own way takes a transaction and some thirty queries a trial.
-    """
-    trials = list(trials)
-    if not trials:
-        return
-    identities = connection.scalars(
-        sqlalchemy.insert(_TRIALS).returning(_TRIALS.c.trial_id, sort_by_parameter_order=True),
-        [
-            {
-                "number": trial.number,
-                "study_id": study_id,
-                "state": trial.state,
-                "datetime_start": _utc(trial.datetime_start),
-                "datetime_complete": _utc(trial.datetime_complete),
-            }
-            for trial in trials
-        ],
-    ).all()
-    pairs = list(zip(identities, trials, strict=True))
-
-    def insert(table: sqlalchemy.Table, rows: Callable[[FrozenTrial], list[Any]]) -> None:
-        found = [{"trial_id": identity, **row} for identity, t in pairs for row in rows(t)]
-        if found:
-            connection.execute(sqlalchemy.insert(table), found)
-
-    insert(_VALUES, _value_rows)
-    insert(_PARAMS, _param_rows)
-    insert(_STEPS, _step_rows)
-    insert(_USER, lambda trial: attribute_rows(trial.user_attrs))
-    insert(_SYSTEM, lambda trial: attribute_rows(trial.system_attrs))
-
-
-def attribute_rows(attributes: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return rows of one of Optuna's tables of attributes, less the identity of their owner."""
-    return [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
-
-
-def _value_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
-    stored = map(models.TrialValueModel.value_to_stored_repr, trial.values or ())
-    return [
-        {"objective": objective, "value": value, "value_type": kind}
-        for objective, (value, kind) in enumerate(stored)
-    ]
-
-
-def _param_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
-    from optuna.distributions import distribution_to_json
-
-    return [
-        {
-            "param_name": name,
-            "param_value": trial.distributions[name].to_internal_repr(value),
-            "distribution_json": distribution_to_json(trial.distributions[name]),
-        }
-        for name, value in trial.params.items()
-    ]
-
-
-def _step_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
-    stored = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
-    return [
-        {"step": step, "intermediate_value": found[0], "intermediate_value_type": found[1]}
-        for step, found in ((s, stored(v)) for s, v in trial.intermediate_values.items())
-    ]
-
-
 def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
     return {sys.intern(row.key): json.loads(row.value_json) for row in rows}
 
@@ -290,7 +230,3 @@ def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
 def _local(stored: datetime | None) -> datetime | None:
     """Optuna stores UTC and gives local time, both without a zone."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
-
-
-def _utc(local: datetime | None) -> datetime | None:
-    return None if local is None else local.astimezone(UTC).replace(tzinfo=None)

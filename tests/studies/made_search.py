@@ -17,8 +17,8 @@ from studies.findings.result import ENVIRONMENT
 from studies.planning.fingerprints import check_fingerprint
 from studies.search.distributions import to_distribution
 from studies.search.goals import goals_of
+from studies.storages.inserting import insert_trials
 from studies.storages.storage import Journal, close_storage, open_storage
-from studies.storages.storage_sql import insert_trials
 
 BEGIN = datetime(2026, 1, 1)
 STEPS = 6

@@ -204,7 +204,7 @@ def test_a_source_that_changes_meanwhile_leaves_no_copy(
 
 
 def test_a_copy_that_reads_back_otherwise_is_none(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("studies.storages.storage_sql.attribute_rows", lambda attributes: [])
+    monkeypatch.setattr("studies.storages.inserting.attribute_rows", lambda attributes: [])
     assert "does not hold what was written" in refused(source, f"sqlite:///{tmp_path / 'x.db'}")
     assert not (tmp_path / "x.db").exists()
 

@@ -15,8 +15,9 @@ from objectives.base import Outcome
 from studies.book.opening import open_search
 from studies.search.sources import SearchSource
 from studies.storages.contents import read_content
+from studies.storages.inserting import insert_trials
 from studies.storages.storage import close_storage, open_storage, whole_trials
-from studies.storages.storage_sql import _PAGE, insert_trials
+from studies.storages.storage_sql import _PAGE
 
 LEFT = {"confusion": [[10.5 * row + k for k in range(10)] for row in range(10)], "device": "cpu"}
 LEFT_BYTES = 3_000

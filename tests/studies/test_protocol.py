@@ -6,7 +6,6 @@ import sqlite3
 
 import pytest
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy.exc import OperationalError
 from toy import SPEC, TestSet, Toy, make_plan
 
@@ -20,6 +19,7 @@ from studies.live import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.table import markdown
 from studies.report.warnings import warnings
+from studies.storages.storage_sql import SqlStorage
 
 
 @pytest.fixture(autouse=True)
@@ -348,7 +348,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
             "An exception is raised during the commit"
         ) from OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
 
-    monkeypatch.setattr(RDBStorage, "set_trial_user_attr", full)
+    monkeypatch.setattr(SqlStorage, "set_trial_user_attrs", full)
     with pytest.raises(UserError, match=r"study\.db: database or disk is full; nothing more"):
         run(make_plan(tmp_path, sqlite=True))
 
