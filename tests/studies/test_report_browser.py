@@ -93,7 +93,12 @@ def test_it_fits_the_width(chromium, page, tmp_path, width):
     # In a frame: Chromium's own window is never narrower than 500 pixels.
     frame = f'<iframe style="border:0" width={width} height=3000 srcdoc="{html.escape(measured)}">'
     (tmp_path / "frame.html").write_text(f"<!doctype html><title></title>{frame}</iframe>")
-    made, _ = browse(chromium, tmp_path / "frame.html", "--dump-dom", width=1400)
+    picture = tmp_path / f"{width}.png"
+    made, _ = browse(
+        chromium, tmp_path / "frame.html", "--dump-dom", f"--screenshot={picture}", width=1400
+    )
+    with Image.open(picture) as shown:
+        assert ImageStat.Stat(shown.convert("L").crop((0, 0, width, 3000))).stddev[0] > 10
     title = re.search(r"<title>(.*?)</title>", made)
     assert title
     found = json.loads(html.unescape(title[1]))
