@@ -281,7 +281,14 @@ def nodes_table(runs: list[tuple[int, int, int, Result]]) -> str:
         ]
         for count, trials, reports, run in runs
     ]
-    header = ["nodes", "trials", "reports each", "trials/s", "driver, ms a trial", "in the book"]
+    header = [
+        "nodes",
+        "trials",
+        "reports each",
+        "trials/s",
+        "driver, ms a trial",
+        "in the book, wall",
+    ]
     header += ["last tenth", "GCS, ms a trial", "GCS idle, % of a core", "joining s", "others"]
     lines = [measure.table(header, rows), "", "All COMPLETE, none lost, none twice."]
     few = [run for count, _, reports, run in runs if (count, reports) == (NODES[-1], FEW)]
