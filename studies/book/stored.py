@@ -42,7 +42,8 @@ class Stored:
         lease: who supervises it, dead or alive; None: nobody.
         search: records of the search.
         confirm: records of the confirmation; empty before it began.
-        differs: in which settings the plan is not that of the study; "" if it is.
+        differs: in which settings the plan is not that of the study; "" if it is, be it of another
+            version of the trainer, with which it can be read but not gone on with.
         stopped: why the search was ended early; None: it was not.
         test: the readings of the test set.
         described: versions and data hashes of the confirmation; None before it began.
@@ -124,10 +125,12 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
         stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
         if stored is not None:
-            # The data is not loaded for this: the study itself knows which it was.
-            plan = plan.with_data(stored["values"]["data"])
+            # The data is not loaded for this: the study itself knows which it was. It is read, not
+            # gone on with, so the version of the trainer may be the study's own, too.
+            values = stored["values"]
+            plan = plan.with_data(values["data"])
             try:
-                check_fingerprint(search_study, plan.fingerprint())
+                check_fingerprint(search_study, plan.fingerprint(values["trainer"]))
             except FingerprintMismatch as mismatch:
                 differs = str(mismatch)
         search = read_trials(search_study)

@@ -118,8 +118,12 @@ class Plan:
             return {self.spec.scientific: choice}
         return {}
 
-    def fingerprint(self) -> tuple[str, dict[str, Any]]:
-        """Return what makes trials comparable: a SHA-256 and the plain values it is taken of."""
+    def fingerprint(self, trainer: str = TRAINER_VERSION) -> tuple[str, dict[str, Any]]:
+        """Return what makes trials comparable: a SHA-256 and the plain values it is taken of.
+
+        Args:
+            trainer: version of the trainer, see ``mnist_core.version``.
+        """
         fixed = self.comparable_settings(self.train)
         for key in _searched(self.spec):
             table, _, leaf = key.removeprefix("train.").rpartition(".")
@@ -132,7 +136,7 @@ class Plan:
             "space": self.spec.space.to_dict(),
             "train": fixed,
             "data": self.data_fingerprint,
-            "trainer": TRAINER_VERSION,
+            "trainer": trainer,
         }
         search = self.settings.search
         goals = {"objectives": search.objectives, "constraints": search.constraints}

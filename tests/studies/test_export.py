@@ -3,6 +3,7 @@
 import dataclasses
 import tomllib
 
+import optuna
 import pytest
 from test_protocol import run
 from toy import make_plan
@@ -12,8 +13,11 @@ from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
 from studies import protocol, reproduce
 from studies.book import stored
+from studies.book.opening import CONFIRM
 from studies.book.seeds import confirm_seeds
 from studies.export import best_config, write_best_config, write_trial
+from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch
+from studies.storages.storage import close_storage, open_storage
 
 ENVIRONMENT = {
     "versions": {"python": "3", "torch": "2", "optuna": "5", "mnist-studies": "0"},
@@ -61,6 +65,22 @@ def test_export_from_the_database_is_the_same(tmp_path):
     written = write_best_config(run(plan))
     again = write_best_config(stored.read(plan).result, tmp_path / "elsewhere" / "again.toml")
     assert read(written) == read(again)
+
+
+def test_a_study_of_an_older_trainer_is_read_and_not_gone_on_with(tmp_path):
+    plan = make_plan(tmp_path)
+    written = read(write_best_config(run(plan)))
+    storage = open_storage(plan.storage_url, create=False)
+    for name in (plan.name, f"{plan.name}{CONFIRM}"):
+        study = optuna.load_study(study_name=name, storage=storage)
+        data = study.user_attrs[FINGERPRINT]["values"]["data"]
+        digest, values = plan.with_data(data).fingerprint("older")
+        study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
+    close_storage(storage)
+
+    assert read(write_best_config(stored.read(plan).finished())) == written
+    with pytest.raises(FingerprintMismatch, match=r"trainer: older -> \d"):
+        run(plan)
 
 
 def test_a_trial_of_the_search(tmp_path):
