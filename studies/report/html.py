@@ -4,11 +4,13 @@ No script, no fonts and no address outside: the page forbids them itself (its Co
 Policy). All text of studies goes through Jinja2's autoescape.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from mnist_core.files import write_atomically
 from studies.planning.environment import package_version
@@ -26,6 +28,7 @@ def render(pages: Sequence[StudyPage]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
     template = environment.get_template("report.html.j2")
     return template.render(
         pages=pages,
@@ -42,3 +45,8 @@ def write(pages: Sequence[StudyPage], path: Path) -> Path:
     """
     write_atomically(path, render(pages))
     return path
+
+
+def _code(text: str) -> Markup:
+    """Escape ``text``; what stands between backticks becomes ``<code>``."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

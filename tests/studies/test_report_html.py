@@ -133,6 +133,12 @@ def test_no_text_of_a_study_becomes_html(plan):
     assert "{{ 7*7 }}" in found.text and "49'" not in found.text
 
 
+def test_commands_in_warnings_are_code(plan):
+    page = dataclasses.replace(page_of(plan), warnings=("`studies audit` <b>says</b> `more`",))
+    text = page_file.render([page])
+    assert "<code>studies audit</code> &lt;b&gt;says&lt;/b&gt; <code>more</code>" in text
+
+
 def test_charts_escape_too():
     from studies.report.svg import Chart, Scale, names_scale
 
