@@ -42,6 +42,8 @@ def create(study: Study, place: Place) -> "WandB":
     os.environ["WANDB_ERROR_REPORTING"] = "false"
     os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(place.folder / "wandb")
     os.environ.pop("WANDB_MODE", None)  # the settings decide
+    # Whoever started this has used W&B, too; its service knows runs that may have our ids.
+    os.environ.pop("WANDB_SERVICE", None)
     (place.folder / "wandb").mkdir(exist_ok=True)
     online = place.settings.wandb.mode == "online"
     if online:

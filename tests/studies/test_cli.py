@@ -262,7 +262,9 @@ def test_ctrl_c_at_the_start_leaves_nothing_behind(tmp_path):
     workers = children()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, err
+    # Python itself ends by the signal where it came within an `exec` of text, as dataclasses do at
+    # their import; a shell says 130 in both cases.
+    assert process.returncode in (130, -signal.SIGINT), err
     assert "Traceback" not in err
     assert out == ""
     (line,) = err.splitlines()

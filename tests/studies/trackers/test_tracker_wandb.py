@@ -131,6 +131,14 @@ def test_a_study_comes_back_from_offline_runs(tmp_path):
     assert "config" in artifacts
 
 
+def test_its_service_is_its_own(tmp_path, monkeypatch):
+    """That of a notebook, say, knows runs of its own, or has ended."""
+    monkeypatch.setenv("WANDB_SERVICE", "3-1-unix-/nowhere")
+    write(tmp_path, whole())
+    said, complete = track("wandb", tmp_path)
+    assert complete, said
+
+
 def test_one_run_a_study(tmp_path):
     write(tmp_path, whole())
     assert track("wandb", tmp_path, mode="study")[1]
