@@ -1,6 +1,6 @@
 """Do hyperparameters that change while the network is trained beat those that do not?
 
-Run: python -m studies.run pbt_search            (Ray on this machine)
+Run: python -m studies.run pbt_search            (about 2 minutes on 2 cores; Ray on this machine)
 
 The trials are the members of a population, see docs/ray.md. The first one is the default
 configuration; it is copied from, but never changed.
@@ -13,6 +13,7 @@ STUDY = StudySpec(
     name="pbt_search",
     goal="Does a schedule of learning rate, weight decay, label smoothing and augmentation that "
     "population based training finds beat the constant defaults in the same number of epochs?",
+    minutes=2,
     space=SPACE,
     scientific="optim.name",
     fixed={
