@@ -24,6 +24,7 @@ from studies.findings.result import StudyResult
 from studies.findings.statistics import Interval
 from studies.hints import run_command
 from studies.planning.plan import Plan
+from studies.seal import sealed
 
 FILE = "best_config.toml"
 
@@ -83,7 +84,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     if row.test is not None:
         record["test"] = {**_interval(row.test), "read": list(result.test.times)}
     config = resolved_config(plan, recorded)
-    return {**config, "record": _present(record)}
+    return sealed({**config, "record": _present(record)})
 
 
 def write_trial(
@@ -130,7 +131,7 @@ def write_trial(
         f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
         f" seeds. Train it again with\n#   python -m studies reproduce {target}\n\n"
     )
-    tables = {**resolved_config(plan, found), "record": _present(record)}
+    tables = sealed({**resolved_config(plan, found), "record": _present(record)})
     write_atomically(target, head + tomli_w.dumps(tables))
     return target
 

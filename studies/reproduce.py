@@ -14,12 +14,13 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from mnist_core import config_file
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from studies.findings.statistics import mean_interval
+from studies.seal import SEAL, is_whole
 
 EXACT, WITHIN, OUTSIDE = "exact", "within", "outside"
 
@@ -77,22 +78,28 @@ def read(path: Path) -> Recorded:
     """Read an exported configuration.
 
     Raises:
-        ConfigError: it cannot be read, or records no training.
+        ConfigError: it cannot be read, records no training, or was changed since it was written.
     """
     tables, record = config_file.read(path)
     config = TrainConfig.from_mapping(tables, source=str(path))
+    if not is_whole(tables, record):
+        raise ConfigError(
+            f"{path}: was changed after it was exported (record.{SEAL} does not fit any more), so"
+            " what it records is not of these settings; export it again, or train it as it is with"
+            f" python -m mnist_core train {path}"
+        )
     confirm = record.get("confirm", {})
-    metric = record.get("metric") or (
-        confirm.get("metric") if isinstance(confirm, Mapping) else None
-    )
+    if not isinstance(confirm, Mapping):
+        raise ConfigError(f"{path}: record.confirm must be a table, but got {confirm!r}")
+    metric = record.get("metric") or confirm.get("metric")
     value = record.get(str(metric))
-    if not isinstance(metric, str) or not isinstance(value, float):
+    if not isinstance(metric, str) or not _is_number(value):
         raise ConfigError(
             f"{path}: records no measured value to compare with; write it with"
             " python -m studies export STUDY"
         )
     values = confirm.get("values", [])
-    if not isinstance(values, list) or not all(isinstance(one, float) for one in values):
+    if not isinstance(values, list) or not all(map(_is_number, values)):
         raise ConfigError(f"{path}: record.confirm.values must be numbers, but got {values!r}")
     return Recorded(
         path=path,
@@ -188,6 +195,10 @@ def check_data(recorded: Recorded, fingerprint: str) -> None:
             f" {recorded.config.data.name} (split seed {recorded.config.data.split_seed}) was"
             f" {before}, but is {fingerprint} here; python -m mnist_core data verify tells more"
         )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:

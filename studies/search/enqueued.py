@@ -84,6 +84,7 @@ def read_known(path: Path, space: Space) -> Known:
         space.check(params)
     except SpaceError as error:
         raise ConfigError(f"{source}: {error}") from None
+    _check_export(tables, space.settings(params), source)
     return Known(params={name: params[name] for name in space.active(params)}, source=str(path))
 
 
@@ -108,6 +109,23 @@ def merged(*lists: Iterable[Known]) -> list[Known]:
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return the params of ``trial``; of one that waits, those that are required of it."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+
+
+def _check_export(tables: Mapping[str, Any], settings: Mapping[str, Any], source: str) -> None:
+    """Check that an export's settings are those of its params, which alone are read.
+
+    Raises:
+        ConfigError: one was changed by hand, in one of the two places.
+    """
+    if "record" not in tables:
+        return
+    written = dict(_flat(tables))
+    for name, value in settings.items():
+        if written.get(name, value) != value:
+            raise ConfigError(
+                f"{source}: {name} is {written[name]!r} in the settings, but {value!r} in"
+                " [record.params], which is read; make them the same, or write the parameters alone"
+            )
 
 
 def _params(tables: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -68,6 +68,11 @@ def test_a_whole_number_is_the_same_configuration(tmp_path):
         ),
         ("", "holds no parameters"),
         ("[record]\nparams = 3\n", "unknown parameter 'record.params'"),
+        (
+            'optim.name = "adam"\noptim.lr = 0.02\n[record.params]\n'
+            '"optim.name" = "adam"\n"adam.lr" = 0.004\n',
+            r"optim.lr is 0.02 in the settings, but 0.004 in \[record.params\], which is read",
+        ),
         ("optim.name = \n", "is not valid TOML"),
     ],
 )

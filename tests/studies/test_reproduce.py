@@ -107,6 +107,9 @@ def test_other_data_is_refused_before_the_training(command, tmp_path, monkeypatc
         ("[record]\nmetric = 'val_accuracy'", "records no measured value"),
         ("[record]\nmetric = 'val_accuracy'\nval_accuracy = 'x'", "records no measured value"),
         ("[record]\nval_x = 1.0\nconfirm = {metric = 'val_x', values = 'x'}", "must be numbers"),
+        ("[record]\nmetric = 'val_x'\nval_x = nan", "records no measured value"),
+        ("[record]\nval_x = 1.0\nconfirm = {metric = 'val_x', values = [nan]}", "must be numbers"),
+        ("[record]\nmetric = 'val_x'\nval_x = 1.0\nconfirm = 3", "confirm must be a table"),
         ("epoch = 3", "did you mean 'epochs'"),
     ],
 )
