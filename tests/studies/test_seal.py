@@ -39,8 +39,9 @@ def edited(tmp_path):
 
 def test_what_was_written_is_whole(edited):
     assert edited().value == 0.9
-    assert tomllib.loads(tomli_w.dumps(sealed(TABLES)))["record"][SEAL] == (
-        sealed(TABLES)["record"][SEAL]
+    assert (
+        tomllib.loads(tomli_w.dumps(sealed(TABLES)))["record"][SEAL]
+        == (sealed(TABLES)["record"][SEAL])
     )
 
 
