@@ -276,10 +276,10 @@ class Book:
                 task = Task(number=number, params=trial.params, seed=0)
                 self.fail(task, judging.given_up(failure, attempt))
                 return
-            self._pages.attribute(trial, records.ATTEMPT, attempt)
+        # One write: counted and not put back, or counted again after that, it would lose a retry.
+        counted = {records.ATTEMPT: attempt, **self._order.put_back(trial)}
+        self._pages.put_back(trial, counted)
         self._attempts.end(number)
-        self._order.put_back(trial)
-        self._pages.put_back(trial)
         self._announce.lost(trial, failure, attempt)
 
     def _over(

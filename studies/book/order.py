@@ -127,19 +127,20 @@ class Order:
 
     def over(self, trial: FrozenTrial) -> None:
         """``trial`` is about to be told."""
-        self._write(trial, "t")
+        for name, line in self._line_and(trial, "t").items():
+            self._pages.attribute(trial, name, line)
 
-    def put_back(self, trial: FrozenTrial) -> None:
-        """``trial`` is about to be put back."""
+    def put_back(self, trial: FrozenTrial) -> dict[str, Any]:
+        """``trial`` is about to be put back; return what is to be kept with it."""
         if trial.number in self._lines:
-            self._write(trial, "l")
-        else:
-            self._write(trial, "d", f":{len(trial.intermediate_values)}")
+            return self._line_and(trial, "l")
+        return self._line_and(trial, "d", f":{len(trial.intermediate_values)}")
 
-    def _write(self, trial: FrozenTrial, kind: str, more: str = "") -> None:
-        if self._on:
-            line = self._lines.pop(trial.number, None) or self._line(trial)
-            self._pages.attribute(trial, ORDER, " ".join([*line, self._event(kind) + more]))
+    def _line_and(self, trial: FrozenTrial, kind: str, more: str = "") -> dict[str, Any]:
+        if not self._on:
+            return {}
+        line = self._lines.pop(trial.number, None) or self._line(trial)
+        return {ORDER: " ".join([*line, self._event(kind) + more])}
 
     def _line(self, trial: FrozenTrial) -> list[str]:
         return str(trial.user_attrs.get(ORDER, "")).split()

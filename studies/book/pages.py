@@ -127,9 +127,11 @@ class Pages:
 
     def _attributes(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         self._storage.set_trial_user_attrs(trial._trial_id, attributes)
+        trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
+
+    def _held(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         held = self._storage.held
-        kept = {n: v for n, v in attributes.items() if held is None or n in held}
-        trial.user_attrs = {**trial.user_attrs, **kept}
+        return {n: v for n, v in attributes.items() if held is None or n in held}
 
     def keep(
         self,
@@ -177,9 +179,10 @@ class Pages:
             trial.values = [float(value) for value in values]
         self._ended.append(trial)
 
-    def put_back(self, trial: FrozenTrial) -> None:
-        """Have ``trial`` wait to be run again."""
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+    def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        """Have ``trial`` wait to be run again, and keep ``attributes`` with it, in one write."""
+        self._storage.put_back(trial._trial_id, attributes)
+        trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
         trial.state = TrialState.WAITING
 
 

@@ -95,7 +95,8 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
     state = trial.state
     if state is TrialState.RUNNING and not runs:
         state = TrialState.WAITING
-    failure = attributes.get(FAILURE)
+    # One that was about to fail when its supervisor was killed is run again, and has its reason.
+    failure = attributes.get(FAILURE) if state is TrialState.FAIL else None
     metrics = attributes.get(METRICS, {})
     return TrialRecord(
         number=trial.number,

@@ -23,7 +23,7 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.storages.journal._storage import JournalOperation
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from studies.storages.storage_url import StorageError
 
@@ -72,6 +72,18 @@ class Journal(JournalStorage):
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Set user attributes of a trial in one write; Optuna takes one for each."""
+        self._append(trial_id, attributes)
+
+    def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Have a trial that runs wait again, and set user attributes of it, in one write."""
+        waits = {"state": TrialState.WAITING, "values": None}
+        self._append(
+            trial_id, attributes, {"op_code": JournalOperation.SET_TRIAL_STATE_VALUES, **waits}
+        )
+
+    def _append(
+        self, trial_id: int, attributes: Mapping[str, Any], *more: Mapping[str, Any]
+    ) -> None:
         with self._thread_lock:
             log = {
                 "op_code": JournalOperation.SET_TRIAL_USER_ATTR,
@@ -79,7 +91,7 @@ class Journal(JournalStorage):
                 "trial_id": trial_id,
             }
             logs = [{**log, "user_attr": {key: value}} for key, value in attributes.items()]
-            self.file.append_logs(logs)
+            self.file.append_logs(logs + [{**log, **one} for one in more])
             self._sync_with_backend()
 
     def get_trial(self, trial_id: int) -> FrozenTrial:

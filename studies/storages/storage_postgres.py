@@ -189,6 +189,7 @@ class PostgresStorage(SqlStorage):
     set_trial_intermediate_value = _patient(SqlStorage.set_trial_intermediate_value)
     set_trial_user_attr = _patient(SqlStorage.set_trial_user_attr)
     set_trial_user_attrs = _patient(SqlStorage.set_trial_user_attrs)
+    put_back = _patient(SqlStorage.put_back)
     set_trial_system_attr = _patient(SqlStorage.set_trial_system_attr)
     get_trial_id_from_study_id_trial_number = _patient(
         SqlStorage.get_trial_id_from_study_id_trial_number

@@ -14,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy
 from optuna.distributions import BaseDistribution, json_to_distribution
@@ -82,6 +82,17 @@ class SqlStorage(RDBStorage):
                 self._set_trial_attr_without_commit(
                     session, models.TrialUserAttributeModel, trial_id, key, value
                 )
+
+    def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Have a trial that runs wait again, and set user attributes of it, in one transaction."""
+        with _create_scoped_session(self.scoped_session) as session:
+            for key, value in attributes.items():
+                self._set_trial_attr_without_commit(
+                    session, models.TrialUserAttributeModel, trial_id, key, value
+                )
+            trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
+            trial.state = TrialState.WAITING
 
     def trials_in(self, connection: Connection, study_id: int) -> list[FrozenTrial]:
         """Return all trials of a study, in full, as ``connection``, in its transaction, sees it."""

@@ -17,6 +17,7 @@ from objectives.base import Outcome
 from studies.book.opening import open_search
 from studies.book.records import OWNER, SEED
 from studies.book.seeds import trial_seed
+from studies.engines.base import Failure
 from studies.storages import storage_postgres
 from studies.storages.storage import close_storage, open_storage
 
@@ -136,6 +137,52 @@ def test_a_commit_within_a_turn_whose_answer_is_lost(two, monkeypatch):
     two.run_all()
     assert cuts.done >= 3
     two.check()
+
+
+def test_a_worker_dies_while_the_connection_ends(two, server, monkeypatch):  # noqa: F811
+    """Wherever in the turn that puts its trial back: the loss is counted, and counted once."""
+    book, storage = two.books[0], two.storages[0]
+    commit = storage.engine.dialect.do_commit
+    moment = {"before": 0, "after": 0}
+
+    def count(when):
+        moment[when] -= storage._turn is not None
+        return storage._turn is not None and moment[when] == 0
+
+    def cut(connection, *_):
+        if count("before"):
+            pid = connection.connection.dbapi_connection.info.backend_pid
+            server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+    def do_commit(connection):
+        commit(connection)
+        if count("after"):
+            connection.dbapi_connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(storage_postgres.time, "sleep", lambda seconds: None)
+    sqlalchemy.event.listen(storage.engine, "before_cursor_execute", cut)
+    storage.engine.dialect.do_commit = do_commit
+    for when in moment:
+        at = 0
+        while moment[when] <= 0:  # until there was no such moment any more
+            at += 1
+            book._asked_in_vain = 0.0
+            task = book.ask()
+            assert task.attempt == 0
+            moment[when] = at
+            book.lose(task, Failure(kind="WorkerLost", message="it died"))
+            stored = trials(two.url)[task.number]
+            assert (stored.state, stored.user_attrs["attempt"]) == (TrialState.WAITING, 1)
+            left, moment[when] = moment[when], 0
+            book._asked_in_vain = 0.0
+            again = book.ask()
+            assert again == dataclasses.replace(task, attempt=1)
+            book.finish(again, Outcome(metrics={"val_accuracy": 0.5, "val_loss": 1.0}))
+            moment[when] = left
+        moment[when] = 0
+        assert at > (4 if when == "before" else 1)
+    assert {trial.state for trial in trials(two.url)} == {TrialState.COMPLETE}
 
 
 def test_the_server_restarts_under_both(start, tmp_path, server):  # noqa: F811

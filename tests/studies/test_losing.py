@@ -1,0 +1,38 @@
+"""A supervisor that is killed, really, while it puts back the trial of a worker that died.
+
+However much of it was done: the loss was counted and the trial waits, or neither was done; then the
+next run puts it back and does not count it. So no retry is lost.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from postgres import server  # noqa: F401
+from supervisors import HERE, PATH
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal", "postgresql"])
+def test_a_loss_is_counted_with_the_trial_put_back_or_not_at_all(kind, tmp_path, request):
+    if kind == "postgresql":
+        url = request.getfixturevalue("server").new_database()
+    else:
+        url = f"{kind}:///{tmp_path / 'study.file'}"
+    done = subprocess.run(
+        [sys.executable, str(HERE / "losing_supervisor.py"), url, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": PATH},
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    *killed, lived = map(json.loads, done.stdout.splitlines())
+    kills = len(killed)
+    assert killed == [[-signal.SIGKILL, "RUNNING", 0, True, 0]] * kills
+    assert lived == [0, "WAITING", 1, True, 1]
+    assert kills >= (1 if kind == "journal" else 4)
