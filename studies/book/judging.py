@@ -9,6 +9,9 @@ from objectives.base import Outcome
 from studies.engines.base import Failure
 from studies.search.goals import INFEASIBLE, Goals
 
+_LONGEST_NAME = 512
+"""Characters that Optuna's tables have room for."""
+
 
 def failure_in_report(metric: str, metrics: Mapping[str, float], step: int) -> Failure | None:
     """Return why the trial of a report cannot go on, or None.
@@ -55,6 +58,11 @@ def _problem(name: str, value: float | None, when: str) -> Failure | None:
 def _unfit(outcome: Outcome) -> Failure | None:
     """Return a failure when an attribute cannot be stored."""
     for name, value in outcome.attributes.items():
+        if len(name) > _LONGEST_NAME:
+            message = (
+                f"attribute {name[:40]!r} … has a name of more than {_LONGEST_NAME} characters"
+            )
+            return Failure(kind="BadOutcome", message=message)
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:

@@ -19,7 +19,6 @@ A curve is of the first objective, also where there are several; see ``studies/b
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Self
 
 import optuna
@@ -235,8 +234,7 @@ class Book:
         """Tell FAIL, with the reason."""
         self.settle()
         trial = self._trials[task.number]
-        attributes = {records.FAILURE: asdict(failure)}
-        seconds = self._over(task, self._attempts.latest.get(task.number, {}), attributes)
+        seconds = self._over(task, self._attempts.latest.get(task.number, {}), failure)
         self._tell(trial, TrialState.FAIL)
         self._announce.failed(trial, failure, seconds)
 
@@ -283,12 +281,12 @@ class Book:
         self._announce.lost(trial, failure, attempt)
 
     def _over(
-        self, task: Task, metrics: Mapping[str, float], attributes: Mapping[str, Any]
+        self, task: Task, metrics: Mapping[str, float], left: Mapping[str, Any] | Failure
     ) -> float | None:
         """Write what is kept with a trial that is over; return its seconds."""
         trial = self._trials[task.number]
         seconds = self._attempts.seconds(task.number)
-        self._pages.keep(trial, metrics, attributes, seconds)
+        self._pages.keep(trial, metrics, left, seconds)
         self._order.over(trial)
         return seconds
 

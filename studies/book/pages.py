@@ -6,6 +6,7 @@ Optuna has in memory of trials that are over is not held a second time.
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
 from studies.book.records import FAILURE, METRICS, RESERVED, SECONDS, to_json
+from studies.engines.base import Failure
 from studies.storages.storage import Storage
 
 
@@ -137,7 +139,7 @@ class Pages:
         self,
         trial: FrozenTrial,
         metrics: Mapping[str, float],
-        attributes: Mapping[str, Any],
+        left: Mapping[str, Any] | Failure,
         seconds: float | None,
     ) -> None:
         """Keep with a trial that is over what it came to; names that are the book's are left out.
@@ -145,10 +147,15 @@ class Pages:
         Args:
             trial: of the book.
             metrics: the last ones.
-            attributes: JSON values that the objective left, or the failure.
+            left: JSON values that the objective left, or why it has no result.
             seconds: that it took, if they are known.
         """
-        kept = {n: v for n, v in attributes.items() if n not in RESERVED or n == FAILURE}
+        if isinstance(left, Failure):
+            kept: dict[str, Any] = {FAILURE: asdict(left)}
+        else:
+            kept = {name: value for name, value in left.items() if name not in RESERVED}
+            if FAILURE in trial.user_attrs:  # of an attempt whose supervisor died as it failed
+                kept[FAILURE] = None
         if metrics:
             kept[METRICS] = to_json(metrics)
         if seconds is not None:

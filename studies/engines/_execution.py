@@ -1,7 +1,10 @@
 """Running one task, the same way in every engine: an outcome or a failure, never an exception."""
 
+import os
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from objectives.base import Objective, Outcome, StopTraining, Task, TrainingError
 from studies.engines.base import Failure
@@ -9,22 +12,47 @@ from studies.engines.base import Failure
 TRACEBACK_LINES = 20
 """Last lines of a traceback that are kept."""
 
+_LONGEST = 1000
+"""Characters of a message that are kept."""
+
+_MOST_STEPS = 2**31 - 1
+"""The greatest step that every database can hold."""
+
 
 def execute(
     objective: Objective, task: Task, send: Callable[[int, Mapping[str, float]], bool]
 ) -> Outcome | Failure:
     """Run ``task``.
 
+    A process that the objective forks may not report, and ends here when it comes back from it.
+
     Args:
         objective: what to run.
         task: what to run it on.
         send: hands a report over and returns whether the training goes on.
     """
+    process = os.getpid()
+    result = _execute(objective, task, send, process)
+    if os.getpid() != process:
+        os._exit(1)  # or the trial would be over twice
+    return result
+
+
+def _execute(
+    objective: Objective,
+    task: Task,
+    send: Callable[[int, Mapping[str, float]], bool],
+    process: int,
+) -> Outcome | Failure:
     latest: Mapping[str, float] = {}
 
     def report(step: int, metrics: Mapping[str, float]) -> None:
         nonlocal latest
-        latest = {name: float(value) for name, value in metrics.items()}
+        if os.getpid() != process:
+            raise RuntimeError("a process that the objective forked cannot report")
+        if not 0 <= int(step) <= _MOST_STEPS:
+            raise ValueError(f"report: step must be between 0 and {_MOST_STEPS}, but got {step}")
+        latest = _numbers(metrics)
         if not send(int(step), latest):
             raise StopTraining
 
@@ -36,7 +64,29 @@ def execute(
         return failure_of(error)
     if not isinstance(outcome, Outcome):
         return Failure(kind="BadOutcome", message=f"the objective returned {outcome!r:.80}")
-    return outcome
+    try:
+        return replace(outcome, metrics=_numbers(outcome.metrics), attributes=_named(outcome))
+    except Exception as error:  # whatever its own values raise when they are looked at
+        return replace(failure_of(error), kind="BadOutcome")
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return ``metrics`` as plain numbers; whoever stores them knows no others.
+
+    Raises:
+        TypeError: one is no number.
+    """
+    numbers = {}
+    for name, value in metrics.items():
+        try:
+            numbers[str(name)] = float(value)
+        except Exception as error:  # also what a tensor raises
+            raise TypeError(f"metric {name} is {value!r:.80}: {error}") from None
+    return numbers
+
+
+def _named(outcome: Outcome) -> dict[str, Any]:
+    return {str(name): value for name, value in outcome.attributes.items()}
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -47,5 +97,10 @@ def failure_of(error: BaseException) -> Failure:
         kind = error.kind
     elif isinstance(error, MemoryError):
         kind = "OutOfMemory"
-    message = (str(error).strip().splitlines() or [kind])[0]
-    return Failure(kind=kind, message=message, traceback="\n".join(lines[-TRACEBACK_LINES:]))
+    try:
+        message = (str(error).strip().splitlines() or [kind])[0]
+    except Exception:  # whatever goes wrong in its own code
+        message = kind
+    return Failure(
+        kind=kind, message=message[:_LONGEST], traceback="\n".join(lines[-TRACEBACK_LINES:])
+    )

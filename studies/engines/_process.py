@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from objectives.base import Task
+from studies.engines.base import Failure
 
 _ROOT = Path(__file__).resolve().parents[2]
 _THREADS = (
@@ -26,6 +27,9 @@ _THREADS = (
 )
 _TAIL = 2000
 """Characters kept of what a worker printed before it died."""
+
+_DYING = 1.0
+"""Seconds that a worker which has closed its socket has to end by itself, and say how."""
 
 
 class WorkerProcess:
@@ -132,9 +136,19 @@ class WorkerProcess:
             EOFError: it has closed the socket, so it is dying.
         """
         try:
-            return tuple(self._connection.recv()) if self._connection.poll() else None
-        except (ConnectionError, pickle.UnpicklingError):
+            if not self._connection.poll():
+                return None
+            content = self._connection.recv_bytes()
+        except OSError:  # it ended in the middle of a message, too
             raise EOFError from None
+        try:
+            return tuple(pickle.loads(content))
+        except Exception as error:  # unpickling runs the code of what the objective returned
+            failure = Failure(
+                kind="BadOutcome",
+                message=f"cannot be read here: {type(error).__name__}: {error}",
+            )
+            return "done", failure, None
 
     def end(self) -> None:
         """End it and its children; it may take a moment until it is gone."""
@@ -147,6 +161,20 @@ class WorkerProcess:
         self.end()
         self._process.wait()
 
+    def bury(self) -> tuple[str, str]:
+        """End what is left of it and its children; return how it died, and what it printed last.
+
+        Its socket has ended, or itself. One that lives on without its socket is ended.
+        """
+        deadline = time.monotonic() + _DYING
+        while not self.dead and time.monotonic() < deadline:
+            time.sleep(0.01)  # the socket closes a moment before the process ends
+        lives_on = not self.dead
+        self.kill()
+        if lives_on:
+            return f"worker process {self.pid} closed its connection, so it was ended", self._tail()
+        return self._death(), self._tail()
+
     def close(self) -> None:
         """End it and free everything that belongs to it."""
         self.kill()
@@ -156,19 +184,27 @@ class WorkerProcess:
             os.close(self._pidfd)
             self._pidfd = None
 
-    def obituary(self) -> tuple[str, str]:
-        """Return how it died in one line, and the end of what it printed. It must be dead."""
+    def _death(self) -> str:
         code = self._process.wait()
+        if code >= 0:
+            return f"worker process {self.pid} left with exit code {code}"
+        hint = "; out of memory?" if -code == signal.SIGKILL else ""
+        return f"worker process {self.pid} was killed by {signal_name(-code)}{hint}"
+
+    def _tail(self) -> str:
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - _TAIL))
-        tail = self._output.read().decode(errors="replace").strip()
-        if code >= 0:
-            return f"worker process {self.pid} left with exit code {code}", tail
-        name = signal.Signals(-code).name
-        hint = "; out of memory?" if name == "SIGKILL" else ""
-        return f"worker process {self.pid} was killed by {name}{hint}", tail
+        return self._output.read().decode(errors="replace").strip()
 
     def _send(self, message: Any) -> None:
         # If it died, the socket's end tells, and that is where a death is dealt with.
         with contextlib.suppress(ConnectionError):
             self._connection.send(message)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal; the real-time ones between the first and the last have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

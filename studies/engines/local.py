@@ -231,8 +231,7 @@ class Local:
             work.fail(task, result)
 
     def _bury(self, index: int, worker: WorkerProcess, work: Work, payload: bytes) -> None:
-        worker.kill()
-        message, tail = worker.obituary()
+        message, tail = worker.bury()
         task, ready = worker.task, worker.ready
         worker.task = None
         self._remove(index)

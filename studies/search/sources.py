@@ -312,5 +312,5 @@ class ConfirmSource:
 
 
 def _can_be_mended(trial: FrozenTrial) -> bool:
-    failure = trial.user_attrs.get(FAILURE, {})
+    failure = trial.user_attrs.get(FAILURE) or {}
     return trial.state is TrialState.FAIL and failure.get("kind") not in _OF_THE_TRAINING

@@ -447,3 +447,24 @@ def test_study_attributes_are_written_by_the_book(opened, storage):
     opened(trials=1).set_attribute("note", {"a": 1})
     study = optuna.load_study(study_name="toy", storage=storage)
     assert study.user_attrs["note"] == {"a": 1}
+
+
+def test_a_failure_that_was_never_told_is_not_kept_with_what_came_of_it_later(
+    tmp_path, storage, monkeypatch
+):
+    """Its supervisor died between writing why a trial failed, and that it had."""
+    plan = toy_plan(tmp_path, trials=1)
+    book = open_search(plan, storage)
+    task = begin(book)
+    with monkeypatch.context() as patch:
+        patch.setattr(book._pages, "tell", lambda *rest: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            book.fail(task, Failure(kind="TimeLimit", message="ended after 1 s"))
+    (left,) = book.study.get_trials()
+    assert left.user_attrs["failure"]["kind"] == "TimeLimit"
+    assert read_trials(book.study)[0].failure is None
+    with open_search(plan, storage) as again:
+        complete(again, begin(again))
+        (record,), (trial,) = again.records(), again.study.get_trials()
+    assert (record.state, record.failure) == ("COMPLETE", None)
+    assert trial.user_attrs["failure"] is None
