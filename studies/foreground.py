@@ -24,7 +24,7 @@ from studies.engines.base import Engine
 from studies.export import write_best_config
 from studies.findings.result import StudyResult
 from studies.forks import forking
-from studies.hints import dashboard_command, masked
+from studies.hints import dashboard_command, masked, status_command
 from studies.live import LiveView, PlainView, Progress
 from studies.planning import preparation
 from studies.planning.machine import check_folder
@@ -127,7 +127,7 @@ def run(
     except ConfirmedElsewhere:
         _say(
             f"the search of {plan.name} is over; another supervisor confirms its winners and reads"
-            f" the test set, so this one has ended: python -m studies status {plan.spec.name}"
+            f" the test set, so this one has ended: {status_command(plan)}"
         )
         return 0
     except (StudyInterrupted, KeyboardInterrupt) as stop:

@@ -34,6 +34,11 @@ def dashboard_command(plan: Plan) -> str:
     return _command("studies dashboard", plan, [key for key in _PLACE if key in plan.origins])
 
 
+def status_command(plan: Plan) -> str:
+    """Return the command that says how the study stands."""
+    return _command("studies status", plan, [key for key in _PLACE if key in plan.origins])
+
+
 def sync_command(plan: Plan) -> str:
     """Return the command that gives trackers what they lack, and uploads it."""
     return _command("studies sync", plan, [key for key in _PLACE if key in plan.origins])
