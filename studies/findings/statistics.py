@@ -163,6 +163,9 @@ def judge(
 ) -> Verdict | None:
     """Pick the best choice by its mean and find those it ties with; see the module's text.
 
+    The best one has values on as many seeds as any: one that failed on some seeds, and was lucky on
+    the others, is not compared by the mean of these.
+
     Args:
         values: for each choice its metric by seed; choices without any value are left aside.
         direction: whether a larger or a smaller metric is better.
@@ -180,9 +183,11 @@ def judge(
         if by_seed
     }
     ranked = sorted(means, key=means.__getitem__, reverse=True)
-    best = next((choice for choice in ranked if choice not in stopped), None)
-    if best is None:
+    able = [choice for choice in ranked if choice not in stopped]
+    if not able:
         return None
+    most = max(len(values[choice]) for choice in able)
+    best = next(choice for choice in able if len(values[choice]) == most)
     others = [choice for choice in ranked if choice != best]
     differences = {
         choice: paired_difference(values[best], values[choice], step=step) for choice in others

@@ -129,11 +129,12 @@ def summarize(
             )
         )
     sign = 1.0 if spec.direction == "maximize" else -1.0
+    most = len(values[best]) if best else 0
     rows.sort(
         # Means over fewer seeds are not compared with the others'.
         key=lambda row: (
             row.confirm is None,
-            row.stopped_after is not None,
+            row.stopped_after is not None or len(row.values) < most,
             -sign * row.confirm.mean if row.confirm else math.inf,
         )
     )

@@ -45,6 +45,10 @@ def front_lines(result: StudyResult) -> list[str]:
     rows = [row for row in result.rows if row.confirm is not None and means(result, row)]
     if not rows:
         return ["Nothing is confirmed yet, so there is no front."]
+    default = result.default_row
+    same = [row for row in rows if row is not default and _alike(row, default)]
+    if same and default in rows:  # the default is on the front: one configuration, trained once
+        rows.remove(default)
     kept = [row for row in rows if not beaten_by(result, row)]
     n = rows[0].confirm.n if rows[0].confirm else 0
     lines = [
@@ -60,7 +64,8 @@ def front_lines(result: StudyResult) -> list[str]:
         )
         said = f"{mean_text(metric, row.confirm)} {unit(metric)}".rstrip()
         params = params_text(row.candidate.params) if row.candidate else ""
-        lines.append(f"{row.label}: {said}, {costs}: {params}")
+        label = f"{row.label} (the default)" if row in same else row.label
+        lines.append(f"{label}: {said}, {costs}: {params}")
     others = [record for record in result.front if record.number not in _chosen(result)]
     if others:
         said = "; ".join(
@@ -97,10 +102,10 @@ def front_notes(result: StudyResult) -> list[str]:
     ]
     chosen = sum(record.number in _chosen(result) for record in result.front)
     if len(result.front) > chosen:
+        part = f"{chosen} of the {len(result.front)} trials on the front were to be confirmed"
         found.insert(
-            -1, f"{chosen} of the {len(result.front)} trials on the front were confirmed: evenly"
-            f" along {goals.metric}, its ends among them (confirm.front)"
-        )  # fmt: skip
+            -1, f"{part}: evenly along {goals.metric}, its ends among them (confirm.front)"
+        )
     return found
 
 
@@ -121,9 +126,16 @@ def beaten_by(result: StudyResult, row: Row) -> str:
     for other in result.rows:
         values = means(result, other)
         able = other.candidate is not None and other.candidate.feasible
+        # One that failed on some seeds was perhaps lucky on the others.
+        able = able and len(result.confirm[other.label]) >= len(result.confirm[row.label])
         if able and values and dominates(values, own, signs):
             return other.label
     return ""
+
+
+def _alike(row: Row, other: Row | None) -> bool:
+    one, two = row.candidate, other.candidate if other else None
+    return one is not None and two is not None and one.params == two.params
 
 
 def cost_text(value: float | str) -> str:

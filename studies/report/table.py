@@ -235,10 +235,11 @@ def _gap(result: StudyResult, row: Row) -> str:
 
 
 def _rivals(result: StudyResult, best: Row) -> int:
-    """Count the other configurations that were confirmed; one that two rows share counts once."""
+    """Count the others that were confirmed and could have won; two rows may share one."""
     seen = [best.candidate.params] if best.candidate else []
     for row in result.rows:
-        if row.confirm and row.candidate and row.candidate.params not in seen:
+        able = row.confirm and row.candidate and row.candidate.feasible
+        if able and row.candidate and row.candidate.params not in seen:
             seen.append(row.candidate.params)
     return len(seen) - 1
 

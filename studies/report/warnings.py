@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from studies.findings.result import StudyResult
 from studies.findings.statistics import NOISY_TIMES
 from studies.report.numbers import metric_text
+from studies.search.goals import goals_of
 
 ENOUGH_SEEDS = 3
 """Confirm seeds below which nothing should be claimed."""
@@ -43,6 +44,13 @@ def warnings(result: StudyResult) -> list[str]:
             found.append(
                 f"{row.label}: its seeds differ more than {NOISY_TIMES} times as much as is usual"
                 " here; raise confirm.seeds"
+            )
+        over = [record for record in result.confirm.get(row.label, ()) if not record.feasible]
+        if over and row.candidate and row.candidate.feasible:
+            found.append(
+                f"{row.label}: its search trial kept the constraints, but {len(over)} of its"
+                f" {len(result.confirm[row.label])} confirm trainings are over them"
+                f" ({goals_of(plan).over(over[0].metrics)})"
             )
         if row.candidate and not row.candidate.feasible:
             found.append(f"{row.label}: it is over the constraints, so it wins nothing")

@@ -19,7 +19,8 @@ from studies.engines.inline import Inline
 from studies.export import write_best_config, write_trial
 from studies.protocol import run_study
 from studies.report.overview import print_status
-from studies.report.table import markdown
+from studies.report.table import markdown, verdict_lines
+from studies.report.warnings import warnings
 from studies.search import stopping
 from studies.search.search_checks import check_search, notes
 from studies.storages.copying import copy_study
@@ -227,6 +228,40 @@ def test_what_takes_too_long_is_complete_and_wins_nothing(tmp_path):
     assert not slow & {row.candidate.search_trial for row in result.rows if not is_default(row)}
     best = result.best_row.candidate
     assert best.search_trial not in slow
+
+
+def test_a_default_over_the_constraints_is_not_counted_among_the_beaten(tmp_path):
+    # adam 1e-3 takes 1 ms, within the limit only where it is tuned down; sgd 1e-2 takes 10.
+    plan = plan_with(tmp_path, trials=30, constraints={"seconds": 0.0009})
+    result = run(plan)
+    default = next(row for row in result.rows if row.candidate and row.candidate.default)
+    assert default.confirm and not default.candidate.feasible and result.best == "adam"
+    able = {row.label for row in result.rows if row.confirm} - {"adam", default.label}
+    others = f"each of the {len(able)} others" if len(able) > 1 else "the other one"
+    said = verdict_lines(result)[0]
+    assert said.startswith("Only adam" if not able else "Best: adam") and (
+        not able or others in said
+    )
+
+
+def test_a_winner_that_is_over_the_constraints_in_its_confirmation_is_said(tmp_path):
+    plan = plan_with(tmp_path, trials=12, constraints={"seconds": 0.5})
+
+    def objective(plan, keep_models):
+        return Sized(keep_models, seconds=1.0 if keep_models is None else 1e4)
+
+    with Inline() as engine:
+        result = run_study(plan, Control(engine), objective=objective, read_test=TestSet())
+    said = [line for line in warnings(result) if line.startswith(f"{result.best}: ")]
+    assert len(said) == 1 and "3 of its 3 confirm trainings are over them" in said[0]
+    assert not any("confirm trainings are over" in line for line in warnings(run(plan_with(
+        tmp_path / "kept", trials=12, constraints={"seconds": 1.0}))))  # fmt: skip
+
+
+def test_a_default_on_the_front_is_one_configuration(tmp_path):
+    said = markdown(run(plan_with(tmp_path, trials=3, objectives=SMALL_IS_GOOD)))
+    assert "of 1 configurations on 3 fresh seeds 1 are still not beaten" in said
+    assert "\ntrial 0 (the default): " in said and "\ndefault: " not in said
 
 
 def is_default(row):

@@ -94,7 +94,8 @@ def test_a_stopped_choice_is_never_the_best():
     verdict = judge(values, stopped={"b": 3})
     assert verdict.best == "a" and verdict.ties == ()
     assert verdict.differences["b"] == paired_difference(values["a"], values["b"])
-    assert judge(values).best == "b"
+    all_seeds = {**values, "b": {**values["b"], 4: 0.8}}
+    assert judge(all_seeds).best == "b" and judge(all_seeds, stopped={"b": 3}).best == "a"
     assert judge(values, stopped={"a": 1, "b": 3}) is None
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from test_protocol import run
 from toy import Toy, make_plan
 
+from objectives.base import TrainingError
 from studies import protocol
 from studies.export import best_config
 from studies.findings.statistics import mean_interval
@@ -105,6 +106,8 @@ def confirmed(tmp_path, monkeypatch, values, *, images=1000):
             name = task.params["optim.name"]
             value = values[name][self.keep_count.setdefault(name, 0) % len(values[name])]
             self.keep_count[name] += 1
+            if value is None:
+                raise TrainingError("NonFiniteLoss", "the loss is nan at step 1")
             return dataclasses.replace(
                 outcome,
                 metrics=dict(outcome.metrics) | {"val_accuracy": value},
@@ -130,6 +133,19 @@ def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
     assert lines[0].startswith("Best as far as can be told: adam, ")
     assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
     assert lines[1].startswith("Too noisy to tell from it: sgd (50.00 ± ")
+
+
+def test_one_that_failed_on_some_seeds_stands_below_those_that_did_not(tmp_path, monkeypatch):
+    values = {
+        "adam": [0.980, 0.981, 0.979],
+        "sgd": [0.999, None, None],
+        "adagrad": [0.950, 0.951, 0.952],
+    }
+    result = confirmed(tmp_path, monkeypatch, values)
+    assert result.best == "adam"
+    assert [row.label for row in result.rows] == ["adam", "adam (default)", "adagrad", "sgd"]
+    assert best_config(result)["optim"]["name"] == "adam"
+    assert any("sgd: 2 confirm trainings failed" in line for line in warnings(result))
 
 
 def test_one_image_on_every_seed_is_a_tie(tmp_path, monkeypatch):
