@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python >= 3.11 and make:
 #   make study   the main job: which optimizer is best? (about 5 minutes on 2 cores)
-#   make test    the tests
+#   make test    the tests, but for the longest (about 7 minutes on 2 cores)
 # Both make .venv first; repeated, they start at once.
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ STUDY ?= optim_search
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint format bench dashboard clean-results clean-all
+.PHONY: help study test test-all lint format bench dashboard clean-results clean-all
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,8 +21,13 @@ study: $(VENV)/.installed ## run the main job (STUDY=optim_search, ARGS="--quick
 dashboard: $(VENV)/.installed ## open optuna-dashboard on the study
 	$(BIN)/python -m studies dashboard $(STUDY)
 
-test: $(VENV)/.installed-dev ## run the tests (ARGS="-k idx")
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.installed-dev ## run the tests but the long ones (ARGS="-k idx")
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-all: $(VENV)/.installed-dev ## run every test
+	$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check .

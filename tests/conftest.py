@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,41 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["WANDB_MODE"] = "disabled"
 
 
+NOT_RUN = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[NOT_RUN] = 0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: nobody waits at the end for one that began last."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the long tests that are left out: ``make test`` does, with ``-m "not long"``."""
+    for item in items:
+        item.config.stash[NOT_RUN] += item.get_closest_marker("long") is not None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist tells the process that starts the workers; each has seen all."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["not_run"] = session.config.stash[NOT_RUN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    told = getattr(node, "workeroutput", {})  # a worker that was killed leaves none
+    node.config.stash[NOT_RUN] = max(node.config.stash[NOT_RUN], told.get("not_run", 0))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the last line what was left out."""
+    if config.stash[NOT_RUN] and not hasattr(config, "workerinput"):
+        print(f"{config.stash[NOT_RUN]} long tests not run: make test-all")
 
 
 @pytest.fixture(autouse=True)
