@@ -16,7 +16,7 @@ def test_there_is_one():
     assert NOTEBOOKS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_it_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("NOTEBOOK_RESULTS", str(tmp_path / "results"))

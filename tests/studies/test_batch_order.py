@@ -148,15 +148,15 @@ SEARCH = {**BATCHES, "sampler": "tpe", "sampler_options": {"n_startup_trials": 4
 SEARCH |= {"pruner": "median", "pruner_options": {"n_startup_trials": 1}}
 
 
-def test_one_two_and_three_workers_and_a_killed_run(tmp_path, start):  # noqa: F811
-    runs = {n: start(tmp_path / str(n), workers=n, search=SEARCH) for n in (1, 2, 3)}
+def test_one_worker_and_three_and_a_killed_run(tmp_path, start):  # noqa: F811
+    runs = {n: start(tmp_path / str(n), workers=n, search=SEARCH) for n in (1, 3)}
     found = {}
     for n, process in runs.items():
         finish(process)
         url = url_of(tmp_path / str(n))
         found[n] = results(url), results(url, "toy.confirm")
     assert len(found[1][0]) == 16 and {"COMPLETE", "PRUNED"} == {s for _, s, *_ in found[1][0]}
-    assert found[2] == found[1] and found[3] == found[1]
+    assert found[3] == found[1]
 
     killed = start(tmp_path / "killed", workers=3, search=SEARCH, hold=6)
     until_it_says(killed, "held")
@@ -168,7 +168,7 @@ def test_one_two_and_three_workers_and_a_killed_run(tmp_path, start):  # noqa: F
     assert (results(url), results(url, "toy.confirm")) == found[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_trainings_with_one_worker_and_two(tmp_path):
     """One worker would have both cores otherwise, and other sums."""
     options = ["--order", "batch", "--set", "search.batch=3", "--set", "search.trials_per_choice=0"]

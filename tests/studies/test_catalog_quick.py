@@ -44,7 +44,14 @@ def run(monkeypatch, capsys):
     return call
 
 
-@pytest.mark.parametrize("name", catalog.names())
+# One is enough for `make test`: the one with a Pareto front, as test_end_to_end.py has a winner.
+STUDIES = [
+    pytest.param(name, marks=() if name == "size_search" else pytest.mark.long)
+    for name in catalog.names()
+]
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_it_runs_to_its_end(tmp_path, few_digits, name, run):
     settings = {
         "data.name": "folder",

@@ -4,7 +4,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,40 +36,33 @@ from studies.storages.storage import close_storage, open_storage
 MADE_UP = {"time", "pid", "seconds"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def killed(tmp_path_factory):
-    """A driver with a cluster of its own, killed while two of its trials run.
-
-    It takes a minute until all its processes have noticed; meanwhile the other tests run.
-    """
-    folder, family = tmp_path_factory.mktemp("killed"), []
+@pytest.fixture
+def killed(tmp_path):
+    """A driver with a cluster of its own, killed while two of its trials run; its processes."""
+    family = []
     program = Path(__file__).parents[1] / "small_run.py"
     path = os.pathsep.join([str(program.parents[1]), str(program.parent)])
     driver = subprocess.Popen(
-        [sys.executable, str(program), str(folder), "ray", "4", "0", "2"],
+        [sys.executable, str(program), str(tmp_path), "ray", "4", "0", "2"],
         env=os.environ | {"PYTHONPATH": path},
         stdout=subprocess.DEVNULL,
     )
-
-    def kill():
-        until(lambda: len(toys.attempts(folder)) == 4, alive=lambda: driver.poll() is None)
+    try:
+        until(lambda: len(toys.attempts(tmp_path)) == 4, alive=lambda: driver.poll() is None)
         family.extend(psutil.Process(driver.pid).children(recursive=True))
         driver.kill()
         driver.wait()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    yield SimpleNamespace(folder=folder, family=family, killer=killer)
-    killer.join()
-    driver.kill()
-    driver.wait()
-    for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+        yield family
+    finally:
+        driver.kill()
+        driver.wait()
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(killed):
+def cluster():
     with patient_ray(), Cluster("", cpus=2, gpus=0) as started:
         yield started
 
@@ -114,7 +106,7 @@ def test_a_trial_whose_worker_is_killed_is_run_again_and_given_up_in_the_end(tmp
     assert len({(line[2], line[3]) for line in attempts}) == 1  # same seed and params
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trials_over_a_limit_are_ended(tmp_path):
     plan = toy_plan(tmp_path, trials=3)
     storage = open_storage(plan.storage_url, create=True)
@@ -129,7 +121,7 @@ def test_trials_over_a_limit_are_ended(tmp_path):
     assert [record.attempt for record in records] == [0, 0, 0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_stopped_now_all_is_given_back(tmp_path):
     engine = ray_engine(workers=2)
 
@@ -211,7 +203,7 @@ def test_asha_and_a_pruner_are_one_too_many():
         engine.adapt(resolve("optim_search", sets={}))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_small_real_study(tmp_path):
     found = {}
     for name in ("local", "ray"):
@@ -315,15 +307,13 @@ detail: Worker unexpectedly exits."""
     assert how("") == "its worker ended"
 
 
-@pytest.mark.slow
-def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(killed):
-    killed.killer.join()
-    assert len(killed.family) > 4
-    assert not psutil.wait_procs(killed.family, timeout=PATIENCE)[1]
-    folder = killed.folder
-    before = toys.attempts(folder)
-    records = run(folder, ray_engine(workers=2), toys.Toy(folder), trials=4)
+@pytest.mark.long
+def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(killed, tmp_path):
+    assert len(killed) > 4
+    assert not psutil.wait_procs(killed, timeout=PATIENCE)[1]
+    before = toys.attempts(tmp_path)
+    records = run(tmp_path, ray_engine(workers=2), toys.Toy(tmp_path), trials=4)
     assert [record.state for record in records] == ["COMPLETE"] * 4
     assert [record.attempt for record in records] == [0] * 4
-    again = {line[0]: line[1:4] for line in toys.attempts(folder)[len(before) :]}
+    again = {line[0]: line[1:4] for line in toys.attempts(tmp_path)[len(before) :]}
     assert all(again[line[0]] == line[1:4] for line in before if line[0] in again)

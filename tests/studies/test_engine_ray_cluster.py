@@ -19,7 +19,7 @@ from studies.engines._ray_nodes import check_folder, check_modules
 from studies.engines.base import Resources
 from studies.planning.ray_settings import RaySettings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 class Cluster(LocalCluster):

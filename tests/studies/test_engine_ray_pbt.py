@@ -29,7 +29,7 @@ from studies.planning.plan import Plan
 from studies.planning.trial_setup import build_objective
 from studies.storages.storage import close_storage, open_storage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 HERE = Path(__file__).parent
 
 

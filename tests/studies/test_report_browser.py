@@ -82,7 +82,7 @@ def browse(chromium, page, *options, width=1280, height=3000):
     return done.stdout, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_fits_the_width(chromium, page, tmp_path, width):
     """Nothing but what scrolls by itself is wider than the window; chart texts can be read."""
@@ -108,7 +108,7 @@ def test_it_fits_the_width(chromium, page, tmp_path, width):
     assert found["broken"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "value"), [("dark", 0), ("light", 1)])
 def test_light_and_dark(chromium, page, tmp_path, scheme, value):
     """The page follows the system's theme, and Chromium has nothing to complain about."""
