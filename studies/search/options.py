@@ -1,6 +1,7 @@
 """Options of Optuna's classes, as ``conf.toml`` holds them: checked by name, by type, by Optuna."""
 
 import inspect
+import math
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,8 @@ def check_options(
             nothing any more. Functions and objects cannot be set either.
 
     Raises:
-        ConfigError: an unknown option, with the nearest one; a value of another type.
+        ConfigError: an unknown option, with the nearest one; a value of another type, or none that
+            an option of that name can have.
     """
     kinds = {
         name: _kinds(parameter.annotation)
@@ -41,6 +43,11 @@ def check_options(
         if type(value).__name__ not in kinds[option]:
             wanted = " or ".join(sorted(kinds[option]))
             raise ConfigError(f"{source}: {option} must be {wanted}, but got {value!r}")
+        # Optuna takes these, and they do nothing: counts below 0 are 0, and nothing is below nan.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{source}: {option} must be a finite number, but got {value!r}")
+        if option.startswith("n_") and value < 0:
+            raise ConfigError(f"{source}: {option} must be 0 or more, but got {value!r}")
 
 
 @contextmanager
@@ -52,7 +59,7 @@ def refusals(source: str) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, ArithmeticError, AssertionError) as error:
+    except (TypeError, ValueError, ArithmeticError, AssertionError, MemoryError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{source}: {said}") from None
 

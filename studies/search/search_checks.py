@@ -5,12 +5,14 @@
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
 from studies.planning.plan import Plan
+from studies.report.numbers import is_share
 from studies.search.batches import order_notes
 from studies.search.branches import branches
 from studies.search.enqueued import Known, read_known
@@ -119,9 +121,22 @@ def _check_pruner(plan: Plan) -> None:
             f"{where}: {wrong} would stop the best trials, as {spec.metric} is to be"
             f" {spec.direction}d; set {right} instead"
         )
+    _check_shares(plan, {f"{where}: {bound}": value for bound, value in bounds.items()})
     steps = reports(plan)
     if name == "hyperband" and steps is not None and steps > 1:
         _check_hyperband(plan, steps)
+
+
+def _check_shares(plan: Plan, bounds: Mapping[str, Any]) -> None:
+    """Refuse per cent where a share is meant: every trial would be stopped, or none."""
+    metric, stop = plan.spec.metric, plan.settings.search.stop
+    given = {**bounds, "search.stop.target": stop.target}
+    for name, value in given.items():
+        if is_share(metric) and isinstance(value, int | float) and value > 1:
+            raise ConfigError(
+                f"{name} must be at most 1, as {metric} is a share, but got {value:g}; write 99 %"
+                " as 0.99"
+            )
 
 
 def _check_hyperband(plan: Plan, steps: int) -> None:
@@ -187,6 +202,18 @@ def _near_power(number: int) -> int:
     return below if number - below <= 2 * below - number else 2 * below
 
 
+def _first_decision(name: str, options: Mapping[str, Any]) -> int:
+    """Return the first report at which pruner ``name`` may stop a trial."""
+    if name in ("median", "percentile"):
+        return max(1, int(options.get("n_warmup_steps", 2)))
+    if name == "patient":
+        return int(options.get("patience", 2)) + 2
+    if name == "successive_halving" and options.get("min_resource", "auto") != "auto":
+        rate = options.get("min_early_stopping_rate", 0)
+        return int(options["min_resource"] * options.get("reduction_factor", 4) ** rate)
+    return 1
+
+
 def _pruner_notes(plan: Plan) -> Iterator[str]:
     search, steps = plan.settings.search, reports(plan)
     options, name = search.pruner_options, search.pruner
@@ -197,8 +224,7 @@ def _pruner_notes(plan: Plan) -> Iterator[str]:
     if steps is None or plan.name != plan.spec.name:  # a quick look prunes nothing
         return
     each = plan.trials // len(plan.spec.choices)
-    first = options.get("n_warmup_steps", 2) if name in ("median", "percentile") else 1
-    if steps <= first:
+    if steps <= _first_decision(name, options):
         yield (
             f"{name}: a trial makes {steps} report{'s' if steps > 1 else ''}, so there is nothing"
             " left to be saved by pruning"

@@ -230,6 +230,7 @@ def test_cmaes_learns_from_pruned_trials_where_there_are_any():
         ("tpe", {"gamma": 5}, "unknown option 'gamma'"),  # a function
         ("tpe", {"n_startup_trials": "ten"}, "n_startup_trials must be int, but got 'ten'"),
         ("tpe", {"n_startup_trials": 1.5}, "n_startup_trials must be int, but got 1.5"),
+        ("tpe", {"n_startup_trials": -1}, "n_startup_trials must be 0 or more, but got -1"),
         ("tpe", {"multivariate": 1}, "multivariate must be bool, but got 1"),
         ("tpe", {"prior_weight": "x"}, "prior_weight must be float or int, but got 'x'"),
         ("cmaes", {"restart_strategy": "ipop"}, "unknown option 'restart_strategy'"),
@@ -269,6 +270,7 @@ def test_auto_without_the_network_is_one_line(monkeypatch):
     ("name", "options"),
     [
         ("tpe", {"n_ei_candidates": 0}),
+        ("tpe", {"n_ei_candidates": 10**16}),  # more than there are addresses
         ("tpe", {"prior_weight": -1.0}),
         ("tpe", {"prior_weight": float("nan")}),
         ("tpe", {"multivariate": False}),  # `group` needs it

@@ -1,6 +1,7 @@
 """Combinations of sampler, pruner, space and budget: refused in one line, or said in one."""
 
 import dataclasses
+import math
 import re
 
 import pytest
@@ -58,6 +59,12 @@ def test_the_catalog_passes_in_silence(study, quick):
             {"sampler": "nsga2", "sampler_options": {"population_size": 20}},
             "it would never leave its first random generation; set it to 4",
         ),
+        (
+            {"pruner": "threshold", "pruner_options": {"lower": 95}},
+            "lower must be at most 1, as val_accuracy is a share, but got 95; write",
+        ),
+        ({"stop": {"target": 99.0}}, "search.stop.target must be at most 1, as val_accuracy"),
+        ({"pruner": "threshold", "pruner_options": {"lower": math.nan}}, "lower must be a finite"),
         ({"sentinels": 2.5}, "must be a whole number, or a share below 1, but got 2.5"),
         ({"enqueue": ["nowhere.toml"]}, "--enqueue nowhere.toml: cannot be read"),
     ],
@@ -110,6 +117,11 @@ def test_each_sampler_takes_each_kind_of_space(study, sampler):
         ({"sampler": "cmaes"}, "little more than random search; raise search.trials"),
         ({"sampler": "nsga2"}, "nsga2: it works in each combination"),
         ({"pruner": "none", "sentinels": 4}, "nothing is pruned, so every trial is one"),
+        ({"pruner": "patient", "pruner_options": {"patience": 4}}, "nothing left to be saved"),
+        (
+            {"pruner": "successive_halving", "pruner_options": {"min_resource": 6}},
+            "successive_halving: a trial makes 6 reports, so there is nothing left to be saved",
+        ),
         ({"pruner_options": {"n_warmup_steps": 6}}, "nothing left to be saved by pruning"),
         ({"pruner_options": {"n_startup_trials": 9}}, "once a choice has 9 complete trials"),
     ],

@@ -189,7 +189,7 @@ def test_a_stopped_study_trains_nothing_more_and_goes_on_with_a_wider_limit(tmp_
     toy = Toy()
     again = run(plan_with(tmp_path, target=0.9), toy=toy)
     assert toy.ran == [] and again.stopped == first.stopped
-    more = run(plan_with(tmp_path, target=2.0), toy=toy)
+    more = run(plan_with(tmp_path, target=1.0), toy=toy)
     assert sum(more.states.values()) == 9
     assert more.stopped is None
     assert stored.read(plan_with(tmp_path)).stopped is None
