@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import optuna
+from optuna.study import StudyDirection
 
 from mnist_core.errors import ConfigError
 from objectives.base import CHANGES
@@ -14,7 +15,7 @@ from studies.book.ledger import Book
 from studies.book.order import record_run
 from studies.book.population import check_kind
 from studies.forks.carrying import CARRIED
-from studies.planning.fingerprints import check_fingerprint
+from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
 from studies.planning.plan import Plan
 from studies.planning.settings import StopSettings
 from studies.search import stopping
@@ -157,12 +158,19 @@ def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
 
 
 def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
+    wanted = [StudyDirection[one.upper()] for one in goals_of(plan).directions]
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        directions=list(goals_of(plan).directions),
+        directions=wanted,
         load_if_exists=True,
     )
+    if FINGERPRINT not in study.user_attrs and study.directions != wanted:
+        there = ", ".join(direction.name.lower() for direction in study.directions)
+        raise FingerprintMismatch(
+            f"study {name!r} was made by another program, with the directions {there}; choose"
+            " another storage, or begin anew (--fresh)"
+        )
     check_fingerprint(study, plan.fingerprint())
     # A trial's confusion matrix and curves take many times the memory of all else.
     # Its metrics matter where there are several objectives, see ``studies/book/rivals.py``.

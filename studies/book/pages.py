@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
-from studies.book.records import FAILURE, METRICS, RESERVED, SECONDS, to_json
+from studies.book.records import FAILURE, METRICS, RESERVED, SECONDS, SEED, to_json
 from studies.engines.base import Failure
 from studies.storages.storage import Storage
 
@@ -43,7 +43,12 @@ class Pages:
             self.take(trial)
 
     def take(self, trial: FrozenTrial) -> FrozenTrial:
-        """Take in ``trial``, one that the storage may keep; return it as it stands in the book."""
+        """Take in ``trial``, one that the storage may keep; return it as it stands in the book.
+
+        Raises:
+            UserError: another program put it there.
+        """
+        self._check_ours(trial)
         # One that is not over is changed here: its parts are replaced, so a copy of it will do.
         taken = self.trials[trial.number] = trial if trial.state.is_finished() else copy(trial)
         return taken
@@ -67,8 +72,13 @@ class Pages:
         return trial
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
-        """Take in a new trial, or one that was put back, as it stands in the storage."""
+        """Take in a new trial, or one that was put back, as it stands in the storage.
+
+        Raises:
+            UserError: another program put it there.
+        """
         frozen = self._storage.get_trial(trial._trial_id)
+        self._check_ours(frozen)
         self.trials[trial.number] = frozen
         return frozen
 
@@ -191,6 +201,14 @@ class Pages:
         self._storage.put_back(trial._trial_id, attributes)
         trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
         trial.state = TrialState.WAITING
+
+    def _check_ours(self, trial: FrozenTrial) -> None:
+        if SEED not in trial.user_attrs:  # each of ours is made with it
+            raise UserError(
+                f"study {self._study.study_name!r} was changed by another program, which put trial"
+                f" {trial.number} into it: nobody knows what that was trained with; put a sound"
+                " copy of the storage in its place, or begin anew (--fresh)"
+            )
 
 
 def _share(trial: FrozenTrial, kept: FrozenTrial) -> None:

@@ -9,6 +9,7 @@ import pytest
 import toys
 from toy_plans import DEFAULTS, SPACE, toy_plan
 
+from mnist_core.errors import UserError
 from objectives.base import Outcome
 from search_spaces.space import Float, Space
 from studies.book.opening import CONFIRM, Entry, open_confirm, open_search
@@ -402,6 +403,36 @@ def entries(count):
         Entry(params={"kind": "fast", "x": 0.25}, seed=seed, attributes={"rank": index})
         for index, seed in enumerate(confirm_seeds(0, count))
     ]
+
+
+def test_another_programs_study_of_other_directions_is_refused(tmp_path, storage):
+    optuna.create_study(study_name="toy", storage=storage, direction="minimize")
+    with pytest.raises(FingerprintMismatch, match="another program, with the directions minimize"):
+        open_search(toy_plan(tmp_path), storage)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda study: study.enqueue_trial({"kind": "fast", "x": 0.5}),
+        lambda study: study.ask(),
+        lambda study: study.optimize(lambda trial: 1.0, n_trials=1),
+    ],
+)
+def test_a_trial_that_another_program_put_there_is_refused(tmp_path, storage, put):
+    plan = toy_plan(tmp_path, trials=3)
+    with open_search(plan, storage) as book:
+        complete(book, begin(book))
+        study = book.study
+    with open_search(plan, storage) as book:
+        complete(book, begin(book))
+        if put.__code__.co_names[0] == "enqueue_trial":  # while it is run, too
+            with pytest.raises(UserError, match="another program, which put trial 2 into it"):
+                put(study), book.ask()
+        else:
+            put(study)
+    with pytest.raises(UserError, match="another program, which put trial 2 into it"):
+        open_search(plan, storage)
 
 
 def test_a_confirmation_works_off_its_list(tmp_path, storage):
