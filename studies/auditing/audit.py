@@ -10,7 +10,8 @@ truth: a random sample of all trials that ran to their end whatever the pruner s
   each trial that the study's pruner stopped, a sentinel that it would have stopped. Each is
   replayed; the *chance of losing the best* is the share of draws in which the trial that is best at
   its end is stopped before, and *given up* is how much better it is than the best that is left.
-  Where the best is drawn several times, each of its copies counts a part.
+  Where the best is drawn several times, each of its copies counts a part; where several trials are
+  equally good, losing one of them loses nothing.
 """
 
 import math
@@ -164,13 +165,19 @@ def _saved(curves: Sequence[Curve], done: Replayed) -> float:
 
 
 def _lost(all_of: Curves, curves: Sequence[Curve], done: Replayed) -> tuple[float, float]:
-    """Return the share of the best trial's copies that are stopped, and the value given up."""
+    """Return the share of the best trial's copies that are stopped, and the value given up.
+
+    Of several trials that are equally good, as accuracies often are, the one that is kept best.
+    """
     best = all_of.best([curve.value for curve in curves])
-    copies = [at for curve, at in zip(curves, done.stopped_at, strict=True) if curve.value == best]
+    copies: dict[int, list[bool]] = {}
+    for curve, at in zip(curves, done.stopped_at, strict=True):
+        if curve.value == best:
+            copies.setdefault(curve.number, []).append(at is not None)
     left = [c.value for c, at in zip(curves, done.stopped_at, strict=True) if at is None]
     # The first trial of a choice is never stopped by a pruner that compares, and defaults never.
     given_up = abs(best - all_of.best(left)) if left else math.nan
-    return sum(at is not None for at in copies) / len(copies), given_up
+    return min(sum(of_one) / len(of_one) for of_one in copies.values()), given_up
 
 
 def _warnings(curves: Curves) -> list[str]:

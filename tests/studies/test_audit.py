@@ -122,6 +122,14 @@ class TestDraws:
             )
         assert lost.warnings == safe.warnings == ()
 
+    def test_of_two_equally_good_trials_one_may_be_stopped(self, tmp_path):
+        full = [*some(25, seed=1), curve(25, 2.0, slow=True), curve(26, 2.0)]
+        found = audit(make_plan(tmp_path), self.curves(full), draws=20)
+        median = next(verdict for verdict in found.verdicts if verdict.label == "median")
+        assert not median.loses and median.saved > 0.2
+        alone = audit(make_plan(tmp_path), self.curves(full[:-1]), draws=20).verdicts
+        assert median.chance < next(v for v in alone if v.label == "median").chance
+
     def test_the_same_seed_draws_the_same(self, tmp_path):
         plan, curves = make_plan(tmp_path), self.curves(some(24))
         assert audit(plan, curves, draws=5) == audit(plan, curves, draws=5)
