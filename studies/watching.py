@@ -15,7 +15,7 @@ from studies.hints import run_command
 from studies.live import LiveView, PlainView, Progress
 from studies.planning.plan import Plan
 from studies.report.numbers import metric_text, params_text
-from studies.storages.leases import Lease
+from studies.storages.lease import Lease
 from studies.trail.event_log import FILE, Tail
 
 LOOK_SECONDS = 0.25

@@ -26,7 +26,7 @@ from studies.engines.base import Failure
 from studies.planning.plan import Plan
 from studies.search.population_checks import is_population
 from studies.search.stopping import STOPPED, Stop
-from studies.storages.leases import Lease
+from studies.storages.lease import Lease
 from studies.storages.parts import Part
 from studies.storages.storage import Storage
 from studies.trail.events import Listener, Stream

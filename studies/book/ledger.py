@@ -40,7 +40,7 @@ from studies.search.pruning import Pruning
 from studies.search.sources import Source
 from studies.search.stopping import Stop
 from studies.storages import leases
-from studies.storages.leases import Lease
+from studies.storages.lease import Lease
 from studies.storages.storage import Storage, one_line_garbage
 from studies.trail.events import Listener, Stream
 

@@ -26,7 +26,7 @@ from studies.search.pruning import Pruning
 from studies.search.search_checks import check_search, known_configurations, notes
 from studies.search.sources import ENTRY, ConfirmSource, Entry, SearchSource, Source
 from studies.storages import leases
-from studies.storages.leases import Lease
+from studies.storages.lease import Lease
 from studies.storages.parts import Part, take_part
 from studies.storages.storage import Storage, exclusive
 from studies.trail.events import Listener, Stream

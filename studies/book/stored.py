@@ -21,7 +21,8 @@ from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch, chec
 from studies.planning.plan import Plan
 from studies.search.stopping import STOPPED, Stop
 from studies.storages import leases
-from studies.storages.leases import Lease, read_lease
+from studies.storages.lease import Lease
+from studies.storages.leases import read_lease
 from studies.storages.storage import (
     Storage,
     close_storage,

@@ -12,7 +12,7 @@ from studies.planning.plan import Plan, describe_parameter
 from studies.report.console import make_console
 from studies.report.numbers import metric_text, params_text
 from studies.report.table import print_result
-from studies.storages.leases import Lease
+from studies.storages.lease import Lease
 from studies.storages.storage import shown
 
 

@@ -5,28 +5,26 @@ holds the host, its boot and the start of the process, so a holder that was kill
 gone the moment somebody looks; no heartbeat is written and no time-out awaited. The time of day
 plays no part.
 
-From another machine a process cannot be looked at. A storage on a server (``Locks``) knows by
-itself whether the holder lives: it holds a lock there that ends with its connection. In a file on a
-shared disk a holder on another machine is taken to live until a person says otherwise
-(``--take-over``): a heartbeat would take a machine that is asleep or cut off for a dead one, and
-two would write.
+From another machine, or from another container of this one, a process cannot be looked at. A
+storage on a server (``Locks``) knows by itself whether the holder lives: it holds a lock there that
+ends with its connection. In a file on a shared disk a holder elsewhere is taken to live until a
+person says otherwise (``--take-over``): a heartbeat would take a machine that is asleep or cut off
+for a dead one, and two would write.
 
 Where several supervise a study together (``--join``, see ``studies/storages/parts.py``) each has a
 lease of its own, with a heartbeat: there two may write.
 """
 
-import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import optuna
 
 from mnist_core.errors import UserError
-from studies.storages.processes import boot_id, process_start
+from studies.storages.lease import Lease
 
 LEASE = "lease"
 """The study's user attribute that holds the lease, or None."""
@@ -72,53 +70,6 @@ class Locks(Protocol):
 
     def evict(self, study_name: str) -> None:
         """Take the lock from whoever holds it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lease:
-    """One process that supervises a study.
-
-    Attributes:
-        host: name of its machine.
-        pid: its process id there.
-        start: when the process began: clock ticks after boot (Linux), else seconds after 1970.
-        boot: identifies the boot of the machine that ``pid`` and ``start`` belong to.
-        taken: when the lease was taken, ISO 8601, local time.
-        locked: whether the storage says that the holder lives; None: the storage cannot know.
-    """
-
-    host: str
-    pid: int
-    start: str
-    boot: str
-    taken: str
-    locked: bool | None = field(default=None, compare=False)
-
-    @classmethod
-    def of_this_process(cls) -> "Lease":
-        """Return a lease for the calling process."""
-        pid = os.getpid()
-        return cls(
-            host=socket.gethostname(),
-            pid=pid,
-            start=process_start(pid) or "",
-            boot=boot_id(),
-            taken=datetime.now().isoformat(timespec="seconds"),
-        )
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether the holder ran on another machine, so that only a person knows of its fate."""
-        return self.locked is None and self.host != socket.gethostname()
-
-    @property
-    def live(self) -> bool:
-        """Whether the holder still runs; a holder on another machine is taken to."""
-        if self.locked is not None:
-            return self.locked
-        if self.elsewhere:
-            return True
-        return self.boot == boot_id() and self.start == process_start(self.pid)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +145,7 @@ def take(study: optuna.Study, *, force: bool = False) -> Lease:
             raise _in_use(study, held)
     elif not locks.lock(study.study_name):
         held = _sole(study)
-        if force and held is not None and held.host != mine.host:
+        if force and held is not None and not held.here:
             locks.evict(study.study_name)
         if not locks.lock(study.study_name):
             raise _in_use(study, held)
@@ -230,7 +181,7 @@ def _in_use(study: optuna.Study, held: Lease | None) -> StudyInUse:
     name = study.study_name
     if held is None:
         return StudyInUse(f"study {name!r} is being run by another process; wait for it")
-    if held.host == socket.gethostname():
+    if held.here:
         return StudyInUse(
             f"study {name!r} is being run by process {held.pid} since {held.taken}; wait for it,"
             f" or stop it (kill {held.pid}) and run again"
@@ -240,8 +191,10 @@ def _in_use(study: optuna.Study, held: Lease | None) -> StudyInUse:
         if held.locked
         else "if that process is gone, take the study over (--take-over)"
     )
+    container = "in another container of " if held.host == socket.gethostname() else ""
     return StudyInUse(
-        f"study {name!r} is being run on {held.host} (process {held.pid}) since {held.taken};"
+        f"study {name!r} is being run {container or 'on '}{held.host} (process {held.pid}) since"
+        f" {held.taken};"
         f" {fate}"
     )
 
@@ -254,12 +207,8 @@ def to_attribute(lease: Lease) -> dict[str, Any]:
 
 
 def _same_process(one: Lease, other: Lease) -> bool:
-    return (one.host, one.pid, one.start, one.boot) == (
-        other.host,
-        other.pid,
-        other.start,
-        other.boot,
-    )
+    same = replace(other, taken=one.taken, locked=None)
+    return one == same
 
 
 def _sole(study: optuna.Study) -> Lease | None:

@@ -27,7 +27,8 @@ import optuna
 from mnist_core.errors import UserError
 from studies.search.stopping import STOPPED
 from studies.storages import leases
-from studies.storages.leases import Lease, StudyInUse, TurnLost
+from studies.storages.lease import Lease
+from studies.storages.leases import StudyInUse, TurnLost
 from studies.storages.storage import Journal, Storage, exclusive, sqlite_path
 
 BEAT = 15.0

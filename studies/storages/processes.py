@@ -1,5 +1,6 @@
 """What tells a process from another one of the same id: when it began, in which boot."""
 
+import os
 from pathlib import Path
 
 import psutil
@@ -32,3 +33,14 @@ def boot_id() -> str:
     except OSError:
         # Minutes: where the system gives no identifier, the boot time wanders with the clock.
         return f"{psutil.boot_time() / 60:.0f}"
+
+
+def pid_namespace() -> str:
+    """Return what identifies the namespace that process ids are of here, "" where there are none.
+
+    A container has one of its own: its processes cannot be looked at from outside of it.
+    """
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

@@ -19,7 +19,7 @@ from studies.engines import _limits
 from studies.engines._limits import Watch, memory, over
 from studies.engines.base import Limits
 from studies.engines.local import Local
-from studies.storages.leases import Lease
+from studies.storages.lease import Lease
 from studies.storages.storage import close_storage, open_storage
 
 MIB = 1024**2

@@ -1,7 +1,9 @@
 """Leases: who is alive is told from who was."""
 
 import dataclasses
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +13,8 @@ import optuna
 import pytest
 
 from studies.storages import leases, processes
-from studies.storages.leases import LEASE, Lease, StudyInUse, read_lease, release, supervisor, take
+from studies.storages.lease import Lease
+from studies.storages.leases import LEASE, StudyInUse, read_lease, release, supervisor, take
 
 MINE = Lease.of_this_process()
 
@@ -69,6 +72,41 @@ def test_another_machine_is_believed_unless_taken_over(study):
     with pytest.raises(StudyInUse, match=r"elsewhere.*--take-over"):
         take(study)
     assert take(study, force=True).host == MINE.host
+
+
+def test_another_container_of_this_machine_is_another_machine(study):
+    held_by(study, namespace="pid:[1]", pid=2**22 + 1)  # whoever that is there
+    with pytest.raises(StudyInUse, match=r"in another container of .*--take-over"):
+        take(study)
+    assert take(study, force=True).namespace == MINE.namespace
+    held_by(study, namespace="pid:[1]", boot="before the restart")
+    assert supervisor(study) is None
+    held_by(study, namespace="", pid=2**22 + 1)  # of an earlier version, which did not say
+    assert supervisor(study) is None
+
+
+HOLDER = """
+import json, sys
+from studies.storages import leases
+from studies.storages.lease import Lease
+print(json.dumps(leases.to_attribute(Lease.of_this_process())), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_in_a_container_is_not_taken_for_dead(study):
+    """Its process id is another one here, and its host's name may be that of this one."""
+    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*inside, "true"]).returncode:
+        pytest.skip("no process namespace can be made here")
+    with subprocess.Popen(
+        [*inside, sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        lease = json.loads(process.stdout.readline())
+        assert lease["host"] == MINE.host and lease["boot"] == MINE.boot
+        study.set_user_attr(LEASE, lease)
+        with pytest.raises(StudyInUse, match="in another container"):
+            take(study)
 
 
 def test_release_leaves_a_successors_lease_alone(study):
