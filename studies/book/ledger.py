@@ -2,15 +2,15 @@
 
 A trial's life in Optuna's states::
 
-    WAITING -> RUNNING -> COMPLETE   it ran its full budget
-       ^          |-----> PRUNED     the pruner stopped it
-       |          |-----> FAIL       with `failure`: kind, message, traceback
-       +----------+                  its worker or its supervisor died: run again, same number,
+    (new) ---> RUNNING -> COMPLETE   it ran its full budget
+               ^  |-----> PRUNED     the pruner stopped it
+               |  |-----> FAIL       with `failure`: kind, message, traceback
+            WAITING <-+              its worker or its supervisor died: run again, same number,
                                      params and seed
 
-Every trial begins as WAITING, with its seed, in one write. So there is one way to begin one,
-whether it is new, lost or interrupted, and whoever looks at the database after any kind of death
-finds nothing that claims to run.
+Every trial begins in one write, with its seed and params (``studies/book/proposing.py``). So
+whoever looks at the database after any kind of death finds whole trials alone; one that claims to
+run, but is nobody's by the lease, waits to be run again.
 
 Reports are decided upon in memory and written a moment later, when the worker has its answer
 (``settle``; ``studies/book/pages.py`` holds the trials). A trial that is run again gives the same
@@ -28,6 +28,7 @@ from objectives.base import Outcome, Task
 from studies.book import judging, records
 from studies.book.announcing import Announcer
 from studies.book.attempts import Attempts
+from studies.book.beginning import Beginning
 from studies.book.ending import Ending
 from studies.book.order import Order
 from studies.book.pages import Pages
@@ -97,15 +98,18 @@ class Book:
         self._pages = Pages(study, storage)
         self._trials = self._pages.trials
         self._order = Order(self._pages, on=ordered and phase == "search")
-        self._batches = Batches(batch, self._trials) if batch else None
-        self._rivals = Rivals(self._pages, goals, pruning, self._batches)
+        batches = Batches(batch, self._trials) if batch else None
+        self._rivals = Rivals(self._pages, goals, pruning, batches)
         self._ending = Ending(
             study,
             stop,
             self._pages,
             planned=lambda: self._source.total,
             say=self._announce.say,
-            batches=self._batches,
+            batches=batches,
+        )
+        self._beginning = Beginning(
+            study, source, self._pages, self._order, self._rivals, self._ending, batches
         )
         self._announce.phase(
             phase,
@@ -147,32 +151,16 @@ class Book:
     def ask(self) -> Task | None:
         """Begin the next trial: one that waits to be run again, else a new one."""
         self.settle()
-        number = min(self._pages.numbers(TrialState.WAITING), default=None)
-        if number is None:
-            number = len(self._trials)
-            if self._batches is not None and not self._batches.may_begin(number):
-                return None
-            request = self._source.request(number)
-            if request is None or self._ending.now():
-                return None
-            attributes = {**request.attributes, records.SEED: request.seed, records.ATTEMPT: 0}
-            attributes |= self._order.new()
-            self.study.enqueue_trial(dict(request.params), user_attrs=attributes)
-        self.study.sampler = self._source.sampler(number)
-        if self._batches is not None:
-            self.study.sampler = self._batches.sampler(self.study.sampler, number)
-            self._rivals.begin(number)
-        trial = self._pages.ask(number)
-        params = self._source.suggest(trial)
-        before = self._trials[number].params if number in self._trials else None
-        frozen = self._pages.add(trial)
-        self._order.begun(frozen, before)
-        self._attempts.begin(number)
+        begun = self._beginning.next()
+        if begun is None:
+            return None
+        trial, params = begun
+        self._attempts.begin(trial.number)
         return Task(
-            number=number,
+            number=trial.number,
             params=params,
-            seed=frozen.user_attrs[records.SEED],
-            attempt=frozen.user_attrs.get(records.ATTEMPT, 0),
+            seed=trial.user_attrs[records.SEED],
+            attempt=trial.user_attrs.get(records.ATTEMPT, 0),
         )
 
     def started(self, task: Task, pid: int) -> None:
@@ -286,8 +274,7 @@ class Book:
         """Write what is kept with a trial that is over; return its seconds."""
         trial = self._trials[task.number]
         seconds = self._attempts.seconds(task.number)
-        self._pages.keep(trial, metrics, left, seconds)
-        self._order.over(trial)
+        self._pages.keep(trial, metrics, left, seconds, self._order.over(trial))
         return seconds
 
     def _tell(

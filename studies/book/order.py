@@ -125,10 +125,9 @@ class Order:
         if number in self._lines:
             self._lines[number].append(self._event("r" if goes_on else "s"))
 
-    def over(self, trial: FrozenTrial) -> None:
-        """``trial`` is about to be told."""
-        for name, line in self._line_and(trial, "t").items():
-            self._pages.attribute(trial, name, line)
+    def over(self, trial: FrozenTrial) -> dict[str, Any]:
+        """``trial`` is about to be told; return what is to be kept with it."""
+        return self._line_and(trial, "t")
 
     def put_back(self, trial: FrozenTrial) -> dict[str, Any]:
         """``trial`` is about to be put back; return what is to be kept with it."""

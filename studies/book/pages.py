@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
+from studies.book.proposing import propose
 from studies.book.records import FAILURE, METRICS, RESERVED, SECONDS, SEED, to_json
 from studies.engines.base import Failure
 from studies.storages.storage import Storage
@@ -53,26 +54,51 @@ class Pages:
         taken = self.trials[trial.number] = trial if trial.state.is_finished() else copy(trial)
         return taken
 
+    def begin(
+        self,
+        number: int,
+        *,
+        required: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+        suggest: Callable[[optuna.Trial], dict[str, Any]],
+    ) -> tuple[FrozenTrial, dict[str, Any]]:
+        """Begin a new trial, in one write; return it, and its params. See ``propose``.
+
+        Raises:
+            UserError: it came to be another number: somebody else writes to the study.
+        """
+        trial, params = propose(
+            self._study,
+            number,
+            trials=[self.trials[n] for n in sorted(self.trials)],
+            required=required,
+            attributes=attributes,
+            suggest=suggest,
+        )
+        trial._trial_id = self._storage.create_new_trial(self._study._study_id, trial)
+        came = self._storage.get_trial_number_from_id(trial._trial_id)
+        if came != number:
+            self.put_back(trial, {})
+            raise self._changed(came, number)
+        self.trials[number] = trial
+        return trial, params
+
     def ask(self, number: int) -> optuna.Trial:
-        """Begin the trial that waits first, which is trial ``number``.
+        """Begin again the trial that waits first, which is trial ``number``.
 
         Raises:
             UserError: it is another one: somebody else writes to the study.
         """
         trial = self._study.ask()
         if trial.number != number:
-            raise UserError(
-                f"study {self._study.study_name!r} was changed by another program: "
-                f"trial {trial.number} came instead of trial {number}; see that nothing else"
-                " writes to it, and run again"
-            )
+            raise self._changed(trial.number, number)
         for ended in self._ended:
             _share(ended, self._study._storage.get_trial(ended._trial_id))
         self._ended.clear()
         return trial
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
-        """Take in a new trial, or one that was put back, as it stands in the storage.
+        """Take in a trial that was put back, as it stands in the storage.
 
         Raises:
             UserError: another program put it there.
@@ -81,6 +107,13 @@ class Pages:
         self._check_ours(frozen)
         self.trials[trial.number] = frozen
         return frozen
+
+    def _changed(self, came: int, number: int) -> UserError:
+        return UserError(
+            f"study {self._study.study_name!r} was changed by another program: "
+            f"trial {came} came instead of trial {number}; see that nothing else"
+            " writes to it, and run again"
+        )
 
     def numbers(self, state: TrialState) -> list[int]:
         """Return the numbers of the trials in ``state``."""
@@ -151,14 +184,17 @@ class Pages:
         metrics: Mapping[str, float],
         left: Mapping[str, Any] | Failure,
         seconds: float | None,
+        more: Mapping[str, Any],
     ) -> None:
-        """Keep with a trial that is over what it came to; names that are the book's are left out.
+        """Keep with a trial that is over what it came to, in one write.
 
         Args:
             trial: of the book.
             metrics: the last ones.
-            left: JSON values that the objective left, or why it has no result.
+            left: JSON values that the objective left, names that are the book's are left out; or
+                why it has no result.
             seconds: that it took, if they are known.
+            more: JSON values of the book's.
         """
         if isinstance(left, Failure):
             kept: dict[str, Any] = {FAILURE: asdict(left)}
@@ -170,7 +206,7 @@ class Pages:
             kept[METRICS] = to_json(metrics)
         if seconds is not None:
             kept[SECONDS] = round(seconds, 4)
-        self._attributes(trial, kept)
+        self._attributes(trial, kept | more)
 
     def constrain(self, trial: FrozenTrial, excesses: Mapping[str, float]) -> None:
         """Keep how far ``trial`` is above its limits where Optuna's samplers look for it."""
@@ -186,14 +222,15 @@ class Pages:
         self, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None = None
     ) -> None:
         """End ``trial`` in ``state``; COMPLETE has ``values``, one for each objective."""
-        if state is TrialState.PRUNED and len(self._study.directions) > 1:
-            # study.tell would make the last report the one value of a trial that should have more.
-            self._storage.set_trial_state_values(trial._trial_id, state)
-        else:
-            self._study.tell(trial.number, values, state=state)
+        told = None if values is None else [float(value) for value in values]
+        last = trial.last_step
+        if state is TrialState.PRUNED and last is not None and len(self._study.directions) == 1:
+            told = [trial.intermediate_values[last]]  # as ``study.tell`` has it
+        self._study.sampler.after_trial(self._study, trial, state, told)
+        self._storage.set_trial_state_values(trial._trial_id, state, told)
         trial.state = state
-        if values is not None:
-            trial.values = [float(value) for value in values]
+        if told is not None:
+            trial.values = told
         self._ended.append(trial)
 
     def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Writing a whole study's trials into an SQL database at once, as they are."""
+"""Writing whole trials into an SQL database at once, as they are."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,14 +14,30 @@ from sqlalchemy.engine import Connection
 _TABLES = models.BaseModel.metadata.tables
 
 
-def insert_trials(connection: Connection, study_id: int, trials: Iterable[FrozenTrial]) -> None:
-    """Add ``trials``, as they are, to a study that has none; all in the caller's transaction.
+def insert_trial(connection: Connection, study_id: int, trial: FrozenTrial) -> int:
+    """Add ``trial`` to a study under the next number; return its identity."""
+    (identity,) = insert_trials(connection, study_id, [trial])
+    table = _TABLES["trials"]
+    before = (table.c.study_id == study_id) & (table.c.trial_id < identity)
+    number = sqlalchemy.select(sqlalchemy.func.count()).select_from(table).where(before)
+    numbered = sqlalchemy.update(table).where(table.c.trial_id == identity)
+    connection.execute(numbered.values(number=connection.scalar(number)))
+    return identity
+
+
+def insert_trials(
+    connection: Connection, study_id: int, trials: Iterable[FrozenTrial]
+) -> Sequence[int]:
+    """Add ``trials``, as they are, to a study; all in the caller's transaction.
 
     Optuna's own way takes a transaction and some thirty queries a trial.
+
+    Returns:
+        Their identities.
     """
     trials = list(trials)
     if not trials:
-        return
+        return []
     table = _TABLES["trials"]
     identities = connection.scalars(
         sqlalchemy.insert(table).returning(table.c.trial_id, sort_by_parameter_order=True),
@@ -48,6 +64,7 @@ def insert_trials(connection: Connection, study_id: int, trials: Iterable[Frozen
     insert(_TABLES["trial_intermediate_values"], _step_rows)
     insert(_TABLES["trial_user_attributes"], lambda trial: attribute_rows(trial.user_attrs))
     insert(_TABLES["trial_system_attributes"], lambda trial: attribute_rows(trial.system_attrs))
+    return identities
 
 
 def attribute_rows(attributes: Mapping[str, Any]) -> list[dict[str, str]]:

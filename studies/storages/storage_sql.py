@@ -23,6 +23,9 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection, Row
+from sqlalchemy.orm import Session
+
+from studies.storages.inserting import attribute_rows, insert_trial
 
 _TRIALS = models.BaseModel.metadata.tables["trials"]
 _VALUES = models.BaseModel.metadata.tables["trial_values"]
@@ -77,11 +80,15 @@ class SqlStorage(RDBStorage):
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Set user attributes of a trial in one transaction; Optuna takes one for each."""
+        rows = [{"trial_id": trial_id, **row} for row in attribute_rows(attributes)]
+        if not rows:
+            return
+        before = (_USER.c.trial_id == trial_id) & _USER.c.key.in_(attributes)
         with _create_scoped_session(self.scoped_session, True) as session:
-            for key, value in attributes.items():
-                self._set_trial_attr_without_commit(
-                    session, models.TrialUserAttributeModel, trial_id, key, value
-                )
+            trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            session.execute(sqlalchemy.delete(_USER).where(before))
+            session.execute(sqlalchemy.insert(_USER), rows)
 
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Have a trial that runs wait again, and set user attributes of it, in one transaction."""
@@ -102,6 +109,15 @@ class SqlStorage(RDBStorage):
         """Return all trials of a study by number, with all of their user attributes."""
         with self.engine.connect() as connection:
             return sorted(self._read(connection, study_id, None), key=lambda trial: trial.number)
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Session
+    ) -> models.TrialModel:
+        """Add a trial as ``template_trial`` has it; Optuna takes three queries a value."""
+        if template_trial is None:
+            return super()._get_prepared_new_trial(study_id, template_trial, session)
+        identity = insert_trial(session.connection(), study_id, template_trial)
+        return models.TrialModel.find_or_raise_by_id(identity, session)
 
     def _get_trials(
         self,

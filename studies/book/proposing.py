@@ -1,0 +1,117 @@
+"""A new trial is proposed in memory, and then begins in one write: seed, params and all.
+
+A sampler that works on a stored trial reads the study at each step and writes each parameter by
+itself: some forty transactions, while a worker waits. So it is shown a draft instead.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+_FIXED = "fixed_params"
+"""System attribute in which Optuna keeps the params that a trial is required to have."""
+
+
+def propose(
+    study: optuna.Study,
+    number: int,
+    *,
+    trials: Sequence[FrozenTrial],
+    required: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    suggest: Callable[[optuna.Trial], dict[str, Any]],
+) -> tuple[FrozenTrial, dict[str, Any]]:
+    """Have the sampler of ``study`` propose a trial; return it as it is to begin, and its params.
+
+    Args:
+        study: what the sampler keeps with it is written.
+        number: of the trial.
+        trials: all others of the study, by number.
+        required: params that it is to have.
+        attributes: JSON values, its user attributes.
+        suggest: lets a trial choose its params.
+    """
+    draft = FrozenTrial(
+        number=number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs=_stored(dict(attributes)),
+        system_attrs=_stored({_FIXED: dict(required)}),
+        intermediate_values={},
+        trial_id=-1,
+    )
+    storage = cast(BaseStorage, _WithDraft(study, trials, draft))
+    shown = optuna.Study(study.study_name, storage, sampler=study.sampler)
+    params = suggest(optuna.Trial(shown, draft._trial_id))
+    return draft, params
+
+
+class _WithDraft:
+    """A study's storage with one trial more, which is in memory alone."""
+
+    def __init__(
+        self, study: optuna.Study, trials: Sequence[FrozenTrial], draft: FrozenTrial
+    ) -> None:
+        self._storage = study._storage
+        self._trials = [*trials, draft]
+        self._draft = draft
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial; of the draft a copy, as a database would."""
+        if trial_id != self._draft._trial_id:
+            return self._storage.get_trial(trial_id)
+        return _copied(self._draft)
+
+    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
+        """Return what the sampler has kept with a trial."""
+        return self.get_trial(trial_id).system_attrs
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return all trials by number."""
+        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def set_trial_param(
+        self, trial_id: int, name: str, internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Enter a parameter of the draft."""
+        self._draft.distributions[name] = distribution
+        self._draft.params[name] = distribution.to_external_repr(internal)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Keep with the draft what the sampler would keep with the trial."""
+        if trial_id == self._draft._trial_id:
+            self._draft.system_attrs[key] = _stored(value)
+        else:
+            self._storage.set_trial_system_attr(trial_id, key, value)
+
+
+def _copied(trial: FrozenTrial) -> FrozenTrial:
+    found = copy.copy(trial)
+    found.params, found.distributions = dict(trial.params), dict(trial.distributions)
+    found.user_attrs, found.system_attrs = dict(trial.user_attrs), dict(trial.system_attrs)
+    return found
+
+
+def _stored(value: Any) -> Any:
+    """Return ``value`` as it would be read from a storage: a tuple is a list there."""
+    return json.loads(json.dumps(value))
