@@ -181,6 +181,7 @@ class JoinedBook(Book):
             taken = self._pages.take(trial)
             if taken.state.is_finished():
                 self._ending.ended(taken)
+        self._pages.share()
         if self.done > over:
             self._stream.emit(
                 "elsewhere",

@@ -92,10 +92,14 @@ class Pages:
         trial = self._study.ask()
         if trial.number != number:
             raise self._changed(trial.number, number)
+        self.share()
+        return trial
+
+    def share(self) -> None:
+        """Hold no second copy of what Optuna, which has just read the study, has of it."""
         for ended in self._ended:
             _share(ended, self._study._storage.get_trial(ended._trial_id))
         self._ended.clear()
-        return trial
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
         """Take in a trial that was put back, as it stands in the storage.
@@ -206,7 +210,7 @@ class Pages:
             kept[METRICS] = to_json(metrics)
         if seconds is not None:
             kept[SECONDS] = round(seconds, 4)
-        self._attributes(trial, kept | more)
+        self._attributes(trial, {**kept, **more})
 
     def constrain(self, trial: FrozenTrial, excesses: Mapping[str, float]) -> None:
         """Keep how far ``trial`` is above its limits where Optuna's samplers look for it."""
@@ -231,6 +235,7 @@ class Pages:
         trial.state = state
         if told is not None:
             trial.values = told
+        self._storage.share(trial)
         self._ended.append(trial)
 
     def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:

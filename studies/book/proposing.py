@@ -6,6 +6,7 @@ itself: some forty transactions, while a worker waits. So it is shown a draft in
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -114,4 +115,8 @@ def _copied(trial: FrozenTrial) -> FrozenTrial:
 
 def _stored(value: Any) -> Any:
     """Return ``value`` as it would be read from a storage: a tuple is a list there."""
-    return json.loads(json.dumps(value))
+    return json.loads(json.dumps(value), object_pairs_hook=_interned)
+
+
+def _interned(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(name): value for name, value in pairs}

@@ -94,6 +94,13 @@ class Journal(JournalStorage):
             self.file.append_logs(logs + [{**log, **one} for one in more])
             self._sync_with_backend()
 
+    def share(self, trial: FrozenTrial) -> None:
+        """Have ``trial``, which is over, consist of what is held of it here."""
+        held = super().get_trial(trial._trial_id)
+        trial.params, trial.distributions = held.params, held.distributions
+        trial.user_attrs, trial.system_attrs = held.user_attrs, held.system_attrs
+        trial.intermediate_values = held.intermediate_values
+
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return one trial; Optuna returns the very object that it keeps."""
         return copy(super().get_trial(trial_id))

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import sqlalchemy
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
@@ -86,7 +86,7 @@ class SqlStorage(RDBStorage):
         before = (_USER.c.trial_id == trial_id) & _USER.c.key.in_(attributes)
         with _create_scoped_session(self.scoped_session, True) as session:
             trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
-            self.check_trial_is_updatable(trial_id, trial.state)
+            self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
             session.execute(sqlalchemy.delete(_USER).where(before))
             session.execute(sqlalchemy.insert(_USER), rows)
 
@@ -100,6 +100,15 @@ class SqlStorage(RDBStorage):
             trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
             self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
             trial.state = TrialState.WAITING
+
+    def share(self, trial: FrozenTrial) -> None:
+        """Have ``trial``, which is over, share what is the same in others."""
+        known = tuple(
+            text
+            for name, distribution in trial.distributions.items()
+            for text in (name, distribution_to_json(distribution))
+        )
+        trial.distributions = self._shared.setdefault(known, trial.distributions)
 
     def trials_in(self, connection: Connection, study_id: int) -> list[FrozenTrial]:
         """Return all trials of a study, in full, as ``connection``, in its transaction, sees it."""

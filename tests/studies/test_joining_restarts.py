@@ -121,7 +121,7 @@ def test_a_connection_that_ends_within_a_turn_costs_nothing(two, server, seed): 
 
 
 def test_a_commit_within_a_turn_whose_answer_is_lost(two, monkeypatch):
-    first, cuts = two.storages[0], Cuts(0, most=60)
+    first, cuts = two.storages[0], Cuts(0, most=30)
     commit = first.engine.dialect.do_commit
 
     def do_commit(connection):
