@@ -427,7 +427,9 @@ def test_a_trial_that_another_program_put_there_is_refused(tmp_path, storage, pu
     with open_search(plan, storage) as book:
         complete(book, begin(book))
         if put.__code__.co_names[0] == "enqueue_trial":  # while it is run, too
-            with pytest.raises(UserError, match="another program, which put trial 2 into it"):
+            with pytest.raises(
+                UserError, match="changed by another program: trial 3 came instead of trial 2"
+            ):
                 put(study), book.ask()
         else:
             put(study)
