@@ -172,7 +172,8 @@ def test_a_server_knows_who_lives():
         take(study)
     lease = take(study, force=True)
     assert supervisor(study) == lease
-    assert study.user_attrs[LEASE].keys() == {"host", "pid", "start", "boot", "taken"}
+    fields = {"host", "pid", "start", "boot", "taken", "namespace"}
+    assert study.user_attrs[LEASE].keys() == fields
     release(study, lease)
     assert (storage.holder, study.user_attrs[LEASE]) == (None, None)
 
