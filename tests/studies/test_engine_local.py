@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import optuna
 import psutil
 import pytest
 import toys
+from lethal_toys import Parent, Together, Unloadable
 from test_engines import run
 from toy_plans import toy_plan
 from waiting import PATIENCE, until
 
 from mnist_core.errors import UserError
-from objectives.base import Outcome
 from studies.book.opening import open_search
 from studies.book.records import read_trials
 from studies.engines import local as local_engine
@@ -43,19 +42,6 @@ def nothing_left_behind():
 
 def local(workers=2):
     return Local(workers=workers, threads=1)
-
-
-@dataclass(frozen=True)
-class Together:
-    """Ends once four trials have begun: one alone waits for ever."""
-
-    folder: Path
-
-    def __call__(self, task, report):
-        (self.folder / f"{task.number} {os.getpid()}").touch()
-        until(lambda: len(list(self.folder.iterdir())) >= 4)
-        report(1, {"val_accuracy": 0.5})
-        return Outcome(metrics={"val_accuracy": 0.5}, attributes={})
 
 
 def test_workers_work_side_by_side(tmp_path):
@@ -101,26 +87,6 @@ def test_deaths_losses_and_what_cannot_be_sent(tmp_path):
     assert [e.trial for e in events if e.kind == "lost"].count(1) == 1
 
 
-@dataclass(frozen=True)
-class Unloadable:
-    """Can be pickled here, cannot be loaded there."""
-
-    how: str
-
-    def __reduce__(self):
-        return (load_badly, (self.how,))
-
-    def __call__(self, task, report):
-        return Outcome(metrics={})
-
-
-def load_badly(how):
-    if how == "exit":
-        print("the reason why", flush=True)
-        os._exit(3)
-    import no_such_module  # noqa: F401
-
-
 @pytest.mark.parametrize(
     ("how", "message", "note"),
     [
@@ -139,18 +105,6 @@ def test_workers_that_cannot_start_end_the_run(tmp_path, how, message, note):
 def test_an_objective_that_cannot_be_sent(tmp_path):
     with pytest.raises(WorkerStartError, match="cannot be sent"):
         run(tmp_path, local(), lambda task, report: None, trials=6)
-
-
-@dataclass(frozen=True)
-class Parent:
-    """Starts a process of its own, as a data loader does, and dies."""
-
-    folder: Path
-
-    def __call__(self, task, report):
-        child = subprocess.Popen(["sleep", "60"])
-        (self.folder / "child").write_text(str(child.pid))
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_a_dead_worker_started_is_ended_too(tmp_path):

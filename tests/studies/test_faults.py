@@ -1,22 +1,21 @@
 """Whole studies of real processes, killed by kill -9; the full form is benchmarks/faults.py."""
 
-import ctypes
 import importlib
-import os
 import random
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from lethal_toys import Crash
 from test_engines import run
 from waiting import until
 
-from objectives.base import Outcome
 from studies.engines.local import Local
 
 pytestmark = pytest.mark.slow
+LONG = pytest.mark.long
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 
 
@@ -46,7 +45,9 @@ def workers_of(pid):
     return [line for line in lines if line[2:3] == ["studies.engines._worker"] and str(pid) in line]
 
 
-@pytest.mark.parametrize("kind", ["worker", "both", "sqlite"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("worker", marks=LONG), "both", pytest.param("sqlite", marks=LONG)]
+)
 def test_killed_at_a_random_moment(faults, whole, tmp_path, kind):
     chance = random.Random(kind)
     verdict = faults.run_once(kind, tmp_path, chance, whole, most=1)
@@ -54,6 +55,7 @@ def test_killed_at_a_random_moment(faults, whole, tmp_path, kind):
     assert verdict.finished == len(whole.trials.results)
 
 
+@LONG
 def test_killed_while_it_confirms(faults, whole, tmp_path):
     process = faults.start(tmp_path, "confirm:2")
     assert faults.finish(process)[0] == -signal.SIGKILL
@@ -76,6 +78,7 @@ def test_killed_in_the_middle_of_the_export(faults, whole, tmp_path):
     assert not list(tmp_path.glob(".saving-*"))
 
 
+@LONG
 def test_two_supervisors_at_once(faults, whole, tmp_path):
     first, second = faults.start(tmp_path), faults.start(tmp_path)
     ends = [faults.finish(process) for process in (first, second)]
@@ -88,27 +91,7 @@ def test_two_supervisors_at_once(faults, whole, tmp_path):
     is_well(faults, tmp_path, whole)
 
 
-@dataclass(frozen=True)
-class Crash:
-    """Trial 1 crashes its worker at its first attempt; trial 2 always."""
-
-    how: str
-
-    def __call__(self, task, report):
-        report(1, {"val_accuracy": 0.5})
-        if (task.number == 1 and task.attempt == 0) or task.number == 2:
-            if self.how == "segfault":
-                ctypes.string_at(0)
-            if self.how == "abort":
-                os.abort()
-            os.kill(os.getpid(), signal.SIGKILL)
-        report(2, {"val_accuracy": 0.6})
-        return Outcome(metrics={"val_accuracy": 0.6})
-
-
-@pytest.mark.parametrize(
-    ("how", "name"), [("segfault", "SIGSEGV"), ("abort", "SIGABRT"), ("kill", "SIGKILL")]
-)
+@pytest.mark.parametrize(("how", "name"), [("segfault", "SIGSEGV"), ("abort", "SIGABRT")])
 def test_a_worker_that_crashes(tmp_path, how, name):
     records = run(tmp_path, Local(workers=2, threads=1), Crash(how), trials=5, retries=1)
     assert [r.state for r in records] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]

@@ -84,6 +84,7 @@ def test_one_is_killed_and_the_other_runs_its_trials(start, tmp_path, url):  # n
     assert any(phase == "confirm" for phase, _ in end["ran"])
 
 
+@pytest.mark.long
 def test_both_are_killed_and_a_later_run_ends_the_study(start, tmp_path, url):  # noqa: F811
     processes = both(start, tmp_path, url, hold=0)
     for process in processes:
@@ -99,6 +100,7 @@ def test_both_are_killed_and_a_later_run_ends_the_study(start, tmp_path, url):  
     assert before and before.items() <= after.items()
 
 
+@pytest.mark.long
 def test_on_another_machine_a_heartbeat_says_who_lives(start, tmp_path, url):  # noqa: F811
     options = {"url": url, "join": True, "trials": N, "search": SEARCH, "pace": 0.3}
     far = start(tmp_path / "far", host="far", hold=0, **options)
@@ -113,6 +115,7 @@ def test_on_another_machine_a_heartbeat_says_who_lives(start, tmp_path, url):  #
     is_whole(url, [[("search", number) for number in range(N)], end["ran"]])
 
 
+@pytest.mark.long
 def test_one_that_slept_for_too_long_drops_its_results(start, tmp_path):  # noqa: F811
     (tmp_path / "shared").mkdir()
     url = f"journal:///{tmp_path / 'shared' / 'journal'}"
