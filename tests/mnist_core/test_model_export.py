@@ -58,8 +58,15 @@ def exported(model, folder, file_format, digits, test) -> tuple[Path, export.Par
     return out, export.export(model, out, file_format=file_format, data=digits, test=test)
 
 
+# For `make test`: a model of each kind; the others take half a minute.
+QUICK = ("flex_cnn", "mlp512", "net", "siamese")
+
+
 @pytest.mark.parametrize("file_format", FORMATS)
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in models.names()],
+)
 def test_every_model_in_every_format(tmp_path, digits, some, name, file_format):
     """Compared once more here, with other numbers of images and without the code of ``export``."""
     model = kept(name)
@@ -104,6 +111,7 @@ def test_a_model_judged_by_its_embeddings(tmp_path, digits, some, loss):
     assert json.loads(about["classes"]) == ["different", "same"]
 
 
+@pytest.mark.long
 def test_the_whole_test_set(tmp_path, digits, test_images):
     parity = exported(kept("lenet5"), tmp_path, "onnx", digits, test_images)[1]
     assert (parity.samples, parity.different) == (1000, 0)

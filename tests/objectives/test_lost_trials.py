@@ -24,7 +24,7 @@ from studies.storages.storage import close_storage, open_storage
 SPACE = Space({"lr": Float(1e-5, 1.0, log=True, sets="optim.lr")})
 BASE = TrainConfig().override(
     {
-        "model.name": "lenet5",
+        "model.name": "mlp512",
         "batch_size": 512,
         "epochs": 3,
         "device": "cpu",
@@ -176,7 +176,7 @@ def test_a_killed_worker_costs_no_epoch(tmp_path):
         plan = toy_plan(folder, trials=3)
         storage = open_storage(plan.storage_url, create=True)
         made = objective(folder, keep_models=None)
-        engine = engines.create("local", workers=1, threads=1)
+        engine = engines.create("local" if name == "killed" else "inline", workers=1, threads=1)
         listeners = [RunningStates(folder / "states")]
         with engine, open_search(plan, storage, listeners=listeners) as book:
             engine.run(book, Killed(folder, made) if name == "killed" else Quiet(made))

@@ -1,15 +1,13 @@
 """Every study runs to its end with ``--quick``: search, confirmation, test, best configuration."""
 
-import sys
 import tomllib
 
 import pytest
-import torch
+from in_this_process import here  # noqa: F401
 
 from mnist_core.config import DataConfig
 from mnist_core.data import idx, load, load_test
-from studies import catalog, cli
-from studies.run import app
+from studies import catalog
 
 pytestmark = pytest.mark.slow
 
@@ -28,22 +26,6 @@ def few_digits(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a study by its command line, in this process: a new one would import torch anew."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["studies.run", *map(str, words)])
-        monkeypatch.setattr("gc.freeze", lambda: None)  # this process goes on
-        threads = torch.get_num_threads()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(app, "python -m studies.run")
-        torch.set_num_threads(threads)
-        return ended.value.code or 0, capsys.readouterr().err
-
-    return call
-
-
 # One is enough for `make test`: the one with a Pareto front, as test_end_to_end.py has a winner.
 STUDIES = [
     pytest.param(name, marks=() if name == "size_search" else pytest.mark.long)
@@ -52,7 +34,7 @@ STUDIES = [
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_it_runs_to_its_end(tmp_path, few_digits, name, run):
+def test_it_runs_to_its_end(tmp_path, few_digits, name, here):  # noqa: F811
     settings = {
         "data.name": "folder",
         "data.root": few_digits,
@@ -66,8 +48,8 @@ def test_it_runs_to_its_end(tmp_path, few_digits, name, run):
     if catalog.get(name).fixed.get("engine.ray.scheduler") == "pbt":  # see test_engine_ray_pbt.py
         settings |= {"engine.ray.scheduler": "book"}
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    code, errors = run(name, "--quick", "--engine", "inline", *sets)
-    assert code == 0, errors
+    done = here("studies.run", name, "--quick", "--engine", "inline", *sets)
+    assert done.returncode == 0, done.stderr
     folder = tmp_path / f"{name}-quick"
     record = tomllib.loads((folder / "best_config.toml").read_text())["record"]
     assert record["study"] == f"{name}-quick"

@@ -1,4 +1,7 @@
-"""The order of an asynchronous search is recorded, and leads to the same trials again."""
+"""The order of an asynchronous search is recorded, and leads to the same trials again.
+
+``studies replay`` is in test_end_to_end.py, where there is a study to replay.
+"""
 
 import dataclasses
 import random
@@ -7,7 +10,6 @@ import optuna
 import pytest
 from supervisors import finish, start, trials, until_it_says  # noqa: F401
 from test_batch_order import reports
-from test_cli import call, inside, one_line, states, tiny
 from toy import make_plan
 
 from mnist_core.errors import UserError
@@ -164,34 +166,3 @@ def test_real_processes_killed_and_gone_on(tmp_path, start):  # noqa: F811
     finish(start(tmp_path, workers=2, search=MEDIAN))
     plan = make_plan(tmp_path, trials=16, sqlite=True, search=MEDIAN)
     assert again(plan, tmp_path / "replay").proposals == 16
-
-
-@pytest.mark.slow
-def test_on_the_command_line(tmp_path):
-    options = tiny(tmp_path, trials=6)
-    done = call(*options, "--workers", "2", "--set", "search.trials_per_choice=0")
-    assert done.returncode == 0, done.stderr
-    assert len(states(tmp_path)) == 6
-    place = ["optim_search", "--quick", "--set", f"results.folder={tmp_path}"]
-    replayed = call("replay", *options, module="studies")
-    assert replayed.returncode == 0, replayed.stderr
-    assert "6 proposals and 6 answers to reports are the same" in replayed.stdout
-    one_line(inside(["studies", "replay", *place]), "model.name")
-    with optuna_study(tmp_path) as study:
-        runs = study.user_attrs[RUNS]
-        runs[0]["search"]["seed"] = 9
-        study.set_user_attr(RUNS, runs)
-    one_line(inside(["studies", "replay", *options]), "trial 0: its seed is another one now")
-
-
-class optuna_study:
-    def __init__(self, folder):
-        url = f"sqlite:///{folder}/optim_search-quick/study.db"
-        self.storage = optuna.storages.RDBStorage(url)
-
-    def __enter__(self):
-        return optuna.load_study(study_name="optim_search-quick", storage=self.storage)
-
-    def __exit__(self, *_):
-        self.storage.remove_session()
-        self.storage.engine.dispose()
