@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -17,13 +16,13 @@ from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
 from studies import engines, trackers
-from studies.book import stored
 from studies.book.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.book.opening import check_search
 from studies.engines.base import Engine
 from studies.export import write_best_config
 from studies.findings.result import StudyResult
 from studies.forks import forking
+from studies.forks.afresh import begin_afresh
 from studies.hints import dashboard_command, masked, status_command
 from studies.live import LiveView, PlainView, Progress
 from studies.planning import preparation
@@ -35,9 +34,7 @@ from studies.report.picture import Snapshot, save_picture
 from studies.report.table import print_result, write_markdown
 from studies.search import stopping
 from studies.storages import storage
-from studies.storages.leases import StudyInUse
 from studies.storages.parts import check_joinable
-from studies.storages.storage import storage_file
 from studies.trail.events import Listener
 from studies.trail.recording import Recording
 
@@ -101,9 +98,8 @@ def run(
             forking.check_made(plan)
         else:
             plan = forking.fork(plan, fork, say=_say)
-        moved = set_aside(plan) if fresh else None
-        if moved is not None:
-            _say(f"moved what was there to {moved}")
+        if fresh:
+            begin_afresh(plan, say=_say)
         if live:
             console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
             view: LiveView | PlainView = _live_view(plan, progress, console)
@@ -212,35 +208,6 @@ def _teller(console: Console) -> Callable[[str, str], None]:
             console.print(f"{what + ':':<20}{text}", soft_wrap=True, markup=False, emoji=False)
 
     return tell
-
-
-def set_aside(plan: Plan) -> Path | None:
-    """Move the study's folder to ``<folder>.<time>``; return that, or None if there is none.
-
-    Raises:
-        UserError: a living process runs the study, or its database lies elsewhere.
-    """
-    file = storage_file(plan.storage_url)
-    elsewhere = file is None or not file.absolute().is_relative_to(plan.folder.absolute())
-    if elsewhere and stored.exists(plan):
-        raise UserError(
-            f"--fresh moves {plan.folder} aside, but the study is kept in"
-            f" {storage.shown(plan.storage_url)};"
-            " delete it there, or set storage.url to another database"
-        )
-    if not plan.folder.exists():
-        return None
-    holder = stored.supervisor(plan)
-    if holder is not None:
-        raise StudyInUse(
-            f"study {plan.name!r} is being run by process {holder.pid} on {holder.host};"
-            " stop it before you begin anew"
-        )
-    target = plan.folder.with_name(f"{plan.folder.name}.{datetime.now():%Y%m%d-%H%M%S}")
-    try:
-        return plan.folder.rename(target)
-    except OSError as error:
-        raise UserError(f"cannot move {plan.folder} to {target}: {error.strerror}") from None
 
 
 def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:

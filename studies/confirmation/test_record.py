@@ -2,7 +2,8 @@
 
 It is kept with the confirmation. An opening is written down before it happens, so that one that
 dies midway counts as well: the study then says that the images were read, and of what. A study that
-was forked from another one inherits its openings: what was learned from them went into the fork.
+was forked from another one, or begun anew in its place, inherits its openings: what was learned
+from them went into it.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ class Opening:
         time: when, ISO 8601.
         trials: the confirm trials whose models were evaluated; empty: not recorded.
         kept: whether it came to its end, so that its values were kept.
-        study: the study that read it, if that is one that this study was forked from; else "".
+        study: the study that read it, if that is one that this study comes from; else "".
     """
 
     time: str
@@ -54,7 +55,7 @@ class Reading:
         return any(opening.kept for opening in self.openings)
 
     def inherited(self, study: str) -> "Reading":
-        """Return what a fork of ``study``, whose record this is, begins with: openings, no values.
+        """Return what comes of ``study``, whose record this is, begins with: openings, no values.
 
         Only those whose values were kept: nobody has learned anything from the others.
         """
@@ -76,7 +77,9 @@ class Reading:
         """Say why the test set was read more than once; nothing if it was not."""
         others = Counter(opening.study for opening in self.openings if opening.study)
         causes = [
-            f"{count} by {study}, which this study was forked from"
+            # The name of a folder that --fresh moved aside ends in ".<time>".
+            f"{count} by {study}, which this study was {'begun anew' if '.' in study else 'forked'}"
+            " from"
             for study, count in others.items()
         ]
         own = [opening for opening in self.openings if not opening.study]

@@ -98,9 +98,9 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     name = name.removeprefix(f"{plan.spec.name}-")
     if name:
         fork_names.check(name, plan.spec.name)
-    with _opened(plan) as storage:
-        old = _content(storage, plan.name)
-        confirm = _content(storage, f"{plan.name}{CONFIRM}")
+    with opened(plan) as storage:
+        old = content(storage, plan.name)
+        confirm = content(storage, f"{plan.name}{CONFIRM}")
     if old is None:
         raise UserError(
             f"there is no study {plan.name!r} in {shown(plan.storage_url)} to be forked; run it"
@@ -119,8 +119,8 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
         target = _named(plan, word)
         if word == own:
             continue
-        with _opened(target) as storage:
-            there = _content(storage, target.name)
+        with opened(target) as storage:
+            there = content(storage, target.name)
         if there is None:
             return _make(target, old, confirm, say)
         if there.user_attrs.get(FINGERPRINT, {}).get("hash") == digest:
@@ -144,7 +144,7 @@ def check_made(plan: Plan) -> None:
     quick, fork_name = fork_names.parts(plan.name, plan.spec.name)
     if not fork_name:
         return
-    with _opened(plan) as storage:
+    with opened(plan) as storage:
         there = storage is not None and plan.name in optuna.get_all_study_names(storage)
     if not there:
         small = " --quick" if quick else ""
@@ -198,10 +198,8 @@ def _contents(
         system_attrs={},
         trials=list(carried.trials),
     )
-    old_data = old.user_attrs[FINGERPRINT]["values"]["train"]["data"]["name"]
-    reading = Reading.from_attribute(confirm.user_attrs.get(TEST) if confirm else None)
-    inherited = reading.inherited(old.name)
-    if inherited.seen and old_data == plan.train.data.name:
+    inherited = readings_of(old, confirm, old.name, plan)
+    if inherited.seen:
         yield Content(
             name=f"{plan.name}{CONFIRM}",
             directions=directions,
@@ -211,9 +209,29 @@ def _contents(
         )
 
 
+def readings_of(old: Content, confirm: Content | None, name: str, plan: Plan) -> Reading:
+    """Return the readings of the test set that ``plan``'s study inherits from ``old``.
+
+    Args:
+        old: the search of the study of before.
+        confirm: its confirmation; None: there is none.
+        name: what that study is called from now on.
+        plan: of the new study; nothing is inherited where its data set is another one.
+    """
+    values = old.user_attrs.get(FINGERPRINT, {}).get("values", {})
+    data = values.get("train", {}).get("data", {}).get("name")
+    if confirm is None or data != plan.train.data.name:
+        return Reading()
+    return Reading.from_attribute(confirm.user_attrs.get(TEST)).inherited(name)
+
+
 @contextmanager
-def _opened(plan: Plan) -> Iterator[Storage | None]:
-    """Open the storage of ``plan``; None where there is no file."""
+def opened(plan: Plan) -> Iterator[Storage | None]:
+    """Open the storage of ``plan``; None where there is no file.
+
+    Raises:
+        UserError: it cannot be used.
+    """
     file = storage_file(plan.storage_url)
     if file is not None and not file.exists():
         yield None
@@ -226,7 +244,8 @@ def _opened(plan: Plan) -> Iterator[Storage | None]:
         close_storage(storage)
 
 
-def _content(storage: Storage | None, name: str) -> Content | None:
+def content(storage: Storage | None, name: str) -> Content | None:
+    """Return the study ``name`` of ``storage``; None where there is none."""
     if storage is None or name not in optuna.get_all_study_names(storage):
         return None
     return read_content(storage, name)

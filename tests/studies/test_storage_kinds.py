@@ -14,7 +14,7 @@ from waiting import until
 from mnist_core.errors import UserError
 from studies.book import stored
 from studies.engines.inline import Inline
-from studies.foreground import set_aside
+from studies.forks.afresh import set_aside
 from studies.protocol import Control, StudyInterrupted
 from studies.storages.contents import read_content
 from studies.storages.leases import StudyInUse, supervisor, take
