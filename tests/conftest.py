@@ -28,6 +28,9 @@ settings.load_profile("patient")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Threads that wait for each other take time from the other workers of pytest-xdist.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No study of a test is tracked, but where a test asks for it.
 os.environ["WANDB_MODE"] = "disabled"
 

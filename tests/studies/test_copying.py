@@ -57,7 +57,7 @@ def chain(server, tmp_path_factory):  # noqa: F811
     return [*files, server.new_database(), *others]
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(content=contents())
 def test_round_trips_lose_nothing(chain, content):
     name = f"toy {uuid.uuid4()}"

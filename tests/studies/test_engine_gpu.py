@@ -1,18 +1,15 @@
 """Sharing of GPUs: the arithmetic, and the environment of real workers. There is no GPU here."""
 
 import os
-import sys
-import types
-from dataclasses import dataclass, field
 
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from test_engines import run
+from worker_toys import Seen
 
 from mnist_core.errors import ConfigError
-from objectives.base import Outcome, TrainingError
 from studies import cli, engines
 from studies.engines._gpu import CONTEXT, HEADROOM, SPARE, GpuUse, Sharing, fitting, workers
 from studies.engines.base import Resources
@@ -74,32 +71,6 @@ def test_the_last_worker_of_a_gpu_stays():
     assert sharing.retire(1, 4) and not sharing.retire(3, 4)
     assert not Sharing([], most=0).retire(0, 1)
     assert Sharing([], most=0).retire(0, 2)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Reports what its worker sees; ``measured``: what torch says of its GPU."""
-
-    measured: GpuUse | None = None
-    scarce: tuple[int, ...] = field(default=())
-
-    def __call__(self, task, report):
-        if (measured := self.measured) is not None:  # as much of torch as the worker asks
-            cuda = types.SimpleNamespace(
-                is_initialized=lambda: True,
-                mem_get_info=lambda: (measured.free, measured.total),
-                memory_reserved=lambda: measured.held,
-                max_memory_reserved=lambda: measured.peak,
-            )
-            sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
-        if task.number in self.scarce:
-            raise TrainingError("OutOfMemory", "CUDA out of memory")
-        for step in range(1, 4):
-            report(step, {"val_accuracy": 0.5})
-        environment = os.environ.get("CUDA_VISIBLE_DEVICES")
-        affinity = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
-        attributes = {"gpu": environment, "pid": os.getpid(), "cores": affinity}
-        return Outcome(metrics={"val_accuracy": 0.5}, attributes=attributes)
 
 
 def create(workers=1, **resources):

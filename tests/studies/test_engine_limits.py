@@ -1,18 +1,14 @@
 """Limits of one trial: real workers that hang, hoard memory and are ended."""
 
-import ctypes
 import os
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 
 import psutil
 import pytest
 from test_engines import run as run_toys
 from toy_plans import toy_plan
+from worker_toys import Greedy, slow
 
-from objectives.base import Outcome
 from studies import engines
 from studies.book.opening import open_search
 from studies.engines import _limits
@@ -23,52 +19,6 @@ from studies.storages.lease import Lease
 from studies.storages.storage import close_storage, open_storage
 
 MIB = 1024**2
-
-
-@dataclass(frozen=True)
-class Greedy:
-    """Trial 1 does something bad after its first report; the others are good."""
-
-    how: str
-
-    def __call__(self, task, report):
-        report(1, {"val_accuracy": 0.5})
-        if task.number == 1:
-            getattr(self, self.how)(report)
-        report(2, {"val_accuracy": 0.6})
-        return Outcome(metrics={"val_accuracy": 0.6}, attributes={"pid": os.getpid()})
-
-    def hang(self, report):
-        time.sleep(600)
-
-    def hang_in_c(self, report):
-        # Holds the interpreter's lock: no signal handler and no thread of Python's would run.
-        libc = ctypes.PyDLL(None)
-        libc.sleep(600)
-
-    def ignore_everything(self, report):
-        import signal
-
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        while True:
-            pass
-
-    def report_for_ever(self, report):
-        step = 1
-        while True:
-            step += 1
-            time.sleep(0.01)
-            report(step, {"val_accuracy": 0.5})
-
-    def hoard(self, report):
-        kept = b"x" * (600 * MIB)
-        time.sleep(600)
-        del kept
-
-    def hoard_in_a_child(self, report):
-        code = "import time; kept = b'x' * (600 * 1024**2); time.sleep(600)"
-        subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.fixture(autouse=True)
@@ -136,12 +86,7 @@ def test_inline_notices_at_the_next_report(tmp_path, leap):
 
 def test_calls_have_no_limits():
     with Local(workers=1, threads=1) as engine:
-        assert engines.call(engine, _slow, [(0.5,)]) == [0.5]
-
-
-def _slow(seconds):
-    time.sleep(seconds)
-    return seconds
+        assert engines.call(engine, slow, [(0.5,)]) == [0.5]
 
 
 def test_nothing_is_measured_without_limits(monkeypatch, tmp_path):

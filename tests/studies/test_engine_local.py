@@ -13,10 +13,10 @@ import optuna
 import psutil
 import pytest
 import toys
-from lethal_toys import Parent, Together, Unloadable
 from test_engines import run
 from toy_plans import toy_plan
 from waiting import PATIENCE, until
+from worker_toys import Parent, Together, Unloadable
 
 from mnist_core.errors import UserError
 from studies.book.opening import open_search

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from lethal_toys import Crash
 from test_engines import run
 from waiting import until
+from worker_toys import Crash
 
 from studies.engines.local import Local
 

@@ -265,7 +265,7 @@ def test_looking_writes_nothing(plan, storage):
     app = make_app(plan, storage)
     before = dump(storage)
     for number in (1, 2):
-        for trial in detail(app, number)["trials"]:
+        for trial in detail(app, number)["trials"][::4]:
             for one in trial["artifacts"]:
                 ask(app, f"/artifacts/{number}/{trial['trial_id']}/{one['artifact_id']}")
     assert dump(storage) == before

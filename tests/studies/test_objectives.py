@@ -1,6 +1,7 @@
 """Studies with several objectives and with constraints: trials, results, and what is refused."""
 
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -130,8 +131,14 @@ def test_a_copy_holds_all_objectives_and_an_audit_says_why_not(tmp_path):
         read_curves(plan)
 
 
-@pytest.mark.parametrize("sampler", ["random", "qmc", "grid", "tpe", "gp", "nsga2"])
-@pytest.mark.parametrize("constrained", [False, True])
+@pytest.mark.parametrize(
+    ("sampler", "constrained"),
+    [
+        *itertools.product(["random", "qmc", "grid", "tpe", "nsga2"], [False, True]),
+        ("gp", True),
+        pytest.param("gp", False, marks=pytest.mark.long),
+    ],
+)
 def test_samplers_propose_for_two_objectives_pruned_and_infeasible_trials_among_them(
     tmp_path, sampler, constrained
 ):
