@@ -36,7 +36,7 @@ class Pages:
         self._study = study
         self._storage = storage
         self._unwritten: list[Callable[[], None]] = []
-        self._ended: list[FrozenTrial] = []
+        self._ended: list[int] = []
         """Trials that ended here and that Optuna has not read since."""
         self.direction: StudyDirection = study.directions[0]
         self.trials: dict[int, FrozenTrial] = {}
@@ -97,8 +97,9 @@ class Pages:
 
     def share(self) -> None:
         """Hold no second copy of what Optuna, which has just read the study, has of it."""
-        for ended in self._ended:
-            _share(ended, self._study._storage.get_trial(ended._trial_id))
+        for number in self._ended:
+            identity = self.trials[number]._trial_id
+            self.trials[number] = self._study._storage.get_trial(identity)
         self._ended.clear()
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
@@ -235,8 +236,8 @@ class Pages:
         trial.state = state
         if told is not None:
             trial.values = told
-        self._storage.share(trial)
-        self._ended.append(trial)
+        self.trials[trial.number] = self._storage.ended(trial)
+        self._ended.append(trial.number)
 
     def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         """Have ``trial`` wait to be run again, and keep ``attributes`` with it, in one write."""
@@ -251,10 +252,3 @@ class Pages:
                 f" {trial.number} into it: nobody knows what that was trained with; put a sound"
                 " copy of the storage in its place, or begin anew (--fresh)"
             )
-
-
-def _share(trial: FrozenTrial, kept: FrozenTrial) -> None:
-    """Have ``trial``, which is over, consist of the same parts as ``kept``, the storage's own."""
-    trial.params, trial.distributions = kept.params, kept.distributions
-    trial.user_attrs, trial.system_attrs = kept.user_attrs, kept.system_attrs
-    trial.intermediate_values = kept.intermediate_values

@@ -24,7 +24,8 @@ class Peers:
         self._trials = trials
         self._seen = 0
         self._open: list[int] = []
-        self._over: dict[Any, list[FrozenTrial]] = defaultdict(list)
+        self._over: dict[Any, list[int]] = defaultdict(list)
+        """Numbers: the book may put another object in the place of a trial that is over."""
 
     def of(self, trial: FrozenTrial) -> list[FrozenTrial]:
         """Return ``trial``, one of the book's, and its peers by number."""
@@ -34,7 +35,7 @@ class Peers:
         for number in self._open:
             other = self._trials[number]
             if other.state.is_finished():
-                insort(self._over[self._choice(other)], other, key=_number)
+                insort(self._over[self._choice(other)], number)
             else:
                 still_open.append(number)
         self._open = still_open
@@ -42,12 +43,8 @@ class Peers:
         peers = list(self._over[choice])
         for number in still_open:
             if self._choice(self._trials[number]) == choice:
-                insort(peers, self._trials[number], key=_number)
-        return peers
+                insort(peers, number)
+        return [self._trials[number] for number in peers]
 
     def _choice(self, trial: FrozenTrial) -> Any:
         return None if self._scientific is None else trial.params.get(self._scientific)
-
-
-def _number(trial: FrozenTrial) -> int:
-    return trial.number

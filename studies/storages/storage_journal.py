@@ -25,6 +25,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
+from studies.storages.held import SharedDistributions, forget_begin
 from studies.storages.storage_url import StorageError
 
 _GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
@@ -48,6 +49,7 @@ class Journal(JournalStorage):
     def __init__(self, url: str, path: Path) -> None:
         self.url = url
         self.file = _File(path)
+        self._distributions = SharedDistributions()
         try:
             super().__init__(self.file)
         except _GARBAGE as error:
@@ -64,6 +66,7 @@ class Journal(JournalStorage):
         with self._thread_lock:
             for trial in self._replay_result._trials.values():
                 trial.user_attrs = _only(self.file.held, trial.user_attrs)
+                forget_begin(trial)
 
     def whole_trials(self, study_id: int) -> list[FrozenTrial]:
         """Return all trials of a study by number, with all of their user attributes."""
@@ -94,16 +97,23 @@ class Journal(JournalStorage):
             self.file.append_logs(logs + [{**log, **one} for one in more])
             self._sync_with_backend()
 
-    def share(self, trial: FrozenTrial) -> None:
-        """Have ``trial``, which is over, consist of what is held of it here."""
-        held = super().get_trial(trial._trial_id)
-        trial.params, trial.distributions = held.params, held.distributions
-        trial.user_attrs, trial.system_attrs = held.user_attrs, held.system_attrs
-        trial.intermediate_values = held.intermediate_values
+    def ended(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return what is held here of ``trial``, which is over now."""
+        return self.get_trial(trial._trial_id)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return one trial; Optuna returns the very object that it keeps."""
-        return copy(super().get_trial(trial_id))
+        """Return one trial, that which is kept if it is over; Optuna does so with all."""
+        trial = super().get_trial(trial_id)
+        return trial if trial.state.is_finished() else copy(trial)
+
+    def _sync_with_backend(self) -> None:
+        self.file.ended.clear()
+        super()._sync_with_backend()
+        trials = self._replay_result._trials
+        for trial in filter(None, map(trials.get, self.file.ended)):
+            self._distributions.share(trial)
+            if self.held is not None:
+                forget_begin(trial)
 
 
 class _File(JournalFileBackend):
@@ -113,6 +123,8 @@ class _File(JournalFileBackend):
         """Whether each append is flushed to the disk; else whoever sets it flushes at the end."""
         self.held: frozenset[str] | None = None
         """Names of the user attributes of trials that are given out; None: all."""
+        self.ended: list[int] = []
+        """Identities of trials whose ends were given out; whoever needs them clears it."""
         self._next = (0, 0)
         """Number of the first line that was not given out yet, and where it begins."""
         try:
@@ -130,6 +142,8 @@ class _File(JournalFileBackend):
                     if number > log_number_from:
                         log = json.loads(line)
                         self._next = number, position
+                        if log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES:
+                            self.ended.append(log["trial_id"])
                         yield log if self.held is None else _without(self.held, log)
         except OSError as error:
             raise _unusable(self.path, error) from None

@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.orm import Session
 
+from studies.storages.held import forget_begin
 from studies.storages.inserting import attribute_rows, insert_trial
 
 _TRIALS = models.BaseModel.metadata.tables["trials"]
@@ -101,14 +102,16 @@ class SqlStorage(RDBStorage):
             self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
             trial.state = TrialState.WAITING
 
-    def share(self, trial: FrozenTrial) -> None:
-        """Have ``trial``, which is over, share what is the same in others."""
+    def ended(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return ``trial``, which is over now, as it may be held: sharing what others have too."""
         known = tuple(
             text
             for name, distribution in trial.distributions.items()
             for text in (name, distribution_to_json(distribution))
         )
         trial.distributions = self._shared.setdefault(known, trial.distributions)
+        forget_begin(trial)
+        return trial
 
     def trials_in(self, connection: Connection, study_id: int) -> list[FrozenTrial]:
         """Return all trials of a study, in full, as ``connection``, in its transaction, sees it."""
@@ -185,7 +188,7 @@ class SqlStorage(RDBStorage):
 
         values, params, steps, system = map(of, (_VALUES, _PARAMS, _STEPS, _SYSTEM))
         user = of(_USER) if held is None else of(_USER, _USER.c.key.in_(held))
-        return [
+        trials = [
             self._trial(
                 row,
                 values.get(row.trial_id, ()),
@@ -196,6 +199,10 @@ class SqlStorage(RDBStorage):
             )
             for row in found
         ]
+        if held is not None:
+            for trial in trials:
+                forget_begin(trial)
+        return trials
 
     def _trial(
         self,

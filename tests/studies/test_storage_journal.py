@@ -182,11 +182,12 @@ def test_two_processes_append_to_one_journal(path):
     assert len(again.user_attrs) == 80
 
 
-def test_a_trial_that_was_given_is_not_the_one_that_is_kept(path):
+def test_a_trial_that_runs_is_given_as_a_copy(path):
     study = made(path)
-    trial = study._storage.get_trial(0)
+    begun = study.ask()
+    trial = study._storage.get_trial(begun._trial_id)
     trial.state = optuna.trial.TrialState.FAIL
-    assert study.trials[0].state is optuna.trial.TrialState.COMPLETE
+    assert study.trials[begun.number].state is optuna.trial.TrialState.RUNNING
 
 
 def test_urls(tmp_path):
