@@ -276,4 +276,5 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
 
 def _say(text: str) -> None:
     # Unbuffered: a signal handler may have interrupted a print.
-    os.write(2, f"{text}\n".encode())
+    with suppress(OSError):  # nobody reads any more: the terminal was closed
+        os.write(2, f"{text}\n".encode())

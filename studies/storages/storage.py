@@ -12,6 +12,7 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import NOT_FOUND_MSG
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -95,7 +96,7 @@ def open_storage(url: str, *, create: bool) -> Storage:
 
 @contextmanager
 def one_line_errors(url: str) -> Iterator[None]:
-    """Turn what the database raises inside into one line: a full disk, a damaged page, no server.
+    """Turn what the database raises inside into one line: a full disk, no server, no study there.
 
     Raises:
         StorageError: in place of it.
@@ -109,6 +110,13 @@ def one_line_errors(url: str) -> Iterator[None]:
                 " room, or put a sound copy in its place, and run the same command again"
             ) from error
         raise
+    except KeyError as error:
+        if error.args != (NOT_FOUND_MSG,):
+            raise
+        raise StorageError(
+            f"{shown(url)}: what was to be read or written there is gone: another program has"
+            " deleted the study; the same command begins it anew"
+        ) from error
 
 
 @contextmanager

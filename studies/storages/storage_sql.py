@@ -72,7 +72,7 @@ class SqlStorage(RDBStorage):
         with self.engine.connect() as connection:
             found = self._page(connection, _TRIALS.c.trial_id == trial_id)
         if not found:
-            raise KeyError(f"there is no trial with identity {trial_id}")
+            raise KeyError(models.NOT_FOUND_MSG)
         return found[0]
 
     def hold_only(self, names: Collection[str]) -> None:

@@ -40,6 +40,22 @@ class SqliteStorage(SqlStorage):
         # Connections of before the listener lack the pragmas.
         self.remove_session()
         self.engine.dispose()
+        self._file = _identity(path)
+        sqlalchemy.event.listen(self.engine, "begin", self._check_there)
+
+    def _check_there(self, _connection: Any) -> None:
+        """Refuse to go on with a file that has lost its name: what is written there is lost.
+
+        The system would let this process write on, and nobody would ever find it.
+
+        Raises:
+            StorageError: it was moved or deleted, or another file was put in its place.
+        """
+        if _identity(self._path) != self._file:
+            raise StorageError(
+                f"{self._path} was moved, deleted or replaced while it was in use; nothing more is"
+                " written: put it back in its place, and run the same command again"
+            )
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Session
@@ -123,6 +139,15 @@ def _tables(path: Path) -> set[str]:
     finally:
         if connection is not None:
             connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one of its name; None: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:

@@ -31,6 +31,20 @@ def test_one_ctrl_c_does_not_break_off_the_reading_of_the_test_set(capfd):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_a_terminal_that_is_closed_does_not_hold_up_a_stop(monkeypatch):
+    """Whoever pressed Ctrl-C, or closed the window, reads no answer."""
+    control, progress = Control(Inline()), Progress(metric="val_accuracy")
+    control.busy = True
+
+    def closed(descriptor, text):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with foreground._signals(control, progress, live=False):
+        monkeypatch.setattr(foreground.os, "write", closed)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert control.asked == 1
+
+
 class _Full:
     """A file on a disk that is full."""
 

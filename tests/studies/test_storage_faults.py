@@ -4,13 +4,14 @@ import contextlib
 import subprocess
 import sys
 
+import optuna
 import pytest
 from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
 from mnist_core.errors import UserError
 from studies.storages import storage_sqlite
-from studies.storages.storage import StorageError
+from studies.storages.storage import StorageError, close_storage, open_storage
 
 pytestmark = [
     pytest.mark.usefixtures("quiet"),
@@ -156,3 +157,45 @@ def test_a_journal_that_is_deleted_is_not_made_anew(tmp_path):
     file = plan.folder / "study.file"
     assert "No such file" in one_line(plan, FailsAt(3, file.unlink))
     assert not file.exists()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_folder_that_is_moved_is_not_written_to(tmp_path, kind, reference):  # noqa: F811
+    plan = plan_at(tmp_path, f"{kind}:///{tmp_path / 'toy' / 'study.file'}")
+    moved = tmp_path / "moved"
+    one_line(plan, FailsAt(3, lambda: plan.folder.rename(moved)))
+    assert not (plan.folder / "study.file").exists()
+    if plan.folder.exists():
+        plan.folder.rmdir()
+    moved.rename(plan.folder)
+    run(plan, Toy())
+    assert trail(plan.storage_url) == reference
+
+
+@pytest.mark.parametrize("phase", ["search", "confirm"])
+def test_a_database_that_is_deleted_is_one_line(tmp_path, phase):
+    """The system would let it be written on, and all would be gone in the end."""
+    plan = plan_at(tmp_path)
+    file = plan.folder / "study.db"
+
+    def listen(event):
+        if (event.kind, event.phase, event.trial) == ("complete", phase, 1):
+            file.unlink()
+
+    with pytest.raises(StorageError, match=r"study\.db was moved, deleted or replaced"):
+        run(plan, Toy(), listeners=[listen])
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_study_that_another_program_deletes_is_one_line(tmp_path, kind, reference):  # noqa: F811
+    plan = plan_at(tmp_path, f"{kind}:///{tmp_path / 'toy' / 'study.file'}")
+
+    def delete():
+        storage = open_storage(plan.storage_url, create=False)
+        optuna.delete_study(study_name="toy", storage=storage)
+        close_storage(storage)
+
+    assert "has deleted the study" in one_line(plan, FailsAt(3, delete))
+    run(plan, Toy())
+    assert trail(plan.storage_url) == reference
