@@ -89,6 +89,9 @@ class Isolated(Generic[T]):
             if code == -signal.SIGKILL:
                 raise OutOfMemory("the system killed the process") from None
             raise RuntimeError(f"the process ended with code {code}") from None
+        except KeyboardInterrupt:
+            self.close()  # else its answer would be taken for that of the next call
+            raise
         if outcome == "result":
             return value  # type: ignore[no-any-return]
         if outcome == "memory":

@@ -9,6 +9,7 @@ from multiprocessing.context import SpawnProcess
 
 import psutil
 import pytest
+from waiting import until
 
 from mnist_core.errors import ConfigError
 from mnist_core.finders.isolated import Isolated, OutOfMemory
@@ -128,6 +129,18 @@ def test_ctrl_c_does_not_reach_the_child_and_leaving_ends_it():
     assert children() <= before
 
 
+def test_the_answer_to_a_call_that_was_interrupted_is_not_the_next_ones(monkeypatch):
+    def interrupt(connection):
+        connection.poll(None)
+        raise KeyboardInterrupt
+
+    with Isolated(double) as isolated:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(isolated, "_await", interrupt)
+            isolated(1)
+        assert isolated(2)[1] == 4
+
+
 def test_nothing_is_started_before_the_first_call():
     before = children()
     with Isolated(double):
@@ -142,9 +155,10 @@ def test_ctrl_c_that_another_thread_takes_waits_until_the_child_is_in_our_hands(
     start = SpawnProcess.start
 
     def interrupted(process):
+        note, noted = signal.getsignal(signal.SIGINT), []
+        signal.signal(signal.SIGINT, lambda *some: noted.append(note(*some)))
         signal.pthread_kill(library.ident, signal.SIGINT)
-        while signal.SIGINT in signal.sigpending():
-            pass
+        until(lambda: noted)
         start(process)
 
     monkeypatch.setattr(SpawnProcess, "start", interrupted)
