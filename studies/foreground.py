@@ -1,5 +1,7 @@
 """A study in the foreground: its view, Ctrl-C, its result on the screen and in files."""
 
+import functools
+import math
 import os
 import shlex
 import signal
@@ -158,7 +160,9 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
     configs = [*defaults, *plan.ends()]
     # In each worker: the data is then there when the first trial comes.
-    found = engines.call(engine, preparation.prepare, [(configs, defaults)] * plan.workers)
+    most = plan.settings.search.constraints.get("parameters", math.inf)
+    prepare = functools.partial(preparation.prepare, most_parameters=most)
+    found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
     if say is not None:
         say(preparation.describe(plan, found))
     return plan.with_data(found[0].fingerprint)

@@ -3,13 +3,27 @@
 So the supervisor need not import torch, which takes longer than all the rest of a study's start.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mnist_core.config import TrainConfig
+from mnist_core.config import ModelConfig, TrainConfig
 from studies.planning.plan import Plan
 from studies.report.numbers import duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Largest:
+    """The training at the ends of the space that takes most operations.
+
+    Attributes:
+        seconds: of the training, extrapolated from a step.
+        parameters: of its model.
+    """
+
+    seconds: float
+    parameters: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +37,8 @@ class Preparation:
         flops: operations of its forward pass for one image or pair, a multiply-add being 2.
         epochs: of each.
         memory: bytes that the worker, or on CUDA its tensors, took at most.
+        others: whether the space holds models or batches that are like none of these.
+        largest: of these others, where it is larger than all that were measured.
     """
 
     fingerprint: str
@@ -31,20 +47,28 @@ class Preparation:
     flops: tuple[int, ...]
     epochs: tuple[int, ...]
     memory: int
+    others: bool = False
+    largest: Largest | None = None
 
 
-def prepare(configs: Sequence[TrainConfig], typical: Sequence[TrainConfig]) -> Preparation:
+def prepare(
+    configs: Sequence[TrainConfig],
+    typical: Sequence[TrainConfig],
+    *,
+    most_parameters: float = math.inf,
+) -> Preparation:
     """Check what would fail every trial, and measure what one costs.
 
     Args:
         configs: one of each kind that will be trained, one or more; all with the same data.
         typical: those that are measured, one or more.
+        most_parameters: models with more are not trained.
 
     Raises:
         UserError: an unknown model, a device or data that is not there, a setting that an
             optimizer has not, a model that does not take the images.
     """
-    from mnist_core import costs, runtime, tasks, train  # import torch
+    from mnist_core import costs, models, runtime, tasks, train  # import torch
     from mnist_core.data.datasets import load
 
     resolved = [train.resolve(config) for config in configs]
@@ -54,17 +78,40 @@ def prepare(configs: Sequence[TrainConfig], typical: Sequence[TrainConfig]) -> P
     for config in different.values():
         tasks.take_one_batch(config, data)
     # Optimizers differ too little to be worth a step each.
-    measured = {(c.model, c.loss.name, c.batch_size): train.resolve(c) for c in typical}
-    found = {key: costs.measure(config, data) for key, config in measured.items()}
-    each = [found[config.model, config.loss.name, config.batch_size] for config in typical]
+    measured = {_kind(config): train.resolve(config) for config in typical}
+    found = {kind: costs.measure(config, data) for kind, config in measured.items()}
+    each = [found[_kind(config)] for config in typical]
+    others = [
+        after
+        for before, after in zip(configs, resolved, strict=True)
+        if _kind(before) not in measured
+    ]
+    sizes = {
+        costs.forward_flops(config.model, data.n_classes): config
+        for config in others
+        if models.count_parameters(models.build(config.model, data.n_classes)) <= most_parameters
+    }
+    memory = max(cost.memory for cost in each)
+    largest = None
+    if sizes and max(sizes) > max(cost.flops for cost in each):
+        cost = costs.measure(sizes[max(sizes)], data)
+        largest = Largest(seconds=cost.seconds, parameters=cost.parameters)
+        memory = max(memory, cost.memory)
     return Preparation(
         fingerprint=data.fingerprint,
         seconds=tuple(cost.seconds for cost in each),
         parameters=tuple(cost.parameters for cost in each),
         flops=tuple(cost.flops for cost in each),
         epochs=tuple(cost.epochs for cost in each),
-        memory=max(cost.memory for cost in each),
+        memory=memory,
+        others=bool(others),
+        largest=largest,
     )
+
+
+def _kind(config: TrainConfig) -> tuple[ModelConfig, str | None, int]:
+    """Return what decides how long a training takes, and how much memory."""
+    return config.model, config.loss.name, config.batch_size
 
 
 def describe(plan: Plan, found: Sequence[Preparation]) -> str:
@@ -79,13 +126,22 @@ def describe(plan: Plan, found: Sequence[Preparation]) -> str:
     several = bool(plan.settings.search.objectives)
     chosen = plan.settings.confirm.front if several else len(plan.spec.choices)
     confirmed = (chosen + 1) * plan.confirm_seeds
-    whole = statistics.fmean(times) * (plan.trials + confirmed) / plan.workers
+    trainings = (plan.trials + confirmed) / plan.workers
+    whole = duration(statistics.fmean(times) * trainings)
+    which, end, study = "a training", "", f"up to {whole}"
+    if found[0].others:
+        which, study = "a default training", f"{whole} if all train like the defaults"
+    largest = found[0].largest
+    most = statistics.median([one.largest.seconds for one in found if one.largest] or [0.0])
+    if largest is not None and most > max(times):
+        end = f" the largest of the space: {duration(most)}, {largest.parameters:,} parameters;"
+        study += f", up to {duration(most * trainings)} if all train like the largest"
     return (
-        f"a training: {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"
+        f"{which}: {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"
         f" {_range(found[0].parameters, '{:,}'.format)} parameters,"
         f" {_range([flops / 1e6 for flops in found[0].flops], '{:,.3g}'.format)} MFLOP a sample,"
-        f" {max(one.memory for one in found) / 2**30:.1f} GiB a worker; the study: up to"
-        f" {duration(whole)}, less what is pruned (an estimate from two steps each)"
+        f" {max(one.memory for one in found) / 2**30:.1f} GiB a worker;{end} the study: {study},"
+        " less what is pruned (an estimate from two steps each)"
     )
 
 

@@ -7,7 +7,7 @@ from toy import make_plan
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from studies.planning.preparation import Preparation, describe, prepare
+from studies.planning.preparation import Largest, Preparation, describe, prepare
 
 BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
 
@@ -26,6 +26,19 @@ def test_each_that_is_typical_is_measured():
     assert found.epochs == (2, 2, 4)
     assert found.seconds[0] == found.seconds[1] > 0  # measured once
     assert len(found.fingerprint) > 8 and found.memory > 10_000_000
+
+
+def test_the_largest_end_of_the_space_is_measured_if_it_may_be_trained():
+    small = config(model__name="lenet5", batch_size=500)
+    ends = [config(model__name="mlp512", batch_size=500), config(model__name="net", batch_size=500)]
+    found = prepare([small, *ends], [small])
+    assert found.others and found.parameters == (61_706,)
+    assert found.largest.parameters == 225_034  # fewer than mlp512, but more operations
+    assert found.largest.seconds > found.seconds[0]
+    within = prepare([small, *ends], [small], most_parameters=200_000)
+    assert within.others and within.largest is None
+    same = prepare([small, config(model__name="lenet5", batch_size=500, optim__lr=0.5)], [small])
+    assert not same.others and same.largest is None
 
 
 def test_what_would_fail_every_trial_fails_first():
@@ -58,6 +71,22 @@ def test_the_line(tmp_path):
         " 1.23 to 2.47 MFLOP a sample, 2.0 GiB a worker;"
         f" the study: up to {int(whole // 60)}:{int(whole % 60):02}, less what is pruned"
         " (an estimate from two steps each)"
+    )
+
+
+def test_a_space_of_several_sizes_is_not_said_to_be_like_its_defaults(tmp_path):
+    plan = dataclasses.replace(make_plan(tmp_path), trials=20, confirm_seeds=4, workers=2)
+    trainings = 20 + (len(plan.spec.choices) + 1) * 4
+    largest = Largest(seconds=100.0, parameters=2_000_000)
+    some = dataclasses.replace(found(2.0), others=True)
+    assert " the study: 36 s if all train like the defaults, less what" in describe(plan, [some])
+    as_fast = dataclasses.replace(some, largest=dataclasses.replace(largest, seconds=1.9))
+    assert describe(plan, [as_fast]) == describe(plan, [some])
+    text = describe(plan, [dataclasses.replace(some, largest=largest)])
+    assert trainings == 36 and text.startswith("a default training: 2.0 s (0.2 s an epoch), 1,000")
+    assert (
+        "; the largest of the space: 1:40, 2,000,000 parameters; the study: 36 s if all train like"
+        " the defaults, up to 30:00 if all train like the largest, less what is pruned" in text
     )
 
 
