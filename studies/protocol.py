@@ -35,6 +35,7 @@ from studies.planning import environment
 from studies.planning.machine import prepare_folder
 from studies.planning.plan import Plan
 from studies.planning.trial_setup import build_objective, limits, models_folder
+from studies.search.population_checks import is_population
 from studies.search.stopping import Stop
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, one_line_errors, one_line_garbage, open_storage
@@ -97,9 +98,10 @@ def run_study(
         if not join:  # others may be writing
             for folder in (plan.folder, models_folder(plan)):
                 remove_drafts(folder)
-            states["search"].tidy(book.records)
+            states["search"].tidy(lambda: book.records(brief=True))
         run.work_off(book, keep_models=None)
-        search = book.records()
+        # A population's schedule is among what its members left.
+        search = book.records(brief=not is_population(plan))
         check_feasible(plan, search)
         _check_any_complete(plan, search, book.stopped)
         with one_line_garbage(plan.storage_url):
@@ -161,7 +163,7 @@ def run_study(
                 stopped=book.stopped,
                 race=confirm.race,
                 forked=Forked.from_attribute(book.study.user_attrs.get(FORKED)),
-                trials=book.study.get_trials(deepcopy=False),
+                trials=book.trials,
             )
 
 

@@ -138,11 +138,16 @@ class Book:
         """Trials that are over: complete, pruned or failed."""
         return sum(self._pages.counts().values())
 
-    def records(self) -> list[records.TrialRecord]:
-        """Return all trials by number."""
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials by number, as the book holds them: nothing is read."""
+        return [self._trials[number] for number in sorted(self._trials)]
+
+    def records(self, *, brief: bool = False) -> list[records.TrialRecord]:
+        """Return all trials by number; ``brief``: see ``read_trials``."""
         self.settle()
         with one_line_garbage(self._storage.url):
-            return records.read_trials(self.study)
+            return records.read_trials(self.study, brief=brief)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a JSON ``value`` with the study."""

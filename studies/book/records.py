@@ -25,6 +25,8 @@ OWNER = "supervisor"
 RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, ORDER, OWNER})
 """User attributes of a trial that the book writes itself."""
 
+_BRIEF = RESERVED | {CHANGES}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
@@ -78,10 +80,16 @@ class TrialRecord:
         return "INFEASIBLE" if untrained else self.state
 
 
-def read_trials(study: optuna.Study) -> list[TrialRecord]:
-    """Return all trials of ``study`` by number."""
+def read_trials(study: optuna.Study, *, brief: bool = False) -> list[TrialRecord]:
+    """Return all trials of ``study`` by number.
+
+    Args:
+        study: a search or a confirmation.
+        brief: whether what the objective left with a trial, ``attributes``, may be missing: it is
+            many times all else.
+    """
     runs = supervisor(study) is not None
-    return [_record(trial, runs=runs) for trial in whole_trials(study)]
+    return [_record(t, runs=runs) for t in whole_trials(study, _BRIEF if brief else None)]
 
 
 def to_json(metrics: Mapping[str, float]) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ Optuna journal file (``storage_journal``). What a study leaves in one it leaves 
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -145,15 +145,19 @@ def warm_up() -> None:
     RDBStorage("sqlite://")  # in memory
 
 
-def whole_trials(study: optuna.Study) -> list[FrozenTrial]:
+def whole_trials(study: optuna.Study, names: Collection[str] | None = None) -> list[FrozenTrial]:
     """Return all trials of ``study`` by number, also what its storage does not hold of them.
 
     A storage that was told to ``hold_only`` some user attributes reads them all anew for this.
+
+    Args:
+        study: of one of these storages, or of another.
+        names: of the user attributes that are wanted; others may be left out. None: all.
     """
     # Optuna keeps a cache before a database.
     for storage in (study._storage, getattr(study._storage, "_backend", None)):
         if isinstance(storage, SqlStorage | Journal) and storage.held is not None:
-            return storage.whole_trials(study._study_id)
+            return storage.whole_trials(study._study_id, names)
     return study.get_trials(deepcopy=False)
 
 

@@ -38,6 +38,7 @@ class Journal(JournalStorage):
     Args:
         url: its storage URL.
         path: the file; it is made where there is none.
+        held: see below.
 
     Attributes:
         url: its storage URL.
@@ -46,9 +47,10 @@ class Journal(JournalStorage):
         StorageError: the file cannot be read or made, or holds other things than a journal.
     """
 
-    def __init__(self, url: str, path: Path) -> None:
+    def __init__(self, url: str, path: Path, *, held: Collection[str] | None = None) -> None:
         self.url = url
         self.file = _File(path)
+        self.file.held = None if held is None else frozenset(held)
         self._distributions = SharedDistributions()
         try:
             super().__init__(self.file)
@@ -68,9 +70,11 @@ class Journal(JournalStorage):
                 trial.user_attrs = _only(self.file.held, trial.user_attrs)
                 forget_begin(trial)
 
-    def whole_trials(self, study_id: int) -> list[FrozenTrial]:
-        """Return all trials of a study by number, with all of their user attributes."""
-        whole = self if self.held is None else Journal(self.url, self.file.path)
+    def whole_trials(
+        self, study_id: int, names: Collection[str] | None = None
+    ) -> list[FrozenTrial]:
+        """Return all trials of a study by number, with all user attributes, or those ``names``."""
+        whole = self if self.held is None else Journal(self.url, self.file.path, held=names)
         return whole.get_all_trials(study_id, deepcopy=False)
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:

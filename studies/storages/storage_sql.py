@@ -117,10 +117,12 @@ class SqlStorage(RDBStorage):
         """Return all trials of a study, in full, as ``connection``, in its transaction, sees it."""
         return self._read(connection, study_id, None)
 
-    def whole_trials(self, study_id: int) -> list[FrozenTrial]:
-        """Return all trials of a study by number, with all of their user attributes."""
+    def whole_trials(
+        self, study_id: int, names: Collection[str] | None = None
+    ) -> list[FrozenTrial]:
+        """Return all trials of a study by number, with all user attributes, or those ``names``."""
         with self.engine.connect() as connection:
-            return sorted(self._read(connection, study_id, None), key=lambda trial: trial.number)
+            return sorted(self._read(connection, study_id, names), key=lambda trial: trial.number)
 
     def _get_prepared_new_trial(
         self, study_id: int, template_trial: FrozenTrial | None, session: Session

@@ -133,6 +133,15 @@ def test_what_is_not_held_is_in_the_records(opened):
     assert [r.metrics["val_macro_f1"] for r in again.records()] == [0.5] * 4
 
 
+def test_brief_records_lack_what_the_objective_left_and_nothing_else(opened):
+    book = opened()
+    run(book, 4)
+    whole, brief = book.records(), book.records(brief=True)
+    assert [record.attributes for record in whole] == [LEFT] * 4
+    assert brief == [replace(record, attributes={}) for record in whole]
+    assert held_bytes(brief) < held_bytes(whole) - 3 * LEFT_BYTES
+
+
 def test_metrics_are_held_where_there_are_several_objectives(tmp_path, url):
     settings = {"sampler": "random", "pruner": "none", "objectives": {"seconds": "minimize"}}
     plan = replace(make_plan(tmp_path, search=settings), storage_url=url)
