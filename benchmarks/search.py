@@ -53,7 +53,7 @@ WORKERS = 2
 MOST = 80
 """Trainings after which a search that has not got there is ended."""
 RANDOM_TIMES = 5
-"""Random search gets so many times the seeds of the others."""
+"""Random search, also with the oracle, gets so many times the seeds of the others."""
 LOOKED_AT = 50
 """Trainings that a search is given at least."""
 CHECKPOINTS = (10, 20, 40)
@@ -89,7 +89,7 @@ def main() -> None:
 def compare(args: argparse.Namespace) -> str:
     """Run all searches and return the table and the verdicts."""
     import optuna
-    from simulated.methods import OURS, RANDOM, searches
+    from simulated.methods import ORACLE, OURS, RANDOM, searches
     from simulated.table import load
 
     from mnist_core.table import parse_assignment
@@ -108,7 +108,7 @@ def compare(args: argparse.Namespace) -> str:
     runs: dict[str, list[list[Ended]]] = {name: [] for name in chosen}
     for name, make in chosen.items():
         # Random search takes no time here, and all others are compared with it.
-        seeds = args.seeds * (RANDOM_TIMES if name == RANDOM else 1)
+        seeds = args.seeds * (RANDOM_TIMES if name in (RANDOM, ORACLE) else 1)
         measure.say(f"{name}: {seeds} seeds")
         runs[name] += [_run(make, table, target, seed) for seed in range(seeds)]
     return report(runs, table, target, trials=spec.trials, ours=OURS, random=RANDOM)

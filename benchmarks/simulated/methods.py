@@ -15,6 +15,7 @@ import numpy as np
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from objectives.base import Outcome, Task
@@ -23,12 +24,15 @@ from simulated.loop import METRIC
 from simulated.table import Table
 from studies.book.opening import open_search
 from studies.engines.base import Failure, Work
-from studies.planning.plan import resolve
+from studies.planning.plan import Plan, resolve
 from studies.search.distributions import suggest
+from studies.search.pruning import FairPruning
+from studies.search.sources import SearchSource
 from studies.storages.storage import Journal, close_storage, open_storage
 
 OURS = "ours: the defaults of the study"
 RANDOM = "random search, no pruning"
+ORACLE = "random, an oracle after one epoch"
 
 MANY = 2000
 """Trials that a search may have; its time ends it before."""
@@ -83,6 +87,50 @@ class _OptunaScript(_Others):
 
     def fail(self, task: Task, failure: Failure) -> None:
         self._study.tell(self._trials.pop(task.number), state=TrialState.FAIL)
+
+
+class _Alone(_OptunaScript):
+    """This project's sampler and pruner by themselves: no defaults first, no turns, no book."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.spec.space, RandomSampler(), NopPruner())
+        self._source = SearchSource(plan)  # asked for its samplers only
+        search = plan.settings.search
+        self._pruning = FairPruning(
+            search.pruner,
+            search.pruner_options,
+            scientific=plan.spec.scientific,
+            direction=StudyDirection.MAXIMIZE,
+            write=lambda number, name, value: self._study._storage.set_trial_system_attr(
+                self._trials[number]._trial_id, name, value
+            ),
+        )
+
+    def ask(self) -> Task | None:
+        self._study.sampler = self._source.sampler(len(self._study.get_trials(deepcopy=False)))
+        return super().ask()
+
+    def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
+        self._trials[task.number].report(metrics[METRIC], step)
+        trials = self._study.get_trials(deepcopy=False)
+        return not self._pruning.should_prune(trials[task.number], trials)
+
+
+class _Oracle(_OptunaScript):
+    """Random search, and a pruner that knows after one epoch how each training would end.
+
+    It stops all that do not reach ``target``. No pruner that hears of whole epochs does better, but
+    for what a sampler learns.
+    """
+
+    def __init__(self, table: Table, target: float, seed: int) -> None:
+        super().__init__(table.space, RandomSampler(seed=seed), NopPruner())
+        self._table, self._target = table, target
+
+    def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
+        super().report(task, step, metrics)
+        curve = self._table.curve(task.params)
+        return len(curve) == self._table.epochs and curve[-1] >= self._target
 
 
 class _RayTune(_Others):
@@ -163,7 +211,19 @@ def ours(study: str, seed: int, folder: Path, sets: Mapping[str, Any]) -> Iterat
         folder: where the study is kept; a new one.
         sets: settings that differ from the defaults.
     """
-    plan = resolve(
+    plan = _plan(study, seed, folder, sets)
+    storage = open_storage(plan.storage_url, create=True)
+    assert isinstance(storage, Journal)
+    storage.file.durable = False  # nobody keeps it, and most of the time would go to the disk
+    try:
+        with open_search(plan.with_data("recorded"), storage) as book:
+            yield book
+    finally:
+        close_storage(storage)
+
+
+def _plan(study: str, seed: int, folder: Path, sets: Mapping[str, Any]) -> Plan:
+    return resolve(
         study,
         sets={
             "search.seed": seed,
@@ -174,14 +234,6 @@ def ours(study: str, seed: int, folder: Path, sets: Mapping[str, Any]) -> Iterat
             **sets,
         },
     )
-    storage = open_storage(plan.storage_url, create=True)
-    assert isinstance(storage, Journal)
-    storage.file.durable = False  # nobody keeps it, and most of the time would go to the disk
-    try:
-        with open_search(plan.with_data("recorded"), storage) as book:
-            yield book
-    finally:
-        close_storage(storage)
 
 
 def to_tune(parameter: Parameter) -> Any:
@@ -203,7 +255,7 @@ Searches = Mapping[str, Callable[[int, Path], AbstractContextManager[Work]]]
 
 def searches(study: str, table: Table, sets: Mapping[str, Any]) -> Searches:
     """Return all that are compared; ``sets`` are settings of ours that differ from the defaults."""
-    space = table.space
+    space, target = table.space, table.percentile(95)
 
     def script(sampler: Callable[..., Any], pruner: Any) -> Callable[[int, Path], Any]:
         return lambda seed, _: nullcontext(_OptunaScript(space, sampler(seed=seed), pruner()))
@@ -218,7 +270,11 @@ def searches(study: str, table: Table, sets: Mapping[str, Any]) -> Searches:
 
     return {
         OURS: lambda seed, folder: ours(study, seed, folder, sets),
+        "our sampler and pruner alone": lambda seed, folder: nullcontext(
+            _Alone(_plan(study, seed, folder, sets))
+        ),
         RANDOM: script(RandomSampler, NopPruner),
+        ORACLE: lambda seed, _: nullcontext(_Oracle(table, target, seed)),
         "Optuna: TPE, median (its defaults)": script(TPESampler, MedianPruner),
         "Ray Tune: random, FIFO (its defaults)": tuner("FIFOScheduler"),
         "Ray Tune: random, ASHA": tuner("AsyncHyperBandScheduler", max_t=table.epochs),

@@ -227,6 +227,38 @@ def test_random_search_reaches_the_target_as_often_as_its_share_says(of, recorde
     assert abs(found - share) < 4 * math.sqrt(2 * share / 1000)
 
 
+def test_an_oracle_knows_after_one_epoch_how_each_training_ends(of, recorded):
+    target = recorded.percentile(95)
+    plain = of.methods._OptunaScript(recorded.space, RandomSampler(seed=5), NopPruner())
+    oracle = of.methods._Oracle(recorded, target, seed=5)
+    whole = of.loop.run(plain, recorded, workers=1, most=6 * 60)
+    stopped = of.loop.run(oracle, recorded, workers=1, most=6 * 60)
+    for one, all_of_it in zip(stopped, whole, strict=False):
+        assert one.params == all_of_it.params
+        good = all_of_it.value >= target
+        assert (one.value, one.epochs) == ((all_of_it.value, 6) if good else (None, 1))
+    assert any(one.value for one in stopped)
+
+
+def test_our_sampler_and_pruner_alone_begin_with_no_default(of, recorded, tmp_path):
+    """The pruner compares within an optimizer, also here; the sampler is the study's."""
+    spec = catalog.get(of.search.STUDY)
+    defaults = [spec.default(choice) for choice in spec.choices]
+    runs = {}
+    for pruner in ("none", "median"):
+        plan = of.methods._plan(of.search.STUDY, 3, tmp_path, {"search.pruner": pruner})
+        work = of.methods._Alone(plan)
+        runs[pruner] = of.loop.run(work, recorded, workers=2, most=6 * 30)
+        assert not any(ended.params in defaults for ended in runs[pruner])
+    assert all(ended.epochs == 6 for ended in runs["none"])
+    whole = {name: 0 for name in spec.choices}
+    for ended in runs["median"]:
+        name = ended.params["optim.name"]
+        assert ended.value is not None or (whole[name] >= 4 and ended.epochs >= 2)
+        whole[name] += ended.value is not None
+    assert min(ended.epochs for ended in runs["median"]) < 6
+
+
 def test_ours_is_the_study_itself(of, recorded, tmp_path):
     """Its defaults first, each worth what was recorded of it; the same again with the same seed."""
     spec = catalog.get(of.search.STUDY)
