@@ -231,6 +231,7 @@ def test_measure_counts_what_it_trains(resolved):
     assert measured.images == 4000
 
 
+@pytest.mark.long
 def test_a_real_search(resolved):
     with Isolated(partial(measure, resolved, 0.8), memory=available_memory()) as isolated:
         found = find(isolated, low=500, high=1000, seconds=0.05, repeats=2)

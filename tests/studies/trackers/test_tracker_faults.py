@@ -30,6 +30,7 @@ def all_is_kept(folder, numbers):
         assert [row["_step"] for row in history(records) if "val_loss" in row] == [1, 2, 3]
 
 
+@pytest.mark.long
 def test_what_a_killed_service_lost_is_kept_by_the_next_process(tmp_path):
     folder = tmp_path / "study"
     first, *rest = [list(trial(number)) for number in (1, 2)]

@@ -18,6 +18,7 @@ from studies.trackers import _wandb_upload
 from studies.trackers.process import TrackerProcess
 from studies.trackers.settings import TrackingSettings
 
+pytestmark = pytest.mark.slow
 ONLINE = {"mode": "online"}
 PROJECT = {
     **{"id": "p", "name": "mnist-studies", "entity": {"id": "e", "name": "me"}},
@@ -220,7 +221,7 @@ NO_LOGIN = (401, '{"errors": [{"message": "no such key"}]}')
     ("backend", "reason"),
     [
         ({"/graphql": NO_LOGIN}, "no such key"),
-        ({"/graphql": (200, "no JSON")}, "invalid character"),
+        pytest.param({"/graphql": (200, "no JSON")}, "invalid character", marks=pytest.mark.long),
         ({"/graphql": None}, "did not respond in time"),
     ],
     indirect=["backend"],
@@ -240,6 +241,7 @@ def test_whom_the_server_refuses_works_offline(backend, reason, tmp_path):
     assert holds_no_key(folder, "".join(said))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", [{"RunResumeStatus": "no more"}], indirect=True)
 def test_after_a_run_that_the_server_refuses_runs_are_kept_offline(backend, tmp_path):
     folder = tmp_path / "study"
@@ -256,6 +258,7 @@ def test_after_a_run_that_the_server_refuses_runs_are_kept_offline(backend, tmp_
     assert set(runs(folder)) == found | {"0123abcd-search-0"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", [{"/files/": None}], indirect=True)
 def test_a_server_that_falls_silent_costs_the_seconds_at_the_end_only(backend, tmp_path):
     folder = tmp_path / "study"
