@@ -27,6 +27,7 @@ from studies.confirmation.candidates import candidates
 from studies.confirmation.confirming import confirmed
 from studies.confirmation.test_record import TEST, Reading
 from studies.confirmation.testing import ReadTest, read_confirmed
+from studies.findings import statistics
 from studies.findings.front import check_feasible
 from studies.findings.result import ENVIRONMENT, StudyResult
 from studies.findings.summary import failure_reasons, summarize
@@ -39,7 +40,7 @@ from studies.search.population_checks import is_population
 from studies.search.stopping import Stop
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, one_line_errors, one_line_garbage, open_storage
-from studies.trail.events import Listener, Stream
+from studies.trail.events import Event, Listener, Stream
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is where it keeps models."""
@@ -114,7 +115,7 @@ def run_study(
                         plan,
                         storage,
                         entries,
-                        listeners=[*listeners, states["confirm"]],
+                        listeners=[*listeners, states["confirm"], _look_ahead],
                         take_over=take_over,
                     )
                 except StudyInUse as busy:
@@ -208,6 +209,12 @@ class _Run:
     def _check_not_stopped(self, book: Book) -> None:
         if self._control.asked:
             raise StudyInterrupted(book.phase, book.done, book.total)
+
+
+def _look_ahead(event: Event) -> None:
+    """Get ready, while workers train, for what comes when none does: the study's summing up."""
+    if event.kind == "report":
+        statistics.warm_up()
 
 
 def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop | None) -> None:

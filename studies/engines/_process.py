@@ -9,27 +9,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from objectives.base import Task
+from studies.engines._forking import Forked
 from studies.engines.base import Failure
 
-_ROOT = Path(__file__).resolve().parents[2]
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 _TAIL = 2000
 """Characters kept of what a worker printed before it died."""
 
 _DYING = 1.0
 """Seconds that a worker which has closed its socket has to end by itself, and say how."""
+
+Start = Callable[[int, int], subprocess.Popen[bytes] | Forked]
+"""Starts a worker with the descriptors of its socket and of what it prints to."""
 
 
 class WorkerProcess:
@@ -43,57 +38,27 @@ class WorkerProcess:
         step: that task's last report; 0: none yet.
     """
 
-    def __init__(
-        self,
-        *,
-        threads: int,
-        cpus: list[int],
-        preload: Sequence[str] = (),
-        gpu: str | None = None,
-    ) -> None:
+    def __init__(self, start: Start, cpus: list[int]) -> None:
         """Start it.
 
         Args:
-            threads: CPU threads of the numeric libraries.
+            start: starts it.
             cpus: processors that it is bound to; none: the kernel chooses.
-            preload: modules that it imports at once.
-            gpu: the one GPU that it sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: all that
-                this process sees.
         """
         self.ready = False
         self.task: Task | None = None
         self.began, self.step = 0.0, 0
         self._cpus = cpus
         ours, theirs = socket.socketpair()
-        environment = os.environ | dict.fromkeys(_THREADS, str(threads))
-        path = [str(_ROOT), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
-        environment["PYTHONFAULTHANDLER"] = "1"
-        if gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = gpu
         # What it prints must not break the live view; the end of it explains a death.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-u",
-                "-m",
-                "studies.engines._worker",
-                str(theirs.fileno()),
-                str(os.getpid()),
-                *preload,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=[theirs.fileno()],
-            # Its own session: Ctrl-C in the terminal is the supervisor's alone, and processes that
-            # the objective starts can be ended together with it.
-            start_new_session=True,
-        )
-        theirs.close()
-        self._connection = Connection(ours.detach())
+        with ours, theirs:
+            try:
+                self._process = start(theirs.fileno(), self._output.fileno())
+            except BaseException:  # Ctrl-C, too
+                self._output.close()
+                raise
+            self._connection = Connection(ours.detach())
         self.pid = self._process.pid
         # The socket ends with the process, unless a child of it still holds it open.
         self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None

@@ -1,7 +1,8 @@
-"""A worker process of the local engine: ``python -m studies.engines._worker FD PID MODULE …``.
+"""Worker processes of the local engine: ``python -m studies.engines._worker FORK PID FD MODULE …``.
 
-PID is the supervisor's; the modules are imported while it is still busy with its own. This is a
-program of its own, so the supervisor's main module, be it a script without a
+PID is the supervisor's; the modules are imported while it is still busy with its own. With FORK 1
+workers are forked from it as they are asked for, see ``_forking.py``; with 0 it is one itself. This
+is a program of its own, so the supervisor's main module, be it a script without a
 ``__main__`` guard, pytest or a notebook, is never run again. It speaks over one socket::
 
     supervisor                                   worker
@@ -19,16 +20,17 @@ import importlib
 import os
 import pickle
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 from objectives.base import Objective
 from studies.engines._execution import execute, failure_of
+from studies.engines._forking import die_with, fork_workers
 from studies.engines._gpu import GpuUse
 from studies.engines.base import Failure
-
-_PR_SET_PDEATHSIG = 1
 
 
 def serve(connection: Connection) -> None:
@@ -96,29 +98,28 @@ def _gpu_use() -> GpuUse | None:
     )
 
 
-def _die_with(supervisor: int) -> None:
-    """Let the kernel kill this process when the supervisor dies, even in mid-training (Linux)."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != supervisor:  # it died before the line above
-        os._exit(1)
-
-
-def main() -> None:
-    """Serve the supervisor that started this process."""
-    descriptor, supervisor = int(sys.argv[1]), int(sys.argv[2])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(supervisor)
+def work(descriptor: int) -> NoReturn:
+    """Serve the supervisor at the other end of a socket, and leave."""
     os.set_inheritable(descriptor, False)
-    preload(sys.argv[3:])
     # The supervisor went away: whatever was being done is of no use to anybody.
     with contextlib.suppress(EOFError, ConnectionError), Connection(descriptor) as connection:
         serve(connection)
     # Skips the tear-down of torch and CUDA, which takes long and says nothing.
     sys.stdout.flush()
     os._exit(0)
+
+
+def main() -> None:
+    """Serve the supervisor that started this process."""
+    forks, supervisor, descriptor = map(int, sys.argv[1:4])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with(supervisor)
+    os.set_inheritable(descriptor, False)
+    preload(sys.argv[4:])
+    if not forks:
+        work(descriptor)
+    with socket.socket(fileno=descriptor) as requests:
+        fork_workers(requests, supervisor, work)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from mnist_core.errors import UserError
 from objectives.base import Objective, Outcome
 from studies.engines._gpu import GpuUse, Sharing
 from studies.engines._limits import Watch
+from studies.engines._nursery import Nursery
 from studies.engines._process import WorkerProcess
 from studies.engines._starting import WorkerStartError, pickled, start_error
 from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Work
@@ -72,15 +73,13 @@ class Local:
         self._stillborn = 0
         self._handed_out = False
         self._wake: tuple[int, int] | None = None
+        self._nursery: Nursery | None = None
 
     def __enter__(self) -> Self:
         self._wake = os.pipe()
         os.set_blocking(self._wake[1], False)
-        try:
-            self._spawn()
-        except BaseException:  # Ctrl-C, too
-            self.__exit__()
-            raise
+        # It is at its imports while this process goes on with its own: workers come with ``run``.
+        self._nursery = Nursery(threads=self._threads, preload=self._preload)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -88,6 +87,9 @@ class Local:
             worker.end()  # all at once: each takes a while to hand its memory back
         for index in range(len(self._workers)):
             self._remove(index)
+        nursery, self._nursery = self._nursery, None
+        if nursery is not None:
+            nursery.close()
         wake, self._wake = self._wake, None
         for descriptor in wake or ():
             os.close(descriptor)
@@ -103,7 +105,6 @@ class Local:
         Raises:
             WorkerStartError: workers die at once, or cannot load ``objective``.
         """
-        assert self._wake is not None, "enter the engine first: `with engine:`"
         payload, watch = pickled(objective), Watch(limits)
         self._stillborn = 0
         self._spawn()
@@ -265,12 +266,9 @@ class Local:
         begun = []
         for index, worker in enumerate(self._workers):
             if worker is None and not self._sharing.retired(index):
-                self._workers[index] = new = WorkerProcess(
-                    threads=self._threads,
-                    cpus=self._cpus[index],
-                    preload=self._preload,
-                    gpu=self._sharing.gpu(index),
-                )
+                assert self._nursery is not None, "enter the engine first: `with engine:`"
+                new = self._nursery.start(self._cpus[index], self._sharing.gpu(index))
+                self._workers[index] = new
                 begun.append(new)
         return begun
 

@@ -50,7 +50,7 @@ def device(name: str) -> str:
     Raises:
         ConfigError: a CUDA device that this machine does not have is asked for.
     """
-    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+    if name == "cpu" or (name == "auto" and not may_have_gpu()):
         return "cpu"
     import torch
 
@@ -64,7 +64,7 @@ def device(name: str) -> str:
     return f"cuda:{index}"
 
 
-def _may_have_gpu(root: Path = Path("/")) -> bool:
+def may_have_gpu(root: Path = Path("/")) -> bool:
     """Whether torch might find a GPU, told without its import, which takes more than a second."""
     # NVIDIA's driver, the same within Windows (WSL), AMD's driver.
     drivers = ("dev/nvidiactl", "dev/dxg", "dev/kfd")

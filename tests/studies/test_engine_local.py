@@ -115,8 +115,8 @@ def test_what_a_dead_worker_started_is_ended_too(tmp_path):
 
 
 def test_workers_live_through_several_runs(tmp_path):
+    pids = []
     with local() as engine:
-        pids = engine.pids
         for trials in (4, 8):
             plan = toy_plan(tmp_path, trials=trials)
             storage = open_storage(plan.storage_url, create=True)
@@ -124,7 +124,8 @@ def test_workers_live_through_several_runs(tmp_path):
                 engine.run(book, toys.Toy(tmp_path))
                 assert book.done == trials
             close_storage(storage)
-        assert engine.pids == pids
+            pids.append(engine.pids)
+    assert pids[0] == pids[1] and len(pids[0]) == 2
     assert {int(line[-1]) for line in toys.attempts(tmp_path)} <= set(pids)
 
 

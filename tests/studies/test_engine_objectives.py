@@ -1,12 +1,13 @@
 """Objectives that misbehave: it costs their trial, never the study, and the true reason is said."""
 
+import gc
 import math
 import os
 import signal
 import struct
 import subprocess
-import sys
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Any
 
 import psutil
@@ -144,8 +145,13 @@ def a_signal_without_a_name(report):
     os.kill(os.getpid(), signal.SIGRTMIN + 6)
 
 
+def its_socket():
+    (connection,) = [one for one in gc.get_objects() if type(one) is Connection]
+    return connection.fileno()
+
+
 def half_a_message(report):
-    os.write(int(sys.argv[1]), struct.pack("!i", 1000) + b"not all of it")
+    os.write(its_socket(), struct.pack("!i", 1000) + b"not all of it")
     os._exit(5)
 
 
@@ -155,7 +161,7 @@ def interrupts_itself(report):
 
 def hangs_up(report):
     subprocess.Popen(["sleep", "3600"])
-    os.close(int(sys.argv[1]))
+    os.close(its_socket())
     signal.pause()
 
 

@@ -294,7 +294,7 @@ def test_torch_is_not_asked_where_no_driver_is(tmp_path, monkeypatch, platform, 
     (tmp_path / "dev").mkdir()
     if driver:
         (tmp_path / "dev" / driver).touch()
-    assert machine._may_have_gpu(tmp_path) is may
+    assert machine.may_have_gpu(tmp_path) is may
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -1,0 +1,198 @@
+"""Workers that are forked from one process, which imports once what each of them needs (Linux).
+
+    supervisor                              fork server            worker
+    GPU + [socket, output, answer]   ->     forks twice     ->     in a session of its own
+                                            waits for the          waits until it is the
+                                            one in between         supervisor's own child
+    (end of file)                           leaves                 its process id, to ``answer``
+
+A worker is a child of the supervisor all the same: its exit code, its death and its signals are as
+if the supervisor had started it, and it lives on when the fork server dies. The kernel gives it to
+the supervisor when the process in between has left, as the supervisor is a "child subreaper" for
+that moment (https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html).
+
+The fork server has one thread and neither trains nor touches a GPU, so there is nothing that a fork
+would break. Where there is none, each worker is a program of its own; see ``_process.py``.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 1, 36, 37
+_ALL = b"all"
+"""The request of a worker that sees all GPUs; else it is the GPU's name."""
+_LONGEST = 4096
+"""Bytes of a request."""
+_MOMENT = 0.0005
+"""Seconds between two looks at who one's parent is."""
+
+
+class ForkServerGone(Exception):
+    """The fork server is not there any more; the message has the end of what it printed."""
+
+
+class Forked:
+    """A worker that was forked, with as much of ``subprocess.Popen`` as is used of it.
+
+    Attributes:
+        pid: its process id; it is a child of this process.
+        returncode: its exit code, or the negative number of its signal; None: it was not waited
+            for.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def wait(self) -> int:
+        """Wait until it has ended; return ``returncode``."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return ``returncode``; it is still None where it runs."""
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+
+class ForkServer:
+    """The supervisor's end of a fork server.
+
+    Args:
+        command: returns what runs ``fork_workers`` on the socket of a descriptor.
+        environment: of the process; its workers have it, too.
+    """
+
+    def __init__(self, command: Callable[[int], list[str]], environment: dict[str, str]) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._process = subprocess.Popen(
+            command(theirs.fileno()),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,  # Ctrl-C in the terminal is the supervisor's alone
+        )
+        theirs.close()
+
+    def fork(self, gpu: str | None, connection: int, output: int) -> Forked:
+        """Fork a worker; this waits until it is there, so for the imports, too.
+
+        Args:
+            gpu: the one GPU that it sees; None: all.
+            connection: descriptor of the worker's end of its socket.
+            output: descriptor of what it prints to.
+
+        Raises:
+            ForkServerGone: there is none to fork it.
+        """
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as answer, _adopting():
+            try:
+                message = _ALL if gpu is None else gpu.encode()
+                socket.send_fds(self._requests, [message], [connection, output, writing])
+            except ConnectionError:
+                pass  # the answer ends without a word
+            finally:
+                os.close(writing)
+            said = answer.read()
+        if not said:
+            raise ForkServerGone(self._last_words())
+        return Forked(int(said))
+
+    def close(self) -> None:
+        """End it; its workers stay."""
+        self._requests.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._output.close()
+
+    def _last_words(self) -> str:
+        self._output.seek(0)
+        return self._output.read().decode(errors="replace").strip()[-2000:]
+
+
+def fork_workers(requests: socket.socket, supervisor: int, work: Callable[[int], None]) -> None:
+    """Fork a worker for each request, until the supervisor closes the socket.
+
+    Args:
+        requests: from the supervisor.
+        supervisor: its process id.
+        work: what a worker does with the descriptor of its socket; it never returns.
+    """
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(requests, _LONGEST, 3)
+        if not message:
+            return
+        between = os.fork()
+        if not between:
+            try:
+                if os.fork():
+                    os._exit(0)
+                requests.close()
+                gpu = None if message == _ALL else message.decode()
+                _become_worker(supervisor, gpu, descriptors, work)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        os.waitpid(between, 0)
+
+
+def die_with(supervisor: int) -> None:
+    """Let the kernel kill this process when the supervisor dies, even in mid-training (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it died before the line above
+        os._exit(1)
+
+
+def _become_worker(
+    supervisor: int, gpu: str | None, descriptors: Sequence[int], work: Callable[[int], None]
+) -> None:
+    """Be the supervisor's own child, in a session of its own; say so, and work."""
+    between = os.getppid()
+    connection, output, answer = descriptors
+    os.setsid()  # what the objective starts can be ended together with it
+    while os.getppid() == between != supervisor:
+        time.sleep(_MOMENT)
+    die_with(supervisor)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    os.write(answer, str(os.getpid()).encode())
+    os.close(answer)
+    work(connection)
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """Get, for now, the processes whose parents leave."""
+    prctl = ctypes.CDLL(None).prctl
+    before = ctypes.c_int()
+    prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, before.value, 0, 0, 0)
