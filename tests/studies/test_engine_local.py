@@ -126,7 +126,7 @@ def test_workers_live_through_several_runs(tmp_path):
             close_storage(storage)
             pids.append(engine.pids)
     assert pids[0] == pids[1] and len(pids[0]) == 2
-    assert {int(line[-1]) for line in toys.attempts(tmp_path)} <= set(pids)
+    assert {int(line[-1]) for line in toys.attempts(tmp_path)} <= set(pids[0])
 
 
 @pytest.mark.parametrize("now", [False, True])
