@@ -166,11 +166,9 @@ def judge(
     direction: Direction = "maximize",
     step: float = 0.0,
     stopped: Collection[str] = (),
+    failed: Collection[str] = (),
 ) -> Verdict | None:
     """Pick the best choice by its mean and find those it ties with; see the module's text.
-
-    The best one has values on as many seeds as any: one that failed on some seeds, and was lucky on
-    the others, is not compared by the mean of these.
 
     Args:
         values: for each choice its metric by seed; choices without any value are left aside.
@@ -178,6 +176,8 @@ def judge(
         step: the values are read in steps of it, 0: they are continuous.
         stopped: choices that a race has stopped: they have fewer seeds than the others, so their
             mean is not compared, and none of them is the best; their paired difference is.
+        failed: choices that failed on some seeds, and may have been lucky on the others: none of
+            them is the best, unless all failed somewhere; then one with values on most seeds is.
 
     Returns:
         The verdict, or None if no choice (that was not stopped) has a value.
@@ -192,8 +192,8 @@ def judge(
     able = [choice for choice in ranked if choice not in stopped]
     if not able:
         return None
-    most = max(len(values[choice]) for choice in able)
-    best = next(choice for choice in able if len(values[choice]) == most)
+    sound = [choice for choice in able if choice not in failed]
+    best = sound[0] if sound else max(able, key=lambda choice: len(values[choice]))
     others = [choice for choice in ranked if choice != best]
     differences = {
         choice: paired_difference(values[best], values[choice], step=step) for choice in others

@@ -87,7 +87,14 @@ def summarize(
         # Seeds may have been trained before the race, or by another run without one.
         if len(ended[label]) < plan.confirm_seeds
     }
-    verdict = judge(rivals, direction=spec.direction, step=step, stopped=raced)
+    failed = {label: len(ended[label] - values[label].keys()) for label in chosen}
+    verdict = judge(
+        rivals,
+        direction=spec.direction,
+        step=step,
+        stopped=raced,
+        failed=[label for label, count in failed.items() if count],
+    )
     intervals = {
         label: value_interval(list(by_seed.values()), step=step)
         for label, by_seed in values.items()
@@ -116,7 +123,7 @@ def summarize(
                 gap=gap,
                 test=_test_interval(of_label, test, plan),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
-                confirm_failed=len(ended.get(label, set()) - by_seed.keys()),
+                confirm_failed=failed.get(label, 0),
                 on_bound=(
                     on_bound(spec.space, candidate.params)
                     if candidate and not candidate.default
@@ -129,12 +136,11 @@ def summarize(
             )
         )
     sign = 1.0 if spec.direction == "maximize" else -1.0
-    most = len(values[best]) if best else 0
     rows.sort(
-        # Means over fewer seeds are not compared with the others'.
+        # Means over a part of the seeds are not compared with the others'.
         key=lambda row: (
             row.confirm is None,
-            row.stopped_after is not None or len(row.values) < most,
+            row.stopped_after is not None or (row.confirm_failed > 0 and row.label != best),
             -sign * row.confirm.mean if row.confirm else math.inf,
         )
     )

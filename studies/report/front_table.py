@@ -127,7 +127,7 @@ def beaten_by(result: StudyResult, row: Row) -> str:
         values = means(result, other)
         able = other.candidate is not None and other.candidate.feasible
         # One that failed on some seeds was perhaps lucky on the others.
-        able = able and len(result.confirm[other.label]) >= len(result.confirm[row.label])
+        able = able and other.confirm_failed <= row.confirm_failed
         if able and values and dominates(values, own, signs):
             return other.label
     return ""
