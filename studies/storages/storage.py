@@ -16,10 +16,9 @@ from optuna.storages._rdb.models import NOT_FOUND_MSG
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.hints import masked
 from studies.storages import storage_journal, storage_sqlite
 from studies.storages.storage_journal import Journal
-from studies.storages.storage_sql import SqlStorage
+from studies.storages.storage_sql import SqlStorage, reason
 from studies.storages.storage_url import (
     StorageError,
     check_url,
@@ -84,13 +83,13 @@ def open_storage(url: str, *, create: bool) -> Storage:
                 storage_sqlite.make_file(path)
             storage = storage_sqlite.SqliteStorage(url, path)
         except _WRONG_DATABASE as error:
-            raise StorageError(f"{shown(url)}: {_reason(error)}") from None
+            raise StorageError(f"{shown(url)}: {reason(error)}") from None
         try:
             with storage.engine.connect():
                 pass
         except SQLAlchemyError as error:
             close_storage(storage)
-            raise StorageError(f"{path}: {_reason(error)}") from None
+            raise StorageError(f"{path}: {reason(error)}") from None
     return storage
 
 
@@ -106,7 +105,7 @@ def one_line_errors(url: str) -> Iterator[None]:
     except _WRONG_DATABASE as error:
         if not isinstance(error, RuntimeError):
             raise StorageError(
-                f"{shown(url)}: {_reason(error)}; nothing more can be written or read there: make"
+                f"{shown(url)}: {reason(error)}; nothing more can be written or read there: make"
                 " room, or put a sound copy in its place, and run the same command again"
             ) from error
         raise
@@ -209,7 +208,7 @@ def _open_postgres(url: str, *, create: bool) -> Storage:
     except ImportError:
         raise no_driver(url) from None
     except _WRONG_DATABASE as error:
-        raise StorageError(f"{shown(url)}: {_reason(error)}") from None
+        raise StorageError(f"{shown(url)}: {reason(error)}") from None
 
 
 def _make_folder(path: Path) -> None:
@@ -219,13 +218,3 @@ def _make_folder(path: Path) -> None:
     except (OSError, ValueError) as error:  # ValueError: a null byte
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"cannot make the folder {folder}: {reason}") from None
-
-
-def _reason(error: BaseException) -> str:
-    """Return the database's own words, without SQLAlchemy's wrapping and links."""
-    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
-    origin = getattr(cause, "orig", None)
-    lines = str(origin if origin is not None else cause).strip().splitlines()
-    # The driver tried several addresses; each has a line of its own.
-    text = lines[-1] if lines and lines[0].startswith("Multiple") else "".join(lines[:1])
-    return masked(text) or type(error).__name__

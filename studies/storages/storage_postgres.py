@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from studies.storages.leases import StudyInUse, TurnLost
 from studies.storages.postgres_connection import KEY, connection_options, is_lost
-from studies.storages.storage_sql import SqlStorage
+from studies.storages.storage_sql import SqlStorage, reason
 from studies.storages.storage_url import StorageError, shown
 
 PATIENCE = 120.0
@@ -220,12 +220,14 @@ class PostgresStorage(SqlStorage):
                 now = time.monotonic()
                 if began is None:
                     began = now
-                    _LOG.warning("%s: the server is gone; waiting for it", shown(self.url))
+                    said = "%s: the server is gone (%s); waiting for it"
+                    _LOG.warning(said, shown(self.url), reason(error))
                 if now - began > PATIENCE:
                     # What is still to be written when a study is closed shall not wait again.
                     self._gone = (
-                        f"{shown(self.url)}: the server has been gone for {PATIENCE:.0f} s; nothing"
-                        " is lost: run the same command again when it is back"
+                        f"{shown(self.url)}: the server has been gone for {PATIENCE:.0f} s"
+                        f" ({reason(error)}); what it holds of the study is kept: run the same"
+                        " command again when it is back"
                     )
                     continue
             time.sleep(pause)

@@ -23,8 +23,10 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from studies.hints import masked
 from studies.storages.held import forget_begin
 from studies.storages.inserting import attribute_rows, insert_trial
 
@@ -275,3 +277,13 @@ def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
 def _local(stored: datetime | None) -> datetime | None:
     """Optuna stores UTC and gives local time, both without a zone."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def reason(error: BaseException) -> str:
+    """Return the database's own words, without SQLAlchemy's wrapping and links."""
+    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+    origin = getattr(cause, "orig", None)
+    lines = str(origin if origin is not None else cause).strip().splitlines()
+    # The driver tried several addresses; each has a line of its own.
+    text = lines[-1] if lines and lines[0].startswith("Multiple") else "".join(lines[:1])
+    return masked(text) or type(error).__name__

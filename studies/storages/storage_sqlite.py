@@ -22,6 +22,9 @@ from studies.storages.storage_url import StorageError, sqlite_url
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""
 
+_NO_PATIENCE = 500
+"""Milliseconds that it waits after one has failed: a study that is closed shall not wait again."""
+
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -40,6 +43,7 @@ class SqliteStorage(SqlStorage):
         # Connections of before the listener lack the pragmas.
         self.remove_session()
         self.engine.dispose()
+        sqlalchemy.event.listen(self.engine, "handle_error", _wait_no_more)
         self._file = _identity(path)
         sqlalchemy.event.listen(self.engine, "begin", self._check_there)
 
@@ -155,3 +159,9 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _wait_no_more(context: Any) -> None:
+    if "locked" in str(context.original_exception) and context.connection is not None:
+        connection = context.connection.connection.dbapi_connection
+        connection.execute(f"PRAGMA busy_timeout = {_NO_PATIENCE}")

@@ -100,6 +100,28 @@ def test_a_long_lock_is_one_line(tmp_path, monkeypatch, reference, when):  # noq
     assert trail(plan.storage_url) == reference
 
 
+def test_who_has_waited_in_vain_once_does_not_wait_again(tmp_path, monkeypatch):
+    """What a study still has to write when it is closed would each take a minute."""
+    plan = plan_at(tmp_path)
+    run(plan, Toy())
+    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 1.0)
+    storage = open_storage(plan.storage_url, create=False)
+    study = optuna.load_study(study_name="toy", storage=storage)
+
+    def patience():
+        with storage.engine.connect() as connection:
+            return connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+
+    assert patience() == 1000
+    with locker(plan.folder / "study.db", 600) as lock:
+        lock()
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            study.set_user_attr("a", 1)
+    assert patience() < 1000
+    study.set_user_attr("a", 1)
+    close_storage(storage)
+
+
 def fill(folder):
     with (folder / "filler").open("wb", buffering=0) as file:
         for size in (65536, 512, 1):

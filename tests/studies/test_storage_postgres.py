@@ -67,7 +67,7 @@ def test_a_server_that_is_away_is_waited_for(
     with caplog.at_level(logging.WARNING):
         run(plan, Away())
     timer.join()
-    assert caplog.text.count("the server is gone; waiting for it") >= 1
+    assert caplog.text.count("; waiting for it") >= 1
     assert trail(plan.storage_url) == reference
 
 
@@ -88,14 +88,15 @@ def test_a_server_that_stays_away_is_one_line_and_the_study_goes_on_later(
     try:
         with (
             caplog.at_level(logging.WARNING),
-            pytest.raises(StorageError, match="the server has been gone for 1 s") as caught,
+            # It says what the server, or the way to it, says: a database may be gone alone.
+            pytest.raises(StorageError, match=r"been gone for 1 s \(.+\); what") as caught,
         ):
             run(plan, Away())
     finally:
         server.start()
     assert "\n" not in str(caught.value)
     # The last writes, of the study's closing, do not wait anew.
-    assert caplog.text.count("the server is gone; waiting for it") == 1
+    assert caplog.text.count("; waiting for it") == 1
     run(plan, Toy())
     assert trail(plan.storage_url) == reference
 
