@@ -8,6 +8,7 @@ written by the next process. Its own few lines go to standard output, whatever l
 sees a command line.
 """
 
+import gc
 import importlib
 import logging
 import os
@@ -148,13 +149,13 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(
-            sys.argv[1],
-            Path(sys.argv[2]),
-            # Not for what libraries start.
-            TrackingSettings.model_validate_json(os.environ.pop(VARIABLE)),
-            seconds=float(sys.argv[3]),
-            sync=sys.argv[4],
-        )
+    code = main(
+        sys.argv[1],
+        Path(sys.argv[2]),
+        # Not for what libraries start.
+        TrackingSettings.model_validate_json(os.environ.pop(VARIABLE)),
+        seconds=float(sys.argv[3]),
+        sync=sys.argv[4],
     )
+    gc.freeze()  # as studies.run does: it would look for garbage in every module
+    sys.exit(code)
