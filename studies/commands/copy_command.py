@@ -3,7 +3,6 @@
 python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
 """
 
-import shlex
 from typing import Annotated
 
 import typer
@@ -41,7 +40,7 @@ def copy_command(
     plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
     import optuna
 
-    from studies.hints import masked
+    from studies.hints import run_command
     from studies.storages.copying import copy_study
     from studies.storages.storage import check_url, shown
 
@@ -51,6 +50,7 @@ def copy_command(
     check_url(to)
     for content in copy_study(plan.name, source=source, target=to):
         typer.echo(f"copied {content.name}: {len(content.trials)} trials, compared with the source")
-    words = ["python", "-m", "studies.run", study, *(["--quick"] if quick else [])]
-    again = shlex.join([*words, "--set", f"storage.url={masked(to)}"])
-    typer.echo(f"{shown(source)} -> {shown(to)}; go on there with: {again}")
+    there = cli.resolve(
+        study, conf=conf, assignments=[*(assignments or []), f"storage.url={to}"], quick=quick
+    )
+    typer.echo(f"{shown(source)} -> {shown(to)}; go on there with: {run_command(there)}")

@@ -42,6 +42,15 @@ def test_the_source_is_storage_url(source, tmp_path):
     assert "holds a study 'optim_search' already" in str(again.exception)
 
 
+def test_the_command_to_go_on_with_has_the_settings_that_were_given(source, tmp_path):
+    target, folder = f"sqlite:///{tmp_path / 'new.db'}", tmp_path / "results"
+    given = ["--set", f"results.folder={folder}", "--set", "epochs=3"]
+    done = copy("--from", source, "--to", target, *given)
+    line = done.output.strip().splitlines()[-1]
+    assert f"--set results.folder={folder}" in line and "--set epochs=3" in line
+    assert line.count("storage.url") == 1 and f"--set storage.url={target}" in line
+
+
 @pytest.mark.parametrize(
     ("target", "part"),
     [
