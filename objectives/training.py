@@ -48,16 +48,12 @@ class Training:
             ConfigError: the model is one of another task.
             TrainingError: ``NonFiniteLoss`` or ``OutOfMemory``.
         """
-        from mnist_core import checkpoint, models, runtime
+        from mnist_core import checkpoint, runtime
         from mnist_core.data.datasets import load
         from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
         config = self.config(task)
-        if (does := models.task(config.model)) != self.TASK:
-            raise ConfigError(
-                f"model.name: the study's objective is {self.TASK}, but the task of"
-                f" {config.model.name!r} is {does}"
-            )
+        self.check(config)
         data = load(config.data, runtime.resolve(config).device)
 
         reports = config.epochs * config.reports_per_epoch
@@ -102,6 +98,21 @@ class Training:
             stopped=result.stopped,
             attributes={**_attributes(result), **earlier.attributes},
         )
+
+    @classmethod
+    def check(cls, config: TrainConfig) -> None:
+        """Check that ``config`` trains a model of this task.
+
+        Raises:
+            ConfigError: it is one of another task.
+        """
+        from mnist_core import models
+
+        if (does := models.task(config.model)) != cls.TASK:
+            raise ConfigError(
+                f"model.name: the study's objective is {cls.TASK}, but the task of"
+                f" {config.model.name!r} is {does}"
+            )
 
     def config(self, task: Task) -> TrainConfig:
         """Return the configuration that ``task`` trains."""

@@ -17,6 +17,7 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
+from objectives.training import Training
 from studies import engines, trackers
 from studies.book.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.book.opening import check_search
@@ -30,6 +31,7 @@ from studies.live import LiveView, PlainView, Progress
 from studies.planning import preparation
 from studies.planning.machine import check_folder
 from studies.planning.plan import Plan
+from studies.planning.trial_setup import objective_kind
 from studies.protocol import run_study
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
@@ -161,7 +163,9 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     configs = [*defaults, *plan.ends()]
     # In each worker: the data is then there when the first trial comes.
     most = plan.settings.search.constraints.get("parameters", math.inf)
-    prepare = functools.partial(preparation.prepare, most_parameters=most)
+    kind = objective_kind(plan)
+    check = {"check": kind.check} if issubclass(kind, Training) else {}
+    prepare = functools.partial(preparation.prepare, most_parameters=most, **check)
     found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
     if say is not None:
         say(preparation.describe(plan, found))

@@ -56,6 +56,7 @@ def prepare(
     typical: Sequence[TrainConfig],
     *,
     most_parameters: float = math.inf,
+    check: Callable[[TrainConfig], object] = lambda config: None,
 ) -> Preparation:
     """Check what would fail every trial, and measure what one costs.
 
@@ -63,6 +64,7 @@ def prepare(
         configs: one of each kind that will be trained, one or more; all with the same data.
         typical: those that are measured, one or more.
         most_parameters: models with more are not trained.
+        check: the objective's own, raises for what it does not train.
 
     Raises:
         UserError: an unknown model, a device or data that is not there, a setting that an
@@ -76,6 +78,7 @@ def prepare(
     # Each model with each loss once: what optimizers take is known without training.
     different = {(config.model, config.loss.name): config for config in resolved}
     for config in different.values():
+        check(config)
         tasks.take_one_batch(config, data)
     # Optimizers differ too little to be worth a step each.
     measured = {_kind(config): train.resolve(config) for config in typical}

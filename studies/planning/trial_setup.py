@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from objectives.base import Objective
 from objectives.measured import PARAMETERS, Measured
@@ -18,15 +19,20 @@ def models_folder(plan: Plan) -> Path:
     return plan.folder / "checkpoints" / "confirm"
 
 
-def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
-    """Return the objective that the study names.
+def objective_kind(plan: Plan) -> Any:
+    """Return the class of the objective that the study names.
 
     The module ``objectives/<name>.py`` holds it as a class of the same name in capitals, made of
     ``base`` (TrainConfig), ``space``, ``keep_models``, ``states`` and ``state_seconds``.
     """
     name = plan.spec.objective
     module = importlib.import_module(f"objectives.{name}")
-    kind = getattr(module, "".join(part.capitalize() for part in name.split("_")))
+    return getattr(module, "".join(part.capitalize() for part in name.split("_")))
+
+
+def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
+    """Return the objective that the study names."""
+    kind = objective_kind(plan)
     seconds = plan.settings.engine.checkpoint_seconds
     phase = "search" if keep_models is None else "confirm"
     members = is_population(plan) and phase == "search"  # they go on from each other's states

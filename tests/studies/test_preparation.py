@@ -7,6 +7,8 @@ from toy import make_plan
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from objectives.classification import Classification
+from objectives.pairs import Pairs
 from studies.planning.preparation import Largest, Preparation, describe, prepare
 
 BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
@@ -45,6 +47,13 @@ def test_what_would_fail_every_trial_fails_first():
     small = config(model__name="lenet5")
     with pytest.raises(ConfigError, match="momentum"):
         prepare([small, config(optim__name="adam", optim__momentum=0.9)], [small])
+
+
+def test_a_model_of_another_task_fails_before_the_first_trial():
+    small = config(model__name="lenet5")
+    with pytest.raises(ConfigError, match="objective is pairs, but the task of 'lenet5' is class"):
+        prepare([small], [small], check=Pairs.check)
+    assert prepare([small], [small], check=Classification.check).parameters == (61_706,)
 
 
 def found(*seconds, memory=2**30):
