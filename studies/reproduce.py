@@ -67,11 +67,13 @@ class Verdict:
         outcome: ``EXACT``, ``WITHIN`` or ``OUTSIDE``.
         text: one sentence.
         differences: what is not as recorded, e.g. ``torch 2.15.0 -> 2.16.0``.
+        same: names of what is as recorded.
     """
 
     outcome: str
     text: str
     differences: tuple[str, ...]
+    same: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Recorded:
@@ -134,11 +136,15 @@ def judge(
         for name, old in recorded.facts.items()
         if name in facts and facts[name] != old
     )
+    same = tuple(name for name, old in recorded.facts.items() if facts.get(name) == old)
     here = f"{recorded.metric} {show(recorded.metric, value)}"
     there = f"recorded {show(recorded.metric, recorded.value)}"
     if value == recorded.value:
         return Verdict(
-            outcome=EXACT, text=f"reproduced: {here}, exactly as recorded", differences=differences
+            outcome=EXACT,
+            text=f"reproduced: {here}, exactly as recorded",
+            differences=differences,
+            same=same,
         )
     if tolerance is not None:
         fits = abs(value - recorded.value) <= tolerance * (1 + 1e-9)
@@ -159,6 +165,7 @@ def judge(
         outcome=WITHIN if fits else OUTSIDE,
         text=f"{said}: {here}, {there}; {place} {where}",
         differences=differences,
+        same=same,
     )
 
 

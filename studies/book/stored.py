@@ -79,9 +79,13 @@ class Stored:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """Versions and data hashes of the confirmation; of the data the fingerprint at least."""
+        """Versions and data hashes of the confirmation; before it what the study itself knows."""
         known = dict(self.described or {})
-        return known or {"data": {"fingerprint": self.plan.data_fingerprint}}
+        trainer = self.settings.get("trainer")
+        return known or {
+            "data": {"fingerprint": self.plan.data_fingerprint},
+            "versions": {} if trainer is None else {"trainer": trainer},
+        }
 
     def comparable(self) -> "Stored":
         """Return this, if the plan is that of the study: then its parameters mean the same.

@@ -77,6 +77,6 @@ def reproduce_command(
     for difference in verdict.differences:
         console.print(f"not as recorded: {difference}")
     if verdict.outcome == reproduce.OUTSIDE:
-        why = "" if verdict.differences else "; device, versions and data are as recorded"
+        why = f"; as recorded: {', '.join(verdict.same) or 'nothing that the file names'}"
         raise UserError(f"{file}: {verdict.text}{why}")
     console.print(verdict.text)

@@ -5,12 +5,13 @@ import tomllib
 
 import optuna
 import pytest
-from test_protocol import run
+from test_protocol import StopAfter, run
 from toy import make_plan
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
+from mnist_core.version import TRAINER_VERSION
 from studies import protocol, reproduce
 from studies.book import stored
 from studies.book.opening import CONFIRM
@@ -143,3 +144,13 @@ def test_a_write_leaves_nothing_else_behind(tmp_path):
     write_atomically(tmp_path / "a.toml", "two")
     assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
     assert (tmp_path / "a.toml").read_text() == "two"
+
+
+def test_before_a_confirmation_a_trial_names_data_and_trainer(tmp_path):
+    plan, stop = make_plan(tmp_path), StopAfter(4)
+    with pytest.raises(protocol.StudyInterrupted):
+        run(plan, listeners=[stop], control=stop.control)
+    found = stored.read(plan)
+    record = read(write_trial(plan, found.search, 1, environment=found.environment))["record"]
+    assert record["data_fingerprint"] == "toy-data"
+    assert record["versions"] == {"trainer": TRAINER_VERSION}

@@ -81,9 +81,12 @@ def test_a_value_that_cannot_be_met_fails_and_names_what_differs(command, tmp_pa
     assert difference.startswith("not as recorded: torch 1.0 -> ")
 
 
-def test_nothing_differs_is_said_too(command, tmp_path, trained):
+def test_what_does_not_differ_is_said_too(command, tmp_path, trained):
     _, _, (error,) = command(write(tmp_path / "a.toml", trained[0] + 0.01))
-    assert error.endswith("; device, versions and data are as recorded")
+    assert error.endswith("; as recorded: nothing that the file names")
+    file = write(tmp_path / "a.toml", trained[0] + 0.01, torch="1.0", data_fingerprint=trained[2])
+    _, _, (error,) = command(file)
+    assert error.endswith("; as recorded: data_fingerprint")
 
 
 @pytest.mark.parametrize(("tolerance", "code"), [(1.05, 0), (0.95, 1)])
