@@ -4,15 +4,19 @@ It leaves the same trail as the others. A breakpoint in the objective works; a c
 objective takes the study with it (the next run goes on from there).
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from objectives.base import Objective, Outcome
 from studies.engines import _limits
 from studies.engines._execution import execute
 from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Work
+
+if TYPE_CHECKING:
+    from studies.planning.plan import Plan
 
 
 def create(
@@ -45,6 +49,10 @@ class Inline:
 
     def __exit__(self, *exception: object) -> None:
         pass
+
+    def adapt(self, plan: "Plan") -> "Plan":
+        """Return ``plan`` as it is run here: one trial at a time, with the threads it says."""
+        return dataclasses.replace(plan, workers=1, most_workers=0)
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
         """Run tasks until there is none, or ``stop`` was asked for.

@@ -1,5 +1,6 @@
 """Every engine leaves the same trail; for ``ray``, which takes seconds, see test_engine_ray.py."""
 
+import dataclasses
 import os
 
 import pytest
@@ -75,6 +76,12 @@ def test_an_engine_that_is_none():
     with pytest.raises(ConfigError, match="did you mean 'local'"):
         engines.create("locall", workers=1, threads=1)
     assert engines.names() == [*QUICK, "ray"]
+
+
+def test_inline_says_that_it_runs_one_trial_at_a_time(tmp_path):
+    plan = dataclasses.replace(toy_plan(tmp_path, workers=4), threads=2)
+    there = engines.adapted(plan, engines.create("inline", workers=4, threads=2))
+    assert (there.workers, there.threads) == (1, 2)  # the same sums as in any of the four
 
 
 def test_inline_runs_here(tmp_path):
