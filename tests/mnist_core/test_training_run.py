@@ -1,6 +1,6 @@
 """``train`` as a program: what it leaves, what a kill, Ctrl-C and a full disk leave of it.
 
-The runs take lenet5 on the embedded images; one of them is broken off three times.
+The runs take mlp512 on the embedded images; one of them is broken off three times.
 """
 
 import json
@@ -27,7 +27,7 @@ from mnist_core.runs import run_record, training_run
 from mnist_core.train import train
 
 QUICK = {
-    "model.name": "lenet5",
+    "model.name": "mlp512",
     "batch_size": 500,
     "epochs": 2,
     "optim.lr": 0.01,
@@ -35,7 +35,7 @@ QUICK = {
     "precision": "fp32",
     "threads": 1,
 }
-LONG = {**QUICK, "batch_size": 100, "epochs": 5, "schedule.name": "one_cycle"}
+LONG = {**QUICK, "batch_size": 100, "epochs": 3, "schedule.name": "one_cycle"}
 LONG |= {"reports_per_epoch": 2}
 PAIRS = {**QUICK, "model.name": "siamese", "model.width": 4, "epochs": 1}
 PAIRS |= {"pairs.per_epoch": 500, "pairs.evaluation": 300, "batch_size": 100}

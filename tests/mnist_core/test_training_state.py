@@ -21,6 +21,7 @@ CASES = {
     "fp16": {"precision": "fp16", "model__name": "lenet5"},
     "pairs": {"model__name": "siamese", "pairs__per_epoch": 300, "model__width": 8},
 }
+LONG = {f"{name}, fp64" for name in OPTIMIZERS} - {"adam, fp64"}
 
 
 class Killed(BaseException):
@@ -40,7 +41,10 @@ def without_seconds(history):
     return [{k: v for k, v in entry.items() if k != "seconds"} for entry in history]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in CASES],
+)
 def test_resumed_equals_uninterrupted(few, config, tmp_path, name):
     """Killed after an epoch and in the middle of one."""
     some = config(epochs=3, reports_per_epoch=2, schedule__name="one_cycle")

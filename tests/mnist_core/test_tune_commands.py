@@ -97,6 +97,7 @@ def test_tune_batch(run):
     )
 
 
+@pytest.mark.long
 def test_tune_batch_of_pairs_counts_pairs(run):
     words = ["--model", "siamese", "--set", "pairs.per_epoch=100", "--set", "threads=1"]
     ended = run("tune-batch", *words, "--low", 60, "--seconds", 0.01, "--repeats", 1)
@@ -143,7 +144,7 @@ def test_help_is_quick_and_teaches(command, root):
     assert f"python -m mnist_core {command}" in ended.stdout
 
 
-@pytest.mark.parametrize("later", [0.0, 3.0])
+@pytest.mark.parametrize("later", [0.0, pytest.param(3.0, marks=pytest.mark.long)])
 def test_ctrl_c_ends_it_with_its_child(root, later):
     """As from a terminal: the signal goes to the whole process group, while the child starts too.
 
