@@ -78,7 +78,7 @@ class PostgresStorage(SqlStorage):
             skip_table_creation=True,
             skip_compatibility_check=True,  # needs two connections; ``prepare`` did it
         )
-        sqlalchemy.event.listen(self.engine, "connect", self._lock_again)
+        sqlalchemy.event.listen(self.engine, "connect", self._on_connect)
 
     def lock(self, study_name: str, *, turn: bool = False) -> bool:
         """Lock ``study_name`` for this storage; return whether it could be had; see ``Locks``."""
@@ -239,7 +239,15 @@ class PostgresStorage(SqlStorage):
         if turn is not None:
             raise TurnLost(turn) from error
 
-    def _lock_again(self, connection: Any, _record: Any) -> None:
+    def _on_connect(self, connection: Any, _record: Any) -> None:
+        try:
+            self._lock_again(connection)
+            self._end_turn()
+        except BaseException:
+            connection.close()  # SQLAlchemy does not, and a lock may be on it
+            raise
+
+    def _lock_again(self, connection: Any) -> None:
         """Lock, on a new connection, what the lost one had locked."""
         for name in self._locked:
             for _ in range(20):
@@ -257,7 +265,6 @@ class PostgresStorage(SqlStorage):
                 time.sleep(0.25)
             else:
                 raise StorageError(f"{shown(self.url)}: study {name!r} cannot be locked again")
-        self._end_turn()
 
 
 _HOLDERS = f"""
