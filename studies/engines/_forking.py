@@ -11,8 +11,9 @@ if the supervisor had started it, and it lives on when the fork server dies. The
 the supervisor when the process in between has left, as the supervisor is a "child subreaper" for
 that moment (https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html).
 
-The fork server has one thread and neither trains nor touches a GPU, so there is nothing that a fork
-would break. Where there is none, each worker is a program of its own; see ``_process.py``.
+The fork server imports and does nothing else: no torch operation has run, so torch and OpenMP have
+no threads yet (OpenBLAS may, and begins anew in a fork by itself), and no GPU was touched. Without a
+fork server each worker is a program of its own; see ``_nursery.py``.
 """
 
 import contextlib
