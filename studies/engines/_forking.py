@@ -12,8 +12,8 @@ the supervisor when the process in between has left, as the supervisor is a "chi
 that moment (https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html).
 
 The fork server imports and does nothing else: no torch operation has run, so torch and OpenMP have
-no threads yet (OpenBLAS may, and begins anew in a fork by itself), and no GPU was touched. Without a
-fork server each worker is a program of its own; see ``_nursery.py``.
+no threads yet (OpenBLAS may, and begins anew in a fork by itself), and no GPU was touched. Without
+a fork server each worker is a program of its own; see ``_nursery.py``.
 """
 
 import contextlib
