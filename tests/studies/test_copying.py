@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from made_studies import contents
 from optuna.storages import RDBStorage
 from postgres import server  # noqa: F401
 from toy import Toy
-from toy_trail import plan_at, quiet, run, trail  # noqa: F401
+from toy_trail import describe, plan_at, quiet, run, trail  # noqa: F401
 from waiting import until
 
+from studies import protocol
 from studies.storages import copying
 from studies.storages.contents import difference, read_content
 from studies.storages.copying import CopyError, copy_study
@@ -106,10 +108,21 @@ def test_a_study_goes_on_where_it_was_copied_to(tmp_path):
     assert len(held(plan.storage_url).trials) == 9
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished study."""
+    plan = plan_at(tmp_path_factory.mktemp("finished"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol.environment, "describe", describe)
+        run(plan, Toy())
+    return plan.folder
+
+
 @pytest.fixture
-def source(tmp_path):
+def source(finished, tmp_path):
+    """The URL of a copy of it."""
     plan = plan_at(tmp_path)
-    run(plan, Toy())
+    shutil.copytree(finished, plan.folder)
     return plan.storage_url
 
 

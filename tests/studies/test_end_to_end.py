@@ -132,6 +132,7 @@ def test_a_study_of_other_settings_is_refused_or_begun_afresh(copied, here):  # 
     assert len(aside) == 1 and (aside[0] / "best_config.toml").is_file()
 
 
+@pytest.mark.long
 def test_a_terminal_gets_the_live_view(tmp_path):
     if sys.platform != "linux":
         pytest.skip("needs script(1) of util-linux")

@@ -70,8 +70,15 @@ def page_of(plan, trials=60, **options):
     return gather(stored.read(plan))
 
 
-def test_the_page_holds_everything(plan):
-    page = page_of(plan)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A plan, and the page of its study of 60 trials."""
+    plan = make_plan(tmp_path_factory.mktemp("whole"))
+    return plan, page_of(plan)
+
+
+def test_the_page_holds_everything(whole):
+    plan, page = whole
     found = Page(page_file.render([page]))
     result = stored.read(plan).result
     for line in verdict_lines(result):
@@ -99,8 +106,8 @@ def test_the_page_holds_everything(plan):
     assert page.phase == "finished"
 
 
-def test_the_page_needs_nothing_but_itself(plan):
-    text = page_file.render([page_of(plan)])
+def test_the_page_needs_nothing_but_itself(whole):
+    text = page_file.render([whole[1]])
     found = Page(text)
     assert "script" not in found.tags
     assert all(address.startswith("data:") for address in found.addresses)
@@ -109,8 +116,8 @@ def test_the_page_needs_nothing_but_itself(plan):
     assert not re.search(r"https?://|@import|url\(", text)
 
 
-def test_every_table_names_its_rows_and_columns(plan):
-    text = page_file.render([page_of(plan)])
+def test_every_table_names_its_rows_and_columns(whole):
+    text = page_file.render([whole[1]])
     tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
     assert len(tables) >= 5
     for table in tables:
@@ -133,8 +140,8 @@ def test_no_text_of_a_study_becomes_html(plan):
     assert "{{ 7*7 }}" in found.text and "49'" not in found.text
 
 
-def test_commands_in_warnings_are_code(plan):
-    page = dataclasses.replace(page_of(plan), warnings=("`studies audit` <b>says</b> `more`",))
+def test_commands_in_warnings_are_code(whole):
+    page = dataclasses.replace(whole[1], warnings=("`studies audit` <b>says</b> `more`",))
     text = page_file.render([page])
     assert "<code>studies audit</code> &lt;b&gt;says&lt;/b&gt; <code>more</code>" in text
 

@@ -19,14 +19,14 @@ def plan_at(folder, url=None):
     return dataclasses.replace(plan, storage_url=url or plan.storage_url)
 
 
-def _describe(plan):
+def describe(plan):
     return {"versions": {"torch": "x"}}
 
 
 @pytest.fixture
 def quiet(monkeypatch):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    monkeypatch.setattr(protocol.environment, "describe", _describe)
+    monkeypatch.setattr(protocol.environment, "describe", describe)
 
 
 def run(plan, toy, **options):
@@ -73,6 +73,6 @@ def reference(tmp_path_factory):
     """The trail of an undisturbed run in SQLite."""
     plan = plan_at(tmp_path_factory.mktemp("reference"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", _describe)
+        patch.setattr(protocol.environment, "describe", describe)
         run(plan, Toy())
     return trail(plan.storage_url)
