@@ -96,6 +96,15 @@ def test_a_damaged_database(path):
     assert str(path) in refusal(sqlite_url(path))
 
 
+def test_a_database_with_a_damaged_page(path):
+    """Its first pages are sound: SQLite itself would say nothing before it comes to that one."""
+    close_storage(opened(path))
+    content, page = path.read_bytes(), 4096
+    last = len(content) // page - 1
+    path.write_bytes(content[: last * page] + b"\xff" * page)
+    assert "is damaged" in refusal(sqlite_url(path))
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     message = refusal(sqlite_url(tmp_path / "file" / "folder" / "study.db"))
