@@ -205,7 +205,7 @@ def _near_power(number: int) -> int:
 def _first_decision(name: str, options: Mapping[str, Any]) -> int:
     """Return the first report at which pruner ``name`` may stop a trial."""
     if name in ("median", "percentile"):
-        return max(1, int(options.get("n_warmup_steps", 2)))
+        return max(1, int(options.get("n_warmup_steps", 3)))
     if name == "patient":
         return int(options.get("patience", 2)) + 2
     if name == "successive_halving" and options.get("min_resource", "auto") != "auto":

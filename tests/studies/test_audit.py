@@ -84,7 +84,7 @@ def test_choices_are_kept_apart_and_defaults_spared():
     done = replay([*good, *bad], "median", {}, direction=UP)
     assert done.stopped_at[6:] == (None, None, None)
     low = curve(0, 0.01)
-    assert replay([*good, low], "median", {}, direction=UP).stopped_at[-1] == 2
+    assert replay([*good, low], "median", {}, direction=UP).stopped_at[-1] == 3
     spared = dataclasses.replace(low, spared=True)
     assert replay([*good, spared], "median", {}, direction=UP).stopped_at[-1] is None
 
@@ -93,7 +93,7 @@ def test_several_workers_know_less_and_share_the_time():
     curves = [curve(n, 0.9 if n < 4 else 0.1) for n in range(8)]
     one = replay(curves, "median", {}, direction=UP)
     all_at_once = replay(curves, "median", {}, direction=UP, workers=8)
-    assert [at for at in one.stopped_at if at] == [2] * 4
+    assert [at for at in one.stopped_at if at] == [3] * 4
     assert not any(all_at_once.stopped_at)  # none was complete when they were judged
     assert all_at_once.makespan == pytest.approx(9.0)
     two = replay(curves, "none", {}, direction=UP, workers=2)
