@@ -179,12 +179,13 @@ def test_pruned_by_the_pruner(opened):
     for _ in range(4):
         complete(book, begin(book), 0.8)
     task = begin(book)
-    assert book.report(task, 1, metrics(0.1))  # too early to judge
-    assert not book.report(task, 2, metrics(0.15))
+    assert book.report(task, 1, metrics(0.05))
+    assert book.report(task, 2, metrics(0.1))  # too early to judge
+    assert not book.report(task, 3, metrics(0.15))
     book.finish(task, Outcome(metrics=metrics(0.15), stopped=True, attributes={"device": "cpu"}))
     record = book.records()[4]
     assert (record.state, record.value) == ("PRUNED", 0.15)
-    assert record.curve == {1: 0.1, 2: 0.15}
+    assert record.curve == {1: 0.05, 2: 0.1, 3: 0.15}
     assert record.attributes == {"device": "cpu"}
 
 
@@ -204,7 +205,7 @@ def test_a_training_that_ignored_the_stop_ran_its_full_budget(opened):
     for _ in range(4):
         complete(book, begin(book), 0.8)
     task = begin(book)
-    assert not book.report(task, 2, metrics(0.1))
+    assert not book.report(task, 3, metrics(0.1))
     book.finish(task, Outcome(metrics=metrics(0.1)))
     assert book.records()[4].state == "COMPLETE"
 
