@@ -21,6 +21,8 @@ from studies.planning.fingerprints import FingerprintMismatch
 from studies.storages.storage import close_storage, open_storage
 
 LOST = Failure(kind="WorkerLost", message="killed by SIGKILL", traceback="tail")
+EARLY = {"n_startup_trials": 1, "n_warmup_steps": 2}
+"""A pruner's options: it judges one full trial after another, from the second report on."""
 
 
 @pytest.fixture
@@ -175,17 +177,16 @@ def test_the_budget_is_a_total_over_all_resumes(tmp_path, storage):
 
 
 def test_pruned_by_the_pruner(opened):
-    book = opened(trials=20, pruner="median", pruner_options={"n_startup_trials": 1})
+    book = opened(trials=20, pruner="median", pruner_options=EARLY)
     for _ in range(4):
         complete(book, begin(book), 0.8)
     task = begin(book)
-    assert book.report(task, 1, metrics(0.05))
-    assert book.report(task, 2, metrics(0.1))  # too early to judge
-    assert not book.report(task, 3, metrics(0.15))
+    assert book.report(task, 1, metrics(0.1))  # too early to judge
+    assert not book.report(task, 2, metrics(0.15))
     book.finish(task, Outcome(metrics=metrics(0.15), stopped=True, attributes={"device": "cpu"}))
     record = book.records()[4]
     assert (record.state, record.value) == ("PRUNED", 0.15)
-    assert record.curve == {1: 0.05, 2: 0.1, 3: 0.15}
+    assert record.curve == {1: 0.1, 2: 0.15}
     assert record.attributes == {"device": "cpu"}
 
 
@@ -201,11 +202,11 @@ def test_default_configurations_are_never_pruned(opened):
 
 
 def test_a_training_that_ignored_the_stop_ran_its_full_budget(opened):
-    book = opened(trials=20, pruner="median", pruner_options={"n_startup_trials": 1})
+    book = opened(trials=20, pruner="median", pruner_options=EARLY)
     for _ in range(4):
         complete(book, begin(book), 0.8)
     task = begin(book)
-    assert not book.report(task, 3, metrics(0.1))
+    assert not book.report(task, 2, metrics(0.1))
     book.finish(task, Outcome(metrics=metrics(0.1)))
     assert book.records()[4].state == "COMPLETE"
 
@@ -293,7 +294,7 @@ def test_retries_come_to_an_end(opened):
 
 
 def test_reports_that_are_repeated_change_nothing(opened, caplog, recwarn):
-    book = opened(trials=9, pruner="median", pruner_options={"n_startup_trials": 1})
+    book = opened(trials=9, pruner="median", pruner_options=EARLY)
     for _ in range(4):
         complete(book, begin(book), 0.8)
     task = begin(book)
