@@ -22,6 +22,7 @@ from studies.storages.contents import Content
 from studies.storages.copying import write_studies
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import storage_file
+from studies.storages.storage_url import NoStudies
 
 
 def begin_afresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
@@ -35,14 +36,18 @@ def begin_afresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
         where the folder is now; None if there was none.
 
     Raises:
-        UserError: see ``set_aside``.
+        UserError: its database lies elsewhere and cannot be read; see also ``set_aside``.
     """
-    unreadable = ""
+    old, confirm, unreadable = None, None, ""
     try:
         with opened(plan) as held:
             old, confirm = content(held, plan.name), content(held, f"{plan.name}{CONFIRM}")
-    except UserError as error:  # a broken database is a reason to begin anew
-        old, confirm, unreadable = None, None, str(error)
+    except NoStudies:
+        pass
+    except UserError as error:
+        if _lies_elsewhere(plan):  # it may hold the study, which would be gone on with
+            raise
+        unreadable = str(error)  # a broken database is a reason to begin anew
     moved = set_aside(plan)
     if moved is None:
         return None
@@ -68,9 +73,7 @@ def set_aside(plan: Plan) -> Path | None:
     Raises:
         UserError: a living process runs the study, or its database lies elsewhere.
     """
-    file = storage_file(plan.storage_url)
-    elsewhere = file is None or not file.absolute().is_relative_to(plan.folder.absolute())
-    if elsewhere and stored.exists(plan):
+    if _lies_elsewhere(plan) and stored.exists(plan):
         raise UserError(
             f"--fresh moves {plan.folder} aside, but the study is kept in"
             f" {storage.shown(plan.storage_url)};"
@@ -89,3 +92,9 @@ def set_aside(plan: Plan) -> Path | None:
         return plan.folder.rename(target)
     except OSError as error:
         raise UserError(f"cannot move {plan.folder} to {target}: {error.strerror}") from None
+
+
+def _lies_elsewhere(plan: Plan) -> bool:
+    """Return whether the study's database stays where it is when its folder is moved."""
+    file = storage_file(plan.storage_url)
+    return file is None or not file.absolute().is_relative_to(plan.folder.absolute())

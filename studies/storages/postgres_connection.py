@@ -8,7 +8,7 @@ from optuna.storages._rdb import models
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from studies.storages.storage_url import StorageError, no_driver, parse, shown
+from studies.storages.storage_url import NoStudies, StorageError, no_driver, parse, shown
 
 KEY = "hashtextextended(current_schema() || '.studies.' || :name, 0)"
 """SQL: the advisory lock of the study ``:name``."""
@@ -51,7 +51,7 @@ def prepare(url: str, *, create: bool) -> None:
                         f" ({', '.join(sorted(tables & ours))}); choose another database"
                     )
                 if not create:
-                    raise StorageError(f"{shown(url)}: holds no study; run a study first")
+                    raise NoStudies(f"{shown(url)}: holds no study; run a study first")
             escaped = url.replace("{", "{{").replace("}", "}}")
             made = RDBStorage(escaped, engine_kwargs={"connect_args": connection_options(url)})
             made.remove_session()

@@ -26,7 +26,7 @@ from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.storages.held import SharedDistributions, forget_begin
-from studies.storages.storage_url import StorageError
+from studies.storages.storage_url import NoStudies, StorageError
 
 _GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
 """What Optuna raises on lines that it has not written."""
@@ -201,13 +201,13 @@ def check_file(path: Path, *, create: bool) -> None:
     except FileNotFoundError:
         if create:
             return
-        raise StorageError(f"there is no study journal at {path}; run a study first") from None
+        raise NoStudies(f"there is no study journal at {path}; run a study first") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte
         raise _unusable(path, error) from None
     if not first:
         if create:
             return
-        raise StorageError(f"{path} holds no study; run a study first")
+        raise NoStudies(f"{path} holds no study; run a study first")
     try:
         line = json.loads(first)
     except ValueError:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from studies.storages.storage_sql import SqlStorage
-from studies.storages.storage_url import StorageError, sqlite_url
+from studies.storages.storage_url import NoStudies, StorageError, sqlite_url
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""
@@ -86,7 +86,7 @@ def check_file(path: Path, *, create: bool) -> None:
     except FileNotFoundError:
         if create:
             return
-        raise StorageError(f"there is no study database at {path}; run a study first") from None
+        raise NoStudies(f"there is no study database at {path}; run a study first") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{path}: {reason}") from None
@@ -99,7 +99,7 @@ def check_file(path: Path, *, create: bool) -> None:
             "choose another storage"
         )
     if not tables and not create:
-        raise StorageError(f"{path} holds no study; run a study first")
+        raise NoStudies(f"{path} holds no study; run a study first")
 
 
 def make_file(path: Path) -> None:

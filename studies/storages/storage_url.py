@@ -21,6 +21,10 @@ class StorageError(UserError):
     """A storage URL, file or server cannot be used."""
 
 
+class NoStudies(StorageError):
+    """There is no such file, or it or the server has no studies, and nothing else either."""
+
+
 def sqlite_url(path: Path) -> str:
     """Return the storage URL of the SQLite file ``path``."""
     return f"sqlite:///{path}"

@@ -7,6 +7,7 @@ from test_protocol import run
 from toy import TestSet, Toy, make_plan
 
 from mnist_core.config import TrainConfig
+from mnist_core.errors import UserError
 from studies import protocol
 from studies.book import stored
 from studies.forks.afresh import begin_afresh
@@ -58,3 +59,28 @@ def test_a_broken_database_is_moved_aside_as_well(tmp_path):
     moved = begin_afresh(plan, say=said.append)
     assert (moved / "study.db").exists() and not plan.folder.exists()
     assert len(said) == 2 and "is not known" in said[1]
+
+
+@pytest.mark.parametrize("elsewhere", ["server", "file"])
+def test_a_database_elsewhere_that_cannot_be_read_leaves_the_folder_where_it_is(
+    tmp_path, elsewhere
+):
+    """It may hold the study: what is begun anew would go on with it, without its folder."""
+    url, reason = "postgresql+psycopg://me@127.0.0.1:1/x", "refused"
+    if elsewhere == "file":
+        broken = tmp_path / "shared.db"
+        broken.write_text("this is no database" * 100)
+        url, reason = f"sqlite:///{broken}", "is no SQLite database"
+    plan = dataclasses.replace(make_plan(tmp_path), storage_url=url)
+    (plan.folder / "events").mkdir(parents=True)
+    with pytest.raises(UserError, match=reason):
+        begin_afresh(plan, say=str)
+    assert (plan.folder / "events").is_dir() and not list(plan.folder.parent.glob("toy.*"))
+
+
+def test_a_database_elsewhere_without_studies_hinders_nothing(tmp_path):
+    plan, said = make_plan(tmp_path), []
+    plan = dataclasses.replace(plan, storage_url=f"sqlite:///{tmp_path / 'shared.db'}")
+    plan.folder.mkdir(parents=True)
+    moved = begin_afresh(plan, say=said.append)
+    assert said == [f"moved what was there to {moved}"] and not plan.folder.exists()
