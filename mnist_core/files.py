@@ -63,5 +63,19 @@ def check_file(path: Path, option: str, example: str) -> None:
         raise UserError(f"{option} {path}: is a folder; name a file, e.g. {path / example}")
 
 
+def from_here(path: Path) -> Path:
+    """Return ``path`` relative to the working directory, if it lies in it: for people to read."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return path
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def printable(text: str) -> str:
+    """Return ``text`` in one line without control characters, as a TOML comment must be."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _reason(error: Exception) -> object:
     return getattr(error, "strerror", None) or error

@@ -8,6 +8,7 @@ It holds every resolved setting of one confirm training, the one with the first 
 """
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ import tomli_w
 
 from mnist_core import optimizers
 from mnist_core.errors import UserError
-from mnist_core.files import write_atomically
+from mnist_core.files import from_here, printable, write_atomically
 from studies.book.population import as_one_training
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
@@ -44,9 +45,10 @@ def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
     """
     target = path or result.plan.folder / FILE
     text = tomli_w.dumps(best_config(result))
+    command = _command("mnist_core train", target)
     head = (
         f"# The best configuration that study {result.plan.name} found. Train it again with\n"
-        f"#   python -m mnist_core train {target}\n\n"
+        f"#   {command}\n\n"
     )
     write_atomically(target, head + text)
     return target
@@ -127,13 +129,20 @@ def write_trial(
         "params": found.params,
     }
     target = path or plan.folder / f"trial_{number}.toml"
+    command = _command("studies reproduce", target)
     head = (
         f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
-        f" seeds. Train it again with\n#   python -m studies reproduce {target}\n\n"
+        f" seeds. Train it again with\n#   {command}\n\n"
     )
     tables = sealed({**resolved_config(plan, found), "record": _present(record)})
     write_atomically(target, head + tomli_w.dumps(tables))
     return target
+
+
+def _command(program: str, path: Path) -> str:
+    """Return a command on ``path`` for a comment, where TOML allows no control characters."""
+    words = ["python", "-m", *program.split(), str(from_here(path))]
+    return printable(shlex.join(words))
 
 
 def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rich.console import Console
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
+from mnist_core.files import from_here
 from objectives.training import Training
 from studies import engines, trackers
 from studies.book.control import ConfirmedElsewhere, Control, StudyInterrupted
@@ -179,8 +180,8 @@ def finish(result: StudyResult, console: Console) -> None:
         UserError: a file cannot be written, or the output.
     """
     plan = result.plan
-    config = write_best_config(result)
-    report = write_markdown(result, plan.folder / "report.md")
+    config = from_here(write_best_config(result))
+    report = from_here(write_markdown(result, plan.folder / "report.md"))
     try:
         _print(result, console, config=config, report=report)
     except OSError as error:
@@ -202,7 +203,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     for what, where in (
         ("best configuration", config),
         ("report", report),
-        ("train it again", f"python -m mnist_core train {config}"),
+        ("train it again", f"python -m mnist_core train {shlex.quote(str(config))}"),
         ("all trials", dashboard_command(plan)),
     ):
         console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)

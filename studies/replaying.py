@@ -31,7 +31,7 @@ from studies.planning.settings import Settings
 from studies.search.enqueued import ENQUEUED
 from studies.search.goals import goals_of
 from studies.search.views import untrained
-from studies.storages.storage import Journal, open_storage
+from studies.storages.storage import Journal, journal_url, open_storage
 
 _WITHOUT_MARKS = ("none", "median", "percentile", "threshold", "wilcoxon")
 """Pruners that look at values alone; others keep rungs with the trials."""
@@ -94,7 +94,7 @@ class _Replay:
         self._trials = trials
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
         self._directions = study.directions
-        storage = open_storage(f"journal:///{folder / 'replay'}", create=True)
+        storage = open_storage(journal_url(folder / "replay"), create=True)
         assert isinstance(storage, Journal)
         storage.file.durable = False
         self._storage = storage

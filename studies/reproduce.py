@@ -11,6 +11,7 @@ within a tolerance that is asked for.
 
 import math
 import platform
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ def read(path: Path) -> Recorded:
         raise ConfigError(
             f"{path}: was changed after it was exported (record.{SEAL} does not fit any more), so"
             " what it records is not of these settings; export it again, or train it as it is with"
-            f" python -m mnist_core train {path}"
+            f" python -m mnist_core train {shlex.quote(str(path))}"
         )
     confirm = record.get("confirm", {})
     if not isinstance(confirm, Mapping):

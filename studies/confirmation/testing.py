@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mnist_core.files import from_here
 from studies import engines
 from studies.book.control import Control
 from studies.book.opening import Book
@@ -109,7 +110,8 @@ def _unread(
         listed = ", ".join(map(str, missing))
         _say(
             stream,
-            f"models of confirm trials {listed} are not in {folder}, so they have no test value",
+            f"models of confirm trials {listed} are not in {from_here(folder)}, so they have no"
+            " test value",
             level="warning",
         )
     return {number: path for number, path in models.items() if number not in missing}

@@ -2,7 +2,8 @@
 
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ def execute(
     """Run ``task``.
 
     A process that the objective forks may not report, and ends here when it comes back from it.
+    The working directory is afterwards what it was: paths of the next trial may be relative to it.
 
     Args:
         objective: what to run.
@@ -32,10 +34,25 @@ def execute(
         send: hands a report over and returns whether the training goes on.
     """
     process = os.getpid()
-    result = _execute(objective, task, send, process)
+    with _back_here():
+        result = _execute(objective, task, send, process)
     if os.getpid() != process:
         os._exit(1)  # or the trial would be over twice
     return result
+
+
+@contextmanager
+def _back_here() -> Iterator[None]:
+    """Return to the working directory at the end, if it is still there."""
+    here = None
+    with suppress(OSError):
+        here = os.getcwd()
+    try:
+        yield
+    finally:
+        if here is not None:
+            with suppress(OSError):
+                os.chdir(here)
 
 
 def _execute(

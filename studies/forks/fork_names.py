@@ -10,6 +10,9 @@ from collections.abc import Collection
 from mnist_core.errors import ConfigError
 
 QUICK = "quick"
+LONGEST = 100
+"""Letters of a fork's name: it is part of a folder's, which may have 255 bytes."""
+
 _FORK = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -39,6 +42,11 @@ def check(fork: str, study: str) -> None:
     if fork.partition("-")[0] == QUICK:
         raise ConfigError(
             f"{study}-{fork}: of the small run say {study}{fork.removeprefix(QUICK)} --quick"
+        )
+    if len(fork) > LONGEST:
+        raise ConfigError(
+            f"the name of a fork has at most {LONGEST} letters, but got {len(fork)}; a good one is"
+            " wide"
         )
     if not _FORK.fullmatch(fork):
         raise ConfigError(

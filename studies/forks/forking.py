@@ -17,6 +17,7 @@ import optuna
 from optuna.study import StudyDirection
 
 from mnist_core.errors import UserError
+from mnist_core.files import from_here
 from studies.book.opening import CONFIRM
 from studies.confirmation.test_record import TEST, Reading
 from studies.forks import fork_names
@@ -176,7 +177,8 @@ def _make(plan: Plan, old: Content, confirm: Content | None, say: Callable[[str]
     write_studies(contents, plan.storage_url)
     forked = Forked.from_attribute(contents[0].user_attrs[FORKED])
     say(f"new study {plan.name}, {forked}")
-    say(f"it is in {plan.folder}; run it again by the same command, or by {run_command(plan)}")
+    place = from_here(plan.folder)
+    say(f"it is in {place}; run it again by the same command, or by {run_command(plan)}")
     return plan
 
 

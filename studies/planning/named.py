@@ -12,6 +12,7 @@ from studies.forks import fork_names
 from studies.hints import masked
 from studies.planning import plan
 from studies.planning.plan import Plan
+from studies.storages.file_urls import sqlite_url
 
 DATABASE = "study.db"
 
@@ -60,8 +61,8 @@ def _of_folder(folder: Path, said: str, *, conf: Path | None, sets: Mapping[str,
     base = _study(name)
     quick, fork = fork_names.parts(name, base)
     found = plan.resolve(fork_names.full(base, fork=fork), conf=conf, sets=sets, quick=quick)
-    url = f"sqlite:///{(folder / DATABASE).as_posix()}"
-    return dataclasses.replace(found, folder=folder, storage_url=url)
+    folder = folder.absolute()
+    return dataclasses.replace(found, folder=folder, storage_url=sqlite_url(folder / DATABASE))
 
 
 def _study(name: str) -> str:

@@ -67,7 +67,9 @@ def claims(engine: EngineSettings, device: str) -> RaySettings:
 
 
 def results_folder(setting: str) -> Path:
-    """Return the folder that ``results.folder`` names.
+    """Return the absolute path of the folder that ``results.folder`` names.
+
+    It is taken now: an objective may change the working directory while the study runs.
 
     Raises:
         ConfigError: it is none: models and states of trainings are files, replaced by renaming.
@@ -79,4 +81,4 @@ def results_folder(setting: str) -> Path:
             f"results.folder: {setting!r} is a URL; mount it (with engine ray on every node, in the"
             " same place), and name that folder"
         )
-    return Path(setting)
+    return Path(setting).absolute()

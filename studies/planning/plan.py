@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from mnist_core import optimizers
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.files import from_here
 from mnist_core.version import TRAINER_VERSION
 from objectives.base import CHANGES
 from search_spaces.space import Choice, Float, Int, Parameter
@@ -19,6 +20,7 @@ from studies.forks import fork_names
 from studies.planning import machine, places
 from studies.planning.settings import Settings, combine, make_layer, read_conf, short_name
 from studies.spec import StudySpec
+from studies.storages.file_urls import absolute_url, sqlite_url
 
 _NOT_IN_FINGERPRINT = ("seed", "device", "threads")
 """Settings of the trainer that say where a trial runs or which one it is, not what is measured."""
@@ -192,7 +194,7 @@ class Plan:
                 rows.append(Row(short_name(key), machine_rows[key], source))
             elif (value := _setting(self.settings, key)) not in (None, {}, [], ()):
                 rows.append(Row(short_name(key), str(value), source))
-        return [*rows, Row("folder", str(self.folder), "")]
+        return [*rows, Row("folder", str(from_here(self.folder)), "")]
 
 
 def resolve(
@@ -273,7 +275,8 @@ def resolve(
 
 def storage_url_of(settings: Settings, folder: Path) -> str:
     """Return where Optuna keeps the study whose files are in ``folder``."""
-    return settings.storage.url or f"sqlite:///{(folder / 'study.db').as_posix()}"
+    given = settings.storage.url
+    return absolute_url(given) if given else sqlite_url(folder / "study.db")
 
 
 def describe_parameter(name: str, parameter: Parameter) -> str:

@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from mnist_core.config import TrainConfig
 from objectives.base import Objective
 from objectives.measured import PARAMETERS, Measured
 from objectives.training import Training
@@ -37,7 +38,7 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
     phase = "search" if keep_models is None else "confirm"
     members = is_population(plan) and phase == "search"  # they go on from each other's states
     made: Objective = kind(
-        base=plan.train,
+        base=_from_anywhere(plan.train),
         space=plan.spec.space,
         keep_models=keep_models,
         states=states_folder(plan, phase) if seconds or members else None,
@@ -48,6 +49,13 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
         return made
     assert isinstance(made, Training)
     return Measured(made, most_parameters=goals.limits.get(PARAMETERS))
+
+
+def _from_anywhere(config: TrainConfig) -> TrainConfig:
+    """Return ``config`` with an absolute ``data.root``: an objective may change the directory."""
+    root = config.data.root
+    absolute = str(Path(root).expanduser().absolute()) if root else ""
+    return config if root == absolute else config.override({"data.root": absolute})
 
 
 def limits(plan: Plan) -> Limits:

@@ -5,6 +5,7 @@ import math
 from rich import box
 from rich.table import Table
 
+from mnist_core.files import from_here
 from studies.book.stored import Stored
 from studies.findings.comparing import Comparison, Gap
 from studies.report.console import make_console
@@ -23,7 +24,8 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
 
     for letter, one in (("A", a), ("B", b)):
         trained = len(one.search) + len(one.confirm)
-        say(f"{letter}  {one.plan.name} in {one.plan.folder}: {one.phase}, {trained} trainings")
+        place = from_here(one.plan.folder)
+        say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {trained} trainings")
     for title, lines in (("environment", found.environment), ("settings", found.settings)):
         for line in lines[:NAMED]:
             say(f"{title}, A -> B: {line}")

@@ -2,12 +2,14 @@
 
 import dataclasses
 import random
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tomli_w
 
 from mnist_core.errors import UserError
+from mnist_core.files import from_here
 from studies.auditing.audit import audit
 from studies.auditing.curves import Curves, read_curves
 from studies.book.stored import Stored
@@ -168,7 +170,8 @@ def _commands(found: Stored, result: StudyResult) -> tuple[tuple[str, str], ...]
     plan = result.plan
     rows = [("The whole study, or to go on with it", run_command(plan))]
     if found.phase == "finished":
-        file = masked((plan.folder / "best_config.toml").as_posix())
+        best = from_here(plan.folder / "best_config.toml")
+        file = shlex.quote(masked(best.as_posix()))
         rows += [
             ("The best configuration once more, compared", f"python -m studies reproduce {file}"),
             ("Train it", f"python -m mnist_core train {file}"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.errors import CheckpointError, DataError
+from mnist_core.files import from_here
 from studies.findings.result import StudyResult
 from studies.planning.trial_setup import models_folder
 
@@ -108,7 +109,7 @@ def mistakes(result: StudyResult) -> Mistakes:
     files = [models_folder(plan) / f"{record.number}.safetensors" for record in records]
     files = [file for file in files if file.is_file()]
     if not files:
-        return Mistakes(text=f"No model of it is kept in {models_folder(plan)}.")
+        return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan))}.")
     from mnist_core import checkpoint
     from mnist_core.data import load
 

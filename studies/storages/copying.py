@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mnist_core.errors import UserError
 from studies.storages.contents import Content, difference, read_content
+from studies.storages.file_urls import journal_url
 from studies.storages.inserting import attribute_rows, insert_trials
 from studies.storages.storage import (
     Journal,
@@ -194,13 +195,13 @@ def _write_journal(storage: Journal, contents: Sequence[Content], source: str | 
                 old.seek(0)
                 lines = old.read()
                 file.write(lines[: lines.rfind(b"\n") + 1])
-            copy = Journal(f"journal:///{part}", part)
+            copy = Journal(journal_url(part), part)
             copy.file.durable = False
             there = {study.study_name for study in copy.get_all_studies()}
             _refuse_existing(storage, contents, there)
             for content in contents:
                 _append(copy, content)
-            again = Journal(f"journal:///{part}", part)
+            again = Journal(journal_url(part), part)
             copies = [read_content(again, content.name) for content in contents]
             _check(contents, copies, source, storage)
             with part.open("rb") as file:

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from studies.storages import storage_journal, storage_sqlite
+from studies.storages.file_urls import journal_url, sqlite_url
 from studies.storages.storage_journal import Journal
 from studies.storages.storage_sql import SqlStorage, reason
 from studies.storages.storage_url import (
@@ -26,7 +27,6 @@ from studies.storages.storage_url import (
     no_driver,
     shown,
     sqlite_path,
-    sqlite_url,
     storage_file,
 )
 
@@ -37,6 +37,7 @@ __all__ = [
     "check_url",
     "close_storage",
     "exclusive",
+    "journal_url",
     "one_line_errors",
     "one_line_garbage",
     "open_storage",

@@ -16,8 +16,9 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from studies.storages.file_urls import sqlite_url
 from studies.storages.storage_sql import SqlStorage
-from studies.storages.storage_url import NoStudies, StorageError, sqlite_url
+from studies.storages.storage_url import NoStudies, StorageError
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""

@@ -10,7 +10,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from mnist_core.errors import UserError
+from mnist_core.files import from_here
 from studies.hints import masked
+from studies.storages.file_urls import JOURNAL
 
 POSTGRES_DRIVER = "psycopg"
 _JOURNAL = "journal:"
@@ -23,11 +25,6 @@ class StorageError(UserError):
 
 class NoStudies(StorageError):
     """There is no such file, or it or the server has no studies, and nothing else either."""
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the storage URL of the SQLite file ``path``."""
-    return f"sqlite:///{path}"
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -54,7 +51,7 @@ def journal_path(url: str) -> Path | None:
     """
     if not url.startswith(_JOURNAL):
         return None
-    path = url.removeprefix("journal:///")
+    path = url.removeprefix(JOURNAL)
     if path == url or not path:
         raise StorageError(f"storage {masked(url)!r} names no file; write journal:///PATH")
     return Path(path)
@@ -69,7 +66,8 @@ def shown(url: str) -> str:
     """Return ``url`` as it may be printed: the file of SQLite, others without their password."""
     if url.startswith(_JOURNAL):
         return masked(url)
-    return str(sqlite_path(url) or masked(url))
+    path = sqlite_path(url)
+    return masked(url) if path is None else str(from_here(path))
 
 
 def check_url(url: str) -> None:

@@ -7,6 +7,7 @@ files since version 3.
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from mnist_core import validation_summary
 from studies.findings.mistakes import mosaic
 from studies.hints import masked
+from studies.storages.file_urls import sqlite_url
 from studies.trackers._mistakes import Mistakes
 from studies.trackers.base import Place, Report, Study, Trial
 
@@ -38,7 +40,7 @@ def create(study: Study, place: Place) -> "MLflow":
     from mlflow.tracking import MlflowClient
 
     file = place.folder / FILE
-    uri = place.settings.mlflow.uri or f"sqlite:///{file.as_posix()}"
+    uri = place.settings.mlflow.uri or sqlite_url(file)
     client = MlflowClient(tracking_uri=uri)
     name = f"{study.name}-{study.id}"
     found = client.get_experiment_by_name(name)
@@ -156,7 +158,7 @@ class MLflow:
                 if (self._folder / file).is_file():
                     self._client.log_artifact(run, str(self._folder / file))
             self._client.set_terminated(run, "FINISHED")
-        return f"mlflow ui --backend-store-uri {masked(self._uri)}"
+        return f"mlflow ui --backend-store-uri {shlex.quote(masked(self._uri))}"
 
     def _log_validation(self, study: Study, trial: Trial, run: str) -> None:
         matrix = trial.attributes.get("confusion")

@@ -6,6 +6,7 @@ with every trial's end against its number.
 """
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class TensorBoard:
             file.text("table", _table(study.result.get("table", [])), now)
         file.close()
         self._study = None
-        return f"tensorboard --logdir {self._folder}"
+        return f"tensorboard --logdir {shlex.quote(str(self._folder))}"
 
     def _file(self, name: str) -> RunFile:
         folder = self._folder / name

@@ -15,7 +15,8 @@ import pytest
 from test_engines import run
 from waiting import until
 
-from objectives.base import Outcome
+from objectives.base import Outcome, Task
+from studies.engines._execution import execute
 from studies.engines.inline import Inline
 from studies.engines.local import Local
 
@@ -171,6 +172,28 @@ DEATHS = {
     interrupts_itself: "left with exit code 1",
     hangs_up: "closed its connection, so it was ended",
 }
+
+
+def goes_elsewhere(report):
+    os.chdir("/")
+    return Outcome(metrics=GOOD, attributes={"at": os.getcwd()})
+
+
+def loses_its_directory(report):
+    os.mkdir("gone")
+    os.chdir("gone")
+    os.rmdir("../gone")
+    return Outcome(metrics=GOOD)
+
+
+@pytest.mark.parametrize("moves", [goes_elsewhere, loses_its_directory])
+def test_a_trial_ends_in_the_directory_where_it_began(tmp_path, monkeypatch, moves):
+    """In every engine: all of them run a trial by ``execute``."""
+    monkeypatch.chdir(tmp_path)
+    task = Task(number=0, params={}, seed=0)
+    result = execute(Scripted({0: moves}), task, lambda step, metrics: True)
+    assert isinstance(result, Outcome) and os.getcwd() == str(tmp_path)
+    assert result.attributes.get("at") in (None, "/")
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """best_config.toml: what the trainer reads is what was trained."""
 
 import dataclasses
+import shlex
 import tomllib
 
 import optuna
 import pytest
+from rich.console import Console
 from test_protocol import StopAfter, run
 from toy import make_plan
 
@@ -12,7 +14,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
 from mnist_core.version import TRAINER_VERSION
-from studies import protocol, reproduce
+from studies import foreground, protocol, reproduce
 from studies.book import stored
 from studies.book.opening import CONFIRM
 from studies.book.seeds import confirm_seeds
@@ -33,6 +35,25 @@ def _no_data(monkeypatch):
 
 def read(path):
     return tomllib.loads(path.read_text())
+
+
+def test_a_folder_of_any_name_leaves_files_that_can_be_read(tmp_path, capsys):
+    """Its name stands in the comments, where TOML allows no control characters."""
+    plan = make_plan(tmp_path / "a\nb = 1\x1b[31m\r\x7f\u2028 'c'")
+    result = run(plan)
+    records = stored.read(plan).search
+    number = next(record.number for record in records if record.state == "COMPLETE")
+    for path in (write_best_config(result), write_trial(plan, records, number)):
+        tables, text = read(path), path.read_bytes().decode()
+        assert "b" not in tables and "\x1b" not in text and "\r" not in text
+
+
+def test_the_command_that_is_printed_can_be_typed(tmp_path, capsys):
+    plan = make_plan(tmp_path / "it's a b; c")
+    foreground.finish(run(plan), Console(width=200))
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "mnist_core train" in one]
+    words = shlex.split(line.partition(":")[2])
+    assert words[-1] == str(plan.folder / "best_config.toml") and len(words) == 5
 
 
 def test_round_trip_through_the_trainer(tmp_path):

@@ -369,7 +369,9 @@ def test_names(name, study, fork):
     assert fork_names.parts("toy-quick", "toy") == (True, "")
 
 
-@pytest.mark.parametrize("name", ["toy-", "toy-a b", "toy-a.b", "toy-a/b", "toy-quick", "toy-a-b"])
+@pytest.mark.parametrize(
+    "name", ["toy-", "toy-a b", "toy-a.b", "toy-a/b", "toy-quick", "toy-a-b", f"toy-{252 * 'a'}"]
+)
 def test_bad_names(name):
     with pytest.raises(ConfigError):
         fork_names.split(name, ("toy",))

@@ -15,6 +15,7 @@ from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
 from studies.planning import machine
 from studies.planning.plan import resolve
+from studies.planning.trial_setup import build_objective, models_folder
 from studies.spec import StudySpec
 
 STUDY = catalog.get("optim_search")
@@ -58,13 +59,27 @@ def test_precedence():
 def test_a_quick_look_has_its_own_name_and_folder():
     quick, full = plan_of(quick=True), plan_of()
     assert full.name == "optim_search"
-    assert full.folder == Path("results/optim_search")
-    assert full.storage_url == "sqlite:///results/optim_search/study.db"
+    assert full.folder == Path.cwd() / "results" / "optim_search"
+    assert full.storage_url == f"sqlite:///{full.folder}/study.db"
     assert quick.name != full.name
     assert quick.folder != full.folder
     assert quick.storage_url != full.storage_url
     assert quick.trials == STUDY.quick["search.trials"]
-    assert plan_of(storage__url="sqlite:///x.db").storage_url == "sqlite:///x.db"
+    assert plan_of(storage__url="sqlite:///x.db").storage_url == f"sqlite:///{Path.cwd()}/x.db"
+    assert plan_of(storage__url="journal:///x").storage_url == f"journal:///{Path.cwd()}/x"
+
+
+def test_no_path_of_a_trial_depends_on_the_working_directory():
+    """An objective may change it: what is kept would land elsewhere, data not be found."""
+    plan = plan_of(data__root="images", data__name="folder", results__folder="a/../b")
+    here = Path.cwd()
+    assert plan.folder == here / "a" / ".." / "b" / "optim_search"
+    for phase_keeps in (None, models_folder(plan)):
+        made = build_objective(plan, phase_keeps)
+        assert made.states.is_absolute()
+        assert made.keep_models is None or made.keep_models.is_absolute()
+        assert made.base.data.root == str(here / "images")
+    assert plan.train.data.root == "images"  # an export names no folder of this machine
 
 
 @pytest.mark.parametrize("key", ["optim.lr", "train.optim.lr", "optim.name", "schedule.name"])
