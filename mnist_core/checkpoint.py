@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import nn
 
-from mnist_core import files, models
+from mnist_core import checkpoint_kinds, files, models, parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError
 
@@ -63,13 +63,14 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, damaged, or of another model.
+        CheckpointError: it is missing, damaged, of another model, or its weights are not all finite
+            numbers.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = file.metadata() or {}
             weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        config = TrainConfig.from_mapping(json.loads(header["config"]), source=str(path))
+        config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
         n_classes = int(header["n_classes"])
         metrics = _metrics(header["metrics"])
         with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
@@ -77,8 +78,9 @@ def load(path: Path) -> Checkpoint:
         if any(value.dtype is torch.float64 for value in weights.values()):
             model.double()  # which loading would round to the model's type
         model.load_state_dict(weights)
+        _check_finite(path, config, weights)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None
+        raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
     except (KeyError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
     except RuntimeError as error:
@@ -90,8 +92,24 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(model=model, config=config, n_classes=n_classes, metrics=metrics)
 
 
+def _check_finite(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights that are not finite: such a model says class 0 of every image.
+
+    Raises:
+        CheckpointError: if one is nan or infinite.
+    """
+    for name, value in weights.items():
+        wrong = value.numel() - int(value.isfinite().sum())
+        if wrong:
+            raise CheckpointError(
+                f"{path}: {wrong:,} of the {value.numel():,} numbers in {name} of model"
+                f" {config.model.name!r} are nan or infinite, so it says nothing of any image; its"
+                " training went wrong, or the file was changed: train it again"
+            )
+
+
 def _metrics(text: str) -> dict[str, float]:
-    metrics = json.loads(text)
+    metrics = parsing.json_text(text)
     if not isinstance(metrics, dict) or not all(
         isinstance(v, int | float) for v in metrics.values()
     ):

@@ -1,7 +1,10 @@
 """``torch.compile``, an option: small models on a CPU are slower with it (docs/log.md)."""
 
 import importlib.util
-import shutil
+import os
+import shlex
+import subprocess
+import sys
 from typing import cast
 
 import torch
@@ -10,7 +13,7 @@ from torch import nn
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 
-_COMPILERS = ("c++", "g++", "clang++", "cl")
+_DEFAULTS = {"darwin": "clang++", "win32": "cl"}
 
 
 def check(config: TrainConfig) -> None:
@@ -26,13 +29,35 @@ def check(config: TrainConfig) -> None:
             f"compile: {config.loss.name} uses the embeddings, not the forward pass that would be"
             " compiled; use compile=false"
         )
-    if not any(map(shutil.which, _COMPILERS)):
-        raise ConfigError(
-            f"compile: torch needs a C++ compiler ({', '.join(_COMPILERS)}), but finds none;"
-            " install one, or use compile=false"
-        )
+    _check_compiler()
     if config.device.startswith("cuda") and importlib.util.find_spec("triton") is None:
         raise ConfigError("compile: on a GPU torch needs triton; install it, or use compile=false")
+
+
+def _check_compiler() -> None:
+    """Refuse to compile without the C++ compiler that torch will call.
+
+    torch takes the one that ``CXX`` names, and no other where that is missing.
+
+    Raises:
+        ConfigError: if it cannot be called.
+    """
+    named = os.environ.get("CXX")
+    command = named if named is not None else _DEFAULTS.get(sys.platform, "g++")
+    asks = [] if command == "cl" else ["--version"]
+    try:
+        subprocess.run([*shlex.split(command), *asks], check=True, capture_output=True)
+    except (OSError, ValueError, subprocess.SubprocessError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or "it does not answer --version"
+        if named is not None:
+            raise ConfigError(
+                f"compile: CXX names the C++ compiler {named!r}, which cannot be called"
+                f" ({reason}); set CXX to one that is there, unset it, or use compile=false"
+            ) from None
+        raise ConfigError(
+            f"compile: torch needs the C++ compiler {command!r}, which cannot be called"
+            f" ({reason}); install it, name another in CXX, or use compile=false"
+        ) from None
 
 
 def forward_of(model: nn.Module, config: TrainConfig) -> nn.Module:

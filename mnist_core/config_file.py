@@ -1,9 +1,9 @@
 """Reading a training's settings from a TOML file, e.g. a study's best_config.toml."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from mnist_core import parsing
 from mnist_core.errors import ConfigError
 
 RECORD = "record"
@@ -16,12 +16,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ConfigError: the file cannot be read or is no TOML.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    tables = parsing.toml_file(path)
     record = tables.pop(RECORD, {})
     if not isinstance(record, dict):
         raise ConfigError(f"{path}: {RECORD} must be a table, but got {record!r}")

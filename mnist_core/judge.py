@@ -11,6 +11,7 @@ from mnist_core.batches import normalise
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data import Split
+from mnist_core.errors import CheckpointError
 from mnist_core.runtime import Runtime
 from mnist_core.tasks import Evaluation, pairs
 
@@ -75,6 +76,24 @@ def config_at(kept: Checkpoint, device: str) -> TrainConfig:
     if config.precision == "tf32" and not on_gpu:
         return config.override({"precision": "fp32"})  # of which tf32 is a GPU's faster kind
     return config
+
+
+def check_finite(kept: Checkpoint, numbers: Tensor | float) -> None:
+    """Refuse what overflowed: the first class would be "the most probable" of nan.
+
+    Args:
+        kept: the model.
+        numbers: what it gives for images, or its mean loss on them.
+
+    Raises:
+        CheckpointError: if one is nan or infinite.
+    """
+    if not torch.as_tensor(numbers).isfinite().all():
+        raise CheckpointError(
+            f"model {kept.config.model.name!r}, computing in {kept.config.precision}, gives nan or"
+            " infinite numbers for these images, so it says nothing of them; train it again, with"
+            " precision=fp32 or a smaller learning rate"
+        )
 
 
 @contextmanager

@@ -4,12 +4,12 @@ The line names the key, what came and what is allowed; an unknown key brings the
 """
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mnist_core import parsing
 from mnist_core.errors import ConfigError
 
 
@@ -86,9 +86,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: write KEY=VALUE, for example --set optim.lr=0.01")
     try:
-        parsed = tomllib.loads(f"v = {raw.strip()}")
-    # A number of thousands of digits and brackets nested as deep have errors of their own.
-    except (ValueError, RecursionError):
+        parsed = parsing.toml(f"v = {raw.strip()}")
+    except ValueError:
         parsed = {}
     # More than one key: the text had lines of its own, so it was no value.
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from mnist_core import changes, files
+from mnist_core import changes, files, parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
 
@@ -73,7 +73,8 @@ def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingStat
             for key in file.keys():  # noqa: SIM118 - not a mapping
                 group, _, name = key.partition("/")
                 tensors.setdefault(group, {})[name] = file.get_tensor(key)
-        theirs, values = json.loads(header["config"]), json.loads(header["values"])
+        theirs = parsing.json_text(header["config"])
+        values = parsing.json_text(header["values"])
         data = header["data"]
         epochs = values["history"][-1]["epoch"]
     except (OSError, SafetensorError) as error:

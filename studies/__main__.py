@@ -67,11 +67,13 @@ def show(
     from studies import engines
     from studies.book.opening import check_search
     from studies.planning.machine import check_folder
+    from studies.planning.objective_class import check_objective
     from studies.report import overview
     from studies.search.search_checks import notes
     from studies.storages.storage import check_url
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    check_objective(plan)
     check_search(plan)
     check_url(plan.storage_url)
     check_folder(plan.folder)

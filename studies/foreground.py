@@ -31,8 +31,8 @@ from studies.hints import dashboard_command, masked, status_command
 from studies.live import LiveView, PlainView, Progress
 from studies.planning import preparation
 from studies.planning.machine import check_folder
+from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
-from studies.planning.trial_setup import objective_kind
 from studies.protocol import run_study
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
@@ -164,7 +164,7 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     configs = [*defaults, *plan.ends()]
     # In each worker: the data is then there when the first trial comes.
     most = plan.settings.search.constraints.get("parameters", math.inf)
-    kind = objective_kind(plan)
+    kind = objective_class(plan.spec.objective)
     check = {"check": kind.check} if issubclass(kind, Training) else {}
     prepare = functools.partial(preparation.prepare, most_parameters=most, **check)
     found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)

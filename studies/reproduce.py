@@ -37,6 +37,8 @@ class Recorded:
         value: the metric of the training with ``config.seed``.
         values: the metric of all recorded seeds, ``value`` among them; may be ``value`` only.
         facts: versions, device and data that the record names.
+        sealed: whether the file has a seal, which fits; without one nothing shows that its settings
+            are those that were run.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class Recorded:
     value: float
     values: tuple[float, ...]
     facts: Mapping[str, str]
+    sealed: bool = True
 
     def interval(self, step: float = 0.0) -> tuple[float, float] | None:
         """Return where one more training lies in 95 of 100 cases; None after a single one.
@@ -111,6 +114,7 @@ def read(path: Path) -> Recorded:
         value=value,
         values=tuple(values) or (value,),
         facts=_facts(record),
+        sealed=SEAL in record,
     )
 
 
@@ -167,6 +171,15 @@ def judge(
         text=f"{said}: {here}, {there}; {place} {where}",
         differences=differences,
         same=same,
+    )
+
+
+def unsealed(recorded: Recorded) -> str:
+    """Return the line about a file that has no seal."""
+    return (
+        f"warning: {recorded.path} has no seal (record.{SEAL}): an old version wrote it, or the"
+        " seal was deleted, so its settings may have been changed since they were run;"
+        " python -m studies export STUDY writes it again, with one"
     )
 
 

@@ -14,6 +14,7 @@ import typer
 from studies import cli, engines
 from studies.engines.base import Resources
 from studies.planning import places
+from studies.planning.objective_class import check_objective
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
@@ -157,6 +158,7 @@ def run(
             "device": device,
         },
     )
+    check_objective(plan)  # before workers start: a user's own file may be anything
     with engines.create(
         plan.settings.engine.name,
         workers=plan.workers,

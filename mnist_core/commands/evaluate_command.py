@@ -81,6 +81,7 @@ def evaluate_command(
     images = data.validation if split == "validation" else load_test(place, machine)
     check_classes(kept, data, str(found.checkpoint))
     evaluation = judge.judge(kept, images)
+    judge.check_finite(kept, evaluation.metrics["loss"])
     console = text_console()
     console.print(f"{found.checkpoint}:")
     console.print(

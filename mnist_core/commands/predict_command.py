@@ -176,6 +176,7 @@ def _of_a_data_set(
     if predict.compares_pairs(kept):
         threshold = predict.threshold(kept)
         evaluation = judge.judge(kept, images)
+        judge.check_finite(kept, evaluation.metrics["loss"])
         assert isinstance(evaluation, PairEvaluation)
         pairs = predict.Pairs(evaluation.pairs, evaluation.scores, threshold)
         table = prediction_tables.of_pairs(pairs, names, list(range(len(images))), labels)

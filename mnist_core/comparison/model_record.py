@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from mnist_core import config_file
+from mnist_core import checkpoint_kinds, config_file, parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError, UserError
 from mnist_core.runs import run_lookup, run_record
@@ -73,7 +73,9 @@ def find(what: str, *, runs: Path = run_lookup.RUNS, checkpoint: str | None = No
         if checkpoint:
             raise UserError(f"--checkpoint {checkpoint}: {what} is no run; leave it out")
         return _of_a_study(what, toml)
-    if path.suffix == ".safetensors" or checkpoint:
+    run_files = (run_lookup.CONFIG, run_lookup.RUN)
+    is_model = path.name not in run_files and _is(path, Path.is_file)
+    if path.suffix == ".safetensors" or checkpoint or is_model:
         found = run_lookup.find_model(what, runs=runs, checkpoint=checkpoint)
         if found.run is None:
             return _of_a_checkpoint(what, found.checkpoint)
@@ -130,10 +132,10 @@ def _of_a_checkpoint(name: str, path: Path) -> ModelRecord:
     try:
         with safe_open(path, framework="numpy") as file:
             header: dict[str, Any] = file.metadata() or {}
-        config = TrainConfig.from_mapping(json.loads(header["config"]), source=str(path))
-        metrics = _metrics(json.loads(header["metrics"]), str(path))
+        config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
+        metrics = _metrics(parsing.json_text(header["metrics"]), str(path))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None
+        raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
     except (KeyError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
     return ModelRecord(name=name, config=config, metrics=metrics, checkpoint=path)
@@ -206,7 +208,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, str, list[int], bytes]]:
                 value = file.get_tensor(name)
                 yield name, str(value.dtype), list(value.shape), value.tobytes()
     except (OSError, SafetensorError, TypeError) as error:  # TypeError: a type numpy has not
-        raise CheckpointError(f"{path}: cannot read the checkpoint: {error}") from None
+        raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
 
 
 def _history(folder: Path) -> list[dict[str, float]]:

@@ -30,8 +30,8 @@ def resolve(config: ModelConfig) -> ModelConfig:
     """Fill in the model's defaults.
 
     Raises:
-        ConfigError: there is no such model, a value is given that the model has not, or the values
-            do not make a network.
+        ConfigError: there is no such model, its file cannot be imported, a value is given that the
+            model has not, or the values do not make a network.
     """
     module = _module(config.name)
     options: dict[str, Any] = getattr(module, "OPTIONS", {})
@@ -80,4 +80,12 @@ def count_parameters(model: nn.Module) -> int:
 def _module(name: str) -> ModuleType:
     if name not in names():
         raise ConfigError(f"model.name: {unknown_name('model', name, names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+    file = f"mnist_core/models/{name}.py"
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except Exception as error:  # the file may be a user's own, whatever it raises
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
+    if not callable(getattr(module, "build", None)):
+        raise ConfigError(f"{file}: must hold a function build(config, n_classes)")
+    return module

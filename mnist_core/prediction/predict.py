@@ -79,9 +79,11 @@ def classify(kept: Checkpoint, images: Tensor) -> Classes:
 
     Raises:
         ConfigError: images of another size.
+        CheckpointError: the logits are not finite.
     """
     check_size(images)
     logits = judge.logits(kept, images)
+    judge.check_finite(kept, logits)
     return Classes(logits, logits.argmax(dim=1), logits.double().softmax(dim=1))
 
 
@@ -114,6 +116,7 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
 
     Raises:
         ConfigError: an odd number of images, or of another size; or the model has no threshold.
+        CheckpointError: the scores are not finite.
     """
     if len(images) % 2 or not len(images):
         raise ConfigError(
@@ -122,7 +125,9 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
         )
     check_size(images)
     chosen = torch.arange(len(images), device=images.device).view(-1, 2)
-    return Pairs(chosen.cpu(), judge.pair_scores(kept, images, chosen), threshold(kept))
+    scores = judge.pair_scores(kept, images, chosen)
+    judge.check_finite(kept, scores)
+    return Pairs(chosen.cpu(), scores, threshold(kept))
 
 
 def threshold(kept: Checkpoint) -> float:

@@ -6,7 +6,6 @@ are compared: each has a ``name``, what was ``claimed`` of it, and ``settings`` 
 A new file is a new preset; nothing else is to do.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table, flat
@@ -109,12 +109,7 @@ def read(path: Path) -> Preset:
     Raises:
         ConfigError: it cannot be read, or a setting of it is wrong.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    tables = parsing.toml_file(path)
     said, given = tables.pop(_PRESET, {}), tables.pop(_VARIANT, [])
     if not isinstance(given, list) or "seed" in tables:
         raise ConfigError(f"{path}: variants are written [[variant]], and none fixes the seed")

@@ -3,13 +3,12 @@
 It is written from the ``result.json`` of each preset, so it can say nothing that was not measured.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnist_core import presets
+from mnist_core import parsing, presets
 from mnist_core.errors import UserError
 from mnist_core.presets import Preset
 from mnist_core.presets.outcome import Estimate, Row
@@ -52,7 +51,7 @@ def markdown(folder: Path) -> str:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsing.json_text(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

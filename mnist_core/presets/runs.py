@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import checkpoint, files, judge
+from mnist_core import checkpoint, files, judge, parsing
 from mnist_core import train as trainer
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load, load_test
@@ -127,7 +127,7 @@ class Results:
     def _read(self) -> None:
         path = self.folder / RESULT
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))["trainings"]
+            entries = parsing.json_text(path.read_text(encoding="utf-8"))["trainings"]
             self._entries |= {entry["name"]: entry for entry in entries}
         except FileNotFoundError:
             return

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mnist_core import parsing
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
 from mnist_core.runs.run_lookup import RUN
@@ -27,10 +28,10 @@ def read(folder: Path) -> dict[str, Any]:
     """
     file = folder / RUN
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = parsing.json_text(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{file}: is damaged: {error}") from None
     problem = _problem(facts)
     if problem:

@@ -170,7 +170,7 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
     with runtime.session(machine, deterministic=config.deterministic), torch.no_grad():
         check_batches(config, data)
         task = create(config.model_copy(update={"batch_size": 8}), data, machine)
-        model = models.build(config.model, data.n_classes).to(machine.device)
+        model = machine.place(models.build(config.model, data.n_classes))
         task.loss(model, *next(task.epoch()))
 
 

@@ -37,6 +37,9 @@ def reproduce_command(
     Exit code 0: it came to the recorded value, exactly or within the tolerance. 1: it did not; what
     differs from the record (versions, device) is named. The test images are not touched.
 
+    A file that was edited is refused; of one without a seal (record.sha256) it is said that it may
+    have been.
+
     Examples:
         python -m studies reproduce results/optim_search/best_config.toml
 
@@ -62,6 +65,8 @@ def reproduce_command(
     data = load(config.data, config.device)
     reproduce.check_data(recorded, data.fingerprint)
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    if not recorded.sealed:
+        console.print(reproduce.unsealed(recorded))
     result = training_run.run(training_run.Plan(config=config), console)
     if recorded.metric not in result.metrics:
         raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")

@@ -6,7 +6,6 @@ as nested tables or dotted keys in ``conf.toml``, in a study's ``fixed`` and ``q
 ``[data]``). Every mistake is one line that names the file or option and the key.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table, unknown_setting
@@ -238,7 +238,7 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
     if path is None and not CONF.exists():
         tables: dict[str, Any] = {}
     else:
-        tables = _read_toml(path or CONF)
+        tables = parsing.toml_file(path or CONF)
     overrides = tables.pop("studies", {})
     if not isinstance(overrides, Mapping):
         raise ConfigError(f"{source}: studies must hold a table per study, but got {overrides!r}")
@@ -250,19 +250,6 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
             raise ConfigError(f"{source}: studies.{name} must be a table, but got {values!r}")
         by_study[name] = make_layer(values, source=f"{source} [studies.{name}]")
     return Conf(make_layer(tables, source=source), by_study)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
-        reason = str(error).replace("at end of document", f"at line {text.count(chr(10)) + 1}")
-        raise ConfigError(f"{path}: is not valid TOML: {reason}") from None
 
 
 _OPTIONS = tuple(

@@ -1,8 +1,6 @@
 """What a study's plan says of its trials: their objective, what they may take, where models go."""
 
-import importlib
 from pathlib import Path
-from typing import Any
 
 from mnist_core.config import TrainConfig
 from objectives.base import Objective
@@ -10,6 +8,7 @@ from objectives.measured import PARAMETERS, Measured
 from objectives.training import Training
 from studies.book.running_states import states_folder
 from studies.engines.base import Limits
+from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
 from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
@@ -20,20 +19,13 @@ def models_folder(plan: Plan) -> Path:
     return plan.folder / "checkpoints" / "confirm"
 
 
-def objective_kind(plan: Plan) -> Any:
-    """Return the class of the objective that the study names.
-
-    The module ``objectives/<name>.py`` holds it as a class of the same name in capitals, made of
-    ``base`` (TrainConfig), ``space``, ``keep_models``, ``states`` and ``state_seconds``.
-    """
-    name = plan.spec.objective
-    module = importlib.import_module(f"objectives.{name}")
-    return getattr(module, "".join(part.capitalize() for part in name.split("_")))
-
-
 def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
-    """Return the objective that the study names."""
-    kind = objective_kind(plan)
+    """Return the objective that the study names.
+
+    Raises:
+        ConfigError: it cannot be made, see ``objective_class``.
+    """
+    kind = objective_class(plan.spec.objective)
     seconds = plan.settings.engine.checkpoint_seconds
     phase = "search" if keep_models is None else "confirm"
     members = is_population(plan) and phase == "search"  # they go on from each other's states

@@ -8,6 +8,8 @@ from mnist_core.errors import ConfigError
 from studies import catalog
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
+from studies.planning.objective_class import objective_class
+from studies.planning.own_code import check_models
 from studies.planning.plan import Plan, describe_parameter
 from studies.report.console import make_console
 from studies.report.numbers import metric_text, params_text
@@ -23,7 +25,10 @@ def print_studies() -> None:
     table.add_column("goal")
     for name in catalog.names():
         try:
-            goal = catalog.get(name).goal
+            spec = catalog.get(name)
+            objective_class(spec.objective)
+            check_models(spec)
+            goal = spec.goal
         except ConfigError as error:
             goal = f"broken: {error}"
         table.add_row(name, escape(goal))

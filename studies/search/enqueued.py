@@ -13,7 +13,6 @@ they are is kept with the study, so a resume does not need the file again.
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from mnist_core import parsing
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Float, Space, SpaceError
 
@@ -60,14 +60,7 @@ def read_known(path: Path, space: Space) -> Known:
             names the file and the parameter.
     """
     source = f"--enqueue {path}"
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{source}: is not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: is not valid TOML: {error}") from None
+    tables = parsing.toml_file(path, source=source)
     params = dict(_flat(_params(tables)))
     if not params:
         raise ConfigError(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from mnist_core import checkpoint, models
+from mnist_core.comparison import model_record
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import CheckpointError, UserError
 from mnist_core.train import train
@@ -172,6 +173,10 @@ def test_the_files_of_these_tests_are_right_but_for_the_mistake(tmp_path):
         ({"config": "{"}, "is no checkpoint of this program"),
         ({"config": "[]"}, "dictionary"),
         ({"config": '{"optim": {"lr": -1}}'}, "optim.lr"),
+        ({"config": "[" * 5000 + "]" * 5000}, "nests too deep"),
+        ({"config": '{"seed": ' + "1" * 5000 + "}"}, "an integer of more than 64 bits"),
+        ({"metrics": '{"a":' * 5000 + "1" + "}" * 5000}, "nests too deep"),
+        ({"metrics": '{"val_accuracy": ' + "1" * 400 + "}"}, "an integer of more than 64 bits"),
         ({"config": '{"colour": 1}'}, "unknown setting 'colour'"),
         ({"config": '{"model": {"name": "nett"}}'}, "did you mean 'net'?"),
         ({"n_classes": "ten"}, "is no checkpoint of this program"),
@@ -198,6 +203,39 @@ def test_weights_of_others(tmp_path, refusal):
         write(path, weights)
         message = refusal(CheckpointError, checkpoint.load, path)
         assert message.startswith(f"{path}: the weights are not those of model 'lenet5': ")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(tmp_path, refusal, value):
+    path = tmp_path / "m"
+    weights = network().state_dict()
+    weights["0.weight"][0, 0, 0, 0] = value
+    write(path, weights)
+    message = refusal(CheckpointError, checkpoint.load, path)
+    assert "1 of the " in message and "0.weight" in message
+
+
+OTHERS = {
+    "model.pt": (b"PK\x03\x04 archive", "torch.save"),
+    "old.pth": (b"\x80\x02\x8a\nl\xfc\x9c", "pickle"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
+    "page.safetensors": (b"\n<!DOCTYPE html><html></html>", "web page"),
+    "net.onnx": (b"\x08\x0a\x12\x07pytorch", "ONNX"),
+    "keras.h5": (b"\x89HDF\r\n\x1a\n", "Keras"),
+    "m.safetensors.gz": (b"\x1f\x8b\x08\x00", "gzip"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_of_another_kind_is_named(tmp_path, refusal, name):
+    """Before it said "header too large"."""
+    content, kind = OTHERS[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in (checkpoint.load, model_record.find, model_record.weights_digest):
+        message = refusal(CheckpointError, read, path)
+        assert message.startswith(f"{path}: is ") and kind in message
+        assert "only .safetensors files" in message
 
 
 def test_a_safetensors_file_without_a_header(tmp_path, refusal):

@@ -19,8 +19,8 @@ def test_settings_and_record_are_read_apart(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"epochs = ", "is no TOML"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"epochs = ", "is not valid TOML"),
+        (b"\xff\xfe", "is not UTF-8 text"),
         (b"a = " + b"[" * 5000, "c.toml: "),
         (b"record = 3", "record must be a table, but got 3"),
     ],

@@ -172,7 +172,7 @@ def test_drawing_cnn_has_the_dropout_of_the_spec():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("epochs = ", "is no TOML"),
+        ("epochs = ", "is not valid TOML"),
         ("epohcs = 1\n[preset]", "preset: title: field required"),
         ("seed = 1", "variants are written [[variant]], and none fixes the seed"),
         ("variant = 1", "variants are written [[variant]], and none fixes the seed"),

@@ -218,10 +218,10 @@ def test_no_gpu(refused):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"epochs = ", "is no TOML: "),
-        (b"epochs = 1\nepochs = 2", "is no TOML: "),
-        (b"\xff\xfe", "cannot be read: "),
-        (b"epochs = " + b"1" * 5_000, "cannot be read: "),
+        (b"epochs = ", "is not valid TOML: "),
+        (b"epochs = 1\nepochs = 2", "is not valid TOML: "),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"epochs = " + b"1" * 5_000, "is not valid TOML: "),
         (b"epohcs = 1", "unknown setting 'epohcs'; did you mean 'epochs'?"),
         (b"[optim]\nlr = nan", "optim.lr: input should be a finite number, but got nan"),
         (b"optim = 1", "optim: input should be a valid dictionary"),

@@ -273,6 +273,13 @@ def test_no_compiler_is_one_line(config, refusal, monkeypatch):
     assert "C++ compiler" in refusal(ConfigError, resolve, config(compile=True))
 
 
+def test_a_named_compiler_that_is_not_there_is_one_line(config, refusal, monkeypatch, tmp_path):
+    """torch takes what CXX names, even where g++ is there."""
+    for named in ("no-such-g++", "ccache no-such-g++", str(tmp_path), "'", ""):
+        monkeypatch.setenv("CXX", named)
+        assert refusal(ConfigError, resolve, config(compile=True)).startswith("compile: CXX names")
+
+
 def test_memory_does_not_grow(very_few, config):
     """Over 200 epochs of two steps, once everything has been used."""
     import psutil

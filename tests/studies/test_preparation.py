@@ -1,14 +1,19 @@
 """What is looked at before trial 0, and the line that says what a study will take."""
 
 import dataclasses
+from typing import get_args
 
 import pytest
 from toy import make_plan
 
-from mnist_core.config import TrainConfig
+from mnist_core import tasks, train
+from mnist_core.config import DataConfig, Precision, TrainConfig
+from mnist_core.data import load
 from mnist_core.errors import ConfigError
 from objectives.classification import Classification
 from objectives.pairs import Pairs
+from studies import catalog
+from studies.planning.plan import resolve
 from studies.planning.preparation import Largest, Preparation, describe, prepare
 
 BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
@@ -54,6 +59,36 @@ def test_a_model_of_another_task_fails_before_the_first_trial():
     with pytest.raises(ConfigError, match="objective is pairs, but the task of 'lenet5' is class"):
         prepare([small], [small], check=Pairs.check)
     assert prepare([small], [small], check=Classification.check).parameters == (61_706,)
+
+
+@pytest.fixture(scope="module")
+def few():
+    data = load(DataConfig())
+    first = dataclasses.replace(
+        data.train, images=data.train.images[:64], labels=data.train.labels[:64]
+    )
+    return dataclasses.replace(data, train=first)
+
+
+@pytest.mark.parametrize("precision", sorted({*get_args(Precision)} - {"auto", "tf32"}))
+def test_every_study_takes_a_batch_in_every_precision(precision, few, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"device": "cpu", "precision": precision}
+    configs = {}
+    for name in catalog.names():
+        plan = resolve(name, sets=given)
+        defaults = [plan.config_for(plan.spec.default(one), seed=0) for one in plan.spec.choices]
+        for c in [*defaults, *plan.ends()]:  # sizes do not matter to types
+            m = c.model
+            configs[m.name, m.activation, m.norm, m.pooling, c.loss.name] = c
+    assert len(configs) >= 15
+    for config in configs.values():
+        tasks.take_one_batch(train.resolve(config), few)
+
+
+def test_tf32_is_refused_on_a_cpu_in_one_line():
+    with pytest.raises(ConfigError, match="precision: tf32"):
+        prepare([config(precision="tf32")], [config(precision="tf32")])
 
 
 def found(*seconds, memory=2**30):

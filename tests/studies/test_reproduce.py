@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_value(command, tmp_path, trained):
     code, lines, errors = command(file)
     assert (code, errors) == (0, [])
     assert lines[-1] == f"reproduced: val_accuracy {100 * value:.2f} %, exactly as recorded"
+    assert lines[0].startswith("warning: ") and "record.sha256" in lines[0]  # has no seal
     assert not any(line.startswith("not as recorded") for line in lines)
     assert not (tmp_path / "results").exists()
 
@@ -105,7 +106,7 @@ def test_other_data_is_refused_before_the_training(command, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("epochs = ", "is no TOML"),
+        ("epochs = ", "is not valid TOML"),
         ("epochs = 3", "records no measured value"),
         ("[record]\nmetric = 'val_accuracy'", "records no measured value"),
         ("[record]\nmetric = 'val_accuracy'\nval_accuracy = 'x'", "records no measured value"),

@@ -74,4 +74,7 @@ def test_where_it_is_trained_may_be_edited(edited, path, value):
 def test_an_export_of_before_has_no_seal(tmp_path):
     file = tmp_path / "export.toml"
     file.write_text(tomli_w.dumps(TABLES))
-    assert reproduce.read(file).value == 0.9
+    found = reproduce.read(file)
+    assert found.value == 0.9 and not found.sealed
+    file.write_text(tomli_w.dumps(sealed(TABLES)))
+    assert reproduce.read(file).sealed

@@ -1,0 +1,101 @@
+"""Reading TOML and JSON that others may have written: every mistake is one line.
+
+Python's parsers raise errors of their own for a number of thousands of digits (``ValueError``) and
+for brackets nested as deep (``RecursionError``). Dotted TOML keys nest without any error, and then
+break whatever walks through the tables.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mnist_core.errors import ConfigError
+
+LARGEST = 1 << 20
+"""Bytes of a TOML file that are read at most; ``/dev/zero`` has no end."""
+DEEPEST = 32
+"""Levels of tables and lists in a TOML file."""
+_DIGITS = 20
+"""Characters of a 64-bit integer."""
+
+
+def toml_file(path: Path, *, source: str = "") -> dict[str, Any]:
+    """Return the tables of a TOML file; a byte order mark at its begin is passed over.
+
+    Args:
+        path: the file.
+        source: what errors begin with; "": the path.
+
+    Raises:
+        ConfigError: if the file cannot be read, is too large, or is not TOML.
+    """
+    source = source or str(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{source}: cannot be read: {reason}") from None
+    if len(content) > LARGEST:
+        raise ConfigError(f"{source}: is larger than 1 MiB, so it is not a file of settings")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: is not UTF-8 text (byte {error.start})") from None
+    try:
+        return toml(text)
+    except ValueError as error:
+        raise ConfigError(f"{source}: is not valid TOML: {error}") from None
+
+
+def toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        ValueError: if it is not TOML, nests too deep, or holds an integer of more than 64 bits.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        end = f"at line {text.count(chr(10)) + 1}"
+        raise ValueError(str(error).replace("at end of document", end)) from None
+    except RecursionError:
+        raise ValueError(f"it nests deeper than {DEEPEST} levels") from None
+    except ValueError:  # of int(), for thousands of digits
+        raise ValueError("it holds an integer of more than 64 bits") from None
+    _check(tables)
+    return tables
+
+
+def json_text(text: str) -> Any:
+    """Return the value of a JSON text that this program may not have written.
+
+    Raises:
+        ValueError: if it is not JSON, nests too deep, or holds an integer of more than 64 bits.
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError("it holds an integer of more than 64 bits")
+    return int(digits)
+
+
+def _check(tables: Mapping[str, Any]) -> None:
+    """Check depth and integers, level by level: a recursion would fail at what it looks for."""
+    level: list[Any] = [tables]
+    for _ in range(DEEPEST + 1):
+        if any(isinstance(value, int) and value.bit_length() > 64 for value in level):
+            raise ValueError("it holds an integer of more than 64 bits")
+        tables_here = (value.values() for value in level if isinstance(value, Mapping))
+        lists = (value for value in level if isinstance(value, list))
+        level = [item for values in (*tables_here, *lists) for item in values]
+        if not level:
+            return
+    raise ValueError(f"it nests deeper than {DEEPEST} levels")

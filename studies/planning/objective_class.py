@@ -1,0 +1,102 @@
+"""The class of the objective that a study names, checked before anything is run.
+
+``objectives/<name>.py`` holds it: a class named like the module in capitals, ``MyNet`` in
+``my_net.py``. It is made of ``base`` (TrainConfig), ``space``, ``keep_models``, ``states`` and
+``state_seconds``; its instances are called with a task and ``report``.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import objectives
+from mnist_core.errors import ConfigError, unknown_name
+from objectives.training import Training
+from studies.planning.plan import Plan
+from studies.search.goals import goals_of
+
+ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
+"""Keywords that an objective is made with."""
+
+_NOT_THEIRS = ("base", "measured", "optuna_objective", "training")
+"""Modules of the package that hold no objective of a study."""
+
+
+def names() -> list[str]:
+    """Return the names that a study's ``objective`` can have."""
+    found = (module.name for module in pkgutil.iter_modules(objectives.__path__))
+    return sorted(name for name in found if name not in _NOT_THEIRS and name[0] != "_")
+
+
+def class_name(name: str) -> str:
+    """Return the name of the class in the module ``name``."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def objective_class(name: str) -> Any:
+    """Return the class of the objective ``name``.
+
+    Raises:
+        ConfigError: if there is no such module, it cannot be imported, or its class is missing or
+            cannot be made and called as objectives are.
+    """
+    if name not in names():
+        raise ConfigError(f"objective: {unknown_name('objective', name, names())}")
+    file, wanted = f"objectives/{name}.py", class_name(name)
+    try:
+        module = importlib.import_module(f"{objectives.__name__}.{name}")
+    except Exception as error:  # the file is a user's own, whatever it raises
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
+    found = getattr(module, wanted, None)
+    if found is None:
+        here = [
+            n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
+        ]
+        holds = f"but only {', '.join(here)}" if here else "but nothing of its own"
+        raise ConfigError(f"{file}: must hold a class {wanted} (by the file's name), {holds}")
+    if not inspect.isclass(found):
+        raise ConfigError(
+            f"{file}: {wanted} must be a class, but is a {type(found).__name__}; make it a class"
+            " whose __call__ takes a task and report"
+        )
+    if "__call__" not in _names(found):
+        raise ConfigError(f"{file}: {wanted} has no __call__(task, report), so it trains nothing")
+    _check_call(
+        found.__call__, (None, None, None), {}, f"{file}: {wanted}.__call__", "(task, report)"
+    )
+    keywords = dict.fromkeys(ARGUMENTS)
+    _check_call(found, (), keywords, f"{file}: {wanted}", f"the keywords {', '.join(ARGUMENTS)}")
+    return found
+
+
+def check_objective(plan: Plan) -> None:
+    """Check that ``plan``'s objective can be made, and measure what the study asks for.
+
+    Raises:
+        ConfigError: as ``objective_class``; or parameters or seconds are asked of an objective that
+            is not a ``Training``.
+    """
+    kind = objective_class(plan.spec.objective)
+    if goals_of(plan).measured and not issubclass(kind, Training):
+        raise ConfigError(
+            f"search.objectives: parameters and seconds are measured of a trainer's models, but"
+            f" objectives/{plan.spec.objective}.py is none; make its class one of"
+            " objectives.training.Training, or leave them out"
+        )
+
+
+def _names(kind: type) -> set[str]:
+    return {name for one in kind.__mro__ if one is not object for name in vars(one)}
+
+
+def _check_call(
+    function: Any, positional: tuple[Any, ...], keywords: dict[str, Any], what: str, must: str
+) -> None:
+    try:
+        inspect.signature(function).bind(*positional, **keywords)
+    except TypeError as error:
+        raise ConfigError(f"{what}: must take {must}: {error}") from None
+    except ValueError:  # of a class in C, whose signature nobody knows
+        return

@@ -1,0 +1,135 @@
+"""The code of a user's own objective and models: a hash of each, part of a study's fingerprint.
+
+The code that this package ships is not hashed: the trainer's version stands for it. A search space
+is not hashed either: its values are in the fingerprint themselves.
+
+A hash is taken of what Python makes of the file, so comments, docstrings' places and line breaks do
+not matter. Modules that such a file imports are not looked at.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mnist_core
+import objectives
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.table import flat
+from search_spaces.space import Choice
+from studies.spec import StudySpec
+
+SHIPPED: Mapping[str, frozenset[str]] = {
+    "objectives": frozenset(
+        ("base", "classification", "measured", "optuna_objective", "pairs", "training")
+    ),
+    "mnist_core/models": frozenset(
+        (
+            "cnn",
+            "drawing_cnn",
+            "flex_cnn",
+            "lenet5",
+            "mlp512",
+            "net",
+            "net_deep",
+            "net_sigmoid",
+            "pair_concat",
+            "resnet18",
+            "siamese",
+            "siamese_flex",
+        )
+    ),
+}
+"""Modules of this package, by folder; every other one there is a user's own."""
+
+CODE = "code"
+"""Name of the hashes among the values of a fingerprint; absent where nothing is a user's own."""
+
+_HASHED = 16
+"""Hexadecimal digits of a hash."""
+
+
+def hashes(spec: StudySpec, model: str) -> dict[str, str]:
+    """Return the hash of each file of the user's own that trains a study's trials, by its name.
+
+    Args:
+        spec: of the study.
+        model: that trials have, unless they search it.
+
+    Raises:
+        ConfigError: if a file is missing or is not Python.
+    """
+    own = [name for name in _models(spec, model) if name not in SHIPPED["mnist_core/models"]]
+    found = {f"mnist_core/models/{name}.py": _file(_model_folders(), name) for name in own}
+    if spec.objective not in SHIPPED["objectives"]:
+        file = _file(map(Path, objectives.__path__), spec.objective)
+        found[f"objectives/{spec.objective}.py"] = file
+    return {name: _hash(name, path) for name, path in sorted(found.items())}
+
+
+def check_models(spec: StudySpec) -> None:
+    """Check that the models of a study are there and are Python; none is imported.
+
+    Raises:
+        ConfigError: if one is not.
+    """
+    default = TrainConfig().model.name
+    for name in _models(spec, str(flat(spec.fixed).get("model.name", default))):
+        file = _file(_model_folders(), name)
+        if not file.is_file():
+            known = [path.stem for at in _model_folders() for path in at.glob("[!_]*.py")]
+            raise ConfigError(f"model.name: {unknown_name('model', name, known)}")
+        _parse(f"mnist_core/models/{name}.py", file)
+
+
+def _models(spec: StudySpec, model: str) -> Iterator[str]:
+    searched = [
+        parameter
+        for name, parameter in spec.space.parameters.items()
+        if spec.space.setting(name) == "model.name"
+    ]
+    choices = [one.choices for one in searched if isinstance(one, Choice)]
+    yield from (str(choice) for some in choices for choice in some)
+    if not choices:
+        yield model
+
+
+def _model_folders() -> list[Path]:
+    # Not by importing the package, which imports torch.
+    return [Path(folder) / "models" for folder in mnist_core.__path__]
+
+
+def _file(folders: Iterable[Path], name: str) -> Path:
+    """Return the module ``name`` in ``folders``; of a package that which is run first."""
+    places = [path for at in folders for path in (at / f"{name}.py", at / name / "__init__.py")]
+    return next((path for path in places if path.is_file()), places[0])
+
+
+def _hash(name: str, path: Path) -> str:
+    shape = repr(_shape(_parse(name, path)))
+    return hashlib.sha256(shape.encode()).hexdigest()[:_HASHED]
+
+
+def _parse(name: str, path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ConfigError(f"{name}{line}: {type(error).__name__}: {said}") from None
+
+
+def _shape(node: Any) -> Any:
+    """Return a syntax tree as plain values, the same in every version of Python."""
+    if isinstance(node, list):
+        return [_shape(one) for one in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")
+    # What is empty is left out: newer versions have fields more.
+    kept = [(name, _shape(value)) for name, value in fields if value is not None and value != []]
+    return type(node).__name__, kept

@@ -1,0 +1,171 @@
+"""A user's own objective, model or study that is wrong: one line before any worker starts."""
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import SPEC, make_plan
+
+import mnist_core
+import objectives
+from mnist_core import models
+from mnist_core.config import ModelConfig
+from mnist_core.errors import ConfigError
+from studies import cli, engines, run
+from studies.planning import own_code
+from studies.planning.objective_class import check_objective, names, objective_class
+
+ROOT = Path(__file__).parents[2]
+RIGHT = """
+class Mine:
+    def __init__(self, base, space, keep_models=None, states=None, state_seconds=60.0):
+        self.base = base
+
+    def __call__(self, task, report):
+        return 1
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Write the module ``objectives/mine.py`` of a user."""
+    monkeypatch.setattr(objectives, "__path__", [*objectives.__path__, str(tmp_path)])
+
+    def write(text, name="mine"):
+        (tmp_path / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+        sys.modules.pop(f"objectives.{name}", None)
+
+    yield write
+    sys.modules.pop("objectives.mine", None)
+
+
+WRONG = {
+    "gone": (None, "unknown objective 'mine'"),
+    "named otherwise": (RIGHT.replace("Mine", "Other"), "a class Mine (by the file's name), but o"),
+    "nothing": ("", "but nothing of its own"),
+    "a function": ("def Mine(task, report): ...", "must be a class, but is a function"),
+    "a value": ("Mine = 3", "must be a class, but is a int"),
+    "not called": (RIGHT.replace("__call__", "call"), "has no __call__"),
+    "called otherwise": (RIGHT.replace("(self, task, report)", "(self, task)"), "Mine.__call__"),
+    "made otherwise": (RIGHT.replace("space, ", ""), "must take the keywords base, space"),
+    "no Python": ("class Mine(:", "objectives/mine.py: SyntaxError: "),
+    "not imported": ("import no_such_module", "ModuleNotFoundError"),
+    "raises": ("raise ValueError('a\\nb')", "objectives/mine.py: ValueError: a b"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_objective_is_one_line_before_workers_start(own, monkeypatch, tmp_path, kind):
+    text, said = WRONG[kind]
+    if text is not None:
+        own(text)
+    plan = make_plan(tmp_path)
+    plan = dataclasses.replace(plan, spec=dataclasses.replace(SPEC, objective="mine"))
+    monkeypatch.setattr(cli, "resolve", lambda *args, **options: plan)
+    monkeypatch.setattr(engines, "create", None)
+    with pytest.raises(ConfigError) as error:
+        run.run("toy")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_right_one_is_taken_and_cannot_be_measured(own, tmp_path):
+    own(RIGHT)
+    assert objective_class("mine").__name__ == "Mine"
+    assert set(names()) == {"classification", "mine", "pairs"}
+    plan = make_plan(tmp_path, search={"objectives": {"parameters": "minimize"}})
+    check_objective(plan)
+    plan = dataclasses.replace(plan, spec=dataclasses.replace(SPEC, objective="mine"))
+    with pytest.raises(ConfigError, match=r"search\.objectives"):
+        check_objective(plan)
+
+
+@pytest.fixture
+def own_model(tmp_path, monkeypatch):
+    """Write the module ``mnist_core/models/wide.py`` of a user."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setattr(mnist_core, "__path__", [*mnist_core.__path__, str(tmp_path)])
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(folder)])
+
+    def write(text):
+        (folder / "wide.py").write_text(text)
+        importlib.invalidate_caches()
+        sys.modules.pop("mnist_core.models.wide", None)
+
+    yield write
+    sys.modules.pop("mnist_core.models.wide", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def build(:", "SyntaxError"),
+        ("import no_such_module", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("", "must hold a function build"),
+        ("build = 3", "must hold a function build"),
+    ],
+)
+def test_a_model_that_cannot_be_imported_is_one_line(own_model, text, said):
+    own_model(text)
+    for call in (models.resolve, models.task, lambda config: models.build(config, 10)):
+        with pytest.raises(ConfigError) as error:
+            call(ModelConfig(name="wide"))
+        message = str(error.value)
+        assert message.startswith("mnist_core/models/wide.py: ") and said in message
+
+
+def spec_of(**fields):
+    return dataclasses.replace(SPEC, **fields)
+
+
+def test_a_study_with_a_model_that_is_not_python_is_known_without_torch(own_model):
+    own_model("def build(:")
+    with pytest.raises(ConfigError, match=r"mnist_core/models/wide\.py, line 1: SyntaxError"):
+        own_code.check_models(spec_of(fixed={"model.name": "wide"}))
+    with pytest.raises(ConfigError, match="unknown model 'wid'; did you mean"):
+        own_code.check_models(spec_of(fixed={"model.name": "wid"}))
+    own_code.check_models(SPEC)
+
+
+def test_the_list_marks_what_cannot_run(own, tmp_path, monkeypatch, capsys):
+    from studies import catalog
+    from studies.report import overview
+
+    broken = {"gone": spec_of(name="gone", objective="nowhere"), "fine": spec_of(name="fine")}
+    broken["lost"] = spec_of(name="lost", fixed={"model.name": "nett"})
+    monkeypatch.setattr(catalog, "names", lambda: tuple(broken))
+    monkeypatch.setattr(catalog, "get", broken.__getitem__)
+    overview.print_studies()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "unknown objective 'nowhere'" in printed and "unknown model 'nett'" in printed
+    assert printed.count(SPEC.goal) == 1
+
+
+def test_the_shipped_modules_are_those_of_the_repository():
+    """Every other one is a user's own, whose code is part of a study's fingerprint."""
+    for folder, shipped in own_code.SHIPPED.items():
+        tracked = subprocess.run(
+            ["git", "ls-files", f"{folder}/*.py"], cwd=ROOT, capture_output=True, text=True
+        ).stdout.split()
+        if not tracked:
+            pytest.skip("not a git checkout, so nothing says what is tracked")
+        assert {Path(name).stem for name in tracked if Path(name).stem[0] != "_"} == shipped
+
+
+def test_a_hash_is_of_what_python_makes_of_the_file(own, own_model):
+    own(RIGHT)
+    own_model("def build(config, n_classes): ...")
+    spec = spec_of(objective="mine")
+    first = own_code.hashes(spec, "wide")
+    assert sorted(first) == ["mnist_core/models/wide.py", "objectives/mine.py"]
+    own("# a comment\n" + RIGHT.replace("return 1", "return (1)"))
+    assert own_code.hashes(spec, "wide") == first
+    own(RIGHT.replace("return 1", "return 2"))
+    second = own_code.hashes(spec, "wide")
+    assert {name for name in first if first[name] != second[name]} == {"objectives/mine.py"}
+    assert own_code.hashes(SPEC, "net") == {}
