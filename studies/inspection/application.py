@@ -23,6 +23,7 @@ from mnist_core.errors import UserError
 from studies.book import stored
 from studies.findings.mistakes import MistakeImages
 from studies.inspection.completion import Completion, File, Json
+from studies.inspection.guard import READS, refuse
 from studies.planning.plan import Plan
 from studies.storages.storage import Storage
 
@@ -69,9 +70,9 @@ class Inspection:
     ) -> Iterable[bytes]:
         """Answer one request."""
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
-        if method not in ("GET", "HEAD", "OPTIONS"):
+        if method not in READS:
             if not _BY_PEOPLE.fullmatch(path):
-                return _answer(start_response, "403 Forbidden", {"reason": _REFUSED})
+                return refuse(start_response, _REFUSED)
         elif _DETAIL.fullmatch(path):
             return self._detail(environ, start_response)
         elif (asked := _FILE.fullmatch(path)) is not None:
