@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator
 import measure
 from rich.console import Console
 
-from studies.live import LiveView, PlainView, Progress
+from studies.live import LiveView, PlainView
+from studies.progress import Progress
 from studies.trail.events import Event, Kind
 
 TARGET = 0.01

@@ -49,8 +49,10 @@ def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
         from optuna_dashboard import wsgi  # type: ignore[import-untyped]
 
         from studies.inspection.application import Inspection
+        from studies.inspection.guard import Guard
 
-        application = Inspection(wsgi(storage, artifact_store=_artifacts(plan)), plan, storage)
+        inspected = Inspection(wsgi(storage, artifact_store=_artifacts(plan)), plan, storage)
+        application = Guard(inspected, host=host)
         try:
             server = make_server(
                 host, port, application, server_class=_Server, handler_class=_Quiet

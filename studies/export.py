@@ -25,6 +25,7 @@ from studies.findings.result import StudyResult
 from studies.findings.statistics import Interval
 from studies.hints import run_command
 from studies.planning.plan import Plan
+from studies.report.numbers import possible
 from studies.seal import sealed
 
 FILE = "best_config.toml"
@@ -78,13 +79,13 @@ def best_config(result: StudyResult) -> dict[str, Any]:
             "metric": metric,
             "seeds": [trial.seed for trial in records],
             "values": [trial.value for trial in records],
-            **_interval(row.confirm),
+            **_interval(possible(metric, row.confirm)),
             "ties_with": list(result.ties),
         },
         "params": row.candidate.params,
     }
     if row.test is not None:
-        record["test"] = {**_interval(row.test), "read": list(result.test.times)}
+        record["test"] = {**_interval(possible(metric, row.test)), "read": list(result.test.times)}
     config = resolved_config(plan, recorded)
     return sealed({**config, "record": _present(record)})
 

@@ -28,11 +28,12 @@ from studies.findings.result import StudyResult
 from studies.forks import forking
 from studies.forks.afresh import begin_afresh
 from studies.hints import dashboard_command, masked, status_command
-from studies.live import LiveView, PlainView, Progress
+from studies.live import LiveView, PlainView
 from studies.planning import preparation
 from studies.planning.machine import check_folder
 from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
+from studies.progress import Progress
 from studies.protocol import run_study
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture

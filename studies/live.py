@@ -6,11 +6,9 @@ pace, time left. Elsewhere (a file, a pipe, ``--plain``) each trial that ends is
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from studies.progress import Progress, Running
 from studies.report.numbers import duration, metric_text, params_text
 from studies.trail.events import Event
 
@@ -36,107 +35,6 @@ def sparkline(values: Sequence[float], *, width: int = 12) -> str:
     if high == low:
         return _BARS[3] * len(tail)
     return "".join(_BARS[round((value - low) / (high - low) * 7)] for value in tail)
-
-
-@dataclass
-class Running:
-    """A trial that runs now."""
-
-    number: int
-    params: Mapping[str, Any]
-    began: float
-    attempt: int = 0
-    step: int = 0
-    curve: list[float] = field(default_factory=list)
-
-
-@dataclass
-class Progress:
-    """What has happened so far, folded from events; no drawing.
-
-    Attributes:
-        metric: the study's metric.
-        direction: of the metric.
-        fixed: shared by all trials of this view and so not worth repeating.
-    """
-
-    metric: str
-    direction: Literal["maximize", "minimize"] = "maximize"
-    phase: str = ""
-    total: int = 0
-    done: int = 0
-    began: float = 0.0
-    finished_here: int = 0
-    counts: dict[str, int] = field(
-        default_factory=lambda: {"complete": 0, "pruned": 0, "failed": 0, "lost": 0}
-    )
-    running: dict[int, Running] = field(default_factory=dict)
-    best: tuple[float, int, Mapping[str, Any]] | None = None
-    messages: deque[str] = field(default_factory=lambda: deque(maxlen=3))
-
-    def add(self, event: Event) -> Running | None:
-        """Take in one event; return the trial it ends, if it ends one."""
-        data = event.data
-        if event.kind == "phase":
-            self.phase, self.total = str(data["name"]), int(data.get("total", 0))
-            self.done, self.finished_here, self.began = int(data.get("done", 0)), 0, event.time
-            self.counts = dict.fromkeys(self.counts, 0) | dict(data.get("counts", {}))
-            self.running.clear()
-            best = data.get("best")
-            self.best = (best["value"], best["trial"], best["params"]) if best else None
-            return None
-        if event.kind == "elsewhere":
-            self.done, self.total = int(data["done"]), int(data["total"])
-            self.counts |= data["counts"]
-            best = data.get("best")
-            self.best = (best["value"], best["trial"], best["params"]) if best else self.best
-            return None
-        if event.kind == "message":
-            self.messages.append(str(data.get("text", "")))
-            return None
-        if event.kind == "tested":
-            self.done += 1
-        if event.trial is None or event.kind == "tested":
-            return None
-        if event.kind == "start":
-            self.running[event.trial] = Running(
-                number=event.trial,
-                params=data.get("params", {}),
-                began=event.time,
-                attempt=int(data.get("attempt", 0)),
-            )
-            return None
-        trial = self.running.get(event.trial) or Running(event.trial, {}, event.time)
-        if event.kind == "report":
-            trial.step = int(data.get("step", 0))
-            value = data.get("metrics", {}).get(self.metric)
-            if value is not None:
-                trial.curve.append(float(value))
-            return None
-        self.running.pop(event.trial, None)
-        self.counts[event.kind] += 1
-        if event.kind != "lost":
-            self.done += 1
-            self.finished_here += 1
-        if event.kind == "complete" and data.get("feasible", True):
-            self._offer(float(data["value"]), trial)
-        return trial
-
-    def _offer(self, value: float, trial: Running) -> None:
-        sign = 1.0 if self.direction == "maximize" else -1.0
-        if self.best is None or sign * value > sign * self.best[0]:
-            self.best = (value, trial.number, trial.params)
-
-    def seconds_left(self, now: float) -> float | None:
-        """Estimate the phase's remaining seconds from the pace of this run; None if unknown."""
-        if not self.finished_here or self.total <= 0:
-            return None
-        return max(0, self.total - self.done) * (now - self.began) / self.finished_here
-
-    def per_minute(self, now: float) -> float | None:
-        """Trials that ended per minute in this phase of this run; None if none has."""
-        spent = now - self.began
-        return 60 * self.finished_here / spent if self.finished_here and spent > 0 else None
 
 
 class PlainView:
@@ -197,7 +95,10 @@ class PlainView:
             said = f"{data.get('kind', '')}: {data.get('message', '')}"
             if event.kind == "lost":
                 said += " (will be run again)"
-        best = f"  best {metric_text(progress.metric, progress.best[0])}" if progress.best else ""
+        best = ""
+        if progress.best:
+            mean = " mean" if progress.best.seeds else ""
+            best = f"  best{mean} {metric_text(progress.metric, progress.best.value)}"
         return (
             f"{head} {event.kind:<8} {said}  {duration(seconds)}{best}  {params_text(trial.params)}"
         )
@@ -262,10 +163,9 @@ class LiveView:
         if progress.running:
             parts.append(self._running(at))
         if progress.best is not None:
-            value, number, params = progress.best
             best = Text("best so far  ", style="dim")
-            best.append(metric_text(progress.metric, value), style="bold green")
-            best.append(f"  trial {number}  {params_text(params)}")
+            best.append(metric_text(progress.metric, progress.best.value), style="bold green")
+            best.append(f"  {progress.best.what}  {params_text(progress.best.params)}")
             best.no_wrap, best.overflow = True, "ellipsis"
             parts.append(best)
         for message in list(progress.messages):

@@ -9,6 +9,7 @@ seeds, mean +- t(n - 1) * sd * sqrt(1 + 1/n) (Hahn & Meeker, Statistical Interva
 within a tolerance that is asked for.
 """
 
+import dataclasses
 import math
 import platform
 import shlex
@@ -21,6 +22,7 @@ from mnist_core import config_file
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from studies.findings.statistics import mean_interval
+from studies.report.numbers import possible
 from studies.seal import SEAL, is_whole
 
 EXACT, WITHIN, OUTSIDE = "exact", "within", "outside"
@@ -60,7 +62,9 @@ class Recorded:
             return None
         found = mean_interval(self.values, rounding=step / math.sqrt(12))
         half = found.half_width * math.sqrt(n + 1)
-        return found.mean - half, found.mean + half
+        one = dataclasses.replace(found, low=found.mean - half, high=found.mean + half)
+        cut = possible(self.metric, one)
+        return cut.low, cut.high
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,9 @@ from rich.console import Console
 from mnist_core.errors import UserError
 from studies.book import stored
 from studies.hints import run_command
-from studies.live import LiveView, PlainView, Progress
+from studies.live import LiveView, PlainView
 from studies.planning.plan import Plan
+from studies.progress import Progress
 from studies.report.numbers import metric_text, params_text
 from studies.storages.lease import Lease
 from studies.trail.event_log import FILE, Tail
@@ -96,9 +97,9 @@ def standing(progress: Progress) -> str:
     said += f" ({counts})" if counts else ""
     said += f"; {len(progress.running)} running" if progress.running else ""
     if progress.best is not None:
-        value, number, params = progress.best
-        best = metric_text(progress.metric, value)
-        said += f"; best so far {best}, trial {number} {params_text(params)}"
+        best = progress.best
+        value = metric_text(progress.metric, best.value)
+        said += f"; best so far {value}, {best.what} {params_text(best.params)}"
     return said
 
 

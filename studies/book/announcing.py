@@ -21,7 +21,7 @@ class Announcer:
         self._emit = stream.emit
 
     def phase(self, name: str, **facts: Any) -> None:
-        """A phase has begun; ``facts``: total, done, counts, best."""
+        """A phase has begun; ``facts``: total, done, counts, best or confirmed."""
         self._emit("phase", None, name=name, **facts)
 
     def say(self, text: str) -> None:

@@ -116,7 +116,11 @@ class Book:
             total=self.total,
             done=self.done,
             counts=self._pages.counts(),
-            best=self._pages.best(),
+            **(
+                {"confirmed": self._pages.results()}
+                if phase == "confirm"
+                else {"best": self._pages.best()}
+            ),
         )
         # Put back trials whose supervisor died: this process alone holds the lease.
         self._lose_running("SupervisorDied", "its supervisor died")

@@ -133,15 +133,19 @@ class Pages:
         )
         return {kind: len(self.numbers(state)) for kind, state in kinds}
 
-    def best(self) -> dict[str, Any] | None:
-        """Return value, number and params of the feasible trial that the first objective likes."""
+    def results(self) -> list[dict[str, Any]]:
+        """Return value (of the first objective), number and params of each feasible trial."""
         complete = [self.trials[number] for number in self.numbers(TrialState.COMPLETE)]
-        feasible = [t for t in complete if all(v <= 0 for v in t.constraints.values())]
-        if not feasible:
-            return None
+        return [
+            {"value": trial.values[0], "trial": trial.number, "params": dict(trial.params)}
+            for trial in complete
+            if all(excess <= 0 for excess in trial.constraints.values())
+        ]
+
+    def best(self) -> dict[str, Any] | None:
+        """Return the result that the first objective likes best; None: there is none."""
         pick = max if self.direction is StudyDirection.MAXIMIZE else min
-        trial = pick(feasible, key=lambda trial: trial.values[0])
-        return {"value": trial.values[0], "trial": trial.number, "params": dict(trial.params)}
+        return pick(self.results(), key=lambda result: result["value"], default=None)
 
     def metrics(self, trial: FrozenTrial) -> Mapping[str, float]:
         """Return the metrics that are kept with a trial that is over; of another one none."""

@@ -32,9 +32,9 @@ def compare_command(
 ) -> None:
     """Compare what two studies measured, B less A; nothing is trained or computed again.
 
-    Trainings with equal hyperparameters and seeds are paired one by one: what differs between them
-    is the environment's doing (CPU and GPU, two commits, two versions of torch). Confirmed
-    configurations are paired by seed. Keep environments apart with --set results.folder=DIR.
+    Trainings with equal settings and seeds are paired one by one: what differs between them is the
+    environment's doing (CPU and GPU, two commits, two versions of torch). Confirmed configurations
+    are paired by seed. Keep environments apart with --set results.folder=DIR.
 
     The last line is the verdict: identical, equal (all of the 95 % interval is within --tolerance),
     no difference shown, undecided, or different. Exit code: 0 for the first three, otherwise 1, as

@@ -2,8 +2,9 @@
 
 Three things are compared, each as B less A:
 
-* *The same trainings*: those with equal hyperparameters and an equal seed in both. Whatever
-  differs between them is the environment's doing; they are paired one by one.
+* *The same trainings*: those with equal hyperparameters and an equal seed in both, where data and
+  all other settings that say what is trained are equal, too. Whatever differs between them is the
+  environment's doing; they are paired one by one.
 * *Each configuration* that both confirmed under one label (a choice, or the default one): paired by
   seed where their seeds are equal, otherwise by Welch's interval. The configurations may differ,
   since each study found its own.
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mnist_core.comparison.compare import COMPUTED
 from mnist_core.errors import UserError
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
@@ -26,7 +28,7 @@ from studies.confirmation.candidates import candidates
 from studies.findings.statistics import Interval, paired_difference, value_interval
 from studies.findings.welch import welch
 from studies.planning.fingerprints import differences
-from studies.report.numbers import is_share, unit
+from studies.report.numbers import is_share, possible, unit
 
 Outcome = Literal["identical", "equal", "no difference shown", "undecided", "different"]
 _ROUNDING = 1e-12
@@ -114,11 +116,12 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     metric = a.plan.spec.metric
     if b.plan.spec.metric != metric:
         raise UserError(f"A measures {metric} and B {b.plan.spec.metric}, which cannot be compared")
-    trainings = _trainings(a, b)
+    alike = _measured(a) == _measured(b)
+    trainings = _trainings(a, b) if alike else _NO_TRAININGS
     found = _confirmed(a), _confirmed(b)
     step = _step(a, b)
     rows = tuple(
-        _gap(label, found[0][label], found[1][label], step)
+        _gap(label, found[0][label], found[1][label], step, alike)
         for label in found[0]
         if label in found[1]
     )
@@ -127,12 +130,12 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     if tops[0] and tops[1]:
         first, second = tops
         title = first if first == second else f"{first} and {second}"
-        best = _gap(f"the best: {title}", found[0][first], found[1][second], step)
+        best = _gap(f"the best: {title}", found[0][first], found[1][second], step, alike)
     judged = trainings.gap if trainings.gap is not None and trainings.gap.n > 1 else best
     if judged is None:
         raise UserError(
-            "A and B have neither two trainings with equal hyperparameters and seeds nor a"
-            " confirmed configuration each, so there is nothing to compare"
+            "A and B have neither two trainings with equal settings and seeds nor a confirmed"
+            " configuration each, so there is nothing to compare"
         )
     outcome, sentence = _judge(judged, trainings, metric, tolerance)
     return Comparison(
@@ -147,11 +150,26 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     )
 
 
+_NO_TRAININGS = Trainings(gap=None, identical=0, seconds=math.nan)
+
+
+def _measured(found: Stored) -> dict[str, object]:
+    """Return what two trainings of equal hyperparameters and seed must share to be the same.
+
+    How they are computed (precision, compilation …) is of the environment that is compared.
+    """
+    train = found.settings.get("train", {})
+    return {
+        **{name: found.settings.get(name) for name in ("objective", "metric", "data")},
+        "train": {name: value for name, value in train.items() if name not in COMPUTED},
+    }
+
+
 def _trainings(a: Stored, b: Stored) -> Trainings:
     first, second = _by_training(a), _by_training(b)
     common = [key for key in first if key in second]
     if not common:
-        return Trainings(gap=None, identical=0, seconds=math.nan)
+        return _NO_TRAININGS
     pairs = [(first[key], second[key]) for key in common]
     identical = sum(x.curve == y.curve and x.value == y.value for x, y in pairs)
     times = [(x.seconds, y.seconds) for x, y in pairs if x.seconds and y.seconds]
@@ -164,7 +182,7 @@ def _trainings(a: Stored, b: Stored) -> Trainings:
         {index: y.value or 0.0 for index, (_, y) in enumerate(pairs)},
     )
     return Trainings(
-        gap=_paired("the same trainings", *values, step=step, same_params=True),
+        gap=_paired("the same trainings", *values, step=step, alike=True, same_params=True),
         identical=identical,
         seconds=seconds,
     )
@@ -199,12 +217,14 @@ def _top(found: Stored, rows: Mapping[str, list[TrialRecord]]) -> str:
     return max(rows, key=lambda label: sign * mean(label), default="")
 
 
-def _gap(label: str, a: Sequence[TrialRecord], b: Sequence[TrialRecord], step: float) -> Gap:
+def _gap(
+    label: str, a: Sequence[TrialRecord], b: Sequence[TrialRecord], step: float, alike: bool
+) -> Gap:
     first = {record.seed: record.value or 0.0 for record in a}
     second = {record.seed: record.value or 0.0 for record in b}
     same = a[0].params == b[0].params
     if set(first) & set(second):
-        return _paired(label, first, second, step=step, same_params=same)
+        return _paired(label, first, second, step=step, alike=alike and same, same_params=same)
     values = list(first.values()), list(second.values())
     return Gap(
         label=label,
@@ -222,13 +242,16 @@ def _paired(
     second: Mapping[int, float],
     *,
     step: float,
+    alike: bool,
     same_params: bool,
 ) -> Gap:
     common = [key for key in first if key in second]
-    # Of the very same trainings an equal value is no rounding: nothing is added for it.
-    gap = paired_difference(second, first, step=0.0 if same_params else step)
-    assert gap is not None
     apart = [round(abs(second[key] - first[key]), 12) for key in common]
+    # If the same trainings all gave the same value, that is no accident of rounding. If some did
+    # not, what they gave is as rounded as any value: two that are one image apart show nothing.
+    exact = alike and not any(apart)
+    gap = paired_difference(second, first, step=0.0 if exact else step)
+    assert gap is not None
     return Gap(
         label=label,
         a=value_interval([first[key] for key in common], step=step),
@@ -248,7 +271,7 @@ def _step(a: Stored, b: Stored) -> float:
         return 0.0
     counts = [
         sum(map(sum, record.attributes["confusion"]))
-        for record in (*a.confirm, *b.confirm)
+        for record in (*a.search, *a.confirm, *b.search, *b.confirm)
         if "confusion" in record.attributes
     ]
     return 1 / min(counts) if counts else 0.0
@@ -270,12 +293,13 @@ def _judge(
     scale, sign = (100, " points") if is_share(metric) else (1, unit(metric))
     gap = judged.gap
     what = (
-        f"{judged.n} trainings with equal hyperparameters and seeds"
+        f"{judged.n} trainings with equal settings and seeds"
         if judged is trainings.gap
         else judged.label
     )
+    cut = possible(metric, gap, gap=True)
     said = (
-        f"{what}: {scale * gap.mean:+.3g} [{scale * gap.low:+.3g}, {scale * gap.high:+.3g}]{sign}"
+        f"{what}: {scale * gap.mean:+.3g} [{scale * cut.low:+.3g}, {scale * cut.high:+.3g}]{sign}"
     )
     if judged is trainings.gap and trainings.identical == judged.n:
         return "identical", f"{what} came out the same, every report to the last bit"

@@ -6,7 +6,7 @@ can say something that the database does not hold.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from studies.book.records import TrialRecord
 from studies.confirmation.candidates import Candidate
@@ -19,6 +19,9 @@ from studies.search.stopping import Stop
 
 ENVIRONMENT = "environment"
 """The confirm study's user attribute that holds versions and data hashes."""
+
+Standing = Literal["best", "the same", "tie", "too noisy", "worse", ""]
+"""How a row compares with the best one; ``the same``: it is that configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +36,15 @@ class Row:
         failed: search trials that failed.
         values: the metric by confirm seed.
         confirm: its mean and interval; None as long as nothing was confirmed.
-        gap: this row minus the best choice, seed by seed; None for the best itself.
+        gap: this row minus the best choice, seed by seed; None for the best itself and for the
+            same configuration under another label.
         test: mean and interval of the same metric on the test images.
         seconds: mean seconds of one confirm training.
         confirm_failed: confirm trainings that failed.
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
         stopped_after: so many confirm seeds were trained before the race stopped it; None: it was
             not stopped.
-        gap_to_default: this row minus the default configuration, seed by seed.
+        gap_to_default: this row minus the default configuration, seed by seed; None as for ``gap``.
     """
 
     label: str
@@ -72,7 +76,8 @@ class StudyResult:
         noisy: labels whose seeds differ too much to say anything of them.
         to_default: best minus default configuration, seed by seed; None if the best is it.
         test: the reading of the test set.
-        confirm: the COMPLETE confirm records by label, in the order of the seeds.
+        confirm: the COMPLETE confirm records by label, in the order of the seeds; to count or add
+            them up take ``confirmed``.
         states: number of search trials by state.
         failures: how often each reason of failure came, most frequent first.
         environment: versions and data hashes of the confirmation, see ``environment.describe``.
@@ -104,12 +109,20 @@ class StudyResult:
     front: tuple[TrialRecord, ...] = ()
 
     @property
+    def confirmed(self) -> tuple[TrialRecord, ...]:
+        """The COMPLETE confirm records, by number, each once.
+
+        A configuration can have two labels in ``confirm``: a choice's best is the default one.
+        """
+        records = {r.number: r for of_label in self.confirm.values() for r in of_label}
+        return tuple(records[number] for number in sorted(records))
+
+    @property
     def untested(self) -> int:
         """Confirmed models without a test value, though the test set was read."""
         if not self.test.seen:
             return 0
-        numbers = {record.number for of_label in self.confirm.values() for record in of_label}
-        return len(numbers - self.test.values.keys())
+        return len({record.number for record in self.confirmed} - self.test.values.keys())
 
     @property
     def several(self) -> bool:
@@ -125,6 +138,22 @@ class StudyResult:
     def default_row(self) -> Row | None:
         """The row of the default configuration, which may be the best one itself."""
         return next((row for row in self.rows if row.candidate and row.candidate.default), None)
+
+    def standing(self, row: Row) -> Standing:
+        """Say how a row compares with the best one.
+
+        "": it was not confirmed, or there are several objectives, so no one best.
+        """
+        best = self.best_row
+        if self.several or best is None or row.confirm is None or row.candidate is None:
+            return ""
+        if row is best:
+            return "best"
+        if best.candidate is not None and row.candidate.params == best.candidate.params:
+            return "the same"
+        if row.label in self.ties:
+            return "too noisy" if row.label in self.noisy else "tie"
+        return "worse"
 
 
 def metric_on_test(metric: str) -> str:

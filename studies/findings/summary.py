@@ -108,9 +108,12 @@ def summarize(
         of_label = complete.get(label, ())
         by_seed = values.get(label, {})
         states = _states(r for r in search if _is_of(r, label, candidate, spec.scientific))
-        gap = None
-        if best and label != best:
-            gap = paired_difference(by_seed, values[best], step=step)
+        gaps = {
+            other: paired_difference(by_seed, values[other], step=step)
+            for other in (best, default)
+            # The same configuration under two labels is trained once: it has no difference.
+            if other and candidate and candidate.params != chosen[other].params
+        }
         rows.append(
             Row(
                 label=label,
@@ -120,7 +123,7 @@ def summarize(
                 failed=states.get("FAIL", 0),
                 values=by_seed,
                 confirm=intervals.get(label),
-                gap=gap,
+                gap=gaps.get(best),
                 test=_test_interval(of_label, test, plan),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
                 confirm_failed=failed.get(label, 0),
@@ -130,9 +133,7 @@ def summarize(
                     else ()
                 ),
                 stopped_after=raced.get(label),
-                gap_to_default=paired_difference(by_seed, values[default], step=step)
-                if label != default
-                else None,
+                gap_to_default=gaps.get(default),
             )
         )
     sign = 1.0 if spec.direction == "maximize" else -1.0

@@ -11,6 +11,7 @@ What makes a study, its trials and their states, is changed by its run alone: th
 buttons for that are refused. Notes and files may be added.
 """
 
+import copy
 import json
 import re
 import threading
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from mnist_core.errors import UserError
 from studies.book import stored
 from studies.findings.mistakes import MistakeImages
-from studies.inspection.completion import Completion, File
+from studies.inspection.completion import Completion, File, Json
+from studies.inspection.guard import READS, refuse
 from studies.planning.plan import Plan
 from studies.storages.storage import Storage
 
@@ -60,15 +62,17 @@ class Inspection:
         # several threads at a time it is left half imported, and no picture is drawn any more.
         self._drawing = threading.Lock()
         self._known: tuple[float, Completion] | None = None
+        self._asked: dict[tuple[str, int], Json] = {}
+        """Trials of the study's answer as the dashboard has them, which change no more."""
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Answer one request."""
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
-        if method not in ("GET", "HEAD", "OPTIONS"):
+        if method not in READS:
             if not _BY_PEOPLE.fullmatch(path):
-                return _answer(start_response, "403 Forbidden", {"reason": _REFUSED})
+                return refuse(start_response, _REFUSED)
         elif _DETAIL.fullmatch(path):
             return self._detail(environ, start_response)
         elif (asked := _FILE.fullmatch(path)) is not None:
@@ -82,6 +86,34 @@ class Inspection:
     def _detail(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        status, headers, body = self._ask(environ)
+        if not status.startswith("200"):
+            start_response(status, headers)
+            return [body]
+        detail = json.loads(body)
+        trials = {trial["number"]: trial for trial in detail["trials"]}
+
+        def trial_json(number: int) -> Json | None:
+            key = (environ["PATH_INFO"], number)
+            if key not in self._asked:
+                if number not in trials:  # the page asks for those only that it does not know
+                    query = {**environ, "QUERY_STRING": f"after={number}"}
+                    trials.update((one["number"], one) for one in self._json(query)["trials"])
+                if number not in trials:
+                    return None
+                self._asked[key] = copy.deepcopy(trials[number])
+            return self._asked[key]
+
+        completion = self._completion()
+        if completion is not None:
+            completion.complete(detail, trial_json)
+        return _answer(start_response, status, detail)
+
+    def _json(self, environ: "WSGIEnvironment") -> Json:
+        return dict(json.loads(self._ask(environ)[2]))
+
+    def _ask(self, environ: "WSGIEnvironment") -> tuple[str, list[tuple[str, str]], bytes]:
+        """Return status, headers and body of the dashboard's own answer."""
         said: list[Any] = []
 
         def keep(*arguments: Any) -> Callable[[bytes], object]:
@@ -94,15 +126,7 @@ class Inspection:
         finally:
             if hasattr(answer, "close"):
                 answer.close()
-        status, headers = said[0], said[1]
-        if status.startswith("200"):
-            detail = json.loads(body)
-            completion = self._completion()
-            if completion is not None:
-                completion.complete(detail)
-            return _answer(start_response, status, detail)
-        start_response(status, headers)
-        return [body]
+        return said[0], said[1], body
 
     def _file(self, name: str) -> File | None:
         completion = self._completion()

@@ -1,5 +1,6 @@
 """A study in the dashboard's JSON, completed from the study's own records."""
 
+import copy
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -58,15 +59,24 @@ class Completion:
         self._name = stored.plan.name
         self._notes = {phase: TrialNotes(stored, confirm=phase) for phase in (False, True)}
 
-    def complete(self, detail: Json) -> None:
+    def complete(self, detail: Json, trial_json: Callable[[int], Json | None]) -> None:
         """Add notes, files, readable attributes and figures to the JSON of a study.
 
-        Others than this study's search and confirmation are left as they are.
+        Optuna's best trial is the luckiest single training. When the study has its answer, the
+        trials of that stand there instead. Others than this study's search and confirmation are
+        left as they are.
+
+        Args:
+            detail: the dashboard's answer.
+            trial_json: returns that of one trial by its number, if there is one.
         """
         if detail["name"] not in (self._name, f"{self._name}{CONFIRM}"):
             return
         confirm = detail["name"] != self._name
         records = {record.number: record for record in self._records(confirm)}
+        best = [trial_json(number) for number in self._winners(confirm)]
+        if best and None not in best:
+            detail["best_trials"] = copy.deepcopy(best)
         for trial in [*detail["trials"], *detail["best_trials"]]:
             record = records.get(trial["number"])
             if record is not None:  # else it began after the study was read
@@ -91,6 +101,19 @@ class Completion:
         if number >= len(records):
             return None
         return self._files(records[number], confirm).get(name)
+
+    def _winners(self, confirm: bool) -> list[int]:
+        """Return the trials of the configuration that won; none before the study is finished."""
+        result = self._stored.result
+        if result is None or result.best_row is None or self._stored.phase != "finished":
+            return []
+        if result.several:  # no one best: a front
+            return []
+        if confirm:
+            return [record.number for record in result.confirm[result.best_row.label]]
+        candidate = result.best_row.candidate
+        known = candidate is not None and candidate.search_trial is not None
+        return [candidate.search_trial] if known else []
 
     def _complete_trial(self, trial: Json, record: TrialRecord, confirm: bool) -> None:
         _add_note(trial, lambda: self._notes[confirm].note(record))

@@ -59,6 +59,6 @@ def _best(stored: Stored) -> str:
         return ""
     best = max(complete, key=lambda record: sign * (record.value or 0.0))
     return (
-        f"Best so far: {metric_text(spec.metric, best.value)}, trial {best.number},"
-        f" `{params_text(best.params)}`."
+        f"Best trial so far, on one seed: {metric_text(spec.metric, best.value)},"
+        f" trial {best.number}, `{params_text(best.params)}`."
     )

@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from studies.auditing.sentinels import SENTINEL
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
-from studies.findings.result import metric_on_test
+from studies.findings.result import Row, metric_on_test
 from studies.live import sparkline
-from studies.report.numbers import duration, metric_text
+from studies.report.numbers import duration, mean_text, metric_text, unit
 from studies.search.enqueued import ENQUEUED
 
+_STANDINGS = {
+    "tie": "not told apart from the best,",
+    "too noisy": "too noisy to tell from the best,",
+    "worse": "worse than the best,",
+}
 _WRITTEN = 12
 """So many reports of a curve are written out, the last ones."""
 
@@ -41,7 +46,8 @@ class TrialNotes:
 
     def note(self, record: TrialRecord) -> str:
         """Return the note of one trial, in Markdown."""
-        lines = [f"**{self.verdict(record)}**", self._curve(record), self._params(record)]
+        lines = [f"**{self.verdict(record)}**", self._of_confirmation(record)]
+        lines += [self._curve(record), self._params(record)]
         lines.append(self._circumstances(record))
         if record.failure is not None and record.failure.traceback:
             lines.append(f"```\n{record.failure.traceback}\n```")
@@ -72,6 +78,34 @@ class TrialNotes:
         if of_own == 1:
             place = f"the only one of {choice} so far"
         return f"{value}: {place}, {_nth(rank)} of all {of_all} that ran to their end."
+
+    def _of_confirmation(self, record: TrialRecord) -> str:
+        """Say what became of a search trial's configuration on fresh seeds."""
+        result = self._stored.result
+        if self._confirm or result is None or result.best_row is None:
+            return ""
+        best = result.best_row
+        for row in result.rows:
+            if row.confirm and row.candidate and row.candidate.search_trial == record.number:
+                standing = result.standing(row)
+                said = f"Confirmed: {self._on_seeds(row)}"
+                if standing in ("tie", "too noisy", "worse"):
+                    return f"{said}: {_STANDINGS[standing]} {best.label}, {self._on_seeds(best)}."
+                return f"{said}: the best." if standing else f"{said}."
+        if self._ranks.get(record.number, (0, 0))[0] == 1 and not result.several:
+            trial = best.candidate.search_trial if best.candidate else None
+            which = best.label if trial is None else f"{best.label}, trial {trial}"
+            return (
+                "The best single training of the search, not the study's answer. That is"
+                f" {which}, confirmed: {self._on_seeds(best)}."
+            )
+        return ""
+
+    def _on_seeds(self, row: Row) -> str:
+        metric = self._spec.metric
+        n = row.confirm.n if row.confirm else 0
+        said = f"{mean_text(metric, row.confirm)} {unit(metric)}".rstrip()
+        return f"{said} on {n} fresh seed{'s' if n != 1 else ''}"
 
     def _confirmed(self, record: TrialRecord) -> str:
         label = record.attributes.get("label", "a configuration")

@@ -42,7 +42,8 @@ def print_audit(plan: Plan, audit: Audit) -> None:
             if stopped
             else ""
         ),
-        "chance: of stopping the trial that is best at its end; its 95 % are of the draws alone",
+        "chance: of stopping the trial that is best at its end. Both 95 % are of another study of"
+        " such trials; the best ones of one study are few, so it says little about the chance",
         f"given up: {plan.spec.metric} of that trial less that of the best one left, on average",
     ):
         if line:

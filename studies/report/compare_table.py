@@ -59,7 +59,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
 def _trainings(found: Comparison, gap: Gap) -> str:
     scale = 100 if is_share(found.metric) else 1
     said = (
-        f"of {gap.n} trainings with equal hyperparameters and seeds"
+        f"of {gap.n} trainings with equal settings and seeds"
         f" {found.trainings.identical} are the same in every report, {gap.same} in their last"
         f" value; greatest difference {scale * gap.largest:.3g}{' points' if scale > 1 else ''}"
     )

@@ -7,7 +7,8 @@ from markupsafe import Markup
 
 from studies.book.records import TrialRecord
 from studies.report.numbers import is_share, metric_text, params_text
-from studies.report.svg import Chart, Scale, scale_of
+from studies.report.scales import Scale, scale_of
+from studies.report.svg import Chart
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Values:
 
     def off(self, value: float) -> bool:
         """Whether ``value`` lies off the axis."""
-        return not self.scale.low <= self.of(value) <= self.scale.high
+        return self.scale.off(self.of(value)) != 0
 
     def text(self, value: float | None) -> str:
         """Write a value."""
@@ -78,7 +79,7 @@ def draw_trials(
     kind: str,
     where: Callable[[TrialRecord], float],
 ) -> None:
-    """Draw trials as marks; those off the chart as triangles at its edge.
+    """Draw trials as marks.
 
     Args:
         chart: where.
@@ -87,16 +88,12 @@ def draw_trials(
         kind: of the marks.
         where: the place of a trial on the lower axis.
     """
-    shown = [r for r in records if r.value is not None and not values.off(r.value)]
+    shown = [record for record in records if record.value is not None]
     chart.marks(
-        [(where(r), values.of(r.value or 0.0)) for r in shown],
+        [(where(record), values.of(record.value or 0.0)) for record in shown],
         kind,
-        [tip(r, values) for r in shown],
+        [tip(record, values) for record in shown],
     )
-    off = [r for r in records if r.value is not None and values.off(r.value)]
-    edge = chart.y.low if values.sign > 0 else chart.y.high
-    rest = kind.partition(" ")[2]
-    chart.marks([(where(r), edge) for r in off], f"low {rest}", [tip(r, values) for r in off])
 
 
 def best_of(records: Sequence[TrialRecord], sign: float) -> TrialRecord | None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, tip
-from studies.report.svg import Chart, scale_of
+from studies.report.scales import scale_of
+from studies.report.svg import Chart
 from studies.search.goals import goals_of
 
 _LOG_FROM = 10
@@ -44,5 +45,7 @@ def fronts(result: StudyResult, search: Sequence[TrialRecord], values: Values) -
         said = "Green: trials that no other one beats in all objectives."
         if any(not record.feasible for record in several):
             said += " Crosses: over a limit of the study."
+        if any(values.off(record.values[0]) for record in several):
+            said += " Triangles: off the chart."
         figures.append(Figure(f"{values.metric} and {name}", chart.render(), said))
     return figures

@@ -20,7 +20,7 @@ def front_cells(result: StudyResult, row: Row) -> tuple[str, ...]:
     measured = means(result, row) or found
     default = result.default_row
     gap = "-"
-    if row is default:
+    if row is default or _alike(row, default):
         gap = "default"
     elif default is not None and row.gap_to_default is not None:
         gap = gap_text(metric, row.gap_to_default)

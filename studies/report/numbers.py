@@ -1,5 +1,6 @@
 """How numbers are written in tables and lines: metrics, parameters, durations."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -24,10 +25,34 @@ def bare_text(metric: str, value: float | None) -> str:
     return metric_text(metric, value).removesuffix(" %")
 
 
+def possible(metric: str, interval: Interval, *, gap: bool = False) -> Interval:
+    """Return ``interval`` with its ends cut at what the metric can be.
+
+    A t interval of few seeds can reach beyond 0 and 100 %, where no share lies. Cutting it there
+    loses nothing: it holds the true value as often as before.
+
+    Args:
+        metric: a share is from 0 to 1, everything else is not cut.
+        interval: of a mean, or of a difference.
+        gap: whether it is a difference: those of shares are from -1 to 1.
+    """
+    if not is_share(metric):
+        return interval
+    least = -1.0 if gap else 0.0
+    return dataclasses.replace(interval, low=max(least, interval.low), high=min(1.0, interval.high))
+
+
 def mean_text(metric: str, interval: Interval | None) -> str:
-    """Write mean ± half the interval, e.g. ``98.21 ± 0.12``, without the unit."""
+    """Write mean ± half the interval, e.g. ``98.21 ± 0.12``, without the unit.
+
+    Where that would reach beyond what the metric can be: ``99.80 [99.45, 100.00]``.
+    """
     if interval is None:
         return "-"
+    cut = possible(metric, interval)
+    if interval.n > 1 and cut != interval:
+        low, high = bare_text(metric, cut.low), bare_text(metric, cut.high)
+        return f"{bare_text(metric, interval.mean)} [{low}, {high}]"
     return f"{bare_text(metric, interval.mean)} ± {_half(metric, interval)}"
 
 
@@ -40,7 +65,8 @@ def gap_text(metric: str, interval: Interval | None) -> str:
     mean = f"{scale * interval.mean:+{digits}}"
     if interval.n < 2:
         return f"{mean} [n = 1]"
-    return f"{mean} [{scale * interval.low:+{digits}}, {scale * interval.high:+{digits}}]"
+    cut = possible(metric, interval, gap=True)
+    return f"{mean} [{scale * cut.low:+{digits}}, {scale * cut.high:+{digits}}]"
 
 
 def unit(metric: str) -> str:

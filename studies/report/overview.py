@@ -12,7 +12,7 @@ from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
 from studies.planning.plan import Plan, describe_parameter
 from studies.report.console import make_console
-from studies.report.numbers import metric_text, params_text
+from studies.report.numbers import mean_text, metric_text, params_text, unit
 from studies.report.table import print_result
 from studies.storages.lease import Lease
 from studies.storages.storage import shown
@@ -77,11 +77,22 @@ def print_status(stored: Stored) -> None:
     if stored.result is not None:
         times = ", ".join(stored.result.test.times)
         table.add_row("test set", f"read {times}" if times else "not read")
+    confirmed = stored.result.best_row if stored.result is not None else None
+    if confirmed is not None and confirmed.confirm is not None and confirmed.candidate is not None:
+        value = (
+            f"{mean_text(plan.spec.metric, confirmed.confirm)} {unit(plan.spec.metric)}".rstrip()
+        )
+        params = params_text(confirmed.candidate.params)
+        table.add_row(
+            "best confirmed",
+            escape(f"{value} on {confirmed.confirm.n} seeds  {confirmed.label}  {params}"),
+        )
     best = _best(plan, stored.search)
     if best is not None:
         value = metric_text(plan.spec.metric, best.value)
         table.add_row(
-            "best trial", f"{value}  trial {best.number}  {escape(params_text(best.params))}"
+            "best in search",
+            escape(f"{value} on one seed  trial {best.number}  {params_text(best.params)}"),
         )
     console.print(table)
     if stored.differs:

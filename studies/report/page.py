@@ -20,7 +20,7 @@ from studies.hints import masked, run_command
 from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
 from studies.report.figures import Figure, values_of
 from studies.report.front_figure import fronts
-from studies.report.numbers import metric_text
+from studies.report.numbers import metric_text, possible
 from studies.report.page_tables import Table
 from studies.report.parallel import parallel
 from studies.report.population_section import PopulationSection, population_section
@@ -114,7 +114,6 @@ def gather(found: Stored) -> StudyPage:
     wide = values_of(spec.metric, spec.direction, [record.value or 0.0 for record in ended])
     answer, *details = table.verdict_lines(result)
     audited, audit_text = _audit(found)
-    confirmed = any(result.confirm.values())
     return StudyPage(
         name=result.plan.name,
         question=spec.goal,
@@ -137,7 +136,7 @@ def gather(found: Stored) -> StudyPage:
         audit=audited,
         audit_text=audit_text,
         confusion=pictures.confusion(result),
-        mistakes=pictures.mistakes(result) if confirmed else pictures.Mistakes(),
+        mistakes=pictures.mistakes(result) if result.confirmed else pictures.Mistakes(),
         seeds=page_tables.seeds(result),
         test_text=_test_text(result),
         top=page_tables.best_trials(result, search),
@@ -160,7 +159,8 @@ def _test_text(result: StudyResult) -> str:
         metric = result.plan.spec.metric.removeprefix("val_")
         said += f" {row.label}: {metric} {metric_text(metric, row.test.mean)} on the test images"
         if row.test.n > 1:
-            low, high = metric_text(metric, row.test.low), metric_text(metric, row.test.high)
+            cut = possible(metric, row.test)
+            low, high = metric_text(metric, cut.low), metric_text(metric, cut.high)
             said += f" [{low.removesuffix(' %')}, {high}] over {row.test.n} seeds"
         said += "."
     return said
@@ -204,7 +204,8 @@ def _audit(found: Stored) -> tuple[Table | None, tuple[str, ...]]:
         f"Pruners replayed on {len(curves.full)} full curves of this study"
         + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")
         + f", and on {draws} studies put together from them. Saved: share of the training time."
-        " Chance: of stopping the trial that is best at its end."
+        " Chance: of stopping the trial that is best at its end. Both 95 % are of another study of"
+        " such trials."
     )
     return page_tables.audited(done), (said, *done.warnings)
 

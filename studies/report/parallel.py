@@ -9,7 +9,8 @@ from search_spaces.space import Choice
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, tip
-from studies.report.svg import Chart, Scale, names_scale, scale_of
+from studies.report.scales import Scale, names_scale, scale_of
+from studies.report.svg import Chart
 
 LINES = 400
 """So many lines are drawn at most, besides those of the best tenth."""

@@ -7,8 +7,9 @@ from rich.console import Console, RenderableType
 
 from mnist_core.files import write_atomically
 from studies.findings.result import StudyResult
-from studies.live import LiveView, Progress
+from studies.live import LiveView
 from studies.planning.plan import Plan
+from studies.progress import Progress
 from studies.report.table import print_result
 from studies.trail.events import Event
 

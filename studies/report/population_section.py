@@ -11,7 +11,8 @@ from studies.findings.result import StudyResult
 from studies.report.figures import Figure, best_of
 from studies.report.numbers import metric_text, params_text
 from studies.report.page_tables import Table
-from studies.report.svg import Chart, Scale, names_scale, room_for, scale_of
+from studies.report.scales import Scale, names_scale, room_for, scale_of
+from studies.report.svg import Chart
 
 COPIES = 100
 """The table has at most so many rows, the latest ones."""

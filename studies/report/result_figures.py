@@ -6,40 +6,39 @@ from studies.book.records import TrialRecord
 from studies.findings.importance import Importance
 from studies.findings.result import StudyResult
 from studies.report.figures import Figure
-from studies.report.numbers import is_share, metric_text
-from studies.report.svg import Chart, Scale, names_scale, room_for, scale_of
+from studies.report.numbers import is_share, metric_text, possible
+from studies.report.scales import Scale, names_scale, room_for, scale_of
+from studies.report.svg import Chart
 
 
 def forest(result: StudyResult) -> Figure | None:
     """Draw each confirmed configuration's mean and interval; the test mean beside it."""
     metric = result.plan.spec.metric
-    rows = [row for row in result.rows if row.confirm is not None]
+    rows = [(row, possible(metric, row.confirm)) for row in result.rows if row.confirm is not None]
     if not rows:
         return None
     times = 100 if is_share(metric) else 1
     ends = []
-    for row in rows:
-        assert row.confirm is not None
-        ends.append(row.confirm.mean)
-        if row.confirm.n > 1 and row.label not in result.noisy:
-            ends += [row.confirm.low, row.confirm.high]
+    for row, interval in rows:
+        ends.append(interval.mean)
+        if interval.n > 1 and row.label not in result.noisy:
+            ends += [interval.low, interval.high]
         if row.test is not None:
             ends.append(row.test.mean)
     chart = Chart(
         scale_of([times * end for end in ends]),
-        names_scale(row.label for row in rows),
+        names_scale(row.label for row, _ in rows),
         "Confirmed value of each configuration with its interval",
         x_label=f"{metric}, %" if is_share(metric) else metric,
         height=56 + 26 * len(rows),
-        left=room_for(row.label for row in rows),
+        left=room_for(row.label for row, _ in rows),
     )
-    for place, row in enumerate(rows):
-        assert row.confirm is not None
+    for place, (row, interval) in enumerate(rows):
         kind = _kind(result, row.label)
-        if row.confirm.n > 1:
-            _whisker(chart, place, times * row.confirm.low, times * row.confirm.high, kind)
-        said = f"{row.label}: {metric_text(metric, row.confirm.mean)}"
-        chart.marks([(times * row.confirm.mean, float(place))], f"dot big {kind}", [said])
+        if interval.n > 1:
+            _whisker(chart, place, times * interval.low, times * interval.high, kind)
+        said = f"{row.label}: {metric_text(metric, interval.mean)}"
+        chart.marks([(times * interval.mean, float(place))], f"dot big {kind}", [said])
         if row.test is not None:
             tested = f"{row.label}, test: {metric_text(metric, row.test.mean)}"
             chart.marks([(times * row.test.mean, float(place))], "square test", [tested])
@@ -87,13 +86,9 @@ def cost(result: StudyResult, search: Sequence[TrialRecord]) -> Figure | None:
         by = spent.setdefault(str(record.params.get(spec.scientific)), dict.fromkeys(kinds, 0.0))
         if record.state in kinds:
             by[record.state] += record.seconds or 0.0
-    for label, records in result.confirm.items():
-        choice = next(
-            (r.candidate.choice for r in result.rows if r.label == label and r.candidate), label
-        )
-        if choice in spent:
-            by = spent[choice]
-            by["confirm"] = by.get("confirm", 0.0) + sum(one.seconds or 0.0 for one in records)
+    for record in result.confirmed:
+        by = spent.setdefault(str(record.params.get(spec.scientific)), dict.fromkeys(kinds, 0.0))
+        by["confirm"] = by.get("confirm", 0.0) + (record.seconds or 0.0)
     most = max((sum(by.values()) for by in spent.values()), default=0.0)
     if not most:
         return None

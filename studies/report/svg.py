@@ -4,80 +4,18 @@ Nothing is coloured here: lines and marks have classes (``report.css`` says what
 light and dark), kinds of marks differ in shape as well. Every text is escaped.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from studies.report.clipping import clipped
+from studies.report.scales import Scale
+
 Point = tuple[float, float]
 
 _TITLED = 400
 """More points than so many have no tooltips; they are one path of a few bytes a point."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Where values lie on an axis.
-
-    Attributes:
-        low: the value at its begin.
-        high: the value at its end, above ``low``.
-        log: whether it is logarithmic; both are above 0 then.
-        names: of the places 0, 1, … of an axis of names, instead of numbers.
-        whole: whether only whole numbers are named.
-    """
-
-    low: float
-    high: float
-    log: bool = False
-    names: tuple[str, ...] = ()
-    whole: bool = False
-
-    def at(self, value: float) -> float:
-        """Return the place of ``value``: 0 at the begin, 1 at the end, never outside."""
-        turn = math.log if self.log else float
-        low, high = turn(self.low), turn(self.high)
-        if self.log and value <= 0:
-            return 0.0
-        return min(1.0, max(0.0, (turn(value) - low) / (high - low)))
-
-    def ticks(self, most: int = 5) -> list[tuple[float, str]]:
-        """Return up to about ``most`` values that the axis names, and how."""
-        if self.names:
-            return [(float(place), name) for place, name in enumerate(self.names)]
-        values = _log_ticks(self.low, self.high, most) if self.log else self._even(most)
-        return [(value, _number(value)) for value in values]
-
-    def _even(self, most: int) -> list[float]:
-        step = _nice((self.high - self.low) / most)
-        if self.whole:
-            step = max(1.0, round(step))
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [round(index * step, 12) for index in range(first, last + 1)]
-
-
-def names_scale(names: Iterable[str]) -> Scale:
-    """Return a scale with a place for each name."""
-    listed = tuple(names)
-    return Scale(-0.5, len(listed) - 0.5, names=listed)
-
-
-def room_for(names: Iterable[str]) -> int:
-    """Return the pixels that names beside an upright axis take."""
-    return min(176, 14 + round(7.9 * max(map(len, names), default=0)))
-
-
-def scale_of(values: Sequence[float], *, log: bool = False, margin: float = 0.04) -> Scale:
-    """Return a scale that holds ``values`` with a margin (a share of their range)."""
-    low, high = min(values), max(values)
-    if log and low > 0:
-        low, high = math.log(low), math.log(high)
-        room = (high - low) * margin or 0.5
-        return Scale(math.exp(low - room), math.exp(high + room), log=True)
-    room = (high - low) * margin or abs(high) * 0.05 or 0.5
-    return Scale(low - room, high + room)
 
 
 @dataclass
@@ -135,10 +73,22 @@ class Chart:
         self.lines([list(points)], kind, title=title)
 
     def lines(self, many: Iterable[Sequence[Point]], kind: str, *, title: str = "") -> None:
-        """Draw many lines of one kind, as one path."""
-        path = "".join(self._path(points) for points in many)
+        """Draw many lines of one kind, as one path; what lies off the chart is left out.
+
+        A line of one point is a dot.
+        """
+        path = dots = ""
+        for points in many:
+            for piece in clipped([(self.x.share(x), self._up_share(y)) for x, y in points]):
+                places = [self._pixels(*place) for place in piece]
+                if len(places) == 1:
+                    dots += f"M{places[0]}h0"
+                else:
+                    path += "M" + "L".join(places)
         if path:
             self._parts.append(f'<path class="line {kind}" d="{path}">{_title(title)}</path>')
+        if dots:
+            self._parts.append(f'<path class="dots {kind}" d="{dots}">{_title(title)}</path>')
 
     def steps(self, points: Sequence[Point], kind: str) -> None:
         """Draw a line that stays at a value until the next one."""
@@ -150,7 +100,17 @@ class Chart:
         self.line(drawn, kind)
 
     def marks(self, points: Sequence[Point], kind: str, titles: Sequence[str] = ()) -> None:
-        """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or low."""
+        """Draw a mark at each point; ``kind`` begins with dot, ring, cross or square.
+
+        A point below or above the chart is a triangle at its edge that points to where it lies.
+        """
+        _, _, rest = kind.partition(" ")
+        sides = [self.y.off(y) for _, y in points]
+        for side, shown in ((-1, f"low {rest}"), (1, f"high {rest}"), (0, kind)):
+            which = [index for index, at in enumerate(sides) if at == side]
+            self._marks([points[i] for i in which], shown, [titles[i] for i in which if titles])
+
+    def _marks(self, points: Sequence[Point], kind: str, titles: Sequence[str]) -> None:
         shape = kind.split()[0]
         if shape == "dot" and (len(points) > _TITLED or not titles):
             # A line of no length with round ends is a dot.
@@ -226,13 +186,18 @@ class Chart:
             parts.append(f'<text class="label" x="4" y="14">{escape(self.y_label)}</text>')
         return "".join(parts)
 
+    def _up_share(self, value: float) -> float:
+        """Return how far up a value lies: 0 at the bottom, 1 at the top."""
+        share = self.y.share(value)
+        return 1 - share if self.y.names else share
+
+    def _pixels(self, across: float, up: float) -> str:
+        x = self.left + across * (self.width - self.left - self._RIGHT)
+        y = self._top + (1 - up) * (self.height - self._top - self._bottom)
+        return f"{_short_float(x)} {_short_float(y)}"
+
     def _xy(self, point: Point) -> str:
         return f"{_short_float(self.across(point[0]))} {_short_float(self.up(point[1]))}"
-
-    def _path(self, points: Sequence[Point]) -> str:
-        if not points:
-            return ""
-        return "M" + "L".join(self._xy(point) for point in points)
 
     def _shape(self, shape: str, point: Point) -> str:
         x, y = self.across(point[0]), self.up(point[1])
@@ -240,8 +205,10 @@ class Chart:
             return f"M{x - 3.5:.1f} {y - 3.5:.1f}l7 7m0 -7l-7 7"
         if shape == "square":
             return f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z"
-        if shape == "low":  # a triangle that points to where the value lies, off the chart
+        if shape == "low":  # a triangle that points to where the value lies, below the chart
             return f"M{x - 4:.1f} {y - 7:.1f}h8l-4 6z"
+        if shape == "high":
+            return f"M{x - 4:.1f} {y + 7:.1f}h8l-4 -6z"
         return f"M{x - 3.5:.1f} {y:.1f}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0"
 
 
@@ -255,28 +222,3 @@ def _short(text: str, most: int) -> str:
 
 def _short_float(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
-
-
-def _number(value: float) -> str:
-    if value != 0 and (abs(value) < 1e-3 or abs(value) >= 1e6):
-        mantissa, _, exponent = f"{value:.0e}".partition("e")
-        return f"{mantissa}e{int(exponent)}"
-    return f"{value:g}"
-
-
-def _nice(step: float) -> float:
-    """Return the nearest of 1, 2, 5, 10 … times a power of ten that is not below ``step``."""
-    power = 10.0 ** math.floor(math.log10(step))
-    return next(times * power for times in (1, 2, 5, 10) if times * power >= step * 0.999)
-
-
-def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return 1, 2, 5 (or 1, 3; or 1) times powers of ten: as many as there is room for."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    found: list[float] = []
-    for parts in ((1, 2, 5), (1, 3), (1,)):
-        found = [float(f"{part}e{power}") for power in range(first, last + 1) for part in parts]
-        found = [value for value in found if low * 0.999 <= value <= high * 1.001]
-        if len(found) <= most:
-            return found
-    return found[:: math.ceil(len(found) / most)]

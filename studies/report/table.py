@@ -246,6 +246,6 @@ def _rivals(result: StudyResult, best: Row) -> int:
 
 def _setting(result: StudyResult) -> str:
     states = [f"{count} {state.lower()}" for state, count in sorted(result.states.items())]
-    seconds = [record.seconds or 0.0 for of in result.confirm.values() for record in of]
+    seconds = [record.seconds or 0.0 for record in result.confirmed]
     spent = f", {duration(sum(seconds))} of confirm trainings" if seconds else ""
     return f"search trials: {', '.join(states) or 'none'}{spent}"

@@ -1,5 +1,6 @@
 """Figures of the search's trials: history, validation curves, one parameter at a time."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +8,8 @@ from search_spaces.space import Choice
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, best_of, draw_trials, tip
-from studies.report.svg import Chart, Scale, names_scale, scale_of
+from studies.report.scales import Scale, names_scale, scale_of
+from studies.report.svg import Chart
 
 CURVES = 40
 """So many curves a choice are drawn at most, the best ones and others drawn by chance."""
@@ -76,13 +78,18 @@ def curves(result: StudyResult, search: Sequence[TrialRecord], values: Values) -
         pruned = [record for record in shown if record.state == "PRUNED"]
         chart.lines([_curve(record, values) for record in pruned], "pruned")
         chart.lines([_curve(record, values) for record in ended], "complete")
-        ends = [_curve(record, values)[-1] for record in pruned]
-        chart.marks(ends, "cross pruned", [f"trial {r.number} pruned" for r in pruned])
+        ends = [(r, _curve(r, values)[-1]) for r in pruned if _curve(r, values)]
+        chart.marks(
+            [at for _, at in ends], "cross pruned", [f"trial {r.number} pruned" for r, _ in ends]
+        )
         best = best_of(ended, values.sign)
         if best is not None:
             chart.line(_curve(best, values), "best", title=tip(best, values))
         counts = [f"{sum(r.state == s for r in of)} {s.lower()}" for s in ("COMPLETE", "PRUNED")]
         more = f"; {len(shown)} of {len(of)} drawn" if len(shown) < len(of) else ""
+        last_ones = [line[-1][1] for r in shown if (line := _curve(r, values))]
+        if off := sum(values.scale.off(y) != 0 for y in last_ones):
+            more += f"; {off} end off the chart"
         figures.append(Figure(str(choice), chart.render(), ", ".join(counts) + more))
     return figures
 
@@ -132,7 +139,11 @@ def slices(result: StudyResult, search: Sequence[TrialRecord], values: Values) -
 
 
 def _curve(record: TrialRecord, values: Values) -> list[tuple[float, float]]:
-    points = [(float(step), values.of(value)) for step, value in record.curve.items()]
+    points = [
+        (float(step), values.of(value))
+        for step, value in record.curve.items()
+        if math.isfinite(value)
+    ]
     if len(points) > POINTS:
         every = (len(points) - 1) / (POINTS - 1)
         points = [points[round(index * every)] for index in range(POINTS)]

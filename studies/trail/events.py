@@ -12,7 +12,8 @@ Kind = Literal[
     # data: what the study is, see ``studies/trail/recording.py``; once a run, before all others
     "study",
     # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over; search
-    # and confirm also counts of those (complete, pruned, failed) and best: value, trial, params
+    # and confirm also counts of those (complete, pruned, failed); search best: value, trial,
+    # params; confirm confirmed: the same of each training
     "phase",
     "start",  # data: params, seed, attempt, pid
     "report",  # data: step, metrics

@@ -121,7 +121,7 @@ class Recording:
         if not self._begun:
             self._begin()
         ended = sum(result.states.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
-        needed = {("confirm", r.number) for of_label in result.confirm.values() for r in of_label}
+        needed = {("confirm", record.number) for record in result.confirmed}
         needed |= {("test", number) for number in result.test.values}
         searched = sum(phase == "search" for phase, _ in self._over)
         if searched < ended or not needed <= self._over:
@@ -206,6 +206,7 @@ def _resolved(config: TrainConfig) -> TrainConfig:
 
 def _described(result: StudyResult) -> dict[str, Any]:
     """Return the data of a ``result`` event."""
+    from studies.report.numbers import possible
     from studies.report.table import cells, headings, verdict_lines
 
     best, heads = result.best_row, headings(result)
@@ -218,12 +219,13 @@ def _described(result: StudyResult) -> dict[str, Any]:
     }
     if best is not None and best.candidate is not None and best.confirm is not None:
         trial = result.confirm[best.label][0].number
+        interval = possible(result.plan.spec.metric, best.confirm)
         described["best"] = {
             "label": best.label,
             "params": dict(best.candidate.params),
             "mean": best.confirm.mean,
-            "low": best.confirm.low,
-            "high": best.confirm.high,
+            "low": interval.low,
+            "high": interval.high,
             "n": best.confirm.n,
             "test": None if best.test is None else best.test.mean,
             "search_trial": best.candidate.search_trial,

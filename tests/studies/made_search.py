@@ -52,7 +52,9 @@ def write_study(
         confirm = _create(plan, storage, f"{plan.name}{CONFIRM}")
         confirmed = _Made(plan, seed + 1, shift, device, complete)
         for fresh in confirm_seeds(plan.settings.search.seed, plan.confirm_seeds):
-            for candidate in chosen:
+            for index, candidate in enumerate(chosen):
+                if any(candidate.params == one.params for one in chosen[:index]):
+                    continue  # the default is the best of its choice: trained once
                 confirmed.add(dict(candidate.params), fresh, label=candidate.label)
         _insert(storage, confirm, confirmed.trials)
         values = {

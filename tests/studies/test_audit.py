@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
 from studies.__main__ import app
-from studies.auditing.audit import _draw, _wilson, audit
+from studies.auditing.audit import _clopper_pearson, _draw, _effective, _prediction, audit
 from studies.auditing.curves import Curve, Curves, collect
 from studies.auditing.replay import replay
 from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
@@ -112,6 +112,7 @@ class TestDraws:
         safe = audit(plan, self.curves([*others, curve(25, 2.0)]), draws=20)
         by_name = {verdict.label: verdict for verdict in lost.verdicts}
         assert by_name["none"].chance == by_name["none"].saved == by_name["none"].given_up == 0
+        assert by_name["none"].chance_range == by_name["none"].saved_range == (0, 0)
         assert by_name["median"].loses and by_name["median"].chance > 0.3
         assert 0.4 < by_name["median"].given_up < 1.2
         assert by_name["median"].own and sum(verdict.own for verdict in lost.verdicts) == 1
@@ -166,9 +167,28 @@ class TestDraws:
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 20), (3, 20), (10, 20), (200, 200)])
-def test_wilson_is_scipys(hits, n):
-    expected = binomtest(hits, n).proportion_ci(method="wilson")
-    assert _wilson(hits / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+def test_clopper_pearson_is_scipys(hits, n):
+    expected = binomtest(hits, n).proportion_ci(method="exact")
+    assert _clopper_pearson(hits / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_the_chances_interval_rests_on_few_trials_not_on_many_draws():
+    """The best of a resampled study is one of the same few trials, however often it is drawn."""
+    random = Random(0)
+    best = [min(random.choices(range(60), k=60)) for _ in range(1000)]
+    assert 1.5 < _effective(best) < 2.5
+    low, high = _clopper_pearson(0.0, _effective(best))
+    assert low == 0 and high > 0.7  # Wilson's over the draws ended at 0.4 %
+
+
+def test_the_savings_interval_holds_its_value():
+    """Of one more study as often as it says, also for eight draws."""
+    random = Random(1)
+    held = 0
+    for _ in range(1000):
+        low, high = _prediction([random.gauss(0.4, 0.03) for _ in range(8)])
+        held += low <= random.gauss(0.4, 0.03) <= high
+    assert 930 <= held <= 970
 
 
 class TestCollect:

@@ -110,6 +110,42 @@ def test_settings_that_differ_are_named(studies_of):
     assert done.settings == ("train.epochs: 5 -> 99",)
 
 
+@pytest.mark.parametrize("table", ["train", "data", "objective"])
+def test_other_settings_are_other_trainings(studies_of, table):
+    """Equal hyperparameters and seeds over 6 epochs and over one are not the same training."""
+    a = studies_of["a"]
+    changed = {**a.settings["train"], "epochs": 1} if table == "train" else "another"
+    done = compare(a, dataclasses.replace(a, settings={**a.settings, table: changed}))
+    assert done.trainings.gap is None and done.trainings.identical == 0
+    assert done.best is not None and done.sentence.startswith(done.best.label)
+    # Their equal values are no proof of sameness: they are as rounded as any.
+    assert all(row.gap.low < 0 < row.gap.high for row in done.rows)
+
+
+def test_how_it_is_computed_is_of_the_environment(studies_of):
+    a = studies_of["a"]
+    other = {**a.settings, "train": {**a.settings["train"], "precision": "fp64"}}
+    assert compare(a, dataclasses.replace(a, settings=other)).outcome == "identical"
+
+
+def shifted(found, images, count):
+    """The study with its first ``count`` complete trials; one image more is right in each."""
+    search = [r for r in found.search if r.state == "COMPLETE"][:count]
+    search = [dataclasses.replace(r, value=r.value + images / 200) for r in search]
+    return dataclasses.replace(found, search=search)
+
+
+def test_two_trainings_one_image_apart_show_nothing(studies_of):
+    a = studies_of["a"]
+    few, many = (
+        compare(shifted(a, 0, count), shifted(a, 1, count)).trainings.gap for count in (2, 20)
+    )
+    for gap in (few, many):
+        assert gap.gap.mean > 0
+    done = compare(*(dataclasses.replace(shifted(a, n, 2), confirm=[]) for n in (0, 1)))
+    assert done.outcome == "no difference shown" and done.trainings.gap.n == 2
+
+
 def test_nothing_in_common(studies_of):
     a = studies_of["a"]
     nothing = dataclasses.replace(a, search=[], confirm=[])

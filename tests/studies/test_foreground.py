@@ -16,7 +16,7 @@ from waiting import PATIENCE
 from mnist_core.errors import UserError
 from studies import foreground, protocol
 from studies.engines.inline import Inline
-from studies.live import Progress
+from studies.progress import Progress
 from studies.protocol import Control
 
 

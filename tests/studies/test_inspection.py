@@ -26,6 +26,7 @@ from studies.findings.mistakes import MistakeImages
 from studies.inspection import application, pictures
 from studies.inspection.application import Inspection
 from studies.inspection.attributes import is_number, readable
+from studies.inspection.completion import Completion
 from studies.inspection.figures import figures
 from studies.inspection.study_notes import study_note
 from studies.inspection.trial_notes import TrialNotes
@@ -72,12 +73,13 @@ def make_app(plan, storage):
     return Inspection(wsgi(storage), plan, storage)
 
 
-def ask(app, path, method="GET", content=None):
+def ask(app, path, method="GET", content=None, query=""):
     """One request; the status' number and the body."""
     body = json.dumps(content).encode() if content is not None else b""
     environ = {
         "PATH_INFO": path,
         "REQUEST_METHOD": method,
+        "QUERY_STRING": query,
         "CONTENT_TYPE": "application/json",
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
@@ -123,6 +125,34 @@ def test_every_trial_has_a_note_with_verdict_curve_and_params(plan, storage):
     own = sum(r.params["optim.name"] == best.params["optim.name"] for r in complete)
     said = f"best of the {own} of {best.params['optim.name']}, 1st of all {len(complete)}"
     assert said in trials[best.number]["note"]["body"]
+
+
+def test_the_answer_is_not_the_luckiest_training(plan, storage):
+    """What won is named as such, and stands where Optuna has its single best value."""
+    found = stored.read(plan, storage)
+    # Another choice has won on fresh seeds than that of the best search trial.
+    rows = {row.label: row for row in found.result.rows}
+    other = rows["sgd"].candidate.search_trial
+    result = dataclasses.replace(found.result, best="sgd", ties=())
+    found = dataclasses.replace(found, result=result)
+    complete = [r for r in found.search if r.state == "COMPLETE"]
+    luckiest = max(complete, key=lambda r: r.value)
+    assert luckiest.number != other
+    notes = TrialNotes(found, confirm=False)
+    mean = f"{100 * rows['sgd'].confirm.mean:.2f} "
+    assert f"Confirmed: {mean}" in notes.note(found.search[other])
+    assert notes.note(found.search[other]).count("the best") >= 1
+    said = notes.note(luckiest)
+    assert "worse than the best, sgd" in said or f"sgd, trial {other}, confirmed: {mean}" in said
+
+    app = make_app(plan, storage)
+    app._known = (time.monotonic() + 60, Completion(found, storage, MistakeImages()))
+    (shown,) = detail(app)["best_trials"]
+    assert shown["number"] == other and "Confirmed" in shown["note"]["body"]
+    status, body = ask(app, "/api/studies/1", query="after=9")
+    assert status == 200 and json.loads(body)["best_trials"][0]["number"] == other
+    seeds = [record.number for record in result.confirm["sgd"]]
+    assert [one["number"] for one in detail(app, 2)["best_trials"]] == seeds
 
 
 def test_what_became_of_a_trial_is_said(plan, storage):

@@ -15,7 +15,7 @@ from studies import protocol
 from studies.book import stored
 from studies.book.seeds import confirm_seeds
 from studies.engines.inline import Inline
-from studies.live import Progress
+from studies.progress import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.table import markdown
 from studies.report.warnings import warnings
@@ -222,7 +222,7 @@ def test_a_resumed_phase_begins_with_what_is_there(tmp_path):
     assert (begun["best"]["value"], begun["best"]["trial"]) == (best.value, best.number)
     progress = Progress(metric="val_accuracy")
     progress.add(next(event for event in events if event.kind == "phase"))
-    assert progress.best[0] == best.value and progress.counts["complete"] > 0
+    assert progress.best.value == best.value and progress.counts["complete"] > 0
 
 
 def test_a_broken_off_reading_is_said_as_such(tmp_path):

@@ -13,7 +13,8 @@ from objectives.base import TrainingError
 from studies import protocol
 from studies.export import best_config
 from studies.findings.statistics import mean_interval
-from studies.live import LiveView, PlainView, Progress, sparkline
+from studies.live import LiveView, PlainView, sparkline
+from studies.progress import Progress
 from studies.report.numbers import duration, gap_text, mean_text, metric_text, params_text
 from studies.report.table import markdown, notes, print_result, verdict_lines
 from studies.report.warnings import warnings
@@ -39,6 +40,11 @@ def test_numbers():
     assert metric_text("val_accuracy", None) == metric_text("val_loss", math.nan) == "-"
     assert mean_text("val_accuracy", mean_interval([0.5])) == "50.00 ± ?"
     assert gap_text("val_accuracy", mean_interval([-0.01, -0.01])) == "-1.00 [-1.00, -1.00]"
+    # No share lies beyond 0 and 100 %, and no difference of two beyond 100 points.
+    assert mean_text("val_accuracy", mean_interval([0.98, 1.0])) == "99.00 [86.29, 100.00]"
+    assert mean_text("val_accuracy", mean_interval([0.0, 0.02])) == "1.00 [0.00, 13.71]"
+    assert gap_text("val_accuracy", mean_interval([-0.9, 0.0])) == "-45.00 [-100.00, +100.00]"
+    assert mean_text("val_loss", mean_interval([0.0, 0.02])) == "0.01 ± 0.1271"
     params = {"optim.name": "adam", "adam.lr": 0.00123456, "l2": 0.0, "a.x": 1, "b.x": 2}
     assert params_text(params) == "adam lr=0.00123 l2=0 a.x=1 b.x=2"
 
@@ -132,7 +138,7 @@ def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
     lines = verdict_lines(result)
     assert lines[0].startswith("Best as far as can be told: adam, ")
     assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
-    assert lines[1].startswith("Too noisy to tell from it: sgd (50.00 ± ")
+    assert lines[1].startswith("Too noisy to tell from it: sgd (50.00 [0.00, 100.00])")
 
 
 def test_one_that_failed_on_some_seeds_stands_below_those_that_did_not(tmp_path, monkeypatch):
@@ -223,6 +229,30 @@ def test_live_view_draws_every_state():
     text = console.export_text()
     assert "Search 3/4" in text and "1 complete" in text and "1 failed" in text
     assert progress.seconds_left(progress.began + 10) == pytest.approx(5)
+
+
+def confirm_events(*values, done=()):
+    """Trainings of two configurations on fresh seeds, in the order of the values."""
+    params = [{"optim.name": name} for name in ("adam", "sgd")]
+    known = [{"trial": n, "params": params[n % 2], "value": v} for n, v in enumerate(done)]
+    data = {"name": "confirm", "total": 4, "done": len(done), "confirmed": known}
+    yield Event(kind="phase", phase="confirm", data=data)
+    for number, value in enumerate(values, start=len(done)):
+        about = {"params": params[number % 2]}
+        yield Event(kind="start", phase="confirm", trial=number, data=about)
+        yield Event(kind="complete", phase="confirm", trial=number, data={"value": value})
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_best_of_a_confirmation_is_the_best_mean(direction, before):
+    """Not the luckiest seed, also where the confirmation goes on from an earlier run."""
+    values = [0.92, 0.95, 0.93, 0.80] if direction == "maximize" else [0.3, 0.1, 0.2, 0.9]
+    progress = Progress(metric="val_accuracy", direction=direction)
+    for event in confirm_events(*values[before:], done=values[:before]):
+        progress.add(event)
+    assert progress.best.value == pytest.approx((values[0] + values[2]) / 2)
+    assert progress.best.params == {"optim.name": "adam"} and progress.best.seeds == 2
 
 
 def test_plain_view_goes_on_when_its_reader_is_gone():

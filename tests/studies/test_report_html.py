@@ -147,7 +147,8 @@ def test_commands_in_warnings_are_code(whole):
 
 
 def test_charts_escape_too():
-    from studies.report.svg import Chart, Scale, names_scale
+    from studies.report.scales import Scale, names_scale
+    from studies.report.svg import Chart
 
     chart = Chart(names_scale([EVIL]), Scale(0, 1), EVIL, x_label=EVIL, y_label=EVIL, width=9000)
     chart.marks([(0, 0.5)], "dot", [EVIL])

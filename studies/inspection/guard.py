@@ -1,0 +1,106 @@
+"""What may be asked of the dashboard's server, and how files are handed out.
+
+The server has no login, so it rests on who can reach it. A page of another site must not: not by a
+name of its own that leads here (DNS rebinding), not by a form or script that writes (cross-site
+request forgery), and not by a file that a browser takes for a page of this server.
+"""
+
+import ipaddress
+import json
+import socket
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+READS = ("GET", "HEAD", "OPTIONS")
+_SHOWN_INLINE = ("image/", "audio/", "video/", "text/plain", "text/csv", "application/json")
+"""Kinds of files whose type is told to the browser; all others are just bytes to it."""
+Headers = list[tuple[str, str]]
+
+
+class Guard:
+    """A WSGI application around the dashboard's.
+
+    Args:
+        application: what answers.
+        host: the address that the server listens at.
+    """
+
+    def __init__(self, application: "WSGIApplication", *, host: str) -> None:
+        self._application = application
+        self._names = {"localhost", host.lower()}
+        if host in ("", "0.0.0.0", "::"):  # all addresses of this machine
+            self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer a request, or refuse it with one line."""
+        host = environ.get("HTTP_HOST", "")
+        if not self._known(host):
+            return refuse(
+                start_response,
+                f"the address {host!r} is not one of this server's; open it as localhost, by its"
+                " IP address, or by the name that --host gives",
+            )
+        method = environ["REQUEST_METHOD"]
+        if method not in READS and urlsplit(environ.get("HTTP_ORIGIN", "")).netloc != host:
+            return refuse(start_response, "notes and files are added from the dashboard's own page")
+        if environ.get("PATH_INFO", "").startswith("/artifacts/"):
+            start_response = _as_file(start_response)
+        if method != "HEAD":
+            return self._application(environ, start_response)
+        answer = self._application({**environ, "REQUEST_METHOD": "GET"}, start_response)
+        for _ in answer:  # what it is asked for begins with its first part
+            break
+        if hasattr(answer, "close"):
+            answer.close()
+        return []
+
+    def _known(self, host: str) -> bool:
+        """Whether ``host``, of a request, is an address or a name of this server.
+
+        A site can give its own name any address, but it cannot be named like an address.
+        """
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def refuse(start_response: "StartResponse", reason: str) -> list[bytes]:
+    """Answer 403 with a reason, as the dashboard's page shows it."""
+    body = json.dumps({"reason": reason}).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    start_response("403 Forbidden", headers)
+    return [body]
+
+
+def _as_file(start_response: "StartResponse") -> "StartResponse":
+    """Return a ``start_response`` whose answers a browser keeps as files and never runs."""
+
+    def start(status: str, headers: Headers, *rest: Any) -> Callable[[bytes], object]:
+        given = {name.lower(): value for name, value in headers}
+        kind = given.get("content-type", "")
+        replaced = {
+            "content-type": kind if kind.startswith(_SHOWN_INLINE) else "application/octet-stream",
+            "content-disposition": given.get("content-disposition", "attachment"),
+            "content-security-policy": "sandbox",
+            "x-content-type-options": "nosniff",
+        }
+        dropped = (*replaced, "access-control-allow-origin")
+        kept = [(name, value) for name, value in headers if name.lower() not in dropped]
+        titled = [(name.title(), value) for name, value in replaced.items()]
+        return start_response(status, [*kept, *titled], *rest)
+
+    return start
