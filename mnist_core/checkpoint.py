@@ -66,6 +66,7 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: it is missing, damaged, or of another model.
     """
     try:
+        files.check_regular(path)
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = file.metadata() or {}
             weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -13,11 +13,12 @@ from studies.engines.base import Limits
 from studies.planning.plan import Plan
 from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
+from studies.trail.belonging import MODELS
 
 
 def models_folder(plan: Plan) -> Path:
     """Return where the confirmed models are kept, ``<number>.safetensors`` each."""
-    return plan.folder / "checkpoints" / "confirm"
+    return plan.folder / MODELS / "confirm"
 
 
 def objective_kind(plan: Plan) -> Any:
