@@ -67,6 +67,7 @@ def load(path: Path) -> Checkpoint:
             numbers.
     """
     try:
+        files.check_regular(path)
         with safe_open(path, framework="pt") as file:
             header: dict[str, Any] = file.metadata() or {}
             weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -1,7 +1,9 @@
 """Writing files whole or not at all, and checking beforehand that they can be."""
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -61,6 +63,19 @@ def check_file(path: Path, option: str, example: str) -> None:
     check_folder(path.parent, option)
     if path.is_dir():
         raise UserError(f"{option} {path}: is a folder; name a file, e.g. {path / example}")
+
+
+def check_regular(path: Path) -> None:
+    """Check that ``path`` is a file: to open a named pipe may take for ever.
+
+    Raises:
+        OSError: if it is missing, or something else.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is a pipe or a device, not a file", str(path))
 
 
 def from_here(path: Path) -> Path:

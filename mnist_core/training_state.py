@@ -68,6 +68,7 @@ def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingStat
         return None
     tensors: dict[str, dict[str, Tensor]] = {}
     try:
+        files.check_regular(path)
         with safe_open(path, framework="pt") as file:
             header: dict[str, str] = file.metadata() or {}
             for key in file.keys():  # noqa: SIM118 - not a mapping

@@ -20,7 +20,7 @@ from mnist_core.files import remove_drafts
 from objectives.base import Objective
 from studies import engines
 from studies.book.control import ConfirmedElsewhere, Control, StudyInterrupted
-from studies.book.opening import Book, Entry, open_confirm, open_search
+from studies.book.opening import Book, Entry, check_folder, open_confirm, open_search
 from studies.book.records import TrialRecord
 from studies.book.running_states import RunningStates, states_folder
 from studies.confirmation.candidates import candidates
@@ -39,7 +39,14 @@ from studies.planning.trial_setup import build_objective, limits, models_folder
 from studies.search.population_checks import is_population
 from studies.search.stopping import Stop
 from studies.storages.leases import StudyInUse
-from studies.storages.storage import close_storage, one_line_errors, one_line_garbage, open_storage
+from studies.storages.storage import (
+    check_sound,
+    close_storage,
+    one_line_errors,
+    one_line_garbage,
+    open_storage,
+)
+from studies.trail.belonging import IDENTITY, mark
 from studies.trail.events import Event, Listener, Stream
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
@@ -78,9 +85,11 @@ def run_study(
         StudyInterrupted: it was asked to stop through ``control``.
         ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
     """
+    check_folder(plan)
     storage = open_storage(plan.storage_url, create=True)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
+        stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder)
         run = _Run(plan, control, objective or build_objective)
@@ -96,6 +105,7 @@ def run_study(
                     join=join,
                 )
             )
+        mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
         if not join:  # others may be writing
             for folder in (plan.folder, models_folder(plan)):
                 remove_drafts(folder)

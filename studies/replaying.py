@@ -90,7 +90,7 @@ class _Replay:
     def __init__(
         self, plan: Plan, study: optuna.Study, trials: Mapping[int, FrozenTrial], folder: Path
     ) -> None:
-        self._plan = plan
+        self._plan, self._folder = plan, folder
         self._trials = trials
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
         self._directions = study.directions
@@ -133,6 +133,7 @@ class _Replay:
             trials=run["trials"],
             trials_per_choice=run["trials_per_choice"],
             workers=run["workers"],
+            folder=self._folder,
             storage_url=self._storage.url,
         )
         study = optuna.create_study(

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from mnist_core import checkpoint_kinds, config_file, parsing
+from mnist_core import checkpoint_kinds, config_file, files, parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError, UserError
 from mnist_core.runs import run_lookup, run_record
@@ -130,6 +130,7 @@ def of_a_run(name: str, folder: Path, checkpoint: str) -> ModelRecord:
 
 def _of_a_checkpoint(name: str, path: Path) -> ModelRecord:
     try:
+        files.check_regular(path)
         with safe_open(path, framework="numpy") as file:
             header: dict[str, Any] = file.metadata() or {}
         config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
@@ -203,6 +204,7 @@ def weights_digest(path: Path) -> str:
 
 def _tensors(path: Path) -> Iterator[tuple[str, str, list[int], bytes]]:
     try:
+        files.check_regular(path)
         with safe_open(path, framework="numpy") as file:
             for name in sorted(file.keys()):
                 value = file.get_tensor(name)

@@ -16,6 +16,7 @@ import platformdirs
 from mnist_core.data import idx
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet
 from mnist_core.errors import DataError
+from mnist_core.files import check_regular
 
 CACHE_VARIABLE: Final = "MNIST_STUDIES_CACHE"
 EMBEDDED: Final = Path(__file__).parent / "embedded"
@@ -107,6 +108,7 @@ def recorded_sums(folder: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
+        check_regular(path)
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{idx.one_line(path)}: cannot be read: {error}") from None

@@ -1,12 +1,13 @@
 """Opening a study's trial book: its search, or its confirmation. See ``studies/book/ledger.py``."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
 
-from mnist_core.errors import ConfigError
+from mnist_core.errors import UserError
 from objectives.base import CHANGES
 from studies.auditing.sentinels import SENTINEL
 from studies.book import records
@@ -28,7 +29,8 @@ from studies.search.sources import ENTRY, ConfirmSource, Entry, SearchSource, So
 from studies.storages import leases
 from studies.storages.lease import Lease
 from studies.storages.parts import Part, take_part
-from studies.storages.storage import Storage, exclusive
+from studies.storages.storage import Storage, exclusive, shown, storage_file
+from studies.trail.belonging import IDENTITY, check_owner, new_identity, owner
 from studies.trail.events import Listener, Stream
 
 __all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
@@ -84,12 +86,16 @@ def open_search(
         source = _search_source(plan, study)
         if part is not None:
             check_joined(study, part, total=source.total)
-    except ConfigError:
+            identity = part.in_turn(lambda: _identify(study, plan, storage))
+        else:
+            identity = _identify(study, plan, storage)
+    except UserError:
         if part is not None:
             part.leave()
         else:
             leases.release(study, lease)
         raise
+    Stream("search", listeners).emit("study", None, id=identity)
     study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
     if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:
         stream = Stream("search", listeners)
@@ -157,7 +163,41 @@ def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
     return study, take_part(study, storage)
 
 
+def check_folder(plan: Plan) -> None:
+    """Check, where the study's database is not there, that its folder holds nothing of a study.
+
+    Raises:
+        UserError: if it does: the database was deleted, and would be made anew beside it.
+    """
+    file = storage_file(plan.storage_url)
+    if file is not None and (not file.exists() or (file.is_file() and file.stat().st_size == 0)):
+        check_owner(plan.folder, "", shown(plan.storage_url))
+
+
+def _check_owner(plan: Plan, storage: Storage) -> None:
+    """Check that the folder's files belong to the study in ``storage``, before one is made there.
+
+    Studies of earlier versions have no identity; they take that of their files.
+    """
+    attributes: Mapping[str, Any] = {}
+    if plan.name in optuna.get_all_study_names(storage):
+        attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(plan.name))
+    if FINGERPRINT not in attributes or IDENTITY in attributes:
+        check_owner(plan.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))
+
+
+def _identify(study: optuna.Study, plan: Plan, storage: Storage) -> str:
+    """Return the identity of ``study``, which this process alone changes now; give it one."""
+    identity = study.user_attrs.get(IDENTITY)
+    if identity is None:
+        identity = owner(plan.folder) or new_identity()
+        check_owner(plan.folder, identity, shown(storage.url))
+        study.set_user_attr(IDENTITY, identity)
+    return str(identity)
+
+
 def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
+    _check_owner(plan, storage)
     wanted = [StudyDirection[one.upper()] for one in goals_of(plan).directions]
     study = optuna.create_study(
         study_name=name,

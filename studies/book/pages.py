@@ -42,6 +42,13 @@ class Pages:
         self.trials: dict[int, FrozenTrial] = {}
         for trial in study.get_trials(deepcopy=False):
             self.take(trial)
+        missing = sorted(set(range(len(self.trials))) - self.trials.keys())
+        if missing:
+            raise UserError(
+                f"study {study.study_name!r} was changed by another program, which deleted trial"
+                f" {missing[0]}; put a sound copy of the storage in its place, or begin anew"
+                " (--fresh)"
+            )
 
     def take(self, trial: FrozenTrial) -> FrozenTrial:
         """Take in ``trial``, one that the storage may keep; return it as it stands in the book.

@@ -6,6 +6,7 @@ from pathlib import Path
 from mnist_core.files import remove_drafts
 from studies.book.records import TrialRecord
 from studies.planning.plan import Plan
+from studies.trail.belonging import MODELS
 from studies.trail.events import Event
 
 _OVER = ("complete", "pruned", "failed")
@@ -14,7 +15,7 @@ _OVER_STATES = ("COMPLETE", "PRUNED", "FAIL")
 
 def states_folder(plan: Plan, phase: str) -> Path:
     """Return where states of the trials of ``phase`` (search, confirm) are kept."""
-    return plan.folder / "checkpoints" / "running" / phase
+    return plan.folder / MODELS / "running" / phase
 
 
 class RunningStates:

@@ -31,6 +31,7 @@ from studies.storages.storage import (
     open_storage,
     shown,
 )
+from studies.trail.belonging import IDENTITY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Stored:
         stopped: why the search was ended early; None: it was not.
         test: the readings of the test set.
         described: versions and data hashes of the confirmation; None before it began.
+        identity: of the study, which its files name, too; "": an earlier version made it.
         settings: what the study's fingerprint was taken of, by table; {} where it has none.
     """
 
@@ -61,6 +63,7 @@ class Stored:
     test: Reading = field(default_factory=Reading)
     described: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    identity: str = ""
 
     @property
     def phase(self) -> str:
@@ -169,6 +172,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         test=test,
         described=attributes.get(ENVIRONMENT),
         settings=stored["values"] if stored else {},
+        identity=str(search_study.user_attrs.get(IDENTITY, "")),
     )
 
 

@@ -44,9 +44,12 @@ def sync_command(
     from studies.book import stored
     from studies.hints import sync_command as command
     from studies.planning.machine import prepare_folder
+    from studies.storages.storage import shown
     from studies.trackers import check
     from studies.trackers._wandb_upload import upload as upload_runs
     from studies.trackers.process import TrackerProcesses
+    from studies.trail.belonging import check_owner
+    from studies.trail.events import Event
     from studies.trail.recording import Recording
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,6 +63,8 @@ def sync_command(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
             " keeps its trackers up to date; sync when it is over"
         )
+    if found.identity:
+        check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
     prepare_folder(found.plan.folder)
     failed = []
 
@@ -74,6 +79,7 @@ def sync_command(
         seconds=3600,
     )
     with Recording(found.plan, typer.echo, tell, trackers=processes) as recording:
+        recording(Event(kind="study", phase="", data={"id": found.identity}))
         if found.phase == "finished" and found.result is not None:
             recording.conclude(found.result)
         else:

@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from mnist_core.errors import UserError
 from studies.book import stored
 from studies.book.opening import CONFIRM
+from studies.confirmation.logged_reading import reading_in_log
 from studies.confirmation.test_record import TEST, Reading
 from studies.forks.forking import content, opened, readings_of
 from studies.planning.plan import Plan
@@ -23,6 +24,7 @@ from studies.storages.copying import write_studies
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import storage_file
 from studies.storages.storage_url import NoStudies
+from studies.trail.event_log import FILE
 
 
 def begin_afresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
@@ -54,7 +56,7 @@ def begin_afresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
     say(f"moved what was there to {moved}")
     if unreadable:
         say(f"whether it had read the test set is not known: {unreadable}")
-    reading = readings_of(old, confirm, moved.name, plan) if old else Reading()
+    reading = readings_of(old, confirm, moved.name, plan) if old else _logged(plan, moved)
     if reading.seen:
         kept = Content(
             name=f"{plan.name}{CONFIRM}",
@@ -65,6 +67,15 @@ def begin_afresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
         )
         write_studies([kept], plan.storage_url)
     return moved
+
+
+def _logged(plan: Plan, moved: Path) -> Reading:
+    """Return the readings that the log in ``moved`` knows of, where there is no database."""
+    try:
+        reading, data = reading_in_log(moved / FILE)
+    except OSError:
+        return Reading()
+    return reading.inherited(moved.name) if data == plan.train.data.name else Reading()
 
 
 def set_aside(plan: Plan) -> Path | None:

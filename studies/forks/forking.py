@@ -39,6 +39,7 @@ from studies.storages.storage import (
     shown,
     storage_file,
 )
+from studies.trail.belonging import IDENTITY, check_owner, new_identity
 
 FORKED = "forked"
 """The study's user attribute that says where it comes from."""
@@ -174,6 +175,7 @@ def _make(plan: Plan, old: Content, confirm: Content | None, say: Callable[[str]
             trials=old.trials,
         )
         contents = list(_contents(plan, old, confirm, carried))
+    check_owner(plan.folder, "", shown(plan.storage_url))
     write_studies(contents, plan.storage_url)
     forked = Forked.from_attribute(contents[0].user_attrs[FORKED])
     say(f"new study {plan.name}, {forked}")
@@ -196,6 +198,7 @@ def _contents(
             FINGERPRINT: fingerprint,
             FORKED: forked.to_attribute(),
             ORDER: order_of(plan),
+            IDENTITY: new_identity(),
         },
         system_attrs={},
         trials=list(carried.trials),

@@ -38,7 +38,7 @@ _FILE = re.compile(r"/artifacts/\d+/\d+/([0-9a-f-]+)/?")
 _BY_PEOPLE = re.compile(r"/api/studies/\d+(/\d+)?/note/?|/api/artifacts/.*")
 _REFUSED = (
     "A study is changed by its run alone; notes and files may be added here. To delete it, delete"
-    " its folder or its database."
+    " its folder, and its database if that lies elsewhere."
 )
 
 

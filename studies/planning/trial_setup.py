@@ -12,11 +12,12 @@ from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
 from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
+from studies.trail.belonging import MODELS
 
 
 def models_folder(plan: Plan) -> Path:
     """Return where the confirmed models are kept, ``<number>.safetensors`` each."""
-    return plan.folder / "checkpoints" / "confirm"
+    return plan.folder / MODELS / "confirm"
 
 
 def build_objective(plan: Plan, keep_models: Path | None) -> Objective:

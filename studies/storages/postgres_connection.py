@@ -21,6 +21,9 @@ _CONNECTION = {
     "keepalives_count": 4,
 }
 _OPTIONS = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
+ALEMBIC = "alembic_version"
+"""The table that every program with Alembic keeps its version in."""
+
 _AWAY = ("57P01", "57P02", "57P03")
 """The server shuts down, crashed, or does not accept connections yet."""
 
@@ -49,6 +52,14 @@ def prepare(url: str, *, create: bool) -> None:
                     raise StorageError(
                         f"{shown(url)}: holds another program's tables"
                         f" ({', '.join(sorted(tables & ours))}); choose another database"
+                    )
+                if ALEMBIC in tables:
+                    # Optuna would add its tables, and then take the other program's version for
+                    # one of its own.
+                    raise StorageError(
+                        f"{shown(url)}: another program (MLflow?) keeps the version of its tables"
+                        f" in {ALEMBIC}, as Optuna does with its own; choose another database,"
+                        " or another schema (?options=-csearch_path%3DNAME)"
                     )
                 if not create:
                     raise NoStudies(f"{shown(url)}: holds no study; run a study first")

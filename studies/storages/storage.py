@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from studies.storages import storage_journal, storage_sqlite
 from studies.storages.file_urls import journal_url, sqlite_url
 from studies.storages.storage_journal import Journal
-from studies.storages.storage_sql import SqlStorage, reason
+from studies.storages.storage_sql import SqlStorage, advised, reason
 from studies.storages.storage_url import (
     StorageError,
     check_url,
@@ -34,6 +34,7 @@ __all__ = [
     "Journal",
     "Storage",
     "StorageError",
+    "check_sound",
     "check_url",
     "close_storage",
     "exclusive",
@@ -78,19 +79,20 @@ def open_storage(url: str, *, create: bool) -> Storage:
         if journal_path(url) is not None:
             storage_journal.check_file(path, create=create)
             return Journal(url, path)
-        storage_sqlite.check_file(path, create=create)
+        read_only = not create and storage_sqlite.is_read_only(path)
+        storage_sqlite.check_file(path, create=create, read_only=read_only)
         try:
             if not path.exists():
                 storage_sqlite.make_file(path)
-            storage = storage_sqlite.SqliteStorage(url, path)
+            storage = storage_sqlite.SqliteStorage(url, path, read_only=read_only)
         except _WRONG_DATABASE as error:
-            raise StorageError(f"{shown(url)}: {reason(error)}") from None
+            raise StorageError(advised(shown(url), reason(error))) from None
         try:
             with storage.engine.connect():
                 pass
         except SQLAlchemyError as error:
             close_storage(storage)
-            raise StorageError(f"{path}: {reason(error)}") from None
+            raise StorageError(advised(str(path), reason(error))) from None
     return storage
 
 
@@ -105,10 +107,7 @@ def one_line_errors(url: str) -> Iterator[None]:
         yield
     except _WRONG_DATABASE as error:
         if not isinstance(error, RuntimeError):
-            raise StorageError(
-                f"{shown(url)}: {reason(error)}; nothing more can be written or read there: make"
-                " room, or put a sound copy in its place, and run the same command again"
-            ) from error
+            raise StorageError(advised(shown(url), reason(error))) from error
         raise
     except KeyError as error:
         if error.args != (NOT_FOUND_MSG,):
@@ -166,6 +165,21 @@ def close_storage(storage: Storage) -> None:
     if isinstance(storage, SqlStorage):
         storage.remove_session()
         storage.engine.dispose()
+
+
+def check_sound(url: str) -> None:
+    """Check the file of a storage that was closed: what others wrote over it would show up later.
+
+    Raises:
+        StorageError: if it is damaged, or not there.
+    """
+    path = storage_file(url)
+    if path is None:
+        return
+    if journal_path(url) is not None:
+        storage_journal.check_lines(path)
+    else:
+        storage_sqlite.check_file(path, create=False)
 
 
 @contextmanager

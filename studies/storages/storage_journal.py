@@ -25,6 +25,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.files import check_regular
 from studies.storages.held import SharedDistributions, forget_begin
 from studies.storages.storage_url import NoStudies, StorageError
 
@@ -159,6 +160,8 @@ class _File(JournalFileBackend):
         try:
             with self.locked() as descriptor:
                 end = _end_of_lines(descriptor)
+                if end < self._next[1]:
+                    raise _damaged(self.path, ValueError("it was cut short by another program"))
                 os.ftruncate(descriptor, end)
                 try:
                     _write(descriptor, end, lines)
@@ -189,6 +192,23 @@ class _File(JournalFileBackend):
             os.close(descriptor)
 
 
+def check_lines(path: Path) -> None:
+    """Check that every whole line of the journal is one: another program may have written there.
+
+    Raises:
+        StorageError: if one is not, or the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    json.loads(line)["op_code"]
+    except OSError as error:
+        raise _unusable(path, error) from None
+    except _GARBAGE as error:
+        raise _damaged(path, error) from None
+
+
 def check_file(path: Path, *, create: bool) -> None:
     """Refuse a file that is no journal before anything is appended to it.
 
@@ -196,6 +216,7 @@ def check_file(path: Path, *, create: bool) -> None:
         StorageError: it is none, or is missing and not to be made.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             first = file.readline(1_000_000)
     except FileNotFoundError:

@@ -30,6 +30,7 @@ from studies.hints import masked
 from studies.storages.held import forget_begin
 from studies.storages.inserting import attribute_rows, insert_trial
 
+_STUDIES = models.BaseModel.metadata.tables["studies"]
 _TRIALS = models.BaseModel.metadata.tables["trials"]
 _VALUES = models.BaseModel.metadata.tables["trial_values"]
 _PARAMS = models.BaseModel.metadata.tables["trial_params"]
@@ -149,9 +150,21 @@ class SqlStorage(RDBStorage):
             for first in range(0, len(known), _PAGE):
                 some = _TRIALS.c.trial_id.in_(known[first : first + _PAGE])
                 trials += self._page(connection, some, self.held)
+            if not trials:
+                self._check_study(connection, study_id)
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return sorted(trials, key=lambda trial: trial._trial_id)
+
+    def _check_study(self, connection: Connection, study_id: int) -> None:
+        """Check that there is such a study: one without trials is looked for, as Optuna does.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        which = _STUDIES.c.study_id == study_id
+        if connection.execute(sqlalchemy.select(_STUDIES.c.study_id).where(which)).first() is None:
+            raise KeyError(models.NOT_FOUND_MSG)
 
     def _read(
         self,
@@ -277,6 +290,34 @@ def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
 def _local(stored: datetime | None) -> datetime | None:
     """Optuna stores UTC and gives local time, both without a zone."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def advised(place: str, said: str) -> str:
+    """Return one line: what the database said, and what to do about it.
+
+    Args:
+        place: the database.
+        said: its own words.
+    """
+    found = [advice for word, advice in _ADVICE if word in said]
+    advice = found[0] if found else "make room, or put a sound copy in its place"
+    return f"{place}: {said}; {advice}, and run the same command again"
+
+
+_ADVICE = (
+    (
+        "locked",
+        "another program has locked it (a database viewer, a backup, a copy, an Optuna script):"
+        " wait until it is done, or end it",
+    ),
+    ("full", "make room"),
+    ("No space", "make room"),
+    ("unable to open", "make the file and its folder readable and writable"),
+    ("readonly", "make the file and its folder writable"),
+    ("malformed", "put a sound copy in its place"),
+    ("not a database", "put a sound copy in its place"),
+)
+"""What to do, by what the database says."""
 
 
 def reason(error: BaseException) -> str:

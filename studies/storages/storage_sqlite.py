@@ -6,6 +6,8 @@ them may be missing, the file stays sound).
 """
 
 import contextlib
+import functools
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from mnist_core.files import check_regular
 from studies.storages.file_urls import sqlite_url
-from studies.storages.storage_sql import SqlStorage
+from studies.storages.storage_sql import SqlStorage, advised
 from studies.storages.storage_url import NoStudies, StorageError
 
 BUSY_TIMEOUT = 60.0
@@ -35,28 +38,42 @@ class SqliteStorage(SqlStorage):
     Args:
         url: an SQLite URL.
         path: its file.
+        read_only: whether the file or its folder cannot be written, so that it is only read.
     """
 
-    def __init__(self, url: str, path: Path) -> None:
+    def __init__(self, url: str, path: Path, *, read_only: bool = False) -> None:
         self._path = path
-        super().__init__(url, {"connect_args": {"timeout": BUSY_TIMEOUT}})
-        sqlalchemy.event.listen(self.engine, "connect", _set_pragmas)
+        self._size = 0
+        arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT}}
+        if read_only:
+            arguments = {"creator": functools.partial(_connect, path, read_only=True)}
+        super().__init__(url, arguments)
+        if not read_only:
+            sqlalchemy.event.listen(self.engine, "connect", _set_pragmas)
         # Connections of before the listener lack the pragmas.
         self.remove_session()
         self.engine.dispose()
         sqlalchemy.event.listen(self.engine, "handle_error", _wait_no_more)
-        self._file = _identity(path)
+        self._file, _ = _identity(path)
         sqlalchemy.event.listen(self.engine, "begin", self._check_there)
 
     def _check_there(self, _connection: Any) -> None:
-        """Refuse to go on with a file that has lost its name: what is written there is lost.
+        """Refuse to go on with a file that has lost its name or its end.
 
-        The system would let this process write on, and nobody would ever find it.
+        The system would let this process write on, and nobody would ever find it. SQLite itself
+        makes the file smaller only where it is told to (``VACUUM``).
 
         Raises:
-            StorageError: it was moved or deleted, or another file was put in its place.
+            StorageError: it was moved, deleted or cut, or another file was put in its place.
         """
-        if _identity(self._path) != self._file:
+        found, size = _identity(self._path)
+        if found is not None and size < self._size:
+            raise StorageError(
+                f"{self._path} was cut short by another program while it was in use; put a sound"
+                " copy in its place, or begin anew (--fresh moves it aside)"
+            )
+        self._size = size
+        if found != self._file:
             raise StorageError(
                 f"{self._path} was moved, deleted or replaced while it was in use; nothing more is"
                 " written: put it back in its place, and run the same command again"
@@ -69,19 +86,17 @@ class SqliteStorage(SqlStorage):
             return super()._get_prepared_new_trial(study_id, template_trial, session)
         except OperationalError as error:
             # Optuna would try five times, and wait for the lock each time.
-            raise StorageError(
-                f"{self._path}: {error.orig}; nothing more can be written there: make room, or end"
-                " the program that locks it, and run the same command again"
-            ) from error
+            raise StorageError(advised(str(self._path), str(error.orig))) from error
 
 
-def check_file(path: Path, *, create: bool) -> None:
+def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
     """Refuse a file that is no database of ours before Optuna adds its tables to it.
 
     Raises:
         StorageError: it is none, is missing and not to be made, or is damaged.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             start = file.read(len(_MAGIC))
     except FileNotFoundError:
@@ -93,7 +108,7 @@ def check_file(path: Path, *, create: bool) -> None:
         raise StorageError(f"{path}: {reason}") from None
     if start and start != _MAGIC:
         raise StorageError(f"{path} is no SQLite database; move it away or choose another storage")
-    tables = _tables(path)
+    tables = _tables(path, read_only=read_only)
     if tables and "version_info" not in tables:
         raise StorageError(
             f"{path} is another program's database (tables: {', '.join(sorted(tables)[:3])} …); "
@@ -127,10 +142,10 @@ def make_file(path: Path) -> None:
         raise StorageError(f"{path}: {error.strerror}") from None
 
 
-def _tables(path: Path) -> set[str]:
+def _tables(path: Path, *, read_only: bool) -> set[str]:
     connection = None
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT)
+        connection = _connect(path, read_only=read_only)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise StorageError(
@@ -140,19 +155,37 @@ def _tables(path: Path) -> set[str]:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row[0] for row in rows}
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: {' '.join(str(error).split())}") from None
+        raise StorageError(advised(str(path), " ".join(str(error).split()))) from None
     finally:
         if connection is not None:
             connection.close()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one of its name; None: there is none."""
+def _identity(path: Path) -> tuple[tuple[int, int] | None, int]:
+    """Return what tells a file from another one of its name, and its bytes; None: there is none."""
     try:
         found = path.stat()
     except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        return None, 0
+    return (found.st_dev, found.st_ino), found.st_size
+
+
+def is_read_only(path: Path) -> bool:
+    """Return whether the file ``path`` can be read, but not be opened as SQLite opens it.
+
+    It makes files beside it, for its log, even to read.
+    """
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    if not read_only:
+        return sqlite3.connect(path, timeout=BUSY_TIMEOUT)
+    # A log that is not folded in yet holds the last writes, and is read where SQLite can do so.
+    log = path.with_name(f"{path.name}-wal")
+    how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    address = f"{path.absolute().as_uri()}?{how}"
+    return sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:

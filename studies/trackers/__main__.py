@@ -25,6 +25,7 @@ from studies.hints import masked
 from studies.trackers.base import Place
 from studies.trackers.follow import Follower, Kept
 from studies.trackers.settings import VARIABLE, TrackingSettings
+from studies.trail.belonging import KEPT
 from studies.trail.event_log import FILE, Tail, survey
 
 PAUSE = 0.5
@@ -63,7 +64,7 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
         place = Place(folder=folder, settings=settings, say=say, sync=sync)
         follower = Follower(
             lambda study: module.create(study, place),
-            Kept(own / f"{name}.kept"),
+            Kept(own / f"{name}{KEPT}"),
             say,
             runs=settings.mode == "trial",
         )

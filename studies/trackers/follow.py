@@ -5,13 +5,14 @@ A trial is put there when it is kept whole; one that is not there is begun anew.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from studies.hints import masked
 from studies.trackers.base import NullTracker, Report, State, Study, Tracker, Trial
-from studies.trail.event_log import Contents, Tail
+from studies.trail.belonging import KEPT, kept_line
+from studies.trail.event_log import FILE, Contents, Tail, survey
 from studies.trail.events import Event
 
 GIVEN_UP = 5
@@ -39,9 +40,20 @@ class Kept:
         *lines, rest = content.split("\n")
         self._lines = set(lines)
         self._whole = not rest
+        self.study = ""
+        """Identity of the study, with which a new list begins."""
 
     def __contains__(self, what: tuple[object, ...]) -> bool:
         return _written(what) in self._lines
+
+    def whole(self, contents: Contents, *, runs: bool) -> bool:
+        """Whether all that a log with ``contents`` tells is kept.
+
+        Args:
+            contents: of the log.
+            runs: whether trials are kept as runs of their own.
+        """
+        return all(key in self for key in [*(contents.over if runs else ()), _mark(contents)])
 
     def add(self, *what: object) -> None:
         """Note that ``what`` is kept.
@@ -51,6 +63,8 @@ class Kept:
         """
         line = _written(what)
         with self._path.open("a", encoding="utf-8") as file:
+            if self.study and file.tell() == 0:
+                file.write(f"{kept_line(self.study)}\n")
             file.write(f"{'' if self._whole else chr(10)}{line}\n")
         self._whole = True
         self._lines.add(line)
@@ -94,7 +108,7 @@ class Follower:
         data = event.data
         if event.kind == "study":
             self.study.about = data
-            self.study.id = self.study.id or str(data.get("id", ""))
+            self.study.id = self._kept.study = self.study.id or str(data.get("id", ""))
             self.study.name = str(data.get("name", ""))
         elif event.kind == "result":
             self.study.result = data
@@ -110,8 +124,7 @@ class Follower:
 
     def up_to_date(self, contents: Contents) -> bool:
         """Whether there is nothing in a log with ``contents`` that was not kept before."""
-        trials = contents.over if self._runs else ()
-        return all(key in self._kept for key in [*trials, _mark(contents)])
+        return self._kept.whole(contents, runs=self._runs)
 
     def finish(self) -> str:
         """Let go of trials that did not end, and conclude; return the tracker's last line."""
@@ -249,6 +262,20 @@ class Follower:
         if self._in_a_row == GIVEN_UP:
             self._say(f"failed {GIVEN_UP} times in a row: given up for now")
             self._tracker, self._given_up = NullTracker(), True
+
+
+def lack(names: Iterable[str], folder: Path, *, runs: bool) -> list[str]:
+    """Return the trackers that have not kept all that the log in ``folder`` tells.
+
+    Raises:
+        OSError: the log, or what a tracker has kept, cannot be read.
+    """
+    contents = survey(folder / FILE)
+    return [name for name in names if not _kept_by(name, folder).whole(contents, runs=runs)]
+
+
+def _kept_by(name: str, folder: Path) -> Kept:
+    return Kept(folder / "trackers" / f"{name}{KEPT}")
 
 
 def read_study(path: Path) -> Study | None:

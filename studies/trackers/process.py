@@ -12,6 +12,7 @@ from typing import Self
 
 import psutil
 
+from studies.trackers.follow import lack
 from studies.trackers.settings import VARIABLE, TrackingSettings
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -137,10 +138,28 @@ class TrackerProcesses:
         """Whether tracker ``name`` has kept everything; known after ``finish``."""
         return self._complete.get(name, False)
 
-    def start(self) -> list[str]:
-        """Start those that do not run; return a line for each that cannot be started."""
+    def catch_up(self) -> list[str]:
+        """Start those that do not run and lack something; return lines as ``start`` does.
+
+        A tracker that was killed in an earlier run lacks trials, and this run may train nothing.
+        """
+        idle = [n for n in self._names if all(process.name != n for process in self._running)]
+        if not idle:
+            return []
+        try:
+            names = lack(idle, self._folder, runs=self._settings.mode == "trial")
+        except OSError as error:
+            return [f"{error.filename}: cannot be read: {error.strerror}"]
+        return self.start(names)
+
+    def start(self, names: Sequence[str] | None = None) -> list[str]:
+        """Start those that do not run; return a line for each that cannot be started.
+
+        Args:
+            names: of those that are to run; None: all.
+        """
         said = []
-        for name in self._names:
+        for name in self._names if names is None else names:
             if any(process.name == name for process in self._running):
                 continue
             try:

@@ -149,11 +149,23 @@ def survey(path: Path) -> Contents:
         if event.kind in OVER and event.trial is not None:
             over.add((event.phase, event.trial))
             concluded = False
+        elif event.kind == "lost" and event.trial is not None:
+            over.discard((event.phase, event.trial))  # it had failed, and is run again
         elif event.kind == "study" and not study:
             study = str(event.data.get("id", ""))
         elif event.kind == "result":
             concluded = True
     return Contents(frozenset(over), study, concluded, tail.damaged)
+
+
+def identity_in(path: Path) -> str:
+    """Return the identity in the first ``study`` event of the log at ``path``; "": there is none.
+
+    Raises:
+        OSError: it is there, but cannot be read.
+    """
+    named = (str(e.data.get("id", "")) for e in Tail(path).read() if e.kind == "study")
+    return next(filter(None, named), "")
 
 
 def to_line(event: Event) -> bytes:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 _log = logging.getLogger(__name__)
 
 Kind = Literal[
-    # data: what the study is, see ``studies/trail/recording.py``; once a run, before all others
+    # data: its identity (id), once a run, before all others; in the log also what the study is,
+    # see ``studies/trail/recording.py``
     "study",
     # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over; search
     # and confirm also counts of those (complete, pruned, failed); search best: value, trial,

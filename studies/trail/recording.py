@@ -2,7 +2,7 @@
 
 The ``study`` event, with which each run begins in the log, holds what the other events rest on::
 
-    id          random, made with the log
+    id          the study's identity, see ``studies/trail/belonging.py``
     name, goal, metric, direction, scientific, baseline, objective, trials, confirm_seeds
     space       of the search, by parameter: kind, range or choices, condition, what it sets
     distributions  the same as Optuna writes them
@@ -17,7 +17,6 @@ choice), ``best`` (label, params, value, interval, confirm trial) and ``files`` 
 
 import importlib.metadata
 import platform
-import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
@@ -26,6 +25,7 @@ from typing import Any, Self
 from mnist_core import optimizers
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
+from mnist_core.files import from_here
 from mnist_core.table import flat
 from search_spaces.space import SpaceError
 from studies.findings.result import StudyResult
@@ -33,6 +33,7 @@ from studies.hints import sync_command
 from studies.planning.plan import Plan
 from studies.trackers import chosen
 from studies.trackers.process import TrackerProcesses
+from studies.trail.belonging import new_identity
 from studies.trail.event_log import FILE, OVER, EventLog, survey
 from studies.trail.events import Event
 from studies.trail.filling import missing_events
@@ -89,7 +90,10 @@ class Recording:
                 self._tell(name, f"{line}{hint}")
 
     def __call__(self, event: Event) -> None:
-        """Write ``event``; at the first one say first what study it is of."""
+        """Write ``event``; the ``study`` event, which comes first, with what the study is."""
+        if event.kind == "study":
+            self._begin(str(event.data.get("id", "")))
+            return
         if not self._begun:
             self._begin()
         if event.kind == "start":
@@ -99,7 +103,23 @@ class Recording:
         elif event.kind in OVER and event.trial is not None:
             self._over.add((event.phase, event.trial))
             self._concluded = False
+        elif event.kind == "lost" and event.trial is not None:
+            self._over.discard((event.phase, event.trial))
+        elif event.kind == "phase":
+            self._compare(event)
         self._log(event)
+
+    def _compare(self, event: Event) -> None:
+        """Say so if the log knows of more trials that are over than the database does."""
+        known = sum(phase == event.data.get("name") for phase, _ in self._over)
+        more = known - int(event.data.get("done", known))
+        if more > 0 and event.phase != "test":
+            self._say(
+                f"{from_here(self._plan.folder / FILE)} has the end of {more} more"
+                f" {event.phase} trials than the database, which was put back to an earlier state:"
+                " they are run again, and the log and the trackers keep their first end; if there"
+                " is a newer copy of the database, stop and put it in its place"
+            )
 
     def fill(self) -> None:
         """Write the trials that are over in the database and not in the log.
@@ -113,7 +133,7 @@ class Recording:
             self(event)
 
     def conclude(self, result: StudyResult) -> None:
-        """Write what the log lacks of the study, and what it came to.
+        """Write what the log lacks of the study, and what it came to; have trackers catch up.
 
         Raises:
             UserError: the database cannot be read.
@@ -129,18 +149,22 @@ class Recording:
         if not self._concluded:
             self(Event(kind="result", phase="test", data=_described(result)))
             self._concluded = True
+        for line in self._trackers.catch_up():
+            self._say(line)
 
-    def _begin(self) -> None:
+    def _begin(self, study: str = "") -> None:
+        """Write the ``study`` event; without an identity that of the log, or a new one."""
+        if self._begun:
+            return
         self._begun = True
-        study = ""
         try:
             contents = survey(self._plan.folder / FILE)
         except OSError as error:
             self._say(f"{self._plan.folder / FILE}: cannot be read: {error.strerror}")
         else:
-            self._over, study = set(contents.over), contents.study
+            self._over, study = set(contents.over), study or contents.study
             self._concluded = contents.concluded
-        about = describe(self._plan, study or uuid.uuid4().hex[:8], shared=self._shared)
+        about = describe(self._plan, study or new_identity(), shared=self._shared)
         self._log(Event(kind="study", phase="", data=about))
 
     def _config(self, event: Event) -> dict[str, Any]:

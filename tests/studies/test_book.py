@@ -19,6 +19,7 @@ from studies.engines.base import Failure
 from studies.engines.inline import Inline
 from studies.planning.fingerprints import FingerprintMismatch
 from studies.storages.storage import close_storage, open_storage
+from studies.trail.belonging import IDENTITY
 
 LOST = Failure(kind="WorkerLost", message="killed by SIGKILL", traceback="tail")
 EARLY = {"n_startup_trials": 1, "n_warmup_steps": 2}
@@ -350,22 +351,24 @@ def test_events_tell_the_same_story(opened):
     book.finish(begin(book), Outcome(metrics=metrics(0.2), stopped=True))
     told = [(event.kind, event.trial) for event in events]
     assert told == [
+        ("study", None),
         ("phase", None),
         *[("start", 0), ("report", 0), ("report", 0), ("complete", 0)],
         *[("start", 1), ("lost", 1)],
         *[("start", 1), ("failed", 1)],
         *[("start", 2), ("pruned", 2)],
     ]
-    assert events[0].data == {
+    assert events[0].data == {"id": book.study.user_attrs[IDENTITY]}
+    assert events[1].data == {
         "name": "search",
         "total": 20,
         "done": 0,
         "counts": {"complete": 0, "pruned": 0, "failed": 0},
         "best": None,
     }
-    assert events[4].data["value"] == 0.5
-    assert events[4].data["seconds"] > 0
-    assert events[6].data == {"kind": "WorkerLost", "message": LOST.message, "attempt": 1}
+    assert events[5].data["value"] == 0.5
+    assert events[5].data["seconds"] > 0
+    assert events[7].data == {"kind": "WorkerLost", "message": LOST.message, "attempt": 1}
     assert {event.phase for event in events} == {"search"}
 
 
@@ -378,8 +381,8 @@ def test_a_listener_that_raises_is_logged_once(opened, caplog):
         book = opened(trials=3, listeners=[broken, told.append])
         complete(book, begin(book))
     assert states(book) == ["COMPLETE"]
-    assert len(caplog.records) == 1
-    assert len(told) == 5
+    assert len(caplog.records) == 2  # by what opens the study, and by its book
+    assert len(told) == 6
 
 
 def test_another_space_is_refused_with_the_difference(opened, tmp_path, storage):

@@ -157,6 +157,23 @@ def test_two_trackers_follow_and_one_that_cannot_work_harms_nothing(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"study", *(f"{p}-{n}" for p, n in over)}
 
 
+def test_what_a_killed_tracker_lacks_is_kept_by_the_next_run(tmp_path):
+    """Also where that trains nothing, as of a study that is finished."""
+    plan = make_plan(tmp_path, trials=3, seeds=1, tracking={"trackers": ["tensorboard"]})
+    record(dataclasses.replace(plan, settings=make_plan(tmp_path, tracking=NO_TRACKERS).settings))
+    over = survey(plan.folder / FILE).over
+    folder = plan.folder / "trackers"
+    folder.mkdir()
+    (folder / "tensorboard.kept").write_text("search 0\nsear")  # killed here
+    said, result = record(plan)
+    assert result.trained == 0 and len(said) == 1 and said[0].startswith("tensorboard: ")
+    kept = set((folder / "tensorboard.kept").read_text().splitlines())
+    assert kept >= {f"{phase} {number}" for phase, number in over}
+    written = {path.name for path in (plan.folder / "tensorboard").iterdir()}
+    assert "search-1" in written and "search-0" not in written
+    assert record(plan)[0] == []  # nothing is missing: it is not started
+
+
 def test_a_supervisor_that_finds_the_study_in_use_writes_nothing(tmp_path):
     plan = make_plan(tmp_path, tracking=NO_TRACKERS)
     Recording(plan, pytest.fail, pytest.fail).__exit__(None, None, None)

@@ -11,9 +11,12 @@ import pytest
 import sqlalchemy
 from waiting import PATIENCE
 
+from studies.storages import storage_sqlite
 from studies.storages.storage import (
     StorageError,
     close_storage,
+    journal_url,
+    one_line_errors,
     open_storage,
     shown,
     sqlite_url,
@@ -63,6 +66,62 @@ def test_closing_leaves_one_file(path):
     again = opened(path, create=False)
     assert [study.study_name for study in again.get_all_studies()] == ["s"]
     close_storage(again)
+
+
+@pytest.fixture
+def unwritable(path):
+    """A finished database on a file system that is mounted read-only, as an archive is."""
+    storage = opened(path)
+    study = optuna.create_study(study_name="s", storage=storage)
+    study.tell(study.ask(), 1.0)
+    close_storage(storage)
+    mounts = (["--bind", path.parent, path.parent], ["-o", "remount,bind,ro", path.parent])
+    for arguments in mounts:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
+        if done.returncode != 0:
+            subprocess.run(["umount", path.parent], capture_output=True)
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", "-l", path.parent], check=True)
+
+
+def test_what_cannot_be_written_can_be_read(unwritable):
+    storage = opened(unwritable, create=False)
+    (trial,) = optuna.load_study(study_name="s", storage=storage).trials
+    assert trial.value == 1.0
+    with pytest.raises(StorageError, match=r"readonly.*writable"), one_line_errors(storage.url):
+        optuna.create_study(study_name="t", storage=storage)
+    close_storage(storage)
+    assert "writable" in refusal(sqlite_url(unwritable))
+    assert [entry.name for entry in unwritable.parent.iterdir()] == ["study.db"]
+
+
+def test_a_journal_that_cannot_be_written_can_be_read(unwritable, tmp_path):
+    journal = unwritable.parent / "log"
+    subprocess.run(["mount", "-o", "remount,bind,rw", unwritable.parent], check=True)
+    optuna.create_study(study_name="j", storage=open_storage(journal_url(journal), create=True))
+    subprocess.run(["mount", "-o", "remount,bind,ro", unwritable.parent], check=True)
+    storage = open_storage(journal_url(journal), create=False)
+    assert optuna.get_all_study_names(storage) == ["j"]
+
+
+@pytest.mark.parametrize("make", [sqlite_url, journal_url])
+@pytest.mark.parametrize("create", [True, False])
+def test_a_pipe_is_not_waited_for(tmp_path, make, create):
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe" in refusal(make(tmp_path / "pipe"), create=create)
+
+
+def test_what_locks_a_database_is_not_taken_for_damage(path, monkeypatch):
+    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 0.01)
+    close_storage(opened(path))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    for create in (True, False):
+        said = refusal(sqlite_url(path), create=create)
+        assert "locked" in said and "wait" in said and "copy in its place" not in said
+    other.close()
 
 
 def test_a_missing_database_is_not_made_by_reading(path):

@@ -1,6 +1,7 @@
 """Disks and files that fail under a study: waited for or one line, nothing lost, and on it goes."""
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
 from mnist_core.errors import UserError
+from studies.book import stored
 from studies.storages import storage_sqlite
 from studies.storages.storage import StorageError, close_storage, open_storage
 
@@ -207,6 +209,40 @@ def test_a_database_that_is_deleted_is_one_line(tmp_path, phase):
     with pytest.raises(StorageError, match=r"study\.db was moved, deleted or replaced"):
         run(plan, Toy(), listeners=[listen])
     assert not file.exists()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+@pytest.mark.parametrize("how", ["cut to nothing", "cut in half", "written over"])
+def test_a_file_that_another_program_writes_to_is_one_line(tmp_path, kind, how):
+    """The study does not end as if all were well: what is there cannot be read afterwards."""
+    plan = plan_at(tmp_path, f"{kind}:///{tmp_path / 'toy' / 'study.file'}")
+    file = plan.folder / "study.file"
+
+    def spoil():
+        size = file.stat().st_size
+        with file.open("r+b") as opened:
+            if how == "written over":
+                opened.write(b"\0garbage" * (size // 8))
+            else:
+                opened.truncate(0 if how == "cut to nothing" else size // 2)
+
+    one_line(plan, FailsAt(3, spoil))
+
+
+def test_a_trial_that_is_missing_is_one_line(tmp_path):
+    plan = plan_at(tmp_path)
+    run(plan, Toy())
+    for phase in ("toy.confirm", "toy"):
+        with (
+            contextlib.closing(sqlite3.connect(plan.folder / "study.db")) as connection,
+            connection,
+        ):
+            which = "study_id = (SELECT study_id FROM studies WHERE study_name = ?)"
+            connection.execute(f"DELETE FROM trials WHERE number = 3 AND {which}", [phase])
+        assert 3 not in [r.number for r in stored.read(plan).search] or phase != "toy"
+        with pytest.raises(UserError, match="trial 3") as caught:
+            run(plan, Toy())
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])

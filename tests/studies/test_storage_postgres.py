@@ -199,6 +199,20 @@ def test_another_programs_tables_are_left_alone(url, server):  # noqa: F811
     assert found == [("title",)]
 
 
+@pytest.mark.parametrize("create", [True, False])
+def test_another_programs_version_table_is_left_alone(url, server, create):  # noqa: F811
+    """As MLflow has it: Optuna would take that version for one of its own."""
+    database = url.rpartition("/")[2]
+    server.sql("CREATE TABLE alembic_version (version_num varchar(32))", database)
+    server.sql("INSERT INTO alembic_version VALUES ('f5a4f2784254')", database)
+    said = refusal(url, create=create)
+    assert "another program" in said if create else "holds no study" in said
+    found = server.sql("SELECT table_name FROM information_schema.tables "
+                       "WHERE table_schema = 'public'", database)  # fmt: skip
+    assert found == [("alembic_version",)]
+    assert server.sql("SELECT * FROM alembic_version", database) == [("f5a4f2784254",)]
+
+
 def test_three_make_the_tables_at_once(url):
     failures = []
 

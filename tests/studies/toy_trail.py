@@ -46,7 +46,7 @@ def trail(url):
         content = read_content(storage, name)
         found[name] = (
             content.directions,
-            {k: v for k, v in content.user_attrs.items() if k not in ("test", "runs")},
+            {k: v for k, v in content.user_attrs.items() if k not in ("test", "runs", "identity")},
             content.system_attrs,
             [
                 (

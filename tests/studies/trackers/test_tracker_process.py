@@ -120,7 +120,7 @@ def test_a_folder_that_takes_no_files_is_one_line(tmp_path, missing):
 def test_sync_into_a_folder_that_takes_no_files_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     plan = toy_plan(tmp_path / "file" / "study")
-    found = SimpleNamespace(plan=plan, phase="search", result=None)
+    found = SimpleNamespace(plan=plan, phase="search", result=None, identity="")
     monkeypatch.setattr(cli, "resolve", lambda *_, **__: plan)
     monkeypatch.setattr(stored, "read", lambda _: SimpleNamespace(comparable=lambda: found))
     monkeypatch.setattr(stored, "supervisor", lambda _: None)
