@@ -11,6 +11,9 @@ from mnist_core.errors import ConfigError, UserError
 MOST_WORKERS = 8
 """More trials at once make a sampler blind: it proposes before it has seen; threads do the rest."""
 
+ENVIRONMENT = "environment"
+"""Of a study's fingerprint: ``cuda``. Absent on a CPU, and where it was not recorded yet."""
+
 
 def cores(root: Path = Path("/")) -> int:
     """Return the number of CPU cores this process may use, at least 1.
@@ -64,11 +67,14 @@ def device(name: str) -> str:
     return f"cuda:{index}"
 
 
-def may_have_gpu(root: Path = Path("/")) -> bool:
+def may_have_gpu(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> bool:
     """Whether torch might find a GPU, told without its import, which takes more than a second."""
-    # NVIDIA's driver, the same within Windows (WSL), AMD's driver.
-    drivers = ("dev/nvidiactl", "dev/dxg", "dev/kfd")
-    return sys.platform != "linux" or any((root / driver).exists() for driver in drivers)
+    if sys.platform != "linux":
+        return True
+    drivers = ["dev/kfd"]  # AMD's
+    if environment.get("CUDA_VISIBLE_DEVICES", "0").strip() not in ("", "-1"):
+        drivers += ["dev/nvidiactl", "dev/dxg"]  # NVIDIA's, the same within Windows (WSL)
+    return any((root / driver).exists() for driver in drivers)
 
 
 def share(
