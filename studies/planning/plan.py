@@ -245,6 +245,7 @@ def resolve(
             threads=asked_threads,
             tasks=trials,
             gpus=max(1, len(place.gpus)),
+            memory=machine.free_memory(),
         )
     name = fork_names.full(spec.name, quick=quick, fork=fork)
     folder = places.results_folder(settings.results.folder) / name
