@@ -16,6 +16,10 @@ class ConfigError(UserError):
     """A setting is unknown, of the wrong type or out of range."""
 
 
+class DeviceMissing(ConfigError):
+    """The device that is asked for is not there, or not any more."""
+
+
 class DataError(UserError):
     """A data set is unknown, missing or damaged."""
 

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_core.config import TrainConfig
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, DeviceMissing
 
 _DTYPES = {
     "fp32": torch.float32,
@@ -26,6 +26,8 @@ _DTYPES = {
     "fp16": torch.float16,
     "fp64": torch.float64,
 }
+
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +101,27 @@ def resolve(config: TrainConfig) -> Runtime:
     """Turn ``auto`` and 0 into what this machine has.
 
     Raises:
-        ConfigError: a device that this machine has not.
+        ConfigError: a device that this machine has not, or a precision that the device has not.
     """
-    device = _device(config.device)
     precision = config.precision
-    if precision == "tf32" and device.type != "cuda":
-        raise ConfigError("precision: tf32 is a mode of NVIDIA GPUs; use fp32 or bf16 on a CPU")
+    if why := why_no_tf32(config):
+        raise ConfigError(
+            f"precision: only an NVIDIA GPU computes tf32, but {why}; train on a GPU, or with"
+            " device=cpu and precision=fp32, which rounds otherwise"
+        )
+    device = _device(config.device)
     if precision == "auto":
         precision = "bf16" if _computes_bf16(device) else "fp32"
     return Runtime(device=device, precision=precision, threads=config.threads or available_cores())
+
+
+def why_no_tf32(config: TrainConfig) -> str:
+    """Return why ``config`` asks for tf32 where it cannot be computed; "" if it does not."""
+    if config.precision != "tf32":
+        return ""
+    if config.device == "cpu":
+        return "device is cpu"
+    return "" if torch.cuda.is_available() else "torch finds no GPU here"
 
 
 def available_cores() -> int:
@@ -125,21 +139,39 @@ def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
     """
     keep_freed_memory()
     threads = torch.get_num_threads()
-    algorithms = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         if threads != runtime.threads:
             torch.set_num_threads(runtime.threads)
-        if deterministic:
-            # cuBLAS reads this when it makes its first handle.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
-        with _tf32(runtime), runtime.own_random_state():
+        with (
+            _deterministic() if deterministic else nullcontext(),
+            current(runtime.device),
+            _tf32(runtime),
+            runtime.own_random_state(),
+        ):
             yield
     finally:
         torch.set_num_threads(threads)
-        if deterministic:  # the call imports torch's compiler, about a second
-            torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which ``device`` is the GPU that torch means where none is named."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    asked = os.environ.get(_CUBLAS)
+    try:
+        # cuBLAS reads this when it makes its first handle.
+        os.environ.setdefault(_CUBLAS, ":4096:8")
+        torch.use_deterministic_algorithms(True)  # imports torch's compiler, about a second
+        yield
+    finally:
+        if asked is None:
+            os.environ.pop(_CUBLAS, None)
+        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
 
 
 @contextmanager
@@ -204,13 +236,13 @@ def _device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         if name == "auto":
             return torch.device("cpu")
-        raise ConfigError(
+        raise DeviceMissing(
             f"device: {name!r} was asked for, but torch finds no GPU; use cpu or auto"
         )
     # Compared as a number of our own: torch keeps 8 bits, and would take cuda:256 for cuda:0.
     index = int(name.partition(":")[2] or 0)
     if index >= torch.cuda.device_count():
-        raise ConfigError(
+        raise DeviceMissing(
             f"device: {name!r} was asked for, but there are {torch.cuda.device_count()} GPUs, "
             "counted from cuda:0"
         )
@@ -220,6 +252,7 @@ def _device(name: str) -> torch.device:
 def _computes_bf16(device: torch.device) -> bool:
     """Whether bf16 is fast on ``device``; elsewhere it is emulated and slow."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with current(device):  # torch asks the current GPU
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.backends.cpu.get_cpu_capability()
     return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())

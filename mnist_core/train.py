@@ -7,12 +7,11 @@ there and are read once for each report.
 
 from pathlib import Path
 
-import torch
-
 from mnist_core import (
     changes,
     compilation,
     cuda_graph,
+    device_errors,
     memory,
     models,
     optimizers,
@@ -26,15 +25,6 @@ from mnist_core.results import Best, Report, StopTraining, TrainingFailed, Train
 from mnist_core.training import Training
 
 __all__ = ["Best", "Report", "StopTraining", "TrainResult", "TrainingFailed", "resolve", "train"]
-
-
-_NO_MEMORY = (
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""What the CPU's allocator and CUDA's libraries say; they have no exception of their own."""
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -100,11 +90,9 @@ def train(
         try:
             training = Training(config, data, machine, keep_best=keep_best)
             result = training.run(report, state_file, Pace(state_seconds))
-        except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or any(
-                s in str(error) for s in _NO_MEMORY
-            ):
-                raise TrainingFailed("OutOfMemory", str(error).splitlines()[0]) from None
+        except (RuntimeError, MemoryError, OSError) as error:
+            if device_errors.is_out_of_memory(error):
+                raise TrainingFailed("OutOfMemory", device_errors.first_line(error)) from None
             raise
     if state_file is not None and not keep_state:
         state_file.unlink(missing_ok=True)

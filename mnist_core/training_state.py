@@ -117,11 +117,13 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-    # It gives every tensor the parameter's type, also nadam's product of momenta, which has fp32.
+    # torch gives every tensor the type and device of its parameter. A number, such as nadam's
+    # product of momenta, is fp32 and read by the host at each step: on a GPU that waits for it.
     for number, named in state.items():
         loaded: dict[str, Tensor] = optimizer.state[parameters[number]]
         for name, value in named.items():
-            loaded[name] = loaded[name].to(value.dtype)
+            stays = value.ndim == 0 and name != "step"  # torch knows where the steps are counted
+            loaded[name] = value if stays else loaded[name].to(value.dtype)
 
 
 def _difference(old: Any, new: Any, name: str = "") -> str:

@@ -27,6 +27,13 @@ class TrainingError(Exception):
         self.message = message
 
 
+class WorkerUnfit(Exception):
+    """This process cannot begin a training: its device or memory is taken, or gone.
+
+    No task is to blame. The engine ends the process and runs the task again in another one.
+    """
+
+
 Report = Callable[[int, Mapping[str, float]], None]
 """``report(step, metrics)``, steps from 1; it raises ``StopTraining`` to end the training."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from objectives.base import Outcome, Report, Task
-from objectives.training import Training
+from objectives.training import Training, load_data
 
 PARAMETERS, SECONDS = "parameters", "seconds"
 
@@ -56,10 +56,9 @@ class Measured:
         """
         import torch
 
-        from mnist_core import models, runtime
-        from mnist_core.data.datasets import load
+        from mnist_core import models
 
         config = self.training.config(task)
-        data = load(config.data, runtime.resolve(config).device)
+        data = load_data(config)
         with torch.device("meta"):  # no memory, no random numbers
             return models.count_parameters(models.build(config.model, data.n_classes))

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mnist_core.config import TrainConfig
-from mnist_core.errors import ConfigError
-from objectives.base import CHANGES, Outcome, Report, Task, TrainingError
+from mnist_core.errors import ConfigError, DeviceMissing
+from objectives.base import CHANGES, Outcome, Report, Task, TrainingError, WorkerUnfit
 from objectives.base import StopTraining as StopTask
 from search_spaces.space import Space
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the supervisor of a study needs none
+    from mnist_core.data import Data
     from mnist_core.train import TrainResult
 
 
@@ -47,14 +48,14 @@ class Training:
         Raises:
             ConfigError: the model is one of another task.
             TrainingError: ``NonFiniteLoss`` or ``OutOfMemory``.
+            WorkerUnfit: if the data cannot be brought to the device.
         """
-        from mnist_core import checkpoint, runtime
-        from mnist_core.data.datasets import load
+        from mnist_core import checkpoint
         from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
         config = self.config(task)
         self.check(config)
-        data = load(config.data, runtime.resolve(config).device)
+        data = load_data(config)
 
         reports = config.epochs * config.reports_per_epoch
 
@@ -120,6 +121,29 @@ class Training:
         if CHANGES in task.params:
             settings["changes"] = task.params[CHANGES]
         return self.base.override(settings, source=f"trial {task.number}")
+
+
+def load_data(config: TrainConfig) -> "Data":
+    """Return the data of ``config`` on its device.
+
+    Raises:
+        DataError: if they are missing or damaged.
+        WorkerUnfit: if the device is gone, taken by others or full: the study was checked on it.
+    """
+    from mnist_core import device_errors, runtime
+    from mnist_core.data.datasets import load
+
+    try:
+        return load(config.data, runtime.resolve(config).device)
+    except (RuntimeError, MemoryError, OSError, DeviceMissing) as error:
+        if (
+            isinstance(error, DeviceMissing)
+            or device_errors.is_out_of_memory(error)
+            or device_errors.is_gpu_failure(error)
+        ):
+            said = device_errors.first_line(error)
+            raise WorkerUnfit(f"the data cannot be loaded on {config.device}: {said}") from error
+        raise
 
 
 @dataclass(frozen=True, kw_only=True)

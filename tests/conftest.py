@@ -1,6 +1,7 @@
 """Fixtures that all tests share."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,16 +37,36 @@ os.environ["WANDB_MODE"] = "disabled"
 
 
 NOT_RUN = pytest.StashKey[int]()
+ON_GPU = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Hide a GPU from this process and all that it starts, unless ``-m gpu`` asks for one.
+
+    With a GPU ``device=auto`` means the GPU, but the tests compare exact numbers of a CPU.
+    """
     config.stash[NOT_RUN] = 0
+    config.stash[ON_GPU] = bool(re.search(r"(?<!not )\bgpu\b", config.option.markexpr))
+    if not config.stash[ON_GPU]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with slow tests first: nobody waits at the end for one that began last."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    if not config.stash[ON_GPU]:
+        of_gpu = [item for item in items if item.get_closest_marker("gpu")]
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
+        config.hook.pytest_deselected(items=of_gpu)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no GPU")
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import psutil
 
+from mnist_core.device_errors import is_out_of_memory
 from mnist_core.errors import UserError
 
 T = TypeVar("T")
@@ -162,7 +162,7 @@ def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[s
     except UserError as error:
         return "user", error
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             return "memory", str(error).partition("\n")[0]
         return "defect", traceback.format_exc()
     try:
@@ -170,13 +170,3 @@ def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[s
     except (pickle.PicklingError, TypeError, AttributeError):
         return "defect", traceback.format_exc()
     return "result", result
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")  # only what has imported it can raise its errors
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    # The CPU's allocator has no exception of its own.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -33,7 +33,7 @@ from studies.book.ending import Ending
 from studies.book.order import Order
 from studies.book.pages import Pages
 from studies.book.rivals import Rivals
-from studies.engines.base import Failure
+from studies.engines.base import BEFORE_TRAINING, Failure
 from studies.planning.settings import StopSettings
 from studies.search.batches import Batches
 from studies.search.goals import INFEASIBLE, Goals
@@ -45,7 +45,7 @@ from studies.storages.lease import Lease
 from studies.storages.storage import Storage, one_line_garbage
 from studies.trail.events import Listener, Stream
 
-_NOT_COUNTED = ("Interrupted", "SupervisorDied")
+_NOT_COUNTED = ("Interrupted", "SupervisorDied", BEFORE_TRAINING)
 """Kinds of loss that use up none of a trial's retries."""
 
 
@@ -238,8 +238,9 @@ class Book:
     def lose(self, task: Task, failure: Failure) -> None:
         """Put ``task`` back to be run again, or tell FAIL when that was done too often.
 
-        What is not the trial's doing, an interruption by the user (``Interrupted``) or the death of
-        the supervisor (``SupervisorDied``), does not count.
+        What is not the trial's doing does not count: an interruption by the user
+        (``Interrupted``), the death of the supervisor (``SupervisorDied``), a worker that could not
+        begin (``BEFORE_TRAINING``).
         """
         self.settle()
         self._lose(self._trials[task.number], failure)

@@ -16,7 +16,12 @@ from studies.book.ledger import Book
 from studies.book.order import record_run
 from studies.book.population import check_kind
 from studies.forks.carrying import CARRIED
-from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
+from studies.planning.fingerprints import (
+    FINGERPRINT,
+    FingerprintMismatch,
+    check_environment,
+    check_fingerprint,
+)
 from studies.planning.plan import Plan
 from studies.planning.settings import StopSettings
 from studies.search import stopping
@@ -211,6 +216,7 @@ def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
             f"study {name!r} was made by another program, with the directions {there}; choose"
             " another storage, or begin anew (--fresh)"
         )
+    check_environment(study, plan.fingerprint()[1])
     check_fingerprint(study, plan.fingerprint())
     # A trial's confusion matrix and curves take many times the memory of all else.
     # Its metrics matter where there are several objectives, see ``studies/book/rivals.py``.

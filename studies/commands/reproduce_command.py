@@ -3,6 +3,7 @@
 python -m studies reproduce results/optim_search/best_config.toml
 """
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,9 @@ import typer
 
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
+
+_SAME_TRAINING = ("data.root", "cuda_graph")
+"""Settings that change where or how a training is computed, but not what."""
 
 
 def reproduce_command(
@@ -47,8 +51,11 @@ def reproduce_command(
     """
     changes = dict(parse_assignment(text) for text in assignments or [])
     for key in changes:
-        if key != "data.root":
-            raise ConfigError(f"--set {key}: would be another training; only data.root can be set")
+        if key not in _SAME_TRAINING:
+            raise ConfigError(
+                f"--set {key}: would be another training; only {', '.join(_SAME_TRAINING)} can be"
+                " set"
+            )
     from rich.console import Console
 
     from studies import reproduce
@@ -57,10 +64,16 @@ def reproduce_command(
     if device is not None:
         changes["device"] = device
     config = recorded.config.override(changes, source="--device")
-    from mnist_core import train  # torch takes seconds to import
+    from mnist_core import runtime, train  # torch takes seconds to import
     from mnist_core.data import load
     from mnist_core.runs import training_run
 
+    if why := runtime.why_no_tf32(config):
+        raise ConfigError(
+            f"{file}: was trained in tf32, which only an NVIDIA GPU computes, but {why}; reproduce"
+            " it on a GPU. In fp32 it is another training: python -m mnist_core train"
+            f" {shlex.quote(str(file))} --device cpu --set precision=fp32"
+        )
     config = train.resolve(config)
     data = load(config.data, config.device)
     reproduce.check_data(recorded, data.fingerprint)

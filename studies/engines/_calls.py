@@ -82,6 +82,11 @@ class _Calls:
         self.results[task.number] = outcome.attributes[_RESULT]
 
     def fail(self, task: Task, failure: Failure) -> None:
+        if failure.kind == "OutOfMemory":
+            raise UserError(
+                f"memory ran out before the first trial: {failure.message}; free memory, or make"
+                " batch_size or the model smaller"
+            )
         raise RuntimeError(f"{failure.kind}: {failure.message}\n{failure.traceback}")
 
     def lose(self, task: Task, failure: Failure) -> None:

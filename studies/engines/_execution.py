@@ -7,8 +7,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from objectives.base import Objective, Outcome, StopTraining, Task, TrainingError
-from studies.engines.base import Failure
+from mnist_core import device_errors
+from objectives.base import Objective, Outcome, StopTraining, Task, TrainingError, WorkerUnfit
+from studies.engines.base import BEFORE_TRAINING, GPU_FAILURE, Failure
 
 TRACEBACK_LINES = 20
 """Last lines of a traceback that are kept."""
@@ -112,8 +113,12 @@ def failure_of(error: BaseException) -> Failure:
     kind = type(error).__name__
     if isinstance(error, TrainingError):
         kind = error.kind
-    elif isinstance(error, MemoryError):
+    elif isinstance(error, WorkerUnfit):
+        kind = BEFORE_TRAINING
+    elif device_errors.is_out_of_memory(error):
         kind = "OutOfMemory"
+    elif device_errors.is_gpu_failure(error):
+        kind = GPU_FAILURE
     try:
         message = (str(error).strip().splitlines() or [kind])[0]
     except Exception:  # whatever goes wrong in its own code

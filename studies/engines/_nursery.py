@@ -94,3 +94,14 @@ class Nursery:
 def _forks() -> bool:
     # With a GPU's driver in the process a fork has not been tried.
     return sys.platform == "linux" and not machine.may_have_gpu()
+
+
+def shares(workers: int, threads: int) -> list[list[int]]:
+    """Return each worker's own processors; none of its own ([]) unless all are handed out.
+
+    Two small studies on one machine would otherwise both be pinned to its first processors.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if workers == 1 or workers * threads != len(cores):
+        return [[]] * workers
+    return [cores[index * threads : (index + 1) * threads] for index in range(workers)]

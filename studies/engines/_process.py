@@ -36,6 +36,8 @@ class WorkerProcess:
         task: the task it is at, or None.
         began: ``time.monotonic()`` when that task was given to it.
         step: that task's last report; 0: none yet.
+        unfit: whether it was ended because it cannot use its device.
+        warm: whether it has reported or ended a task, so it has loaded what it needs.
     """
 
     def __init__(self, start: Start, cpus: list[int]) -> None:
@@ -48,6 +50,8 @@ class WorkerProcess:
         self.ready = False
         self.task: Task | None = None
         self.began, self.step = 0.0, 0
+        self.unfit = self.warm = False
+        self._heard = 0.0
         self._cpus = cpus
         ours, theirs = socket.socketpair()
         # What it prints must not break the live view; the end of it explains a death.
@@ -88,7 +92,13 @@ class WorkerProcess:
     def begin(self, task: Task) -> None:
         """Have it run ``task``."""
         self.task, self.began, self.step = task, time.monotonic(), 0
+        self._heard = self.began
         self._send(("task", task))
+
+    def waited(self) -> float:
+        """Return the seconds since its last report, which is now, or the begin of its task."""
+        before, self._heard = self._heard, time.monotonic()
+        return self._heard - before
 
     def answer(self, goes_on: bool) -> None:
         """Answer its report."""

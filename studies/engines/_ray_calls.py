@@ -9,7 +9,7 @@ from objectives.base import Task
 from studies.engines._ray_desk import INTERRUPTED, how
 from studies.engines._ray_events import Finished
 from studies.engines._ray_tasks import look, run_task, search_path
-from studies.engines.base import Failure, Work
+from studies.engines.base import UNFIT, Failure, Work
 
 _POLL = 0.2
 """Seconds between two looks whether to stop."""
@@ -73,7 +73,9 @@ def _tell(calls: Work, task: Task, call: Any) -> None:
     except ray.exceptions.RayError as error:
         calls.lose(task, Failure(kind="WorkerLost", message=how(error)))
         return
-    if isinstance(result, Failure):
+    if isinstance(result, Failure) and result.kind in UNFIT:
+        calls.lose(task, result)
+    elif isinstance(result, Failure):
         calls.fail(task, result)
     else:
         calls.finish(task, result)

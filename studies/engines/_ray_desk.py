@@ -12,9 +12,10 @@ import ray
 from ray.experimental import internal_kv
 
 from objectives.base import Outcome, Task
+from studies.engines._gpu import IN_A_ROW
 from studies.engines._ray_worker import last_words
-from studies.engines._starting import start_error
-from studies.engines.base import Failure, Limits, Work
+from studies.engines._starting import start_error, unfit_error
+from studies.engines.base import UNFIT, Failure, Limits, Work
 
 _STILLBORN = 3
 """So many workers in a row that die before they have begun a task end the run ..."""
@@ -68,7 +69,7 @@ class Desk:
         self.stopping = self.now = False
         self.out: dict[str, Running] = {}
         self._places = places
-        self._stillborn = 0
+        self._stillborn = self._unfit = 0
         self._lively = -math.inf
 
     def __getstate__(self) -> dict[str, Any]:
@@ -102,9 +103,13 @@ class Desk:
             return
         with self.guard():
             if isinstance(result, Outcome):
+                self._unfit = 0
                 self.work.finish(running.task, result)
             elif failure := result or running.failure or _last_words(running):
-                self.work.fail(running.task, failure)
+                if failure.kind in UNFIT:
+                    self._replace(running, failure)
+                else:
+                    self.work.fail(running.task, failure)
             else:
                 self._lose(running, lost)
 
@@ -121,6 +126,13 @@ class Desk:
             self.work.lose(running.task, Failure(kind="Interrupted", message=message))
             return
         self.work.lose(running.task, Failure(kind="WorkerLost", message=message))
+
+    def _replace(self, running: Running, failure: Failure) -> None:
+        """Run a task again whose worker could not use its device, and has ended itself."""
+        self.work.lose(running.task, failure)
+        self._unfit += 1
+        if self._unfit >= IN_A_ROW * self._places:
+            raise unfit_error(failure, self._unfit)
 
     def interrupt(self) -> None:
         """Give back every task that is out, at once."""

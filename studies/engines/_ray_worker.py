@@ -14,7 +14,7 @@ import os
 import pickle
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
@@ -35,7 +35,7 @@ from studies.engines._ray_events import (
     Started,
 )
 from studies.engines._ray_tasks import find_in
-from studies.engines.base import Failure, Limits
+from studies.engines.base import UNFIT, Failure, Limits
 
 
 class Worker(tune.Trainable):
@@ -116,7 +116,10 @@ class Worker(tune.Trainable):
         if self._limits.memory:
             threading.Thread(target=self._watch, args=(over,), daemon=True).start()
         try:
-            return Finished.of(execute(self._objective, self.config[TASK], send))
+            result = execute(self._objective, self.config[TASK], send)
+            if isinstance(result, Failure) and result.kind in UNFIT:
+                self._leave(result)  # Ray starts another process
+            return Finished.of(result)
         finally:
             over.set()
 
@@ -129,10 +132,14 @@ class Worker(tune.Trainable):
         while not over.wait(_limits.POLL):
             failure = _limits.over(self._limits, os.getpid(), 0.0, self._last_step)
             if failure is not None:
-                internal_kv._internal_kv_put(last_words(*self._place()), pickle.dumps(failure))
-                for child in psutil.Process().children(recursive=True):
-                    child.kill()
-                os._exit(1)
+                self._leave(failure)
+
+    def _leave(self, failure: Failure) -> NoReturn:
+        """End this process and all that it started; leave the reason."""
+        internal_kv._internal_kv_put(last_words(*self._place()), pickle.dumps(failure))
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        os._exit(1)
 
 
 def last_words(ip: str, pid: int) -> bytes:

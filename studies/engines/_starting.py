@@ -4,6 +4,7 @@ import pickle
 
 from mnist_core.errors import UserError
 from objectives.base import Objective
+from studies.engines.base import Failure
 
 
 class WorkerStartError(UserError):
@@ -26,6 +27,19 @@ def pickled(objective: Objective) -> bytes:
         return pickle.dumps(objective)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise WorkerStartError(f"the objective cannot be sent to workers: {error}") from None
+
+
+def unfit_error(failure: Failure, times: int) -> UserError:
+    """Return the line that ends a run whose workers cannot use their device.
+
+    Args:
+        failure: the last one's.
+        times: how many failed in a row.
+    """
+    return UserError(
+        f"workers cannot use their device, {times} in a row: {failure.message}; nothing is lost:"
+        " free the device or set another one, and run the study again"
+    )
 
 
 def start_error(message: str, output: str) -> WorkerStartError:

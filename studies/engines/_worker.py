@@ -57,7 +57,7 @@ def serve(connection: Connection) -> None:
             assert objective is not None
             (task,) = content
             result = execute(objective, task, send)
-            use = _gpu_use()
+            use = gpu_use()
             try:
                 message = pickle.dumps(("done", result, use))
             except Exception as error:  # pickle raises what the objects' own code raises
@@ -83,19 +83,24 @@ def _pin(cpus: list[int]) -> None:
             os.sched_setaffinity(0, cpus)
 
 
-def _gpu_use() -> GpuUse | None:
-    """Return what the last training took of the GPU; None: it used none."""
+def gpu_use() -> GpuUse | None:
+    """Return what the last training took of its GPU; None: it used none, or the GPU failed."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
-    free, total = torch.cuda.mem_get_info()
-    # The trainer begins counting anew with each training.
-    return GpuUse(
-        total=total,
-        free=free,
-        held=torch.cuda.memory_reserved(),
-        peak=torch.cuda.max_memory_reserved(),
-    )
+    try:
+        # Of ``cuda:1``, too: the GPU on which torch holds most.
+        gpu = max(range(torch.cuda.device_count()), key=torch.cuda.max_memory_reserved)
+        free, total = torch.cuda.mem_get_info(gpu)
+        # The trainer begins counting anew with each training.
+        return GpuUse(
+            total=total,
+            free=free,
+            held=torch.cuda.memory_reserved(gpu),
+            peak=torch.cuda.max_memory_reserved(gpu),
+        )
+    except RuntimeError:  # after some errors no call comes through; the task has said so
+        return None
 
 
 def work(descriptor: int) -> NoReturn:

@@ -11,6 +11,13 @@ from typing import Protocol, Self
 from objectives.base import Objective, Outcome, Task
 from studies.planning.ray_settings import RaySettings
 
+BEFORE_TRAINING = "WorkerUnfit"
+"""Kind of failure: the worker could not begin, so it costs the trial none of its retries."""
+GPU_FAILURE = "GpuFailure"
+"""Kind of failure: the GPU failed in mid-training, by the trial's doing or not."""
+UNFIT = frozenset({BEFORE_TRAINING, GPU_FAILURE})
+"""Kinds after which a worker process is of no more use; the trial is lost with it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
@@ -18,7 +25,8 @@ class Failure:
 
     Attributes:
         kind: a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``TimeLimit``,
-            ``MemoryLimit``, ``WorkerLost``, ``Interrupted`` or the exception's class name.
+            ``MemoryLimit``, ``WorkerLost``, ``Interrupted``, one of ``UNFIT`` or the exception's
+            class name.
         message: one line.
         traceback: the last lines of the traceback, or "".
     """

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 from objectives.base import Objective, Outcome
 from studies.engines import _limits
 from studies.engines._execution import execute
-from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Work
+from studies.engines._starting import unfit_error
+from studies.engines.base import ALL, NO_LIMITS, UNFIT, Failure, Limits, Resources, Work
 
 if TYPE_CHECKING:
     from studies.planning.plan import Plan
@@ -58,6 +59,9 @@ class Inline:
         """Run tasks until there is none, or ``stop`` was asked for.
 
         Nobody watches over them: a limit is noticed at the next report.
+
+        Raises:
+            UserError: if this process cannot use its device.
         """
         while not self._stopping and (task := work.ask()) is not None:
             work.started(task, os.getpid())
@@ -83,6 +87,9 @@ class Inline:
                 continue
             if isinstance(result, Outcome):
                 work.finish(task, result)
+            elif result.kind in UNFIT:
+                work.lose(task, result)
+                raise unfit_error(result, 1)
             else:
                 work.fail(task, result)
 

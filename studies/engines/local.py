@@ -6,8 +6,9 @@ has cores of its own. A trial over a limit is killed with its worker, whatever i
 new worker takes the place.
 
 On GPUs it may begin with one worker each; when the first trial is over, as many more are started
-as fit by the memory that trial needed at most. A trial that runs out of memory on a GPU that it
-shares is run again, with one worker fewer.
+as fit by the memory that trial needed at most, and ended again if that is no faster. A trial that
+runs out of memory on a GPU that it shares is run again, with one worker fewer. A worker that cannot
+use its device is replaced, and its trial run again.
 """
 
 import contextlib
@@ -19,11 +20,11 @@ from typing import Any, Self
 from mnist_core.errors import UserError
 from objectives.base import Objective, Outcome
 from studies.engines._gpu import GpuUse, Sharing
-from studies.engines._limits import Watch
-from studies.engines._nursery import Nursery
+from studies.engines._limits import Watch, memory
+from studies.engines._nursery import Nursery, shares
 from studies.engines._process import WorkerProcess
 from studies.engines._starting import WorkerStartError, pickled, start_error
-from studies.engines.base import ALL, NO_LIMITS, Failure, Limits, Resources, Work
+from studies.engines.base import ALL, NO_LIMITS, UNFIT, Failure, Limits, Resources, Work
 from studies.planning import machine
 
 __all__ = ["Local", "WorkerStartError", "create"]
@@ -65,7 +66,7 @@ class Local:
             raise UserError(f"engine.workers must be 1 or more, but got {workers}")
         self._threads = threads or max(1, machine.cores() // workers)
         self._preload = preload
-        self._cpus = _shares(workers, self._threads) if resources.affinity else [[]] * workers
+        self._cpus = shares(workers, self._threads) if resources.affinity else [[]] * workers
         self._sharing = Sharing(resources.gpus, most=resources.most)
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._stopping = False
@@ -104,6 +105,7 @@ class Local:
 
         Raises:
             WorkerStartError: workers die at once, or cannot load ``objective``.
+            UserError: if workers again and again cannot use their device.
         """
         payload, watch = pickled(objective), Watch(limits)
         self._stillborn = 0
@@ -130,6 +132,9 @@ class Local:
 
     def _over(self, work: Work) -> bool:
         """Hand a task to an idle worker, if there is one of each; return whether all is done."""
+        for index, one in enumerate(self._workers):
+            if one is not None and one.task is None and self._sharing.retired(index):
+                self._remove(index)
         if self._now:
             for worker in self._alive():
                 if worker.task is not None:
@@ -213,20 +218,26 @@ class Local:
             step, metrics = content
             worker.step = step
             worker.answer(work.report(task, step, metrics))
+            self._compare(worker)
             return
         result, use = content
-        worker.task = None
+        worker.task, worker.warm = None, True
+        if not isinstance(result, Outcome) and result.kind in UNFIT:
+            worker.ready, worker.unfit = False, True
+            worker.end()
+            work.lose(task, result)
+            self._sharing.unfit(index, len(self._workers), task.number, result)
+            return
+        self._sharing.fit(index)
         if isinstance(result, Outcome):
             work.finish(task, result)
             if use is not None and result.metrics:  # a trial, no mere call
-                self._grow(use, payload)
+                self._grow(use, worker.pid, payload)
         elif (
             result.kind == "OutOfMemory"
             and use is not None
             and self._sharing.retire(index, len(self._workers))
         ):
-            worker.ready = False
-            worker.end()
             work.lose(task, result)
         else:
             work.fail(task, result)
@@ -236,7 +247,7 @@ class Local:
         task, ready = worker.task, worker.ready
         worker.task = None
         self._remove(index)
-        if not ready and not self._sharing.retired(index):
+        if not (ready or worker.unfit or self._sharing.retired(index)):
             self._stillborn += 1
             if self._stillborn >= _STILLBORN:
                 raise start_error(message, tail)
@@ -250,13 +261,23 @@ class Local:
             for worker in self._spawn():
                 worker.load(payload)
 
-    def _grow(self, use: GpuUse, payload: bytes) -> None:
-        """Start as many workers as the GPUs have room for, once."""
-        more = self._sharing.room(use, len(self._workers))
+    def _grow(self, use: GpuUse, pid: int, payload: bytes) -> None:
+        """Start as many workers like ``pid`` as there is memory for, the GPUs' and main, once."""
+        there = len(self._workers)
+        more = self._sharing.room(use, there, host=memory(pid), free=machine.free_memory())
         if more:
+            self._sharing.growth.grown(there, there + more)
             self._workers += [None] * more
             self._cpus += [[]] * more
             self._replace(payload)
+
+    def _compare(self, worker: WorkerProcess) -> None:
+        """Go back to fewer workers if those that were added have made the study no faster."""
+        seconds, counts, worker.warm = worker.waited(), worker.warm, True
+        crowded = all(one is not None and one.warm and one.task for one in self._workers)
+        back = self._sharing.growth.reported(seconds, crowded=crowded) if counts else 0
+        for index in range(back, len(self._workers) if back else 0):
+            self._sharing.retire(index, len(self._workers))
 
     def _alive(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker is not None]
@@ -276,14 +297,3 @@ class Local:
         worker, self._workers[index] = self._workers[index], None
         if worker is not None:
             worker.close()
-
-
-def _shares(workers: int, threads: int) -> list[list[int]]:
-    """Return each worker's own processors; none of its own ([]) unless all are handed out.
-
-    Two small studies on one machine would otherwise both be pinned to its first processors.
-    """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    if workers == 1 or workers * threads != len(cores):
-        return [[]] * workers
-    return [cores[index * threads : (index + 1) * threads] for index in range(workers)]

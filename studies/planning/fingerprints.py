@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 
 from mnist_core.errors import UserError
+from studies.planning.machine import ENVIRONMENT
 
 FINGERPRINT = "fingerprint"
 """The study's user attribute that holds ``{"hash": ..., "values": ...}``."""
@@ -71,3 +72,24 @@ def _plain(value: Any) -> Any:
 def _show(value: Any) -> str:
     text = "nothing" if value is _ABSENT else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def check_environment(study: optuna.Study, values: Mapping[str, Any]) -> None:
+    """Check that a study's trials and those to come are of the same environment, CPU or CUDA.
+
+    Args:
+        study: an open study.
+        values: those that the plan's fingerprint is taken of.
+
+    Raises:
+        FingerprintMismatch: if they are not.
+    """
+    stored = study.user_attrs.get(FINGERPRINT)
+    if stored is None:
+        return
+    then, now = (of.get(ENVIRONMENT, "cpu") for of in (stored["values"], values))
+    if then != now:
+        raise FingerprintMismatch(
+            f"study {study.study_name!r} was run with device {then}, but it is {now} here; their"
+            f" results are kept apart: set --device {then}, or --set results.folder=results/{now}"
+        )

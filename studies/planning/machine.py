@@ -1,15 +1,25 @@
 """What this machine gives to a study: CPU cores, the device, a folder that can be written."""
 
+import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
+
 from mnist_core.errors import ConfigError, UserError
 
 MOST_WORKERS = 8
 """More trials at once make a sampler blind: it proposes before it has seen; threads do the rest."""
+
+CUDA_PROCESS = 3 * 1024**3
+"""Bytes of main memory of a process that uses a GPU: torch's libraries and CUDA's context take 2 to
+3 GiB, before any data. Measured again when the first trial is over."""
+
+ENVIRONMENT = "environment"
+"""Of a study's fingerprint: ``cuda``. Absent on a CPU, and where it was not recorded yet."""
 
 
 def cores(root: Path = Path("/")) -> int:
@@ -64,11 +74,14 @@ def device(name: str) -> str:
     return f"cuda:{index}"
 
 
-def may_have_gpu(root: Path = Path("/")) -> bool:
+def may_have_gpu(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> bool:
     """Whether torch might find a GPU, told without its import, which takes more than a second."""
-    # NVIDIA's driver, the same within Windows (WSL), AMD's driver.
-    drivers = ("dev/nvidiactl", "dev/dxg", "dev/kfd")
-    return sys.platform != "linux" or any((root / driver).exists() for driver in drivers)
+    if sys.platform != "linux":
+        return True
+    drivers = ["dev/kfd"]  # AMD's
+    if environment.get("CUDA_VISIBLE_DEVICES", "0").strip() not in ("", "-1"):
+        drivers += ["dev/nvidiactl", "dev/dxg"]  # NVIDIA's, the same within Windows (WSL)
+    return any((root / driver).exists() for driver in drivers)
 
 
 def share(
@@ -110,7 +123,25 @@ def share(
     return workers, threads
 
 
-def share_gpus(*, available: int, threads: int, tasks: int, gpus: int) -> tuple[int, int, int]:
+def free_memory(root: Path = Path("/")) -> int:
+    """Return the bytes of main memory that processes may still take.
+
+    Counts the limit of the control group (containers), where there is one, too.
+    """
+    free = int(psutil.virtual_memory().available)
+    group = root / "sys/fs/cgroup"
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            free = min(free, int((group / limit).read_text()) - int((group / used).read_text()))
+    return max(0, free)
+
+
+def share_gpus(
+    *, available: int, threads: int, tasks: int, gpus: int, memory: int
+) -> tuple[int, int, int]:
     """Return workers to begin with, CPU threads of each, and workers there may come to be.
 
     One worker a GPU begins; how many fit is known when the first trial is over.
@@ -120,8 +151,10 @@ def share_gpus(*, available: int, threads: int, tasks: int, gpus: int) -> tuple[
         threads: as asked for; 0: the cores are divided among as many workers as there may be.
         tasks: trials there are.
         gpus: how many there are, >= 1.
+        memory: bytes of main memory that are free.
     """
-    most = max(1, min(max(MOST_WORKERS, gpus), available // max(1, threads), tasks))
+    fit = memory // CUDA_PROCESS
+    most = max(1, min(max(MOST_WORKERS, gpus), available // max(1, threads), tasks, fit))
     return min(gpus, most), threads or max(1, available // most), most
 
 

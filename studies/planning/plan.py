@@ -143,6 +143,8 @@ class Plan:
         search = self.settings.search
         goals = {"objectives": search.objectives, "constraints": search.constraints}
         values |= {name: found for name, found in goals.items() if found}  # of older studies: none
+        if (environment := self.train.device.partition(":")[0]) != "cpu":
+            values[machine.ENVIRONMENT] = environment
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest(), values
 
@@ -245,6 +247,7 @@ def resolve(
             threads=asked_threads,
             tasks=trials,
             gpus=max(1, len(place.gpus)),
+            memory=machine.free_memory(),
         )
     name = fork_names.full(spec.name, quick=quick, fork=fork)
     folder = places.results_folder(settings.results.folder) / name

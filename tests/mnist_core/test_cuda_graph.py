@@ -12,10 +12,6 @@ from mnist_core.errors import ConfigError
 from mnist_core.runtime import Runtime
 from mnist_core.train import resolve, train
 
-needs_gpu = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="CUDA graphs are recorded on NVIDIA GPUs only"
-)
-
 
 def on_gpu(precision="bf16"):
     """A GPU as the checks see it; none is needed."""
@@ -97,7 +93,7 @@ def few_on_gpu(few) -> Data:
     )
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize(
     "changes",
     [
@@ -125,14 +121,14 @@ def test_a_graph_equals_eager(few_on_gpu, config, changes):
     assert graphed.metrics["train_loss"] == pytest.approx(train_loss, rel=tolerance)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_graph_with_dropout_trains(few_on_gpu, config):
     some = config(device="cuda", model__name="cnn", batch_size=100, cuda_graph=True, epochs=3)
     losses = [entry["train_loss"] for entry in train(some, few_on_gpu).history]
     assert losses[-1] < losses[0]
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_recording_leaves_no_trace(few_on_gpu, config):
     """Batch norm's statistics, the weights and the random stream are what they were."""
     torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -11,8 +12,6 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.runtime import Runtime, session
 from mnist_core.train import StopTraining, TrainingFailed, resolve, train
-
-cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="is of a machine without a GPU")
 
 
 def cpu(threads=1, precision="fp32"):
@@ -113,14 +112,12 @@ def test_a_process_bound_to_one_core_has_one_thread():
         os.sched_setaffinity(0, cores)
 
 
-@cpu_only
 @pytest.mark.parametrize("device", ["auto", "cpu"])
 def test_device_without_a_gpu(device):
     assert runtime.resolve(TrainConfig(device=device)).device == torch.device("cpu")
     assert resolve(TrainConfig(device=device)).device == "cpu"
 
 
-@cpu_only
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
 def test_a_gpu_that_is_not_there(device, refusal):
     message = refusal(ConfigError, runtime.resolve, TrainConfig(device=device))
@@ -182,7 +179,54 @@ def test_elsewhere_memory_is_left_alone(monkeypatch):
     assert not runtime.keep_freed_memory.__wrapped__()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_bf16_is_asked_of_the_gpu_that_is_used(monkeypatch):
+    """The first GPU is of an old kind, the second of one that computes bf16."""
+    now = [0]
+
+    @contextmanager
+    def device(chosen):
+        before, now[0] = now[0], chosen.index
+        yield
+        now[0] = before
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **how: now[0] == 1)
+    precisions = [
+        runtime.resolve(TrainConfig(device=f"cuda:{index}", precision="auto")).precision
+        for index in range(2)
+    ]
+    assert precisions == ["fp32", "bf16"]
+
+
+def test_what_a_deterministic_training_sets_is_put_back(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with session(cpu(), deterministic=True):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    with pytest.raises(KeyError), session(cpu(), deterministic=True):
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+        raise KeyError
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto", "cuda:0"])
+def test_tf32_without_a_gpu_is_one_line(device, refusal):
+    """Not first that there is no GPU, and then that the CPU has no tf32."""
+    message = refusal(ConfigError, runtime.resolve, TrainConfig(device=device, precision="tf32"))
+    assert message.startswith("precision: ") and "device=cpu and precision=fp32" in message
+
+
+def test_a_gpu_is_hidden_from_the_tests(request):
+    if request.config.option.markexpr != "gpu":
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "" and not torch.cuda.is_available()
+        assert not any(item.get_closest_marker("gpu") for item in request.session.items)
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_gpu_trains_and_says_so(digits, config, deterministic):
     from mnist_core.config import DataConfig

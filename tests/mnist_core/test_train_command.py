@@ -208,7 +208,6 @@ def test_mistakes(refused, words, said):
     assert refused(*words).startswith(said)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="is of a machine without a GPU")
 def test_no_gpu(refused):
     assert refused("--device", "cuda").startswith(
         "device: 'cuda' was asked for, but torch finds no"

@@ -1,6 +1,9 @@
 """Sharing of GPUs: the arithmetic, and the environment of real workers. There is no GPU here."""
 
 import os
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -12,10 +15,15 @@ from worker_toys import Seen
 from mnist_core.errors import ConfigError
 from studies import cli, engines
 from studies.engines._gpu import CONTEXT, HEADROOM, SPARE, GpuUse, Sharing, fitting, workers
+from studies.engines._growth import SAMPLES, Growth
+from studies.engines._worker import gpu_use
 from studies.engines.base import Resources
 from studies.planning import machine, plan
 
 GIB = 1024**3
+
+
+PLENTY = {"host": 1 * GIB, "free": 1000 * GIB}
 
 
 def use(total=24, free=20, held=1, peak=2):
@@ -58,10 +66,46 @@ def test_what_fits_does_fit(total, free, peak, gpus, most):
 def test_workers_take_the_gpus_in_turn():
     sharing = Sharing(["0", "GPU-3f"], most=5)
     assert [sharing.gpu(index) for index in range(5)] == ["0", "GPU-3f", "0", "GPU-3f", "0"]
-    assert sharing.room(use(), 2) == 3  # not more than 5
-    assert sharing.room(use(), 2) == 0  # once
+    assert sharing.room(use(), 2, **PLENTY) == 3  # not more than 5
+    assert sharing.room(use(), 2, **PLENTY) == 0  # once
     assert Sharing([], most=0).gpu(3) is None
-    assert Sharing([], most=0).room(use(), 1) == 0
+    assert Sharing([], most=0).room(use(), 1, **PLENTY) == 0
+
+
+@pytest.mark.parametrize(("free", "more"), [(0, 0), (3, 0), (4, 1), (7, 2), (100, 7)])
+def test_workers_need_main_memory_too(free, more):
+    sharing = Sharing([], most=8)
+    measured = use(total=139, free=138, held=0.5, peak=1)
+    assert sharing.room(measured, 1, host=3 * GIB, free=free * GIB) == more
+
+
+def together(growth, seconds, count, *, crowded=True):
+    return [growth.reported(seconds, crowded=crowded) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "back"),
+    [(1.0, 0), (3.9, 0), (4.0, 1), (9.0, 1)],  # four workers; one alone took a second
+)
+def test_more_workers_must_be_faster(seconds, back):
+    growth = Growth()
+    assert together(growth, 1.0, 5, crowded=False) == [0] * 5
+    growth.grown(1, 4)
+    assert together(growth, 50.0, 9, crowded=False) == [0] * 9  # some still load
+    said = together(growth, seconds, 4 * SAMPLES)
+    assert said[:-1] == [0] * (4 * SAMPLES - 1) and said[-1] == back
+    assert together(growth, 99.0, 100) == [0] * 100  # once
+
+
+def test_free_memory_knows_the_limit_of_a_container(tmp_path):
+    whole = machine.free_memory(tmp_path)
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("max")
+    (group / "memory.current").write_text("1000")
+    assert machine.free_memory(tmp_path) > 0 and whole > 2**20
+    (group / "memory.max").write_text(str(2**20))
+    assert machine.free_memory(tmp_path) == 2**20 - 1000
 
 
 def test_the_last_worker_of_a_gpu_stays():
@@ -71,6 +115,40 @@ def test_the_last_worker_of_a_gpu_stays():
     assert sharing.retire(1, 4) and not sharing.retire(3, 4)
     assert not Sharing([], most=0).retire(0, 1)
     assert Sharing([], most=0).retire(0, 2)
+
+
+@dataclass
+class TwoGpus:
+    """As much of ``torch.cuda`` as a worker asks, the training being on the second GPU."""
+
+    broken: bool = False
+
+    def is_initialized(self):
+        return True
+
+    def device_count(self):
+        return 2
+
+    def max_memory_reserved(self, gpu):
+        return (0, 3 * GIB)[gpu]
+
+    def memory_reserved(self, gpu):
+        return (0, 1 * GIB)[gpu]
+
+    def mem_get_info(self, gpu):
+        if self.broken:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return [(70 * GIB, 80 * GIB), (20 * GIB, 24 * GIB)][gpu]
+
+
+def test_memory_is_that_of_the_gpu_that_is_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=TwoGpus()))
+    assert gpu_use() == use(total=24, free=20, held=1, peak=3)
+
+
+def test_a_gpu_that_failed_says_nothing_of_its_memory(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=TwoGpus(broken=True)))
+    assert gpu_use() is None
 
 
 def create(workers=1, **resources):
@@ -102,6 +180,22 @@ def test_workers_are_added_when_the_first_trial_is_measured(tmp_path):
     records = run(tmp_path, engine, objective, trials=8, listeners=[note])
     assert [r.state for r in records] == ["COMPLETE"] * 8
     assert count[:2] == [1, 1] and max(count) == 3
+
+
+def test_workers_that_make_it_no_faster_are_ended_again(tmp_path):
+    """They take turns, as kernels do on a GPU that is full, and each is slower for the others."""
+    engine, there = create(most=3), []
+    (tmp_path / "gpu").mkdir()
+    objective = Seen(measured=use(), queue=tmp_path / "gpu")
+    records = run(
+        tmp_path,
+        engine,
+        objective,
+        trials=15,
+        listeners=[lambda event: there.append(len(engine.pids))],
+    )
+    assert [(r.state, r.attempt) for r in records] == [("COMPLETE", 0)] * 15
+    assert max(there) == 3 and there[-1] == 1
 
 
 def test_none_is_added_where_none_fits(tmp_path):
@@ -173,19 +267,23 @@ def test_no_gpus_here(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads", "tasks", "gpus", "shared"),
+    ("cores", "threads", "tasks", "gpus", "memory", "shared"),
     [
-        (16, 0, 60, 1, (1, 2, 8)),
-        (4, 0, 60, 1, (1, 1, 4)),
-        (16, 4, 60, 1, (1, 4, 4)),
-        (16, 0, 60, 4, (4, 2, 8)),
-        (64, 0, 60, 12, (12, 5, 12)),
-        (16, 0, 2, 4, (2, 8, 2)),
-        (1, 0, 60, 2, (1, 1, 1)),
+        (16, 0, 60, 1, 100, (1, 2, 8)),
+        (4, 0, 60, 1, 100, (1, 1, 4)),
+        (16, 4, 60, 1, 100, (1, 4, 4)),
+        (16, 0, 60, 4, 100, (4, 2, 8)),
+        (64, 0, 60, 12, 100, (12, 5, 12)),
+        (16, 0, 2, 4, 100, (2, 8, 2)),
+        (1, 0, 60, 2, 100, (1, 1, 1)),
+        (16, 0, 60, 4, 10, (3, 5, 3)),
+        (16, 0, 60, 1, 1, (1, 16, 1)),
     ],
 )
-def test_shares_with_gpus(cores, threads, tasks, gpus, shared):
-    found = machine.share_gpus(available=cores, threads=threads, tasks=tasks, gpus=gpus)
+def test_shares_with_gpus(cores, threads, tasks, gpus, memory, shared):
+    found = machine.share_gpus(
+        available=cores, threads=threads, tasks=tasks, gpus=gpus, memory=memory * GIB
+    )
     assert found == shared
     _, each, most = found
     assert each * most <= cores
@@ -195,6 +293,7 @@ def test_the_plan_on_gpus(monkeypatch):
     monkeypatch.setattr(machine, "device", lambda name: "cpu" if name == "cpu" else "cuda:0")
     monkeypatch.setattr(machine, "gpus", lambda name: ("0", "1") if name == "auto" else ())
     monkeypatch.setattr(machine, "cores", lambda: 16)
+    monkeypatch.setattr(machine, "free_memory", lambda: 100 * GIB)
     made = plan.resolve("optim_search", sets={"device": "auto"})
     assert (made.workers, made.threads, made.most_workers, made.gpus) == (2, 2, 8, ("0", "1"))
     made = plan.resolve("optim_search", sets={"device": "auto", "engine.workers": 4})

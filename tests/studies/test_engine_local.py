@@ -22,7 +22,8 @@ from mnist_core.errors import UserError
 from studies.book.opening import open_search
 from studies.book.records import read_trials
 from studies.engines import local as local_engine
-from studies.engines.local import Local, WorkerStartError, _shares
+from studies.engines._nursery import shares
+from studies.engines.local import Local, WorkerStartError
 from studies.storages.leases import StudyInUse
 from studies.storages.storage import close_storage, open_storage
 
@@ -189,11 +190,11 @@ def test_an_idle_supervisor_sleeps(tmp_path, monkeypatch):
 
 def test_no_two_workers_share_a_core_where_there_are_enough(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 4, 6}, raising=False)
-    assert _shares(2, 2) == [[0, 2], [4, 6]]
-    assert _shares(4, 1) == [[0], [2], [4], [6]]
-    assert _shares(1, 4) == [[]]
-    assert _shares(2, 1) == [[], []]  # others may use the rest: the kernel knows better
-    assert _shares(8, 1) == [[]] * 8
+    assert shares(2, 2) == [[0, 2], [4, 6]]
+    assert shares(4, 1) == [[0], [2], [4], [6]]
+    assert shares(1, 4) == [[]]
+    assert shares(2, 1) == [[], []]  # others may use the rest: the kernel knows better
+    assert shares(8, 1) == [[]] * 8
 
 
 # A supervisor of its own.

@@ -16,6 +16,7 @@ import toys
 from ray_toys import MIB, Greedy, Ranked, Unloadable
 from test_engines import run, trail
 from toy_plans import toy_plan
+from unfit_toys import Unfit, attempts
 from waiting import PATIENCE, patient_ray, until
 
 from mnist_core.config import TrainConfig
@@ -27,7 +28,7 @@ from studies.engines import _ray_cluster, _ray_nodes
 from studies.engines._ray_cluster import Claim, Cluster
 from studies.engines._ray_desk import how
 from studies.engines._starting import WorkerStartError
-from studies.engines.base import Limits, Resources
+from studies.engines.base import GPU_FAILURE, Limits, Resources
 from studies.planning.plan import resolve
 from studies.planning.ray_settings import RaySettings
 from studies.planning.trial_setup import build_objective
@@ -104,6 +105,27 @@ def test_a_trial_whose_worker_is_killed_is_run_again_and_given_up_in_the_end(tmp
     attempts = [line for line in toys.attempts(tmp_path) if line[0] == "1"]
     assert [line[1] for line in attempts] == ["0", "1"]
     assert len({(line[2], line[3]) for line in attempts}) == 1  # same seed and params
+
+
+@pytest.mark.long
+def test_a_worker_that_cannot_use_its_device_is_replaced(tmp_path):
+    objective = Unfit(tmp_path, times=2, sticky=(1,))
+    records = run(tmp_path, ray_engine(), objective, trials=3, retries=1)
+    assert [(r.state, r.attempt) for r in records] == [
+        ("COMPLETE", 0),
+        ("FAIL", 1),
+        ("COMPLETE", 0),
+    ]
+    assert records[1].failure.kind == GPU_FAILURE
+    assert len({pid for _, pid in attempts(tmp_path)}) == 5
+
+
+@pytest.mark.long
+def test_devices_that_stay_taken_end_the_run_in_a_line(tmp_path):
+    with pytest.raises(UserError, match="CUDA out of memory"):
+        run(tmp_path, ray_engine(), Unfit(tmp_path, times=30), trials=9)
+    records = run(tmp_path, ray_engine(), Unfit(tmp_path), trials=9)
+    assert [(r.state, r.attempt) for r in records] == [("COMPLETE", 0)] * 9
 
 
 @pytest.mark.long

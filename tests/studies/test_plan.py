@@ -309,7 +309,15 @@ def test_torch_is_not_asked_where_no_driver_is(tmp_path, monkeypatch, platform, 
     (tmp_path / "dev").mkdir()
     if driver:
         (tmp_path / "dev" / driver).touch()
-    assert machine.may_have_gpu(tmp_path) is may
+    assert machine.may_have_gpu(tmp_path, {}) is may
+
+
+@pytest.mark.parametrize("hidden", ["", "-1"])
+def test_a_gpu_that_is_hidden_is_not_there(tmp_path, hidden):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidiactl").touch()
+    assert not machine.may_have_gpu(tmp_path, {"CUDA_VISIBLE_DEVICES": hidden})
+    assert machine.may_have_gpu(tmp_path, {"CUDA_VISIBLE_DEVICES": "1"})
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -1,6 +1,7 @@
 """What real workers are given to do; they import this module, so it is light."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -134,20 +135,36 @@ class Seen:
 
     measured: GpuUse | None = None
     scarce: tuple[int, ...] = field(default=())
+    queue: Path | None = None  # a folder: workers get on one by one there, three of them slowly
 
     def __call__(self, task, report):
         if (measured := self.measured) is not None:  # as much of torch as the worker asks
             cuda = types.SimpleNamespace(
                 is_initialized=lambda: True,
-                mem_get_info=lambda: (measured.free, measured.total),
-                memory_reserved=lambda: measured.held,
-                max_memory_reserved=lambda: measured.peak,
+                device_count=lambda: 1,
+                mem_get_info=lambda gpu: (measured.free, measured.total),
+                memory_reserved=lambda gpu: measured.held,
+                max_memory_reserved=lambda gpu: measured.peak,
             )
             sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
         if task.number in self.scarce:
             raise TrainingError("OutOfMemory", "CUDA out of memory")
         for step in range(1, 4):
+            if self.queue is not None:
+                self.wait_in_line(task.number)
             report(step, {"val_accuracy": 0.5})
+        return self.outcome()
+
+    def wait_in_line(self, number):
+        (self.queue / str(os.getpid())).touch()
+        workers = list(self.queue.glob("[0-9]*"))
+        if number:
+            until(lambda: len(list(self.queue.glob("[0-9]*"))) == 3)
+        with (self.queue / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            time.sleep(0.005 * len(workers))
+
+    def outcome(self):
         environment = os.environ.get("CUDA_VISIBLE_DEVICES")
         affinity = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
         attributes = {"gpu": environment, "pid": os.getpid(), "cores": affinity}
