@@ -24,6 +24,7 @@ from mnist_core.evaluation_table import text_console
 from mnist_core.presets import Preset
 from mnist_core.presets.settings import differences
 from mnist_core.table import parse_assignment
+from mnist_core.terminal import can_redraw
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.presets.outcome import Row
@@ -160,7 +161,7 @@ def _train(job: "Job", results: "Results", console: Console, place: str) -> dict
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    off = not console.is_terminal
+    off = not can_redraw(console.file)
     with Progress(*columns, *times, console=console, disable=off, transient=True) as progress:
         total = job.config.epochs * job.config.reports_per_epoch
         # A description is markup.

@@ -26,6 +26,7 @@ from mnist_core.commands.tune_command import (
 )
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.terminal import can_redraw
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.finders.batch_finder import Found
@@ -83,7 +84,7 @@ def tune_batch_command(
 
         def on_progress(stage: str, tried: str, done: float) -> None:
             progress.update(bar, completed=done, description=f"{stage}: {tried}")
-            if not console.is_terminal and stage not in stages:
+            if not can_redraw(console.file) and stage not in stages:
                 console.print(stage)
             stages.append(stage)
 

@@ -19,6 +19,7 @@ from mnist_core import files
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.table import parse_assignment
+from mnist_core.terminal import can_redraw
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.finders.lr_finder import RangeTest
@@ -151,9 +152,8 @@ def text_console() -> Console:
 def progress_bar(console: Console) -> Iterator[Progress]:
     """Return a bar that is gone when it is done; in a pipe there is none."""
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    off = not can_redraw(console.file)
+    with Progress(*columns, console=console, transient=True, disable=off) as progress:
         yield progress
 
 

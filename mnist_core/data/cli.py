@@ -17,6 +17,7 @@ from mnist_core.data import datasets, download, storage
 from mnist_core.data.picture import picture
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet, by_name
 from mnist_core.errors import DataError
+from mnist_core.terminal import can_redraw
 
 app = typer.Typer(no_args_is_help=True, help="Get, verify and show data sets.")
 
@@ -148,9 +149,8 @@ def _download(data_set: DataSet, folder: Path) -> list[str]:
     """Download with a progress bar on stderr, which a pipe does not see."""
     console = Console(stderr=True)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    off = not can_redraw(console.file)
+    with Progress(*columns, console=console, transient=True, disable=off) as bar:
         tasks: dict[str, TaskID] = {}
 
         def advance(name: str, here: int, total: int | None) -> None:

@@ -19,6 +19,7 @@ from mnist_core.results import TrainResult
 from mnist_core.runs import run_lookup, run_record, training_log
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.runs.training_log import Log
+from mnist_core.terminal import can_redraw
 
 _STATE_SECONDS = 1.0
 """Between two writings of what a training goes on from: so much a kill may cost, and 2 % more."""
@@ -150,7 +151,8 @@ def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) 
         TimeRemainingColumn(),
     )
     total = config.epochs * config.reports_per_epoch
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    bars = can_redraw(console.file)
+    with Progress(*columns, console=console, disable=not bars) as progress:
         bar = progress.add_task("training", total=total, epoch="0", said="")
 
         def report(step: int, metrics: Mapping[str, float]) -> None:
@@ -161,7 +163,7 @@ def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) 
             )
             epoch = f"{step / config.reports_per_epoch:g}"
             progress.update(bar, completed=step, epoch=epoch, said=said)
-            (log.note if console.is_terminal else log.say)(f"epoch {epoch}/{config.epochs}  {said}")
+            (log.note if bars else log.say)(f"epoch {epoch}/{config.epochs}  {said}")
             if folder is not None:
                 folder.report(step, metrics)
 

@@ -15,15 +15,17 @@ truth: a random sample of all trials that ran to their end whatever the pruner s
 
 Both 95 % intervals are of another study of such trials, not of the draws alone:
 
-* *saved*: mean over the draws ± t standard deviations, a prediction interval of one more study.
+* *saved*: mean over the draws ± t * sqrt(2) standard deviations, a prediction interval of one more
+  study: half of that variance is the new study's, half is this one's.
 * *chance*: Clopper and Pearson's interval, with the effective number of observations in place of
   their number (Korn and Graubard 1998, Survey Methodology 24, 193). The best of a draw is one of
   the same few trials again and again: 1 / sum of squared shares (Kish 1965) is about 2, however
   many draws there are. So one study says little about its chance to lose its best.
 
-Simulated with a pruner like the median, 12 to 60 trials, a share of 0 to 1 of slow starters, and
-200 studies each: the interval of the chance held the true one in 99 % or more. Wilson's interval
-over the draws, which stood here before, held it in 48 to 100 %.
+Simulated with the median's rule on 12, 25 and 60 trials, a share of 0 to 1 of slow starters, 8 to
+40 draws, 100 to 200 studies each: the interval of the chance held the true one in all of them, that
+of the saving a fresh study's in 98 % or more. Before, Wilson's interval over the draws held the
+chance in 35 to 100 %, and the quantiles of the draws held the saving in 79 to 97 %.
 """
 
 import math
@@ -227,7 +229,8 @@ def _prediction(shares: Sequence[float]) -> tuple[float, float]:
         return 0.0, 1.0
     from scipy import special  # type: ignore[import-untyped]
 
-    half = float(special.stdtrit(n - 1, 0.975)) * stdev(shares) * math.sqrt(1 + 1 / n)
+    # What the draws are made of is one study's: its mean is as uncertain as one more study is.
+    half = float(special.stdtrit(n - 1, 0.975)) * stdev(shares) * math.sqrt(2 + 1 / n)
     return max(0.0, mean - half), min(1.0, mean + half)
 
 

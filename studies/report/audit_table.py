@@ -1,24 +1,18 @@
 """What ``python -m studies audit`` prints."""
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-
 from studies.auditing.audit import Audit
 from studies.planning.plan import Plan
 from studies.report.console import make_console
+from studies.report.fitting import fitted
 
 
 def print_audit(plan: Plan, audit: Audit) -> None:
     """Print the verdicts, how they were found, and what limits them."""
     curves, console = audit.curves, make_console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("pruner", overflow="fold")
-    for head in ("saved", "saved, drawn", "95 %", "best lost", "chance", "95 %", "given up"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for verdict in audit.verdicts:
-        table.add_row(
-            escape(verdict.label) + (" *" if verdict.own else ""),
+    heads = ("pruner", "saved", "saved, drawn", "95 %", "best lost", "chance", "95 %", "given up")
+    rows = [
+        (
+            verdict.label + (" *" if verdict.own else ""),
             _percent(verdict.saved),
             _percent(verdict.mean_saved),
             _range(verdict.saved_range),
@@ -27,8 +21,10 @@ def print_audit(plan: Plan, audit: Audit) -> None:
             _range(verdict.chance_range),
             f"{verdict.given_up:.4f}",
         )
+        for verdict in audit.verdicts
+    ]
     console.print(f"{plan.name}: pruners replayed on {len(curves.full)} full curves")
-    console.print(table)
+    console.print(fitted(console, heads, rows))
     stopped = len(curves.stopped)
     for line in (
         "* the study's own pruner (as the settings have it now)" if _has_own(audit) else "",

@@ -2,13 +2,11 @@
 
 import math
 
-from rich import box
-from rich.table import Table
-
 from mnist_core.files import from_here
 from studies.book.stored import Stored
 from studies.findings.comparing import Comparison, Gap
 from studies.report.console import make_console
+from studies.report.fitting import fitted
 from studies.report.numbers import gap_text, is_share, mean_text, unit
 
 NAMED = 12
@@ -34,22 +32,19 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
         if not lines:
             say(f"{title}: the same")
     metric = f"{found.metric} {unit(found.metric)}".strip()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(metric, overflow="fold")
-    for head in ("A", "B", "B - A, 95 %", "paired"):
-        table.add_column(head, justify="right", no_wrap=True)
-    rows = [found.trainings.gap, found.best, *found.rows]
-    for row in rows:
-        if row is not None:
-            table.add_row(
-                row.label + ("" if row.same_params else " *"),
-                mean_text(found.metric, row.a),
-                mean_text(found.metric, row.b),
-                gap_text(found.metric, row.gap),
-                str(row.n) if row.paired else "no",
-            )
-    console.print(table)
-    if any(row is not None and not row.same_params for row in rows):
+    rows = [row for row in (found.trainings.gap, found.best, *found.rows) if row is not None]
+    cells = [
+        (
+            row.label + ("" if row.same_params else " *"),
+            mean_text(found.metric, row.a),
+            mean_text(found.metric, row.b),
+            gap_text(found.metric, row.gap),
+            str(row.n) if row.paired else "no",
+        )
+        for row in rows
+    ]
+    console.print(fitted(console, (metric, "A", "B", "B - A, 95 %", "paired"), cells))
+    if any(not row.same_params for row in rows):
         say("*: each study found hyperparameters of its own")
     if found.trainings.gap is not None:
         say(_trainings(found, found.trainings.gap))

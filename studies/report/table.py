@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.table import Table
 
 from mnist_core.files import write_atomically
 from studies.confirmation.racing import ALPHA
 from studies.findings.result import Row, StudyResult
 from studies.findings.statistics import CONFIDENCE, NOISY_TIMES
+from studies.report.fitting import fitted
 from studies.report.front_table import front_cells, front_headings, front_lines, front_notes
 from studies.report.numbers import (
     bare_text,
@@ -28,7 +27,7 @@ NAMED_GAPS = 3
 
 def print_result(console: Console, result: StudyResult) -> None:
     """Print table, verdict, warnings and what the numbers mean."""
-    console.print(table(result, plain=not console.is_terminal))
+    console.print(table(console, result))
     console.print()
     for line in verdict_lines(result):
         console.print(escape(line), style="bold", highlight=False)
@@ -39,28 +38,21 @@ def print_result(console: Console, result: StudyResult) -> None:
         console.print(escape(line), style="dim", highlight=False)
 
 
-def table(result: StudyResult, *, plain: bool = False) -> Table:
+def table(console: Console, result: StudyResult) -> RenderableType:
     """Return the table of the study, best first; one line a choice and one for the default."""
-    spec = result.plan.spec
-    percent = f" {unit(spec.metric)}".rstrip()
-    drawn = Table(
-        title=f"{result.plan.name}: {spec.metric}{percent}",
-        title_justify="left",
-        title_style="bold",
-        box=box.MARKDOWN if plain else box.SIMPLE_HEAD,
-    )
-    first, *others = headings(result)
-    drawn.add_column(first, no_wrap=True)
-    for head in others:
-        drawn.add_column(head, justify="right", no_wrap=True)
+    metric = result.plan.spec.metric
+    styles = []
     for row in result.rows:
-        style = ""
-        if row.label == result.best:
-            style = "bold green"
-        elif row.label in result.ties:
-            style = "green"
-        drawn.add_row(*cells(result, row), style="" if plain else style)
-    return drawn
+        tie = row.label in result.ties
+        styles.append("bold green" if row.label == result.best else "green" if tie else "")
+    return fitted(
+        console,
+        headings(result),
+        [cells(result, row) for row in result.rows],
+        title=f"{result.plan.name}: {metric} {unit(metric)}".rstrip(),
+        styles=styles if console.is_terminal else (),
+        plain=not console.is_terminal,
+    )
 
 
 COLUMNS = ("choice", "trials", "search", "confirm", "minus best", "test", "s")

@@ -1,0 +1,41 @@
+"""Tables on terminals of any width: no number is ever cut."""
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from studies.report.fitting import fitted
+
+HEADS = ("optim.name", "trials", "search", "confirm", "minus best", "test", "s")
+MAIN = [
+    ("rmsprop", "4/1/0", "98.00", "98.38 ± 0.30", "best", "99.12", "5.5"),
+    ("adam (default)", "1/0/0", "97.80", "97.65 ± 0.53", "-0.72 [-1.40, -0.05]", "98.98", "4.8"),
+]
+WIDE = ("n" * 51, "12/10/0", "97.80", "99.80 [99.45, 100.00]", "-10.72 [-11.40, -10.05]", "9", "1")
+
+
+def printed(width, rows, **options):
+    file = io.StringIO()
+    console = Console(file=file, width=width, color_system=None, highlight=False)
+    console.print(fitted(console, HEADS, rows, title="[b]study", **options))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("rows", [MAIN, [*MAIN, WIDE]])
+@given(st.integers(60, 200))
+@settings(max_examples=15)
+def test_numbers_are_whole_and_lines_fit(plain, rows, width):
+    text = printed(width, rows, plain=plain)
+    assert "…" not in text and "[b]study" in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    for row in rows:
+        assert all(cell in text for cell in row[1:])
+
+
+def test_a_usual_terminal_has_a_table():
+    lines = printed(80, MAIN).splitlines()
+    assert any(all(cell in line for cell in MAIN[1]) for line in lines)
