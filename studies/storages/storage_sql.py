@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import sqlalchemy
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
@@ -77,6 +78,20 @@ class SqlStorage(RDBStorage):
         if not found:
             raise KeyError(models.NOT_FOUND_MSG)
         return found[0]
+
+    def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
+        """Check that a trial may be changed.
+
+        Optuna reads the trial to name it, on a second connection, while the first one has the
+        transaction: PostgreSQL's pool has one, and waits half a minute for another.
+
+        Raises:
+            UpdateFinishedTrialError: if it is over.
+        """
+        if trial_state.is_finished():
+            raise UpdateFinishedTrialError(
+                f"the trial with id {trial_id} is {trial_state.name} and cannot be changed"
+            )
 
     def hold_only(self, names: Collection[str]) -> None:
         """From now on leave user attributes of other names in the database; see ``held``."""

@@ -100,6 +100,12 @@ def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
         with path.open("rb") as file:
             start = file.read(len(_MAGIC))
     except FileNotFoundError:
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists():  # SQLite would write what it holds into whatever comes in this place
+            raise StorageError(
+                f"{log} is the rest of a database that is gone; put {path.name} back beside it, or"
+                " delete it"
+            ) from None
         if create:
             return
         raise NoStudies(f"there is no study database at {path}; run a study first") from None

@@ -63,7 +63,8 @@ def check_owner(folder: Path, identity: str, database: str) -> None:
         there = f"holds study {identity}" if identity else "does not hold this study"
         raise ForeignFiles(
             f"{from_here(folder)} holds {', '.join(foreign)}, but {database} {there}: put the"
-            " database that they belong to in its place, or begin anew (--fresh moves them aside)"
+            " database that they belong to in its place, choose another results.folder, or begin"
+            " anew (--fresh moves them aside)"
         )
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from waiting import PATIENCE
 
-from mnist_core import files
+from mnist_core import checkpoint, files, training_state
+from mnist_core.comparison import model_record
+from mnist_core.config import TrainConfig
+from mnist_core.data.storage import SUMS, recorded_sums
 from mnist_core.errors import UserError
 
 
@@ -118,3 +121,32 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, check, said):
         check(tmp_path)
     assert str(caught.value).startswith(said.format(tmp_path))
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: recorded_sums(path.parent),
+        checkpoint.load,
+        lambda path: training_state.read(path, TrainConfig(), "data"),
+        model_record.weights_digest,
+    ],
+)
+def test_a_pipe_is_not_waited_for(tmp_path, read):
+    """Nobody writes to it: to open it would take for ever."""
+    path = tmp_path / SUMS
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="pipe"):
+        read(path)
+
+
+def test_a_path_as_it_is_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert files.from_here(tmp_path / "a" / "b") == Path("a/b")
+    assert files.from_here(tmp_path.parent / "x") == tmp_path.parent / "x"
+    assert files.from_here(Path("a")) == Path("a")
+    assert files.printable("a é\nb\x1b[0m\u2028") == "a é\\nb\\x1b[0m\\u2028"
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert files.from_here(tmp_path / "a") == tmp_path / "a"

@@ -35,6 +35,8 @@ from studies.run import app
 from studies.search.sources import SearchSource
 from studies.storages.contents import difference, read_content
 from studies.storages.storage import close_storage, open_storage
+from studies.trail.event_log import FILE, to_line
+from studies.trail.events import Event
 
 make_plan = partial(make_any_plan, sqlite=True)  # a fork gets a database of its own
 ADAM = When("optim.name", ("adam",))
@@ -262,6 +264,18 @@ def test_the_same_settings_find_their_fork_again(tmp_path, old):
     again = changed(first, **WIDER, batch_size=Choice((64, 128)))
     assert fork(again, "", say=said.append).name == "toy-4"
     assert "forked from toy-2: 12 of its 12" in said[-2]
+
+
+def test_what_an_earlier_fork_of_that_name_has_left_is_not_gone_on_with(tmp_path, old):
+    """Its database was deleted: the new one would be written to the old one's log."""
+    plan = copy_of(old, tmp_path)
+    folder = plan.folder.with_name("toy-left")
+    folder.mkdir()
+    event = Event(kind="study", phase="", data={"id": "other"})
+    (folder / FILE).write_bytes(to_line(event))
+    with pytest.raises(UserError, match="study other"):
+        fork(changed(plan, **WIDER), "left", say=str)
+    assert [path.name for path in folder.iterdir()] == [FILE]
 
 
 def test_an_interrupted_fork_goes_on(tmp_path, old):

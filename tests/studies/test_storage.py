@@ -1,5 +1,6 @@
 """Storage: SQLite set up well, and one line for everything that is wrong."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -103,6 +104,20 @@ def test_a_journal_that_cannot_be_written_can_be_read(unwritable, tmp_path):
     subprocess.run(["mount", "-o", "remount,bind,ro", unwritable.parent], check=True)
     storage = open_storage(journal_url(journal), create=False)
     assert optuna.get_all_study_names(storage) == ["j"]
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_the_log_of_a_database_that_is_gone_is_not_written_into_another(path, create):
+    """A killed process leaves one; SQLite takes the log for that of whatever is in its place."""
+    close_storage(opened(path))
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO studies (study_name) VALUES ('lost')")
+        connection.commit()
+        log = path.with_name("study.db-wal").read_bytes()
+    path.unlink()
+    path.with_name("study.db-wal").write_bytes(log)
+    assert "put study.db back" in refusal(sqlite_url(path), create=create)
+    assert not path.exists() and path.with_name("study.db-wal").read_bytes() == log
 
 
 @pytest.mark.parametrize("make", [sqlite_url, journal_url])

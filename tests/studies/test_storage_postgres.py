@@ -2,10 +2,12 @@
 
 import logging
 import threading
+import time
 
 import optuna
 import psycopg
 import pytest
+from optuna.exceptions import UpdateFinishedTrialError
 from postgres import server  # noqa: F401
 from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
@@ -197,6 +199,19 @@ def test_another_programs_tables_are_left_alone(url, server):  # noqa: F811
     found = server.sql("SELECT column_name FROM information_schema.columns "
                        "WHERE table_name = 'studies'", database)  # fmt: skip
     assert found == [("title",)]
+
+
+def test_a_trial_that_is_over_is_not_waited_for(url):
+    """Optuna reads it on a second connection, and the pool has one."""
+    storage = open_storage(url, create=True)
+    study = optuna.create_study(study_name="s", storage=storage)
+    trial = study.ask()
+    study.tell(trial, 1.0)
+    began = time.monotonic()
+    with pytest.raises(UpdateFinishedTrialError):
+        storage.set_trial_user_attr(trial._trial_id, "a", 1)
+    assert time.monotonic() - began < 20  # SQLAlchemy's pool: 30
+    close_storage(storage)
 
 
 @pytest.mark.parametrize("create", [True, False])
