@@ -107,8 +107,8 @@ def test_every_kind_of_step(gpu, changes):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("number", "model"), enumerate(MODELS))
-@pytest.mark.parametrize(("turn", "optimizer"), enumerate(OPTIMIZERS))
+@pytest.mark.parametrize(("number", "model"), [*enumerate(MODELS)])
+@pytest.mark.parametrize(("turn", "optimizer"), [*enumerate(OPTIMIZERS)])
 def test_every_pair_of_them(gpu, number, model, turn, optimizer):
     """Precisions in turn: each goes with each model, and with each optimizer."""
     precision = PRECISIONS[(number + turn) % len(PRECISIONS)]
