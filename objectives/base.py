@@ -74,5 +74,9 @@ class Objective(Protocol):
     """Runs one task in a worker process; picklable, and loads its data once a process."""
 
     def __call__(self, task: Task, report: Report) -> Outcome:
-        """Run ``task``; raise ``TrainingError`` (or anything else) when it cannot be finished."""
+        """Run ``task``.
+
+        Raise ``TrainingError`` (or anything else) when it cannot be finished, ``WorkerUnfit`` when
+        this process cannot begin it.
+        """
         ...

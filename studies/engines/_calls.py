@@ -84,8 +84,8 @@ class _Calls:
     def fail(self, task: Task, failure: Failure) -> None:
         if failure.kind == "OutOfMemory":
             raise UserError(
-                f"memory ran out before the first trial: {failure.message}; free memory, or make"
-                " batch_size or the model smaller"
+                f"memory ran out: {failure.message}; free memory, or make batch_size or the model"
+                " smaller"
             )
         raise RuntimeError(f"{failure.kind}: {failure.message}\n{failure.traceback}")
 
