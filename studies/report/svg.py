@@ -125,6 +125,8 @@ class Chart:
 
     def _marks(self, points: Sequence[Point], kind: str, titles: Sequence[str]) -> None:
         shape = kind.split()[0]
+        if len(points) > _TITLED:
+            kind = f"{kind} many"
         if shape == "dot" and (len(points) > _TITLED or not titles):
             # A line of no length with round ends is a dot.
             path = "".join(f"M{self._xy(point)}h0" for point in points)
