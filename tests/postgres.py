@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import needs
 import pytest
 
 
@@ -124,7 +125,7 @@ def server() -> Iterator[Server]:
     """A running server; the test is skipped where none can be started."""
     reason = missing()
     if reason:
-        pytest.skip(reason)
+        needs.missing(reason)
     started = Server()
     try:
         yield started

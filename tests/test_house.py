@@ -6,8 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
+from needs import missing
 
 from mnist_core.config import ModelConfig
 
@@ -37,7 +37,7 @@ def tracked() -> list[str]:
             ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout, so nothing says what is tracked")
+        missing("not a git checkout, so nothing says what is tracked")
     return listing.stdout.splitlines()
 
 

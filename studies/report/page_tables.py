@@ -22,7 +22,7 @@ class Table:
         caption: what it shows.
         head: names of the columns.
         rows: cells as text.
-        marks: for each row "best", "tie" or "".
+        marks: for each row what is said beside its name: "best", "tie", "too noisy" …, or "".
     """
 
     caption: str
@@ -34,10 +34,7 @@ class Table:
 def results(result: StudyResult) -> Table:
     """Return a row for each scientific value and the default, best first."""
     spec = result.plan.spec
-    marks = tuple(
-        "best" if row.label == result.best else "tie" if row.label in result.ties else ""
-        for row in result.rows
-    )
+    marks = tuple(result.standing(row) for row in result.rows)
     return Table(
         caption=f"{spec.metric} {unit(spec.metric)}".strip() + ", best first",
         head=(*headings(result), "configuration" if result.several else "its best configuration"),

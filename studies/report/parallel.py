@@ -9,11 +9,11 @@ from search_spaces.space import Choice
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, tip
-from studies.report.scales import Scale, names_scale, scale_of
+from studies.report.scales import Scale, names_scale, scale_of, short_names
 from studies.report.svg import Chart
 
-LINES = 400
-"""So many lines are drawn at most, besides those of the best tenth."""
+LINES, BEST = 160, 40
+"""So many lines are drawn at most, and of the best tenth: more are a solid mass."""
 _NONE = object()
 
 
@@ -68,8 +68,8 @@ def parallel(result: StudyResult, search: Sequence[TrialRecord], values: Values)
             axes.append((setting, scale_of(ends, log=log and min(ends) > 0), number))
     axes.append((values.label, values.scale, lambda record: values.of(record.value or 0.0)))
     ranked = sorted(complete, key=lambda r: -values.sign * (r.value or 0.0))
-    best = ranked[: max(1, len(ranked) // 10)]
-    others = ranked[len(best) :]
+    tenth = max(1, len(ranked) // 10)
+    best, others = ranked[: min(BEST, tenth)], ranked[tenth:]
     if len(others) > LINES:
         others = random.Random(0).sample(others, LINES)
     chart = _ParallelChart([(name, scale) for name, scale, _ in axes])
@@ -81,6 +81,8 @@ def parallel(result: StudyResult, search: Sequence[TrialRecord], values: Values)
     if any(len(names) > 1 for names in settings.values()):
         said += " Parameters that set the same thing share an axis."
     said += " A line ends at the bottom where a trial has no such setting."
+    if any(values.off(record.value or 0.0) for record in (*best, *others)):
+        said += f" Values off the axis of {values.metric} are drawn at its end."
     if len(others) + n < len(complete):
         said += f" {len(others) + n} of {len(complete)} are drawn."
     return Figure("Parallel coordinates", chart.render(), said)
@@ -117,13 +119,15 @@ class _ParallelChart:
 
     def render(self) -> Markup:
         chart = self._chart
-        for index, (name, scale) in enumerate(self._axes):
+        shown = short_names([name for name, _ in self._axes], 34)
+        for index, (_, scale) in enumerate(self._axes):
             x = self._x(index)
             chart._parts.append(f'<path class="axis" d="M{x} 40V260"/>')
-            chart.text(x, 24 - 14 * (index % 2), name, "label", anchor="middle")
-            for value, tick in scale.ticks(5):
-                words = tick if len(tick) <= 12 else tick[:11] + "…"
-                chart.text(x + 5, self._y(index, value) + 4, words, "tick halo")
+            chart.text(x, 24 - 14 * (index % 2), shown[index], "label", anchor="middle")
+            ticks = scale.ticks(5)
+            words = short_names([tick for _, tick in ticks], 12)
+            for (value, _), word in zip(ticks, words, strict=True):
+                chart.text(x + 5, self._y(index, value) + 4, word, "tick halo")
         svg = chart.render()
         return svg
 

@@ -18,6 +18,7 @@ def forest(result: StudyResult) -> Figure | None:
     if not rows:
         return None
     times = 100 if is_share(metric) else 1
+    names = [f"{_SIGNS.get(result.standing(row), '')}{row.label}" for row, _ in rows]
     ends = []
     for row, interval in rows:
         ends.append(interval.mean)
@@ -27,24 +28,26 @@ def forest(result: StudyResult) -> Figure | None:
             ends.append(row.test.mean)
     chart = Chart(
         scale_of([times * end for end in ends]),
-        names_scale(row.label for row, _ in rows),
+        names_scale(names),
         "Confirmed value of each configuration with its interval",
         x_label=f"{metric}, %" if is_share(metric) else metric,
         height=56 + 26 * len(rows),
-        left=room_for(row.label for row, _ in rows),
+        left=room_for(names),
     )
     for place, (row, interval) in enumerate(rows):
-        kind = _kind(result, row.label)
+        standing = result.standing(row)
+        shape, kind = _MARKS[standing]
         if interval.n > 1:
             _whisker(chart, place, times * interval.low, times * interval.high, kind)
-        said = f"{row.label}: {metric_text(metric, interval.mean)}"
-        chart.marks([(times * interval.mean, float(place))], f"dot big {kind}", [said])
-        if row.test is not None:
+        if row.test is not None:  # first: where both are the same, the mean's shape is seen
             tested = f"{row.label}, test: {metric_text(metric, row.test.mean)}"
             chart.marks([(times * row.test.mean, float(place))], "square test", [tested])
-    said = "Dots: mean over fresh seeds on the validation images, with 95 % t interval"
+        word = f", {standing}" if standing else ""
+        said = f"{row.label}{word}: {metric_text(metric, interval.mean)}"
+        chart.marks([(times * interval.mean, float(place))], f"{shape} big {kind}", [said])
+    said = "Mean over fresh seeds on the validation images, with 95 % t interval"
     if not result.several:
-        said += "; green: the best, blue: not told apart from it, grey: worse"
+        said += "; diamond ★: the best, dot ≈: not told apart from it, ring: worse"
     said += "; squares: mean of the same models on the test images." if result.test.values else "."
     return Figure("Confirmed on fresh seeds", chart.render(), said)
 
@@ -115,10 +118,17 @@ def cost(result: StudyResult, search: Sequence[TrialRecord]) -> Figure | None:
     )
 
 
-def _kind(result: StudyResult, label: str) -> str:
-    if label == result.best:
-        return "best"
-    return "complete" if result.several or label in result.ties else "worse"
+_SIGNS = {"best": "★ ", "tie": "≈ ", "too noisy": "? "}
+"""Before a name, as in the table: colours alone do not tell them apart."""
+_MARKS = {
+    "best": ("diamond", "best"),
+    "the same": ("diamond", "best"),
+    "tie": ("dot", "complete"),
+    "too noisy": ("dot", "complete"),
+    "worse": ("ring", "worse"),
+    "": ("dot", "complete"),
+}
+"""Shape and colour of a row's mark."""
 
 
 def _whisker(chart: Chart, place: float, low: float, high: float, kind: str = "whisker") -> None:

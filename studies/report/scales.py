@@ -63,6 +63,31 @@ def names_scale(names: Iterable[str]) -> Scale:
     return Scale(-0.5, len(listed) - 0.5, names=listed)
 
 
+def short_names(names: Sequence[str], most: int) -> list[str]:
+    """Return names of at most ``most`` characters, still different where the names are.
+
+    The end is cut off; where that makes names alike, the middle; where that does, too, the begin.
+    """
+    for cut in (_without_end, _without_middle, _without_begin):
+        short = [name if len(name) <= most else cut(name, most) for name in names]
+        if len(set(short)) == len(set(names)):
+            break
+    return short
+
+
+def _without_end(name: str, most: int) -> str:
+    return name[: max(1, most - 1)] + "…"
+
+
+def _without_middle(name: str, most: int) -> str:
+    end = max(1, (most - 1) // 2)
+    return name[: max(1, most - 1 - end)] + "…" + name[-end:]
+
+
+def _without_begin(name: str, most: int) -> str:
+    return "…" + name[-max(1, most - 1) :]
+
+
 def room_for(names: Iterable[str]) -> int:
     """Return the pixels that names beside an upright axis take."""
     return min(176, 14 + round(7.9 * max(map(len, names), default=0)))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from studies.report.clipping import clipped
-from studies.report.scales import Scale
+from studies.report.scales import Scale, short_names
 
 Point = tuple[float, float]
 
+_SLANTED = 11
+"""Characters of a name that is written aslant."""
 _TITLED = 400
 """More points than so many have no tooltips; they are one path of a few bytes a point."""
 
@@ -57,7 +59,18 @@ class Chart:
 
     @property
     def _bottom(self) -> int:
-        return 40 if self.x_label else 22
+        return (40 if self.x_label else 22) + self._slant
+
+    @property
+    def _slant(self) -> int:
+        """The pixels that names below take if they are written aslant; 0: they fit as they are."""
+        room = (self.width - self.left - self._RIGHT) / max(1, len(self.x.names))
+        longest = max(map(len, self.x.names), default=0)
+        return round(4.2 * min(longest, _SLANTED)) if longest * 6.5 > room else 0
+
+    @property
+    def _tall(self) -> int:
+        return self.height + self._slant
 
     def across(self, value: float) -> float:
         """Return the pixel of a value on the lower axis."""
@@ -65,7 +78,7 @@ class Chart:
 
     def up(self, value: float) -> float:
         """Return the pixel of a value on the upright axis."""
-        share, room = self.y.at(value), self.height - self._top - self._bottom
+        share, room = self.y.at(value), self._tall - self._top - self._bottom
         return self._top + room * (share if self.y.names else 1 - share)
 
     def line(self, points: Iterable[Point], kind: str, *, title: str = "") -> None:
@@ -100,7 +113,7 @@ class Chart:
         self.line(drawn, kind)
 
     def marks(self, points: Sequence[Point], kind: str, titles: Sequence[str] = ()) -> None:
-        """Draw a mark at each point; ``kind`` begins with dot, ring, cross or square.
+        """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or diamond.
 
         A point below or above the chart is a triangle at its edge that points to where it lies.
         """
@@ -112,6 +125,8 @@ class Chart:
 
     def _marks(self, points: Sequence[Point], kind: str, titles: Sequence[str]) -> None:
         shape = kind.split()[0]
+        if len(points) > _TITLED:
+            kind = f"{kind} many"
         if shape == "dot" and (len(points) > _TITLED or not titles):
             # A line of no length with round ends is a dot.
             path = "".join(f"M{self._xy(point)}h0" for point in points)
@@ -149,7 +164,7 @@ class Chart:
         """Return the SVG."""
         kind = "chart wide" if self.wide else "chart"
         head = (
-            f'<svg class="{kind}" viewBox="0 0 {self.width} {self.height}" role="img"'
+            f'<svg class="{kind}" viewBox="0 0 {self.width} {self._tall}" role="img"'
             f' style="--natural:{self.width}px" aria-label="{escape(self.title)}">'
         )
         axes = "" if self.bare else self._axes()
@@ -157,29 +172,35 @@ class Chart:
 
     def _axes(self) -> str:
         left, right = self.left, self.width - self._RIGHT
-        top, bottom = self._top, self.height - self._bottom
+        top, bottom = self._top, self._tall - self._bottom
         parts = []
-        for value, name in self.y.ticks(self.y_ticks):
+        ticks = self.y.ticks(self.y_ticks)
+        shown = short_names([name for _, name in ticks], (left - 8) // 7)
+        for (value, name), words in zip(ticks, shown, strict=True):
             y = self.up(value)
             parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
             parts.append(
                 f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">'
-                f"{escape(_short(name, (left - 8) // 7))}</text>"
+                f"{escape(words)}{_title(name if words != name else '')}</text>"
             )
         ticks = self.x.ticks(max(4, (right - left) // 70))
-        for value, name in ticks:
+        slant = bool(self._slant)
+        shown = short_names([name for _, name in ticks], _SLANTED if slant else 24)
+        for (value, name), words in zip(ticks, shown, strict=True):
             x = self.across(value)
-            room = int((right - left) / max(1, len(ticks)) / 6)
             parts.append(f'<path class="grid" d="M{x:.1f} {top}V{bottom}"/>')
+            turn = f' transform="rotate(-40 {x:.1f} {bottom + 12})"' if slant else ""
+            anchor = "end" if slant else "middle"
             parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">'
-                f"{escape(_short(name, max(3, room)))}</text>"
+                f'<text class="tick" x="{x:.1f}" y="{bottom + (12 if slant else 16)}"'
+                f' text-anchor="{anchor}"{turn}>'
+                f"{escape(words)}{_title(name if words != name else '')}</text>"
             )
         parts.append(f'<path class="axis" d="M{left} {top}V{bottom}H{right}"/>')
         if self.x_label:
             middle = (left + right) / 2
             parts.append(
-                f'<text class="label" x="{middle:.0f}" y="{self.height - 6}" text-anchor="middle">'
+                f'<text class="label" x="{middle:.0f}" y="{self._tall - 6}" text-anchor="middle">'
                 f"{escape(self.x_label)}</text>"
             )
         if self.y_label:
@@ -193,7 +214,7 @@ class Chart:
 
     def _pixels(self, across: float, up: float) -> str:
         x = self.left + across * (self.width - self.left - self._RIGHT)
-        y = self._top + (1 - up) * (self.height - self._top - self._bottom)
+        y = self._top + (1 - up) * (self._tall - self._top - self._bottom)
         return f"{_short_float(x)} {_short_float(y)}"
 
     def _xy(self, point: Point) -> str:
@@ -203,6 +224,8 @@ class Chart:
         x, y = self.across(point[0]), self.up(point[1])
         if shape == "cross":
             return f"M{x - 3.5:.1f} {y - 3.5:.1f}l7 7m0 -7l-7 7"
+        if shape == "diamond":
+            return f"M{x - 7:.1f} {y:.1f}l7 -7l7 7l-7 7z"
         if shape == "square":
             return f"M{x - 4:.1f} {y - 4:.1f}h8v8h-8z"
         if shape == "low":  # a triangle that points to where the value lies, below the chart
@@ -214,10 +237,6 @@ class Chart:
 
 def _title(text: str) -> str:
     return f"<title>{escape(text)}</title>" if text else ""
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: max(1, most - 1)] + "…"
 
 
 def _short_float(value: float) -> str:

@@ -17,6 +17,7 @@ from studies.report.numbers import (
     gap_text,
     mean_text,
     params_text,
+    possible,
     unit,
 )
 from studies.report.warnings import warnings
@@ -141,8 +142,17 @@ def verdict_lines(result: StudyResult) -> list[str]:
 
 def notes(result: StudyResult) -> list[str]:
     """Say what the columns are and what the intervals cover."""
-    if result.several:
-        return front_notes(result)
+    cut = ["Intervals end at 0 and 100 %, beyond which no share lies."] if _any_cut(result) else []
+    return (front_notes(result) if result.several else _notes_of_choices(result)) + cut
+
+
+def _any_cut(result: StudyResult) -> bool:
+    metric = result.plan.spec.metric
+    shown = [row.confirm for row in result.rows if row.confirm and row.confirm.n > 1]
+    return any(possible(metric, interval) != interval for interval in shown)
+
+
+def _notes_of_choices(result: StudyResult) -> list[str]:
     read = result.test.times
     early = str(result.stopped) if result.stopped else ""
     raced = any(row.stopped_after for row in result.rows)

@@ -1,6 +1,7 @@
 """What weakens a result, a line each: said under the table and in ``report.md``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from studies.findings.result import StudyResult
 from studies.findings.statistics import NOISY_TIMES
@@ -33,7 +34,11 @@ def warnings(result: StudyResult) -> list[str]:
             f"fewer than the {promised} trials promised, so under-tuned: {', '.join(few)}"
             f" (of {plan.trials} in all; raise --trials)"
         )
+    seen: list[Mapping[str, Any]] = []
     for row in result.rows:
+        if row.candidate and row.candidate.params in seen:
+            continue  # the same trainings under another label
+        seen += [row.candidate.params] if row.candidate else []
         if row.candidate is None and trials[row.label]:
             found.append(f"{row.label}: none of its {trials[row.label]} trials ran its full budget")
         if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:

@@ -4,7 +4,7 @@
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,23 @@ class RunFile:
         self._add(Summary.Value(tag=name, image=image), 0, when)
 
     def hyperparameters(
-        self, values: Mapping[str, Any], metrics: Mapping[str, float], *, began: float, ended: float
+        self,
+        values: Mapping[str, Any],
+        *,
+        columns: Mapping[str, Any],
+        metrics: Iterable[str],
+        began: float,
+        ended: float,
     ) -> None:
-        """Add a row of the HPARAMS page: ``values``, and which curves' ends stand beside them."""
+        """Add a row of the HPARAMS page.
+
+        Args:
+            values: of the row, by column.
+            columns: of the page, each with a value of its type.
+            metrics: which curves' ends stand beside them.
+            began: seconds after 1970.
+            ended: likewise.
+        """
         from tensorboard.plugins.hparams import api_pb2
         from tensorboard.plugins.hparams.plugin_data_pb2 import (
             HParamsPluginData,
@@ -69,11 +83,12 @@ class RunFile:
         )
 
         start = SessionStartInfo(start_time_secs=began)
-        infos = []
         for name, value in values.items():
-            field, kind = _kind(value)
-            setattr(start.hparams[name], field, value)
-            infos.append(api_pb2.HParamInfo(name=name, type=kind))
+            as_column = value if _kind(value) == _kind(columns[name]) else str(value)
+            setattr(start.hparams[name], _kind(as_column)[0], as_column)
+        infos = [
+            api_pb2.HParamInfo(name=name, type=_kind(value)[1]) for name, value in columns.items()
+        ]
         shown = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in metrics]
         experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=shown)
         end = SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=ended)

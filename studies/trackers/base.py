@@ -106,6 +106,11 @@ class Study:
         """Whether a greater value is better."""
         return bool(self.about.get("direction", "maximize") == "maximize")
 
+    def title_of(self, trial: Trial) -> str:
+        """Return what a trial is called where people read it, e.g. ``search 12 adam``."""
+        choice = trial.params.get(str(self.about.get("scientific", "")), "")
+        return f"{trial.phase} {trial.number} {choice}".rstrip()
+
     def config_of(self, trial: Trial) -> dict[str, Any]:
         """Return all resolved settings of the trainer for ``trial``, by dotted name."""
         settings = {**self.about.get("train", {}), **trial.config}

@@ -5,6 +5,8 @@ An experiment for the study, and in it a run for each trial below one of the stu
 files since version 3.
 """
 
+import importlib.metadata
+import importlib.util
 import json
 import os
 import shlex
@@ -84,7 +86,7 @@ class MLflow:
             self._client.delete_run(left)
         run = self._client.create_run(
             self._experiment,
-            run_name=f"{trial.phase} {trial.number}",
+            run_name=study.title_of(trial),
             start_time=_milliseconds(trial.began),
             tags={
                 _RUN: identity,
@@ -158,7 +160,12 @@ class MLflow:
                 if (self._folder / file).is_file():
                     self._client.log_artifact(run, str(self._folder / file))
             self._client.set_terminated(run, "FINISHED")
-        return f"mlflow ui --backend-store-uri {shlex.quote(masked(self._uri))}"
+        command = f"mlflow ui --backend-store-uri {shlex.quote(masked(self._uri))}"
+        if importlib.util.find_spec("flask") is not None:
+            return command
+        # The extra is mlflow-skinny; its pages need 30 packages more, and a database one version.
+        version = importlib.metadata.version("mlflow-skinny")
+        return f"pip install mlflow=={version} && {command}"
 
     def _log_validation(self, study: Study, trial: Trial, run: str) -> None:
         matrix = trial.attributes.get("confusion")

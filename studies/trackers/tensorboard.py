@@ -8,6 +8,7 @@ with every trial's end against its number.
 import json
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ class TensorBoard:
             ends[f"end/{study.metric}"] = trial.value
         values = {"phase": trial.phase, "state": trial.state}
         values |= {name: _simple(value) for name, value in trial.params.items()}
-        file.hyperparameters(values, ends, began=trial.began, ended=trial.ended)
+        file.hyperparameters(
+            values,
+            columns=_columns(study, values),
+            metrics=_metrics(study, ends),
+            began=trial.began,
+            ended=trial.ended,
+        )
         for name, value in ends.items():
             file.scalar(name, value, 0, trial.ended)
         text = {
@@ -119,6 +126,28 @@ class TensorBoard:
         folder = self._folder / name
         shutil.rmtree(folder, ignore_errors=True)
         return RunFile(folder)
+
+
+def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of the HPARAMS page, by name with a value that is like the others.
+
+    TensorBoard takes them all from the first run that it finds. So each run names those of the
+    whole space, also what is a condition's and not its own.
+    """
+    examples: dict[str, Any] = {}
+    for name, described in study.about.get("space", {}).items():
+        choices = [_simple(choice) for choice in described.get("choices", [described.get("low")])]
+        alike = len({isinstance(choice, str) for choice in choices}) == 1
+        examples[name] = choices[0] if alike else str(choices[0])
+    return {**values, **examples}
+
+
+def _metrics(study: Study, ends: Mapping[str, float]) -> list[str]:
+    """Return the curves whose ends stand on the HPARAMS page, of all trials so far."""
+    known = {f"end/{study.metric}": None, **dict.fromkeys(ends)}
+    for trial in study.trials.values():
+        known |= dict.fromkeys(f"end/{name}" for name in trial.metrics)
+    return list(known)
 
 
 def _simple(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Weights & Biases: a run for each trial, and one of the study itself.
 
-``group`` is the study, ``job_type`` search, confirm, test or study, the name a trial's number, its
-state a tag: a pruned trial is a finished run, only a failed one has failed. Offline runs lie in
+``group`` is the study, ``job_type`` search, confirm, test or study, the name ``search 12 adam``,
+the state a tag: a pruned trial is a finished run, only a failed one has failed. Offline runs lie in
 ``results/<study>/wandb`` until ``python -m studies sync STUDY`` uploads them; nothing goes to the
 network before. Online is only what asks for it, is logged in and reaches the server; after a run
 that the server refuses, or has not answered for in time, runs are kept offline.
@@ -77,7 +77,7 @@ class WandB:
             study,
             f"{study.id}-{trial.phase}-{trial.number}",
             job_type=trial.phase,
-            name=str(trial.number),
+            name=study.title_of(trial),
             config={
                 **study.config_of(trial),
                 **trial.params,

@@ -12,11 +12,12 @@ from toy import make_plan
 from studies.book import stored
 from studies.report.clipping import clipped
 from studies.report.figures import values_of
+from studies.report.parallel import BEST, LINES, parallel
 from studies.report.result_figures import cost
 from studies.report.scales import Scale
 from studies.report.svg import Chart
 from studies.report.table import markdown
-from studies.report.trial_figures import curves
+from studies.report.trial_figures import curves, history
 
 PLACES = st.lists(st.tuples(*[st.floats(-3, 4, width=16)] * 2), min_size=1, max_size=8)
 EDGE = 1e-9
@@ -38,6 +39,18 @@ def test_what_passes_by_is_not_drawn():
     assert clipped([(0.0, -1.0), (1.0, -0.1)]) == []
     assert clipped([(-1.0, 0.5), (-0.1, 0.5)]) == []
     assert clipped([(-0.5, 0.0), (0.5, 1.0)]) == [[(0.0, 0.5), (0.5, 1.0)]]
+
+
+def test_many_trials_are_no_solid_mass(lucky):
+    """Of two thousand trials some lines are drawn, and dots are small."""
+    (one, *_) = lucky.search
+    many = [dataclasses.replace(one, number=n, value=n / 2000) for n in range(2000)]
+    values = values_of("val_accuracy", "maximize", [record.value for record in many])
+    figure = parallel(lucky.result, many, values)
+    assert str(figure.svg).count("<polyline") == LINES + BEST <= 200
+    assert f"the best {BEST} stand out" in figure.caption
+    assert f"{LINES + BEST} of 2000 are drawn" in figure.caption
+    assert 'class="dots dot complete many"' in str(history(many, values).svg)
 
 
 def heights(svg, kind):

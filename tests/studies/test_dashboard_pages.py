@@ -1,34 +1,28 @@
 """The dashboard's pages in a real, headless Chromium: what a person sees, while the study runs.
 
-Skipped where there is no Chromium (Debian: ``apt-get install chromium``). The screenshots stay in
-pytest's temporary folder.
+The screenshots stay in pytest's temporary folder.
 """
 
 import contextlib
-import shutil
 import socketserver
-import subprocess
 import threading
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import matplotlib.image
 import optuna
 import pytest
+from browser import browse, chromium  # noqa: F401 (a fixture)
 from optuna.artifacts import FileSystemArtifactStore
 from optuna_dashboard import wsgi
 from test_inspection import Confused
 from toy_trail import plan_at, run
-from waiting import PATIENCE
 
 from studies import protocol
 from studies.book.opening import open_search
 from studies.inspection.application import Inspection
 from studies.storages.storage import close_storage, open_storage
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+pytestmark = pytest.mark.long  # each starts a browser
 
 
 class Threads(socketserver.ThreadingMixIn, WSGIServer):
@@ -63,33 +57,21 @@ def served(application):
             thread.join()
 
 
-def look(address, folder, name, height=1500):
-    """Open a page; return what it holds when it is drawn, and its picture, ``<name>.png``."""
-    picture = folder / f"{name}.png"
-    done = subprocess.run(
-        [
-            CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--hide-scrollbars",
-            "--no-proxy-server",
-            f"--user-data-dir={folder / 'profile'}",
-            f"--window-size=1400,{height}",
-            "--virtual-time-budget=15000",
-            f"--screenshot={picture}",
-            "--dump-dom",
-            address,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    drawn = matplotlib.image.imread(picture)
-    assert drawn.shape[:2] == (height, 1400) and drawn.std() > 0.05  # no blank page
-    return done.stdout
+@pytest.fixture
+def look(chromium, tmp_path):  # noqa: F811
+    """Opens a page; returns what it holds when it is drawn; its picture is ``<name>.png``."""
+
+    def opened(address, name, height=1500):
+        picture = tmp_path / f"{name}.png"
+        options = ("--virtual-time-budget=15000", f"--screenshot={picture}", "--dump-dom")
+        page, _ = browse(
+            chromium, address, tmp_path / "profile", *options, width=1400, height=height
+        )
+        drawn = matplotlib.image.imread(picture)
+        assert drawn.shape[:2] == (height, 1400) and drawn.std() > 0.05  # no blank page
+        return page
+
+    return opened
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +93,9 @@ def site(plan):
     close_storage(storage)
 
 
-def test_a_trial_with_its_note_and_pictures(site, tmp_path):
+def test_a_trial_with_its_note_and_pictures(site, look):
     address, asked = site
-    page = look(f"{address}/dashboard/studies/1/trials?numbers=0", tmp_path, "trial")
+    page = look(f"{address}/dashboard/studies/1/trials?numbers=0", "trial")
     for number in range(9):  # the list of trials
         assert f">Trial {number}<" in page
     assert "that ran to their end.</strong>" in page  # the note, drawn from Markdown
@@ -124,21 +106,21 @@ def test_a_trial_with_its_note_and_pictures(site, tmp_path):
     assert "val_loss" in page and "&quot;val_loss" not in page  # attributes without JSON's marks
 
 
-def test_a_study_with_its_figures(site, tmp_path):
+def test_a_study_with_its_figures(site, look):
     address, _ = site
-    page = look(f"{address}/dashboard/studies/1", tmp_path, "study", height=2400)
+    page = look(f"{address}/dashboard/studies/1", "study", height=2400)
     assert page.count("main-svg") > 6
     for title in ("Trials by choice", "Curves by choice", "Confirmed on fresh seeds"):
         assert title in page
 
 
-def test_a_study_that_runs(site, plan, tmp_path):
+def test_a_study_that_runs(site, plan, look):
     """Seen in its note; the page is read from the database that the supervisor writes."""
     address, _ = site
     storage = open_storage(plan.storage_url, create=False)
     try:
         with open_search(plan, storage):
-            page = look(f"{address}/dashboard/studies/1/note", tmp_path, "note")
+            page = look(f"{address}/dashboard/studies/1/note", "note")
     finally:
         close_storage(storage)
     assert "Which toy is best?" in page and "<table>" in page

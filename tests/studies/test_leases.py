@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 import optuna
 import pytest
+from needs import missing
 
 from studies.storages import leases, processes
 from studies.storages.lease import Lease
@@ -98,7 +99,7 @@ def test_a_process_in_a_container_is_not_taken_for_dead(study):
     """Its process id is another one here, and its host's name may be that of this one."""
     inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if shutil.which("unshare") is None or subprocess.run([*inside, "true"]).returncode:
-        pytest.skip("no process namespace can be made here")
+        missing("no process namespace can be made here")
     with subprocess.Popen(
         [*inside, sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

@@ -139,6 +139,7 @@ def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
     assert lines[0].startswith("Best as far as can be told: adam, ")
     assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
     assert lines[1].startswith("Too noisy to tell from it: sgd (50.00 [0.00, 100.00])")
+    assert any("0 and 100 %" in note for note in notes(result))
 
 
 def test_one_that_failed_on_some_seeds_stands_below_those_that_did_not(tmp_path, monkeypatch):

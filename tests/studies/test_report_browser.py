@@ -1,52 +1,60 @@
-"""The HTML report in a real Chromium: three widths, light and dark; screenshots stay in tmp_path.
+"""The HTML report in a real Chromium: three widths, paper, light and dark.
 
-Where there is no Chromium these are skipped: `apt-get install chromium`.
+Screenshots stay in pytest's temporary folder.
 """
 
+import dataclasses
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from browser import browse, chromium  # noqa: F401
 from made_search import write_study
 from PIL import Image, ImageStat
-from toy import make_plan
-from waiting import PATIENCE
+from toy import SPEC, make_plan
 
+from search_spaces.space import Choice, Float, Space
 from studies.book import stored
 from studies.report import html as page_file
+from studies.report import page as study_page
 from studies.report.page import gather
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDTHS = (390, 820, 1280)
+PAPER = 690
+"""Pixels between the margins of A4."""
 CSS = Path(page_file.__file__).parent / "templates" / "report.css"
 
 MEASURE = """
-const hidden = e => e.closest('.scroll, .skip, details:not([open]), svg');
-const out = [...document.querySelectorAll('body *')].filter(
-  e => !hidden(e) && e.getBoundingClientRect().right > innerWidth + 1);
-const small = [...document.querySelectorAll('svg text')].map(
-  e => e.getBoundingClientRect().height).filter(h => h > 0);
-parent.document.title = JSON.stringify({
+const paper = NAME.endsWith('paper');
+const hidden = e => e.closest(
+  paper ? '.skip, nav, svg' : '.scroll, .skip, details:not([open]), svg');
+const all = [...document.querySelectorAll('body *')];
+const right = e => e.getBoundingClientRect().right;
+const out = all.filter(e => !hidden(e) && right(e) > innerWidth + 1);
+const texts = [...document.querySelectorAll('svg text')];
+const heights = texts.map(e => e.getBoundingClientRect().height).filter(h => h > 0);
+(parent.found ??= {})[NAME] = {
   inner: innerWidth,
   scroll: document.documentElement.scrollWidth,
   out: out.slice(0, 3).map(e => e.outerHTML.slice(0, 90)),
-  smallest: Math.min(...small),
+  cut: texts.filter(e => paper && right(e) > innerWidth + 1).map(e => e.textContent),
+  closed: paper ? [...document.querySelectorAll('details > :not(summary)')].filter(
+    e => !e.getBoundingClientRect().height).length : 0,
+  smallest: Math.min(...heights),
   broken: [...document.images].filter(i => !i.naturalWidth).length,
-  images: document.images.length,
-});
+};
+parent.document.title = JSON.stringify(parent.found);
 """
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    return found
+def long_names():
+    """A study of twenty choices that only their last letters tell apart."""
+    names = tuple(f"a_name_of_a_choice_that_is_of_fifty_one_letters_{n:03}" for n in range(20))
+    space = Space({"optim.name": Choice(names), "optim.lr": Float(1e-4, 0.1, log=True)})
+    defaults = {name: {"optim.lr": 0.001} for name in names}
+    return dataclasses.replace(SPEC, space=space, defaults=defaults, baseline=names[0])
 
 
 @pytest.fixture(scope="module")
@@ -57,65 +65,65 @@ def page(tmp_path_factory):
     return page_file.write([gather(stored.read(plan))], folder / "report.html")
 
 
-def browse(chromium, page, *options, width=1280, height=3000):
-    """Open ``page``; return what Chromium printed: the page it made, and its complaints."""
-    done = subprocess.run(
-        [
-            chromium,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--hide-scrollbars",
-            "--no-first-run",
-            "--enable-logging=stderr",
-            f"--user-data-dir={page.parent / 'profile'}",
-            f"--window-size={width},{height}",
-            *options,
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
+@pytest.fixture(scope="module")
+def long_page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("long")
+    plan = dataclasses.replace(make_plan(folder), spec=long_names(), trials=60)
+    write_study(plan, 60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_page, "best_config", lambda result: {})  # no trainer has such choices
+        return page_file.write([gather(stored.read(plan))], folder / "report.html")
+
+
+def frame(page, name, width):
+    """A frame of that width with the page in it: a window is never narrower than 500 pixels."""
+    policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+    text = page.read_text()
+    assert policy.search(text)
+    if name.endswith("paper"):
+        text = text.replace("@media print", "@media all")
+    script = f"<script>const NAME = {json.dumps(name)};{MEASURE}</script>"
+    text = policy.sub("", text).replace("</body>", f"{script}</body>")
+    return (
+        f'<iframe style="border:0" width={width} height=3000 srcdoc="{html.escape(text)}"></iframe>'
     )
-    return done.stdout, done.stderr
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_the_width(chromium, page, tmp_path, width):
+def test_it_fits_every_width_and_paper(chromium, page, long_page, tmp_path):  # noqa: F811
     """Nothing but what scrolls by itself is wider than the window; chart texts can be read."""
-    text = page.read_text()
-    policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
-    assert policy.search(text)
-    measured = policy.sub("", text).replace("</body>", f"<script>{MEASURE}</script></body>")
-    # In a frame: Chromium's own window is never narrower than 500 pixels.
-    frame = f'<iframe style="border:0" width={width} height=3000 srcdoc="{html.escape(measured)}">'
-    (tmp_path / "frame.html").write_text(f"<!doctype html><title></title>{frame}</iframe>")
-    picture = tmp_path / f"{width}.png"
+    places = {f"{width}": width for width in WIDTHS} | {"paper": PAPER}
+    frames = [
+        frame(file, f"{kind} {name}", width)
+        for kind, file in (("usual", page), ("long", long_page))
+        for name, width in places.items()
+    ]
+    whole = tmp_path / "frames.html"
+    whole.write_text(f"<!doctype html><title></title>{''.join(frames)}")
     made, _ = browse(
-        chromium, tmp_path / "frame.html", "--dump-dom", f"--screenshot={picture}", width=1400
+        chromium, whole.as_uri(), tmp_path / "profile", "--dump-dom", "--virtual-time-budget=9000"
     )
-    with Image.open(picture) as shown:
-        assert ImageStat.Stat(shown.convert("L").crop((0, 0, width, 3000))).stddev[0] > 10
     title = re.search(r"<title>(.*?)</title>", made)
     assert title
     found = json.loads(html.unescape(title[1]))
-    assert found["inner"] == width
-    assert found["out"] == [] and found["scroll"] <= width
-    assert found["smallest"] > 8
-    assert found["broken"] == 0
+    assert len(found) == 8
+    for name, measured in found.items():
+        assert measured["inner"] == places[name.split()[1]], name
+        assert measured["out"] == [] and measured["scroll"] <= measured["inner"], name
+        assert measured["cut"] == [] and measured["closed"] == 0, name
+        assert measured["smallest"] > (5 if "paper" in name else 8), name
+        assert measured["broken"] == 0, name
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("scheme", "value"), [("dark", 0), ("light", 1)])
-def test_light_and_dark(chromium, page, tmp_path, scheme, value):
+def test_light_and_dark(chromium, page, tmp_path, scheme, value):  # noqa: F811
     """The page follows the system's theme, and Chromium has nothing to complain about."""
     picture = tmp_path / f"{scheme}.png"
     _, complaints = browse(
         chromium,
-        page,
+        page.as_uri(),
+        tmp_path / "profile",
         f"--screenshot={picture}",
         f"--blink-settings=preferredColorScheme={value}",
     )
@@ -129,7 +137,7 @@ def test_light_and_dark(chromium, page, tmp_path, scheme, value):
 
 def palettes():
     """The colours of ``report.css``, light and dark."""
-    light, dark = CSS.read_text().split("@media (prefers-color-scheme: dark)", 1)
+    light, dark = CSS.read_text().split("@media screen and (prefers-color-scheme: dark)", 1)
     find = re.compile(r"--(\w+): (#[0-9a-f]{6});")
     day = dict(find.findall(light))
     return {"light": day, "dark": day | dict(find.findall(dark.split("* {")[0]))}

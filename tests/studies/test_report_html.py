@@ -2,9 +2,12 @@
 
 import dataclasses
 import html.parser
+import itertools
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_search import write_study
 from toy import SPEC, make_plan
 from typer.testing import CliRunner
@@ -14,6 +17,8 @@ from studies.book import stored
 from studies.planning import named
 from studies.report import html as page_file
 from studies.report.page import gather
+from studies.report.result_figures import forest
+from studies.report.scales import short_names
 from studies.report.table import verdict_lines
 
 VOID = {"meta", "link", "br", "img"}
@@ -114,6 +119,60 @@ def test_the_page_needs_nothing_but_itself(whole):
     assert "default-src 'none'" in text
     # Namespaces are not needed inline; and nothing else may name a host.
     assert not re.search(r"https?://|@import|url\(", text)
+
+
+def levels(text):
+    return [int(level) for level in re.findall(r"<h([1-6])[ >]", text)]
+
+
+def test_headings_are_in_order(whole):
+    """No level is left out, in the page of one study and of two."""
+    page = whole[1]
+    for pages in ([page], [page, dataclasses.replace(page, name="other")]):
+        found = levels(page_file.render(pages))
+        assert found[0] == 1 and found.count(1) == 1 and len(found) > 15
+        assert all(after <= before + 1 for before, after in itertools.pairwise(found))
+
+
+def test_nothing_is_a_tab_stop_by_itself(whole):
+    """Browsers make one of what scrolls, and only where it does."""
+    assert "tabindex" not in page_file.render([whole[1]])
+
+
+def test_best_tie_and_worse_differ_in_words_and_shapes(whole):
+    plan, page = whole
+    result = stored.read(plan).result
+    standings = [result.standing(row) for row in result.rows]
+    assert page.results.marks == tuple(standings)
+    assert standings[0] == "best" and set(standings) <= {"best", "the same", "tie", "worse"}
+    text = page_file.render([page])
+    assert f'<th scope="row">{result.best} <span class="mark">★ best</span></th>' in text
+    svg = str(page.forest.svg)
+    assert svg.count('class="mark diamond big best"') == 1
+    assert svg.count('class="mark ring big worse"') == standings.count("worse")
+    tie = dataclasses.replace(result, ties=(result.rows[-1].label,))
+    drawn = forest(tie)
+    assert str(drawn.svg).count('class="dots dot big complete"') == 1
+    assert f"≈ {result.rows[-1].label}" in str(drawn.svg)
+
+
+NAMES = st.lists(st.text("ab_", min_size=1, max_size=30), min_size=1, max_size=8, unique=True)
+
+
+@given(NAMES, st.integers(6, 24))
+def test_short_names_are_short(names, most):
+    short = short_names(names, most)
+    assert all(len(name) <= most for name in short)
+    assert all(new == name for new, name in zip(short, names, strict=True) if len(name) <= most)
+
+
+@pytest.mark.parametrize(
+    "name", ["{:03}" + 48 * "x", 48 * "x" + "{:03}", "a" * 30 + "{:03} (default)"]
+)
+def test_short_names_still_differ(name):
+    """What tells names apart may stand at their begin or at their end."""
+    names = [name.format(number) for number in range(20)]
+    assert len(set(short_names(names, 20))) == 20
 
 
 def test_every_table_names_its_rows_and_columns(whole):

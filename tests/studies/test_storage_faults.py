@@ -7,6 +7,7 @@ import sys
 
 import optuna
 import pytest
+from needs import missing
 from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
@@ -148,7 +149,7 @@ def immutable(tmp_path):
     folders = []
     (tmp_path / "probe").write_text("")
     if subprocess.run(["chattr", "+i", tmp_path / "probe"], capture_output=True).returncode != 0:
-        pytest.skip("chattr +i does not work here; root passes over modes")
+        missing("chattr +i does not work here; root passes over modes")
     subprocess.run(["chattr", "-i", tmp_path / "probe"], check=True)
 
     def change(folder, sign="+"):

@@ -24,6 +24,12 @@ ABOUT = {
     "scientific": "optim.name",
     "train": {"epochs": 3, "model.name": "net", "optim.eps": 1e-8},
     "data": IMAGES.fingerprint,
+    "space": {
+        "optim.name": {"type": "Choice", "choices": ["adam", "sgd"]},
+        "optim.lr": {"type": "Float", "low": 1e-4, "high": 1.0},
+        "sgd.momentum": {"type": "Float", "low": 0.0, "high": 0.99},
+        "width": {"type": "Choice", "choices": [8, "auto"]},
+    },
     "distributions": {
         "optim.lr": '{"name": "FloatDistribution", "attributes":'
         ' {"step": null, "low": 0.0001, "high": 1.0, "log": true}}'

@@ -1,5 +1,7 @@
 """MLflow: what was written to its SQLite store is read back by its own client."""
 
+import importlib.metadata
+
 import psutil
 import pytest
 from made_log import BEGAN, OVER, track, trial, whole, write
@@ -19,7 +21,7 @@ def test_a_study_comes_back(tmp_path, monkeypatch):
     write(tmp_path, events[:4])
     said, complete = track("mlflow", tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    assert complete and said == [f"mlflow ui --backend-store-uri {uri}"]
+    assert complete and said[0].endswith(f"mlflow ui --backend-store-uri {uri}")
     write(tmp_path, [*trial(0), *events[7:]])
     assert track("mlflow", tmp_path)[1]
 
@@ -75,4 +77,18 @@ def test_its_last_line_holds_no_password(tmp_path):
     tracker = MLflow(None, "0", "https://me:s3cret@host/x", place)
     tracker._study = "run"
     said = tracker.conclude(Study(id="0", name="made"))
-    assert said == "mlflow ui --backend-store-uri https://me:***@host/x"
+    assert said.endswith("mlflow ui --backend-store-uri 'https://me:***@host/x'")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_its_last_line_is_a_command_that_starts(tmp_path, monkeypatch, whole):
+    """What keeps runs is a part of MLflow, which has no pages of its own."""
+    found = object() if whole else None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: found)
+    place = Place(folder=tmp_path, settings=TrackingSettings(), say=print, sync="")
+    tracker = MLflow(None, "0", "sqlite:///x.db", place)
+    tracker._study = "run"
+    said = tracker.conclude(Study(id="0", name="made"))
+    version = importlib.metadata.version("mlflow-skinny")
+    first = "" if whole else f"pip install mlflow=={version} && "
+    assert said == f"{first}mlflow ui --backend-store-uri sqlite:///x.db"

@@ -6,9 +6,10 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
-from made_log import BEGAN, CAPTIONS, IMAGES, OVER, begin, track, trial, whole, write
+from made_log import ABOUT, BEGAN, CAPTIONS, IMAGES, OVER, begin, track, trial, whole, write
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorboard.plugins.hparams.api_pb2 import DATA_TYPE_FLOAT64, DATA_TYPE_STRING
 
 
 def read(folder):
@@ -35,6 +36,16 @@ def test_a_study_comes_back(tmp_path):
     assert values["optim.name"].string_value == "adam"
     assert values["optim.lr"].number_value == pytest.approx(0.01)
     assert values["state"].string_value == "complete"
+
+    for folder in (path for path in (tmp_path / "tensorboard").iterdir() if path.name != "study"):
+        # Whichever TensorBoard reads first: the page has the columns of the whole space.
+        content = read(folder).summary_metadata["_hparams_/experiment"].plugin_data.content
+        experiment = plugin_data_pb2.HParamsPluginData.FromString(content).experiment
+        types = {info.name: info.type for info in experiment.hparam_infos}
+        assert set(types) == {"phase", "state", *ABOUT["space"]}
+        assert types["sgd.momentum"] == DATA_TYPE_FLOAT64
+        assert types["optim.name"] == types["width"] == DATA_TYPE_STRING
+        assert "end/val_accuracy" in {info.name.tag for info in experiment.metric_infos}
 
     (picture,) = first.Images("mistakes")
     drawn = matplotlib.image.imread(io.BytesIO(picture.encoded_image_string))

@@ -84,7 +84,11 @@ def test_a_study_comes_back_from_offline_runs(tmp_path):
 
     summary, records = read(found["0123abcd-search-0"])
     run = [record["run"] for record in records if record["type"] == "run"][-1]
-    assert (run["run_group"], run["job_type"], run["display_name"]) == ("made", "search", "0")
+    assert (run["run_group"], run["job_type"], run["display_name"]) == (
+        "made",
+        "search",
+        "search 0 adam",
+    )
     assert summary["project"] == "mnist-studies" and summary["tags"] == ["complete"]
     config = summary["config"]
     assert (
