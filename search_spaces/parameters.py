@@ -68,6 +68,16 @@ class Float:
             return f"must be a finite number, but got {value!r}"
         return _out_of_range(value, self.low, self.high, self.step)
 
+    def snapped(self, value: float) -> float:
+        """Return ``value`` as it is written: 0.3 for 0.1 + 0.2, three steps of 0.1.
+
+        One that is no multiple of the step, or of a range without steps, is returned as it is.
+        """
+        if self.step is None or not _is_number(value) or _off_grid(value, self.low, self.step):
+            return value
+        steps = round((value - self.low) / self.step)
+        return float(Decimal(repr(self.low)) + steps * Decimal(repr(self.step)))
+
 
 @dataclass(frozen=True)
 class Int:

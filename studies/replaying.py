@@ -6,8 +6,8 @@ are compared with those that were recorded, and each answer to a report with the
 given. So what is checked is this program's own code, with the versions that are installed now.
 
 Of an attempt that ended with its supervisor only the reports are known, not when they came. Where
-an answer may depend on them (with rungs also a later one) and is another now, that cannot be told
-from a difference; it is counted apart.
+an answer may depend on them and is another now, that cannot be told from a difference; it is
+counted apart.
 """
 
 import dataclasses
@@ -22,19 +22,16 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_core.errors import UserError
 from objectives.base import Outcome, Task
 from studies.book.opening import Book, open_search
-from studies.book.order import RUNS, Happening, happenings
+from studies.book.order import RULES, RUNS, Happening, happenings
 from studies.book.records import FAILURE, METRICS, OWNER, SEED
 from studies.engines.base import Failure
 from studies.forks.carrying import CARRIED
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
-from studies.search.enqueued import ENQUEUED
+from studies.search.enqueued import ENQUEUED, point_of
+from studies.search.failures import untrained
 from studies.search.goals import goals_of
-from studies.search.views import untrained
 from studies.storages.storage import Journal, journal_url, open_storage
-
-_WITHOUT_MARKS = ("none", "median", "percentile", "threshold", "wilcoxon")
-"""Pruners that look at values alone; others keep rungs with the trials."""
 
 
 class ReplayDiffers(UserError):
@@ -103,7 +100,7 @@ class _Replay:
         self._reports: dict[int, int] = {}
         self._found = Replayed()
         self._unknown = list(_unknown(trials.values()))
-        self._optuna = self._pruner = ""
+        self._optuna, self._rules = "", RULES
 
     def go(self, runs: Sequence[Mapping[str, Any]]) -> Replayed:
         """Replay one run after the other."""
@@ -124,7 +121,7 @@ class _Replay:
                 self._report(event.number)
         if self._book is not None:
             self._book.settle()
-        self._optuna, self._pruner = run["optuna"], run["search"]["pruner"]
+        self._optuna, self._rules = run["optuna"], run.get("rules", 1)
         settings = self._plan.settings.model_dump()
         settings["search"] |= run["search"] | {"enqueue": [], "stop": {"failed_share": 0.0}}
         plan = dataclasses.replace(
@@ -170,7 +167,7 @@ class _Replay:
             return  # killed before it was proposed
         for name in sorted({*task.params, *recorded.params}):
             was, proposed = recorded.params.get(name), task.params.get(name)
-            if was != proposed:
+            if point_of({name: was}) != point_of({name: proposed}):
                 raise ReplayDiffers(
                     f"trial {event.number}: {name} was {was!r}, but is now proposed as"
                     f" {proposed!r}{self._versions()}"
@@ -194,10 +191,7 @@ class _Replay:
 
     def _cannot_be_told(self, event: Happening) -> bool:
         """Whether an answer depends on reports of which nobody knows when they came."""
-        if self._pruner in _WITHOUT_MARKS:
-            return any(begin < event.count < end for _, begin, end in self._unknown)
-        # Rungs that such a trial was given stay with it.
-        return any(begin < event.count for _, begin, _ in self._unknown)
+        return any(begin < event.count < end for _, begin, end in self._unknown)
 
     def _report(self, number: int) -> bool | None:
         """Give the book the trial's next report; None: it was no number, and is not kept."""
@@ -226,7 +220,9 @@ class _Replay:
 
     def _versions(self) -> str:
         now = optuna.__version__
-        return "" if now == self._optuna else f" (Optuna {self._optuna} then, {now} now)"
+        optuna_ = "" if now == self._optuna else f" (Optuna {self._optuna} then, {now} now)"
+        older = " (run by an older version, in which failures taught nothing and rungs differed)"
+        return optuna_ + (older if self._rules < RULES else "")
 
 
 def _metrics(trial: FrozenTrial) -> dict[str, float]:

@@ -27,6 +27,7 @@ from studies.engines.base import Failure, Work
 from studies.planning.plan import Plan, resolve
 from studies.search.distributions import suggest
 from studies.search.pruning import FairPruning
+from studies.search.rungs import with_resources
 from studies.search.sources import SearchSource
 from studies.storages.storage import Journal, close_storage, open_storage
 
@@ -98,7 +99,7 @@ class _Alone(_OptunaScript):
         search = plan.settings.search
         self._pruning = FairPruning(
             search.pruner,
-            search.pruner_options,
+            with_resources(search.pruner, search.pruner_options, plan.most_reports),
             scientific=plan.spec.scientific,
             direction=StudyDirection.MAXIMIZE,
             write=lambda number, name, value: self._study._storage.set_trial_system_attr(

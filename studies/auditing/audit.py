@@ -39,6 +39,7 @@ from typing import Any
 from studies.auditing.curves import Curve, Curves
 from studies.auditing.replay import Replayed, replay
 from studies.planning.plan import Plan
+from studies.search.rungs import with_resources
 
 ENOUGH = 20
 """Full curves, defaults not counted, below which an audit says little."""
@@ -123,7 +124,9 @@ def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0
     if own not in compared:
         compared.append(own)
     verdicts = tuple(
-        _judge(curves, studies, name, options, own=(name, options) == own)
+        _judge(
+            curves, studies, name, options, own=(name, options) == own, reports=plan.most_reports
+        )
         for name, options in compared
     )
     return Audit(curves=curves, draws=draws, verdicts=verdicts, warnings=tuple(_warnings(curves)))
@@ -136,9 +139,12 @@ def _judge(
     options: Mapping[str, Any],
     *,
     own: bool,
+    reports: int,
 ) -> Verdict:
+    given = with_resources(name, options, reports)
+
     def run(some: Sequence[Curve]) -> tuple[float, _Loss]:
-        done = replay(some, name, options, direction=curves.direction, workers=curves.workers)
+        done = replay(some, name, given, direction=curves.direction, workers=curves.workers)
         return _saved(some, done), _lost(curves, some, done)
 
     saved, loss = run(curves.full)
@@ -208,6 +214,13 @@ def _lost(all_of: Curves, curves: Sequence[Curve], done: Replayed) -> _Loss:
 
 def _warnings(curves: Curves) -> list[str]:
     found = []
+    if wrong := curves.misplaced:
+        found.append(
+            f"rungs: {len(wrong)} trial{'s' if len(wrong) > 1 else ''}"
+            f" ({', '.join(map(str, wrong[:5]))}{' …' if len(wrong) > 5 else ''}) entered a rung"
+            " with the value of another step, so the study's own pruner judged some trials wrongly;"
+            " the replays here have the right values"
+        )
     more = "set search.sentinels (say 0.2) or search.pruner=none for the next study"
     if (n := len(curves.kept) + len(curves.stopped)) < ENOUGH:
         found.append(

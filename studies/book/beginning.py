@@ -9,7 +9,6 @@ from studies.book import records
 from studies.book.ending import Ending
 from studies.book.order import Order
 from studies.book.pages import Pages
-from studies.book.rivals import Rivals
 from studies.search.batches import Batches
 from studies.search.sources import Source
 
@@ -25,7 +24,6 @@ class Beginning:
         source: gives new trials.
         pages: the trials.
         order: records that they begin.
-        rivals: are told of a batch that begins.
         ending: says when nothing new is begun.
         batches: which trials may begin; None: all.
     """
@@ -36,7 +34,6 @@ class Beginning:
         source: Source,
         pages: Pages,
         order: Order,
-        rivals: Rivals,
         ending: Ending,
         batches: Batches | None,
     ) -> None:
@@ -44,7 +41,6 @@ class Beginning:
         self._source = source
         self._pages = pages
         self._order = order
-        self._rivals = rivals
         self._ending = ending
         self._batches = batches
 
@@ -83,4 +79,3 @@ class Beginning:
         self._study.sampler = self._source.sampler(number)
         if self._batches is not None:
             self._study.sampler = self._batches.sampler(self._study.sampler, number)
-            self._rivals.begin(number)

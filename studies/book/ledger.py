@@ -33,9 +33,10 @@ from studies.book.ending import Ending
 from studies.book.order import Order
 from studies.book.pages import Pages
 from studies.book.rivals import Rivals
-from studies.engines.base import BEFORE_TRAINING, Failure
+from studies.engines.base import Failure
 from studies.planning.settings import StopSettings
 from studies.search.batches import Batches
+from studies.search.failures import UNCOUNTED
 from studies.search.goals import INFEASIBLE, Goals
 from studies.search.pruning import Pruning
 from studies.search.sources import Source
@@ -44,9 +45,6 @@ from studies.storages import leases
 from studies.storages.lease import Lease
 from studies.storages.storage import Storage, one_line_garbage
 from studies.trail.events import Listener, Stream
-
-_NOT_COUNTED = ("Interrupted", "SupervisorDied", BEFORE_TRAINING)
-"""Kinds of loss that use up none of a trial's retries."""
 
 
 class Book:
@@ -108,9 +106,7 @@ class Book:
             say=self._announce.say,
             batches=batches,
         )
-        self._beginning = Beginning(
-            study, source, self._pages, self._order, self._rivals, self._ending, batches
-        )
+        self._beginning = Beginning(study, source, self._pages, self._order, self._ending, batches)
         self._announce.phase(
             phase,
             total=self.total,
@@ -195,9 +191,11 @@ class Book:
             return False
         survived = trial.last_step is not None and step < trial.last_step
         self._pages.report(trial, step, float(metrics[self._goals.metric]))
-        if survived or not self._source.may_prune(task.number):
+        if survived:
             return True
-        return not self._rivals.beat(trial, self._attempts.latest)
+        # One that is beyond pruning is judged as well: it is in the rungs that it reaches.
+        beaten = self._rivals.beat(trial, self._attempts.latest)
+        return not beaten or not self._source.may_prune(task.number)
 
     def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
         """Whether others have left something to begin; see ``studies/book/joining.py``."""
@@ -266,7 +264,7 @@ class Book:
     def _lose(self, trial: FrozenTrial, failure: Failure) -> None:
         number = trial.number
         attempt = int(trial.user_attrs.get(records.ATTEMPT, 0))
-        if failure.kind not in _NOT_COUNTED:
+        if failure.kind not in UNCOUNTED:
             attempt += 1
             if attempt > self._retries:
                 task = Task(number=number, params=trial.params, seed=0)

@@ -29,6 +29,7 @@ from studies.search.batches import check_order
 from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
 from studies.search.goals import goals_of
 from studies.search.pruning import Pruning
+from studies.search.rungs import with_resources
 from studies.search.search_checks import check_search, known_configurations, notes
 from studies.search.sources import ENTRY, ConfirmSource, Entry, SearchSource, Source
 from studies.storages import leases
@@ -76,7 +77,8 @@ def open_search(
     check_search(plan)
     search = plan.settings.search
     stopping.check(search.stop, plan.spec.space)
-    pruning = (search.pruner, search.pruner_options, plan.spec.scientific)
+    options = with_resources(search.pruner, search.pruner_options, plan.most_reports)
+    pruning = (search.pruner, options, plan.spec.scientific)
     part: Part | None = None
     if join:
         study, part = _join(plan, storage)

@@ -33,6 +33,10 @@ from studies.planning.plan import Plan
 RUNS = "runs"
 """User attribute of the study: for each run the number of its first event, and its settings."""
 
+RULES = 2
+"""Of proposing and pruning; raised when the same history leads to other trials. 1: failures taught
+nothing, and rungs had the values that a trial had when the pruner was asked."""
+
 _EVENT = re.compile(r"([abrstld])(\d+)(?::(\d+))?")
 
 
@@ -85,6 +89,7 @@ def record_run(study: optuna.Study, plan: Plan, *, known: int) -> None:
         "workers": plan.workers,
         "known": known,
         "optuna": optuna.__version__,
+        "rules": RULES,
     }
     study.set_user_attr(RUNS, [*study.user_attrs.get(RUNS, []), run])
 

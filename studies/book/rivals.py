@@ -61,8 +61,3 @@ class Rivals:
         if self._batches is not None:
             peers = self._batches.earlier(trial, peers)
         return self._pruning.should_prune(trial, peers)
-
-    def begin(self, number: int) -> None:
-        """Begin trial ``number``: with a batch the pruner works out anew what it has worked out."""
-        if self._batches is not None and self._batches.begins(number):
-            self._pruning.forget()

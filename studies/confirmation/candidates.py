@@ -8,6 +8,7 @@ from studies.book.population import configuration
 from studies.book.records import TrialRecord
 from studies.findings.front import front_of, spread
 from studies.planning.plan import Plan
+from studies.search.enqueued import point_of
 from studies.search.goals import goals_of
 
 
@@ -66,6 +67,7 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
             spread(front_of(goals, search), plan.settings.confirm.front) if goals.several else ()
         )
     ]
+    params = spec.default(spec.baseline)
     for choice in () if goals.several else spec.choices:
         complete = [
             record
@@ -81,13 +83,13 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
                 Candidate(
                     choice=str(choice),
                     default=False,
-                    params=configuration(best),
+                    # The default itself, if it is one after rounding, is trained once.
+                    params=params if _same(best, params) else configuration(best),
                     search_trial=best.number,
                     search_value=best.value,
                 )
             )
-    params = spec.default(spec.baseline)
-    tried = next((r for r in search if r.params == params and r.state == "COMPLETE"), None)
+    tried = next((r for r in search if _same(r, params) and r.state == "COMPLETE"), None)
     default = Candidate(
         choice=str(spec.baseline),
         default=True,
@@ -96,6 +98,10 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
         search_value=tried.value if tried else None,
         search_values=tried.values if tried else (),
         name="default" if goals.several else "",
-        feasible=all(r.feasible for r in search if r.params == params),
+        feasible=all(r.feasible for r in search if _same(r, params)),
     )
     return (*found, default)
+
+
+def _same(record: TrialRecord, params: Mapping[str, Any]) -> bool:
+    return point_of(record.params) == point_of(params)

@@ -16,6 +16,7 @@ from studies.auditing.sentinels import WOULD_PRUNE
 from studies.book.records import TrialRecord
 from studies.planning.plan import Plan
 from studies.search.pruning import FairPruning
+from studies.search.rungs import with_resources
 
 BOUND_SHARE = 0.02
 """A best value within this share of a parameter's range (on its own scale) is on the bound."""
@@ -162,7 +163,7 @@ def _is_stopped(
     search, spec = plan.settings.search, plan.spec
     pruning = FairPruning(
         search.pruner,
-        search.pruner_options,
+        with_resources(search.pruner, search.pruner_options, plan.most_reports),
         scientific=spec.scientific,
         direction=StudyDirection[spec.direction.upper()],
         write=lambda *mark: None,

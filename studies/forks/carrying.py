@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from search_spaces.space import Parameter, SpaceError
+from search_spaces.space import Float, Parameter, SpaceError
 from studies.auditing.sentinels import WOULD_PRUNE
 from studies.book import records
 from studies.book.reasons import tally
@@ -23,7 +23,7 @@ from studies.book.seeds import trial_seed
 from studies.planning.fingerprints import differences
 from studies.planning.plan import Plan
 from studies.search.distributions import to_distribution
-from studies.search.enqueued import ENQUEUED
+from studies.search.enqueued import ENQUEUED, point_of
 
 CARRIED = "carried"
 """User attribute of a trial that was taken over: ``{"study": name, "trial": number}``."""
@@ -97,7 +97,9 @@ def _point(plan: Plan, values: Mapping[str, Any], params: Mapping[str, Any]) -> 
     Raises:
         _Incompatible: there is none.
     """
-    old, space = _trained(values, params), plan.spec.space
+    space = plan.spec.space
+    params = {name: _snapped(space.parameters.get(name), v) for name, v in params.items()}
+    old = _trained(values, params)
 
     def choose(name: str, parameter: Parameter) -> Any:
         return params[name] if name in params else _get(old, space.setting(name))
@@ -111,6 +113,10 @@ def _point(plan: Plan, values: Mapping[str, Any], params: Mapping[str, Any]) -> 
     if changed:
         raise _Incompatible(changed[0])
     return point
+
+
+def _snapped(parameter: Parameter | None, value: Any) -> Any:
+    return parameter.snapped(value) if isinstance(parameter, Float) else value
 
 
 def _trained(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +141,7 @@ def _placed(
     placed: list[FrozenTrial] = []
     for number in range(len(plan.spec.defaults)):
         default = plan.required_params(number)
-        same = next((one for one in left if one[0] == default), None)
+        same = next((one for one in left if point_of(one[0]) == point_of(default)), None)
         if same is None:
             placed.append(_waiting(number, default, trial_seed(plan.settings.search.seed, number)))
         else:

@@ -106,6 +106,19 @@ class Plan:
                 configs.append(self.config_for(space.walk(choose), seed=0))
         return configs
 
+    @property
+    def most_reports(self) -> int:
+        """How many reports a trial makes at most; where trials differ in it, the greatest number.
+
+        It is the trainer's: epochs x reports_per_epoch. A pruner's rungs are made of it.
+        """
+        most = {"epochs": self.train.epochs, "reports_per_epoch": self.train.reports_per_epoch}
+        for name, parameter in self.spec.space.parameters.items():
+            if (setting := self.spec.space.setting(name)) in most:
+                ends = parameter.choices if isinstance(parameter, Choice) else (parameter.high,)
+                most[setting] = max(int(end) for end in ends if end is not None)
+        return most["epochs"] * most["reports_per_epoch"]
+
     def required_params(self, number: int) -> dict[str, Any]:
         """Return the parameters that trial ``number`` must have; the sampler chooses the others.
 

@@ -60,10 +60,6 @@ class Batches:
         """Whether no batch is under way."""
         return len(self._trials) % self._size == 0 and self._all_over() == len(self._trials)
 
-    def begins(self, number: int) -> bool:
-        """Whether trial ``number`` is the first of a batch."""
-        return number % self._size == 0
-
     def ended(self) -> Iterator[FrozenTrial]:
         """Yield by number, each once, the trials that are over and have none before that is not."""
         over = self._all_over()

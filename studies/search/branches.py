@@ -15,11 +15,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Space
 from studies.search.distributions import to_distribution
-from studies.search.views import ShownSampler, as_no_better, view
+from studies.search.views import Show, ShownSampler, view
 
 Branch = dict[str, Any]
 """The choices that make a branch, by parameter, in the order of the space."""
@@ -64,8 +64,8 @@ class BranchSampler(BaseSampler):
         balanced: take the branch with the fewest trials; else TPE chooses between branches, from
             all trials.
         whole: there is one branch, the space; for spaces without conditions.
-        counts_pruned: show the sampler pruned and infeasible trials as if they were complete and no
-            better than the worst that is: one that leaves them out proposes them again and again.
+        show: how the branch's sampler is shown its trials, see ``studies/search/views.py``; None:
+            as they are.
 
     The branch is chosen among those that a trial's required params leave open.
     """
@@ -80,54 +80,30 @@ class BranchSampler(BaseSampler):
         numbers_only: bool = False,
         balanced: bool = False,
         whole: bool = False,
-        counts_pruned: bool = False,
+        show: Show | None = None,
     ) -> None:
         self._space = space
         self._deciding = () if whole else deciding(space, scientific)
-        self._counts_pruned = counts_pruned
+        self._show = show
         self._make = make
         self._numbers_only = numbers_only
         self._balanced = balanced
         self._rest = RandomSampler(seed=seed)
-        self._chosen: dict[int, Branch] = {}
+        self._proposed: dict[int, dict[str, Any]] = {}
         count = len(branches(space, scientific))
         self._chooser = ShownSampler(TPESampler(seed=seed, n_startup_trials=max(10, 2 * count)))
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Choose a branch for ``trial``; return its parameters, none if none is open."""
-        required = trial.system_attrs.get("fixed_params", {})
-        if set(self._space.active(required)) <= required.keys():
-            return {}
-        branch = self._choose(study, trial, required)
-        self._chosen[trial.number] = branch
-        return {
-            name: to_distribution(self._space.parameters[name])
-            for name in self._space.active(branch)
-        }
+        """Return nothing: what a trial asks for is known only when it asks."""
+        return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the branch's choices, and what its sampler proposes."""
-        branch = self._chosen.pop(trial.number, None)
-        if branch is None:  # nothing is open
-            return {}
-        inner = {
-            name: distribution
-            for name, distribution in search_space.items()
-            if name not in branch
-            and not distribution.single()
-            and not (self._numbers_only and isinstance(distribution, CategoricalDistribution))
-        }
-        if not inner:
-            return branch
-        trials = _inside(_trials(study), branch, without=trial)
-        if self._counts_pruned:
-            trials = as_no_better(trials, study.directions)
-        shown = view(study, trials, prefix=f"branch:{branch}:")
-        return {**self._make(branch).sample_relative(shown, trial, inner), **branch}
+        """Return nothing, see ``sample_independent``."""
+        return {}
 
     def sample_independent(
         self,
@@ -136,8 +112,51 @@ class BranchSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Draw at random what the branch's sampler left open."""
+        """Return what the branch proposes; at random what it leaves open or the space lacks.
+
+        All parameters of a trial are proposed together, when it asks for the first one.
+        """
+        parameter = self._space.parameters.get(param_name)
+        if parameter is not None and to_distribution(parameter) == param_distribution:
+            if trial.number not in self._proposed:
+                self._proposed[trial.number] = self._propose(study, trial)
+            proposed = self._proposed[trial.number]
+            if param_name in proposed:
+                return proposed[param_name]
         return self._rest.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Forget what was proposed for ``trial``."""
+        self._proposed.pop(trial.number, None)
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """Return the branch's choices, and what its sampler proposes."""
+        required = trial.system_attrs.get("fixed_params", {})
+        branch = self._choose(study, trial, required)
+        distributions = {
+            name: to_distribution(self._space.parameters[name])
+            for name in self._space.active(branch)
+            if name not in branch
+        }
+        inner = {
+            name: distribution
+            for name, distribution in distributions.items()
+            if not distribution.single()
+            and not (self._numbers_only and isinstance(distribution, CategoricalDistribution))
+        }
+        if not inner:
+            return branch
+        trials = _inside(_trials(study), branch, without=trial)
+        if self._show is not None:
+            trials = self._show(trials, study.directions)
+        shown = view(study, trials, prefix=f"branch:{branch}:")
+        return {**self._make(branch).sample_relative(shown, trial, inner), **branch}
 
     def _choose(self, study: Study, trial: FrozenTrial, required: Mapping[str, Any]) -> Branch:
         branch: Branch = {}

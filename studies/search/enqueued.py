@@ -41,15 +41,29 @@ class Known:
     source: str
 
     @property
-    def identity(self) -> str:
-        """Short hash of the params."""
-        return identity(self.params)
+    def point(self) -> str:
+        """The same for params that are equal after rounding."""
+        return point_of(self.params)
 
 
 def identity(params: Mapping[str, Any]) -> str:
     """Return a short hash of ``params``, the same in any order."""
     text = json.dumps(dict(params), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def point_of(params: Mapping[str, Any]) -> str:
+    """Return a text that is the same for params that are equal after rounding.
+
+    Floating-point numbers come by several ways: 0.3 is a default, 0.1 + 0.2 three steps of a grid.
+    """
+    return json.dumps({name: _rounded(value) for name, value in params.items()}, sort_keys=True)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return 0.0 if abs(value) < 1e-15 else float(f"{value:.12g}")
 
 
 def read_known(path: Path, space: Space) -> Known:
@@ -71,8 +85,9 @@ def read_known(path: Path, space: Space) -> Known:
         if name not in space.parameters:
             raise ConfigError(f"{source}: {unknown_name('parameter', name, space.parameters)}")
         # TOML tells 1 from 1.0, a space does not: the same configuration has one identity.
-        if isinstance(space.parameters[name], Float) and type(value) is int:
-            params[name] = float(value)
+        parameter = space.parameters[name]
+        if isinstance(parameter, Float) and type(value) in (int, float):
+            params[name] = parameter.snapped(float(value))
     try:
         space.check(params)
     except SpaceError as error:
@@ -95,7 +110,7 @@ def merged(*lists: Iterable[Known]) -> list[Known]:
     """Return all configurations in order, each once."""
     found: dict[str, Known] = {}
     for one in (one for some in lists for one in some):
-        found.setdefault(one.identity, one)
+        found.setdefault(one.point, one)
     return list(found.values())
 
 

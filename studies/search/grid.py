@@ -25,6 +25,7 @@ from typing import Any
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Float, Int, Parameter, Space
 from studies.search.branches import branches
+from studies.search.enqueued import point_of
 
 SOURCE = "search.sampler_options (grid)"
 LARGEST = 50_000
@@ -133,7 +134,8 @@ def _values(parameter: Parameter, points: int | None) -> Sequence[Any]:
 
 def _on(parameter: Float | Int, index: int) -> Any:
     """Return the value ``index`` steps above the least one, never above the greatest."""
-    return min(parameter.low + index * (parameter.step or 1), parameter.high)
+    value = parameter.low + index * (parameter.step or 1)
+    return min(parameter.snapped(value) if isinstance(parameter, Float) else value, parameter.high)
 
 
 def _between(parameter: Float | Int, share: float) -> Any:
@@ -148,12 +150,16 @@ def _between(parameter: Float | Int, share: float) -> Any:
 def _listed(name: str, parameter: Parameter, values: Any) -> Sequence[Any]:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"{SOURCE}: {name} must be a list of values, but got {values!r}")
-    real = isinstance(parameter, Float)
-    listed: list[Any] = [float(v) if real and type(v) is int else v for v in values]
+    listed: list[Any] = [
+        parameter.snapped(float(v))
+        if isinstance(parameter, Float) and type(v) in (int, float)
+        else v
+        for v in values
+    ]
     for value in listed:
         if problem := parameter.problem(value):
             raise ConfigError(f"{SOURCE}: {name}: {problem}")
-    if len(set(listed)) < len(listed):
+    if len({point_of({name: value}) for value in listed}) < len(listed):
         raise ConfigError(f"{SOURCE}: {name}: values must all be different, but got {values}")
     return listed
 

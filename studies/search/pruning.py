@@ -3,8 +3,8 @@
 An optimizer whose curve starts slowly must not be stopped because another one starts fast: then
 the study would compare starts, not results. So a pruner here is shown only the trials that have
 the same value of the scientific parameter as the trial it judges, as Optuna's Hyperband shows each
-bracket only its own trials. There is one pruner for each choice, so that what Optuna's pruners
-work out from the trials they see (the greatest step, the number of brackets) is each choice's own.
+bracket only its own trials. Whichever pruner it is, it decides by curves alone: the percentiles
+compare values of one step, and so do the rungs (``studies/search/rungs.py``).
 
 Which trials are beyond pruning (the default configuration of each choice) is the book's matter.
 Sentinels are judged here like all others, and go on: see ``studies/auditing/sentinels.py``.
@@ -15,13 +15,13 @@ from copy import copy, deepcopy
 from typing import Any, cast
 
 import optuna
-from optuna.pruners import BasePruner
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
 from studies.search.pruners import create_pruner
+from studies.search.rungs import WITH_RUNGS, create_rungs
 
 Pruning = tuple[str, Mapping[str, Any], str | None]
 """Name of the pruner, its options, the parameter whose choices are kept apart."""
@@ -38,7 +38,7 @@ class FairPruning:
 
     Args:
         name: of a pruner, see ``studies/search/pruners.py``.
-        options: of it.
+        options: of it, with its resources, see ``rungs.with_resources``.
         scientific: the parameter whose choices are kept apart; None: all trials are compared.
         direction: of the study.
         write: stores the rungs that successive halving and hyperband mark trials with, and the
@@ -54,12 +54,12 @@ class FairPruning:
         direction: StudyDirection,
         write: WriteAttribute,
     ) -> None:
-        create_pruner(name, options)
-        self._name, self._options = name, dict(options)
+        self._name = name
+        self._pruner = create_pruner(name, options)
+        self._rungs = create_rungs(name, options) if name in WITH_RUNGS else None
         self._scientific = scientific
         self._direction = direction
         self._write = write
-        self._pruners: dict[Any, BasePruner] = {}
 
     def should_prune(self, trial: FrozenTrial, trials: Iterable[FrozenTrial]) -> bool:
         """Return whether ``trial``, whose last report is its last intermediate value, is stopped.
@@ -71,8 +71,6 @@ class FairPruning:
         if self._name == "none" or WOULD_PRUNE in trial.system_attrs:
             return False
         choice = self._choice(trial)
-        if choice not in self._pruners:
-            self._pruners[choice] = create_pruner(self._name, self._options)
         # Written out, as there may be thousands of them at every report.
         name = self._scientific
         same = [
@@ -80,38 +78,29 @@ class FairPruning:
             for other in trials
             if name is None or other.params.get(name) == choice
         ]
-        view = _View(self._direction, same)
-        stops = self._pruners[choice].prune(optuna.Study("view", cast(BaseStorage, view)), trial)
+        marks: dict[str, Any] = {}
+        if self._rungs is None:
+            view = optuna.Study("view", cast(BaseStorage, _View(self._direction, same)))
+            stops = self._pruner.prune(view, trial)
+        else:
+            stops, rungs = self._rungs.should_prune(trial, same, self._direction)
+            marks |= rungs
         if stops and trial.user_attrs.get(SENTINEL):
-            view.marks[WOULD_PRUNE] = trial.last_step
+            marks[WOULD_PRUNE] = trial.last_step
             stops = False
-        for key, value in view.marks.items():
+        for key, value in marks.items():
             trial.system_attrs = {**trial.system_attrs, key: value}
             self._write(trial.number, key, value)
         return stops
-
-    def forget(self) -> None:
-        """Have the pruners work out anew what they worked out from the trials that they saw."""
-        self._pruners.clear()
 
     def _choice(self, trial: FrozenTrial) -> Any:
         return None if self._scientific is None else trial.params.get(self._scientific)
 
 
 class _View:
-    """As much of a storage as Optuna's pruners use of a study, over some trials in memory.
-
-    Filtering here rather than in a ``Study`` also reaches the studies that Hyperband makes of the
-    study it is given, as these read from the storage again.
-
-    Attributes:
-        marks: what the pruner marked the trial with. The trial itself has it later, as in Optuna a
-            pruner's trials are those of before its marks: else successive halving would count the
-            trial that it judges twice.
-    """
+    """As much of a storage as Optuna's pruners use of a study, over some trials in memory."""
 
     def __init__(self, direction: StudyDirection, trials: list[FrozenTrial]) -> None:
-        self.marks: dict[str, Any] = {}
         self._direction = direction
         self._trials = trials
 
@@ -136,9 +125,6 @@ class _View:
             raise ValueError("No trials are completed yet.")
         pick = max if self._direction is StudyDirection.MAXIMIZE else min
         return pick(complete, key=lambda trial: trial.values[0])
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self.marks[key] = value
 
 
 def _as_pruned(trial: FrozenTrial) -> FrozenTrial:

@@ -16,8 +16,8 @@ What each makes of a space with conditions:
 
 ``gp`` and ``nsga2`` leave out pruned trials by themselves, and so would propose what was pruned
 again; here they are told of them as of trials no better than the worst that ran to its end. What
-they and TPE are told of infeasible trials: ``studies/search/views.py``. The others propose without
-knowing of constraints. Several objectives: all but ``cmaes`` and ``auto``.
+all that learn are told of failed and infeasible trials: ``studies/search/views.py``. Several
+objectives: all but ``cmaes`` and ``auto``.
 
 A sampler lives for one trial: what it must remember is in the storage. So a resumed study goes on
 as one that was never interrupted.
@@ -48,7 +48,14 @@ from studies.search.branches import Branch, BranchSampler, branches
 from studies.search.distributions import suggest
 from studies.search.goals import Goals
 from studies.search.options import check_options, refusals
-from studies.search.views import ShownSampler
+from studies.search.views import (
+    Show,
+    ShownSampler,
+    as_no_better,
+    failed_as_no_better,
+    tpe_view,
+)
+from studies.search.wary import WarySampler
 
 GRID = "grid"
 """The one name here that is no sampler: its trials come as a list."""
@@ -143,7 +150,9 @@ def create_sampler(
     sampler = make(seed)
     whole = not kind.splits(search)
     if whole and not (kind.counts_pruned and (search.prunes or search.goals.limits)):
-        return ShownSampler(sampler) if search.goals.measured else sampler
+        if kind.show is None:
+            return sampler
+        return (WarySampler if kind.wary else ShownSampler)(sampler, kind.show)
 
     def of_branch(branch: Branch) -> BaseSampler:
         return make(branch_seed(search.seed, branch)) if kind.sequence else sampler
@@ -156,7 +165,7 @@ def create_sampler(
         numbers_only=kind.numbers_only,
         balanced=kind.sequence,
         whole=whole,
-        counts_pruned=kind.counts_pruned,
+        show=kind.show,
     )
 
 
@@ -198,6 +207,8 @@ class _Kind:
         taken: arguments that cannot be set.
         numbers_only: whether it knows no choices.
         counts_pruned: whether it is told of pruned trials, which it leaves out by itself.
+        show: how it is shown trials that failed; None: it does not learn from trials.
+        wary: whether what lies nearest to a failed trial is proposed again.
         sequence: whether trials are points of one sequence, with one seed.
         least: options that Optuna takes, but that end in a division by zero below this.
         at_once: options with which it proposes something of its own in the second trial.
@@ -211,6 +222,8 @@ class _Kind:
     of_load: frozenset[str] = frozenset()
     numbers_only: bool = False
     counts_pruned: bool = False
+    show: Show | None = None
+    wary: bool = False
     sequence: bool = False
     least: Mapping[str, int] = field(default_factory=dict)
     at_once: Mapping[str, Any] = field(default_factory=dict)
@@ -265,12 +278,19 @@ _KINDS: Mapping[str, _Kind] = {
         taken=frozenset({"seed", *_WARNINGS}),
         sequence=True,
     ),
-    "tpe": _Kind(load=lambda _: TPESampler, defaults=_tpe, at_once={"n_startup_trials": 1}),
+    "tpe": _Kind(
+        load=lambda _: TPESampler,
+        defaults=_tpe,
+        show=tpe_view,
+        wary=True,
+        at_once={"n_startup_trials": 1},
+    ),
     "gp": _Kind(
         load=lambda _: GPSampler,
         defaults=_gp,
         splits=lambda search: search.conditional,
         counts_pruned=True,
+        show=as_no_better,
         taken=frozenset({"seed", *_WARNINGS}),
         at_once={"n_startup_trials": 1},
     ),
@@ -280,6 +300,7 @@ _KINDS: Mapping[str, _Kind] = {
         splits=lambda search: True,
         taken=frozenset({"seed", *_WARNINGS, *_DEPRECATED}),
         numbers_only=True,
+        show=failed_as_no_better,
         least={"popsize": 4},
         at_once={"n_startup_trials": 1},
         several=False,
@@ -289,6 +310,7 @@ _KINDS: Mapping[str, _Kind] = {
         defaults=_nsga2,
         splits=lambda search: search.conditional,
         counts_pruned=True,
+        show=as_no_better,
     ),
-    "auto": _Kind(load=hub.auto_sampler, of_load=frozenset({"ref"}), several=False),
+    "auto": _Kind(load=hub.auto_sampler, show=tpe_view, of_load=frozenset({"ref"}), several=False),
 }

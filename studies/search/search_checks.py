@@ -4,7 +4,6 @@
 ``notes`` says, a line each, what a sampler or pruner makes of this space and this budget.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from studies.search.enqueued import Known, read_known
 from studies.search.goal_checks import check_goals, goal_notes
 from studies.search.population_checks import check_population
 from studies.search.pruners import create_pruner, try_pruner
+from studies.search.rungs import brackets_of, with_resources
 from studies.search.samplers import GRID, population, try_sampler
 from studies.search.sources import SearchSource, search_of
 
@@ -38,11 +38,15 @@ def check_search(plan: Plan) -> None:
             f" {search.sentinels!r}"
         )
     SearchSource(plan, known_configurations(plan))
-    create_pruner(search.pruner, search.pruner_options)
+    create_pruner(
+        search.pruner, with_resources(search.pruner, search.pruner_options, plan.most_reports)
+    )
     if search.sampler_options and search.sampler != GRID:
         try_sampler(search.sampler, search.sampler_options, search_of(plan))
     if search.pruner_options:
-        try_pruner(search.pruner, search.pruner_options)
+        try_pruner(
+            search.pruner, with_resources(search.pruner, search.pruner_options, plan.most_reports)
+        )
     _check_population(plan)
     _check_pruner(plan)
 
@@ -149,17 +153,12 @@ def _check_hyperband(plan: Plan, steps: int) -> None:
         raise ConfigError(
             f"{where}: max_resource is {most}, but {made}; set it to {steps}, or raise epochs"
         )
-    if _brackets(steps if most == "auto" else most, least, factor) < 2:
+    if brackets_of(steps if most == "auto" else most, least, factor) < 2:
         raise ConfigError(
             f"{where}: {made}, too few for two brackets with min_resource {least} and"
             f" reduction_factor {factor}; raise epochs or reports_per_epoch to {least * factor} or"
             " more reports, or use successive_halving"
         )
-
-
-def _brackets(most: int, least: int, factor: int) -> int:
-    # Optuna's "auto" is one step more than there is; a rung up there is never reached.
-    return math.floor(math.log(most / least, factor)) + 1 if most >= least else 0
 
 
 def _sampler_notes(plan: Plan) -> Iterator[str]:
@@ -208,7 +207,7 @@ def _first_decision(name: str, options: Mapping[str, Any]) -> int:
         return max(1, int(options.get("n_warmup_steps", 3)))
     if name == "patient":
         return int(options.get("patience", 2)) + 2
-    if name == "successive_halving" and options.get("min_resource", "auto") != "auto":
+    if name == "successive_halving":
         rate = options.get("min_early_stopping_rate", 0)
         return int(options["min_resource"] * options.get("reduction_factor", 4) ** rate)
     return 1
@@ -216,7 +215,8 @@ def _first_decision(name: str, options: Mapping[str, Any]) -> int:
 
 def _pruner_notes(plan: Plan) -> Iterator[str]:
     search, steps = plan.settings.search, reports(plan)
-    options, name = search.pruner_options, search.pruner
+    name = search.pruner
+    options = with_resources(name, search.pruner_options, plan.most_reports)
     if name == "none":
         if search.sentinels:
             yield "search.sentinels: nothing is pruned, so every trial is one"

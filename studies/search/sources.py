@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_core.errors import ConfigError
 from objectives.base import CHANGES
 from studies.auditing.sentinels import SENTINEL, sentinels
-from studies.book.records import FAILURE
 from studies.book.seeds import fork_seed, sampler_seed, trial_seed
 from studies.forks.carrying import CARRIED
 from studies.planning.plan import Plan
 from studies.search.distributions import suggest
-from studies.search.enqueued import ENQUEUED, Known, identity, params_of
-from studies.search.goals import INFEASIBLE, goals_of
+from studies.search.enqueued import ENQUEUED, Known, params_of, point_of
+from studies.search.failures import would_fail_again
+from studies.search.goals import goals_of
 from studies.search.grid import Grid
 from studies.search.samplers import GRID, Search, create_sampler
 
@@ -130,9 +130,9 @@ class SearchSource:
         default = [plan.required_params(number) for number in range(self._defaults)]
         tried: dict[str, int] = {}
         for number, params in enumerate([*map(params_of, trials), *default[self._held :]]):
-            tried.setdefault(identity(params), number)
-        missing = [one for one in known if one.identity not in tried]
-        self._tried = {one.source: tried[one.identity] for one in known if one.identity in tried}
+            tried.setdefault(point_of(params), number)
+        missing = [one for one in known if one.point not in tried]
+        self._tried = {one.source: tried[one.point] for one in known if one.point in tried}
         if missing and first + len(missing) > plan.trials:
             raise ConfigError(
                 f"--enqueue: {len(missing)} configurations need {first + len(missing)} trials with"
@@ -141,9 +141,9 @@ class SearchSource:
         self._known = {first + index: one for index, one in enumerate(missing)}
         self._check_turns()
         if self._grid is not None:  # those of its points that no trial has yet
-            tried |= dict.fromkeys((one.identity for one in missing), 0)
-            tried |= dict.fromkeys(map(identity, default), 0)
-            self._points = [point for point in self._grid if identity(point) not in tried]
+            tried |= dict.fromkeys((one.point for one in missing), 0)
+            tried |= dict.fromkeys(map(point_of, default), 0)
+            self._points = [point for point in self._grid if point_of(point) not in tried]
         # A grid may end before the budget does; else there is no need to look ahead.
         self._total = plan.trials if self._grid is None else sum(1 for _ in self._plan_entries())
         self._planned: int
@@ -262,10 +262,6 @@ def _taken(grid: list[dict[str, Any]], required: Mapping[str, Any]) -> dict[str,
     return grid.pop(next(fits, 0))
 
 
-_OF_THE_TRAINING = ("NonFiniteLoss", "MissingMetric", "BadOutcome", INFEASIBLE)
-"""Kinds of failure that come again when the same training is run again."""
-
-
 class ConfirmSource:
     """Trials of a confirmation: those entries that the study does not hold yet.
 
@@ -312,5 +308,4 @@ class ConfirmSource:
 
 
 def _can_be_mended(trial: FrozenTrial) -> bool:
-    failure = trial.user_attrs.get(FAILURE) or {}
-    return trial.state is TrialState.FAIL and failure.get("kind") not in _OF_THE_TRAINING
+    return trial.state is TrialState.FAIL and not would_fail_again(trial)

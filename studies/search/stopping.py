@@ -22,7 +22,7 @@ from search_spaces.space import Space
 from studies.book.reasons import tally
 from studies.book.records import FAILURE
 from studies.planning.settings import StopSettings
-from studies.search.views import untrained
+from studies.search.failures import untrained
 
 STOPPED = "stopped"
 """The study's user attribute that says why its search was ended early, or None."""

@@ -1,11 +1,14 @@
 """What a sampler is shown of a study: trials as it can learn from them.
 
-Optuna's samplers leave FAIL trials out, so one that was not trained as it is infeasible would be
-proposed again. And TPE cannot rank pruned trials where there are several objectives: it would ask
-for the study's one direction. In the storage nothing changes.
+Optuna's samplers leave FAIL trials out, so they would propose again and again what cannot be
+trained: with TPE 40 of 60 trials ran out of memory, with random search 26. Trials that failed by
+their own doing (``studies/search/failures.py``) are shown as poor ones. And TPE cannot rank pruned
+trials where there are several objectives: it would ask for the study's one direction. In the
+storage nothing changes.
 """
 
-from collections.abc import Container, Sequence
+import operator
+from collections.abc import Callable, Container, Sequence
 from copy import copy
 from copy import deepcopy as copy_deeply
 from typing import Any, cast
@@ -16,45 +19,57 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.book.records import FAILURE
-from studies.search.goals import INFEASIBLE
+from studies.search.failures import failed_by_itself
 
+Show = Callable[[list[FrozenTrial], Sequence[StudyDirection]], list[FrozenTrial]]
+"""Returns trials as a sampler is to see them, for a study with these directions."""
 
-def untrained(trial: FrozenTrial) -> bool:
-    """Whether ``trial`` was not trained, as it is infeasible."""
-    if trial.state is not TrialState.FAIL:
-        return False
-    return bool((trial.user_attrs.get(FAILURE) or {}).get("kind") == INFEASIBLE)
+_FAILED_PER_TRAINED = 9
+"""TPE takes the best tenth for good: with more failed trials than that, some of them."""
 
 
 def for_tpe(trials: Sequence[FrozenTrial], *, several: bool) -> list[FrozenTrial]:
-    """Return ``trials`` as TPE can take them: infeasible ones as pruned ones over their limits.
+    """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve.
+
+    Where nearly all fail, the latest nine for each trained one are shown as failed ones.
 
     Args:
         trials: of a study.
         several: whether it has several objectives; then all pruned trials are equally poor.
     """
+    trained = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+    failed = [place for place, trial in enumerate(trials) if failed_by_itself(trial)]
+    poor = set(failed[max(0, len(failed) - _FAILED_PER_TRAINED * trained) :])
 
-    def seen(trial: FrozenTrial) -> FrozenTrial:
-        without_curve = untrained(trial) or (several and trial.state is TrialState.PRUNED)
-        if not without_curve:
+    def seen(place: int, trial: FrozenTrial) -> FrozenTrial:
+        if place not in poor and not (several and trial.state is TrialState.PRUNED):
             return trial
         shown = copy(trial)
         shown.state, shown.intermediate_values = TrialState.PRUNED, {}
         return shown
 
-    return [seen(trial) for trial in trials]
+    return [seen(place, trial) for place, trial in enumerate(trials)]
 
 
 def as_no_better(
-    trials: list[FrozenTrial], directions: Sequence[StudyDirection]
+    trials: list[FrozenTrial], directions: Sequence[StudyDirection], *, pruned: bool = True
 ) -> list[FrozenTrial]:
-    """Return ``trials``, pruned and infeasible ones as complete and no better than the worst.
+    """Return ``trials``, pruned and failed ones as complete and no better than the worst.
 
     The worst is that of the complete ones, in each objective by itself. What a pruned trial
     reported last is no final value: it may be far below all of them.
+
+    Args:
+        trials: of a study.
+        directions: of the study.
+        pruned: False: leave pruned trials as they are, for a sampler that takes their values.
     """
-    complete = [t.values for t in trials if t.state is TrialState.COMPLETE and t.values]
+    complete = [
+        t.values
+        for t in trials
+        if t.values
+        and (t.state is TrialState.COMPLETE or (t.state is TrialState.PRUNED and not pruned))
+    ]
     if not complete:
         return trials
     worst = [
@@ -63,7 +78,7 @@ def as_no_better(
     ]
 
     def seen(trial: FrozenTrial) -> FrozenTrial:
-        if trial.state is not TrialState.PRUNED and not untrained(trial):
+        if not (pruned and trial.state is TrialState.PRUNED) and not failed_by_itself(trial):
             return trial
         counted = copy(trial)
         counted.state, counted.values = TrialState.COMPLETE, list(worst)
@@ -84,22 +99,32 @@ def view(study: Study, trials: list[FrozenTrial], *, prefix: str = "") -> Study:
 
 
 class ShownSampler(BaseSampler):
-    """Has TPE propose from trials as it can take them, see ``for_tpe``."""
+    """Has a sampler propose from trials as ``show`` returns them.
 
-    def __init__(self, sampler: BaseSampler) -> None:
-        self._sampler = sampler
+    Args:
+        sampler: Optuna's.
+        show: returns what it is to see; by default what TPE can take.
+    """
+
+    def __init__(self, sampler: BaseSampler, show: Show | None = None) -> None:
+        self.sampler = sampler
+        self._show = show or tpe_view
+
+    def reseed_rng(self) -> None:
+        """Ask the sampler."""
+        self.sampler.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Ask the sampler."""
-        return self._sampler.infer_relative_search_space(_for_tpe(study), trial)
+        return self.sampler.infer_relative_search_space(self._view(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Ask the sampler."""
-        return self._sampler.sample_relative(_for_tpe(study), trial, search_space)
+        return self.sampler.sample_relative(self._view(study), trial, search_space)
 
     def sample_independent(
         self,
@@ -109,14 +134,37 @@ class ShownSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Ask the sampler."""
-        return self._sampler.sample_independent(
-            _for_tpe(study), trial, param_name, param_distribution
+        return self.sampler.sample_independent(
+            self._view(study), trial, param_name, param_distribution
         )
 
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Tell the sampler."""
+        self.sampler.after_trial(study, trial, state, values)
 
-def _for_tpe(study: Study) -> Study:
-    trials = study._get_trials(deepcopy=False, use_cache=False)
-    return view(study, for_tpe(trials, several=len(study.directions) > 1))
+    def _view(self, study: Study) -> Study:
+        trials = study._get_trials(deepcopy=False, use_cache=False)
+        shown = self._show(trials, study.directions)
+        same = len(shown) == len(trials) and all(map(operator.is_, shown, trials))
+        return study if same else view(study, shown)
+
+
+def tpe_view(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Return ``trials`` as TPE can take them, see ``for_tpe``."""
+    return for_tpe(trials, several=len(directions) > 1)
+
+
+def failed_as_no_better(
+    trials: list[FrozenTrial], directions: Sequence[StudyDirection]
+) -> list[FrozenTrial]:
+    """Return ``trials``, failed ones as complete and no better than the worst with a value."""
+    return as_no_better(trials, directions, pruned=False)
 
 
 class _ShownStorage:

@@ -22,6 +22,7 @@ from studies.book.opening import open_search
 from studies.engines.inline import Inline
 from studies.report.audit_table import print_audit
 from studies.search.pruners import create_pruner
+from studies.search.rungs import with_resources
 from studies.storages.storage import close_storage, open_storage
 
 UP, DOWN = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
@@ -57,6 +58,7 @@ def some(count, seed=0, **more):
 )
 def test_one_worker_is_optunas_own_study(name, options, direction):
     curves = some(20, sign=1 if direction is UP else -1)
+    options = with_resources(name, options, STEPS)
     study = optuna.create_study(
         study_name="view", direction=direction, pruner=create_pruner(name, options)
     )

@@ -47,7 +47,7 @@ def test_the_forms_of_a_file(tmp_path, text):
 def test_a_whole_number_is_the_same_configuration(tmp_path):
     one = read_known(write(tmp_path / "1", 'optim.name = "sgd"\nsgd.lr = 1\n'), TOY_SPACE)
     two = read_known(write(tmp_path / "2", 'sgd.lr = 1.0\noptim.name = "sgd"\n'), TOY_SPACE)
-    assert one.identity == two.identity and type(one.params["sgd.lr"]) is float
+    assert one.point == two.point and type(one.params["sgd.lr"]) is float
     assert merged([one], [two]) == [one]
     assert from_attribute(to_attribute([one])) == [one]
     assert from_attribute(None) == []

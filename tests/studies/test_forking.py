@@ -175,7 +175,7 @@ def test_its_own_trials_are_none_that_it_took_over(old):
     seeds = {trial.user_attrs["seed"] for trial in before.trials}
     assert all(source.request(number).seed not in seeds for number in range(9, 12))
     plain = SearchSource(old)
-    ours, theirs = (one.sampler(10)._rng.rng.random() for one in (source, plain))
+    ours, theirs = (one.sampler(10).sampler._rng.rng.random() for one in (source, plain))
     assert ours != theirs
 
 

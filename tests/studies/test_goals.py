@@ -112,7 +112,7 @@ def trials():
         create_trial(values=[0.8, 50.0]),
         create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.95}),
         infeasible,
-        create_trial(state=TrialState.FAIL, user_attrs={FAILURE: {"kind": "OutOfMemory"}}),
+        create_trial(state=TrialState.FAIL, user_attrs={FAILURE: {"kind": "WorkerLost"}}),
     ]
 
 

@@ -1,13 +1,17 @@
 """The grid: every combination once, nothing outside of the space, mistakes in one line."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy import SPEC, make_plan
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
-from studies.search.enqueued import identity
+from studies.search.enqueued import identity, point_of
 from studies.search.grid import Grid
+from studies.search.sources import SearchSource
 
 SPACE = Space(
     {
@@ -31,6 +35,34 @@ def test_every_combination_of_every_branch_once():
     assert rates[0] == 1e-4 and rates[-1] == 1e-1  # exactly: they are the bounds
     assert {p["depth"] for p in points} == {2, 3, 4}  # fewer values than points: all
     assert {p["share"] for p in points if "share" in p} == {0.0, 0.25, 0.75, 1.0}
+
+
+def test_points_that_are_equal_after_rounding_are_one(tmp_path):
+    """Three steps of 0.1 are 0.3, as a default is written, and so is a third of a decade scale."""
+    space = Space(
+        {
+            "optim.name": Choice(("sgd", "adam")),
+            "augment.shift": Float(0.0, 0.4, step=0.1),
+            "optim.lr": Float(1e-4, 1e-1, log=True),
+        }
+    )
+    default = {"augment.shift": 0.3, "optim.lr": 0.001}
+    spec = dataclasses.replace(SPEC, space=space, defaults=dict.fromkeys(("sgd", "adam"), default))
+    search = {"sampler": "grid", "sampler_options": {"points": 4}, "pruner": "none"}
+    search["sampler_options"] |= {"augment.shift": [0.0, 0.1, 0.2, 0.1 + 0.2]}
+    plan = dataclasses.replace(make_plan(tmp_path, trials=99, search=search), spec=spec)
+    source = SearchSource(plan)
+    asked = [source.request(number).params for number in range(source.total)]
+    assert source.total == len({point_of(params) for params in asked}) == 2 * 4 * 4
+    assert {params["augment.shift"] for params in asked} == {0.0, 0.1, 0.2, 0.3}
+    assert Grid(space, "optim.name", {"points": 9}).values["augment.shift"] == [
+        0,
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+    ]
+    assert space.parameters["augment.shift"].snapped(0.05) == 0.05
 
 
 def test_the_order_is_the_seeds():

@@ -13,6 +13,7 @@ from mnist_core.errors import ConfigError
 from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
 from studies.search.pruners import create_pruner, try_pruner
 from studies.search.pruning import FairPruning
+from studies.search.rungs import create_rungs, with_resources
 
 KINDS = CategoricalDistribution(("fast", "slow"))
 STEPS = 27
@@ -30,6 +31,14 @@ def value(kind, quality, step):
     return base + quality * step / STEPS / 3
 
 
+def created(number, kind):
+    trial = create_trial(
+        state=TrialState.RUNNING, params={"kind": kind}, distributions={"kind": KINDS}
+    )
+    trial.number = trial._trial_id = number
+    return trial
+
+
 class Trials:
     """Runs trials one after the other through ``FairPruning``, as the book does."""
 
@@ -38,7 +47,7 @@ class Trials:
         self.sign = 1 if direction is StudyDirection.MAXIMIZE else -1
         self.pruning = FairPruning(
             name,
-            PRUNERS.get(name, {}),
+            with_resources(name, PRUNERS.get(name, {}), STEPS),
             scientific=scientific,
             direction=direction,
             write=lambda *mark: self.written.append(mark),
@@ -46,11 +55,7 @@ class Trials:
 
     def run(self, kind, quality):
         """Return the step at which the trial was pruned, or None."""
-        trial = create_trial(
-            state=TrialState.RUNNING, params={"kind": kind}, distributions={"kind": KINDS}
-        )
-        trial.number = trial._trial_id = len(self.trials)
-        self.trials.append(trial)
+        self.trials.append(trial := created(len(self.trials), kind))
         for step in range(1, STEPS + 1):
             reported = self.sign * value(kind, quality, step)
             trial.intermediate_values = {**trial.intermediate_values, step: reported}
@@ -107,7 +112,9 @@ def test_within_one_choice_it_is_optunas_own_pruner(name):
     ours = [trials.run("slow", quality) for quality in qualities]
 
     study = optuna.create_study(
-        study_name="view", direction="maximize", pruner=create_pruner(name, PRUNERS[name])
+        study_name="view",
+        direction="maximize",
+        pruner=create_pruner(name, with_resources(name, PRUNERS[name], STEPS)),
     )
     theirs = []
     for quality in qualities:
@@ -129,10 +136,38 @@ def test_within_one_choice_it_is_optunas_own_pruner(name):
 def test_rungs_are_handed_over_to_be_stored():
     trials = Trials("successive_halving")
     trials.run("slow", 0.5)
-    assert not trials.written  # how many steps there are is not known yet
     trials.run("slow", 0.6)
-    assert {number for number, _, _ in trials.written} == {1}
-    assert (1, "completed_rung_0", pytest.approx(value("slow", 0.6, 1))) in trials.written
+    for number, quality in ((0, 0.5), (1, 0.6)):
+        rungs = {key: value for n, key, value in trials.written if n == number}
+        assert rungs == {
+            f"completed_rung_{rung}": pytest.approx(value("slow", quality, step))
+            for rung, step in enumerate((1, 3, 9, 27))
+        }
+
+
+def test_a_rung_has_the_value_of_its_own_step_whatever_was_asked_before():
+    """As when the pruner was another one until now, or the supervisor was killed."""
+    name = "successive_halving"
+    trials = Trials(name)
+    for quality in (0.9, 0.5, 0.2):  # the pruner is not asked about them
+        trials.trials.append(late := created(len(trials.trials), "slow"))
+        late.state = TrialState.COMPLETE
+        late.intermediate_values = {s: value("slow", quality, s) for s in range(1, STEPS + 1)}
+    trials.trials.append(one := created(3, "slow"))
+    one.intermediate_values = {step: value("slow", 0.8, step) for step in range(1, 6)}
+    assert not trials.pruning.should_prune(one, trials.trials) and not trials.written
+    one.intermediate_values = {step: value("slow", 0.8, step) for step in range(1, 10)}
+    assert trials.pruning.should_prune(one, trials.trials)
+    assert trials.written == [(3, "completed_rung_2", value("slow", 0.8, 9))]
+
+
+def test_a_rung_that_was_stored_with_another_steps_value_is_found():
+    rungs = create_rungs("hyperband", with_resources("hyperband", {}, STEPS))
+    trial = created(0, "slow")
+    trial.intermediate_values = {step: value("slow", 0.8, step) for step in range(1, 10)}
+    for step, wrong in ((1, False), (3, False), (7, True)):
+        trial.system_attrs = {"completed_rung_0": value("slow", 0.8, step)}
+        assert rungs.misplaced(trial) is wrong
 
 
 def test_none_never_prunes():

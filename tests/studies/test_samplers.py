@@ -1,20 +1,23 @@
 """Samplers by name, on a conditional space: reproducible, inside of it, each in its own way."""
 
 import dataclasses
+import math
 import sys
 import warnings
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from toy_plans import SPACE
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
+from studies.book.records import FAILURE
 from studies.search.branches import BranchSampler
 from studies.search.distributions import suggest
+from studies.search.failures import failed_by_itself
 from studies.search.samplers import GRID, Search, create_sampler, names, try_sampler
-from studies.search.views import as_no_better
+from studies.search.views import as_no_better, for_tpe
 
 SEARCH = Search(space=SPACE, scientific="kind", trials=16)
 FLAT = Search(
@@ -190,7 +193,7 @@ def test_tpe_is_told_of_the_workers_and_the_choices():
     def sampler(workers=1, choices=2):
         space = Space({"kind": Choice(tuple(range(choices)))})
         search = Search(space=space, scientific="kind", workers=workers)
-        return create_sampler("tpe", {}, search, seed=0)
+        return create_sampler("tpe", {}, search, seed=0).sampler
 
     assert not sampler(workers=1)._constant_liar
     assert sampler(workers=2)._constant_liar
@@ -200,7 +203,94 @@ def test_tpe_is_told_of_the_workers_and_the_choices():
 
 def test_options_replace_the_defaults():
     sampler = create_sampler("tpe", {"n_startup_trials": 3}, SEARCH, seed=0)
-    assert sampler._n_startup_trials == 3
+    assert sampler.sampler._n_startup_trials == 3
+
+
+REGION = Space(
+    {
+        "kind": Choice(("a", "b")),
+        "lr": Float(1e-4, 1e-1, log=True),
+        "shift": Float(0.0, 0.2),
+    }
+)
+
+
+def failures(name, fails, seed, *, trials=60, kind="OutOfMemory"):
+    """How many of some trials fail where ``fails`` says so; better values lie towards it."""
+    study = optuna.create_study(direction="maximize")
+    search = Search(space=REGION, scientific="kind", seed=seed, trials=trials)
+    failed = 0
+    for number in range(trials):
+        study.sampler = create_sampler(name, {}, search, seed=1000 * seed + number)
+        trial = study.ask()
+        params = suggest(REGION, trial)
+        if fails(params):
+            failed += 1
+            reason = {"kind": kind, "message": "it failed", "traceback": ""}
+            trial.set_user_attr(FAILURE, reason)
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.tell(trial, math.log10(params["lr"]) - params["shift"])
+    return failed
+
+
+def test_tpe_fails_no_more_than_random_search_and_half_as_often_as_untaught():
+    """A loss that is not the training's doing teaches nothing, as every failure did before."""
+
+    def fails(params):
+        return params["lr"] > 1e-2 and params["shift"] < 0.15
+
+    taught = failures("tpe", fails, 2)
+    assert taught <= failures("tpe", fails, 2, kind="WorkerLost") / 2
+    assert taught <= failures("random", fails, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["tpe", "nsga2", "cmaes", pytest.param("gp", marks=pytest.mark.long)]
+)
+def test_every_sampler_that_learns_learns_from_failures(name):
+    """What is proposed after a failure by its own doing is not what is proposed without it."""
+    options = {"n_startup_trials": 1} if name in ("tpe", "gp") else SOON[name]
+
+    def proposed(kind):
+        study = optuna.create_study(direction="maximize")
+        found = []
+        for number in range(4 if name == "gp" else 16):
+            study.enqueue_trial({"kind": "a"})
+            study.sampler = create_sampler(name, options, FLAT, seed=number)
+            trial = study.ask()
+            found.append(params := suggest(FLAT.space, trial))
+            if number % 3 == 2:
+                trial.set_user_attr(FAILURE, {"kind": kind, "message": "", "traceback": ""})
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                study.tell(trial, params["x"])
+        return found
+
+    assert proposed("WorkerLost") != proposed("OutOfMemory")
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        *((kind, True) for kind in ("NonFiniteLoss", "OutOfMemory", "TimeLimit", "MemoryLimit")),
+        *((kind, True) for kind in ("KeyError", "BadOutcome", "Infeasible")),
+        *((kind, False) for kind in ("Interrupted", "SupervisorDied", "WorkerLost")),
+    ],
+)
+def test_what_is_the_trainings_own_doing(kind, own):
+    trial = create_trial(state=TrialState.FAIL, user_attrs={FAILURE: {"kind": kind}})
+    assert failed_by_itself(trial) is own
+    assert not failed_by_itself(create_trial(value=1.0, user_attrs={FAILURE: {"kind": kind}}))
+    assert not failed_by_itself(create_trial(state=TrialState.FAIL))
+
+
+def test_a_few_trained_trials_stay_what_tpe_takes_for_good():
+    """Its best tenth holds no failed trial, however many there are."""
+    failed = create_trial(state=TrialState.FAIL, user_attrs={FAILURE: {"kind": "KeyError"}})
+    seen = for_tpe([create_trial(value=1.0), *[failed] * 50], several=False)
+    assert [trial.state for trial in seen].count(TrialState.PRUNED) == 9
+    assert for_tpe([failed] * 3, several=False) == [failed] * 3
 
 
 def test_cmaes_learns_from_pruned_trials_where_there_are_any():

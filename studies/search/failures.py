@@ -1,0 +1,43 @@
+"""What a trial's kind of failure says of its configuration: the one place where that is decided."""
+
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.book.records import FAILURE
+from studies.engines.base import BEFORE_TRAINING, GPU_FAILURE
+from studies.search.goals import INFEASIBLE
+
+UNCOUNTED = ("Interrupted", "SupervisorDied", BEFORE_TRAINING)
+"""Kinds of loss that use up none of a trial's retries."""
+
+_FROM_OUTSIDE = (*UNCOUNTED, GPU_FAILURE, "WorkerLost")
+"""Kinds that say nothing of the configuration: somebody stopped the run, or killed a process."""
+
+_REPEATED = ("NonFiniteLoss", "MissingMetric", "BadOutcome", INFEASIBLE)
+"""Kinds that come again when the same training is run again."""
+
+
+def untrained(trial: FrozenTrial) -> bool:
+    """Whether ``trial`` was not trained, as it is infeasible."""
+    return _kind(trial) == INFEASIBLE
+
+
+def failed_by_itself(trial: FrozenTrial) -> bool:
+    """Whether ``trial`` failed by its own doing, so that its configuration is a poor one.
+
+    That is every kind with a recorded reason, but for those that come from outside of the training.
+    """
+    kind = _kind(trial)
+    return kind is not None and kind not in _FROM_OUTSIDE
+
+
+def would_fail_again(trial: FrozenTrial) -> bool:
+    """Whether ``trial`` failed in a way that the same training would repeat."""
+    return _kind(trial) in _REPEATED
+
+
+def _kind(trial: FrozenTrial) -> str | None:
+    """Return the kind of failure of a FAIL trial; None for others, and where none was recorded."""
+    if trial.state is not TrialState.FAIL:
+        return None
+    kind: str | None = (trial.user_attrs.get(FAILURE) or {}).get("kind")
+    return kind
