@@ -123,7 +123,7 @@ def summarize(
                 failed=states.get("FAIL", 0),
                 values=by_seed,
                 confirm=intervals.get(label),
-                gap=gaps.get(best),
+                gap=gaps.get(best or ""),
                 test=_test_interval(of_label, test, plan),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
                 confirm_failed=failed.get(label, 0),

@@ -112,8 +112,8 @@ class Completion:
         if confirm:
             return [record.number for record in result.confirm[result.best_row.label]]
         candidate = result.best_row.candidate
-        known = candidate is not None and candidate.search_trial is not None
-        return [candidate.search_trial] if known else []
+        found = candidate.search_trial if candidate is not None else None
+        return [] if found is None else [found]
 
     def _complete_trial(self, trial: Json, record: TrialRecord, confirm: bool) -> None:
         _add_note(trial, lambda: self._notes[confirm].note(record))

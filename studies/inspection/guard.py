@@ -33,7 +33,7 @@ class Guard:
         self._application = application
         self._names = {"localhost", host.lower()}
         if host in ("", "0.0.0.0", "::"):  # all addresses of this machine
-            self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+            self._names.add(socket.gethostname().lower())
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"

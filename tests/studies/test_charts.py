@@ -12,6 +12,7 @@ from toy import make_plan
 from studies.book import stored
 from studies.report.clipping import clipped
 from studies.report.figures import values_of
+from studies.report.overview import print_status
 from studies.report.parallel import BEST, LINES, parallel
 from studies.report.result_figures import cost
 from studies.report.scales import Scale
@@ -100,6 +101,18 @@ def test_a_confirmation_under_two_labels_is_counted_once(lucky):
     assert "32 s of confirm trainings" in markdown(result) and round(seconds) == 32
     adam = sum(r.seconds for r in lucky.confirm if r.params["optim.name"] == "adam")
     assert f"adam, confirm: {adam:.0f} s" in str(cost(result, lucky.search).svg)
+
+
+def test_status_names_what_was_confirmed_first(lucky, capsys):
+    """The best seed of the search is one seed's; the verdict is of means."""
+    print_status(lucky)
+    text = " ".join(capsys.readouterr().out.split())
+    row = lucky.result.best_row
+    confirmed, searched = text.index("best confirmed"), text.index("best in search")
+    assert confirmed < searched
+    assert f"{100 * row.confirm.mean:.2f} " in text[confirmed:searched]
+    assert "on 3 seeds" in text[confirmed:searched]
+    assert "on one seed trial" in text[searched:]
 
 
 def test_a_configuration_is_not_told_apart_from_itself(lucky):
