@@ -75,4 +75,4 @@ def test_its_last_line_holds_no_password(tmp_path):
     tracker = MLflow(None, "0", "https://me:s3cret@host/x", place)
     tracker._study = "run"
     said = tracker.conclude(Study(id="0", name="made"))
-    assert said == "mlflow ui --backend-store-uri https://me:***@host/x"
+    assert said == "mlflow ui --backend-store-uri 'https://me:***@host/x'"
