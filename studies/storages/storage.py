@@ -18,8 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from studies.storages import storage_journal, storage_sqlite
 from studies.storages.storage_journal import Journal
-from studies.storages.storage_sql import SqlStorage, reason
+from studies.storages.storage_sql import SqlStorage, is_damage, reason
 from studies.storages.storage_url import (
+    Damaged,
     StorageError,
     check_url,
     journal_path,
@@ -31,6 +32,7 @@ from studies.storages.storage_url import (
 )
 
 __all__ = [
+    "Damaged",
     "Journal",
     "Storage",
     "StorageError",
@@ -83,13 +85,13 @@ def open_storage(url: str, *, create: bool) -> Storage:
                 storage_sqlite.make_file(path)
             storage = storage_sqlite.SqliteStorage(url, path)
         except _WRONG_DATABASE as error:
-            raise StorageError(f"{shown(url)}: {reason(error)}") from None
+            raise _kind(error)(f"{shown(url)}: {reason(error)}") from None
         try:
             with storage.engine.connect():
                 pass
         except SQLAlchemyError as error:
             close_storage(storage)
-            raise StorageError(f"{path}: {reason(error)}") from None
+            raise _kind(error)(f"{path}: {reason(error)}") from None
     return storage
 
 
@@ -104,7 +106,7 @@ def one_line_errors(url: str) -> Iterator[None]:
         yield
     except _WRONG_DATABASE as error:
         if not isinstance(error, RuntimeError):
-            raise StorageError(
+            raise _kind(error)(
                 f"{shown(url)}: {reason(error)}; nothing more can be written or read there: make"
                 " room, or put a sound copy in its place, and run the same command again"
             ) from error
@@ -188,6 +190,10 @@ def exclusive(url: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _kind(error: BaseException) -> type[StorageError]:
+    return Damaged if is_damage(error) else StorageError
 
 
 def _to_lock(path: Path, *, journal: bool) -> int:

@@ -10,6 +10,7 @@ database, see ``hold_only``.
 """
 
 import json
+import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
@@ -277,6 +278,15 @@ def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
 def _local(stored: datetime | None) -> datetime | None:
     """Optuna stores UTC and gives local time, both without a zone."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Return whether ``error`` says that an SQLite file was cut or written over."""
+    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+    code = getattr(getattr(cause, "orig", cause), "sqlite_errorcode", None)
+    # The low byte; the others say more exactly what was found.
+    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(code, int) and code & 0xFF in broken
 
 
 def reason(error: BaseException) -> str:

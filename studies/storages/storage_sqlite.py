@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from studies.storages.storage_sql import SqlStorage
-from studies.storages.storage_url import NoStudies, StorageError, sqlite_url
+from studies.storages.storage_sql import SqlStorage, is_damage
+from studies.storages.storage_url import Damaged, NoStudies, StorageError, sqlite_url
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""
@@ -91,7 +91,7 @@ def check_file(path: Path, *, create: bool) -> None:
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{path}: {reason}") from None
     if start and start != _MAGIC:
-        raise StorageError(f"{path} is no SQLite database; move it away or choose another storage")
+        raise Damaged(f"{path} is no SQLite database; move it away or choose another storage")
     tables = _tables(path)
     if tables and "version_info" not in tables:
         raise StorageError(
@@ -132,14 +132,16 @@ def _tables(path: Path) -> set[str]:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise StorageError(
+            raise Damaged(
                 f"{path} is damaged ({' '.join(verdict.split())}); put a sound copy in its place,"
                 " or begin anew (--fresh moves it aside)"
             )
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row[0] for row in rows}
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: {' '.join(str(error).split())}") from None
+        garbled = isinstance(error, UnicodeDecodeError) or is_damage(error)
+        kind = Damaged if garbled else StorageError
+        raise kind(f"{path}: {' '.join(str(error).split())}") from None
     finally:
         if connection is not None:
             connection.close()

@@ -25,6 +25,10 @@ class NoStudies(StorageError):
     """There is no such file, or it or the server has no studies, and nothing else either."""
 
 
+class Damaged(StorageError):
+    """The file was cut or written over, so that what it held cannot be known."""
+
+
 def sqlite_url(path: Path) -> str:
     """Return the storage URL of the SQLite file ``path``."""
     return f"sqlite:///{path}"
