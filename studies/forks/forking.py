@@ -108,7 +108,9 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     if stored is None:
         raise UserError(f"study {plan.name!r} was not made by this program, and cannot be forked")
     digest, _ = plan.fingerprint()
-    if stored["hash"] == digest:
+    with one_line_garbage(plan.storage_url):
+        same = stored["hash"] == digest
+    if same:
         raise UserError(
             f"study {plan.name!r} was begun with these very settings, so there is nothing to fork"
             " for; run it without --fork"
@@ -129,8 +131,10 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
             continue
         if there is None:
             return _make(target, old, confirm, say)
-        if there.user_attrs.get(FINGERPRINT, {}).get("hash") == digest:
-            forked = Forked.from_attribute(there.user_attrs.get(FORKED))
+        with one_line_garbage(target.storage_url):
+            same = there.user_attrs.get(FINGERPRINT, {}).get("hash") == digest
+            forked = Forked.from_attribute(there.user_attrs.get(FORKED)) if same else None
+        if same:
             say(f"going on with {target.name}" + (f", {forked}" if forked else ""))
             return target
         if name:

@@ -134,7 +134,7 @@ def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
         holder.communicate()
 
 
-def test_fresh_keeps_the_reading_of_the_test_set(tmp_path, request):
+def test_fresh_keeps_the_reading_of_the_test_set(tmp_path, swift, request):  # noqa: F811
     begun_anew(plan_of("postgresql", tmp_path, request))
 
 
