@@ -9,19 +9,26 @@ processes, SQLite) that is killed one to three times by kill -9 and then run to 
 * supervisor: the process that writes the study, at a random moment.
 * both: a worker, and the supervisor right after it.
 * sqlite: the supervisor in the middle of a random write to the database, before its commit.
-* export: the supervisor at a random step of writing the result's files.
+* export: the supervisor at a random step of writing the result's files;
+* log: the supervisor after the database has the end of a trial, before the event log has it;
+* fresh, fork, copy: the process that begins a finished study anew, forks it, or copies it to
+  SQLite or a journal, before a random change that this makes to a file or a database. The same
+  command, or a run without ``--fresh``, comes next.
 
 Each training follows from its params and seed, and the proposals do not depend on the order in
 which trials end. So each run must come to what one without faults comes to: the same trials, values
 and curves. Counted are: trials that still claim to run, the number of finished ones, trials that
 were finished when the kill came and are gone or changed after it, duplicates, results that differ
 from the run without faults, processes left behind, and whether ``best_config.toml`` can be read.
+The record of the test set must hold each time that it was read, also before ``--fresh`` or
+``--fork``; the event log must hold each end once; a fork or a copy must hold each trial once.
 """
 
 import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,34 +40,32 @@ from typing import Any
 
 import measure
 import psutil
+from fault_checks import (
+    Problem,
+    Trials,
+    compare,
+    compare_events,
+    compare_fork,
+    read,
+    read_config,
+    read_storage,
+)
 
 from mnist_core.errors import UserError
 
-KINDS = ("worker", "supervisor", "both", "sqlite", "export")
+AFTER = ("fresh", "fork", "copy")
+"""Kinds of kills in what is done with a finished study."""
+
+KINDS = ("worker", "supervisor", "both", "sqlite", "export", "log", *AFTER)
 PROGRAM = measure.HERE / "ours" / "toy_study.py"
+MORE = 2
+"""Trials that a fork adds, as ``toy_study.MORE``."""
+
 _LATEST = 600.0
 """Seconds after which a run counts as hung."""
 
 
-@dataclass(frozen=True)
-class Trials:
-    """All trials of a study's search and confirmation, by phase and number.
-
-    Attributes:
-        results: of each finished one what must never change: state, params, seed, value, curve.
-        ends: when each of those ended, and after how many seconds.
-        open: those that are not finished, and their states.
-    """
-
-    results: Mapping[tuple[str, int], Any] = field(default_factory=dict)
-    ends: Mapping[tuple[str, int], Any] = field(default_factory=dict)
-    open: Mapping[tuple[str, int], str] = field(default_factory=dict)
-
-
-Problem = tuple[str, str]
-"""One of ``SORTS`` and what was found."""
-
-SORTS = ("unfinished", "lost", "changed", "double", "best_config", "other")
+SORTS = ("unfinished", "lost", "changed", "double", "record", "events", "best_config", "other")
 
 
 @dataclass
@@ -82,43 +87,25 @@ class Verdict:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read(folder: Path) -> Trials:
-    """Read the trials as the database holds them, whatever their supervisor's fate."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if not (folder / "study.db").exists():
-        return Trials()
-    # A connection of its own, as the dashboard's.
-    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}")
-    results, ends, unfinished = {}, {}, {}
-    for name in optuna.get_all_study_names(storage):
-        study = optuna.load_study(study_name=name, storage=storage)
-        for trial in study.get_trials(deepcopy=False):
-            key = (name, trial.number)
-            if not trial.state.is_finished():
-                unfinished[key] = trial.state.name
-                continue
-            results[key] = (
-                trial.state.name,
-                dict(sorted(trial.params.items())),
-                trial.user_attrs.get("seed"),
-                trial.value,
-                dict(sorted(trial.intermediate_values.items())),
-            )
-            ends[key] = (trial.datetime_complete, trial.user_attrs.get("seconds"))
-    storage.remove_session()
-    storage.engine.dispose()
-    return Trials(results, ends, unfinished)
-
-
-def start(folder: Path, die: str = "") -> subprocess.Popen[str]:
+def start(folder: Path, die: str = "", *options: str) -> subprocess.Popen[str]:
     """Start the study in ``folder``."""
     environment = {**os.environ, "PYTHONPATH": str(measure.ROOT)}
-    command = [sys.executable, str(PROGRAM), "--folder", str(folder), "--die", die]
+    environment["TOY_READINGS"] = str(readings_of(folder))
+    command = [sys.executable, str(PROGRAM), "--folder", str(folder), "--die", die, *options]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
+
+
+def readings_of(folder: Path) -> Path:
+    """Return the file that gets a line each time that the test set is read."""
+    return folder.with_name(f"{folder.name}.readings")
+
+
+def count_readings(folder: Path) -> int:
+    """Return how often the test set was read, whatever the record says."""
+    file = readings_of(folder)
+    return len(file.read_text(encoding="utf-8").splitlines()) if file.exists() else 0
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -175,12 +162,14 @@ class Whole:
     """A run without faults.
 
     Attributes:
+        folder: of the study.
         trials: all of it.
         config: its best_config.toml, but for what tells of the run.
         counts: how many writes to the database and steps of the export there were.
         seconds: it took.
     """
 
+    folder: Path
     trials: Trials
     config: Any
     counts: Mapping[str, int]
@@ -194,19 +183,32 @@ def run_whole(folder: Path) -> Whole:
     if code:
         sys.exit(f"error: the study without faults failed:\n{errors[-3000:]}")
     counts = json.loads(output.splitlines()[-1])
-    return Whole(read(folder), read_config(folder), counts, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Whole(folder, read(folder), read_config(folder), counts, seconds)
 
 
-def read_config(folder: Path) -> Any:
-    """Read best_config.toml as the trainer does; return its settings and what was confirmed."""
-    import tomllib
+def count_steps(kind: str, folder: Path, whole: Whole) -> int:
+    """Return how many changes to files and databases the option of ``kind`` makes."""
+    code, output, errors = finish(start(finished(folder, whole), "", *_options(kind, folder)))
+    if code:
+        sys.exit(f"error: {kind} without faults failed:\n{errors[-3000:]}")
+    return int(json.loads(output.splitlines()[-1])[kind])
 
-    from mnist_core.config import TrainConfig
 
-    tables = tomllib.loads((folder / "best_config.toml").read_text(encoding="utf-8"))
-    record = tables.pop("record")
-    config = TrainConfig.from_mapping(tables, source="best_config.toml")
-    return config, record["confirm"]["seeds"], record["confirm"]["values"], record["params"]
+def finished(folder: Path, whole: Whole) -> Path:
+    """Return a copy of the whole study, in ``folder``."""
+    study = folder / "toy"
+    shutil.copytree(whole.folder, study)
+    shutil.copy(readings_of(whole.folder), readings_of(study))
+    return study
+
+
+def _options(kind: str, folder: Path) -> list[str]:
+    if kind != "copy":
+        return [f"--{kind}"]
+    journal = folder.name.isdecimal() and int(folder.name) % 2
+    name = "journal:///{}/copy.log" if journal else "sqlite:///{}/copy/study.db"
+    return ["--copy", name.format(folder)]
 
 
 def run_once(
@@ -229,6 +231,11 @@ def run_once(
     final = read(folder)
     verdict.finished = len(final.results)
     verdict.problems += compare(seen, final, whole.trials)
+    verdict.problems += compare_events(folder / "events.jsonl", final)
+    readings = count_readings(folder)
+    if final.readings < readings:
+        text = f"read {readings} times, by the record {final.readings} times"
+        verdict.problems.append(("record", text))
     try:
         if read_config(folder) != whole.config:
             verdict.problems.append(("best_config", "best_config.toml differs"))
@@ -237,38 +244,52 @@ def run_once(
     return verdict
 
 
-def compare(seen: Sequence[Trials], final: Trials, whole: Trials) -> list[Problem]:
-    """Return what is wrong with the study in the end.
+def run_after(
+    kind: str, folder: Path, chance: random.Random, whole: Whole, steps: int, *, most: int = 3
+) -> Verdict:
+    """Kill what is done with a finished study, do it again, and look what is there then."""
+    verdict, study, options = Verdict(kind), finished(folder, whole), _options(kind, folder)
+    for _ in range(chance.randint(1, most)):
+        code, _, errors = finish(start(study, f"{kind}:{chance.randint(1, steps)}", *options))
+        verdict.kills += code == -9
+        if code not in (-9, 0) and "holds a study 'toy' already" not in errors:
+            verdict.problems.append(("other", f"{kind} failed: {errors.strip().splitlines()[-1:]}"))
+    # A --fresh that was killed may also be followed by a run without it.
+    last = [] if kind == "fresh" and chance.random() < 0.5 else options
+    began = time.monotonic()
+    code, _, errors = finish(start(study, "", *last, "--read-test-again"))
+    verdict.seconds = time.monotonic() - began
+    if code and not (kind == "copy" and "holds a study 'toy' already" in errors):
+        verdict.problems.append(("other", f"{kind} failed: {errors.strip().splitlines()[-1:]}"))
+    place = {"fresh": study, "fork": study.with_name("toy-wide"), "copy": folder / "copy"}[kind]
+    if (folder / "copy.log").exists():
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
 
-    Args:
-        seen: after each kill.
-        final: in the end.
-        whole: of the run without faults.
-    """
-    found = [("unfinished", f"{key} is {state}") for key, state in final.open.items()]
-    if final.results.keys() != whole.results.keys():
-        text = f"{len(final.results)} finished trials, not {len(whole.results)}"
-        found.append(("unfinished", text))
-    for before in seen:
-        for key, result in before.results.items():
-            if key not in final.results:
-                found.append(("lost", f"{key} was finished and is lost"))
-            elif (final.results[key], final.ends[key]) != (result, before.ends[key]):
-                found.append(("changed", f"{key} was finished and is changed"))
-    for key, result in final.results.items():
-        if key in whole.results and whole.results[key] != result:
-            found.append(("changed", f"{key} is not what it is without faults"))
-    trained = [
-        json.dumps((study, params, seed))
-        for (study, _), (_, params, seed, *_) in final.results.items()
-    ]
-    found += [("double", f"{one} twice") for one in set(trained) if trained.count(one) > 1]
-    return found
+        final = read_storage(JournalStorage(JournalFileBackend(str(folder / "copy.log"))))
+    else:
+        final = read(place)
+    verdict.finished = len(final.results)
+    if kind == "fork":
+        verdict.problems += compare_fork(final, read(study), whole.trials)
+    else:
+        # What was begun anew was trained again: the same, but at other times.
+        verdict.problems += compare([whole.trials] if kind == "copy" else [], final, whole.trials)
+    if kind == "copy":
+        wanted = whole.trials.readings
+    else:
+        wanted = count_readings(study)
+        verdict.problems += compare_events(place / "events.jsonl", final)
+    if final.readings < wanted:
+        text = f"read {wanted} times, by the record {final.readings} times"
+        verdict.problems.append(("record", text))
+    return verdict
 
 
 def report(verdicts: Sequence[Verdict], whole: Whole) -> str:
     """Return the table and the verdict."""
     rows, n = [], len(whole.trials.results)
+    of_fork = n + MORE
     for kind in (*KINDS, "all"):
         runs = [one for one in verdicts if kind in (one.kind, "all")]
         if not runs:
@@ -279,14 +300,18 @@ def report(verdicts: Sequence[Verdict], whole: Whole) -> str:
                 kind,
                 str(len(runs)),
                 str(sum(one.kills for one in runs)),
-                f"{sum(one.finished for one in runs)}/{n * len(runs)}",
+                f"{sum(one.finished for one in runs)}/"
+                f"{sum(of_fork if one.kind == 'fork' else n for one in runs)}",
                 *(str(sorts.count(sort)) for sort in SORTS),
                 f"{measure.Spread(tuple(one.seconds for one in runs)).median:.1f}",
             ]
         )
     header = ["killed", "runs", "kills that hit", "finished", *SORTS, "last part s"]
     wrong = [f"- {one.kind}: {text}" for one in verdicts for _, text in one.problems]
-    said = "none lost, changed or doubled; every best_config.toml reads and is the same"
+    said = (
+        "none lost, changed or doubled; every best_config.toml reads and is the same; every reading"
+        " of the test set is on record; every event log holds each end once"
+    )
     return "\n".join(
         [
             measure.table(header, rows),
@@ -312,10 +337,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole = run_whole(folder / "whole")
+        steps = {
+            kind: count_steps(kind, folder / f"count {kind}", whole)
+            for kind in AFTER
+            if kind in args.kinds
+        }
         for number in range(args.runs):
             kind = args.kinds[number % len(args.kinds)]
             chance = random.Random(f"{args.seed} {number}")
-            one = run_once(kind, folder / str(number), chance, whole)
+            place = folder / str(number)
+            if kind in steps:
+                one = run_after(kind, place, chance, whole, steps[kind])
+            else:
+                one = run_once(kind, place, chance, whole)
             verdicts.append(one)
             said = "; ".join(text for _, text in one.problems) or "all well"
             measure.say(f"run {number + 1}/{args.runs}: {kind}, {one.kills} kills: {said}")

@@ -25,12 +25,13 @@ from studies.book.records import TrialRecord
 from studies.book.running_states import RunningStates, states_folder
 from studies.confirmation.candidates import candidates
 from studies.confirmation.confirming import confirmed
-from studies.confirmation.test_record import TEST, Reading
+from studies.confirmation.test_record import read_record
 from studies.confirmation.testing import ReadTest, read_confirmed
 from studies.findings import statistics
 from studies.findings.front import check_feasible
 from studies.findings.result import ENVIRONMENT, StudyResult
 from studies.findings.summary import failure_reasons, summarize
+from studies.forks.afresh import inherit_record
 from studies.forks.forking import FORKED, Forked
 from studies.planning import environment
 from studies.planning.machine import prepare_folder
@@ -86,9 +87,10 @@ def run_study(
         ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
     """
     check_folder(plan)
-    storage = open_storage(plan.storage_url, create=True)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
+        storage = open_storage(plan.storage_url, create=True)
+        storage, inherited = inherit_record(plan, storage)
         stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder)
@@ -106,6 +108,8 @@ def run_study(
                 )
             )
         mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
+        for text in inherited:
+            Stream("search", listeners).emit("message", None, text=text, level="warning")
         if not join:  # others may be writing
             for folder in (plan.folder, models_folder(plan)):
                 remove_drafts(folder)
@@ -150,8 +154,7 @@ def run_study(
             )
         )
         attributes = confirm.book.study.user_attrs
-        with one_line_garbage(plan.storage_url):
-            reading = Reading.from_attribute(attributes.get(TEST))
+        reading = read_record(attributes, plan.storage_url)
         reading = read_confirmed(
             plan,
             confirm.book,

@@ -86,6 +86,13 @@ class Server:
         self.sql(f"CREATE DATABASE {name}")
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
+    def copy_of(self, url: str) -> str:
+        """Return the URL of a copy of the database at ``url``, which nobody is connected to."""
+        self._databases += 1
+        name = f"test{self._databases}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         import psycopg
 

@@ -12,7 +12,7 @@ from mnist_core.errors import UserError
 from studies.book.opening import BUDGET, CONFIRM
 from studies.book.records import TrialRecord, read_trials
 from studies.confirmation.confirming import RACE
-from studies.confirmation.test_record import TEST, Reading
+from studies.confirmation.test_record import Reading, read_record
 from studies.findings.result import ENVIRONMENT, StudyResult
 from studies.findings.summary import summarize
 from studies.forks.forking import FORKED, Forked
@@ -147,7 +147,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
         stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
-        test = Reading.from_attribute(attributes.get(TEST))
+        test = read_record(attributes, plan.storage_url)
         result = None
         if not differs:
             result = summarize(
@@ -174,15 +174,6 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         settings=stored["values"] if stored else {},
         identity=str(search_study.user_attrs.get(IDENTITY, "")),
     )
-
-
-def exists(plan: Plan) -> bool:
-    """Return whether there is a study of ``plan``, as far as its storage can be read."""
-    try:
-        with _opened(plan) as studies:
-            return plan.name in studies
-    except UserError:
-        return False
 
 
 def supervisor(plan: Plan) -> Lease | None:

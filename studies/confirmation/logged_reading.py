@@ -1,5 +1,6 @@
 """What a study's log knows of the test set, where the database that has the record is gone."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,21 +9,37 @@ from studies.trail.event_log import Tail
 from studies.trail.events import Event
 
 
-def reading_in_log(path: Path) -> tuple[Reading, str]:
-    """Return the readings in the log at ``path``, without values, and the name of the data set.
+@dataclass(frozen=True, kw_only=True)
+class Logged:
+    """What a log knows.
+
+    Attributes:
+        reading: the readings of the test set, without values.
+        data: name of the data set; "": the log does not say.
+        confirmed: whether the confirmation had begun.
+    """
+
+    reading: Reading
+    data: str
+    confirmed: bool
+
+
+def reading_in_log(path: Path) -> Logged:
+    """Return what the log at ``path`` knows of the test set.
 
     Raises:
-        OSError: the log is there, but cannot be read.
+        OSError: if the log is there, but cannot be read.
     """
     times: list[float] = []
     trials: list[set[int]] = []
-    data = ""
+    data, confirmed = "", False
 
     def begin(event: Event) -> None:
         times.append(event.time)
         trials.append(set())
 
     for event in Tail(path).read():
+        confirmed |= event.phase == "confirm"
         if event.kind == "study":
             data = str((event.data.get("train") or {}).get("data.name", data))
         elif event.kind == "phase" and event.data.get("name") == "test":
@@ -31,7 +48,8 @@ def reading_in_log(path: Path) -> tuple[Reading, str]:
             if not trials:  # filled in from the database
                 begin(event)
             trials[-1].add(event.trial)
-    return Reading(openings=tuple(map(_opening, times, trials))), data
+    openings = tuple(map(_opening, times, trials))
+    return Logged(reading=Reading(openings=openings), data=data, confirmed=confirmed)
 
 
 def _opening(time: float, trials: set[int]) -> Opening:

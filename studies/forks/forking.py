@@ -9,8 +9,7 @@ reading: its changes may rest on what was seen.
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -19,9 +18,16 @@ from optuna.study import StudyDirection
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from studies.book.opening import CONFIRM
-from studies.confirmation.test_record import TEST, Reading
 from studies.forks import fork_names
 from studies.forks.carrying import Carried, carry
+from studies.forks.inheriting import (
+    inherited,
+    names_in,
+    opened,
+    record_content,
+    record_of,
+    was_moved,
+)
 from studies.hints import run_command
 from studies.planning.fingerprints import FINGERPRINT
 from studies.planning.plan import Plan, storage_url_of
@@ -30,15 +36,7 @@ from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
 from studies.storages.contents import Content, read_content
 from studies.storages.copying import write_studies
-from studies.storages.storage import (
-    Storage,
-    close_storage,
-    one_line_errors,
-    one_line_garbage,
-    open_storage,
-    shown,
-    storage_file,
-)
+from studies.storages.storage import Storage, one_line_garbage, shown
 from studies.trail.belonging import IDENTITY, check_owner, new_identity
 
 FORKED = "forked"
@@ -100,7 +98,7 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     name = name.removeprefix(f"{plan.spec.name}-")
     if name:
         fork_names.check(name, plan.spec.name)
-    with opened(plan) as storage:
+    with opened(plan.storage_url) as storage:
         old = content(storage, plan.name)
         confirm = content(storage, f"{plan.name}{CONFIRM}")
     if old is None:
@@ -112,7 +110,9 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     if stored is None:
         raise UserError(f"study {plan.name!r} was not made by this program, and cannot be forked")
     digest, _ = plan.fingerprint()
-    if stored["hash"] == digest:
+    with one_line_garbage(plan.storage_url):
+        same = stored["hash"] == digest
+    if same:
         raise UserError(
             f"study {plan.name!r} was begun with these very settings, so there is nothing to fork"
             " for; run it without --fork"
@@ -121,12 +121,22 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
         target = _named(plan, word)
         if word == own:
             continue
-        with opened(target) as storage:
+        with opened(target.storage_url) as storage:
             there = content(storage, target.name)
+            begun = there is None and f"{target.name}{CONFIRM}" in names_in(storage)
+        if begun and name:
+            raise UserError(
+                f"--fork {name}: study {target.name} was begun anew (--fresh) and has no trial yet;"
+                f" run it: {run_command(target)}"
+            )
+        if begun:
+            continue
         if there is None:
             return _make(target, old, confirm, say)
-        if there.user_attrs.get(FINGERPRINT, {}).get("hash") == digest:
-            forked = Forked.from_attribute(there.user_attrs.get(FORKED))
+        with one_line_garbage(target.storage_url):
+            same = there.user_attrs.get(FINGERPRINT, {}).get("hash") == digest
+            forked = Forked.from_attribute(there.user_attrs.get(FORKED)) if same else None
+        if same:
             say(f"going on with {target.name}" + (f", {forked}" if forked else ""))
             return target
         if name:
@@ -146,9 +156,9 @@ def check_made(plan: Plan) -> None:
     quick, fork_name = fork_names.parts(plan.name, plan.spec.name)
     if not fork_name:
         return
-    with opened(plan) as storage:
-        there = storage is not None and plan.name in optuna.get_all_study_names(storage)
-    if not there:
+    with opened(plan.storage_url) as storage:
+        names = names_in(storage)
+    if not names.intersection((plan.name, f"{plan.name}{CONFIRM}")) and not was_moved(plan, names):
         small = " --quick" if quick else ""
         raise UserError(
             f"there is no study {plan.name!r} in {shown(plan.storage_url)}; a fork is made by"
@@ -203,50 +213,13 @@ def _contents(
         system_attrs={},
         trials=list(carried.trials),
     )
-    inherited = readings_of(old, confirm, old.name, plan)
-    if inherited.seen:
-        yield Content(
-            name=f"{plan.name}{CONFIRM}",
-            directions=directions,
-            user_attrs={FINGERPRINT: fingerprint, TEST: inherited.to_attribute()},
-            system_attrs={},
-            trials=[],
-        )
-
-
-def readings_of(old: Content, confirm: Content | None, name: str, plan: Plan) -> Reading:
-    """Return the readings of the test set that ``plan``'s study inherits from ``old``.
-
-    Args:
-        old: the search of the study of before.
-        confirm: its confirmation; None: there is none.
-        name: what that study is called from now on.
-        plan: of the new study; nothing is inherited where its data set is another one.
-    """
-    values = old.user_attrs.get(FINGERPRINT, {}).get("values", {})
-    data = values.get("train", {}).get("data", {}).get("name")
-    if confirm is None or data != plan.train.data.name:
-        return Reading()
-    return Reading.from_attribute(confirm.user_attrs.get(TEST)).inherited(name)
-
-
-@contextmanager
-def opened(plan: Plan) -> Iterator[Storage | None]:
-    """Open the storage of ``plan``; None where there is no file.
-
-    Raises:
-        UserError: it cannot be used.
-    """
-    file = storage_file(plan.storage_url)
-    if file is not None and not file.exists():
-        yield None
-        return
-    storage = open_storage(plan.storage_url, create=False)
-    try:
-        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
-            yield storage
-    finally:
-        close_storage(storage)
+    # Also of a fork of this name that was begun anew.
+    found = inherited(plan)
+    confirmed = None if confirm is None else confirm.user_attrs
+    found.add(record_of(plan, plan.storage_url, old.name, old.user_attrs, confirmed))
+    if not found.record.empty:
+        record = record_content(plan, found.record)
+        yield replace(record, user_attrs={FINGERPRINT: fingerprint, **record.user_attrs})
 
 
 def content(storage: Storage | None, name: str) -> Content | None:

@@ -217,12 +217,14 @@ def _partly_tested(row: Row) -> int | None:
 
 def _readings(result: StudyResult) -> str:
     """Say how often the test set was read and when, e.g. ``2 times: …, … (by optim_search)``."""
-    openings = result.test.openings
+    openings = [one for one in result.test.openings if one.certain]
+    perhaps = ", ".join(result.test.uncertain)
+    perhaps = f"perhaps by study {perhaps}, whose database is damaged or gone" if perhaps else ""
     if not openings:
-        return "never"
+        return perhaps or "never"
     times = "1 time" if len(openings) == 1 else f"{len(openings)} times"
     each = [one.time + (f" (by study {one.study})" if one.study else "") for one in openings]
-    return f"{times}: {', '.join(each)}"
+    return f"{times}: {', '.join(each)}" + (f"; {perhaps}" if perhaps else "")
 
 
 def _gap(result: StudyResult, row: Row) -> str:

@@ -75,6 +75,11 @@ def warnings(result: StudyResult) -> list[str]:
             f"the test set was read {len(result.test.times)} times:"
             f" {'; '.join(result.test.why_again())}"
         )
+    if result.test.uncertain:
+        found.append(
+            "the test set may have been read before, by"
+            f" {', '.join(result.test.uncertain)}, whose database is damaged or gone"
+        )
     if result.untested:
         models = (
             "1 confirmed model has"

@@ -8,9 +8,10 @@ it.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy
@@ -33,9 +34,11 @@ from studies.storages.storage import (
     shown,
     storage_file,
 )
-from studies.storages.storage_sql import SqlStorage
+from studies.storages.storage_journal import with_names
+from studies.storages.storage_sql import SqlStorage, reason
 
 _TABLES = models.BaseModel.metadata.tables
+_STUDIES = _TABLES["studies"]
 
 
 class CopyError(UserError):
@@ -65,21 +68,29 @@ def copy_study(name: str, *, source: str, target: str) -> list[Content]:
     return contents
 
 
-def write_studies(contents: Sequence[Content], target: str) -> None:
+def write_studies(
+    contents: Sequence[Content], target: str, *, renamed: Mapping[str, str] | None = None
+) -> None:
     """Write studies that no storage holds yet, all of them or none.
 
     Args:
         contents: what is written, the search first.
         target: URL of the storage that it goes to; made where there is none.
+        renamed: studies that are there get other names in the same step: new names by old ones.
 
     Raises:
         CopyError: the target holds one of that name, or what was written cannot be read back.
         StorageError: the storage cannot be used.
     """
-    _write(contents, target, None)
+    _write(contents, target, None, renamed or {})
 
 
-def _write(contents: Sequence[Content], target: str, source: str | None) -> None:
+def _write(
+    contents: Sequence[Content],
+    target: str,
+    source: str | None,
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write ``contents``, which are those of ``source``; None: of no storage."""
     fresh = not _exists(storage_file(target))
     try:
@@ -87,9 +98,9 @@ def _write(contents: Sequence[Content], target: str, source: str | None) -> None
         try:
             with one_line_errors(target):
                 if isinstance(storage, Journal):
-                    _write_journal(storage, contents, source)
+                    _write_journal(storage, contents, source, renamed)
                 else:
-                    _write_sql(storage, contents, source)
+                    _write_sql(storage, contents, source, renamed)
         finally:
             close_storage(storage)
     except BaseException:
@@ -125,10 +136,21 @@ def _read(name: str, url: str) -> list[Content]:
         close_storage(storage)
 
 
-def _write_sql(storage: SqlStorage, contents: Sequence[Content], source: str | None) -> None:
+def _write_sql(
+    storage: SqlStorage,
+    contents: Sequence[Content],
+    source: str | None,
+    renamed: Mapping[str, str],
+) -> None:
     """Write ``contents`` in one transaction, which ends well only if they can be read back."""
     try:
         with storage.engine.begin() as connection:
+            for old, new in renamed.items():
+                connection.execute(
+                    sqlalchemy.update(_STUDIES)
+                    .where(_STUDIES.c.study_name == old)
+                    .values(study_name=new)
+                )
             _refuse_existing(storage, contents, _names(connection))
             identities = [_insert(connection, content) for content in contents]
             copies = [
@@ -136,13 +158,14 @@ def _write_sql(storage: SqlStorage, contents: Sequence[Content], source: str | N
                 for identity, content in zip(identities, contents, strict=True)
             ]
             _check(contents, copies, source, storage)
-    except IntegrityError:
+    except IntegrityError as error:
         _refuse_existing(storage, contents, {content.name for content in contents})
+        raise CopyError(f"{shown(storage.url)}: {reason(error)}; nothing was written") from None
 
 
 def _insert(connection: Connection, content: Content) -> int:
     identity = connection.scalars(
-        sqlalchemy.insert(_TABLES["studies"]).returning(_TABLES["studies"].c.study_id),
+        sqlalchemy.insert(_STUDIES).returning(_STUDIES.c.study_id),
         [{"study_name": content.name}],
     ).one()
     directions = [{"direction": d, "objective": n} for n, d in enumerate(content.directions)]
@@ -182,10 +205,15 @@ def _inserted(storage: SqlStorage, connection: Connection, identity: int, name: 
 
 
 def _names(connection: Connection) -> set[str]:
-    return set(connection.scalars(sqlalchemy.select(_TABLES["studies"].c.study_name)))
+    return set(connection.scalars(sqlalchemy.select(_STUDIES.c.study_name)))
 
 
-def _write_journal(storage: Journal, contents: Sequence[Content], source: str | None) -> None:
+def _write_journal(
+    storage: Journal,
+    contents: Sequence[Content],
+    source: str | None,
+    renamed: Mapping[str, str],
+) -> None:
     """Write the journal with ``contents`` at its end to a new file, and put that in its place."""
     path = storage.file.path
     part = path.with_name(f"{path.name}.copying")
@@ -194,7 +222,7 @@ def _write_journal(storage: Journal, contents: Sequence[Content], source: str | 
             with part.open("wb") as file, os.fdopen(os.dup(descriptor), "rb") as old:
                 old.seek(0)
                 lines = old.read()
-                file.write(lines[: lines.rfind(b"\n") + 1])
+                file.write(with_names(lines[: lines.rfind(b"\n") + 1], renamed))
             copy = Journal(journal_url(part), part)
             copy.file.durable = False
             there = {study.study_name for study in copy.get_all_studies()}

@@ -19,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from studies.storages import storage_journal, storage_sqlite
 from studies.storages.file_urls import journal_url, sqlite_url
 from studies.storages.storage_journal import Journal
-from studies.storages.storage_sql import SqlStorage, advised, reason
+from studies.storages.storage_sql import SqlStorage, advised, is_damage, reason
 from studies.storages.storage_url import (
+    Damaged,
     StorageError,
     check_url,
     journal_path,
@@ -31,6 +32,7 @@ from studies.storages.storage_url import (
 )
 
 __all__ = [
+    "Damaged",
     "Journal",
     "Storage",
     "StorageError",
@@ -86,13 +88,13 @@ def open_storage(url: str, *, create: bool) -> Storage:
                 storage_sqlite.make_file(path)
             storage = storage_sqlite.SqliteStorage(url, path, read_only=read_only)
         except _WRONG_DATABASE as error:
-            raise StorageError(advised(shown(url), reason(error))) from None
+            raise _kind(error)(advised(shown(url), reason(error))) from None
         try:
             with storage.engine.connect():
                 pass
         except SQLAlchemyError as error:
             close_storage(storage)
-            raise StorageError(advised(str(path), reason(error))) from None
+            raise _kind(error)(advised(str(path), reason(error))) from None
     return storage
 
 
@@ -107,7 +109,7 @@ def one_line_errors(url: str) -> Iterator[None]:
         yield
     except _WRONG_DATABASE as error:
         if not isinstance(error, RuntimeError):
-            raise StorageError(advised(shown(url), reason(error))) from error
+            raise _kind(error)(advised(shown(url), reason(error))) from error
         raise
     except KeyError as error:
         if error.args != (NOT_FOUND_MSG,):
@@ -203,6 +205,10 @@ def exclusive(url: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _kind(error: BaseException) -> type[StorageError]:
+    return Damaged if is_damage(error) else StorageError
 
 
 def _to_lock(path: Path, *, journal: bool) -> int:

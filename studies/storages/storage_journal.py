@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.files import check_regular
 from studies.storages.held import SharedDistributions, forget_begin
-from studies.storages.storage_url import NoStudies, StorageError
+from studies.storages.storage_url import Damaged, NoStudies, StorageError
 
 _GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
 """What Optuna raises on lines that it has not written."""
@@ -234,7 +234,22 @@ def check_file(path: Path, *, create: bool) -> None:
     except ValueError:
         line = None
     if not isinstance(line, dict) or "op_code" not in line:
-        raise StorageError(f"{path} is no Optuna journal; move it away or choose another storage")
+        raise Damaged(f"{path} is no Optuna journal; move it away or choose another storage")
+
+
+def with_names(lines: bytes, names: Mapping[str, str]) -> bytes:
+    """Return a journal's lines with other names of studies: new ones by old ones."""
+    if not names:
+        return lines
+    found = []
+    for line in lines.splitlines(keepends=True):
+        if b'"study_name"' in line:
+            log = json.loads(line)
+            if log["op_code"] == JournalOperation.CREATE_STUDY and log["study_name"] in names:
+                log["study_name"] = names[log["study_name"]]
+                line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
+        found.append(line)
+    return b"".join(found)
 
 
 def _only(held: frozenset[str], attributes: dict[str, Any]) -> dict[str, Any]:
@@ -296,7 +311,7 @@ def _unusable(path: Path, error: Exception) -> StorageError:
 
 def _damaged(path: Path, error: Exception) -> StorageError:
     said = " ".join(str(error).split())[:100]
-    return StorageError(
+    return Damaged(
         f"{path} is damaged ({type(error).__name__}: {said}); put a sound copy in its place, or"
         " begin anew (--fresh moves it aside)"
     )

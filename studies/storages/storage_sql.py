@@ -10,6 +10,7 @@ database, see ``hold_only``.
 """
 
 import json
+import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
@@ -333,6 +334,15 @@ _ADVICE = (
     ("not a database", "put a sound copy in its place"),
 )
 """What to do, by what the database says."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Return whether ``error`` says that an SQLite file was cut or written over."""
+    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+    code = getattr(getattr(cause, "orig", cause), "sqlite_errorcode", None)
+    # The low byte; the others say more exactly what was found.
+    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(code, int) and code & 0xFF in broken
 
 
 def reason(error: BaseException) -> str:

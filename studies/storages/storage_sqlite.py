@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from mnist_core.files import check_regular
 from studies.storages.file_urls import sqlite_url
-from studies.storages.storage_sql import SqlStorage, advised
-from studies.storages.storage_url import NoStudies, StorageError
+from studies.storages.storage_sql import SqlStorage, advised, is_damage
+from studies.storages.storage_url import Damaged, NoStudies, StorageError
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""
@@ -113,7 +113,7 @@ def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{path}: {reason}") from None
     if start and start != _MAGIC:
-        raise StorageError(f"{path} is no SQLite database; move it away or choose another storage")
+        raise Damaged(f"{path} is no SQLite database; move it away or choose another storage")
     tables = _tables(path, read_only=read_only)
     if tables and "version_info" not in tables:
         raise StorageError(
@@ -154,14 +154,16 @@ def _tables(path: Path, *, read_only: bool) -> set[str]:
         connection = _connect(path, read_only=read_only)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise StorageError(
+            raise Damaged(
                 f"{path} is damaged ({' '.join(verdict.split())}); put a sound copy in its place,"
                 " or begin anew (--fresh moves it aside)"
             )
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row[0] for row in rows}
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise StorageError(advised(str(path), " ".join(str(error).split()))) from None
+        garbled = isinstance(error, UnicodeDecodeError) or is_damage(error)
+        kind = Damaged if garbled else StorageError
+        raise kind(advised(str(path), " ".join(str(error).split()))) from None
     finally:
         if connection is not None:
             connection.close()

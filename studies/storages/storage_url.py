@@ -27,6 +27,10 @@ class NoStudies(StorageError):
     """There is no such file, or it or the server has no studies, and nothing else either."""
 
 
+class Damaged(StorageError):
+    """The file was cut or written over, so that what it held cannot be known."""
+
+
 def sqlite_path(url: str) -> Path | None:
     """Return the file of an SQLite URL, or None for another kind of storage.
 

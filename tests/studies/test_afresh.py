@@ -1,34 +1,72 @@
 """``--fresh``: what is there is moved aside whole, but the test set stays read."""
 
 import dataclasses
+import os
+import shutil
+import sqlite3
 
 import pytest
+from fresh_kills import (
+    REAL_MAKE_FILE,
+    files,
+    killed_everywhere,
+    next_start,
+    plan_of,
+    record,
+    set_record,
+    swift,  # noqa: F401
+)
 from test_protocol import run
+from test_storage_faults import locker
 from toy import TestSet, Toy, make_plan
+from toy_trail import quiet  # noqa: F401
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
-from studies import protocol
-from studies.book import stored
 from studies.forks.afresh import begin_afresh
+from studies.forks.forking import check_made, fork
 from studies.report.table import markdown
 from studies.report.warnings import warnings
+from studies.storages import storage_sqlite
+from studies.trail.event_log import FILE
+
+pytestmark = pytest.mark.usefixtures("quiet", "swift")
+FILES = ("sqlite", "journal", "sqlite elsewhere", "journal elsewhere")  # PostgreSQL: storage_kinds
+FASHION = TrainConfig.from_mapping({"data": {"name": "fashion_mnist"}}, source="test")
 
 
-@pytest.fixture(autouse=True)
-def _no_data(monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study in SQLite."""
+    plan = make_plan(tmp_path_factory.mktemp("finished"), trials=6, seeds=2, sqlite=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studies.protocol.environment.describe", lambda plan: {})
+        run(plan)
+    (plan.folder / FILE).touch()
+    return plan
 
 
-@pytest.mark.parametrize("sqlite", [False, True])
-def test_what_is_begun_anew_inherits_the_reading_of_the_test_set(tmp_path, sqlite):
-    plan, test, said = make_plan(tmp_path, sqlite=sqlite), TestSet(), []
+@pytest.fixture
+def plan(tmp_path, finished):
+    """The plan of a copy of it."""
+    shutil.copytree(finished.folder, tmp_path / "toy")
+    return make_plan(tmp_path, trials=6, seeds=2, sqlite=True)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_what_is_begun_anew_inherits_the_reading_of_the_test_set(tmp_path, kind, request):
+    begun_anew(plan_of(kind, tmp_path, request))
+
+
+def begun_anew(plan):
+    test, said = TestSet(), []
     run(plan, test=test)
-    moved = begin_afresh(plan, say=said.append)
-    assert said == [f"moved what was there to {moved}"] and moved.is_dir()
-    assert not stored.exists(plan)  # killed here, a run begins as ever
-
     changed = dataclasses.replace(plan, train=TrainConfig(epochs=9, device="cpu", threads=1))
+    moved = begin_afresh(changed, say=said.append)
+    assert str(moved) in said[0] and moved.is_dir()
+    found, search = record(plan)
+    assert [one.study for one in found.openings] == [moved.name] and not search
+
     result = run(changed, test=test)
     assert len(test.readings) == 1 and result.untested == len(test.readings[0])
     assert f"(by study {moved.name})" in markdown(result)
@@ -36,51 +74,208 @@ def test_what_is_begun_anew_inherits_the_reading_of_the_test_set(tmp_path, sqlit
     assert len(test.readings) == 2 and again.untested == 0
     (line,) = [line for line in warnings(again) if "was read 2 times" in line]
     assert line.endswith(f"1 by {moved.name}, which this study was begun anew from")
+    begin_afresh(changed, say=str)
+    assert len(record(plan)[0].times) == 2  # once each
 
 
-def test_what_has_read_nothing_or_other_images_leaves_nothing(tmp_path):
+def test_what_has_read_nothing_leaves_nothing(tmp_path):
     plan = make_plan(tmp_path)
     assert begin_afresh(plan, say=str) is None
-    with pytest.raises(protocol.UserError):
+    with pytest.raises(UserError):
         run(plan, toy=Toy(failing=("sgd", "adam", "adagrad")))
     begin_afresh(plan, say=str)
     assert not plan.folder.exists()
-    plan = make_plan(tmp_path / "finished")
+
+
+def test_a_reading_of_other_images_counts_again_when_a_study_returns_to_them(tmp_path):
+    plan = make_plan(tmp_path)
     run(plan)
-    other = TrainConfig.from_mapping({"data": {"name": "fashion_mnist"}}, source="test")
-    begin_afresh(dataclasses.replace(plan, train=other), say=str)
-    assert not plan.folder.exists()
+    fashion = dataclasses.replace(plan, train=FASHION)
+    begin_afresh(fashion, say=str)
+    assert not record(plan)[0].openings
+    test = TestSet()
+    run(fashion, test=test)
+    assert len(test.readings) == 1
+    begin_afresh(plan, say=str)
+    assert len(record(plan)[0].openings) == 1
+    assert run(plan, test=test).untested and len(test.readings) == 1
 
 
-def test_a_broken_database_is_moved_aside_as_well(tmp_path):
-    plan, said = make_plan(tmp_path, sqlite=True), []
-    plan.folder.mkdir(parents=True)
-    (plan.folder / "study.db").write_text("this is no database" * 100)
+def test_a_reading_that_was_broken_off_stays_on_record(tmp_path):
+    plan, test = make_plan(tmp_path), TestSet()
+
+    def broken(plan, models):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, test=broken)
+    begin_afresh(plan, say=str)
+    result = run(plan, test=test)  # nobody has seen values, so it is read without being asked to
+    assert len(test.readings) == 1 and result.untested == 0
+    assert len(result.test.times) == 2
+
+
+def broken(path):
+    path.write_text("this is no database" * 100)
+
+
+def cut(path):
+    os.truncate(path, 3 * path.stat().st_size // 4)
+
+
+@pytest.mark.parametrize("damage", [broken, cut, lambda path: os.truncate(path, 0), os.unlink])
+def test_a_study_whose_database_is_damaged_may_have_read_the_test_set(plan, damage):
+    damage(plan.folder / "study.db")
+    said, test = [], TestSet()
     moved = begin_afresh(plan, say=said.append)
-    assert (moved / "study.db").exists() and not plan.folder.exists()
-    assert len(said) == 2 and "is not known" in said[1]
+    assert (moved / FILE).exists() and len(said) == 2 and "is not known" in said[1]
+    (one,) = record(plan)[0].openings
+    assert (one.study, one.certain) == (moved.name, False)
+    result = run(plan, test=test)
+    assert len(test.readings) == 1 and result.untested == 0 and len(result.test.times) == 1
+    assert any(moved.name in line for line in warnings(result))
+    assert f"perhaps by study {moved.name}" in markdown(result)
+    begin_afresh(plan, say=str)
+    found, _ = record(plan)
+    assert found.uncertain == (moved.name,) and len(found.times) == 1
 
 
-@pytest.mark.parametrize("elsewhere", ["server", "file"])
-def test_a_database_elsewhere_that_cannot_be_read_leaves_the_folder_where_it_is(
-    tmp_path, elsewhere
-):
-    """It may hold the study: what is begun anew would go on with it, without its folder."""
-    url, reason = "postgresql+psycopg://me@127.0.0.1:1/x", "refused"
-    if elsewhere == "file":
-        broken = tmp_path / "shared.db"
-        broken.write_text("this is no database" * 100)
-        url, reason = f"sqlite:///{broken}", "is no SQLite database"
-    plan = dataclasses.replace(make_plan(tmp_path), storage_url=url)
-    (plan.folder / "events").mkdir(parents=True)
-    with pytest.raises(UserError, match=reason):
+def change(plan, statement):
+    with sqlite3.connect(plan.folder / "study.db") as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+def refused(plan):
+    """Ask for --fresh, which is refused in one line; nothing is changed."""
+    before = files(plan.folder.parent)
+    with pytest.raises(UserError) as caught:
         begin_afresh(plan, say=str)
-    assert (plan.folder / "events").is_dir() and not list(plan.folder.parent.glob("toy.*"))
+    after = files(plan.folder.parent)
+    assert {p: c for p, c in after.items() if not p.name.endswith(("-wal", "-shm"))} == before
+    assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
+    return str(caught.value)
 
 
-def test_a_database_elsewhere_without_studies_hinders_nothing(tmp_path):
-    plan, said = make_plan(tmp_path), []
-    plan = dataclasses.replace(plan, storage_url=f"sqlite:///{tmp_path / 'shared.db'}")
-    plan.folder.mkdir(parents=True)
-    moved = begin_afresh(plan, say=said.append)
-    assert said == [f"moved what was there to {moved}"] and not plan.folder.exists()
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"values": 3},
+        {"values": {}},
+        {"values": {"0": 1}, "openings": []},
+        {"values": {}, "openings": [{"time": 5, "trials": [], "kept": True}]},
+        {"values": {}, "openings": [{"time": "t", "trials": 5, "kept": True}]},
+        {"values": {}, "openings": 7},
+        {"values": {"x": {}}, "openings": []},
+        {"values": {}, "times": [None]},
+        [],
+        "read",
+        7,
+    ],
+)
+def test_a_record_of_another_shape_is_refused_and_nothing_is_moved(plan, value):
+    set_record(plan, value)
+    assert "record of the test set" in refused(plan)
+
+
+def test_what_is_unreadable_for_another_reason_than_damage_is_refused(plan, monkeypatch):
+    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 0.1)
+    with locker(plan.folder / "study.db", 600) as lock:
+        change(plan, "PRAGMA journal_mode=DELETE")
+        change(plan, "PRAGMA locking_mode=EXCLUSIVE")
+        lock()
+        assert "locked" in refused(plan)
+    change(plan, "ALTER TABLE version_info RENAME TO other")
+    assert "another program" in refused(plan)
+    change(plan, "ALTER TABLE other RENAME TO version_info")
+    monkeypatch.undo()
+    change(plan, "UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    assert "optuna" in refused(plan)
+    change(plan, "UPDATE alembic_version SET version_num = 'v3.2.0.a'")
+
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", denied)
+    with pytest.raises(UserError, match="Permission denied"):
+        begin_afresh(plan, say=str)
+    monkeypatch.undo()
+    (plan.folder / "study.db").unlink()
+    (plan.folder / "study.db").mkdir()
+    assert "directory" in refused(plan)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal", "sqlite elsewhere", "journal elsewhere"])
+def test_on_a_full_disk_nothing_is_moved(small_disk, kind, request, monkeypatch):
+    monkeypatch.setattr(storage_sqlite, "make_file", REAL_MAKE_FILE)
+    plan = plan_of(kind, small_disk, request)
+    run(plan)
+    found, _ = record(plan)
+    full, refusals = small_disk / "full", 0
+    for room in range(0, 400_000, 40_000):
+        with pytest.raises(OSError), full.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        os.truncate(full, full.stat().st_size - room)
+        try:
+            begin_afresh(plan, say=str)
+        except UserError as error:
+            assert "\n" not in str(error)
+            refusals += 1
+        else:
+            break
+        full.unlink()
+        assert plan.folder.is_dir() and not list(small_disk.glob(".*"))
+        assert record(plan) == (found, True)
+    assert refusals > 0
+    full.unlink(missing_ok=True)
+    assert next_start(plan)[0].times == found.times
+    assert record(plan)[0].openings[0].study
+
+
+def test_a_fresh_of_an_older_version_that_was_killed_loses_nothing_either(plan):
+    """It moved the folder first, and wrote the record later."""
+    found, _ = record(plan)
+    plan.folder.rename(plan.folder.with_name("toy.20261130-101500"))
+    with pytest.raises(UserError, match="no study 'toy'"):
+        fork(dataclasses.replace(plan, train=FASHION), "", say=str)
+    assert next_start(plan)[0].times == found.times
+    begin_afresh(plan, say=str)
+    assert next_start(plan)[0].times == found.times
+
+
+def test_a_record_that_waits_for_other_settings_fits_those_of_the_next_run(plan):
+    """A --fresh was killed before its study was made; then the settings were changed."""
+    begin_afresh(dataclasses.replace(plan, train=FASHION), say=str)
+    found, _ = record(plan)
+    assert not found.openings and len(found.of_other_data) == 1
+    test = TestSet()
+    settings = {"search": {"objectives": {"parameters": "minimize"}}}
+    other = make_plan(plan.folder.parent, sqlite=True, **settings)
+    assert len(next_start(other)[0].openings) == 1
+    assert len(next_start(plan)[0].openings) == 1
+    result = run(plan, test=test)
+    assert test.readings == [] and result.untested > 0
+
+
+def test_a_fork_that_is_begun_anew_keeps_its_own_reading(plan):
+    changed = dataclasses.replace(plan, train=TrainConfig(epochs=9, device="cpu", threads=1))
+    forked = fork(changed, "wide", say=str)
+    run(forked, read_test_again=True)
+    assert len(record(forked)[0].openings) == 2
+    begin_afresh(forked, say=str)
+    check_made(forked)  # killed here
+    with pytest.raises(UserError, match="begun anew"):
+        fork(changed, "wide", say=str)
+    shutil.rmtree(forked.folder)  # killed between the renamings
+    check_made(forked)
+    again = fork(changed, "wide", say=str)
+    assert again == forked
+    # Of the study that it is a fork of, too, which the old one had inherited: not twice.
+    assert len(record(again)[0].openings) == 2
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("lines", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_killed_at_every_step_the_record_is_there_at_the_next_start(tmp_path, kind, lines, request):
+    killed_everywhere(tmp_path, kind, request, lines=lines)

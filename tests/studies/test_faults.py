@@ -13,6 +13,8 @@ from waiting import until
 from worker_toys import Crash
 
 from studies.engines.local import Local
+from studies.trail.event_log import to_line
+from studies.trail.events import Event
 
 pytestmark = pytest.mark.slow
 LONG = pytest.mark.long
@@ -115,3 +117,39 @@ def test_the_comparison_sees_what_is_wrong(faults):
     assert sorts([whole], results={("s", 0): result}) == ["unfinished", "lost"]
     assert sorts([whole], ends={("s", 0): 1, ("s", 1): 3}) == ["changed"]
     assert sorts(results={("s", 0): result, ("s", 1): result}) == ["changed", "double"]
+
+
+def test_the_comparison_of_a_fork_sees_what_is_wrong(faults):
+    results = {("toy", n): ("COMPLETE", {"x": n}, n, 0.5, {1: 0.5}) for n in (0, 1)}
+    whole = faults.Trials(results, dict.fromkeys(results, 1))
+    more = {("toy-wide", 1 - n): result for (_, n), result in results.items()}
+    carried = {0: 1, 1: 0}
+
+    def sorts(source=whole, **changes):
+        fork = replace(faults.Trials(more, carried=carried), **changes)
+        return [sort for sort, _ in faults.compare_fork(fork, source, whole)]
+
+    assert sorts() == []
+    assert sorts(carried={0: 1}) == ["lost"]
+    assert sorts(carried={0: 1, 1: 1}) == ["lost", "double", "changed"]
+    assert sorts(open={("toy-wide", 2): "RUNNING"}) == ["unfinished"]
+    assert sorts(faults.Trials()) == ["unfinished", "lost", "lost"]
+
+
+def test_the_comparison_of_the_event_log_sees_what_is_wrong(faults, tmp_path):
+    log = tmp_path / "events.jsonl"
+    ends = [("search", "complete", 0), ("confirm", "failed", 0), ("test", "tested", 0)]
+
+    def found(ends, **more):
+        lines = (
+            Event(kind=kind, phase=phase, trial=trial, data={}, time=0.0)
+            for phase, kind, trial in ends
+        )
+        log.write_bytes(b"".join(map(to_line, lines)))
+        trials = faults.Trials({("toy", 0): 1, ("toy.confirm", 0): 1}, **more)
+        return len(faults.compare_events(log, trials))
+
+    assert found(ends) == 0
+    assert found([*ends, *ends[:1]]) == 1
+    assert found(ends[1:]) == 1 and found(ends[:1]) == 2
+    assert found(ends[1:], carried={0: 3}) == 0

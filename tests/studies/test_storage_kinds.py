@@ -1,20 +1,19 @@
 """One study in an SQLite file, a journal and a PostgreSQL database: the same trail in each."""
 
-import shutil
 import subprocess
 import sys
 
 import optuna
 import pytest
+from fresh_kills import killed_everywhere, plan_of, swift  # noqa: F401
 from postgres import server  # noqa: F401
+from test_afresh import begun_anew
 from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 from waiting import until
 
-from mnist_core.errors import UserError
 from studies.book import stored
 from studies.engines.inline import Inline
-from studies.forks.afresh import set_aside
 from studies.protocol import Control, StudyInterrupted
 from studies.storages.contents import read_content
 from studies.storages.leases import StudyInUse, supervisor, take
@@ -135,18 +134,9 @@ def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
         holder.communicate()
 
 
-def test_fresh_moves_what_is_in_a_file(kind, url, tmp_path):
-    plan = plan_at(tmp_path, url)
-    assert set_aside(plan) is None  # there is nothing yet
-    run(plan, Toy())
-    if kind == "postgresql":  # else the study of before would go on
-        with pytest.raises(UserError, match="delete it there, or set"):
-            set_aside(plan)
-        shutil.rmtree(plan.folder)
-        with pytest.raises(UserError, match="delete it there, or set"):
-            set_aside(plan)
-        return
-    moved = set_aside(plan)
-    assert moved is not None
-    assert (moved / "study.file").exists()
-    assert not (tmp_path / "toy").exists()
+def test_fresh_keeps_the_reading_of_the_test_set(tmp_path, swift, request):  # noqa: F811
+    begun_anew(plan_of("postgresql", tmp_path, request))
+
+
+def test_fresh_killed_anywhere_keeps_it(tmp_path, swift, request):  # noqa: F811
+    killed_everywhere(tmp_path, "postgresql", request)

@@ -53,9 +53,35 @@ def test_a_fork_inherits_what_was_seen_and_by_whom():
     reading = Reading().begun("t0", [1]).begun("t1", [1]).ended({1: ONE})
     fork = reading.inherited("old")
     assert fork.values == {} and fork.seen
-    assert fork.openings == (Opening(time="t1", trials=(1,), study="old"),)
+    broken, whole = fork.openings
+    assert whole == Opening(time="t1", trials=(1,), study="old")
+    assert broken == Opening(time="t0", trials=(1,), study="old", kept=False)
     assert Reading.from_attribute(json.loads(json.dumps(fork.to_attribute()))) == fork
     again = fork.begun("t2", [0]).ended({0: ONE})
-    assert again.why_again() == ("1 by old, which this study was forked from",)
+    assert again.why_again() == ("2 by old, which this study was forked from",)
     assert again.inherited("new").openings[0].study == "old"
     assert not Reading().begun("t0", [1]).inherited("old").seen
+
+
+def test_what_was_read_of_other_data_counts_where_a_study_returns_to_it():
+    reading = Reading().begun("t0", [1]).ended({1: ONE})
+    other = reading.inherited("old", data="mnist", into="fashion")
+    assert not other.seen and other.times == () and not other.empty
+    assert Reading.from_attribute(json.loads(json.dumps(other.to_attribute()))) == other
+    own = other.begun("t1", [0]).ended({0: ONE})
+    back = own.inherited("mid", data="fashion", into="mnist")
+    assert [(one.study, one.time) for one in back.openings] == [("old", "t0")]
+    assert [(one.study, one.time) for one in back.of_other_data] == [("mid", "t1")]
+
+
+def test_records_that_overlap_are_counted_once():
+    first = Reading().begun("t0", [1]).ended({1: ONE}).inherited("old")
+    second = first.begun("t1", [1]).inherited("mid")
+    assert first.joined(second) == second == second.joined(first)
+
+
+def test_what_may_have_happened_is_no_reading():
+    reading = Reading.unknown("old").begun("t0", [1]).ended({1: ONE})
+    assert reading.times == ("t0",) and reading.uncertain == ("old",)
+    assert reading.why_again() == () and not Reading.unknown("old").seen
+    assert Reading.from_attribute(json.loads(json.dumps(reading.to_attribute()))) == reading
