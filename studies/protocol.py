@@ -25,7 +25,7 @@ from studies.book.records import TrialRecord
 from studies.book.running_states import RunningStates, states_folder
 from studies.confirmation.candidates import candidates
 from studies.confirmation.confirming import confirmed
-from studies.confirmation.test_record import TEST, Reading
+from studies.confirmation.test_record import record_of
 from studies.confirmation.testing import ReadTest, read_confirmed
 from studies.findings import statistics
 from studies.findings.front import check_feasible
@@ -96,6 +96,7 @@ def run_study(
                     join=join,
                 )
             )
+        _keep_test_data(plan, book)
         if not join:  # others may be writing
             for folder in (plan.folder, models_folder(plan)):
                 remove_drafts(folder)
@@ -141,7 +142,7 @@ def run_study(
         )
         attributes = confirm.book.study.user_attrs
         with one_line_garbage(plan.storage_url):
-            reading = Reading.from_attribute(attributes.get(TEST))
+            reading = record_of(attributes, plan.folder)
         reading = read_confirmed(
             plan,
             confirm.book,
@@ -209,6 +210,28 @@ class _Run:
     def _check_not_stopped(self, book: Book) -> None:
         if self._control.asked:
             raise StudyInterrupted(book.phase, book.done, book.total)
+
+
+TEST_DATA = "test_data"
+"""The study's user attribute with the fingerprint of data whose test files came after its begin."""
+
+
+def _keep_test_data(plan: Plan, book: Book) -> None:
+    """Record the test files when a study that was begun without them first sees them.
+
+    Raises:
+        UserError: they are not those that it saw first.
+    """
+    if not plan.test_data:
+        return
+    before = book.study.user_attrs.get(TEST_DATA)
+    if before is None:
+        book.set_attribute(TEST_DATA, plan.test_data)
+    elif before != plan.test_data:
+        raise UserError(
+            f"study {plan.name}: its test set was changed after the study saw it first (data"
+            f" fingerprint {before} -> {plan.test_data}); put the test files back"
+        )
 
 
 def _look_ahead(event: Event) -> None:

@@ -12,7 +12,7 @@ from mnist_core.errors import UserError
 from studies.book.opening import BUDGET, CONFIRM
 from studies.book.records import TrialRecord, read_trials
 from studies.confirmation.confirming import RACE
-from studies.confirmation.test_record import TEST, Reading
+from studies.confirmation.test_record import Reading, record_of
 from studies.findings.result import ENVIRONMENT, StudyResult
 from studies.findings.summary import summarize
 from studies.forks.forking import FORKED, Forked
@@ -75,7 +75,8 @@ class Stored:
                 continue
             if len(row.values) + row.confirm_failed < self.plan.confirm_seeds:
                 return "confirm"
-        return "finished" if self.result.test.seen else "test"
+        test = self.result.test
+        return "finished" if test.seen or test.absent else "test"
 
     @property
     def environment(self) -> Mapping[str, Any]:
@@ -144,7 +145,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
         stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
-        test = Reading.from_attribute(attributes.get(TEST))
+        test = record_of(attributes, plan.folder)
         result = None
         if not differs:
             result = summarize(
@@ -179,6 +180,16 @@ def exists(plan: Plan) -> bool:
             return plan.name in studies
     except UserError:
         return False
+
+
+def data_fingerprint(plan: Plan) -> str:
+    """Return the data's fingerprint that the study of ``plan`` was begun with; "": not known."""
+    try:
+        with _opened(plan) as studies:
+            known = studies[plan.name].user_attrs.get(FINGERPRINT) if plan.name in studies else None
+            return str(known["values"]["data"]) if known else ""
+    except UserError:
+        return ""
 
 
 def supervisor(plan: Plan) -> Lease | None:

@@ -60,7 +60,7 @@ def reproduce_command(
 
     config = train.resolve(config)
     data = load(config.data, config.device)
-    reproduce.check_data(recorded, data.fingerprint)
+    reproduce.check_data(recorded, data.fingerprint, data.train_fingerprint)
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     result = training_run.run(training_run.Plan(config=config), console)
     if recorded.metric not in result.metrics:

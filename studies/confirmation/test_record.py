@@ -9,7 +9,11 @@ from them went into it.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+
+from mnist_core import study_readings
+from mnist_core.study_readings import StudyReading
 
 TEST = "test"
 """The confirm study's user attribute that holds the record."""
@@ -38,16 +42,21 @@ class Reading:
 
     Attributes:
         values: test metrics by number of the confirm trial.
-        openings: each time it was read, the first one first.
+        openings: each time the study read it, the first one first.
+        absent: whether the last run of the study was told that there is no test set.
+        outside: each time a single command, as ``evaluate``, read it for a model of this study.
     """
 
     values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
+    absent: bool = False
+    outside: tuple[StudyReading, ...] = ()
 
     @property
     def times(self) -> tuple[str, ...]:
         """When the test set was read; its length is the count of readings."""
-        return tuple(opening.time for opening in self.openings)
+        own = [opening.time for opening in self.openings]
+        return tuple(sorted([*own, *(one.time for one in self.outside)]) if self.outside else own)
 
     @property
     def seen(self) -> bool:
@@ -59,7 +68,10 @@ class Reading:
 
         Only those whose values were kept: nobody has learned anything from the others.
         """
-        kept = (opening for opening in self.openings if opening.kept)
+        kept = [opening for opening in self.openings if opening.kept]
+        for one in self.outside:
+            trials = () if one.trial is None else (one.trial,)
+            kept.append(Opening(time=one.time, trials=trials))
         return Reading(openings=tuple(replace(one, study=one.study or study) for one in kept))
 
     def begun(self, time: str, trials: Iterable[int]) -> "Reading":
@@ -81,6 +93,10 @@ class Reading:
             f"{count} by {study}, which this study was {'begun anew' if '.' in study else 'forked'}"
             " from"
             for study, count in others.items()
+        ]
+        causes += [
+            f"{count} by python -m mnist_core {by}"
+            for by, count in Counter(one.by for one in self.outside).items()
         ]
         own = [opening for opening in self.openings if not opening.study]
         broken = sum(not opening.kept for opening in own[:-1])
@@ -123,7 +139,7 @@ class Reading:
             ]
         else:
             openings = [Opening(time=time) for time in value["times"]]
-        return cls(values=values, openings=tuple(openings))
+        return cls(values=values, openings=tuple(openings), absent=value.get("absent") is True)
 
     def to_attribute(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -133,7 +149,22 @@ class Reading:
             | ({"study": one.study} if one.study else {})
             for one in self.openings
         ]
-        return {"openings": openings, "values": values}
+        absent = {"absent": True} if self.absent else {}
+        return {"openings": openings, "values": values, **absent}
+
+
+def record_of(attributes: Mapping[str, Any], folder: Path) -> Reading:
+    """Return all readings that a study has on record.
+
+    Args:
+        attributes: the user attributes of its confirmation.
+        folder: the study's, where single commands record theirs, see ``study_readings``.
+
+    Raises:
+        UserError: the file of the latter cannot be read.
+    """
+    reading = Reading.from_attribute(attributes.get(TEST))
+    return replace(reading, outside=study_readings.read(folder))
 
 
 def _models(trials: list[int]) -> str:

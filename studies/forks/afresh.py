@@ -54,7 +54,7 @@ def begin_afresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
     say(f"moved what was there to {moved}")
     if unreadable:
         say(f"whether it had read the test set is not known: {unreadable}")
-    reading = readings_of(old, confirm, moved.name, plan) if old else Reading()
+    reading = readings_of(old, confirm, moved.name, plan, moved) if old else Reading()
     if reading.seen:
         kept = Content(
             name=f"{plan.name}{CONFIRM}",

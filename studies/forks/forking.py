@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,7 +19,7 @@ from optuna.study import StudyDirection
 
 from mnist_core.errors import UserError
 from studies.book.opening import CONFIRM
-from studies.confirmation.test_record import TEST, Reading
+from studies.confirmation.test_record import TEST, Reading, record_of
 from studies.forks import fork_names
 from studies.forks.carrying import Carried, carry
 from studies.hints import run_command
@@ -198,7 +199,7 @@ def _contents(
         system_attrs={},
         trials=list(carried.trials),
     )
-    inherited = readings_of(old, confirm, old.name, plan)
+    inherited = readings_of(old, confirm, old.name, plan, plan.folder.with_name(old.name))
     if inherited.seen:
         yield Content(
             name=f"{plan.name}{CONFIRM}",
@@ -209,7 +210,9 @@ def _contents(
         )
 
 
-def readings_of(old: Content, confirm: Content | None, name: str, plan: Plan) -> Reading:
+def readings_of(
+    old: Content, confirm: Content | None, name: str, plan: Plan, folder: Path
+) -> Reading:
     """Return the readings of the test set that ``plan``'s study inherits from ``old``.
 
     Args:
@@ -217,12 +220,13 @@ def readings_of(old: Content, confirm: Content | None, name: str, plan: Plan) ->
         confirm: its confirmation; None: there is none.
         name: what that study is called from now on.
         plan: of the new study; nothing is inherited where its data set is another one.
+        folder: of the study of before, where it is now.
     """
     values = old.user_attrs.get(FINGERPRINT, {}).get("values", {})
     data = values.get("train", {}).get("data", {}).get("name")
     if confirm is None or data != plan.train.data.name:
         return Reading()
-    return Reading.from_attribute(confirm.user_attrs.get(TEST)).inherited(name)
+    return record_of(confirm.user_attrs, folder).inherited(name)
 
 
 @contextmanager

@@ -71,7 +71,8 @@ def print_status(stored: Stored) -> None:
     table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not begun")
     if stored.result is not None:
         times = ", ".join(stored.result.test.times)
-        table.add_row("test set", f"read {times}" if times else "not read")
+        unread = "none" if stored.result.test.absent else "not read"
+        table.add_row("test set", f"read {times}" if times else unread)
     best = _best(plan, stored.search)
     if best is not None:
         value = metric_text(plan.spec.metric, best.value)
