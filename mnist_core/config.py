@@ -43,6 +43,7 @@ class DataConfig(Table):
     name: str = Field("mnist-10pct", description="data set, see `python -m mnist_core data show`")
     root: str = Field("", description="folder with IDX files; empty: the cache folder")
     split_seed: int = Field(0, ge=0, description="seed of the stratified train/validation split")
+    test_set: bool = Field(True, description="false: there is none, and nothing is tested")
 
 
 class ModelConfig(Table):
@@ -175,7 +176,7 @@ class TrainConfig(Table):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
     precision: Precision = Field("auto", description="auto: bf16 where the device is built for it")
     deterministic: bool = Field(False, description="refuse operations whose result may vary")
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: all cores")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: OMP_NUM_THREADS, else all")
     compile: bool = Field(False, description="torch.compile the model")
     cuda_graph: bool = Field(False, description="GPU: passes of a batch started as one graph")
     changes: tuple[Change, ...] = Field(
@@ -197,7 +198,12 @@ class TrainConfig(Table):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain nested values as ``Table.to_dict`` does; ``changes`` only if there are."""
+        """Return plain nested values as ``Table.to_dict`` does.
+
+        ``changes`` is among them only if there are, ``data.test_set`` only if there is none.
+        """
         values = super().to_dict()
+        if values["data"]["test_set"]:
+            del values["data"]["test_set"]
         changes = values.pop("changes")
         return {**values, "changes": list(changes)} if changes else values

@@ -7,7 +7,7 @@ a batch is copied to where the recorded one lay, and a smaller batch is computed
 The optimizer's step stays outside, so the learning rate moves as ever.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,11 @@ def check(config: TrainConfig, machine: Runtime) -> None:
 
 
 class GraphedBatch:
-    """Computes the loss and the gradients of full batches; records itself at the first one."""
+    """Computes the loss and the gradients of full batches; records itself at the first one.
+
+    Attributes:
+        counters: on the device, that the loss adds to.
+    """
 
     def __init__(self, loss: Loss, model: nn.Module, batch_size: int) -> None:
         """Prepare; nothing is recorded yet.
@@ -68,6 +72,7 @@ class GraphedBatch:
         self.batch_size = batch_size
         self._loss = loss
         self._model = model
+        self.counters: Sequence[Tensor] = ()
         self._parameters = list(model.parameters())
         self._graph: torch.cuda.CUDAGraph | None = None
 
@@ -95,7 +100,8 @@ class GraphedBatch:
         """Record the passes; weights, statistics and random streams are as before after it."""
         device = inputs.device
         self._inputs, self._targets = inputs.clone(), targets.clone()
-        statistics = [buffer.clone() for buffer in self._model.buffers()]
+        changed = [*self._model.buffers(), *self.counters]
+        statistics = [buffer.clone() for buffer in changed]
         random = torch.cuda.get_rng_state(device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device):
@@ -109,7 +115,7 @@ class GraphedBatch:
             with torch.cuda.graph(graph, stream=stream):
                 self._value = self._pass()
         self._gradients = [parameter.grad for parameter in self._parameters]
-        for buffer, before in zip(self._model.buffers(), statistics, strict=True):
+        for buffer, before in zip(changed, statistics, strict=True):
             buffer.copy_(before)
         torch.cuda.set_rng_state(random, device)
         return graph

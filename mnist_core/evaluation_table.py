@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -41,14 +42,60 @@ def print_evaluation(say: Say, found: "Evaluation") -> None:
     right = counts.diagonal()
     recall = right / counts.sum(dim=1)
     precision = right / counts.sum(dim=0)
+    many = len(classes) > MOST_CLASSES
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("true \\ predicted", no_wrap=True)
-    for name in [*classes, "recall", "precision"]:
+    table.add_column("class" if many else "true \\ predicted", no_wrap=True)
+    columns = ["right", "wrong"] if many else classes
+    for name in [*columns, "recall", "precision"]:
         table.add_column(name, justify="right", no_wrap=True)
     for index, name in enumerate(classes):
-        cells = [str(int(count)) for count in counts[index]]
-        table.add_row(name, *cells, _share(float(recall[index])), _share(float(precision[index])))
-    say(table)
+        cells = [int(count) for count in counts[index]]
+        if many:
+            cells = [cells[index], sum(cells) - cells[index]]
+        shares = (_share(float(recall[index])), _share(float(precision[index])))
+        table.add_row(name, *map(str, cells), *shares)
+    say(_uncut(table))
+    if many:
+        say(_uncut(_confusions(found)))
+
+
+def confusion_csv(found: "Evaluation") -> str:
+    """Return the whole confusion matrix as CSV: a row a true class, a column a predicted one."""
+    rows = found.confusion.tolist()
+    lines = [",".join(["true", *map(str, range(len(rows)))])]
+    lines += [",".join(map(str, [number, *row])) for number, row in enumerate(rows)]
+    return "\n".join([*lines, ""])
+
+
+MOST_CLASSES = 20
+"""Of more classes the matrix is wider than people read: the most frequent confusions are listed."""
+
+_LISTED = 30
+
+
+def _confusions(found: "Evaluation") -> Table:
+    """Return the most frequent confusions, the most frequent first."""
+    counts = found.confusion.clone()
+    counts.fill_diagonal_(0)
+    pairs = sorted(counts.nonzero().tolist(), key=lambda pair: -int(counts[pair[0], pair[1]]))
+    title = f"{len(pairs):,} kinds of confusion" + (
+        f", the {_LISTED} most frequent:" if len(pairs) > _LISTED else ":"
+    )
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style=""
+    )
+    for name in ("true", "predicted", "images"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for true, said in pairs[:_LISTED]:
+        table.add_row(str(true), str(said), str(int(counts[true, said])))
+    return table
+
+
+def _uncut(table: Table) -> Table:
+    """Give ``table`` the width that it needs: a narrow terminal breaks its lines, and cuts none."""
+    wide = Console(width=10_000)
+    table.width = Measurement.get(wide, wide.options, table).maximum
+    return table
 
 
 def _share(value: float) -> str:

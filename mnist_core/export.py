@@ -126,7 +126,8 @@ def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: S
         out: the file; it is replaced only by one that was proved.
         file_format: ``onnx`` or ``torch``.
         data: what is said of the data in the file.
-        test: images to compare on, on the CPU; all test images, unless in a test of this program.
+        test: images to compare on, on the CPU; all test images, or the validation images where
+            there is no test set.
 
     Raises:
         ConfigError: there is no such format, ``out`` is not named after it, or its packages are

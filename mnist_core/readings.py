@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from mnist_core.checkpoint import Checkpoint
-from mnist_core.data import Data
 from mnist_core.pair_metrics import PairEvaluation
 from mnist_core.tasks import Evaluation
 
@@ -13,7 +12,13 @@ _Z = 1.96
 
 
 def describe(
-    command: str, name: str, kept: Checkpoint, data: Data, device: str, found: Evaluation
+    command: str,
+    name: str,
+    kept: Checkpoint,
+    data: str,
+    fingerprint: str,
+    device: str,
+    found: Evaluation,
 ) -> dict[str, Any]:
     """Return what is recorded of a reading of the test images.
 
@@ -21,15 +26,16 @@ def describe(
         command: that read them.
         name: of the checkpoint: ``last`` or ``best``.
         kept: the model.
-        data: whose test images they are.
+        data: name of the data set whose test images they are.
+        fingerprint: of the same.
         device: on which it was computed.
         found: what the model does on them.
     """
     return {
         "by": command,
         "checkpoint": name,
-        "data": data.name,
-        "fingerprint": data.fingerprint,
+        "data": data,
+        "fingerprint": fingerprint,
         "device": device,
         "precision": kept.config.precision,
         "metrics": found.metrics,

@@ -53,7 +53,8 @@ class TrainResult:
         metrics: what the task judges by, e.g. ``val_accuracy``, ``val_loss``, ``val_macro_f1``,
             and ``train_loss``, of ``model``: at the last report, or at the best one if
             ``early_stopping`` is on.
-        history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics.
+        history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics; of a
+            training that is followed also ``lr`` and ``train_accuracy``, see ``train``.
         evaluation: of ``model`` on the validation images.
         confusion: of the same, rows are true classes.
         model: the trained model, on the device, in evaluation mode: averaged, if that was asked

@@ -112,7 +112,14 @@ def resolve(config: TrainConfig) -> Runtime:
     device = _device(config.device)
     if precision == "auto":
         precision = "bf16" if _computes_bf16(device) else "fp32"
-    return Runtime(device=device, precision=precision, threads=config.threads or available_cores())
+    return Runtime(device=device, precision=precision, threads=config.threads or default_threads())
+
+
+def default_threads() -> int:
+    """Return the CPU threads of a training that asks for none: OMP_NUM_THREADS, or all cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    cores = available_cores()
+    return min(int(asked), cores) if asked.isdecimal() and int(asked[:9]) else cores
 
 
 def why_no_tf32(config: TrainConfig) -> str:

@@ -110,15 +110,25 @@ def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> s
     Args:
         key: what came, dotted.
         siblings: what is valid in the table where it was looked for; listed.
-        keys: all settings; the nearest is one with the same last part (``lr``: ``optim.lr``), or
-            else one that is spelled alike.
+        keys: all settings; the nearest is one whose last part is spelled alike (``lr``:
+            ``optim.lr``; ``trainer.max_epochs``: ``epochs``), or else one that is as a whole.
     """
-    names, last = list(keys), key.rpartition(".")[2]
-    same_last = [name for name in names if name.rpartition(".")[2] == last]
-    near = difflib.get_close_matches(key, same_last, n=1, cutoff=0.0)
+    names, (table, _, last) = list(keys), key.rpartition(".")
+    near = _alike(key, [name for name in names if name.rpartition(".")[2] == last])
+    near = near or _alike(key, [name for name in names if name.rpartition(".")[0] == table])
+    near = near or _alike(key, names)
     near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown setting {key!r}{hint} (valid: {', '.join(sorted(siblings))})"
+
+
+def _alike(key: str, names: Iterable[str]) -> list[str]:
+    """Return that of ``names`` whose last part is spelled most like that of ``key``, if any is."""
+    by_last: dict[str, list[str]] = {}
+    for name in names:
+        by_last.setdefault(name.rpartition(".")[2], []).append(name)
+    last = difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1, cutoff=0.6)
+    return difflib.get_close_matches(key, by_last[last[0]], n=1, cutoff=0.0) if last else []
 
 
 def _first_problem(cls: type[Table], error: ValidationError) -> str:

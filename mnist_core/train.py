@@ -60,6 +60,7 @@ def train(
     state_file: Path | None = None,
     keep_state: bool = False,
     state_seconds: float = 0.0,
+    follow: bool = False,
 ) -> TrainResult:
     """Train one model.
 
@@ -76,6 +77,10 @@ def train(
         state_seconds: the state is written at the first report so long after the begin, or after it
             was last written; later, where writing would take more than 2 % of the time. 0: at every
             report.
+        follow: whether reports and history also have ``lr``, the learning rate of the last step,
+            and, where the loss gives answers, ``train_accuracy``: the share of right ones since the
+            report before, of augmented images, with dropout, while the weights change. It is not
+            the accuracy of the trained model on the training images. The result is the same.
 
     Raises:
         ConfigError: the configuration cannot be trained on this machine or data.
@@ -88,7 +93,7 @@ def train(
     with runtime.session(machine, deterministic=config.deterministic):
         memory.reset_peak(machine.device)
         try:
-            training = Training(config, data, machine, keep_best=keep_best)
+            training = Training(config, data, machine, keep_best=keep_best, follow=follow)
             result = training.run(report, state_file, Pace(state_seconds))
         except (RuntimeError, MemoryError, OSError) as error:
             if device_errors.is_out_of_memory(error):

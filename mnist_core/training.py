@@ -36,12 +36,22 @@ from mnist_core.training_state import TrainingState
 
 Batch = tuple[Tensor, Tensor]
 
+_PLACE = ("step", "epoch", "seconds")
+_FOLLOWED = ("lr", "train_accuracy")
+"""What reports have beside the task's metrics, if the training is followed."""
+
 
 class Training:
     """One training. A *step* is one of the optimizer: of one batch, or of ``accumulate``."""
 
     def __init__(
-        self, config: TrainConfig, data: Data, machine: Runtime, *, keep_best: bool
+        self,
+        config: TrainConfig,
+        data: Data,
+        machine: Runtime,
+        *,
+        keep_best: bool,
+        follow: bool = False,
     ) -> None:
         if data.train.images.device != machine.device:
             raise ConfigError(
@@ -57,11 +67,15 @@ class Training:
         self.optimizer = optimizers.build(config.optim, self.parameters)
         self.scaler = runtime.gradient_scaler(machine)
         self.task = tasks.create(self.now, data, machine)
+        self.follow = follow
+        self.right = self.task.count_right() if follow else None
         loss_of = functools.partial(self.task.loss, self.model)
         self.graph = cuda_graph.create(config, loss_of, self.model)
+        if self.graph is not None and self.right is not None:
+            self.graph.counters = [self.right]
         self.average = averaging.create(config.average, self.model)
         assert config.optim.lr is not None  # resolve() filled it in
-        self.lr = config.optim.lr
+        self.lr = self.used_lr = config.optim.lr
         self.plateau = schedules.Plateau(config.schedule, self.lr)
         self.steps_per_epoch = -(-len(self.task) // config.accumulate)
         self.total_steps = self.steps_per_epoch * config.epochs
@@ -81,7 +95,8 @@ class Training:
         """Train all epochs, or what is left of them."""
         begun = time.perf_counter()
         if state_file is not None:
-            state = training_state.read(state_file, self.config, self.data.fingerprint)
+            known = (self.data.fingerprint, self.data.train_fingerprint)
+            state = training_state.read(state_file, self.config, *known)
             if state is not None:
                 self._restore(state)
         stopped = False
@@ -99,7 +114,7 @@ class Training:
                     if report is not None:
                         # Dropout goes on drawing where it was, whatever the report draws.
                         with self.machine.own_random_state():
-                            report(len(self.history), self._metrics())
+                            report(len(self.history), self._metrics() | self._followed())
                     if self._no_better():
                         break
         except StopTraining:
@@ -144,8 +159,9 @@ class Training:
             total_steps=self.total_steps,
             steps_per_epoch=self.steps_per_epoch,
         )
+        self.used_lr = self.lr * factor
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = self.lr * factor
+            parameters["lr"] = self.used_lr
         optimizers.zero_grad(self.optimizer)
         n = sum(len(targets) for _, targets in group)
         if self.graph is not None and n == self.graph.batch_size:
@@ -176,8 +192,13 @@ class Training:
     def _report(self, begun: float) -> None:
         """Validate; keep the figures, and the weights if they are the best so far."""
         pause = time.perf_counter()
-        train_loss = self.loss_sum.item() / (self.images - self.images_reported)
+        trained = self.images - self.images_reported
+        train_loss = self.loss_sum.item() / trained
         self.loss_sum.zero_()
+        followed = {"lr": self.used_lr} if self.follow else {}
+        if self.follow and self.right is not None:
+            followed["train_accuracy"] = self.right.item() / trained
+            self.right.zero_()
         self.images_reported = self.images
         if self.average is not None:
             self.average.report(self.step / self.total_steps)
@@ -189,7 +210,7 @@ class Training:
         self.validation_seconds += now - pause
         place = {"step": len(self.history) + 1, "epoch": self.step / self.steps_per_epoch}
         seconds = self.spent + now - begun
-        self.history.append({**place, "seconds": seconds, **metrics})
+        self.history.append({**place, "seconds": seconds, **metrics, **followed})
         self.reports_since_best += 1
         if self.best is None or _rank(metrics) > _rank(self.best.metrics):
             weights = self._served().state_dict() if self.keep_best else {}
@@ -217,7 +238,10 @@ class Training:
 
     def _metrics(self) -> dict[str, float]:
         entry = self.history[-1]
-        return {k: v for k, v in entry.items() if k not in ("step", "epoch", "seconds")}
+        return {k: v for k, v in entry.items() if k not in (*_PLACE, *_FOLLOWED)}
+
+    def _followed(self) -> dict[str, float]:
+        return {k: v for k, v in self.history[-1].items() if k in _FOLLOWED}
 
     def _result(self, begun: float, *, stopped: bool) -> TrainResult:
         model, metrics = self._served(), self._metrics()
@@ -288,6 +312,8 @@ class Training:
         self.step, self.images = values["step"], values["images"]
         self.images_reported = self.images
         self.history = values["history"]
+        # All rows have the same columns: a state of an earlier version has none of these.
+        self.follow = self.follow and "lr" in self.history[-1]
         self.spent = self.history[-1]["seconds"]
         if self.step % self.steps_per_epoch == 0:
             # The streams stand where that epoch ended: draw it once more, as it was.

@@ -55,11 +55,16 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
     files.write_atomically(path, serialise(flat, metadata=header))
 
 
-def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingState | None:
+def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingState | None:
     """Return the state in ``path`` of a training by ``config``; None if there is no such file.
 
     Changes of settings that were still to come do not matter: another training may go on from there
-    with changes of its own.
+    with changes of its own. Neither does whether there is a test set.
+
+    Args:
+        path: the file.
+        config: of the training.
+        data_fingerprints: of the data; that of the state must be one of them.
 
     Raises:
         CheckpointError: it is damaged, or of another training; the message names the difference.
@@ -82,11 +87,12 @@ def read(path: Path, config: TrainConfig, data_fingerprint: str) -> TrainingStat
         raise CheckpointError(f"{path}: cannot read the training's state: {error}") from None
     except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: is no state of a training: {error}") from None
-    difference = _difference(
-        changes.so_far(theirs, epochs), changes.so_far(config.to_dict(), epochs)
-    )
-    if data != data_fingerprint:
-        difference = f"data: {data} -> {data_fingerprint}"
+    own = config.to_dict()
+    for settings in (theirs, own):
+        settings.get("data", {}).pop("test_set", None)
+    difference = _difference(changes.so_far(theirs, epochs), changes.so_far(own, epochs))
+    if data not in data_fingerprints:
+        difference = f"data: {data} -> {data_fingerprints[0]}"
     if difference:
         raise CheckpointError(
             f"{path}: is the state of another training ({difference}); delete it to begin anew"

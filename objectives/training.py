@@ -69,7 +69,8 @@ class Training:
         earlier = _Earlier()
         state = self.states / f"{task.number}.safetensors" if self.states is not None else None
         if state is not None:
-            earlier = _earlier(state, resolve(config), data.fingerprint)
+            known = (data.fingerprint, data.train_fingerprint)
+            earlier = _earlier(state, resolve(config), *known)
             # Those that the supervisor had not written down yet are lost; it knows the others.
             for step, metrics in earlier.reports:
                 with contextlib.suppress(*([StopTask] if step >= reports else [])):
@@ -159,13 +160,13 @@ class _Earlier:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _earlier(path: Path, config: TrainConfig, data_fingerprint: str) -> _Earlier:
+def _earlier(path: Path, config: TrainConfig, *data_fingerprints: str) -> _Earlier:
     """Read the state in ``path``; one that is damaged, or of another training, is removed."""
     from mnist_core import training_state
     from mnist_core.errors import CheckpointError
 
     try:
-        state = training_state.read(path, config, data_fingerprint)
+        state = training_state.read(path, config, *data_fingerprints)
         history = [] if state is None else state.values["history"]
         reports = [
             (int(e["step"]), {k: v for k, v in e.items() if k not in _OF_THE_CLOCK})

@@ -1,5 +1,6 @@
 """A study in the foreground: its view, Ctrl-C, its result on the screen and in files."""
 
+import dataclasses
 import functools
 import math
 import os
@@ -20,6 +21,7 @@ from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from objectives.training import Training
 from studies import engines, trackers
+from studies.book import stored
 from studies.book.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.book.opening import check_search
 from studies.engines.base import Engine
@@ -171,7 +173,11 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
     if say is not None:
         say(preparation.describe(plan, found))
-    return plan.with_data(found[0].fingerprint)
+    whole, without_test = found[0].fingerprint, found[0].train_fingerprint
+    if whole != without_test and stored.data_fingerprint(plan) == without_test:
+        # The study was begun without a test set, which is here now: the same images are trained on.
+        return dataclasses.replace(plan.with_data(without_test), test_data=whole)
+    return plan.with_data(whole)
 
 
 def finish(result: StudyResult, console: Console) -> None:

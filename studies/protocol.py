@@ -110,6 +110,7 @@ def run_study(
         mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
         for text in inherited:
             Stream("search", listeners).emit("message", None, text=text, level="warning")
+        _keep_test_data(plan, book)
         if not join:  # others may be writing
             for folder in (plan.folder, models_folder(plan)):
                 remove_drafts(folder)
@@ -154,7 +155,7 @@ def run_study(
             )
         )
         attributes = confirm.book.study.user_attrs
-        reading = read_record(attributes, plan.storage_url)
+        reading = read_record(attributes, plan.storage_url, plan.folder)
         reading = read_confirmed(
             plan,
             confirm.book,
@@ -222,6 +223,28 @@ class _Run:
     def _check_not_stopped(self, book: Book) -> None:
         if self._control.asked:
             raise StudyInterrupted(book.phase, book.done, book.total)
+
+
+TEST_DATA = "test_data"
+"""The study's user attribute with the fingerprint of data whose test files came after its begin."""
+
+
+def _keep_test_data(plan: Plan, book: Book) -> None:
+    """Record the test files when a study that was begun without them first sees them.
+
+    Raises:
+        UserError: they are not those that it saw first.
+    """
+    if not plan.test_data:
+        return
+    before = book.study.user_attrs.get(TEST_DATA)
+    if before is None:
+        book.set_attribute(TEST_DATA, plan.test_data)
+    elif before != plan.test_data:
+        raise UserError(
+            f"study {plan.name}: its test set was changed after the study saw it first (data"
+            f" fingerprint {before} -> {plan.test_data}); put the test files back"
+        )
 
 
 def _look_ahead(event: Event) -> None:

@@ -207,14 +207,19 @@ def facts_here(device_name: str, data_fingerprint: str) -> dict[str, str]:
     }
 
 
-def check_data(recorded: Recorded, fingerprint: str) -> None:
+def check_data(recorded: Recorded, fingerprint: str, *others: str) -> None:
     """Refuse other data before anything is trained on it.
+
+    Args:
+        recorded: what was claimed.
+        fingerprint: of the data here.
+        others: fingerprints that the same training and validation images may have.
 
     Raises:
         UserError: the record names another fingerprint.
     """
     before = recorded.facts.get("data_fingerprint", fingerprint)
-    if before != fingerprint:
+    if before not in (fingerprint, *others):
         raise UserError(
             f"{recorded.path}: was trained on other data: the fingerprint of"
             f" {recorded.config.data.name} (split seed {recorded.config.data.split_seed}) was"

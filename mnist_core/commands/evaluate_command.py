@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnist_core import files, study_readings
 from mnist_core.errors import ConfigError, UserError
-from mnist_core.evaluation_table import Say, print_evaluation, text_console
+from mnist_core.evaluation_table import (
+    MOST_CLASSES,
+    Say,
+    confusion_csv,
+    print_evaluation,
+    text_console,
+)
 from mnist_core.runs import run_lookup, run_record
 from mnist_core.runs.run_lookup import Found
 from mnist_core.table import parse_assignment
@@ -48,6 +55,9 @@ def evaluate_command(
         str, typer.Option(help="validation, or test: which is not to choose by")
     ] = "validation",
     dataset: DataSet = None,
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="write the confusion matrix there")
+    ] = None,
     weights: Weights = None,
     runs: Runs = run_lookup.RUNS,
     device: Device = "auto",
@@ -59,8 +69,8 @@ def evaluate_command(
     On another split or data set, images that the model was trained on are counted, and said.
     Of a run it is the model at its end, or with --checkpoint best the one at its best report.
 
-    Whoever chooses between models by their test accuracy has no test images any more: each reading
-    of a run's is recorded in its run.json.
+    Whoever chooses between models by their test accuracy has no test images any more. Each reading
+    is recorded: of a run's model in its run.json, of a study's in the study, which counts it.
 
     Examples:
         python -m mnist_core evaluate 20261121-094345-net-d63c0f --checkpoint best
@@ -70,6 +80,8 @@ def evaluate_command(
     if split not in SPLITS:
         raise ConfigError(f"--split: must be {' or '.join(SPLITS)}, but got {split!r}")
     changes = data_changes(assignments, dataset)
+    if confusion:
+        files.check_file(confusion, "--confusion", "confusion.csv")
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
     from mnist_core import checkpoint, judge, readings, runtime
     from mnist_core.data import load, load_test
@@ -80,22 +92,32 @@ def evaluate_command(
     data = load(place, machine)
     images = data.validation if split == "validation" else load_test(place, machine)
     check_classes(kept, data, str(found.checkpoint))
+    console = text_console()
+    recorded = record_in_study("evaluate", found, kept, data.name) if split == "test" else ""
     evaluation = judge.judge(kept, images)
     judge.check_finite(kept, evaluation.metrics["loss"])
-    console = text_console()
+    before = ""
+    if split == "test":
+        reading = readings.describe(
+            "evaluate", found.name, kept, data.name, data.fingerprint, str(machine), evaluation
+        )
+        before = record_in_run(found, reading)
     console.print(f"{found.checkpoint}:")
     console.print(
         f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
     )
     say_overlap(console.print, kept, place, images)
     print_evaluation(console.print, evaluation)
+    if confusion:
+        files.write_atomically(confusion, confusion_csv(evaluation))
+        console.print(f"confusion matrix written to {confusion}")
+    elif len(evaluation.confusion) > MOST_CLASSES:
+        console.print("the whole confusion matrix: --confusion FILE.csv")
     accuracy = evaluation.metrics["accuracy"]
     if split == "validation":
         say_logged(console.print, kept, place, str(machine), accuracy)
-    elif found.run is not None:
-        reading = readings.describe("evaluate", found.name, kept, data, str(machine), evaluation)
-        say_test_readings(console.print, found, data, accuracy)
-        run_record.add_test_reading(found.run, reading)
+    for line in filter(None, (recorded, before)):
+        console.print(line)
 
 
 def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str, Any]:
@@ -148,7 +170,7 @@ def say_logged(
         accuracy: as it was found now.
     """
     logged = kept.metrics.get("val_accuracy")
-    elsewhere = {"root"}
+    elsewhere = {"root", "test_set"}
     if logged is None or place.model_dump(exclude=elsewhere) != kept.config.data.model_dump(
         exclude=elsewhere
     ):
@@ -161,29 +183,56 @@ def say_logged(
     say(f"its training logged an accuracy of {logged:.4f}: {verdict}")
 
 
-def say_test_readings(say: Say, found: Found, data: "Data", accuracy: float) -> None:
-    """Say how often a run's model was judged on these test images before, and with what result.
+def record_in_study(by: str, found: Found, kept: "Checkpoint", data: str) -> str:
+    """Record, in the study that keeps the model, that it is about to be judged on test images.
+
+    Args:
+        by: the command.
+        found: the model's file.
+        kept: the model.
+        data: name of the data set whose test images are read.
+
+    Returns:
+        A line that says so; empty if the model belongs to no study.
 
     Raises:
-        UserError: the run's record is damaged.
+        UserError: it cannot be recorded.
+    """
+    trained_on = kept.config.data.name
+    return study_readings.record(found.checkpoint, by=by, trained_on=trained_on, data=data)
+
+
+def record_in_run(found: Found, reading: Mapping[str, Any]) -> str:
+    """Record a reading in the run that the model belongs to, before anything of it is printed.
+
+    Returns:
+        A line that says how often the model was judged on these test images before, and with what
+        result; empty if it was not, or belongs to no run.
+
+    Raises:
+        UserError: the run's record is damaged, or cannot be written.
     """
     if found.run is None:
-        return
+        return ""
     readings = run_record.read(found.run).get("test_readings", [])
     try:
-        before = [_accuracy(r) for r in readings if _is_of(r, found.name, data)]
+        before = [one for one in readings if _is_of(one, reading)]
+        accuracies = [_accuracy(one) for one in before if one.get("by") != run_record.EXPORT]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{found.run / run_lookup.RUN}: is damaged: {error!r}") from None
-    if before:
-        same = "the same" if before[0] == accuracy else "NOT the same"
-        times = "once" if len(before) == 1 else f"{len(before)} times"
-        say(
-            f"read {times} before; the first time an accuracy of {before[0]:.4f} was logged: {same}"
-        )
+    run_record.add_test_reading(found.run, reading)
+    if not before:
+        return ""
+    said = f"read {'once' if len(before) == 1 else f'{len(before)} times'} before"
+    if not accuracies or "metrics" not in reading:
+        return said
+    same = "the same" if accuracies[0] == _accuracy(reading) else "NOT the same"
+    return f"{said}; the first time an accuracy of {accuracies[0]:.4f} was logged: {same}"
 
 
-def _is_of(reading: Mapping[str, Any], name: str, data: "Data") -> bool:
-    return bool(reading["checkpoint"] == name and reading["fingerprint"] == data.fingerprint)
+def _is_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two readings are of the same model and images."""
+    return all(one[name] == other[name] for name in ("checkpoint", "fingerprint"))
 
 
 def _accuracy(reading: Mapping[str, Any]) -> float:

@@ -12,7 +12,7 @@ import typer
 from mnist_core import files
 from mnist_core.commands import evaluate_command
 from mnist_core.commands.evaluate_command import Assignments, DataSet, Device, Runs, Weights, What
-from mnist_core.errors import ConfigError, DataError
+from mnist_core.errors import ConfigError
 from mnist_core.evaluation_table import print_evaluation, text_console
 from mnist_core.runs import run_lookup, run_record
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from rich.console import Console
 
     from mnist_core.checkpoint import Checkpoint
-    from mnist_core.data import Data
     from mnist_core.prediction.prediction_inputs import Inputs
     from mnist_core.runs.run_lookup import Found
     from mnist_core.tasks import Evaluation
@@ -164,6 +163,9 @@ def _of_a_data_set(
     images = data.validation if split == "validation" else load_test(place, machine)
     evaluate_command.check_classes(kept, data, str(found.checkpoint))
     predict.check_size(images.images, f"data set {data.name}")
+    recorded = before = ""
+    if split == "test":
+        recorded = evaluate_command.record_in_study("predict", found, kept, data.name)
     console.print(f"{found.checkpoint}:")
     console.print(
         f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
@@ -184,15 +186,18 @@ def _of_a_data_set(
         classes = predict.classify(kept, images.images)
         evaluation = predict.evaluation(classes, images.labels.cpu())
         table = prediction_tables.of_classes(classes, names, list(range(len(images))), labels)
+    if split == "test":
+        reading = readings.describe(
+            "predict", found.name, kept, data.name, data.fingerprint, str(machine), evaluation
+        )
+        before = evaluate_command.record_in_run(found, reading)
     prediction_tables.show(console.print, table, pixels if show else None)
     print_evaluation(console.print, evaluation)
-    accuracy = evaluation.metrics["accuracy"]
     if split == "validation":
+        accuracy = evaluation.metrics["accuracy"]
         evaluate_command.say_logged(console.print, kept, place, str(machine), accuracy)
-    elif found.run is not None:
-        reading = readings.describe("predict", found.name, kept, data, str(machine), evaluation)
-        evaluate_command.say_test_readings(console.print, found, data, accuracy)
-        run_record.add_test_reading(found.run, reading)
+    for line in filter(None, (recorded, before)):
+        console.print(line)
     _write(console, table, out)
 
 
@@ -209,6 +214,8 @@ def _of_inputs(
     import numpy as np
     import torch
 
+    from mnist_core import readings
+    from mnist_core.data.datasets import test_images_sha256
     from mnist_core.prediction import predict, prediction_tables
     from mnist_core.prediction.prediction_inputs import UNKNOWN
 
@@ -216,6 +223,13 @@ def _of_inputs(
     placed = torch.from_numpy(pixels).to(machine)
     predict.check_size(placed, images.names[0])
     said = [f"{found.checkpoint}:", *images.remarks]
+    labels = torch.tensor(images.labels)
+    known = labels != UNKNOWN
+    name, noted = kept.config.data.name, list[str]()
+    own = bool(known.any()) and test_images_sha256(kept.config.data) in images.sha256.values()
+    if own:
+        noted.append(_TEST_IMAGES.format(name))
+        noted.append(evaluate_command.record_in_study("predict", found, kept, name))
     if predict.compares_pairs(kept):
         pairs = predict.compare_pairs(kept, placed)
         console.print("\n".join(said))
@@ -223,59 +237,36 @@ def _of_inputs(
         prediction_tables.show(console.print, table, pixels if show else None)
         if table.accuracy is not None:
             console.print(f"accuracy {table.accuracy:.4f} of {table.known:,} pairs")
+        for line in filter(None, noted):
+            console.print(line)
         _write(console, table, out)
         return
     classes = predict.classify(kept, placed)
+    told = predict.Classes(
+        classes.logits[known], classes.predicted[known], classes.probabilities[known]
+    )
+    evaluation = predict.evaluation(told, labels[known]) if known.any() else None
+    if own and evaluation and found.run is not None:
+        fingerprint = run_record.read(found.run).get("data", {}).get("fingerprint", "")
+        reading = readings.describe(
+            "predict", found.name, kept, name, fingerprint, str(machine), evaluation
+        )
+        noted.append(evaluate_command.record_in_run(found, reading))
     console.print("\n".join(said))
     table = prediction_tables.of_classes(
         classes, images.names, images.indices, images.labels, images.notes
     )
     prediction_tables.show(console.print, table, pixels if show else None)
-    labels = torch.tensor(images.labels)
-    known = labels != UNKNOWN
-    if known.any():
+    if evaluation:
         if not known.all():
             console.print(f"of the {int(known.sum()):,} images whose class is known:")
-        told = predict.Classes(
-            classes.logits[known], classes.predicted[known], classes.probabilities[known]
-        )
-        evaluation = predict.evaluation(told, labels[known])
         print_evaluation(console.print, evaluation)
-        if known.all():
-            _note_test_images(console, found, kept, images, evaluation, machine)
+    for line in filter(None, noted):
+        console.print(line)
     _write(console, table, out)
 
 
-def _note_test_images(
-    console: "Console",
-    found: "Found",
-    kept: "Checkpoint",
-    images: "Inputs",
-    evaluation: "Evaluation",
-    machine: "torch.device",
-) -> None:
-    """Say so if an IDX file is the model's own test images, and record the reading of a run."""
-    from mnist_core import readings
-    from mnist_core.data import load
-    from mnist_core.data.registry import by_name
-
-    wanted = by_name(kept.config.data.name).test_images.sha256
-    if list(images.sha256.values()) != [wanted] or images.pictures:
-        return
-    name = kept.config.data.name
-    console.print(
-        f"these are the test images of {name}: whoever chooses a model by them has none any more"
-    )
-    if found.run is None:
-        return
-    try:
-        data: Data = load(kept.config.data, machine)
-    except DataError as error:
-        console.print(f"the reading is not recorded: {error}")
-        return
-    evaluate_command.say_test_readings(console.print, found, data, evaluation.metrics["accuracy"])
-    reading = readings.describe("predict", found.name, kept, data, str(machine), evaluation)
-    run_record.add_test_reading(found.run, reading)
+_TEST_IMAGES = "these are the test images of {}: whoever chooses a model by them has none any more"
 
 
 def _write(console: "Console", table: Any, out: Path | None) -> None:

@@ -116,6 +116,8 @@ def run_command(
     jobs = runs.plan(preset, variants, seeds, changes)
     results = runs.Results(folder / name)
     source = runs.data_to_test_on(preset, jobs[0], test_root)
+    if test:
+        runs.check_test(source, jobs[0].config.device)
     console = text_console()
     for number, job in enumerate(jobs, start=1):
         place = f"[{number}/{len(jobs)}] {job.variant.name}, seed {job.config.seed}"

@@ -5,12 +5,12 @@ python -m mnist_core train results/optim_search/best_config.toml
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mnist_core import config_file as config_file_reader
-from mnist_core import files
+from mnist_core import files, presets
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.evaluation_table import text_console
@@ -20,7 +20,11 @@ from mnist_core.table import parse_assignment
 
 def train_command(
     config_file: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml")
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml, or a preset"),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="of a preset that compares several trainings")
     ] = None,
     model: Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")] = None,
     dataset: Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")] = None,
@@ -59,6 +63,8 @@ def train_command(
         python -m mnist_core train --model net --set optim.name=adam --set optim.lr=0.003
 
         python -m mnist_core train results/optim_search/best_config.toml --test
+
+        python -m mnist_core train drawing_cnn.toml --dataset mnist-10pct
     """
     options = {
         "model.name": model,
@@ -69,7 +75,16 @@ def train_command(
     }
     changes = {key: value for key, value in options.items() if value is not None}
     changes |= dict(parse_assignment(text) for text in assignments or [])
-    settings, record = config_file_reader.read(config_file) if config_file else ({}, {})
+    settings: dict[str, Any] = {}
+    record: dict[str, Any] = {}
+    if config_file is not None:
+        config_file = presets.find(config_file)
+        settings, record = config_file_reader.read(config_file)
+    if presets.is_preset(settings):
+        assert config_file is not None
+        settings = _of_preset(config_file, variant)
+    elif variant is not None:
+        raise ConfigError(f"--variant {variant}: names a training of a preset; name its file, too")
     folder = None
     if resume is not None:
         if changes or config_file or name or no_save:
@@ -107,3 +122,20 @@ def train_command(
         save=save,
     )
     training_run.run(plan, console)
+
+
+def _of_preset(path: Path, variant: str | None) -> dict[str, Any]:
+    """Return the settings of a preset's training.
+
+    Raises:
+        ConfigError: the preset is wrong, or it compares several trainings and none is named.
+    """
+    preset = presets.read(path)
+    if variant is None and len(preset.variants) > 1:
+        known = ", ".join(one.name for one in preset.variants)
+        raise ConfigError(
+            f"{path}: compares several trainings; name one with --variant ({known}), or train all"
+            f" of them: python -m mnist_core presets run {preset.name}"
+        )
+    chosen = preset.variant(variant) if variant is not None else preset.variants[0]
+    return preset.config_of(chosen).to_dict()

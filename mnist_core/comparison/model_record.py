@@ -232,7 +232,9 @@ def _readings(readings: Any, checkpoint: str, folder: Path) -> list[dict[str, An
         raise UserError(
             f"{folder / run_lookup.RUN}: is damaged: test_readings is no list of tables"
         )
-    return [one for one in readings if one.get("checkpoint") == checkpoint]
+    # What an export compared itself on has no figures of the model as it was trained.
+    own = [one for one in readings if one.get("checkpoint") == checkpoint]
+    return [one for one in own if one.get("by") != run_record.EXPORT]
 
 
 def _metrics(metrics: Any, source: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from mnist_core.config import DataConfig
 from mnist_core.data import datasets, download, storage
 from mnist_core.data.picture import picture
-from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet, by_name
+from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
 from mnist_core.terminal import can_redraw
 
@@ -67,7 +67,10 @@ def _present(data_set: DataSet) -> bool:
 
 
 def _verify(data_set: DataSet, folder: Path) -> bool:
-    """Print one line a file; return whether all are here and none is known to differ."""
+    """Print one line a file; return whether all are here and none is known to differ.
+
+    A line begins with ``ok``, ``BAD``, or ``?`` where no hash says whose content it is.
+    """
     good = True
     for file in data_set.files:
         try:
@@ -76,14 +79,14 @@ def _verify(data_set: DataSet, folder: Path) -> bool:
             typer.echo(f"BAD  {data_set.name}  {file.name}  {error}")
             good = False
         else:
-            origin = _origin(file, folder)
-            typer.echo(f"ok   {data_set.name}  {file.name}  {raw.sha256()}  {origin}  {raw.path}")
+            origin = storage.vouched(file, raw, folder)
+            mark = "ok" if origin or data_set.name == FOLDER else "?"
+            said = origin or _UNKNOWN
+            typer.echo(f"{mark:<5}{data_set.name}  {file.name}  {raw.sha256()}  {said}  {raw.path}")
     return good
 
 
-def _origin(file: DataFile, folder: Path) -> str:
-    """Say where the hash comes from against which the raw content is checked."""
-    return storage.known_hash(file, folder)[1] or "no hash known, structure checked"
+_UNKNOWN = "no hash known: the structure was checked, not whose content it is"
 
 
 def _show_all(console: Console) -> None:
@@ -92,8 +95,8 @@ def _show_all(console: Console) -> None:
         table.add_row(data_set.name, data_set.title, _where(data_set))
     console.print(table)
     console.print(
-        "Hashes of the raw files are published for mnist and mnist-10pct; of the others the"
-        f" download is checked and the raw hash recorded in {storage.SUMS} at first use.",
+        "Hashes of the raw files are known for mnist, mnist-10pct and fashion_mnist; of the others"
+        f" the download is checked and the raw hash recorded in {storage.SUMS} at first use.",
         highlight=False,
     )
 
@@ -122,7 +125,8 @@ def _show_one(console: Console, data_set: DataSet, root: str) -> None:
     typer.echo(f"{rows}x{columns} pixels, {data.n_classes} classes, in {folder}")
     for file in data_set.files:
         if file.name in data.sha256:
-            typer.echo(f"sha256 {data.sha256[file.name]}  {file.name}  ({_origin(file, folder)})")
+            origin = storage.known_hash(file, folder)[1] or _UNKNOWN
+            typer.echo(f"sha256 {data.sha256[file.name]}  {file.name}  ({origin})")
     typer.echo(f"fingerprint {data.fingerprint} (files and split)")
 
     counts = {

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_core.config import DataConfig
-from mnist_core.data import download, idx, splits, storage
+from mnist_core.data import download, idx, splits, storage, suitability
 from mnist_core.data.registry import DataSet, by_name
 from mnist_core.errors import DataError
 
@@ -58,6 +58,8 @@ class Data:
         sha256: file name (without ``.gz``) to hash of its raw content, the test files included.
         split_sha256: hash of the indices of both splits.
         fingerprint: 16 hexadecimal digits that change when anything of the above does.
+        train_fingerprint: the same without the test files; where there are none, the same.
+        test_problem: why the test images cannot be read, one line; empty: they can.
     """
 
     name: str
@@ -67,6 +69,15 @@ class Data:
     sha256: Mapping[str, str]
     split_sha256: str
     fingerprint: str
+    train_fingerprint: str = ""
+    test_problem: str = ""
+
+    def is_of(self, fingerprint: str) -> bool:
+        """Whether the images to train and validate on are those that had ``fingerprint``.
+
+        Where it was taken without test files, test files that came later do not matter.
+        """
+        return fingerprint in (self.fingerprint, self.train_fingerprint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +88,24 @@ class ValidationImages:
         images: uint8 ``[N, rows, columns]``, 0 (ground) to 255 (ink), in the split's order.
         labels: uint8 ``[N]``.
         fingerprint: as ``Data.fingerprint``.
+        train_fingerprint: as ``Data.train_fingerprint``.
     """
 
     images: idx.UInt8Array
     labels: idx.UInt8Array
     fingerprint: str
+    train_fingerprint: str = ""
+
+    def is_of(self, fingerprint: str) -> bool:
+        """As ``Data.is_of``."""
+        return fingerprint in (self.fingerprint, self.train_fingerprint)
 
 
 def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
     """Load the training images, split into train and validation; download them if need be.
 
-    All four files are verified; the test files are hashed only. Later calls with the same
-    arguments return the same object.
+    All four files are verified; the test files are hashed, and what makes them useless is noted in
+    ``test_problem``. Later calls with the same arguments return the same object.
 
     Args:
         config: which data set, where, and the seed of the split.
@@ -98,16 +115,18 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
         DataError: the data set is unknown, missing and not to be had, or damaged.
     """
     folder = storage.folder_of(by_name(config.name), config.root)
-    return _load(config.name, folder, config.split_seed, _place(device))
+    return _load(config.name, folder, config.split_seed, config.test_set, _place(device))
 
 
 def load_test(config: DataConfig, device: torch.device | str = "cpu") -> Split:
     """Load the test images. Only the protocol's one reading of the test set may call this.
 
     Raises:
-        DataError: as ``load``.
+        DataError: as ``load``, or there are no test images, or they do not fit to the training.
     """
     folder = storage.folder_of(by_name(config.name), config.root)
+    if not config.test_set:
+        raise DataError(suitability.NO_TEST_SET)
     return _load_test(config.name, folder, config.split_seed, _place(device))
 
 
@@ -124,10 +143,14 @@ def validation_images(config: DataConfig) -> ValidationImages:
         DataError: the data set is unknown, missing or damaged.
     """
     data_set = by_name(config.name)
-    found = _arrays(data_set, storage.folder_of(data_set, config.root), config.split_seed)
+    folder = storage.folder_of(data_set, config.root)
+    found = _arrays(data_set, folder, config.split_seed, test_set=config.test_set)
     chosen = found.indices.validation
     return ValidationImages(
-        images=found.images[chosen], labels=found.classes[chosen], fingerprint=found.fingerprint
+        images=found.images[chosen],
+        labels=found.classes[chosen],
+        fingerprint=found.fingerprint,
+        train_fingerprint=found.train_fingerprint,
     )
 
 
@@ -138,16 +161,30 @@ def training_images(config: DataConfig) -> idx.UInt8Array:
         DataError: as ``validation_images``.
     """
     data_set = by_name(config.name)
-    found = _arrays(data_set, storage.folder_of(data_set, config.root), config.split_seed)
+    folder = storage.folder_of(data_set, config.root)
+    found = _arrays(data_set, folder, config.split_seed, test_set=config.test_set)
     return found.images[found.indices.train]
 
 
+def test_images_sha256(config: DataConfig) -> str:
+    """Return the hash of the raw file of test images; empty: it is not known, and not here."""
+    data_set = by_name(config.name)
+    if data_set.test_images.sha256:
+        return data_set.test_images.sha256
+    try:
+        folder = storage.folder_of(data_set, config.root)
+        return storage.read_verified(data_set, data_set.test_images, folder).sha256()
+    except DataError:
+        return ""
+
+
 @functools.lru_cache(maxsize=8)
-def _load(name: str, folder: Path, split_seed: int, device: str) -> Data:
+def _load(name: str, folder: Path, split_seed: int, test_set: bool, device: str) -> Data:
     data_set = by_name(name)
     ensure(data_set, folder)
-    found = _arrays(data_set, folder, split_seed)
-    if storage.is_cache(data_set, folder) and not storage.recorded_sums(folder):
+    found = _arrays(data_set, folder, split_seed, test_set=test_set)
+    whole = len(found.sha256) == len(data_set.files)
+    if whole and storage.is_cache(data_set, folder) and not storage.recorded_sums(folder):
         with contextlib.suppress(DataError):  # a cache that is only read is as good
             storage.record_sums(folder, found.sha256)
     everything = _to_split(found.images, found.classes, device)
@@ -159,6 +196,8 @@ def _load(name: str, folder: Path, split_seed: int, device: str) -> Data:
         sha256=found.sha256,
         split_sha256=found.indices.sha256(),
         fingerprint=found.fingerprint,
+        train_fingerprint=found.train_fingerprint,
+        test_problem=found.test_problem,
     )
 
 
@@ -172,41 +211,46 @@ class _Arrays:
     sha256: Mapping[str, str]
     indices: splits.Indices
     fingerprint: str
+    train_fingerprint: str
+    test_problem: str
 
 
-def _arrays(data_set: DataSet, folder: Path, split_seed: int) -> _Arrays:
+def _arrays(data_set: DataSet, folder: Path, split_seed: int, *, test_set: bool) -> _Arrays:
     images, labels = _read(data_set, folder, test=False)
-    sha256 = {
+    train_sha256 = {
         data_set.train_images.name: images.sha256(),
         data_set.train_labels.name: labels.sha256(),
-        **test_hashes(data_set, folder),
     }
     classes = labels.labels(data_set.n_classes or 256)
-    n_classes = data_set.n_classes or int(classes.max()) + 1
-    if n_classes < 2:
-        raise DataError(f"{idx.one_line(labels.path)}: expected two classes or more, but got one")
+    n_classes = suitability.count_classes(data_set, labels.path, classes)
+    test_sha256: dict[str, str] = {}
+    problem = suitability.NO_TEST_SET
+    if test_set:
+        test_sha256, problem = suitability.look_at_test(
+            data_set, folder, images, classes, n_classes
+        )
+    sha256 = train_sha256 | test_sha256
     indices = splits.stratified(classes, split_seed)
+    name, split = data_set.name, indices.sha256()
     return _Arrays(
         images=images.images(),
         classes=classes,
         n_classes=n_classes,
         sha256=sha256,
         indices=indices,
-        fingerprint=_fingerprint(data_set.name, n_classes, sha256, indices.sha256()),
+        fingerprint=_fingerprint(name, n_classes, sha256, split),
+        train_fingerprint=_fingerprint(name, n_classes, train_sha256, split),
+        test_problem=problem,
     )
 
 
 @functools.lru_cache(maxsize=8)
 def _load_test(name: str, folder: Path, split_seed: int, device: str) -> Split:
     data_set = by_name(name)
-    train = _load(name, folder, split_seed, device)
+    train = _load(name, folder, split_seed, True, device)
+    if train.test_problem:
+        raise DataError(train.test_problem)
     images, labels = _read(data_set, folder, test=True)
-    side = tuple(train.train.images.shape[1:])
-    if images.shape[1:] != side:
-        raise DataError(
-            f"{idx.one_line(images.path)}: byte 8: expected images of {side[0]}x{side[1]} as in"
-            f" training, but got {images.shape[1]}x{images.shape[2]}"
-        )
     return _to_split(images.images(), labels.labels(train.n_classes), device)
 
 
@@ -219,21 +263,6 @@ def ensure(data_set: DataSet, folder: Path) -> None:
     if storage.is_cache(data_set, folder) and storage.missing(data_set, folder):
         _log.warning("downloading %s into %s", data_set.name, folder)
         download.download(data_set, folder, replace=True)
-
-
-def test_hashes(data_set: DataSet, folder: Path) -> dict[str, str]:
-    """Return file name to raw hash of the test files without decoding them.
-
-    A folder of unknown files may lack them: then they are left out.
-
-    Raises:
-        DataError: one is missing or damaged.
-    """
-    return {
-        file.name: storage.read_verified(data_set, file, folder).sha256()
-        for file in (data_set.test_images, data_set.test_labels)
-        if data_set.n_classes or storage.find(file, folder)
-    }
 
 
 def _read(data_set: DataSet, folder: Path, *, test: bool) -> tuple[idx.Raw, idx.Raw]:

@@ -20,6 +20,7 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
+from mnist_core.data import file_kinds
 from mnist_core.errors import DataError
 
 MAX_BYTES: Final = 2**30
@@ -235,14 +236,15 @@ def _read(path: Path, file: BinaryIO, kinds: tuple[Kind, ...], limit: int) -> Ra
 
     def number(offset: int, what: str) -> int:
         if not fill(offset + 4):
-            raise _problem(path, len(content), what, "the end of the file")
+            raise _problem(path, len(content), what, "the end of the file", _what(content))
         return int.from_bytes(content[offset : offset + 4], "big")
 
     expected = " or ".join(f"the magic number {kind.magic} of {kind.what}" for kind in kinds)
     magic = number(0, expected)
     kind = next((kind for kind in kinds if kind.magic == magic), None)
     if kind is None:
-        raise _problem(path, 0, expected, str(magic))
+        fill(file_kinds.HEAD_BYTES)
+        raise _problem(path, 0, expected, str(magic), _what(content))
     names = ("the count", "the rows", "the columns")
     shape = tuple(number(4 + 4 * axis, names[axis]) for axis in range(kind.rank))
     for axis, side in enumerate(shape[1:], start=1):
@@ -281,16 +283,28 @@ def _gunzip(path: Path, file: BinaryIO) -> Iterator[bytes]:
                     f" but got damaged bytes ({error})"
                 ) from None
             rest = stream.unused_data if stream.eof else stream.unconsumed_tail
+            if stream.eof:
+                rest = rest.lstrip(b"\0")
             before += len(pending) - len(rest)
             pending = rest
             if chunk:
                 yield chunk
-        if not pending:
+        while not pending:
             before = file.tell()
             pending = file.read(_CHUNK)
             if not pending:
                 return
+            # Tapes and disks pad with zeros, which gzip and Python pass over, too.
+            rest = pending.lstrip(b"\0")
+            before += len(pending) - len(rest)
+            pending = rest
 
 
-def _problem(path: Path, offset: int, expected: str, came: str) -> DataError:
-    return DataError(f"{one_line(path)}: byte {offset}: expected {expected}, but got {came}")
+def _what(content: bytearray) -> str:
+    """Say what a file is whose content begins so, or ""."""
+    words = file_kinds.describe(bytes(content[: file_kinds.HEAD_BYTES]))
+    return f"; this is {words}: {file_kinds.READ}" if words else ""
+
+
+def _problem(path: Path, offset: int, expected: str, came: str, more: str = "") -> DataError:
+    return DataError(f"{one_line(path)}: byte {offset}: expected {expected}, but got {came}{more}")

@@ -1,9 +1,9 @@
 """The data sets known by name: their files, hashes, mirrors and licences, as data.
 
-A hash of the *raw* (decompressed) file decides wherever it is known. For Fashion-MNIST, KMNIST and
-QMNIST only hashes of the published ``.gz`` are known for sure; they are checked on download, and
-the raw hash is then recorded in a ``SHA256SUMS`` beside the files and checked from there on (trust
-on first use, for files placed by hand).
+A hash of the *raw* (decompressed) file decides wherever it is known. For KMNIST and QMNIST only
+hashes of the published ``.gz`` are known for sure. They are checked on download. The raw hash is
+then recorded in a ``SHA256SUMS`` beside the files and checked from there on (trust on first use,
+for files placed by hand).
 """
 
 from collections.abc import Mapping
@@ -78,6 +78,12 @@ def by_name(name: str) -> DataSet:
     return DATA_SETS[name]
 
 
+def share_images(one: str, other: str) -> bool:
+    """Whether the data sets of these names may hold the same images; a folder may hold any."""
+    return one == other or FOLDER in (one, other) or {one, other} <= _OF_MNIST
+
+
+_OF_MNIST: Final = {"mnist", "mnist-10pct", "qmnist"}
 _NAMES: Final = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -127,21 +133,27 @@ _FASHION_MNIST: Final = DataSet(
     "fashion_mnist",
     "Fashion-MNIST articles of clothing",
     "MIT, Zalando SE",
+    # Raw hashes: of Debian's package dataset-fashion-mnist 0.0~git20200523.55506a9-1. Its .gz lack
+    # the name in the header and are that many bytes shorter than the published ones.
     DataFile(
         _NAMES[0],
-        gz_digest="sha256:3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "sha256:3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
     ),
     DataFile(
         _NAMES[1],
-        gz_digest="sha256:a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "sha256:a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
     ),
     DataFile(
         _NAMES[2],
-        gz_digest="sha256:346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "sha256:346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
     ),
     DataFile(
         _NAMES[3],
-        gz_digest="sha256:67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        "sha256:67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     ),
     mirrors=(
         "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",

@@ -4,6 +4,8 @@ Embedded files lie in this package; all others in ``data.root`` where it is give
 cache folder: ``$MNIST_STUDIES_CACHE`` or the platform's, one folder a data set.
 """
 
+import functools
+import hashlib
 import os
 import re
 import threading
@@ -13,7 +15,7 @@ from typing import Final
 
 import platformdirs
 
-from mnist_core.data import idx
+from mnist_core.data import file_kinds, idx
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet
 from mnist_core.errors import DataError
 from mnist_core.files import check_regular
@@ -68,26 +70,36 @@ def read_verified(data_set: DataSet, file: DataFile, folder: Path) -> idx.Raw:
     """Read one file, check its structure and, where a hash is known, its content.
 
     Raises:
-        DataError: it is missing, damaged, or its hash is not the known or recorded one.
+        DataError: it is missing, damaged, a known file of another data set, or its hash is not the
+            known or recorded one.
     """
     path = find(file, folder)
     if path is None:
-        raise DataError(
-            f"{idx.one_line(folder)}: holds no {file.name} (or {', '.join(file.variants[1:])})"
-            f" of {data_set.name}"
-        )
+        raise DataError(holds_none(data_set, file, folder))
     images = file in (data_set.train_images, data_set.test_images)
     raw = idx.read_raw(path, *((idx.IMAGES,) if images else (idx.LABELS, idx.LABEL_TABLE)))
     wanted, origin = known_hash(file, folder)
     came = raw.sha256()
-    if wanted and came != wanted:
-        owner = _owner(came)
-        hint = f'; this is a file of {owner!r}: set data.name = "{owner}"' if owner else ""
-        raise DataError(
-            f"{idx.one_line(path)}: expected sha256 {wanted} of {data_set.name} ({origin}),"
-            f" but got {came}{hint}"
-        )
+    owner, name = _owner(came, None if wanted else path)
+    hint = f"; this is {name} of {owner!r}" if owner else ""
+    others = owner not in ("", data_set.name) and data_set.name != FOLDER
+    if others:
+        hint = f'; this is a file of {owner!r}: set data.name = "{owner}"'
+    # Data sets share the names of their files, and a hash may be recorded from the wrong ones.
+    if others or (wanted and came != wanted):
+        expected = f"sha256 {wanted} of {data_set.name} ({origin})" if wanted else data_set.name
+        raise DataError(f"{idx.one_line(path)}: expected {expected}, but got {came}{hint}")
     return raw
+
+
+def holds_none(data_set: DataSet, file: DataFile, folder: Path) -> str:
+    """Return a line that says that ``file`` is not in ``folder``."""
+    instead = file_kinds.describe_folder(folder)
+    said = f"; it holds {idx.one_line(Path(instead))}: {file_kinds.READ}" if instead else ""
+    return (
+        f"{idx.one_line(folder)}: holds no {file.name} (or {', '.join(file.variants[1:])})"
+        f" of {data_set.name}{said}"
+    )
 
 
 def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
@@ -96,6 +108,18 @@ def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
         return file.sha256, "published"
     recorded = recorded_sums(folder).get(file.name, "")
     return (recorded, f"recorded in {SUMS}") if recorded else ("", "")
+
+
+def vouched(file: DataFile, raw: idx.Raw, folder: Path) -> str:
+    """Return who says that ``raw`` is the published ``file``; empty: no hash tells.
+
+    Args:
+        file: what it should be.
+        raw: what ``read_verified`` gave.
+        folder: where it lies.
+    """
+    known = known_hash(file, folder)[1]
+    return known or ("published .gz" if _is_published_gz(file, raw.path) else "")
 
 
 def recorded_sums(folder: Path) -> dict[str, str]:
@@ -131,9 +155,32 @@ def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
         raise DataError(f"{idx.one_line(folder)}: cannot write {SUMS}: {error.strerror}") from None
 
 
-def _owner(sha256: str) -> str:
-    """Return the name of the data set one of whose files has this raw hash, else ""."""
+def _owner(sha256: str, path: Path | None) -> tuple[str, str]:
+    """Return the names of the known data set and of its file that this is; twice "": none.
+
+    Args:
+        sha256: of the raw content.
+        path: of a file that may be a published ``.gz``, for the sets whose raw hashes are not
+            known; None: it is not looked at.
+    """
     for data_set in DATA_SETS.values():
-        if sha256 in (file.sha256 for file in data_set.files):
-            return data_set.name
-    return ""
+        for file in data_set.files:
+            if file.sha256 == sha256 or (path is not None and _is_published_gz(file, path)):
+                return data_set.name, file.name
+    return "", ""
+
+
+def _is_published_gz(file: DataFile, path: Path) -> bool:
+    if not file.gz_digest or path.suffix != ".gz":
+        return False
+    algorithm, _, wanted = file.gz_digest.partition(":")
+    try:
+        return _digest(path, algorithm, path.stat().st_mtime_ns) == wanted
+    except OSError:
+        return False
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: Path, algorithm: str, changed: int) -> str:
+    """Return the hash of a file that was last written at ``changed``."""
+    return hashlib.new(algorithm, path.read_bytes(), usedforsecurity=False).hexdigest()

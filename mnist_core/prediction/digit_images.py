@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mnist_core.data import file_kinds
 from mnist_core.data.idx import one_line
 from mnist_core.errors import DataError
 
 SIDE, BOX = 28, 20
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SUFFIXES = file_kinds.PICTURES
 """Of the files that are taken from a folder; a file that is named may have any."""
 
 Grey = npt.NDArray[np.float64]
@@ -38,6 +39,13 @@ _MANY = 1_000_000
 
 _FLAT = 0.06
 """Least difference of ink and ground, as a share of the scale from black to white."""
+
+_PALE = 0.25
+"""Of a 28x28 picture in MNIST's format: ink that is weaker is brought to full strength, as any ink
+of a picture that is centred is. A model has seen ink of full strength only."""
+
+_DEPTHS = (1, 8, 10, 12, 14, 16)
+"""Bits a pixel that cameras and scanners store in 16 bits."""
 
 _EDGE = 0.3
 """From which share of the strongest ink on a pixel belongs to the digit's box."""
@@ -74,7 +82,8 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
     """Read a picture: PNG, JPEG or whatever else Pillow knows.
 
     A picture of 28x28 whose border is ground, and even, is in MNIST's format: it is inverted where
-    its ground is light, and else left as it is.
+    its ground is light, its ink is brought to full strength where it is pale, and else it is left
+    as it is. Of 16 bits a pixel, as many are taken for the scale as the brightest pixel needs.
 
     Args:
         path: the file; of several frames the first counts.
@@ -99,7 +108,9 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
         beyond = np.where(np.abs(ink) > 3 * noise, ink, 0)
         invert = bool(beyond.sum() < 0)
     note = "inverted" if invert else "as it is"
-    if grey.shape == (SIDE, SIDE) and _is_even(_border(grey)):
+    strongest = float(np.abs(ink).max())
+    in_format = grey.shape == (SIDE, SIDE) and _is_even(_border(grey))
+    if in_format and strongest >= max(_PALE, 6 * noise):
         return Digit(_to_bytes(1 - grey if invert else grey), note)
     ink = np.clip(-ink if invert else ink, 0, None)
     ink[ink < 2 * noise] = 0
@@ -108,6 +119,8 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
             f"{one_line(path)}: shows nothing: no ink stands out from its ground; with --raw it is"
             " taken as it is"
         )
+    if in_format:
+        return Digit(_to_bytes(ink / ink.max()), f"{note}, pale ink made strong")
     edge = max(_EDGE, 4 * noise / float(ink.max()))
     image = _as_mnist(_without_specks(ink / ink.max(), edge), edge)
     return Digit(_to_bytes(image), f"{note}, centred" if invert else "centred")
@@ -235,8 +248,11 @@ def _read_grey(path: Path) -> Grey:
             picture = _on_a_ground(_shrink(picture.convert("RGBA")))
         return np.asarray(_shrink(picture.convert("L")), np.float64) / 255
     except UnidentifiedImageError:
+        with path.open("rb") as opened:
+            words = file_kinds.describe(opened.read(file_kinds.HEAD_BYTES))
         raise DataError(
             f"{one_line(path)}: is no picture (PNG, JPEG …) and no IDX file of images"
+            + (f"; it is {words}" if words else "")
         ) from None
     except Image.DecompressionBombError as error:
         raise DataError(f"{one_line(path)}: is too large: {error}") from None
@@ -251,7 +267,9 @@ def _of_wide_pixels(picture: Image.Image, path: Path) -> Grey:
     if not np.isfinite(values).all():
         raise DataError(f"{one_line(path)}: cannot be read: a pixel is no finite number")
     if picture.mode.startswith("I"):
-        lowest, highest = min(0.0, float(values.min())), max(65535.0, float(values.max()))
+        lowest, highest = min(0.0, float(values.min())), float(values.max())
+        # Full scale is not said in the file: 12 bits in 16 would be nearly black.
+        highest = next((2.0**bits - 1 for bits in _DEPTHS if highest <= 2**bits - 1), highest)
     else:
         lowest, highest = min(0.0, float(values.min())), max(1.0, float(values.max()))
     grey = (values - lowest) / (highest - lowest)

@@ -157,17 +157,23 @@ def _add_folder(
     found: Inputs, folder: Path, n_classes: int, invert: bool | None, raw: bool
 ) -> None:
     try:
-        pictures = [
+        everything = [
             path
             for path in folder.rglob("*")
-            if path.suffix.lower() in digit_images.SUFFIXES
-            and not path.name.startswith(".")
-            and path.is_file()
+            if path.suffix.lower() in digit_images.SUFFIXES and path.is_file()
         ]
     except OSError as error:
         raise DataError(
             f"{idx.one_line(folder)}: cannot be read: {error.strerror or error}"
         ) from None
+    pictures = [path for path in everything if not _hidden(path, folder)]
+    if len(pictures) < len(everything):
+        left = {_hidden(path, folder) for path in everything} - {""}
+        hidden = len(everything) - len(pictures)
+        found.remarks.append(
+            f"{idx.one_line(folder)}: left out: {hidden:,} hidden picture{'s' * (hidden != 1)}"
+            f" ({_listed(left)})"
+        )
     if not pictures:
         raise DataError(
             f"{idx.one_line(folder)}: holds no picture ({' '.join(digit_images.SUFFIXES)}); IDX"
@@ -181,11 +187,37 @@ def _add_folder(
         found.remarks.append(
             f"{idx.one_line(folder)}: the names of its folders are taken for the true classes"
         )
+    elif set(classes) != {UNKNOWN}:
+        others = {
+            str(path.parent.relative_to(folder))
+            for path, label in zip(pictures, classes, strict=True)
+            if label == UNKNOWN
+        }
+        found.remarks.append(
+            f"{idx.one_line(folder)}: the names of its folders are not taken for classes, so there"
+            f" is no accuracy: pictures lie also in {_listed(others)}, which names no class of"
+            f" 0..{n_classes - 1}; name the folders of classes only"
+        )
     for path, label in zip(pictures, classes, strict=True):
         try:
             _add_picture(found, path, label if known else UNKNOWN, invert, raw)
         except DataError as error:
             found.problems.append(str(error))
+
+
+def _hidden(path: Path, folder: Path) -> str:
+    """Return the hidden part of a path within ``folder``; "" if none is, as people do not see it.
+
+    Notebooks, desktops and archives leave copies of pictures in such folders.
+    """
+    parts = path.relative_to(folder).parts
+    return next((part for part in parts if part.startswith((".", "__MACOSX"))), "")
+
+
+def _listed(names: set[str]) -> str:
+    """Name a few of ``names``."""
+    first = [idx.one_line(Path(name)) for name in sorted(names)[:3]]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _class_of(path: Path, folder: Path, n_classes: int) -> int:

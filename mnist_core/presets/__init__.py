@@ -103,6 +103,18 @@ def load(name: str) -> Preset:
     return read(_FOLDER / f"{name}.toml")
 
 
+def find(path: Path) -> Path:
+    """Return the file that ``path`` names: itself, or where it is not there a preset's by name."""
+    if path.exists() or path.name != str(path) or path.suffix not in ("", ".toml"):
+        return path
+    return _FOLDER / f"{path.stem}.toml" if path.stem in names() else path
+
+
+def is_preset(tables: Mapping[str, Any]) -> bool:
+    """Whether the content of a TOML file is a preset's."""
+    return _PRESET in tables or _VARIANT in tables
+
+
 def read(path: Path) -> Preset:
     """Read a preset's file.
 

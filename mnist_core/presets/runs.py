@@ -1,12 +1,14 @@
 """Running a preset: trainings with several seeds, each kept as soon as it is done.
 
-In the folder of a preset lie ``result.json`` with one entry a training, and a checkpoint of each. A
-training that is there, of the same configuration, data and trainer, is not done again; one that was
-interrupted goes on where its last report was. The test images are read after all trainings, once of
+In the folder of a preset lie ``result.json`` with one entry a training, a checkpoint of each, and
+in ``runs`` a run folder of each, with its history and curves. A training that is there, of the same
+configuration, data and trainer, is not done again; one that was interrupted goes on where its last
+report was. The test images are read after all trainings, once of
 each model, and what was read is kept with the rest.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import checkpoint, files, judge, parsing
+from mnist_core import checkpoint, files, judge, parsing, readings
 from mnist_core import train as trainer
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load, load_test
 from mnist_core.errors import CheckpointError, DataError, UserError
 from mnist_core.pair_metrics import PairEvaluation
-from mnist_core.presets import Preset, Variant
+from mnist_core.presets import Preset, Variant, run_folders
+from mnist_core.runs import run_record
 from mnist_core.version import TRAINER_VERSION, versions
 
 RESULT = "result.json"
@@ -188,6 +191,7 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
         n_classes=data.n_classes,
         metrics=result.metrics,
     )
+    run_folders.keep(results.folder / run_folders.RUNS, job.name, job.config, result, data)
     results.keep(job, entry)
     state.unlink(missing_ok=True)
     return entry
@@ -196,14 +200,15 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
 def _train(job: Job, state: Path, report: trainer.Report | None) -> trainer.TrainResult:
     """Train; the state stays until the result is kept."""
     data = load(job.config.data, job.config.device)
+    train = functools.partial(trainer.train, state_file=state, keep_state=True, follow=True)
     if state.exists():
         try:
-            return trainer.train(job.config, data, report, state_file=state, keep_state=True)
+            return train(job.config, data, report)
         except CheckpointError:
             # Damaged, or of another folder or torch: begun anew it comes to the same, only later.
             with contextlib.suppress(OSError):
                 state.unlink()
-    return trainer.train(job.config, data, report, state_file=state, keep_state=True)
+    return train(job.config, data, report)
 
 
 def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:
@@ -219,6 +224,16 @@ def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:
     if not name or own.name != preset.config_of(job.variant).data.name:
         return own.model_copy(update={"root": root}) if root else own
     return DataConfig(name=name, root=root, split_seed=own.split_seed)
+
+
+def check_test(source: DataConfig, device: str) -> None:
+    """Check, before anything is trained for it, that the test images can be read.
+
+    Raises:
+        DataError: they cannot.
+    """
+    if problem := load(source, device).test_problem:
+        raise DataError(problem)
 
 
 def read_test(job: Job, results: Results, source: DataConfig) -> bool:
@@ -244,6 +259,13 @@ def read_test(job: Job, results: Results, source: DataConfig) -> bool:
     figures = dict(found.metrics)
     if isinstance(found, PairEvaluation):
         figures["accuracy_low"], figures["accuracy_high"] = found.interval()
+    folder = run_folders.folder_of(results.folder / run_folders.RUNS, job.name, job.config)
+    if folder.is_dir():  # of trainings of earlier versions there is none
+        fingerprint = load(source, device).fingerprint
+        reading = readings.describe(
+            "presets run --test", "last", kept, source.name, fingerprint, device, found
+        )
+        run_record.add_test_reading(folder, reading)
     entry["test"][source.name] = {f"test_{name}": value for name, value in figures.items()}
     results.keep(job, entry)
     return True
@@ -253,5 +275,6 @@ def _key(config: TrainConfig, fingerprint: str) -> str:
     settings = config.to_dict()
     del settings["seed"]
     del settings["data"]["root"]
+    settings["data"].pop("test_set", None)
     parts = json.dumps([settings, fingerprint, TRAINER_VERSION], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:12]

@@ -89,11 +89,16 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) ->
     left.set(xlabel="epoch", ylabel="loss")
     left.legend(frameon=False)
     accuracy = [100 * entry["val_accuracy"] for entry in history]
-    right.plot(epochs, accuracy, marker=marker, markersize=3, color=ORANGE)
+    right.plot(epochs, accuracy, marker=marker, markersize=3, color=ORANGE, label="validation")
+    if all("train_accuracy" in entry for entry in history):
+        values = [100 * entry["train_accuracy"] for entry in history]
+        label = "training, while it learns"
+        right.plot(epochs, values, "--", marker=marker, markersize=3, color=BLUE, label=label)
+        right.legend(frameon=False)
     best = max(range(len(history)), key=lambda i: (accuracy[i], -history[i]["val_loss"]))
     right.plot(epochs[best], accuracy[best], "s", color=GREEN, markersize=9, fillstyle="none")
     right.set_title(f"best {accuracy[best]:.2f} %, at epoch {epochs[best]:g}", fontsize=10)
-    right.set(xlabel="epoch", ylabel="validation accuracy, %")
+    right.set(xlabel="epoch", ylabel="accuracy, %")
     for axes in (left, right):
         axes.grid(alpha=0.3)
         if len(epochs) == 1:  # else the ticks would be thousandths of an epoch

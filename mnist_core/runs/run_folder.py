@@ -4,7 +4,9 @@
 
 - ``config.toml``: every setting, nothing left to guess; ``overrides.toml``: what was asked for
 - ``run.json``: status, device, versions, data, figures, readings of the test images
-- ``metrics.csv``: a row for each report, written as it goes; ``history.json``: the same, at the end
+- ``metrics.csv``: a row for each report, written as it goes; ``history.json``: the same, at the
+  end. ``train_accuracy`` is of augmented images, with dropout, while the weights change
+- ``confusion.csv``: of the validation images, rows are true classes
 - ``train.log``: what was printed
 - ``last.safetensors``, ``best.safetensors``: the model at the end, and at its best report
 - ``state.safetensors``: only while it runs or if it was broken off: from there it goes on
@@ -127,8 +129,9 @@ class RunFolder:
         """
         facts = run_record.read(path)
         run = cls(path, config, facts)
-        _check_resumable(run, data.fingerprint)
-        state = training_state.read(run.state, config, data.fingerprint)
+        _check_resumable(run, data)
+        known = (data.fingerprint, data.train_fingerprint)
+        state = training_state.read(run.state, config, *known)
         here = versions()
         if facts.get("versions") != here:
             run.update(versions=here, versions_before=facts.get("versions"))
@@ -260,7 +263,7 @@ class RunFolder:
         self._write(run_record.METRICS, "\n".join([*lines, ""]))
 
 
-def _check_resumable(run: RunFolder, fingerprint: str) -> None:
+def _check_resumable(run: RunFolder, data: Data) -> None:
     """Refuse a run that cannot go on as it began."""
     facts, place = run.facts, f"--resume {run.path}"
     status = facts.get("status")
@@ -273,11 +276,12 @@ def _check_resumable(run: RunFolder, fingerprint: str) -> None:
             f"{place}: this run failed ({facts.get('reason', 'for no recorded reason')}) and would"
             " again; train anew with other settings"
         )
-    for name, before, now in (
-        ("data", facts.get("data", {}).get("fingerprint"), fingerprint),
-        ("trainer", facts.get("versions", {}).get("trainer"), TRAINER_VERSION),
+    images, trainer = facts.get("data", {}).get("fingerprint"), facts.get("versions", {})
+    for name, before, now, same in (
+        ("data", images, data.fingerprint, data.is_of(images)),
+        ("trainer", trainer.get("trainer"), TRAINER_VERSION, None),
     ):
-        if before != now:
+        if not (before == now or same):
             raise UserError(f"{place}: its {name} was {before}, but is {now} now; train anew")
 
 

@@ -17,6 +17,9 @@ METRICS = "metrics.csv"
 RUNNING, DONE, STOPPED, FAILED = "running", "done", "interrupted", "failed"
 """``status`` in ``run.json``; of a run that was killed it stays ``running``."""
 
+EXPORT = "export"
+"""``by`` of a reading that an export was compared on; it has no figures."""
+
 _TABLES = ("asked", "best", "data", "judged", "metrics", "process", "versions")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mnist_core import checkpoint, evaluation_table, judge, readings
+from mnist_core import checkpoint, evaluation_table, files, judge, readings
 from mnist_core import train as trainer
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.config import TrainConfig
@@ -176,6 +176,7 @@ def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) 
                 state_file=folder.state if folder else None,
                 keep_state=True,
                 state_seconds=_STATE_SECONDS,
+                follow=folder is not None,
             )
         except trainer.TrainingFailed as failure:
             if folder and failure.kind == "NonFiniteLoss":  # to go on would end there again
@@ -242,6 +243,8 @@ def _judge(
     folder.update(judged=readings.certainty(found))
     log.note(f"on the {len(data.validation):,} validation images:")
     evaluation_table.print_evaluation(log.note, found)
+    whole = evaluation_table.confusion_csv(found)
+    files.write_atomically(folder.path / "confusion.csv", whole)
     if plan.pictures:
         from mnist_core.runs import run_figures  # matplotlib takes half a second
 
@@ -261,7 +264,9 @@ def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None)
     found = judge.judge(kept, images)
     if folder:
         device = kept.config.device
-        reading = readings.describe("train --test", "last", kept, data, device, found)
+        reading = readings.describe(
+            "train --test", "last", kept, data.name, data.fingerprint, device, found
+        )
         folder.add_test_reading(reading)
     log.say(f"on the {len(images):,} test images of {kept.config.data.name}, read once:")
     evaluation_table.print_evaluation(log.say, found)

@@ -76,6 +76,14 @@ class Task(Protocol):
         """Return the mean loss of a batch, a scalar; the forward pass runs in it."""
         ...
 
+    def count_right(self) -> Tensor | None:
+        """Have ``loss`` add the right answers of each batch to a counter, and return that.
+
+        Returns:
+            int64 scalar on the device; None: the loss of this task gives no answers.
+        """
+        ...
+
     def evaluate(self, model: nn.Module) -> Evaluation:
         """Judge ``model`` on the validation images, in evaluation mode."""
         ...

@@ -61,6 +61,7 @@ class Classification:
         self._config = config
         self._data = data
         self._runtime = runtime
+        self._right: Tensor | None = None
         self._batches = Batches(
             data.train,
             config.batch_size,
@@ -87,11 +88,18 @@ class Classification:
         with self._runtime.autocast():
             logits = model(inputs)
         logits = self._runtime.widen(logits)
+        if self._right is not None:
+            self._right += (logits.detach().argmax(dim=1) == targets).sum()
         if self._config.loss.name == "focal":
             return focal_loss(logits, targets, gamma=self._config.loss.gamma)
         return functional.cross_entropy(
             logits, targets, label_smoothing=self._config.label_smoothing
         )
+
+    def count_right(self) -> Tensor | None:
+        """Count right predictions in ``loss``."""
+        self._right = torch.zeros((), dtype=torch.int64, device=self._runtime.device)
+        return self._right
 
     def evaluate(self, model: nn.Module) -> Evaluation:
         """Judge ``model`` on the validation images."""

@@ -152,6 +152,7 @@ class PairTask:
             dtype=runtime.dtype,
         )
         self._fixed = _fix(data.validation, config)
+        self._right: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -178,9 +179,19 @@ class PairTask:
             return _metric_loss(config, _full(embeddings).view(len(targets), 2, -1), targets)
         with self._runtime.autocast():
             logits = model(inputs)
+        same = targets[:, 0] == targets[:, 1]
+        if self._right is not None:
+            self._right += ((logits.detach() > 0) == same).sum()
         return pair_losses.binary_cross_entropy(
-            _full(logits), targets[:, 0] == targets[:, 1], smoothing=config.label_smoothing
+            _full(logits), same, smoothing=config.label_smoothing
         )
+
+    def count_right(self) -> Tensor | None:
+        """Count right answers in ``loss``, above a logit of 0; metric losses give none."""
+        if self._config.loss.name in METRIC_LOSSES:
+            return None
+        self._right = torch.zeros((), dtype=torch.int64, device=self._runtime.device)
+        return self._right
 
     def evaluate(self, model: nn.Module) -> PairEvaluation:
         """Judge ``model`` on the fixed validation pairs."""

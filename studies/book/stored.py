@@ -78,7 +78,8 @@ class Stored:
                 continue
             if len(row.values) + row.confirm_failed < self.plan.confirm_seeds:
                 return "confirm"
-        return "finished" if self.result.test.seen else "test"
+        test = self.result.test
+        return "finished" if test.seen or test.absent else "test"
 
     @property
     def environment(self) -> Mapping[str, Any]:
@@ -147,7 +148,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
         stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
-        test = read_record(attributes, plan.storage_url)
+        test = read_record(attributes, plan.storage_url, plan.folder)
         result = None
         if not differs:
             result = summarize(
@@ -174,6 +175,16 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         settings=stored["values"] if stored else {},
         identity=str(search_study.user_attrs.get(IDENTITY, "")),
     )
+
+
+def data_fingerprint(plan: Plan) -> str:
+    """Return the data's fingerprint that the study of ``plan`` was begun with; "": not known."""
+    try:
+        with _opened(plan) as studies:
+            known = studies[plan.name].user_attrs.get(FINGERPRINT) if plan.name in studies else None
+            return str(known["values"]["data"]) if known else ""
+    except UserError:
+        return ""
 
 
 def supervisor(plan: Plan) -> Lease | None:

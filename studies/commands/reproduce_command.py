@@ -76,7 +76,7 @@ def reproduce_command(
         )
     config = train.resolve(config)
     data = load(config.data, config.device)
-    reproduce.check_data(recorded, data.fingerprint)
+    reproduce.check_data(recorded, data.fingerprint, data.train_fingerprint)
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not recorded.sealed:
         console.print(reproduce.unsealed(recorded))

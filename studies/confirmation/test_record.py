@@ -13,9 +13,13 @@ set may have been read.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from mnist_core import study_readings
+from mnist_core.data.registry import share_images
 from mnist_core.errors import UserError
+from mnist_core.study_readings import StudyReading
 from studies.storages.storage_url import shown
 
 TEST = "test"
@@ -53,18 +57,23 @@ class Reading:
 
     Attributes:
         values: test metrics by number of the confirm trial.
-        openings: each time it was read, the first one first.
+        openings: each time the study read it, the first one first.
         of_other_data: inherited openings of other data sets, kept for the studies that inherit.
+        absent: whether the last run of the study was told that there is no test set.
+        outside: each time a single command, as ``evaluate``, read it for a model of this study.
     """
 
     values: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     openings: tuple[Opening, ...] = ()
     of_other_data: tuple[Opening, ...] = ()
+    absent: bool = False
+    outside: tuple[StudyReading, ...] = ()
 
     @property
     def times(self) -> tuple[str, ...]:
         """When the test set was certainly read; its length is the count of readings."""
-        return tuple(opening.time for opening in self.openings if opening.certain)
+        own = [opening.time for opening in self.openings if opening.certain]
+        return tuple(sorted([*own, *(one.time for one in self.outside)]) if self.outside else own)
 
     @property
     def uncertain(self) -> tuple[str, ...]:
@@ -74,7 +83,7 @@ class Reading:
     @property
     def empty(self) -> bool:
         """Whether there is nothing that another study could inherit."""
-        return not self.openings and not self.of_other_data
+        return not (self.openings or self.of_other_data or self.outside)
 
     @property
     def seen(self) -> bool:
@@ -94,9 +103,17 @@ class Reading:
             data: name of its data set; "": not known, so it counts as that of the new study.
             into: name of the new study's data set.
         """
+        outside = [
+            Opening(
+                time=one.time,
+                trials=() if one.trial is None else (one.trial,),
+                data="" if one.data and share_images(one.data, into) else one.data,
+            )
+            for one in self.outside
+        ]
         found = [
             replace(one, study=one.study or study, data=one.data or data)
-            for one in (*self.openings, *self.of_other_data)
+            for one in (*self.openings, *self.of_other_data, *outside)
         ]
         mine = [one for one in found if one.data in ("", into)]
         return Reading(
@@ -105,8 +122,9 @@ class Reading:
         )
 
     def joined(self, other: "Reading") -> "Reading":
-        """Return what either record holds, each opening once, sorted by time."""
-        return Reading(
+        """Return this record with what ``other`` holds, each opening once, sorted by time."""
+        return replace(
+            self,
             values={**self.values, **other.values},
             openings=_merged(self.openings, other.openings),
             of_other_data=_merged(self.of_other_data, other.of_other_data),
@@ -132,6 +150,10 @@ class Reading:
             f"{count} by {study}, which this study was {'begun anew' if '.' in study else 'forked'}"
             " from"
             for study, count in others.items()
+        ]
+        causes += [
+            f"{count} by python -m mnist_core {by}"
+            for by, count in Counter(one.by for one in self.outside).items()
         ]
         own = [opening for opening in known if not opening.study]
         broken = sum(not opening.kept for opening in own[:-1])
@@ -171,12 +193,18 @@ class Reading:
             else:
                 openings = [Opening(time=_text(time)) for time in value["times"]]
             others = [_opening(one) for one in value.get("of_other_data", ())]
+            absent = value.get("absent") is True
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RecordError(
                 f"the record of the test set is not what this program writes"
                 f" ({type(error).__name__}: {' '.join(str(error).split())[:100]})"
             ) from error
-        return cls(values=values, openings=tuple(openings), of_other_data=tuple(others))
+        return cls(
+            values=values,
+            openings=tuple(openings),
+            of_other_data=tuple(others),
+            absent=absent,
+        )
 
     def to_attribute(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -184,17 +212,25 @@ class Reading:
         stored: dict[str, Any] = {"openings": list(map(_plain, self.openings)), "values": values}
         if self.of_other_data:
             stored["of_other_data"] = list(map(_plain, self.of_other_data))
-        return stored
+        return stored | ({"absent": True} if self.absent else {})
 
 
-def read_record(attributes: Mapping[str, Any], url: str) -> Reading:
-    """Return the record among the confirm study's user attributes, in the storage at ``url``.
+def read_record(attributes: Mapping[str, Any], url: str, folder: Path | None = None) -> Reading:
+    """Return all readings that a study has on record.
+
+    Args:
+        attributes: the user attributes of its confirmation.
+        url: of the storage that holds them.
+        folder: the study's, where single commands record theirs, see ``study_readings``; None: those
+            are left out.
 
     Raises:
-        RecordError: it has another shape.
+        RecordError: if the record has another shape.
+        UserError: if the single commands' file cannot be read.
     """
+    outside = () if folder is None else study_readings.read(folder)
     try:
-        return Reading.from_attribute(attributes.get(TEST))
+        return replace(Reading.from_attribute(attributes.get(TEST)), outside=outside)
     except RecordError as error:
         raise RecordError(
             f"{shown(url)}: {error}; put a sound copy of the database in its place, or update this"

@@ -6,6 +6,7 @@ on after having seen test values, and looks again, selects on the test set.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,6 +57,15 @@ def read_confirmed(
     Returns:
         The record, with what was read now.
     """
+    if not plan.train.data.test_set:
+        _say(stream, "there is no test set (data.test_set=false), so nothing is tested")
+        if not reading.absent:
+            reading = replace(reading, absent=True)
+            book.set_attribute(TEST, reading.to_attribute())
+        return reading
+    if reading.absent:  # it came later
+        reading = replace(reading, absent=False)
+        book.set_attribute(TEST, reading.to_attribute())
     models = _unread(plan, reading, chosen, records, stream)
     if reading.seen and again and not models:
         _say(stream, "every confirmed model has its test value: the test set is not read again")

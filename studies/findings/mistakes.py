@@ -46,7 +46,7 @@ class MistakeImages:
         if config not in self._known:
             self._known[config] = datasets.validation_images(config)
         found = self._known[config]
-        if found.fingerprint != fingerprint:
+        if not found.is_of(fingerprint):
             raise DataError(
                 f"data {config.name!r}: those here ({found.fingerprint}) are not those of the"
                 f" study ({fingerprint})"

@@ -217,6 +217,7 @@ def _contents(
     found = inherited(plan)
     confirmed = None if confirm is None else confirm.user_attrs
     found.add(record_of(plan, plan.storage_url, old.name, old.user_attrs, confirmed))
+    found.add_commands(plan, plan.folder.with_name(old.name), old.name)
     if not found.record.empty:
         record = record_content(plan, found.record)
         yield replace(record, user_attrs={FINGERPRINT: fingerprint, **record.user_attrs})

@@ -18,6 +18,7 @@ from typing import Any
 import optuna
 from optuna.study import StudyDirection
 
+from mnist_core import study_readings
 from mnist_core.errors import UserError
 from studies.book.opening import CONFIRM
 from studies.confirmation.logged_reading import reading_in_log
@@ -61,6 +62,15 @@ class Inheritance:
     def add(self, record: Reading) -> None:
         """Add the readings of one more study."""
         self.record = self.record.joined(record)
+
+    def add_commands(self, plan: Plan, folder: Path, study: str) -> None:
+        """Add the readings that single commands recorded in the ``folder`` of ``study``.
+
+        Raises:
+            UserError: if their file cannot be read.
+        """
+        commands = Reading(outside=study_readings.read(folder))
+        self.add(commands.inherited(study, into=plan.train.data.name))
 
     def add_unknown(self, study: str, why: object) -> None:
         """Add that ``study`` may have read the test set."""
@@ -257,6 +267,7 @@ def _add_folder(found: Inheritance, plan: Plan, folder: Path, name: str) -> None
         folder: that of the study which is moved aside, now or before.
         name: that its readings are recorded under.
     """
+    found.add_commands(plan, folder, name)
     urls = [sqlite_url(folder / DATABASE)]
     if not lies_elsewhere(plan) and url_in(plan, folder) not in urls:
         urls.append(url_in(plan, folder))

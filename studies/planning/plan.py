@@ -56,6 +56,8 @@ class Plan:
         folder: where the study's files go.
         storage_url: where Optuna keeps the study.
         data_fingerprint: hash of the data and its split, "" until ``with_data`` gave it.
+        test_data: hash of the same and the test files, where the study was begun without these;
+            else "".
     """
 
     name: str
@@ -71,6 +73,7 @@ class Plan:
     folder: Path
     storage_url: str
     data_fingerprint: str = ""
+    test_data: str = ""
     most_workers: int = 0
     gpus: tuple[str, ...] = ()
 
@@ -165,6 +168,7 @@ class Plan:
     def comparable_settings(config: TrainConfig) -> dict[str, Any]:
         """Return the settings of a training that say what is measured, as plain values."""
         settings = config.model_dump(exclude=set(_NOT_IN_FINGERPRINT))
+        settings["data"].pop("test_set")  # a test set that comes later changes no training
         settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
         if not config.changes:
             del settings["changes"]  # older studies have none

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mnist_core.config import ModelConfig, TrainConfig
+from mnist_core.errors import DataError
 from studies.planning.plan import Plan
 from studies.report.numbers import duration
 
@@ -32,6 +33,7 @@ class Preparation:
 
     Attributes:
         fingerprint: of the data.
+        train_fingerprint: of the same without the test files.
         seconds: of one training of each configuration that was measured, extrapolated from a step.
         parameters: of its model.
         flops: operations of its forward pass for one image or pair, a multiply-add being 2.
@@ -49,6 +51,7 @@ class Preparation:
     memory: int
     others: bool = False
     largest: Largest | None = None
+    train_fingerprint: str = ""
 
 
 def prepare(
@@ -67,14 +70,20 @@ def prepare(
         check: the objective's own, raises for what it does not train.
 
     Raises:
-        UserError: an unknown model, a device or data that is not there, a setting that an
-            optimizer has not, a model that does not take the images.
+        UserError: an unknown model, a device or data that is not there, a test set that could not
+            be read at the end, a setting that an optimizer has not, a model that does not take the
+            images.
     """
     from mnist_core import costs, models, runtime, tasks, train  # import torch
     from mnist_core.data.datasets import load
 
     resolved = [train.resolve(config) for config in configs]
     data = load(configs[0].data, runtime.resolve(configs[0]).device)
+    if configs[0].data.test_set and data.test_problem:
+        raise DataError(
+            f"{data.test_problem}; a study reads it at the end: mend it, or say that there is none:"
+            " data.test_set=false"
+        )
     # Each model with each loss once: what optimizers take is known without training.
     different = {(config.model, config.loss.name): config for config in resolved}
     for config in different.values():
@@ -102,6 +111,7 @@ def prepare(
         memory = max(memory, cost.memory)
     return Preparation(
         fingerprint=data.fingerprint,
+        train_fingerprint=data.train_fingerprint,
         seconds=tuple(cost.seconds for cost in each),
         parameters=tuple(cost.parameters for cost in each),
         flops=tuple(cost.flops for cost in each),

@@ -88,6 +88,7 @@ def front_notes(result: StudyResult) -> list[str]:
     goals, spec = goals_of(result.plan), result.plan.spec
     read = result.test.times
     when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
+    when = "no test set" if result.test.absent and not read else when
     early = str(result.stopped) if result.stopped else ""
     found = [
         *([f"{early[:1].upper()}{early[1:]}."] if early else []),

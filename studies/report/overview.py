@@ -76,7 +76,8 @@ def print_status(stored: Stored) -> None:
     table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not begun")
     if stored.result is not None:
         times = ", ".join(stored.result.test.times)
-        table.add_row("test set", f"read {times}" if times else "not read")
+        unread = "none" if stored.result.test.absent else "not read"
+        table.add_row("test set", f"read {times}" if times else unread)
     confirmed = stored.result.best_row if stored.result is not None else None
     if confirmed is not None and confirmed.confirm is not None and confirmed.candidate is not None:
         value = (

@@ -150,7 +150,7 @@ def gather(found: Stored) -> StudyPage:
 def _test_text(result: StudyResult) -> str:
     times = result.test.times
     if not times:
-        return "The test set has not been read."
+        return "There is no test set." if result.test.absent else "The test set has not been read."
     models = len(result.test.values)
     said = f"The test set was read {len(times)} time{'s' if len(times) != 1 else ''}"
     said += f" ({', '.join(times)}), of {models} models, after everything was chosen."

@@ -118,7 +118,7 @@ def mistakes(result: StudyResult) -> Mistakes:
         data = load(plan.train.data)
     except (CheckpointError, DataError) as error:
         return Mistakes(text=f"Cannot be shown: {error}")
-    if data.fingerprint != plan.data_fingerprint:
+    if not data.is_of(plan.data_fingerprint):
         return Mistakes(text="Cannot be shown: the data here are not those of the study.")
     if plan.spec.objective == "pairs":
         return _pairs(kept[0], data.validation)

@@ -158,6 +158,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
     raced = any(row.stopped_after for row in result.rows)
     partly = any(map(_partly_tested, result.rows))
     when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
+    when = "no test set" if result.test.absent and not read else when
     return [
         *([f"{early[:1].upper()}{early[1:]}."] if early else []),
         *([f"This study was {result.forked}."] if result.forked else []),

@@ -70,9 +70,10 @@ def warnings(result: StudyResult) -> list[str]:
             f"{plan.confirm_seeds} confirm seeds are too few for a claim;"
             f" use {ENOUGH_SEEDS} or more"
         )
-    if len(result.test.times) > 1:
+    read = len(result.test.times)
+    if read > 1 or result.test.outside:
         found.append(
-            f"the test set was read {len(result.test.times)} times:"
+            f"the test set was read {read} time{'s' if read != 1 else ''}:"
             f" {'; '.join(result.test.why_again())}"
         )
     if result.test.uncertain:

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,17 @@ def test_refusals(tiny: Path, tmp_path: Path):
     assert "this is a file of 'mnist-10pct': set data.name" in message
 
 
+def test_a_folder_says_what_it_holds_instead(tmp_path: Path):
+    for number in range(3):
+        (tmp_path / "sorted" / str(number)).mkdir(parents=True)
+        (tmp_path / "sorted" / str(number) / "a.PNG").touch()
+    assert "it holds pictures in 3 folders: read are" in refusal(folder_config(tmp_path / "sorted"))
+    assert "it holds pictures: " in refusal(folder_config(tmp_path / "sorted" / "0"))
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "mnist_train.csv").touch()
+    assert "it holds mnist_train.csv: read are IDX" in refusal(folder_config(tmp_path / "table"))
+
+
 def test_inconsistent_folders_are_refused(tiny: Path):
     idx.write_labels(tiny / "train-labels-idx1-ubyte.gz", np.zeros(59, np.uint8))
     assert "expected 60 labels" in refusal(folder_config(tiny))
@@ -256,3 +268,114 @@ def test_importing_is_light_and_without_effect(tmp_path: Path):
     code = "import sys, mnist_core.data as d; d.load; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert not datasets._load.cache_info().currsize
+
+
+def test_files_of_another_set_are_refused_on_first_use(
+    tiny: Path, tiny_set: DataSet, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """All sets have files of the same names; a record made from the wrong ones does not help."""
+    for name in ("kmnist", "fashion_mnist", "qmnist", "mnist"):
+        data_set = by_name(name)
+        folder = tmp_path / name
+        folder.mkdir()
+        for file, own in zip(data_set.files, by_name("mnist-10pct").files, strict=True):
+            shutil.copy(storage.EMBEDDED / f"{own.name}.gz", folder / f"{file.name}.gz")
+        for record in (False, True):
+            if record:
+                sums = {
+                    f.name: idx.read_raw(folder / f"{f.name}.gz").sha256() for f in data_set.files
+                }
+                storage.record_sums(folder, sums)
+            clear_cache()
+            if name == "qmnist":  # its labels are of another kind
+                monkeypatch.setattr(idx, "LABEL_TABLE", idx.LABELS)
+            message = refusal(DataConfig(name=name, root=str(folder)))
+            assert "this is a file of 'mnist-10pct': set data.name" in message
+    assert load(folder_config(tmp_path / "kmnist")).n_classes == 10  # a folder may be any
+
+
+def test_a_published_gz_of_another_set_is_refused(tiny: Path, tiny_set: DataSet, monkeypatch):
+    """Of some sets only the hash of the published .gz is known."""
+    path = tiny / f"{TINY_TRAIN}.gz"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = DataFile(TINY_TRAIN, gz_digest=f"sha256:{digest}")
+    known = replace(by_name("kmnist"), train_images=file)
+    monkeypatch.setattr(storage, "DATA_SETS", {"kmnist": known})
+    other = replace(by_name("qmnist"), train_images=DataFile(TINY_TRAIN))
+    with pytest.raises(DataError, match="this is a file of 'kmnist'"):
+        storage.read_verified(other, other.train_images, tiny)
+    raw = storage.read_verified(known, file, tiny)
+    assert storage.vouched(file, raw, tiny) == "published .gz"
+    assert storage.vouched(DataFile(TINY_TRAIN), raw, tiny) == ""
+
+
+def one_problem(config: DataConfig) -> str:
+    """What the data say of their test set; reading it is refused with the same."""
+    clear_cache()
+    problem = load(config).test_problem
+    assert problem and len(problem.splitlines()) == 1
+    assert refusal(config, load_test) == problem
+    return problem
+
+
+def test_what_makes_a_test_set_useless_is_known_before_it_is_read(tiny: Path):
+    config, labels = folder_config(tiny), tiny / "t10k-labels-idx1-ubyte.gz"
+    images = tiny / "t10k-images-idx3-ubyte.gz"
+    assert load(config).test_problem == ""
+    kept = images.read_bytes(), labels.read_bytes()
+    idx.write_labels(labels, np.full(12, 3, np.uint8))  # a class that training has not
+    assert "but got 3" in one_problem(config)
+    idx.write_labels(labels, np.zeros(11, np.uint8))
+    assert "12 labels" in one_problem(config)
+    labels.write_bytes(kept[1])
+    idx.write_images(images, np.zeros((12, 4, 6), np.uint8))
+    assert "6x4" in one_problem(config) and "4x6" in one_problem(config)
+    images.unlink()
+    assert "holds no t10k-images" in one_problem(config)
+    images.write_bytes(kept[0])
+    clear_cache()
+    assert len(load_test(config)) == 12
+
+
+def test_a_test_set_that_comes_later_leaves_the_training_data_as_they_were(tiny: Path):
+    config, files = folder_config(tiny), [*tiny.glob("t10k-*")]
+    whole = load(config)
+    contents = {file: file.read_bytes() for file in files}
+    for file in files:
+        file.unlink()
+    clear_cache()
+    without = load(config)
+    assert without.fingerprint == without.train_fingerprint == whole.train_fingerprint
+    assert whole.fingerprint != without.fingerprint
+    assert whole.is_of(without.fingerprint) and not without.is_of(whole.fingerprint)
+    for file, content in contents.items():
+        file.write_bytes(content)
+    clear_cache()
+    told = load(folder_config(tiny, test_set=False))
+    assert told.fingerprint == without.fingerprint and "data.test_set" in told.test_problem
+    assert "data.test_set" in refusal(folder_config(tiny, test_set=False), load_test)
+    assert datasets.validation_images(config).is_of(without.fingerprint)
+
+
+def test_a_known_set_without_its_test_files_needs_to_be_told_so(tmp_path: Path):
+    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
+        shutil.copy(storage.EMBEDDED / name, tmp_path / name)
+    config = DataConfig(name="mnist-10pct", root=str(tmp_path))
+    assert "holds no t10k" in refusal(config) and "data.test_set=false" in refusal(config)
+    found = load(config.model_copy(update={"test_set": False}))
+    assert len(found.train) == 5000
+    assert found.fingerprint == load(DataConfig()).train_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.full(60, 1), "two classes"),
+        (np.zeros(60), "two classes"),
+        (1 + np.arange(60) % 26, "no image has the label 0"),
+        (np.arange(60) % 2 * 4, "no image has the label 1, 2, 3"),
+    ],
+)
+def test_classes_without_an_image_are_refused(tiny: Path, labels, said):
+    idx.write_labels(tiny / "train-labels-idx1-ubyte.gz", labels.astype(np.uint8))
+    assert said in refusal(folder_config(tiny))

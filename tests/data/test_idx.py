@@ -1,6 +1,10 @@
 import gzip
+import io
 import os
+import pickle
+import tarfile
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +116,70 @@ def test_refusals_say_offset_and_reason(folder: Path, content: bytes, words: str
     message = refusal(path)
     assert words in message
     assert str(path) in message
+
+
+def zipped(name: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, b"content")
+    return stream.getvalue()
+
+
+def tarred() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("train-images-idx3-ubyte"))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML page"),
+        (b"\xef\xbb\xbf  <HTML>", "HTML page"),
+        (zipped("train-images-idx3-ubyte"), "zip archive"),
+        (zipped("x_train.npy"), ".npz"),
+        (zipped("archive/data.pkl"), "torch.save"),
+        (gzip.compress(VALID), "gzip twice"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS"),
+        (b"label,1x1,1x2,1x3\n5,0,0,0\n", "CSV"),
+        (b"7;0;0\n", "CSV"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr'", ".npy"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "PNG picture"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "JPEG picture"),
+        (tarred(), "tar archive"),
+        (pickle.dumps({"x": [1]}), "pickle"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b'{"images": []}', "JSON"),
+        (b"404: Not Found", "text"),
+        (b"", "empty"),
+        (header(2049, 2) + bytes(LABELS), "IDX file of labels"),
+    ],
+)
+def test_a_wrong_file_is_named_in_words(folder: Path, content: bytes, words: str):
+    path = folder / "wrong"
+    path.write_bytes(gzip.compress(content))
+    message = refusal(path)
+    assert words in message and "read are IDX files" in message
+    if not content.startswith(b"\x1f\x8b"):
+        path.write_bytes(content)
+        assert words in refusal(path)
+
+
+def test_padding_with_zeros_is_passed_over(folder: Path):
+    """As gzip and Python do: after the end, and between two members."""
+    path = folder / "padded.gz"
+    first, second = gzip.compress(VALID[:20]), gzip.compress(VALID[20:])
+    for content in (
+        gzip.compress(VALID) + bytes(1),
+        first + bytes(512) + second + bytes(3 * 2**20),
+        gzip.compress(VALID) + bytes(2**20),
+    ):
+        path.write_bytes(content)
+        assert gzip.decompress(content) == VALID
+        assert idx.read_raw(path).content == VALID
+    path.write_bytes(gzip.compress(VALID) + bytes(9) + b"garbage")
+    assert "expected gzip data" in refusal(path)
 
 
 @pytest.mark.parametrize("n_classes", [1, 9])

@@ -118,6 +118,8 @@ def test_a_config_is_frozen_and_hashable():
 WRONG = [
     ("epohcs", 3, "unknown setting 'epohcs'; did you mean 'epochs'? (valid: "),
     ("lr", 0.1, "unknown setting 'lr'; did you mean 'optim.lr'? (valid: "),
+    ("trainer.max_epochs", 2, "unknown setting 'trainer.max_epochs'; did you mean 'epochs'? ("),
+    ("pairs.epoch", 2, "unknown setting 'pairs.epoch'; did you mean 'pairs.per_epoch'? ("),
     ("optim.lrr", 0.1, "unknown setting 'optim.lrr'; did you mean 'optim.lr'? (valid: optim."),
     ("optm.lr", 0.1, "unknown setting 'optm.lr'; did you mean 'optim.lr'? (valid: "),
     ("zzz", 1, "unknown setting 'zzz' (valid: "),

@@ -233,7 +233,30 @@ NOTHING = {
     "paper": np.random.default_rng(0).normal(180, 4, (200, 300)).clip(0, 255).astype(np.uint8),
     "light falls off": np.tile(np.linspace(90, 200, 300).astype(np.uint8), (200, 1)),
     "clear": np.zeros((40, 40, 4), np.uint8),
+    "28x28, black": np.zeros((28, 28), np.uint8),
+    "28x28, white": np.full((28, 28), 255, np.uint8),
+    "28x28, a shade": np.pad(np.full((20, 20), 5, np.uint8), 4),
+    "28x28, a mask of 0 and 1": np.pad(np.ones((20, 20), np.uint8), 4),
 }
+
+
+@pytest.mark.parametrize("bits", [1, 8, 10, 12, 14, 16])
+def test_the_scale_of_16_bits_is_that_of_the_picture(store, mnist, bits):
+    """Cameras and scanners store 12 bits in 16: taken for 16 they would be nearly black."""
+    image = mnist[0][0]
+    wide = np.rint(image / 255 * (2**bits - 1)).astype(np.uint16)
+    found = digit_images.read(store(wide)).image.astype(int)
+    expected = np.where(image > 127, 255, 0) if bits == 1 else image
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_pale_ink_of_mnists_format_is_made_strong(store, mnist):
+    image = mnist[0][0]
+    for picture in (image // 10, 255 - image // 10):
+        found = digit_images.read(store(picture))
+        assert np.abs(found.image.astype(int) - image).max() <= 10 and "pale" in found.note
+    half = image // 2
+    assert np.array_equal(digit_images.read(store(half)).image, half)
 
 
 @pytest.mark.parametrize("name", NOTHING)

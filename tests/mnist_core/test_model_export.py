@@ -324,6 +324,13 @@ def test_the_command(command, saved):
     assert (saved.parent / "other.pt2").is_file()
 
 
+def test_the_command_without_a_test_set(command, saved):
+    code, lines, errors = command(saved, "--format", "torch", "--set", "data.test_set=false")
+    assert (code, errors) == (0, [])
+    assert "on 1,000 validation images of mnist-10pct: " in lines[2]
+    assert "there is no test set" in lines[3]
+
+
 def test_the_command_on_a_run(command, saved, tmp_path):
     folder = tmp_path / "results" / "runs" / "cpu" / "net-1"
     folder.mkdir(parents=True)

@@ -109,7 +109,9 @@ def test_pictures_in_the_order_of_their_names(tmp_path):
     names = [Path(name).relative_to(tmp_path).as_posix() for name in found.names]
     assert names == ["1.png", "2.png", "10.png", "a/1.JPG", "B.png", "1.png"]
     assert found.labels == [UNKNOWN] * 6 and found.indices == [None] * 6
-    assert found.pictures and not found.problems and not found.remarks
+    assert found.pictures and not found.problems
+    (remark,) = found.remarks
+    assert "1 hidden picture" in remark and "(.hidden.png)" in remark
 
 
 def test_folders_may_name_the_classes(tmp_path):
@@ -120,7 +122,20 @@ def test_folders_may_name_the_classes(tmp_path):
     assert "true classes" in found.remarks[0]
     picture(tmp_path / "12/d.png")  # there is no class 12, so these are no classes
     found = prediction_inputs.gather([tmp_path], n_classes=10)
-    assert found.labels == [UNKNOWN] * 4 and not found.remarks
+    assert found.labels == [UNKNOWN] * 4
+    assert "no accuracy" in found.remarks[0] and "also in 12," in found.remarks[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["3/.ipynb_checkpoints/a.png", ".thumbnails/a.png", "__MACOSX/a.png"]
+)
+def test_hidden_folders_do_not_take_the_classes_away(tmp_path, name):
+    for path in ("3/a.png", "7/c.png", name):
+        picture(tmp_path / path)
+    found = prediction_inputs.gather([tmp_path], n_classes=10)
+    assert found.labels == [3, 7]
+    left, taken = found.remarks
+    assert "hidden" in left and any(part in left for part in name.split("/")) and "true" in taken
 
 
 def test_a_bad_picture_of_a_folder_is_named_and_left_out(tmp_path, refusal):

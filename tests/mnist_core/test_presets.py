@@ -24,6 +24,7 @@ from mnist_core.data import load, load_test
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.presets import outcome, runs
 from mnist_core.results import TrainingFailed
+from mnist_core.runs import run_record
 
 LIGHTNING = {
     "data.name": "mnist",
@@ -402,7 +403,13 @@ def test_an_interrupted_run_goes_on(command, ran, tmp_path, trainings, monkeypat
     config = presets.load("cpu_cuda_baseline").config.override({**QUICK, "epochs": 2, "seed": 1})
     assert second["metrics"] == train.train(config, load(DataConfig())).metrics
     names = {path.suffix for path in (tmp_path / "results/presets/cpu_cuda_baseline").iterdir()}
-    assert names == {".json", ".safetensors"}
+    assert names == {".json", ".safetensors", ""}
+    run = tmp_path / "results/presets/cpu_cuda_baseline/runs/cpu" / second["name"]
+    assert run_record.read(run)["status"] == run_record.DONE
+    rows = run_record.read_metrics(run)
+    assert [row["step"] for row in rows] == [1, 2] and (run / "curves.png").is_file()
+    assert rows[-1].items() >= second["metrics"].items()
+    assert 0 < rows[0]["train_accuracy"] < 1 and rows[1]["lr"] < rows[0]["lr"]
 
 
 def test_a_state_that_is_damaged(ran, tmp_path, trainings):

@@ -96,7 +96,32 @@ def test_threads_are_those_recorded(few, config, threads):
     assert result.config.threads == threads
 
 
-def test_all_cores_are_those_of_this_process():
+@pytest.mark.parametrize(
+    ("value", "threads"),
+    [
+        ("1", 1),
+        ("2", 2),
+        ("2,1", 2),
+        ("64", 3),
+        ("", 3),
+        ("0", 3),
+        ("many", 3),
+        ("-1", 3),
+        (None, 3),
+    ],
+)
+def test_omp_num_threads_is_honoured(monkeypatch, value, threads):
+    monkeypatch.setattr(runtime, "available_cores", lambda: 3)
+    if value is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert runtime.resolve(TrainConfig()).threads == threads
+    assert runtime.resolve(TrainConfig(threads=2)).threads == 2
+
+
+def test_all_cores_are_those_of_this_process(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert resolve(TrainConfig()).threads == runtime.available_cores()
     if hasattr(os, "sched_getaffinity"):
         assert runtime.available_cores() == len(os.sched_getaffinity(0))

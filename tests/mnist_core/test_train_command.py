@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tomli_w
@@ -14,7 +15,7 @@ import torch
 from waiting import PATIENCE
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line
+from mnist_core import checkpoint, command_line, presets
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import load
 from mnist_core.errors import UserError
@@ -326,6 +327,7 @@ def test_as_a_program(root, reference):
 
 HELP = """
 import sys
+from pathlib import Path
 sys.argv = ["mnist_core", "train", "--help"]
 from mnist_core import __main__, command_line
 try:
@@ -341,3 +343,24 @@ def test_help_imports_nothing_heavy(root):
     assert ran.returncode == 0
     assert "heavy: []" in ran.stdout
     assert "KEY=VALUE" in ran.stdout
+
+
+def test_a_preset_is_trained_by_its_file_or_its_name(run, monkeypatch):
+    """With the settings of the preset; of several variants one is named."""
+    plans = []
+    monkeypatch.setattr(training_run, "run", lambda plan, console: plans.append(plan))
+    folder = Path(presets.__file__).parent
+    for name in ("drawing_cnn.toml", "drawing_cnn", folder / "drawing_cnn.toml"):
+        assert run("train", name, "--dataset", "mnist-10pct").code == 0
+        expected = presets.load("drawing_cnn").config.override({"data.name": "mnist-10pct"})
+        assert plans.pop().config == expected
+    assert run("train", "optimizer_compare", "--variant", "sgd").code == 0
+    assert (plans[0].config.optim.name, plans[0].config.optim.lr) == ("sgd", 0.01)
+    for words, said in (
+        (["optimizer_compare"], "--variant (sgd, adam,"),
+        (["optimizer_compare", "--variant", "sdg"], "did you mean 'sgd'?"),
+        (["--variant", "sgd"], "names a training of a preset"),
+        (["drawing_cn.toml"], "cannot be read"),
+    ):
+        ended = run("train", *words)
+        assert (ended.code, ended.out, len(ended.err)) == (1, [], 1) and said in ended.err[0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_core import models
+from mnist_core import models, runtime
 from mnist_core import train as trainer
 from mnist_core.data import Split
 from mnist_core.errors import ConfigError
@@ -287,3 +287,46 @@ def test_both_precisions_learn(digits, config, precision):
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     assert seen == {(dtype, dtype)}
     assert {parameter.dtype for parameter in result.model.parameters()} == {torch.float32}
+
+
+def test_what_is_followed_changes_no_result(config, few):
+    """The training accuracy is that of the batches as they were trained on, lr of the last step."""
+    chosen = config(model__name="flex_cnn", model__width=8, model__dropout=0.2, epochs=2)
+    chosen = chosen.override({"schedule.name": "step", "optim.lr": 0.01, "schedule.gamma": 0.5})
+    reported = []
+    plain = train(chosen, few)
+    followed = train(chosen, few, lambda step, metrics: reported.append(metrics), follow=True)
+    assert followed.metrics == plain.metrics
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, followed.model.state_dict()[name])
+    assert [row["lr"] for row in followed.history] == [0.01, 0.005]
+    extra = {"lr", "train_accuracy"}
+    assert [set(one) - set(plain.metrics) for one in reported] == [extra, extra]
+    assert not extra & {*plain.metrics, *plain.history[0]}
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_training_accuracy_is_that_of_the_images_trained_on(config, few, accumulate):
+    """Weights that hardly move are right as often as they are in an evaluation."""
+    still = config(optim__name="sgd", optim__lr=1e-12, batch_size=64, accumulate=accumulate)
+    result = train(still, few, follow=True)
+    judged = evaluate(result.model, few.train, n_classes=10, runtime=runtime.resolve(still))
+    assert result.history[0]["train_accuracy"] == pytest.approx(judged.accuracy, abs=1e-9)
+
+
+@pytest.mark.parametrize(("loss", "there"), [("bce", True), ("supcon", False)])
+def test_pairs_have_a_training_accuracy_where_the_loss_gives_answers(config, few, loss, there):
+    some = config(model__name="siamese", model__width=8, pairs__per_epoch=64, loss__name=loss)
+    row = train(some, few, follow=True).history[0]
+    assert ("train_accuracy" in row) == there and row["lr"] > 0
+    assert not there or 0 < row["train_accuracy"] < 1
+
+
+def test_a_state_of_an_earlier_version_goes_on_with_its_columns(config, few, tmp_path):
+    def stop(step, metrics):
+        raise StopTraining
+
+    some, state = config(model__name="lenet5", epochs=2), tmp_path / "state"
+    train(some, few, stop, state_file=state, keep_state=True)
+    resumed = train(some, few, state_file=state, follow=True)
+    assert len({tuple(row) for row in resumed.history}) == 1

@@ -82,6 +82,7 @@ def test_what_a_training_leaves(run, tmp_path):
         [
             "best.safetensors",
             "config.toml",
+            "confusion.csv",
             "confusion.png",
             "curves.png",
             "history.json",

@@ -16,6 +16,7 @@ from waiting import PATIENCE
 from mnist_core.errors import UserError
 from studies import foreground, protocol
 from studies.engines.inline import Inline
+from studies.planning.preparation import Preparation
 from studies.progress import Progress
 from studies.protocol import Control
 
@@ -29,6 +30,33 @@ def test_one_ctrl_c_does_not_break_off_the_reading_of_the_test_set(capfd):
         assert "Ctrl-C again breaks it off" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_study_begun_without_a_test_set_goes_on_when_it_comes(tmp_path, monkeypatch):
+    """The test files belong to another fingerprint; what was trained is the same."""
+    prepared = Preparation(
+        fingerprint="whole",
+        train_fingerprint="without",
+        seconds=(1.0,),
+        parameters=(1,),
+        flops=(1,),
+        epochs=(1,),
+        memory=1,
+    )
+
+    def with_data(plan):
+        with monkeypatch.context() as patch:
+            patch.setattr(foreground.engines, "call", lambda *_: [prepared])
+            return foreground.with_data(plan, Inline())
+
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    plan = make_plan(tmp_path)
+    new = with_data(plan)
+    assert (new.data_fingerprint, new.test_data) == ("whole", "")
+    run(plan.with_data("without"))
+    later = with_data(plan)
+    assert (later.data_fingerprint, later.test_data) == ("without", "whole")
+    assert run(later).trained == 0
 
 
 def test_a_terminal_that_is_closed_does_not_hold_up_a_stop(monkeypatch):

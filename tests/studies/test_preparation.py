@@ -1,6 +1,7 @@
 """What is looked at before trial 0, and the line that says what a study will take."""
 
 import dataclasses
+import shutil
 from typing import get_args
 
 import pytest
@@ -9,7 +10,8 @@ from toy import make_plan
 from mnist_core import tasks, train
 from mnist_core.config import DataConfig, Precision, TrainConfig
 from mnist_core.data import load
-from mnist_core.errors import ConfigError
+from mnist_core.data.storage import EMBEDDED
+from mnist_core.errors import ConfigError, DataError
 from objectives.classification import Classification
 from objectives.pairs import Pairs
 from studies import catalog
@@ -52,6 +54,18 @@ def test_what_would_fail_every_trial_fails_first():
     small = config(model__name="lenet5")
     with pytest.raises(ConfigError, match="momentum"):
         prepare([small, config(optim__name="adam", optim__momentum=0.9)], [small])
+
+
+def test_a_test_set_that_cannot_be_read_fails_before_the_first_trial(tmp_path):
+    """Not after search and confirmation; that there is none must be said."""
+    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
+        shutil.copy(EMBEDDED / name, tmp_path / name)
+    small = config(model__name="lenet5", data__name="folder", data__root=str(tmp_path))
+    with pytest.raises(DataError, match=r"holds no t10k.*data\.test_set=false"):
+        prepare([small], [small])
+    told = small.override({"data.test_set": False})
+    found = prepare([told], [told])
+    assert found.fingerprint == found.train_fingerprint
 
 
 def test_a_model_of_another_task_fails_before_the_first_trial():

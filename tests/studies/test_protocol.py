@@ -1,5 +1,6 @@
 """The protocol on a toy objective with the inline engine."""
 
+import dataclasses
 import random
 import shutil
 import sqlite3
@@ -9,12 +10,14 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 from toy import SPEC, TestSet, Toy, make_plan
 
+from mnist_core import study_readings
 from mnist_core.errors import UserError
 from objectives.base import TrainingError
 from studies import protocol
 from studies.book import stored
 from studies.book.seeds import confirm_seeds
 from studies.engines.inline import Inline
+from studies.planning.trial_setup import models_folder
 from studies.progress import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.table import markdown
@@ -244,6 +247,43 @@ def test_a_broken_off_reading_is_said_as_such(tmp_path):
     models = len(more.test.values) - len(result.test.values)
     assert "3 times: 1 broken off" in said
     assert said.endswith(f"kept; {models} models were confirmed after a reading")
+
+
+def test_readings_by_single_commands_are_counted(tmp_path):
+    plan, test = make_plan(tmp_path), TestSet()
+    run(plan, test=test)
+    model = models_folder(plan) / "3.safetensors"
+    study_readings.record(model, by="evaluate", trained_on="mnist-10pct", data="mnist")
+    for result in (stored.read(plan).result, run(plan, test=test)):
+        assert len(result.test.times) == 2 and "read 2 times" in markdown(result)
+        (line,) = [line for line in warnings(result) if "the test set was read" in line]
+        assert line.endswith("1 by python -m mnist_core evaluate")
+    assert len(test.readings) == 1
+    inherited = result.test.inherited("old")
+    assert [one.study for one in inherited.openings] == ["old", "old"]
+
+
+def test_a_study_without_a_test_set_ends_without_one_until_it_comes(tmp_path):
+    plan, test = make_plan(tmp_path), TestSet()
+    none = dataclasses.replace(plan, train=plan.train.override({"data.test_set": False}))
+    said = []
+    result = run(none, test=test, listeners=[said.append])
+    assert result.test.absent and not result.test.times and not test.readings
+    assert "no test set" in markdown(result)
+    assert any("no test set" in str(one.data.get("text")) for one in said)
+    assert stored.read(plan).phase == "finished"  # whoever looks knows it from the study
+    result = run(plan, test=test)
+    assert result.trained == 0 and len(test.readings) == 1
+    assert result.best_row.test is not None and not stored.read(plan).result.test.absent
+
+
+def test_a_test_set_that_comes_later_may_not_change(tmp_path):
+    plan = make_plan(tmp_path)
+    run(plan)
+    for _ in range(2):
+        run(dataclasses.replace(plan, test_data="toy-data and test"))
+    with pytest.raises(UserError, match="test set was changed"):
+        run(dataclasses.replace(plan, test_data="others"))
 
 
 def test_the_test_set_is_read_again_only_when_asked(tmp_path):

@@ -1,0 +1,90 @@
+"""Whether the images of a data set can be learned from, and judged by."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mnist_core.data import idx, storage
+from mnist_core.data.registry import DataSet
+from mnist_core.errors import DataError
+
+NO_TEST_SET: Final = "data.test_set is false: there is no test set to read"
+_GO_WITHOUT: Final = "without a test set, say so: data.test_set=false"
+
+
+def count_classes(data_set: DataSet, path: Path, classes: idx.UInt8Array) -> int:
+    """Return the number of classes.
+
+    Raises:
+        DataError: there is one class only, or in a folder one below the greatest has no image.
+    """
+    there = np.unique(classes)
+    if len(there) < 2:
+        raise DataError(
+            f"{idx.one_line(path)}: all {len(classes):,} labels are {there[0]}: expected two"
+            " classes or more, but got one"
+        )
+    if data_set.n_classes:
+        return data_set.n_classes
+    n_classes = int(there[-1]) + 1
+    if len(there) < n_classes:
+        absent = sorted({*range(n_classes)} - {*there.tolist()})
+        listed = ", ".join(map(str, absent[:5])) + (" …" if len(absent) > 5 else "")
+        raise DataError(
+            f"{idx.one_line(path)}: the labels are {there[0]} to {there[-1]}, but no image has the"
+            f" label {listed}; number the {len(there)} classes from 0 on, without gaps"
+        )
+    return n_classes
+
+
+def look_at_test(
+    data_set: DataSet, folder: Path, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
+) -> tuple[dict[str, str], str]:
+    """Return file name to raw hash of the test files, and why they cannot be used; "": they can.
+
+    A folder of unknown files may lack them.
+
+    Raises:
+        DataError: one of a known data set is missing, or one is damaged.
+    """
+    missing = [file for file in data_set.files[2:] if storage.find(file, folder) is None]
+    if missing and data_set.n_classes:
+        raise DataError(f"{storage.holds_none(data_set, missing[0], folder)}; {_GO_WITHOUT}")
+    found = [file for file in data_set.files[2:] if file not in missing]
+    raws = {file.name: storage.read_verified(data_set, file, folder) for file in found}
+    hashes = {name: raw.sha256() for name, raw in raws.items()}
+    if missing:
+        return hashes, f"there is no test set: {storage.holds_none(data_set, missing[0], folder)}"
+    images, labels = raws.values()
+    try:
+        _check_test(images, labels, train, classes, n_classes)
+    except DataError as error:
+        return hashes, f"the test set cannot be used: {error}"
+    return hashes, ""
+
+
+def _check_test(
+    images: idx.Raw, labels: idx.Raw, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
+) -> None:
+    """Check that what was learned from the training images can be judged on the test images.
+
+    Raises:
+        DataError: the counts differ, there is none, they are of another size, or of a class that
+            no training image has.
+    """
+    idx.check_pair(images, labels)
+    if not images.shape[0]:
+        raise DataError(f"{idx.one_line(images.path)}: byte 4: expected images, but got none")
+    if images.shape[1:] != train.shape[1:]:
+        sizes = ["x".join(map(str, raw.shape[1:])) for raw in (train, images)]
+        raise DataError(
+            f"{idx.one_line(images.path)}: byte 8: expected images of {sizes[0]} as in training,"
+            f" but got {sizes[1]}"
+        )
+    unknown = np.setdiff1d(labels.labels(n_classes), classes)
+    if len(unknown):
+        raise DataError(
+            f"{idx.one_line(labels.path)}: expected classes of the training images, but none of"
+            f" those is of class {unknown[0]}"
+        )

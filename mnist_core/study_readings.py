@@ -1,0 +1,118 @@
+"""Readings of a study's test set by single commands, kept as a file in the study's folder.
+
+A study records its own reading in its database, which only its supervisor writes. So ``evaluate``,
+``predict`` and ``export`` add a line to ``test_readings.jsonl`` in the folder of the study whose
+model they judge. The line is written before the model meets the images: a command that is killed
+midway is on record. The study counts these lines, and the file moves with the study's folder.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mnist_core.data.registry import share_images
+from mnist_core.errors import UserError
+
+FILE = "test_readings.jsonl"
+
+_MODELS = ("checkpoints", "confirm")
+"""Where a study keeps the models that it confirmed, in its folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyReading:
+    """One line of the file.
+
+    Attributes:
+        time: when it was written, ISO 8601; in words where the line is damaged.
+        by: the command, e.g. ``evaluate``.
+        trial: the confirm trial whose model was judged; None: not known.
+        data: name of the data set.
+    """
+
+    time: str = "a time that is not known"
+    by: str = "a command that is not known"
+    trial: int | None = None
+    data: str = ""
+
+
+def study_of(checkpoint: Path) -> Path | None:
+    """Return the folder of the study that keeps ``checkpoint``; None: no study does."""
+    folder = checkpoint.resolve().parent
+    return folder.parents[1] if folder.parts[-2:] == _MODELS else None
+
+
+def record(checkpoint: Path, *, by: str, trained_on: str, data: str) -> str:
+    """Record that ``checkpoint`` is about to be judged on test images.
+
+    Args:
+        checkpoint: the model's file.
+        by: the command.
+        trained_on: name of the model's own data set.
+        data: name of the data set whose test images are read.
+
+    Returns:
+        A line that says where it is recorded; empty if the model belongs to no study, or the
+        images are of a data set that shares none with the study's.
+
+    Raises:
+        UserError: the line cannot be written, so the images must not be read.
+    """
+    study = study_of(checkpoint)
+    if study is None or not share_images(trained_on, data):
+        return ""
+    file = study / FILE
+    name = checkpoint.resolve().stem
+    trial = int(name) if name.isdecimal() else None
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    line = json.dumps({"time": now, "by": by, "trial": trial, "data": data})
+    try:
+        with file.open("a+b") as opened:
+            # A kill may have left half a line: it stays a line of its own, and counts.
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - 1))
+            torn = opened.read(1) not in (b"", b"\n")
+            opened.write(b"\n" * torn + line.encode() + b"\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot be written: {error.strerror}; the test images are not read without a"
+            " record in their study"
+        ) from None
+    return f"a model of the study in {study}: this reading of the test images is recorded there"
+
+
+def read(study: Path) -> tuple[StudyReading, ...]:
+    """Return all recorded readings of the study in the folder ``study``, the first one first.
+
+    A damaged line counts as a reading of which nothing is known.
+
+    Raises:
+        UserError: the file is there and cannot be read.
+    """
+    file = study / FILE
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    return tuple(_of_line(line) for line in lines if line.strip())
+
+
+def _of_line(line: str) -> StudyReading:
+    try:
+        values: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return StudyReading()
+    if not isinstance(values, Mapping):
+        return StudyReading()
+    texts = {name: values[name] for name in ("time", "by", "data") if name in values}
+    if not all(isinstance(text, str) and text.isprintable() for text in texts.values()):
+        return StudyReading()
+    trial = values.get("trial")
+    return StudyReading(**texts, trial=trial if isinstance(trial, int) else None)

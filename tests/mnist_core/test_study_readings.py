@@ -1,0 +1,105 @@
+"""Commands that judge a study's model on test images are on record in the study's folder."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from mnist_core import __main__ as program
+from mnist_core import checkpoint, command_line, judge, models, study_readings
+from mnist_core.config import TrainConfig
+from mnist_core.data.storage import EMBEDDED
+from mnist_core.errors import UserError
+from mnist_core.train import resolve
+
+
+@pytest.fixture
+def study(tmp_path):
+    """The folder of a study that keeps a model with fresh weights."""
+    config = resolve(TrainConfig().override({"model.name": "lenet5", "device": "cpu"}))
+    torch.manual_seed(0)
+    model = models.build(config.model, 10).eval()
+    (tmp_path / "study/checkpoints/confirm").mkdir(parents=True)
+    path = tmp_path / "study/checkpoints/confirm/3.safetensors"
+    checkpoint.save(path, model, config, n_classes=10, metrics={"val_accuracy": 0.1})
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    def call(*words):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["mnist_core", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            command_line.run(program.app, "python -m mnist_core")
+        return caught.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+def test_every_command_that_reads_the_test_images_is_recorded(command, study, tmp_path):
+    model = study / "checkpoints/confirm/3.safetensors"
+    (study / "best_config.toml").write_text("[record]\nconfirm_trial = 3")
+    linked = tmp_path / "link.safetensors"
+    linked.symlink_to(model)
+    readings = [
+        ("evaluate", model, "--split", "test"),
+        ("evaluate", "study", "--split", "test"),
+        ("predict", linked, "--split", "test"),
+        ("predict", model, EMBEDDED / "t10k-images-idx3-ubyte.gz"),
+        ("export", model, "--format", "torch"),
+    ]
+    for number, words in enumerate(readings, start=1):
+        code, out, err = command(*words)
+        assert (code, err) == (0, "")
+        assert "recorded" in out
+        found = study_readings.read(study)
+        assert len(found) == number
+        assert (found[-1].by, found[-1].trial, found[-1].data) == (words[0], 3, "mnist-10pct")
+        assert found[-1].time
+    for words in [("evaluate", model), ("predict", model)]:  # the validation images
+        assert command(*words)[0] == 0
+    assert len(study_readings.read(study)) == len(readings)
+
+
+def test_a_reading_is_on_record_before_it_happens(command, study, monkeypatch):
+    def die(*_):
+        assert len(study_readings.read(study)) == 1
+        raise UserError("killed")
+
+    monkeypatch.setattr(judge, "judge", die)
+    code, out, _ = command("evaluate", study / "checkpoints/confirm/3.safetensors", "--split=test")
+    assert (code, out) == (1, "") and len(study_readings.read(study)) == 1
+
+
+def test_without_a_record_nothing_is_read(command, study):
+    (study / study_readings.FILE).mkdir()
+    for words in [("evaluate", "--split=test"), ("predict", "--split=test"), ("export",)]:
+        model = study / "checkpoints/confirm/3.safetensors"
+        code, out, err = command(words[0], model, *words[1:])
+        assert (code, out, len(err.splitlines())) == (1, "", 1)
+
+
+def test_damaged_lines_count(study):
+    file = study / study_readings.FILE
+    model = study / "checkpoints/confirm/3.safetensors"
+    named = {"by": "evaluate", "trained_on": "mnist-10pct", "data": "mnist"}
+    study_readings.record(model, **named)
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[:20])  # a power cut in the middle of a write
+    study_readings.record(model, **named)
+    first, torn, last = study_readings.read(study)
+    assert torn == study_readings.StudyReading() and first.by == last.by == "evaluate"
+    for line in ["\xff\xfe", "3", "[" * 5000, json.dumps({"by": "a\x1b[31m"}), '{"time": 3}']:
+        file.write_text(line + "\n")
+        assert study_readings.read(study) == (study_readings.StudyReading(),)
+
+
+def test_images_of_a_data_set_that_shares_none_are_no_reading(study):
+    model = study / "checkpoints/confirm/3.safetensors"
+    named = {"by": "evaluate", "trained_on": "mnist-10pct"}
+    assert not study_readings.record(model, **named, data="fashion_mnist")
+    assert not study_readings.record(study / "3.safetensors", **named, data="mnist")
+    assert study_readings.read(study) == () and study_readings.read(study / "nowhere") == ()
+    assert study_readings.record(model, **named, data="folder")
