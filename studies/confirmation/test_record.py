@@ -221,8 +221,8 @@ def read_record(attributes: Mapping[str, Any], url: str, folder: Path | None = N
     Args:
         attributes: the user attributes of its confirmation.
         url: of the storage that holds them.
-        folder: the study's, where single commands record theirs, see ``study_readings``; None: those
-            are left out.
+        folder: the study's, where single commands record theirs, see ``study_readings``; None:
+            those are left out.
 
     Raises:
         RecordError: if the record has another shape.
