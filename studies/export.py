@@ -22,7 +22,7 @@ from studies.book.population import as_one_training
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
 from studies.findings.statistics import Interval
-from studies.hints import run_command
+from studies.hints import reproduce_command, resume_hint, train_command
 from studies.planning.plan import Plan
 from studies.seal import sealed
 
@@ -46,7 +46,7 @@ def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
     text = tomli_w.dumps(best_config(result))
     head = (
         f"# The best configuration that study {result.plan.name} found. Train it again with\n"
-        f"#   python -m mnist_core train {target}\n\n"
+        f"#   {train_command(target)}\n\n"
     )
     write_atomically(target, head + text)
     return target
@@ -62,7 +62,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     environment = result.environment
     if row is None or row.confirm is None or row.candidate is None:
         raise UserError(
-            f"study {plan.name} has confirmed nothing yet; run it to its end: {run_command(plan)}"
+            f"study {plan.name} has confirmed nothing yet; run it to its end: {resume_hint(plan)}"
         )
     records = result.confirm[row.label]
     recorded = records[0]
@@ -129,7 +129,7 @@ def write_trial(
     target = path or plan.folder / f"trial_{number}.toml"
     head = (
         f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
-        f" seeds. Train it again with\n#   python -m studies reproduce {target}\n\n"
+        f" seeds. Train it again with\n#   {reproduce_command(target)}\n\n"
     )
     tables = sealed({**resolved_config(plan, found), "record": _present(record)})
     write_atomically(target, head + tomli_w.dumps(tables))

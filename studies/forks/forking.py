@@ -21,9 +21,10 @@ from studies.book.opening import CONFIRM
 from studies.confirmation.test_record import TEST, Reading
 from studies.forks import fork_names
 from studies.forks.carrying import Carried, carry
-from studies.hints import run_command
+from studies.hints import fork_command, run_command
 from studies.planning.fingerprints import FINGERPRINT
 from studies.planning.plan import Plan, storage_url_of
+from studies.planning.recorded import RECORD, plan_attribute
 from studies.search.batches import ORDER, order_of
 from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
@@ -141,16 +142,15 @@ def check_made(plan: Plan) -> None:
     Raises:
         UserError: it was not; nothing would be carried over.
     """
-    quick, fork_name = fork_names.parts(plan.name, plan.spec.name)
+    _, fork_name = fork_names.parts(plan.name, plan.spec.name)
     if not fork_name:
         return
     with opened(plan) as storage:
         there = storage is not None and plan.name in optuna.get_all_study_names(storage)
     if not there:
-        small = " --quick" if quick else ""
         raise UserError(
             f"there is no study {plan.name!r} in {shown(plan.storage_url)}; a fork is made by"
-            f" python -m studies.run {plan.spec.name}{small} --fork {fork_name}"
+            f" {fork_command(plan, fork_name)}"
         )
 
 
@@ -194,6 +194,7 @@ def _contents(
             FINGERPRINT: fingerprint,
             FORKED: forked.to_attribute(),
             ORDER: order_of(plan),
+            RECORD: plan_attribute(plan),
         },
         system_attrs={},
         trials=list(carried.trials),
