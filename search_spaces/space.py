@@ -222,6 +222,7 @@ def _from_description(name: str, described: Mapping[str, Any]) -> Parameter:
         given["when"] = when and When(when["parameter"], tuple(when["values"]))
         if kind == "Choice":
             return Choice(tuple(given.pop("choices")), **given)
-        return {"Float": Float, "Int": Int}[kind](given.pop("low"), given.pop("high"), **given)
+        numbers: dict[str, type[Float] | type[Int]] = {"Float": Float, "Int": Int}
+        return numbers[str(kind)](given.pop("low"), given.pop("high"), **given)
     except (KeyError, TypeError) as error:
         raise SpaceError(f"{name}: is not described as a parameter is: {error!r}") from None
