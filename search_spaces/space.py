@@ -144,6 +144,15 @@ class Space:
         """Return the space as plain JSON values, the same for spaces that are equal."""
         return {name: _described(parameter) for name, parameter in self.parameters.items()}
 
+    @classmethod
+    def from_dict(cls, described: Mapping[str, Any]) -> "Space":
+        """Return the space of which ``to_dict`` gave ``described``, also after a trip as JSON.
+
+        Raises:
+            SpaceError: if it describes no space.
+        """
+        return cls({name: _from_description(name, one) for name, one in described.items()})
+
     def _check_settings_differ(self, branch: Mapping[str, Any]) -> None:
         writers: dict[str, str] = {}
         for name in self.active(branch):
@@ -204,3 +213,16 @@ def _described(parameter: Parameter) -> dict[str, Any]:
     when = parameter.when
     described["when"] = when and {"parameter": when.parameter, "values": list(when.values)}
     return described
+
+
+def _from_description(name: str, described: Mapping[str, Any]) -> Parameter:
+    given = dict(described)
+    kind, when = given.pop("type", None), given.pop("when", None)
+    try:
+        given["when"] = when and When(when["parameter"], tuple(when["values"]))
+        if kind == "Choice":
+            return Choice(tuple(given.pop("choices")), **given)
+        numbers: dict[str, type[Float] | type[Int]] = {"Float": Float, "Int": Int}
+        return numbers[str(kind)](given.pop("low"), given.pop("high"), **given)
+    except (KeyError, TypeError) as error:
+        raise SpaceError(f"{name}: is not described as a parameter is: {error!r}") from None

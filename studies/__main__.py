@@ -58,16 +58,31 @@ def show(
     conf: cli.ConfOption = None,
     quick: cli.QuickOption = False,
 ) -> None:
-    """Print the resolved plan: space and roles, every setting and where it comes from."""
+    """Print the resolved plan: space and roles, every setting and where it comes from.
+
+    By its name it is what would be run now, and how a study that is there already differs from it;
+    by its folder it is what the study was run with.
+    """
+    from studies.planning import named
+
+    if named.name_of(study, quick=quick) is None:
+        plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+        from studies.report import overview
+
+        overview.print_plan(plan)
+        return
     plan = cli.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
     import optuna
 
     from studies import engines
+    from studies.book import stored
     from studies.book.opening import check_search
+    from studies.forks.forking import check_made
     from studies.planning.machine import check_folder
     from studies.planning.objective_class import check_objective
+    from studies.planning.recorded import changed_settings
     from studies.report import overview
     from studies.search.search_checks import notes
     from studies.storages.storage import check_url
@@ -77,24 +92,32 @@ def show(
     check_search(plan)
     check_url(plan.storage_url)
     check_folder(plan.folder)
+    check_made(plan)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)
     for note in notes(plan):
         typer.echo(note)
+    if not stored.exists(plan):
+        return
+    sets = {} if dataset is None else {"data.name": dataset}
+    was = named.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)
+    changed = changed_settings(was, plan.settings)
+    typer.echo(f"study {plan.name} has been run with {changed or 'these settings'}")
+    refused = stored.read(plan).differs
+    if refused:
+        typer.echo(refused)
 
 
 @app.command()
 def status(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     dataset: cli.DatasetOption = None,
     assignments: cli.SetOption = None,
     conf: cli.ConfOption = None,
     quick: cli.QuickOption = False,
 ) -> None:
     """Print how far a study is, who runs it, and what it found so far."""
-    plan = cli.resolve(
-        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
-    )
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from studies.book import stored
     from studies.report import overview
 
@@ -103,7 +126,7 @@ def status(
 
 @app.command()
 def export(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     trial: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="this search trial, as trial_N.toml")
     ] = None,
@@ -116,9 +139,7 @@ def export(
     quick: cli.QuickOption = False,
 ) -> None:
     """Write best_config.toml again, from the database; with --trial any trial of the search."""
-    plan = cli.resolve(
-        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
-    )
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from studies.book import stored
     from studies.export import write_best_config, write_trial
 
@@ -132,7 +153,7 @@ def export(
 
 @app.command()
 def dashboard(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="0: any free port")
     ] = 8080,
@@ -152,7 +173,7 @@ def dashboard(
     the study has its report as a note, and figures by choice. They are made as you look at them:
     nothing is written, and only notes and files of yours can be added.
     """
-    plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick)
     from studies import dashboard as served
 
     served.serve(plan, host=host, port=port, open_browser=open_browser)

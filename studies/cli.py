@@ -19,6 +19,12 @@ if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs n
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="a study's name: `python -m studies list`")
 ]
+RunStudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="a study's name, or the folder that it left: results/cuda/NAME"
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. epochs=3 (may be repeated)"),
@@ -90,3 +96,28 @@ def resolve(
         return plan.resolve(study, conf=conf, sets=sets, quick=quick)
     except ConfigError as error:
         raise ConfigError(masked(str(error))) from None
+
+
+def find(
+    study: str,
+    *,
+    conf: Path | None,
+    assignments: list[str] | None,
+    quick: bool,
+    dataset: str | None = None,
+) -> "Plan":
+    """Return the plan of a study that is looked at, as it was run; see ``planning/named.py``.
+
+    Raises:
+        UserError: there is no such study, or it cannot be read.
+    """
+    from studies.planning import named
+
+    return named.find(
+        study,
+        conf=conf,
+        assignments=assignments,
+        sets={} if dataset is None else {"data.name": dataset},
+        quick=quick,
+        say=lambda line: typer.echo(line, err=True),
+    )

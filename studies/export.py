@@ -8,7 +8,6 @@ It holds every resolved setting of one confirm training, the one with the first 
 """
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +17,12 @@ import tomli_w
 
 from mnist_core import optimizers
 from mnist_core.errors import UserError
-from mnist_core.files import from_here, printable, write_atomically
+from mnist_core.files import write_atomically
 from studies.book.population import as_one_training
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
 from studies.findings.statistics import Interval
-from studies.hints import run_command
+from studies.hints import reproduce_command, resume_hint, train_command
 from studies.planning.plan import Plan
 from studies.report.numbers import possible
 from studies.seal import sealed
@@ -46,10 +45,9 @@ def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
     """
     target = path or result.plan.folder / FILE
     text = tomli_w.dumps(best_config(result))
-    command = _command("mnist_core train", target)
     head = (
         f"# The best configuration that study {result.plan.name} found. Train it again with\n"
-        f"#   {command}\n\n"
+        f"#   {train_command(target)}\n\n"
     )
     write_atomically(target, head + text)
     return target
@@ -65,7 +63,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     environment = result.environment
     if row is None or row.confirm is None or row.candidate is None:
         raise UserError(
-            f"study {plan.name} has confirmed nothing yet; run it to its end: {run_command(plan)}"
+            f"study {plan.name} has confirmed nothing yet; run it to its end: {resume_hint(plan)}"
         )
     records = result.confirm[row.label]
     recorded = records[0]
@@ -130,20 +128,13 @@ def write_trial(
         "params": found.params,
     }
     target = path or plan.folder / f"trial_{number}.toml"
-    command = _command("studies reproduce", target)
     head = (
         f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
-        f" seeds. Train it again with\n#   {command}\n\n"
+        f" seeds. Train it again with\n#   {reproduce_command(target)}\n\n"
     )
     tables = sealed({**resolved_config(plan, found), "record": _present(record)})
     write_atomically(target, head + tomli_w.dumps(tables))
     return target
-
-
-def _command(program: str, path: Path) -> str:
-    """Return a command on ``path`` for a comment, where TOML allows no control characters."""
-    words = ["python", "-m", *program.split(), str(from_here(path))]
-    return printable(shlex.join(words))
 
 
 def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 import os
-import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,7 @@ from studies.export import write_best_config
 from studies.findings.result import StudyResult
 from studies.forks import forking
 from studies.forks.afresh import begin_afresh
-from studies.hints import dashboard_command, masked, status_command
+from studies.hints import again_command, look_command, train_command
 from studies.live import LiveView, PlainView
 from studies.planning import preparation
 from studies.planning.machine import check_folder
@@ -131,14 +130,12 @@ def run(
     except ConfirmedElsewhere:
         _say(
             f"the search of {plan.name} is over; another supervisor confirms its winners and reads"
-            f" the test set, so this one has ended: {status_command(plan)}"
+            f" the test set, so this one has ended: {look_command('status', plan)}"
         )
         return 0
     except (StudyInterrupted, KeyboardInterrupt) as stop:
         said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
-        again = [masked(argument) for argument in arguments if argument != "--fresh"]
-        command = shlex.join(["python", "-m", "studies.run", *again])
-        _say(f"{said}; nothing is lost. Go on with: {command}")
+        _say(f"{said}; nothing is lost. Go on with: {again_command(arguments)}")
         return INTERRUPTED
     if save_svg is not None and snapshot is not None:
         save_picture(save_svg, result, snapshot)
@@ -210,8 +207,8 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     for what, where in (
         ("best configuration", config),
         ("report", report),
-        ("train it again", f"python -m mnist_core train {shlex.quote(str(config))}"),
-        ("all trials", dashboard_command(plan)),
+        ("train it again", train_command(config)),
+        ("all trials", look_command("dashboard", plan)),
     ):
         console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)
 
@@ -227,7 +224,7 @@ def _teller(console: Console) -> Callable[[str, str], None]:
 
 
 def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
-    hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard_command(plan)}"
+    hint = f"Ctrl-C: finish running trials and stop  ·  {look_command('dashboard', plan)}"
     place = storage.shown(plan.storage_url)
     title = f"{plan.name}  ·  {plan.workers} workers on {plan.train.device}  ·  {place}"
     return LiveView(progress, console, title=title, hint=hint)
@@ -241,7 +238,7 @@ def _plain_view(plan: Plan, progress: Progress, *lines: str) -> PlainView:
         f"Study {plan.name}: {plan.spec.goal}\n"
         f"{plan.workers} workers x {plan.threads} threads on {plan.train.device},"
         f" {plan.train.data.name}; {storage.shown(plan.storage_url)}\n"
-        f"dashboard: {dashboard_command(plan)}"
+        f"dashboard: {look_command('dashboard', plan)}"
     )
     hint = "\n".join([hint, *lines])
     return PlainView(progress, write, hint=hint)

@@ -12,7 +12,6 @@ within a tolerance that is asked for.
 import dataclasses
 import math
 import platform
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, TypeGuard
 from mnist_core import config_file
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.shell_words import argument, command
 from studies.findings.statistics import mean_interval
 from studies.report.numbers import possible
 from studies.seal import SEAL, is_whole
@@ -96,7 +96,7 @@ def read(path: Path) -> Recorded:
         raise ConfigError(
             f"{path}: was changed after it was exported (record.{SEAL} does not fit any more), so"
             " what it records is not of these settings; export it again, or train it as it is with"
-            f" python -m mnist_core train {shlex.quote(str(path))}"
+            f" {command('mnist_core', 'train', argument(path))}"
         )
     confirm = record.get("confirm", {})
     if not isinstance(confirm, Mapping):
@@ -106,7 +106,7 @@ def read(path: Path) -> Recorded:
     if not isinstance(metric, str) or not _is_number(value):
         raise ConfigError(
             f"{path}: records no measured value to compare with; write it with"
-            " python -m studies export STUDY"
+            " `studies export`, of the study that it is from"
         )
     values = confirm.get("values", [])
     if not isinstance(values, list) or not all(map(_is_number, values)):
@@ -223,8 +223,14 @@ def check_data(recorded: Recorded, fingerprint: str, *others: str) -> None:
         raise UserError(
             f"{recorded.path}: was trained on other data: the fingerprint of"
             f" {recorded.config.data.name} (split seed {recorded.config.data.split_seed}) was"
-            f" {before}, but is {fingerprint} here; python -m mnist_core data verify tells more"
+            f" {before}, but is {fingerprint} here; {_verify(recorded)} tells more"
         )
+
+
+def _verify(recorded: Recorded) -> str:
+    data = recorded.config.data
+    root = ("--root", data.root) if data.root else ()
+    return f"`{command('mnist_core', 'data', 'verify', data.name, *root)}`"
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

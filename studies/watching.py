@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mnist_core.errors import UserError
 from studies.book import stored
-from studies.hints import run_command
+from studies.hints import look_command, resume_hint
 from studies.live import LiveView, PlainView
 from studies.planning.plan import Plan
 from studies.progress import Progress
@@ -47,8 +47,8 @@ def watch(
     runs, write = runs or _Runs(plan), write or partial(print, flush=True)
     if not runs():
         raise UserError(
-            f"nobody runs study {plan.name}; `{_status(plan)}` says how"
-            f" far it is, and this goes on with it: {run_command(plan)}"
+            f"nobody runs study {plan.name}; `{look_command('status', plan)}` says how"
+            f" far it is, and this goes on with it: {resume_hint(plan)}"
         )
     file = plan.folder / FILE
     if not file.is_file():
@@ -82,12 +82,7 @@ def watch(
         write(f"study {plan.name} goes on without you")
         return
     write(standing(progress))
-    write(f"the run of study {plan.name} has ended: {_status(plan)}")
-
-
-def _status(plan: Plan) -> str:
-    quick = " --quick" if plan.name != plan.spec.name else ""
-    return f"python -m studies status {plan.spec.name}{quick}"
+    write(f"the run of study {plan.name} has ended: {look_command('status', plan)}")
 
 
 def standing(progress: Progress) -> str:

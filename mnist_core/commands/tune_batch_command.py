@@ -3,7 +3,6 @@
 python -m mnist_core tune-batch --model net
 """
 
-import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from mnist_core.commands.tune_command import (
 )
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.shell_words import argument, command
 from mnist_core.terminal import can_redraw
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -109,7 +109,7 @@ def tune_batch_command(
             f"doubtful: from round to round the speed of a size differs by {found.spread:.0%}; "
             "something else keeps this machine busy. Repeat it when that is done"
         )
-    again: list[Any] = [config_file] if config_file else []
+    again: list[Any] = [argument(config_file)] if config_file else []
     for option, value in (
         ("--model", model),
         ("--dataset", dataset),
@@ -121,8 +121,8 @@ def tune_batch_command(
     for text in [*(assignments or []), f"batch_size={found.suggestion}"]:
         again += ["--set", text]
     console.print(
-        "Another batch size needs another learning rate: python -m mnist_core tune-lr "
-        + shlex.join(map(str, again))
+        "Another batch size needs another learning rate: "
+        + command("mnist_core", "tune-lr", *again)
     )
 
 

@@ -5,7 +5,6 @@ Only a best_config.toml needs torch.
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +101,7 @@ def of_a_run(name: str, folder: Path, checkpoint: str) -> ModelRecord:
     if status != run_record.DONE:
         raise UserError(
             f"{folder}: has not ended (its status is {status!r}), so there is nothing to compare;"
-            f" go on with: python -m mnist_core train --resume {shlex.quote(str(folder))}"
+            f" go on with: {run_lookup.resume_command(folder)}"
         )
     settings, _ = config_file.read(folder / run_lookup.CONFIG)
     config = TrainConfig.from_mapping(settings, source=str(folder / run_lookup.CONFIG))

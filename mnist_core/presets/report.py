@@ -44,7 +44,7 @@ def markdown(folder: Path) -> str:
             raise UserError(f"{file}: is damaged: {error!r}; run the preset again") from None
     if len(lines) == len(_HEADER):
         raise UserError(
-            f"{folder}: no preset was run; python -m mnist_core presets run NAME --test"
+            f"{folder}: no preset was run; `python -m mnist_core presets list` says which there are"
         )
     return "\n".join([*lines, "", *notes])
 

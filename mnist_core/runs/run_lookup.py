@@ -6,12 +6,12 @@ No torch is needed here.
 import difflib
 import os.path
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_core import config_file
 from mnist_core.errors import UserError
+from mnist_core.shell_words import argument, command
 
 RUNS = Path("results/runs")
 """Where runs lie if nothing else is said: ``<environment>/<run id>`` in it."""
@@ -112,7 +112,7 @@ def find_run(what: str, *, runs: Path = RUNS) -> Path:
 
 def resume_command(folder: Path) -> str:
     """Return the command by which the run in ``folder`` goes on."""
-    return f"python -m mnist_core train --resume {shlex.quote(str(folder))}"
+    return command("mnist_core", "train", "--resume", argument(folder))
 
 
 def all_runs(folder: Path) -> list[Path]:
@@ -138,12 +138,12 @@ def _confirmed(path: Path) -> Found:
     if not isinstance(number, int):
         raise UserError(
             f"{path}: names no trained model: its [record] has no confirm_trial, as a study's"
-            f" {BEST_CONFIG} has; train it: python -m mnist_core train {shlex.quote(str(path))}"
+            f" {BEST_CONFIG} has; train it: {command('mnist_core', 'train', argument(path))}"
         )
     kept = path.parent / "checkpoints" / "confirm" / f"{number}.safetensors"
     if not kept.is_file():
         raise UserError(
             f"{path}: the model that it records is gone ({kept});"
-            f" train it again: python -m mnist_core train {shlex.quote(str(path))}"
+            f" train it again: {command('mnist_core', 'train', argument(path))}"
         )
     return Found(kept)

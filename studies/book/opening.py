@@ -23,6 +23,7 @@ from studies.planning.fingerprints import (
     check_fingerprint,
 )
 from studies.planning.plan import Plan
+from studies.planning.recorded import BUDGET, RECORD, plan_attribute
 from studies.planning.settings import StopSettings
 from studies.search import stopping
 from studies.search.batches import check_order
@@ -46,9 +47,6 @@ CONFIRM = ".confirm"
 
 _HELD = records.RESERVED | {CARRIED, CHANGES, ENQUEUED, ENTRY, SENTINEL}
 """User attributes of trials that a book, its sources, samplers, pruners and rules look at."""
-
-BUDGET = "budget"
-"""User attribute of the study: trials and confirm seeds of the last run, as ``Plan`` names them."""
 
 
 def open_search(
@@ -102,6 +100,7 @@ def open_search(
         else:
             leases.release(study, lease)
         raise
+    study.set_user_attr(RECORD, plan_attribute(plan))
     Stream("search", listeners).emit("study", None, id=identity)
     study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
     if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:

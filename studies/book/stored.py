@@ -9,16 +9,17 @@ from typing import Any
 import optuna
 
 from mnist_core.errors import UserError
-from studies.book.opening import BUDGET, CONFIRM
+from studies.book.opening import CONFIRM
 from studies.book.records import TrialRecord, read_trials
 from studies.confirmation.confirming import RACE
 from studies.confirmation.test_record import Reading, read_record
 from studies.findings.result import ENVIRONMENT, StudyResult
 from studies.findings.summary import summarize
 from studies.forks.forking import FORKED, Forked
-from studies.hints import run_command
-from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
+from studies.hints import resume_hint
+from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch, check_readable
 from studies.planning.plan import Plan
+from studies.planning.recorded import BUDGET
 from studies.search.stopping import STOPPED, Stop
 from studies.storages import leases
 from studies.storages.lease import Lease
@@ -51,6 +52,7 @@ class Stored:
         described: versions and data hashes of the confirmation; None before it began.
         identity: of the study, which its files name, too; "": an earlier version made it.
         settings: what the study's fingerprint was taken of, by table; {} where it has none.
+        fingerprint: the study's own; "" where it has none.
     """
 
     plan: Plan
@@ -64,6 +66,7 @@ class Stored:
     described: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     identity: str = ""
+    fingerprint: str = ""
 
     @property
     def phase(self) -> str:
@@ -112,7 +115,7 @@ class Stored:
         if self.phase != "finished":
             raise UserError(
                 f"study {self.plan.name} is in its {self.phase} phase, so its best configuration"
-                f" is not known yet; run it to its end: {run_command(self.plan)}"
+                f" is not known yet; run it to its end: {resume_hint(self.plan)}"
             )
         return self.result
 
@@ -134,12 +137,10 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
         stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
         if stored is not None:
-            # The data is not loaded for this: the study itself knows which it was. It is read, not
-            # gone on with, so the version of the trainer may be the study's own, too.
-            values = stored["values"]
-            plan = plan.with_data(values["data"])
+            # The data is not loaded for this: the study itself knows which it was.
+            plan = plan.with_data(stored["values"]["data"])
             try:
-                check_fingerprint(search_study, plan.fingerprint(values["trainer"]))
+                check_readable(plan.name, stored["values"], plan.fingerprint()[1])
             except FingerprintMismatch as mismatch:
                 differs = str(mismatch)
         search = read_trials(search_study)
@@ -174,6 +175,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         described=attributes.get(ENVIRONMENT),
         settings=stored["values"] if stored else {},
         identity=str(search_study.user_attrs.get(IDENTITY, "")),
+        fingerprint=stored["hash"] if stored else "",
     )
 
 

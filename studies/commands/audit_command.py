@@ -8,7 +8,7 @@ from studies import cli
 
 
 def audit_command(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     draws: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="studies drawn; left out: 20 to 200")
     ] = None,
@@ -23,9 +23,7 @@ def audit_command(
     It needs trials that ran to their end: run the study with `search.sentinels` (a few trials that
     are never pruned, e.g. `--set search.sentinels=0.2`) or with `--set search.pruner=none`.
     """
-    plan = cli.resolve(
-        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
-    )
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     import optuna
 
     from studies.auditing.audit import audit

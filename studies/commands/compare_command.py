@@ -53,13 +53,12 @@ def compare_command(
 
     from studies.book import stored
     from studies.findings.comparing import compare
-    from studies.planning import named
     from studies.report.compare_table import print_comparison
     from studies.report.numbers import is_share
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found = [
-        stored.read(named.find(name, conf=conf, assignments=assignments, quick=quick))
+        stored.read(cli.find(name, conf=conf, assignments=assignments, quick=quick))
         for name in (a, b)
     ]
     if found[0].plan.storage_url == found[1].plan.storage_url and (

@@ -3,6 +3,7 @@
 python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
 """
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from studies import cli
 
 
 def copy_command(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     to: Annotated[
         str,
         typer.Option(
@@ -37,10 +38,12 @@ def copy_command(
 
         python -m studies copy optim_search --from journal:///old.log --to sqlite:///new.db
     """
-    plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
+    given = [*(assignments or []), *([] if from_ is None else [f"storage.url={from_}"])]
+    plan = cli.find(study, conf=conf, assignments=given, quick=quick)
     import optuna
 
     from studies.hints import run_command
+    from studies.planning.settings import SET
     from studies.storages.copying import copy_study
     from studies.storages.storage import check_url, shown
 
@@ -50,7 +53,9 @@ def copy_command(
     check_url(to)
     for content in copy_study(plan.name, source=source, target=to):
         typer.echo(f"copied {content.name}: {len(content.trials)} trials, compared with the source")
-    there = cli.resolve(
-        study, conf=conf, assignments=[*(assignments or []), f"storage.url={to}"], quick=quick
+    there = dataclasses.replace(
+        plan,
+        settings=plan.settings.override({"storage.url": to}),
+        origins={**plan.origins, "storage.url": SET},
     )
     typer.echo(f"{shown(source)} -> {shown(to)}; go on there with: {run_command(there)}")

@@ -12,7 +12,7 @@ from studies import cli
 
 
 def replay_command(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     dataset: cli.DatasetOption = None,
     assignments: cli.SetOption = None,
     conf: cli.ConfOption = None,
@@ -24,9 +24,7 @@ def replay_command(
     history, and the pruner decides upon each report. Exit code 1 where something differs; the first
     difference is named.
     """
-    plan = cli.resolve(
-        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
-    )
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     import optuna
 
     from studies.book import stored

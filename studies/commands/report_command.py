@@ -53,7 +53,6 @@ def report_command(
 
     from mnist_core.files import check_file, write_atomically
     from studies.book import stored
-    from studies.planning import named
     from studies.report import html
     from studies.report.page import gather
     from studies.report.table import markdown
@@ -61,9 +60,10 @@ def report_command(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if out is not None:
         check_file(out, "--out", "report.html")
-    given = {} if dataset is None else {"data.name": dataset}
     found = [
-        stored.read(named.find(name, conf=conf, assignments=assignments, sets=given, quick=quick))
+        stored.read(
+            cli.find(name, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+        )
         for name in names
     ]
     results = [one.comparable().result for one in found]

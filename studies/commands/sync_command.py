@@ -8,7 +8,7 @@ from studies import cli
 
 
 def sync_command(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     tracker: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,14 +35,12 @@ def sync_command(
 
         python -m studies sync optim_search --tracker tensorboard --tracker mlflow
     """
-    plan = cli.resolve(
-        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
-    )
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     import optuna
 
     from mnist_core.errors import UserError
     from studies.book import stored
-    from studies.hints import sync_command as command
+    from studies.hints import look_command
     from studies.planning.machine import prepare_folder
     from studies.storages.storage import shown
     from studies.trackers import check
@@ -75,7 +73,7 @@ def sync_command(
         names,
         found.plan.folder,
         found.plan.settings.tracking,
-        sync=command(found.plan),
+        sync=look_command("sync", found.plan),
         seconds=3600,
     )
     with Recording(found.plan, typer.echo, tell, trackers=processes) as recording:

@@ -12,7 +12,7 @@ from studies import cli
 
 
 def tables_command(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="where the files go")],
     formats: Annotated[
         list[str] | None,
@@ -37,11 +37,10 @@ def tables_command(
     from mnist_core.files import check_folder
     from studies.book import stored
     from studies.findings import frames
-    from studies.planning import named
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     frames.check_formats(formats or ["csv"])
-    found = stored.read(named.find(study, conf=conf, assignments=assignments, quick=quick))
+    found = stored.read(cli.find(study, conf=conf, assignments=assignments, quick=quick))
     check_folder(to, "--to")
     tables = frames.tables(found)
     files = frames.write(tables, to, formats or ["csv"])

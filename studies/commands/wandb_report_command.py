@@ -12,7 +12,7 @@ from studies import cli
 
 
 def wandb_report_command(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -29,11 +29,9 @@ def wandb_report_command(
     Its panels show the runs that `python -m studies sync STUDY` has uploaded. Needs the extra
     `wandb-report`: pip install 'mnist-studies[wandb-report]'.
     """
-    plan = cli.resolve(
-        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
-    )
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from mnist_core.files import write_atomically
-    from studies.hints import run_command, sync_command
+    from studies.hints import look_command, run_command
     from studies.trackers._wandb_account import AccountProblem, check_account, server
     from studies.trackers._wandb_report import build, spec
     from studies.trackers.follow import read_study
@@ -48,7 +46,7 @@ def wandb_report_command(
     if made is None:
         raise UserError(
             f"{plan.folder / FILE}: there are no events of the study; run it, or make them from the"
-            f" database: {sync_command(plan)} --no-upload"
+            f" database: {look_command('sync', plan, '--tracker', 'wandb', '--no-upload')}"
         )
     own = plan.settings.tracking.wandb
     command = run_command(plan)

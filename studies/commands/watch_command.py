@@ -8,7 +8,7 @@ from studies import cli
 
 
 def watch_command(
-    study: cli.StudyArgument,
+    study: cli.RunStudyArgument,
     plain: Annotated[
         bool, typer.Option("--plain", help="lines instead of the live view, also on a terminal")
     ] = False,
@@ -20,7 +20,7 @@ def watch_command(
 
     It reads the study's log of events and changes nothing.
     """
-    plan = cli.resolve(study, conf=conf, assignments=assignments, quick=quick)
+    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick)
     import optuna
 
     from studies.report.console import make_console

@@ -28,9 +28,10 @@ from studies.forks.inheriting import (
     record_of,
     was_moved,
 )
-from studies.hints import run_command
+from studies.hints import fork_command, run_command
 from studies.planning.fingerprints import FINGERPRINT
 from studies.planning.plan import Plan, storage_url_of
+from studies.planning.recorded import RECORD, plan_attribute
 from studies.search.batches import ORDER, order_of
 from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
@@ -153,16 +154,15 @@ def check_made(plan: Plan) -> None:
     Raises:
         UserError: it was not; nothing would be carried over.
     """
-    quick, fork_name = fork_names.parts(plan.name, plan.spec.name)
+    _, fork_name = fork_names.parts(plan.name, plan.spec.name)
     if not fork_name:
         return
     with opened(plan.storage_url) as storage:
         names = names_in(storage)
     if not names.intersection((plan.name, f"{plan.name}{CONFIRM}")) and not was_moved(plan, names):
-        small = " --quick" if quick else ""
         raise UserError(
             f"there is no study {plan.name!r} in {shown(plan.storage_url)}; a fork is made by"
-            f" python -m studies.run {plan.spec.name}{small} --fork {fork_name}"
+            f" {fork_command(plan, fork_name)}"
         )
 
 
@@ -209,6 +209,7 @@ def _contents(
             FORKED: forked.to_attribute(),
             ORDER: order_of(plan),
             IDENTITY: new_identity(),
+            RECORD: plan_attribute(plan),
         },
         system_attrs={},
         trials=list(carried.trials),

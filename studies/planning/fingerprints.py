@@ -11,6 +11,11 @@ from studies.planning.machine import ENVIRONMENT
 FINGERPRINT = "fingerprint"
 """The study's user attribute that holds ``{"hash": ..., "values": ...}``."""
 _ABSENT = object()
+_MEANING = (
+    *("objective", "metric", "direction", "seed", "space", "train"),
+    *("objectives", "constraints"),
+)
+"""What of a fingerprint's values says what trials and their values mean."""
 
 
 class FingerprintMismatch(UserError):
@@ -39,10 +44,33 @@ def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, 
         return
     if stored["hash"] == digest:
         return
-    changes = differences(stored["values"], values)
+    raise _mismatch(study.study_name, differences(stored["values"], values))
+
+
+def check_readable(name: str, recorded: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Check that the parameters and values of a recorded study mean what a plan says.
+
+    To read a study needs no more: the data, the trainer and the code may have changed since.
+
+    Args:
+        name: of the study.
+        recorded: the values that its fingerprint was taken of.
+        values: those of the plan's.
+
+    Raises:
+        FingerprintMismatch: if they do not; the message shows the first differences.
+    """
+    changes = differences(
+        *({key: one[key] for key in _MEANING if key in one} for one in (recorded, values))
+    )
+    if changes:
+        raise _mismatch(name, changes)
+
+
+def _mismatch(name: str, changes: list[str]) -> FingerprintMismatch:
     more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-    raise FingerprintMismatch(
-        f"study {study.study_name!r} was begun with other settings "
+    return FingerprintMismatch(
+        f"study {name!r} was begun with other settings "
         f"({'; '.join(changes[:3])}{more}); set them back, go on in a new study with the trials"
         " that fit (--fork), or begin anew (--fresh)"
     )

@@ -18,7 +18,8 @@ from search_spaces.space import Choice, Float, Int, Parameter
 from studies import catalog
 from studies.forks import fork_names
 from studies.planning import machine, places
-from studies.planning.settings import Settings, combine, make_layer, read_conf, short_name
+from studies.planning.layers import searched_settings, setting_of, settings_of, unset
+from studies.planning.settings import Settings, short_name
 from studies.spec import StudySpec
 from studies.storages.file_urls import absolute_url, sqlite_url
 
@@ -143,7 +144,7 @@ class Plan:
             trainer: version of the trainer, see ``mnist_core.version``.
         """
         fixed = self.comparable_settings(self.train)
-        for key in _searched(self.spec):
+        for key in searched_settings(self.spec):
             table, _, leaf = key.removeprefix("train.").rpartition(".")
             (fixed[table] if table else fixed).pop(leaf)
         values = {
@@ -199,7 +200,8 @@ class Plan:
             "engine.threads": f"{self.threads}",
             "storage.url": shown(self.storage_url),
         }
-        skipped = {"train.seed", "train.threads", "search.trials_per_choice", *_searched(spec)}
+        skipped = {"train.seed", "train.threads", "search.trials_per_choice"}
+        skipped |= searched_settings(spec)
         for key in [*Settings.setting_names(), *sorted(self.origins)]:
             if key in skipped:
                 continue
@@ -208,10 +210,10 @@ class Plan:
             if key in budgets:
                 rows.append(Row(key, budgets[key], self.origins.get(key, file)))
             elif key in machine_rows:
-                chosen = _setting(self.settings, key) in (0, "", "auto")
+                chosen = setting_of(self.settings, key) in (0, "", "auto")
                 source = "this machine" if chosen else source
                 rows.append(Row(short_name(key), machine_rows[key], source))
-            elif (value := _setting(self.settings, key)) not in (None, {}, [], ()):
+            elif (value := setting_of(self.settings, key)) not in (None, {}, [], ()):
                 rows.append(Row(short_name(key), str(value), source))
         return [*rows, Row("folder", str(from_here(self.folder)), "")]
 
@@ -235,16 +237,8 @@ def resolve(
     """
     study, fork = fork_names.split(study, catalog.names())
     spec = catalog.get(study)
-    file, searched = f"studies/catalog/{study}.py", _searched(spec)
-    given = read_conf(conf, studies=catalog.names())
-    layers = [given.general, make_layer(spec.given, source=f"{file} (fixed)", searched=searched)]
-    if study in given.studies:
-        own = given.studies[study]
-        layers.append(make_layer(own.values, source=own.source, searched=searched))
-    if quick:
-        layers.append(make_layer(spec.quick, source=f"{file} (quick)", searched=searched))
-    layers.append(make_layer(sets, source="--set", searched=searched))
-    settings, origins = combine(layers)
+    searched = searched_settings(spec)
+    settings, origins = settings_of(study, spec, conf=conf, sets=sets, quick=quick)
 
     trials = spec.trials if settings.search.trials is None else settings.search.trials
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
@@ -275,7 +269,7 @@ def resolve(
         settings=settings,
         origins=origins,
         train=settings.train.override(
-            {**_unset(searched), "device": place.device, "threads": threads},
+            {**unset(searched), "device": place.device, "threads": threads},
             source=f"study {study}",
         ),
         trials=trials,
@@ -334,25 +328,5 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
     return asked
 
 
-def _unset(searched: set[str]) -> dict[str, Any]:
-    """Return the defaults of the settings that trials decide.
-
-    What ``conf.toml`` gives for them is meant for other runs; a momentum from there would reach
-    the trials of optimizers that have none.
-    """
-    return {short_name(key): _setting(Settings(), key) for key in searched}
-
-
-def _searched(spec: StudySpec) -> set[str]:
-    return {f"train.{spec.space.setting(name)}" for name in spec.space.parameters}
-
-
 def _baseline_first(spec: StudySpec) -> list[Any]:
     return [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]
-
-
-def _setting(settings: Settings, key: str) -> Any:
-    value: Any = settings
-    for part in key.split("."):
-        value = value[part] if isinstance(value, Mapping) else getattr(value, part, None)
-    return value

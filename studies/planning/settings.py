@@ -20,6 +20,12 @@ from mnist_core.table import Table, unknown_setting
 from studies.planning.ray_settings import RaySettings
 from studies.trackers.settings import TrackingSettings
 
+SET = "--set"
+"""The source of settings that the command line gave."""
+
+RECORDED = "the study's record"
+"""The source of settings with which a study was run, and which would be others now."""
+
 CONF = Path("conf.toml")
 """Read from the working directory unless ``--conf`` names another; may be missing."""
 
@@ -183,7 +189,7 @@ def full_name(name: str, *, source: str) -> str:
     if name.partition(".")[0] in TrainConfig.model_fields:
         key = f"train.{name}"
     names = Settings.setting_names()
-    if key in names or any(key.startswith(f"{option}.") for option in _OPTIONS):
+    if key in names or any(key.startswith(f"{option}.") for option in OPTIONS):
         return key
     inside = [short_name(n) for n in names if n.startswith(f"{key}.")]
     if inside:
@@ -252,7 +258,7 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
     return Conf(make_layer(tables, source=source), by_study)
 
 
-_OPTIONS = tuple(
+OPTIONS = tuple(
     f"search.{name}" for name in ("sampler_options", "pruner_options", "objectives", "constraints")
 )
 """Tables whose keys are free; Optuna knows them, or ``studies/search/goals.py``."""
@@ -269,7 +275,7 @@ def _flat(values: Mapping[str, Any], parents: tuple[str, ...]) -> Iterable[tuple
 
 def _is_table(name: str) -> bool:
     starts = (f"{name}.", f"train.{name}.")
-    return name in _OPTIONS or any(key.startswith(starts) for key in Settings.setting_names())
+    return name in OPTIONS or any(key.startswith(starts) for key in Settings.setting_names())
 
 
 def _unknown(key: str) -> str:

@@ -3,6 +3,7 @@
 from studies.findings.front import dominates
 from studies.findings.result import Row, StudyResult
 from studies.findings.statistics import CONFIDENCE
+from studies.hints import look_command
 from studies.report.numbers import bare_text, gap_text, mean_text, params_text, unit
 from studies.search.goals import goals_of
 
@@ -76,11 +77,20 @@ def front_lines(result: StudyResult) -> list[str]:
         lines.append(f"Also on the search's front, not confirmed: {said}.")
     best = result.best_row
     if best is not None:
-        lines.append(
-            f"Best in {metric}: {best.label}; best_config.toml holds it. Another one:"
-            " python -m studies export --trial N."
-        )
+        held = f"Best in {metric}: {best.label}; best_config.toml holds it."
+        lines.append(held + _another(result))
     return lines
+
+
+def _another(result: StudyResult) -> str:
+    """Say how another configuration of the front is exported; "" where there is none."""
+    best = result.best_row
+    kept = {best.candidate.search_trial} if best is not None and best.candidate else set()
+    others = [record.number for record in result.front if record.number not in kept]
+    if not others:
+        return ""
+    command = look_command("export", result.plan, "--trial", others[0])
+    return f" Another one of the front: {command}"
 
 
 def front_notes(result: StudyResult) -> list[str]:

@@ -2,21 +2,19 @@
 
 import dataclasses
 import random
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tomli_w
 
 from mnist_core.errors import UserError
-from mnist_core.files import from_here
 from studies.auditing.audit import audit
 from studies.auditing.curves import Curves, read_curves
 from studies.book.stored import Stored
-from studies.export import best_config
+from studies.export import FILE, best_config
 from studies.findings.importance import importance
 from studies.findings.result import StudyResult
-from studies.hints import masked, run_command
+from studies.hints import reproduce_command, resumable, run_command, train_command
 from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
 from studies.report.figures import Figure, values_of
 from studies.report.front_figure import fronts
@@ -168,13 +166,13 @@ def _test_text(result: StudyResult) -> str:
 
 def _commands(found: Stored, result: StudyResult) -> tuple[tuple[str, str], ...]:
     plan = result.plan
-    rows = [("The whole study, or to go on with it", run_command(plan))]
+    what = "The whole study" + (", or to go on with it" if resumable(plan) else " once more")
+    rows = [(what, run_command(plan))]
     if found.phase == "finished":
-        best = from_here(plan.folder / "best_config.toml")
-        file = shlex.quote(masked(best.as_posix()))
+        file = plan.folder / FILE
         rows += [
-            ("The best configuration once more, compared", f"python -m studies reproduce {file}"),
-            ("Train it", f"python -m mnist_core train {file}"),
+            ("The best configuration once more, compared", reproduce_command(file)),
+            ("Train it", train_command(file)),
         ]
     return tuple(rows)
 
@@ -187,7 +185,7 @@ def _versions(found: Stored) -> tuple[tuple[str, str], ...]:
     hashes = data.get("sha256")
     if isinstance(hashes, Mapping):
         rows += [(f"sha256 {name}", str(value)) for name, value in hashes.items()]
-    rows.append(("fingerprint of the study", found.plan.fingerprint()[0]))
+    rows.append(("fingerprint of the study", found.fingerprint))
     return tuple(rows)
 
 

@@ -7,6 +7,7 @@ from rich.console import Console, RenderableType
 
 from mnist_core.files import write_atomically
 from studies.findings.result import StudyResult
+from studies.hints import run_command
 from studies.live import LiveView
 from studies.planning.plan import Plan
 from studies.progress import Progress
@@ -26,7 +27,7 @@ class Snapshot:
     def __init__(self, plan: Plan) -> None:
         self.taken: RenderableType | None = None
         self._progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-        title = f"python -m studies.run {plan.spec.name}"
+        title = run_command(plan)
         self._view = LiveView(self._progress, _console(), title=title)
 
     def __call__(self, event: Event) -> None:
@@ -48,7 +49,7 @@ def save_picture(path: Path, result: StudyResult, snapshot: Snapshot) -> None:
     if snapshot.taken is not None:
         console.print(snapshot.taken)
     print_result(console, result)
-    svg = console.export_svg(title=f"python -m studies.run {result.plan.spec.name}")
+    svg = console.export_svg(title=run_command(result.plan))
     write_atomically(path, svg)
 
 

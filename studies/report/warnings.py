@@ -5,6 +5,7 @@ from typing import Any
 
 from studies.findings.result import StudyResult
 from studies.findings.statistics import NOISY_TIMES
+from studies.hints import look_command
 from studies.report.numbers import metric_text
 from studies.search.goals import goals_of
 
@@ -124,5 +125,6 @@ def _of_pruner(result: StudyResult) -> Iterator[str]:
         yield (
             f"the {rash.pruner} pruner would have stopped {rash.stopped} of the {rash.of} confirm"
             f" trainings of the winner, {best}, had they been trials at the search's end: it may"
-            " have stopped others as good; `studies audit` says more, search.sentinels makes sure"
+            f" have stopped others as good; `{look_command('audit', result.plan)}` says more,"
+            " search.sentinels makes sure"
         )

@@ -10,7 +10,9 @@ from typing import Any
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
+from studies.planning.layers import GENERAL_QUICK, setting_of
 from studies.planning.plan import Plan
+from studies.planning.settings import short_name
 from studies.report.numbers import is_share
 from studies.search.batches import order_notes
 from studies.search.branches import branches
@@ -77,12 +79,25 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
     """
     source = source or SearchSource(plan, known_configurations(plan))
     return [
+        *quick_notes(plan),
         *source.notes,
         *order_notes(plan),
         *_sampler_notes(plan),
         *_pruner_notes(plan),
         *goal_notes(plan),
     ]
+
+
+def quick_notes(plan: Plan) -> list[str]:
+    """Say what a small run is where the study itself does not."""
+    if GENERAL_QUICK not in plan.origins.values():
+        return []
+    said = ", ".join(
+        f"{short_name(key)}={setting_of(plan.settings, key)}"
+        for key, source in plan.origins.items()
+        if source == GENERAL_QUICK
+    )
+    return [f"--quick: {plan.spec.name} has no quick={{…}} of its own, so it is {said}"]
 
 
 def _check_population(plan: Plan) -> None:

@@ -39,10 +39,11 @@ class EventLog:
         lost: events that could not be written.
     """
 
-    def __init__(self, path: Path, say: Callable[[str], object]) -> None:
+    def __init__(self, path: Path, say: Callable[[str], object], *, sync: str = "") -> None:
         self.lost = 0
         self._path = path
         self._say = say
+        self._sync = f" or by `{sync}`" if sync else ""
         self._file: int | None = None
         self._whole = True
 
@@ -66,7 +67,7 @@ class EventLog:
         if self.lost == 1:
             self._say(
                 f"{self._path}: cannot be written: {reason}; the study goes on, and what is"
-                " missing there is filled in at its end or by `python -m studies sync`"
+                f" missing there is filled in at its end{self._sync}"
             )
 
     def close(self) -> None:

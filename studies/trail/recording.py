@@ -29,7 +29,7 @@ from mnist_core.files import from_here
 from mnist_core.table import flat
 from search_spaces.space import SpaceError
 from studies.findings.result import StudyResult
-from studies.hints import sync_command
+from studies.hints import look_command
 from studies.planning.plan import Plan
 from studies.trackers import chosen
 from studies.trackers.process import TrackerProcesses
@@ -66,9 +66,9 @@ class Recording:
         tracking = plan.settings.tracking
         self._plan, self._say, self._tell = plan, say, tell
         self._trackers = trackers or TrackerProcesses(
-            chosen(tracking), plan.folder, tracking, sync=sync_command(plan)
+            chosen(tracking), plan.folder, tracking, sync=look_command("sync", plan)
         )
-        self._log = EventLog(plan.folder / FILE, say)
+        self._log = EventLog(plan.folder / FILE, say, sync=look_command("sync", plan))
         self._over: set[tuple[str, int]] = set()
         self._concluded = False
         self._shared = _shared(plan)
@@ -86,7 +86,7 @@ class Recording:
         self._log.close()
         with self._trackers as trackers:
             for name, line, complete in trackers.finish():
-                hint = "" if complete else f"; what is missing: {sync_command(self._plan)}"
+                hint = "" if complete else f"; what is missing: {look_command('sync', self._plan)}"
                 self._tell(name, f"{line}{hint}")
 
     def __call__(self, event: Event) -> None:

@@ -15,6 +15,7 @@ from studies.confirmation.candidates import candidates
 from studies.confirmation.test_record import TEST, Reading
 from studies.findings.result import ENVIRONMENT
 from studies.planning.fingerprints import check_fingerprint
+from studies.planning.recorded import RECORD, plan_attribute
 from studies.search.distributions import to_distribution
 from studies.search.goals import goals_of
 from studies.storages.inserting import insert_trials
@@ -44,6 +45,7 @@ def write_study(
     storage = open_storage(plan.storage_url, create=True)
     try:
         search = _create(plan, storage, plan.name)
+        search.set_user_attr(RECORD, plan_attribute(plan))
         made = _Made(plan, seed, shift, device, complete)
         for number in range(trials):
             made.search_trial(number, failed, pruned)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_cli import inside
 
-from studies.hints import dashboard_command, masked, run_command
+from studies.hints import look_command, masked, run_command
 from studies.planning.plan import resolve
 from studies.storages.storage import StorageError, check_url, shown
 
@@ -58,7 +58,7 @@ def test_commands_repeat_what_was_given(tmp_path, monkeypatch):
     assert words[:5] == ["python", "-m", "studies.run", "optim_search", "--quick"]
     assert {"epochs=3", "results.folder=my results"} < set(words)
     assert SECRET not in again and "storage.url=postgresql://me:***@host/db" in words
-    page = shlex.split(dashboard_command(plan))
+    page = shlex.split(look_command("dashboard", plan))
     assert page[2:4] == ["studies", "dashboard"]
     assert "results.folder=my results" in page and "epochs=3" not in page
 
@@ -66,7 +66,7 @@ def test_commands_repeat_what_was_given(tmp_path, monkeypatch):
 def test_the_command_of_a_plain_study_is_short(tmp_path, monkeypatch):
     plan = _plan(tmp_path, monkeypatch)
     assert run_command(plan) == "python -m studies.run optim_search --quick"
-    assert dashboard_command(plan) == "python -m studies dashboard optim_search --quick"
+    assert look_command("dashboard", plan) == "python -m studies dashboard optim_search --quick"
 
 
 def test_a_file_of_settings_is_named(tmp_path, monkeypatch):

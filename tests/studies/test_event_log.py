@@ -141,12 +141,12 @@ def test_a_full_disk_is_said_once(tmp_path):
     said = []
     path = tmp_path / "events.jsonl"
     path.symlink_to("/dev/full")
-    log = EventLog(path, said.append)
+    log = EventLog(path, said.append, sync="python -m studies sync x")
     for number in range(3):
         log(Event(kind="start", phase="search", trial=number))
     log.close()
     assert log.lost == 3 and len(said) == 1
-    assert "No space left on device" in said[0] and "studies sync" in said[0]
+    assert "No space left on device" in said[0] and "studies sync x" in said[0]
 
 
 def test_a_folder_that_is_gone_harms_nothing(tmp_path):

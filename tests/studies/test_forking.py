@@ -25,7 +25,8 @@ from studies.book import stored
 from studies.forks import fork_names
 from studies.forks.carrying import CARRIED, carry
 from studies.forks.forking import check_made, fork
-from studies.hints import dashboard_command, run_command
+from studies.hints import look_command, run_command
+from studies.planning import places
 from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch
 from studies.protocol import StudyInterrupted
 from studies.replaying import replay
@@ -398,8 +399,9 @@ def test_the_config_of_a_toy_is_what_is_compared():
 def test_commands_name_the_fork(tmp_path):
     plan = fork_plan(make_plan(tmp_path))
     assert run_command(plan) == "python -m studies.run toy-2"
-    quick = dataclasses.replace(plan, name="toy-quick-2")
-    assert dashboard_command(quick) == "python -m studies dashboard toy-2 --quick"
+    folder = places.results_folder("results") / "toy-quick-2"
+    quick = dataclasses.replace(plan, name="toy-quick-2", folder=folder)
+    assert look_command("dashboard", quick) == "python -m studies dashboard toy-2 --quick"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from mnist_core.errors import UserError
 from objectives.base import Outcome
 from studies import watching
 from studies.book.opening import open_search
+from studies.hints import look_command
 from studies.storages.storage import close_storage, open_storage
 from studies.trail.event_log import FILE, EventLog
 from studies.watching import watch
@@ -65,7 +66,7 @@ def test_what_was_is_one_line_and_what_comes_a_line_each(plan):
     assert len(lines) == 5
     assert "62.50 %" in lines[1] and "75.00 %" in lines[2]
     assert lines[3].startswith("search: 3 of 9 over (3 complete); best so far 75.00 %, trial 2")
-    assert lines[4].startswith("the run of study toy has ended: python -m studies status toy")
+    assert lines[4].endswith(look_command("status", plan))
 
 
 def test_on_a_terminal_it_is_the_live_view(plan):
@@ -98,7 +99,7 @@ def test_ctrl_c_leaves_the_study_alone(plan):
 
 def test_the_storage_says_who_runs_it(plan, monkeypatch):
     monkeypatch.setattr(watching, "ASK_SECONDS", 0.0)
-    with pytest.raises(UserError, match=r"nobody runs study toy; .*status toy"):
+    with pytest.raises(UserError, match=r"nobody runs study toy; .*studies status "):
         watch(plan, Console())
     study = Study(plan, steps=1)
     runs = watching._Runs(plan)

@@ -38,7 +38,7 @@ from pathlib import Path
 from toy_plans import toy_plan
 from studies import cli
 from studies.commands.wandb_report_command import wandb_report_command
-cli.resolve = lambda *_, **__: toy_plan(Path(sys.argv[1]))
+cli.find = lambda *_, **__: toy_plan(Path(sys.argv[1]))
 wandb_report_command("toy")
 """
 

@@ -1,0 +1,312 @@
+"""Looking at a study needs its name or its folder, however it was begun and wherever it lies."""
+
+import dataclasses
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from in_this_process import here  # noqa: F401
+from made_search import write_study
+from toy import make_plan
+from toyland import toyland  # noqa: F401
+
+import studies
+from mnist_core.errors import ConfigError, UserError
+from search_spaces.space import Choice, Space, SpaceError
+from studies import catalog, cli, dashboard
+from studies.book import stored
+from studies.book.opening import open_search
+from studies.hints import look_command, resumable, run_command
+from studies.planning import named
+from studies.planning.layers import QUICK_TRIALS
+from studies.planning.plan import resolve
+from studies.planning.recorded import RECORD, plan_attribute
+from studies.storages.storage import close_storage, open_storage
+from studies.trackers import process
+
+JOURNAL = "journal:///results/toyland/study.log"
+CONF = "[results]\nfolder = 'elsewhere'\n[studies.toyland]\nepochs = 2\n"
+
+
+def begin(study="toyland", *assignments, quick=False, conf=None, **options):
+    """Write a finished study as if it had been run with these; return its plan."""
+    plan = cli.resolve(
+        study, conf=conf, assignments=list(assignments), quick=quick, options=options
+    )
+    write_study(plan.with_data("toys"), 8)
+    return plan
+
+
+def found(*arguments, **options):
+    """Return the result of the study that is found by these alone; nothing may be said."""
+    plan = named.find(*arguments, say=pytest.fail, **options)
+    return stored.read(plan).finished()
+
+
+WAYS = {
+    "set": (["label_smoothing=0.05", f"storage.url={JOURNAL}"], {}),
+    "quick": (["epochs=2"], {"quick": True}),
+    "dataset": ([f"storage.url={JOURNAL}"], {"data.name": "fashion_mnist"}),
+    "conf": (["storage.url=journal:///elsewhere/toyland/a"], {"conf": Path("my conf.toml")}),
+    "folder": (["results.folder=my 'odd' results", "epochs=3"], {}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_folder_is_enough(way, toyland, tmp_path, monkeypatch):  # noqa: F811
+    """Also that of another machine, which has other settings, studies and devices."""
+    Path("my conf.toml").write_text(CONF)
+    assignments, options = WAYS[way]
+    plan = begin("toyland", *assignments, **options)
+    before = stored.read(plan).finished()
+    looked = found(str(plan.folder))
+    assert looked.plan.train == before.plan.train and looked.rows == before.rows
+    assert looked.plan.name == plan.name and looked.plan.folder == plan.folder
+
+    other = tmp_path / "other machine"
+    other.mkdir()
+    moved = plan.folder.rename(other / f"{plan.name}.20261121-101500")
+    monkeypatch.chdir(other)
+    monkeypatch.setattr(catalog, "__path__", catalog.__path__[:1])
+    again = found(str(moved))
+    assert again.rows == before.rows and again.plan.name == plan.name
+    assert found(moved.name, sets={"results.folder": str(other)}).rows == before.rows
+    moved = moved.rename(other / "renamed")
+    again = found("./renamed")
+    assert again.rows == before.rows and again.plan.name == plan.name
+    assert not resumable(again.plan) and "./renamed" in look_command("status", again.plan)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "options", "looked"),
+    [
+        (["label_smoothing=0.05"], {}, {"study": "toyland"}),
+        (["epochs=2"], {"quick": True}, {"study": "toyland", "quick": True}),
+        (["epochs=2"], {"quick": True}, {"study": "toyland-quick"}),
+        (["results.folder=x"], {}, {"study": "toyland", "sets": {"results.folder": "x"}}),
+        (
+            ["storage.url=journal:///x.log", "epochs=3"],
+            {},
+            {"study": "toyland", "sets": {"storage.url": "journal:///x.log"}},
+        ),
+    ],
+)
+def test_the_name_is_enough(assignments, options, looked, toyland):  # noqa: F811
+    plan = begin("toyland", *assignments, **options)
+    before = stored.read(plan).finished()
+    result = found(**looked)
+    assert result.rows == before.rows and result.plan.train == before.plan.train
+    words = shlex.split(run_command(result.plan))
+    assert {f for f in assignments if f[0] == "e"} <= set(words)
+    again = cli.resolve(
+        "toyland",
+        conf=None,
+        assignments=words[words.index("--set") + 1 :: 2],
+        **options or {"quick": False},
+    )
+    assert again.fingerprint() == dataclasses.replace(plan, data_fingerprint="").fingerprint()
+    assert again.storage_url == plan.storage_url and again.folder == plan.folder
+
+
+def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  # noqa: F811
+    served = []
+    monkeypatch.setattr(dashboard, "serve", lambda plan, **_: served.append(plan))
+    monkeypatch.setattr(process, "TrackerProcesses", Trackers)
+    plan = begin("toyland", "label_smoothing=0.05", "results.folder=other results")
+    for command, *words in (
+        ["show"],
+        ["status"],
+        ["export", "--trial", "0"],
+        ["export"],
+        ["audit", "--draws", "1"],
+        ["dashboard"],
+        ["tables", "--to", "tables"],
+        ["copy", "--to", "journal:///copy.log"],
+        ["sync", "--tracker", "tensorboard"],
+    ):
+        done = here("studies", command, plan.folder, *words)
+        assert (done.returncode, done.stderr) == (0, ""), (command, done.stderr)
+    assert served[0].train.label_smoothing == 0.05
+    for command, *words in (["watch"], ["replay"], ["compare", plan.folder]):
+        done = here("studies", command, plan.folder, *words)
+        assert done.returncode == 1, command
+        assert re.search("nobody runs|no recorded order|the same study", done.stderr)
+    assert len(studies.load(str(plan.folder)).trials) == 8
+
+
+def test_no_command_that_looks_resolves_settings():
+    """But for ``show``, which plans: it is called once, in that command."""
+    place = Path(studies.__file__).parent
+    files = [*(place / "commands").glob("*_command.py"), place / "__main__.py"]
+    sources = {file.stem: file.read_text() for file in files}
+    assert sum(source.count("cli.resolve(") for source in sources.values()) == 1
+    assert "cli.resolve(" in sources["__main__"].partition("def status")[0]
+    without = {"reproduce_command"}  # a file's own settings
+    assert all("cli.find(" in source for name, source in sources.items() if name not in without)
+
+
+class Trackers:
+    """Stands for the trackers' processes: they keep everything at once."""
+
+    def __init__(self, names, folder, settings, **options):
+        self.start = self.finish = list
+        self.complete = {*names}.__contains__
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+def unknown(name):
+    """Stand for ``catalog.get`` where there is no such file."""
+    raise ConfigError(name)
+
+
+def without_record(plan):
+    """Take from a study what versions before that of the record did not keep."""
+    storage = open_storage(plan.storage_url, create=False)
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql(f"DELETE FROM study_user_attributes WHERE key = '{RECORD}'")
+    close_storage(storage)
+
+
+@pytest.fixture
+def widen(monkeypatch):
+    """Gives the toyland's study one more choice, as somebody does who edits its file."""
+
+    def edit():
+        spec = catalog.get("toyland")
+        choices = Choice((*spec.choices, "adamw"))
+        space = Space({**spec.space.parameters, spec.scientific: choices})
+        wider = dataclasses.replace(spec, space=space, defaults={**spec.defaults, "adamw": {}})
+        monkeypatch.setattr(catalog, "get", lambda name: wider)
+
+    return edit
+
+
+def test_a_study_of_an_older_version(toyland, monkeypatch, widen):  # noqa: F811
+    plan = begin("toyland", "label_smoothing=0.05", "search.seed=3")
+    before = stored.read(plan).finished()
+    without_record(plan)
+    looked = found("toyland")
+    assert looked.rows == before.rows and looked.plan.settings.search.seed == 3
+    assert "label_smoothing=0.05" in run_command(looked.plan)
+    widen()
+    assert stored.read(named.find("toyland")).differs
+    monkeypatch.undo()
+    monkeypatch.setattr(catalog, "get", unknown)
+    with pytest.raises(UserError, match="left its question in the catalog"):
+        named.find("results/toyland")
+
+
+def test_a_changed_space_can_be_looked_at(toyland, here, widen):  # noqa: F811
+    before = stored.read(begin("toyland")).finished()
+    widen()
+    assert found("toyland").rows == before.rows
+    shown = here("studies", "show", "toyland")
+    assert shown.returncode == 0 and "was begun with other settings" in shown.stdout
+    assert "was begun" not in here("studies", "show", "results/toyland").stdout
+
+
+def test_a_given_setting_that_is_another_one_is_said(toyland, here):  # noqa: F811
+    plan = begin("toyland", "epochs=2")
+    done = here("studies", "status", "toyland", "--set", "epochs=3", "--dataset", "mnist-10pct")
+    assert done.returncode == 0 and "finished" in done.stdout
+    assert done.stderr.count("\n") == 1 and "epochs was 2, not 3" in done.stderr
+    assert "data.name" not in done.stderr
+    shown = here("studies", "show", "toyland", "--set", "epochs=3")
+    assert shown.returncode == 0 and "epochs was 2, not 3" in shown.stdout
+    assert plan.name in shown.stdout and shown.stderr == ""
+
+
+def test_show_refuses_a_name_that_run_refuses(toyland, here):  # noqa: F811
+    begin("toyland")
+    for name in ("toyland-nosuch", "toyland-a b", "toylant"):
+        shown, run = (here(*words, name) for words in (("studies", "show"), ("studies.run",)))
+        assert shown.returncode == run.returncode == 1
+        assert shown.stderr.partition(" (valid")[0] == run.stderr.partition(" (valid")[0]
+
+
+def test_trackers_of_the_run_and_those_of_who_looks(toyland):  # noqa: F811
+    begin("toyland", "tracking.wandb.project=mine", "tracking.mlflow.uri=http://me:secret@host/")
+    Path("conf.toml").write_text("tracking.trackers = ['mlflow']\ntracking.wandb.entity = 'we'")
+    tracking = named.find("toyland").settings.tracking
+    assert tracking.wandb.project == "mine" and tracking.wandb.entity == "we"
+    assert tracking.trackers == ["mlflow"] and tracking.mlflow.uri == ""
+    sets = {"tracking.wandb.project": "other"}
+    assert (
+        named.find("toyland", sets=sets, say=pytest.fail).settings.tracking.wandb.project == "other"
+    )
+
+
+def test_no_password_is_recorded(toyland):  # noqa: F811
+    secret = "s3cret"
+    plan = resolve(
+        "toyland",
+        sets={
+            "tracking.mlflow.uri": f"http://me:{secret}@host/",
+            "storage.url": f"postgresql+psycopg://me:{secret}@host/db",
+        },
+    )
+    assert secret not in json.dumps(plan_attribute(plan))
+
+
+def test_a_run_records_its_plan(tmp_path):
+    plan = make_plan(tmp_path)
+    storage = open_storage(plan.storage_url, create=True)
+    with open_search(plan, storage) as book:
+        record = book.study.user_attrs[RECORD]
+    close_storage(storage)
+    assert record == json.loads(json.dumps(plan_attribute(plan)))
+    looked = named.find(str(plan.folder))
+    assert looked.fingerprint() == plan.fingerprint()
+    assert looked.spec.space == plan.spec.space and looked.spec.defaults == plan.spec.defaults
+
+
+def test_no_such_study(toyland, here):  # noqa: F811
+    Path("empty").mkdir()
+    for study, said in (
+        ("toylant", "did you mean 'toyland'"),
+        ("./nowhere", "is no folder of a study"),
+        ("empty", "is no folder of a study"),
+        ("toyland", "there is no study database"),
+    ):
+        done = here("studies", "status", study)
+        assert done.returncode == 1 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_several_studies_in_one_storage(toyland):  # noqa: F811
+    url = f"sqlite:///{toyland}/shared/study.db"
+    for quick in (False, True):
+        begin("toyland", f"storage.url={url}", quick=quick)
+    with pytest.raises(UserError, match="several studies"):
+        named.find("shared/")
+    Path("shared").rename("toyland-quick")
+    assert found("./toyland-quick").plan.name == "toyland-quick"
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_a_space_can_be_described_and_read(name):
+    space = catalog.get(name).space
+    assert Space.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+
+
+@pytest.mark.parametrize(
+    "described", [{}, {"x": {}}, {"x": {"type": "Float", "low": 1}}, {"x": {"type": "Choice"}}]
+)
+def test_what_describes_no_space(described):
+    with pytest.raises(SpaceError):
+        Space.from_dict(described)
+
+
+def test_a_small_run_of_a_study_that_says_nothing_of_it(toyland, here):  # noqa: F811
+    plan = resolve("plainland", sets={}, quick=True)
+    assert (plan.trials, plan.confirm_seeds, plan.train.epochs) == (QUICK_TRIALS, 3, 1)
+    said = here("studies", "show", "plainland", "--quick").stdout
+    assert "has no quick={…} of its own" in said and f"search.trials={QUICK_TRIALS}" in said
+    assert "of its own" not in here("studies", "show", "toyland", "--quick").stdout
+    assert resolve("plainland", sets={"search.trials": 9}, quick=True).trials == 9
