@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.evaluation_table import Say, print_evaluation, text_console
 from mnist_core.runs import run_lookup, run_record
@@ -85,7 +86,8 @@ def evaluate_command(
     console = text_console()
     console.print(f"{found.checkpoint}:")
     console.print(
-        f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
+        f"{kept.config.model.name} on the {counted(len(images), f'{split} image')} of"
+        f" {data.name}, {machine}"
     )
     say_overlap(console.print, kept, place, images)
     print_evaluation(console.print, evaluation)
@@ -121,7 +123,8 @@ def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
     """
     if data.n_classes != kept.n_classes:
         raise ConfigError(
-            f"data.name: {name} knows {kept.n_classes} classes, but {data.name!r} has"
+            f"data.name: {name} knows {counted(kept.n_classes, 'class', 'classes')}, but"
+            f" {data.name!r} has"
             f" {data.n_classes}"
         )
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from mnist_core.counting import counted
 from studies.auditing.curves import Curve, Curves
 from studies.auditing.replay import Replayed, replay
 from studies.planning.plan import Plan
@@ -185,7 +186,8 @@ def _warnings(curves: Curves) -> list[str]:
     more = "set search.sentinels (say 0.2) or search.pruner=none for the next study"
     if (n := len(curves.kept) + len(curves.stopped)) < ENOUGH:
         found.append(
-            f"only {n} full curves besides the defaults: too few to rest a choice on; {more}"
+            f"only {counted(n, 'full curve')} besides the defaults: too few to rest a choice"
+            f" on; {more}"
         )
     if curves.pruned and len(curves.stopped) < ENOUGH_STOPPED:
         found.append(

@@ -18,6 +18,7 @@ from studies.findings.summary import summarize
 from studies.forks.forking import FORKED, Forked
 from studies.hints import run_command
 from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
+from studies.planning.own_code import CODE
 from studies.planning.plan import Plan
 from studies.search.stopping import STOPPED, Stop
 from studies.storages import leases
@@ -135,7 +136,8 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
             values = stored["values"]
             plan = plan.with_data(values["data"])
             try:
-                check_fingerprint(search_study, plan.fingerprint(values["trainer"]))
+                code = values.get(CODE, {})  # as it was: the files may be gone
+                check_fingerprint(search_study, plan.fingerprint(values["trainer"], code))
             except FingerprintMismatch as mismatch:
                 differs = str(mismatch)
         search = read_trials(search_study)

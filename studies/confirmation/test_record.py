@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mnist_core.counting import counted
+
 TEST = "test"
 """The confirm study's user attribute that holds the record."""
 
@@ -137,4 +139,4 @@ class Reading:
 
 
 def _models(trials: list[int]) -> str:
-    return "1 model was" if len(trials) == 1 else f"{len(trials)} models were"
+    return f"{counted(len(trials), 'model')} {'was' if len(trials) == 1 else 'were'}"

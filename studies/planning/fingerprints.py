@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from mnist_core.errors import UserError
+from studies.planning.own_code import CODE
 
 FINGERPRINT = "fingerprint"
 """The study's user attribute that holds ``{"hash": ..., "values": ...}``."""
@@ -18,6 +20,10 @@ class FingerprintMismatch(UserError):
 
 def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, Any]]) -> None:
     """Keep ``fingerprint`` with a new ``study``; compare it with that of an old one.
+
+    Where only the code of the user's own objective or model is another one, it is taken over as
+    long as no trial has a result: a mistake in it was mended. So it is in a study that an older
+    version began, which kept no hash of that code.
 
     Args:
         study: an open study.
@@ -38,12 +44,32 @@ def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, 
         return
     if stored["hash"] == digest:
         return
+    if _only_code(stored["values"], values) and (
+        CODE not in stored["values"] or not _has_results(study)
+    ):
+        study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
+        return
     changes = differences(stored["values"], values)
     more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
     raise FingerprintMismatch(
         f"study {study.study_name!r} was begun with other settings "
         f"({'; '.join(changes[:3])}{more}); set them back, go on in a new study with the trials"
         " that fit (--fork), or begin anew (--fresh)"
+    )
+
+
+def _only_code(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two fingerprints' values differ in nothing but the code of the user's own."""
+    without = [{k: v for k, v in values.items() if k != CODE} for values in (old, new)]
+    return not differences(*without)
+
+
+def _has_results(study: optuna.Study) -> bool:
+    """Whether a trial has a value or, unless it failed, a report."""
+    return any(
+        trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        or (trial.state is not TrialState.FAIL and trial.intermediate_values)
+        for trial in study.get_trials(deepcopy=False)
     )
 
 

@@ -5,6 +5,7 @@ import math
 from rich import box
 from rich.table import Table
 
+from mnist_core.counting import counted
 from studies.book.stored import Stored
 from studies.findings.comparing import Comparison, Gap
 from studies.report.console import make_console
@@ -23,7 +24,10 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
 
     for letter, one in (("A", a), ("B", b)):
         trained = len(one.search) + len(one.confirm)
-        say(f"{letter}  {one.plan.name} in {one.plan.folder}: {one.phase}, {trained} trainings")
+        say(
+            f"{letter}  {one.plan.name} in {one.plan.folder}: {one.phase},"
+            f" {counted(trained, 'training')}"
+        )
     for title, lines in (("environment", found.environment), ("settings", found.settings)):
         for line in lines[:NAMED]:
             say(f"{title}, A -> B: {line}")
@@ -57,7 +61,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
 def _trainings(found: Comparison, gap: Gap) -> str:
     scale = 100 if is_share(found.metric) else 1
     said = (
-        f"of {gap.n} trainings with equal hyperparameters and seeds"
+        f"of {counted(gap.n, 'training')} with equal hyperparameters and seeds"
         f" {found.trainings.identical} are the same in every report, {gap.same} in their last"
         f" value; greatest difference {scale * gap.largest:.3g}{' points' if scale > 1 else ''}"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import tomli_w
 
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
 from studies.auditing.audit import audit
 from studies.auditing.curves import Curves, read_curves
@@ -15,6 +16,7 @@ from studies.export import best_config
 from studies.findings.importance import importance
 from studies.findings.result import StudyResult
 from studies.hints import masked, run_command
+from studies.planning.own_code import CODE
 from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
 from studies.report.figures import Figure, values_of
 from studies.report.front_figure import fronts
@@ -151,8 +153,8 @@ def _test_text(result: StudyResult) -> str:
     if not times:
         return "The test set has not been read."
     models = len(result.test.values)
-    said = f"The test set was read {len(times)} time{'s' if len(times) != 1 else ''}"
-    said += f" ({', '.join(times)}), of {models} models, after everything was chosen."
+    said = f"The test set was read {counted(len(times), 'time')}"
+    said += f" ({', '.join(times)}), of {counted(models, 'model')}, after everything was chosen."
     row = result.best_row
     if row is not None and row.test is not None:
         metric = result.plan.spec.metric.removeprefix("val_")
@@ -184,8 +186,13 @@ def _versions(found: Stored) -> tuple[tuple[str, str], ...]:
     hashes = data.get("sha256")
     if isinstance(hashes, Mapping):
         rows += [(f"sha256 {name}", str(value)) for name, value in hashes.items()]
-    rows.append(("fingerprint of the study", found.plan.fingerprint()[0]))
+    rows.append(("fingerprint of the study", _fingerprint(found)))
     return tuple(rows)
+
+
+def _fingerprint(found: Stored) -> str:
+    """Return the hash of the study, with the code that it was run with."""
+    return found.plan.fingerprint(code=found.settings.get(CODE, {}))[0]
 
 
 def _audit(found: Stored) -> tuple[Table | None, tuple[str, ...]]:
@@ -198,9 +205,10 @@ def _audit(found: Stored) -> tuple[Table | None, tuple[str, ...]]:
     draws = min(_DRAWS[1], max(_DRAWS[0], _DECISIONS // size))
     done = audit(found.plan, curves, draws=draws)
     said = (
-        f"Pruners replayed on {len(curves.full)} full curves of this study"
+        f"Pruners replayed on {counted(len(curves.full), 'full curve')} of this study"
         + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")
-        + f", and on {draws} studies put together from them. Saved: share of the training time."
+        + f", and on {counted(draws, 'study', 'studies')} put together from them."
+        " Saved: share of the training time."
         " Chance: of stopping the trial that is best at its end."
     )
     return page_tables.audited(done), (said, *done.warnings)

@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mnist_core.counting import counted
 from mnist_core.files import write_atomically
+from mnist_core.plain_text import markdown as escaped
 from studies.confirmation.racing import ALPHA
 from studies.findings.result import Row, StudyResult
 from studies.findings.statistics import CONFIDENCE, NOISY_TIMES
@@ -99,7 +101,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
         return ["Nothing is confirmed yet, so there is no best one."]
     metric, n = spec.metric, best.confirm.n
     value = f"{mean_text(metric, best.confirm)} {unit(metric)}".rstrip()
-    seeds = f"{n} fresh seed{'s' if n != 1 else ''}"
+    seeds = f"{counted(n, 'fresh seed')}"
     lines = []
     tied = [row for row in result.rows if row.label in result.ties]
     rivals = [row for row in tied if row.label not in result.noisy]
@@ -116,7 +118,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
     elif unclear:
         lines.append(
             f"Best as far as can be told: {best.label}, {value} on {seeds};"
-            f" better than {others - len(unclear)} of the {others} others confirmed."
+            f" better than {others - len(unclear)} of the {counted(others, 'other')} confirmed."
         )
     elif others:
         other = f"each of the {others} others" if others > 1 else "the other one"
@@ -155,7 +157,7 @@ def notes(result: StudyResult) -> list[str]:
     early = str(result.stopped) if result.stopped else ""
     raced = any(row.stopped_after for row in result.rows)
     partly = any(map(_partly_tested, result.rows))
-    when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
+    when = f"read {counted(len(read), 'time')}" if read else "not read yet"
     return [
         *([f"{early[:1].upper()}{early[1:]}."] if early else []),
         *([f"This study was {result.forked}."] if result.forked else []),
@@ -185,14 +187,14 @@ def markdown(result: StudyResult) -> str:
     """Return the short report, ``report.md``."""
     spec = result.plan.spec
     head = headings(result)
-    lines = [f"# {result.plan.name}", "", spec.goal, ""]
+    lines = [f"# {escaped(result.plan.name)}", "", escaped(spec.goal), ""]
     lines += [f"Metric: `{spec.metric}` {unit(spec.metric)}; {_setting(result)}.", ""]
-    lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    lines += ["| " + " | ".join(cells(result, row)) + " |" for row in result.rows]
-    lines += ["", *(f"{line}\n" for line in verdict_lines(result))]
-    lines += [f"- Warning: {line}" for line in warnings(result)]
-    lines += ["", *(f"{line}\n" for line in notes(result))]
-    lines += [f"Test set read: {_readings(result)}."]
+    lines += ["| " + " | ".join(map(escaped, head)) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines += ["| " + " | ".join(map(escaped, cells(result, row))) + " |" for row in result.rows]
+    lines += ["", *(f"{escaped(line)}\n" for line in verdict_lines(result))]
+    lines += [f"- Warning: {escaped(line)}" for line in warnings(result)]
+    lines += ["", *(f"{escaped(line)}\n" for line in notes(result))]
+    lines += [f"Test set read: {escaped(_readings(result))}."]
     return "\n".join(lines) + "\n"
 
 
@@ -218,7 +220,7 @@ def _readings(result: StudyResult) -> str:
     openings = result.test.openings
     if not openings:
         return "never"
-    times = "1 time" if len(openings) == 1 else f"{len(openings)} times"
+    times = counted(len(openings), "time")
     each = [one.time + (f" (by study {one.study})" if one.study else "") for one in openings]
     return f"{times}: {', '.join(each)}"
 

@@ -5,7 +5,8 @@ A trial is put there when it is kept whole; one that is not there is begun anew.
 """
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class Follower:
         self._tracker: Tracker | None = None
         self._open: dict[tuple[str, int], Trial] = {}
         self._broken: set[tuple[str, int]] = set()
+        self._retried: Counter[tuple[str, int]] = Counter()
         self._in_a_row = 0
         self._given_up = False
         self._concluded = False
@@ -107,11 +109,14 @@ class Follower:
             self._report(event, event.trial)
         elif event.kind in _STATES:
             self._end(event, event.trial)
+        elif event.kind == "lost" and (event.phase, event.trial) in self.study.trials:
+            self._retry((event.phase, event.trial))
 
     def up_to_date(self, contents: Contents) -> bool:
         """Whether there is nothing in a log with ``contents`` that was not kept before."""
         trials = contents.over if self._runs else ()
-        return all(key in self._kept for key in [*trials, _mark(contents)])
+        keys = [_kept_as(key, contents.retried) for key in trials]
+        return all(key in self._kept for key in [*keys, _mark(contents)])
 
     def finish(self) -> str:
         """Let go of trials that did not end, and conclude; return the tracker's last line."""
@@ -124,7 +129,8 @@ class Follower:
             return ""
         over = frozenset(self.study.trials)
         try:
-            self._kept.add(*_mark(Contents(over=over, concluded=self._concluded)))
+            contents = Contents(over=over, concluded=self._concluded, retried=self._retried)
+            self._kept.add(*_mark(contents))
         except OSError as error:
             self._failed("the study", error)
         return str(said)
@@ -150,6 +156,13 @@ class Follower:
         self._broken.discard(key)
         if self._wanted(trial):
             self._of_trial(trial, "begin")
+
+    def _retry(self, key: tuple[str, int]) -> None:
+        """Take a trial that had failed for one that is to come: it is kept anew."""
+        del self.study.trials[key]
+        self._retried[key] += 1
+        self._broken.discard(key)
+        self._concluded = False
 
     def _report(self, event: Event, number: int) -> None:
         trial = self._known(event, number)
@@ -187,7 +200,7 @@ class Follower:
         self._concluded = False
         if self._wanted(trial) and self._of_trial(trial, "end"):
             try:
-                self._kept.add(*trial.key)
+                self._kept.add(*_kept_as(trial.key, self._retried))
                 self.written += 1
                 self._in_a_row = 0
             except OSError as error:
@@ -212,7 +225,8 @@ class Follower:
         return self._open[key]
 
     def _wanted(self, trial: Trial) -> bool:
-        return self._runs and not self._given_up and trial.key not in self._kept
+        kept = _kept_as(trial.key, self._retried) in self._kept
+        return self._runs and not self._given_up and not kept
 
     def _abandon(self, trial: Trial) -> None:
         del self._open[trial.key]
@@ -262,7 +276,14 @@ def read_study(path: Path) -> Study | None:
 
 def _mark(contents: Contents) -> tuple[object, ...]:
     """Return what is put among the kept when the study itself was, with all that it then had."""
-    return "study", len(contents.over), int(contents.concluded)
+    retried = sum(contents.retried.values())
+    return "study", len(contents.over), int(contents.concluded), *([retried] if retried else [])
+
+
+def _kept_as(key: tuple[str, int], retried: Mapping[tuple[str, int], int]) -> tuple[object, ...]:
+    """Return what is put among the kept for a trial that was run again so often after its end."""
+    times = retried.get(key, 0)
+    return (*key, "retry", times) if times else key
 
 
 def _named(trial: Trial) -> str:

@@ -8,9 +8,11 @@ import torch
 
 from mnist_core import __main__ as trainer
 from mnist_core import command_line
+from studies import __main__ as looking
 from studies import cli, run
 
 ENTRANCES = {
+    "studies": lambda: cli.main(looking.app, "python -m studies"),
     "studies.run": lambda: cli.main(run.app, "python -m studies.run"),
     "mnist_core": lambda: command_line.run(trainer.app, "python -m mnist_core"),
 }
