@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from mnist_core.table import Table, flat, unknown_setting
 
@@ -80,7 +81,8 @@ def check(config: "TrainConfig") -> None:
             raise ConfigError(f"changes: epochs must rise, but {change.epoch} comes after {before}")
         if change.epoch >= config.epochs:
             raise ConfigError(
-                f"changes: one is to come after {change.epoch} epochs, but the training has"
+                f"changes: one is to come after {counted(change.epoch, 'epoch')}, but the"
+                " training has"
                 f" {config.epochs}; it must be before the last"
             )
         before = change.epoch

@@ -2,9 +2,11 @@
 
 import sys
 
-import typer
+import typer.main
 
+from mnist_core import help_text, streams
 from mnist_core.errors import UserError
+from mnist_core.plain_text import one_line
 
 
 def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (UserError,)) -> None:
@@ -12,12 +14,15 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
 
     Exit codes: 0 done; 1 a mistake that the user can mend (one of ``errors``, printed as one
     line); 2 a command line that cannot be read; 130 interrupted. Other exceptions are defects and
-    keep their traceback.
+    keep their traceback. An output that nobody reads, or can read, changes none of them.
     """
+    streams.prepare()
+    command = typer.main.get_command(app)
+    help_text.prepare(command)
     try:
-        app(prog_name=name)
+        command(prog_name=name)
     except errors as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -27,7 +32,3 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
         if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
             print("interrupted", file=sys.stderr)
         raise
-    except BrokenPipeError:
-        # The reader of our output went away (`… | head`); what is left to say has no reader.
-        sys.stderr.close()
-        sys.exit(1)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from mnist_core.safe_console import SafeConsole
+
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.tasks import Evaluation
 
@@ -17,7 +19,7 @@ Say = Callable[[str | Table], object]
 
 def text_console() -> Console:
     """Return a console that prints text as it is; a pipe has no width of its own."""
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 160
     return console

@@ -29,6 +29,7 @@ from mnist_core import models, pair_losses, runtime, tasks
 from mnist_core.batches import MEAN, STD, normalise
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.config import TrainConfig
+from mnist_core.counting import counted
 from mnist_core.data import Data, Split
 from mnist_core.errors import ConfigError, DataError, UserError, unknown_name
 from mnist_core.export_formats import FORMATS
@@ -139,7 +140,8 @@ def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: S
     check(file_format, out)
     if kept.n_classes != data.n_classes:
         raise DataError(
-            f"the model knows {kept.n_classes} classes, but {data.name} has {data.n_classes};"
+            f"the model knows {counted(kept.n_classes, 'class', 'classes')}, but {data.name}"
+            f" has {data.n_classes};"
             " choose its data with --set data.name=NAME"
         )
     config = kept.config.override({"device": "cpu", "precision": "fp32"}, source="export")
@@ -230,7 +232,8 @@ def _say(parity: Parity) -> str:
     return (
         f"the exported model does not compute what the trained one does: logits differ by up to"
         f" {parity.greatest:.3g} (allowed {parity.allowed:.1g}), {parity.different:,} of"
-        f" {parity.samples:,} predictions differ, accuracy {parity.exported_accuracy:.2%} instead"
+        f" {counted(parity.samples, 'prediction')} differ, accuracy"
+        f" {parity.exported_accuracy:.2%} instead"
         f" of {parity.trained_accuracy:.2%}"
     )
 

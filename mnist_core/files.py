@@ -18,7 +18,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         UserError: the folder cannot be made or written to.
     """
-    raw = content.encode() if isinstance(content, str) else content
+    # A file's name that is not UTF-8 has lone surrogates.
+    raw = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A folder for the draft, since files of `mkstemp` can be read by their owner only.

@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from mnist_core.config import DataConfig
+from mnist_core.counting import counted
 from mnist_core.data import datasets
 from mnist_core.data.registry import FOLDER
 from mnist_core.errors import DataError
@@ -30,7 +31,7 @@ def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
     count = sum(image.tobytes() in known for image in pixels)
     if not count:
         return ""
-    return f"warning: the model was trained on {count:,} of these {len(pixels):,} images"
+    return f"warning: the model was trained on {count:,} of these {counted(len(pixels), 'image')}"
 
 
 def _same(one: DataConfig, other: DataConfig) -> bool:

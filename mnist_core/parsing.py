@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import ConfigError
+from mnist_core.files import check_regular
 
 LARGEST = 1 << 20
 """Bytes of a TOML file that are read at most; ``/dev/zero`` has no end."""
@@ -33,6 +34,7 @@ def toml_file(path: Path, *, source: str = "") -> dict[str, Any]:
     """
     source = source or str(path)
     try:
+        check_regular(path)
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_core.config import TrainConfig
+from mnist_core.counting import are, counted
 from mnist_core.errors import ConfigError, DeviceMissing
 
 _DTYPES = {
@@ -250,7 +251,8 @@ def _device(name: str) -> torch.device:
     index = int(name.partition(":")[2] or 0)
     if index >= torch.cuda.device_count():
         raise DeviceMissing(
-            f"device: {name!r} was asked for, but there are {torch.cuda.device_count()} GPUs, "
+            f"device: {name!r} was asked for, but there {are(torch.cuda.device_count())}"
+            f" {counted(torch.cuda.device_count(), 'GPU')}, "
             "counted from cuda:0"
         )
     return torch.device("cuda", index)

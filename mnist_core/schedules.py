@@ -3,6 +3,7 @@
 import math
 
 from mnist_core.config import ScheduleConfig, TrainConfig
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 
 _START = 1 / 25
@@ -37,7 +38,8 @@ def report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
     reports = config.reports_per_epoch
     if reports > per_epoch:
         raise ConfigError(
-            f"reports_per_epoch: {reports} is more than the {per_epoch} steps of an epoch"
+            f"reports_per_epoch: {reports} is more than the {counted(per_epoch, 'step')} of an"
+            " epoch"
         )
     within = [-(-per_epoch * k // reports) for k in range(1, reports + 1)]
     return frozenset(e * per_epoch + k for e in range(config.epochs) for k in within)

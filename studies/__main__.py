@@ -115,13 +115,19 @@ def status(
     assignments: cli.SetOption = None,
     conf: cli.ConfOption = None,
     quick: cli.QuickOption = False,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="why trials failed, with a traceback of each reason")
+    ] = False,
 ) -> None:
     """Print how far a study is, who runs it, and what it found so far."""
     plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from studies.book import stored
     from studies.report import overview
 
-    overview.print_status(stored.read(plan))
+    found = stored.read(plan)
+    overview.print_status(found)
+    if failures:
+        overview.print_failures(found)
 
 
 @app.command()

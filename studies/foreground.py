@@ -5,6 +5,7 @@ import functools
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,10 +15,12 @@ from types import FrameType
 import optuna
 from rich.console import Console
 
+from mnist_core.counting import counted
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
+from mnist_core.plain_text import safe_lines
 from objectives.training import Training
 from studies import engines, trackers
 from studies.book import stored
@@ -26,6 +29,7 @@ from studies.book.opening import check_search
 from studies.engines.base import Engine
 from studies.export import write_best_config
 from studies.findings.result import StudyResult
+from studies.first_failure import FirstTraceback
 from studies.forks import forking
 from studies.forks.afresh import begin_afresh
 from studies.hints import again_command, look_command, train_command
@@ -57,6 +61,7 @@ def run(
     take_over: bool = False,
     join: bool = False,
     read_test_again: bool = False,
+    retry_failed: bool = False,
     fork: str | None = None,
     save_svg: Path | None = None,
     arguments: Sequence[str] = (),
@@ -71,6 +76,7 @@ def run(
         take_over: take the study from a supervisor on another machine.
         join: search together with all others that do so.
         read_test_again: read the test set also when it was read before.
+        retry_failed: run failed trials again first.
         fork: run the fork of that name ("": the one that fits) with these settings; None: no fork.
         save_svg: save a picture of the view and the result here.
         arguments: the command line, repeated in the line that says how to go on.
@@ -114,7 +120,8 @@ def run(
             view = _plain_view(plan, progress, *estimate)
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
-            listeners: list[Listener] = [recording, view]
+            tell = _above if live else _say
+            listeners: list[Listener] = [recording, view, FirstTraceback(tell)]
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
                 result = run_study(
@@ -124,6 +131,7 @@ def run(
                     take_over=take_over,
                     join=join,
                     read_test_again=read_test_again,
+                    retry_failed=retry_failed,
                 )
             finish(result, console)
             recording.conclude(result)
@@ -223,20 +231,27 @@ def _teller(console: Console) -> Callable[[str, str], None]:
     return tell
 
 
+def _above(text: str) -> None:
+    """Print ``text`` on stderr, which a live view shows above itself."""
+    with suppress(OSError):
+        print(safe_lines(text), file=sys.stderr, flush=True)
+
+
 def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
     hint = f"Ctrl-C: finish running trials and stop  ·  {look_command('dashboard', plan)}"
     place = storage.shown(plan.storage_url)
-    title = f"{plan.name}  ·  {plan.workers} workers on {plan.train.device}  ·  {place}"
+    title = f"{plan.name}  ·  {counted(plan.workers, 'worker')} on {plan.train.device}  ·  {place}"
     return LiveView(progress, console, title=title, hint=hint)
 
 
 def _plain_view(plan: Plan, progress: Progress, *lines: str) -> PlainView:
     def write(text: str) -> None:
-        print(text, flush=True)
+        print(safe_lines(text), flush=True)
 
     hint = (
         f"Study {plan.name}: {plan.spec.goal}\n"
-        f"{plan.workers} workers x {plan.threads} threads on {plan.train.device},"
+        f"{counted(plan.workers, 'worker')} x {counted(plan.threads, 'thread')} on"
+        f" {plan.train.device},"
         f" {plan.train.data.name}; {storage.shown(plan.storage_url)}\n"
         f"dashboard: {look_command('dashboard', plan)}"
     )
@@ -261,9 +276,7 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
             return
         control.stop()
         running = len(progress.running)
-        trials = (
-            f"{running} running trial{'s' if running != 1 else ''}" if running else "what has begun"
-        )
+        trials = counted(running, "running trial") if running else "what has begun"
         say(
             f"finishing {trials}; Ctrl-C again to stop now"
             if control.asked == 1
@@ -290,4 +303,5 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
 def _say(text: str) -> None:
     # Unbuffered: a signal handler may have interrupted a print.
     with suppress(OSError):  # nobody reads any more: the terminal was closed
-        os.write(2, f"{text}\n".encode())
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        os.write(2, f"{safe_lines(text)}\n".encode(encoding, "backslashreplace"))

@@ -93,7 +93,8 @@ def reproduce_command(file: Path) -> str:
 
 def again_command(arguments: Sequence[str]) -> str:
     """Return the command line of a run once more, now to go on with what it has begun."""
-    return command("studies.run", *(masked(word) for word in arguments if word != "--fresh"))
+    once = ("--fresh", "--retry-failed")
+    return command("studies.run", *(masked(word) for word in arguments if word not in once))
 
 
 def _named(plan: Plan, keys: Iterable[str], *, fork: str | None = None) -> list[str]:

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from mnist_core.counting import counted
 from studies.progress import Progress, Running
 from studies.report.numbers import duration, metric_text, params_text
 from studies.trail.events import Event
@@ -75,8 +76,8 @@ class PlainView:
         if event.kind == "phase":
             already = f", {progress.done} of them done before" if progress.done else ""
             title = _TITLES.get(progress.phase, progress.phase)
-            what = "models" if progress.phase == "test" else "trainings"
-            self._write(f"{title}: {progress.total} {what}{already}")
+            what = "model" if progress.phase == "test" else "training"
+            self._write(f"{title}: {counted(progress.total, what)}{already}")
         elif event.kind == "message":
             self._write(str(data.get("text", "")))
         elif trial is not None:
@@ -157,7 +158,9 @@ class LiveView:
         at = time.time() if now is None else now
         parts: list[RenderableType] = []
         if progress.phase == "test":
-            parts.append(Text(f"Test: reading the test set, {progress.total} models …", "bold"))
+            parts.append(
+                Text(f"Test: reading the test set, {counted(progress.total, 'model')} …", "bold")
+            )
         else:
             parts.append(self._status(at))
         if progress.running:

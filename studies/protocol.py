@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
 from mnist_core.files import remove_drafts
 from objectives.base import Objective
@@ -33,6 +34,7 @@ from studies.findings.result import ENVIRONMENT, StudyResult
 from studies.findings.summary import failure_reasons, summarize
 from studies.forks.afresh import inherit_record
 from studies.forks.forking import FORKED, Forked
+from studies.hints import run_command
 from studies.planning import environment
 from studies.planning.machine import prepare_folder
 from studies.planning.plan import Plan
@@ -67,6 +69,7 @@ def run_study(
     take_over: bool = False,
     join: bool = False,
     read_test_again: bool = False,
+    retry_failed: bool = False,
 ) -> StudyResult:
     """Run what is missing of the study and return its result.
 
@@ -79,6 +82,7 @@ def run_study(
         take_over: take the study also from a supervisor on another machine.
         join: search together with all others that do so; one of them confirms and tests.
         read_test_again: read the test set also when it was read before, for what has no test value.
+        retry_failed: run failed trials again first, see ``studies/book/retrying.py``.
 
     Raises:
         UserError: the folder or storage cannot be used, the study is being run, was begun with
@@ -105,6 +109,7 @@ def run_study(
                     listeners=[*listeners, states["search"]],
                     take_over=take_over,
                     join=join,
+                    retry=retry_failed,
                 )
             )
         mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
@@ -132,6 +137,7 @@ def run_study(
                         entries,
                         listeners=[*listeners, states["confirm"], _look_ahead],
                         take_over=take_over,
+                        retry=retry_failed,
                     )
                 except StudyInUse as busy:
                     if join:
@@ -262,13 +268,15 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop
         raise UserError(f"study {plan.name}: {stopped or 'there was no trial to run'}")
     if failed < len(search):
         raise UserError(
-            f"study {plan.name}: none of its {len(search)} search trials ran its full budget"
-            f" ({failed} failed, the others were pruned); raise search.trials or set"
-            " search.pruner=none"
+            f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its"
+            " full budget"
+            f" ({failed} failed, the others were pruned); raise search.trials, set"
+            " search.pruner=none, or mend what failed and run it again (--retry-failed)"
         )
     reason, count = reasons[0]
+    every = "its one search trial" if failed == 1 else f"all {failed} search trials"
     raise UserError(
-        f"study {plan.name}: all {failed} search trials failed, most often ({count} times) with"
-        f" {reason}; mend it and run again, or begin anew (--fresh)"
-        + (f"; search.stop.{stopped.rule} ended the search early" if stopped else "")
+        f"study {plan.name}: {every} failed, most often ({counted(count, 'time')}) with {reason}"
+        + (f" (search.stop.{stopped.rule} ended the search early)" if stopped else "")
+        + f"; mend it, and run them again: {run_command(plan)} --retry-failed"
     )

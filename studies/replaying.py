@@ -23,7 +23,7 @@ from mnist_core.errors import UserError
 from objectives.base import Outcome, Task
 from studies.book.opening import Book, open_search
 from studies.book.order import RULES, RUNS, Happening, happenings
-from studies.book.records import FAILURE, METRICS, OWNER, SEED
+from studies.book.records import FAILURE, FAILURES, METRICS, OWNER, SEED
 from studies.engines.base import Failure
 from studies.forks.carrying import CARRIED
 from studies.planning.plan import Plan
@@ -71,6 +71,11 @@ def replay(plan: Plan, study: optuna.Study, folder: Path) -> Replayed:
         raise UserError(
             f"study {plan.name} is a fork: the trials that it began with were run in another study,"
             " and the order of the two cannot be replayed"
+        )
+    if any(FAILURES in trial.user_attrs for trial in trials.values()):
+        raise UserError(
+            f"study {plan.name} had failed trials that were run again (--retry-failed): what they"
+            " reported before is not kept, so the order cannot be replayed"
         )
     if any(OWNER in trial.user_attrs for trial in trials.values()):
         raise UserError(

@@ -107,6 +107,13 @@ def run(
             help="read the test set for what was confirmed after it was read; it is recorded",
         ),
     ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="run failed trials again, with the params and seeds that they had",
+        ),
+    ] = False,
     save_svg: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="save the view and the result as a picture"),
@@ -184,6 +191,7 @@ def run(
             take_over=take_over,
             join=join,
             read_test_again=read_test_again,
+            retry_failed=retry_failed,
             fork=(name or "") if fork else None,
             save_svg=save_svg,
             arguments=sys.argv[1:],

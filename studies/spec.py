@@ -1,10 +1,11 @@
 """What a study is: its question, its parameters by role, its space, its budget."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.plain_text import is_safe, one_line
 from search_spaces.space import Choice, Space, SpaceError, Value
 from studies.search.goals import Direction, Goals
 
@@ -68,6 +69,12 @@ class StudySpec:
         Raises:
             ConfigError: the scientific parameter, a default, the baseline or a budget is wrong.
         """
+        for what, text in self._texts():
+            if not is_safe(text):
+                raise ConfigError(
+                    f"study {one_line(self.name)}: {what} must be one line of printable text, but"
+                    f" got {text!a}"
+                )
         parameter = self.space.parameters.get(self.scientific)
         if not isinstance(parameter, Choice) or parameter.when is not None:
             raise ConfigError(
@@ -108,6 +115,14 @@ class StudySpec:
             )
         except ConfigError as error:
             raise ConfigError(f"study {self.name}: {error}") from None
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Yield what of the study is printed as it is, and what it is."""
+        yield from (("name", self.name), ("goal", self.goal), ("metric", self.metric))
+        for name, parameter in self.space.parameters.items():
+            yield "the name of a parameter", name
+            if isinstance(parameter, Choice):
+                yield from ((name, one) for one in parameter.choices if isinstance(one, str))
 
     @property
     def given(self) -> dict[str, Any]:

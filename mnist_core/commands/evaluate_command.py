@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_core import files, study_readings
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.evaluation_table import (
     MOST_CLASSES,
@@ -104,7 +105,8 @@ def evaluate_command(
         before = record_in_run(found, reading)
     console.print(f"{found.checkpoint}:")
     console.print(
-        f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
+        f"{kept.config.model.name} on the {counted(len(images), f'{split} image')} of"
+        f" {data.name}, {machine}"
     )
     say_overlap(console.print, kept, place, images)
     print_evaluation(console.print, evaluation)
@@ -143,7 +145,8 @@ def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
     """
     if data.n_classes != kept.n_classes:
         raise ConfigError(
-            f"data.name: {name} knows {kept.n_classes} classes, but {data.name!r} has"
+            f"data.name: {name} knows {counted(kept.n_classes, 'class', 'classes')}, but"
+            f" {data.name!r} has"
             f" {data.n_classes}"
         )
 

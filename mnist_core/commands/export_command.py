@@ -11,6 +11,7 @@ import typer
 
 from mnist_core.commands import evaluate_command
 from mnist_core.commands.evaluate_command import Assignments, Runs, Weights, What
+from mnist_core.counting import counted
 from mnist_core.runs import run_lookup
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -87,6 +88,8 @@ def _say(parity: "Parity", name: str, samples: str) -> str:
     return (
         f"parity with the trained model in fp32 on {parity.samples:,} {samples} of {name}:"
         f" logits differ by at most {parity.greatest:.2g} (allowed {parity.allowed:.1g}),"
-        f" {parity.different:,} predictions differ; accuracy {parity.trained_accuracy:.2%} trained,"
+        f" {counted(parity.different, 'prediction')}"
+        f" {'differs' if parity.different == 1 else 'differ'}; accuracy"
+        f" {parity.trained_accuracy:.2%} trained,"
         f" {parity.exported_accuracy:.2%} exported (a check of the file, not a result to choose by)"
     )

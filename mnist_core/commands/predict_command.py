@@ -12,8 +12,10 @@ import typer
 from mnist_core import files
 from mnist_core.commands import evaluate_command
 from mnist_core.commands.evaluate_command import Assignments, DataSet, Device, Runs, Weights, What
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from mnist_core.evaluation_table import print_evaluation, text_console
+from mnist_core.plain_text import one_line
 from mnist_core.runs import run_lookup, run_record
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -105,7 +107,7 @@ def predict_command(
         raise ConfigError("--raw and --invert are for pictures; IDX images are taken as they are")
     _of_inputs(console, found, kept, images, machine, out=out, show=show)
     for problem in images.problems:
-        typer.echo(f"error: {problem}", err=True)
+        typer.echo(f"error: {one_line(str(problem))}", err=True)
     if images.problems:
         raise typer.Exit(1)
 
@@ -168,7 +170,8 @@ def _of_a_data_set(
         recorded = evaluate_command.record_in_study("predict", found, kept, data.name)
     console.print(f"{found.checkpoint}:")
     console.print(
-        f"{kept.config.model.name} on the {len(images):,} {split} images of {data.name}, {machine}"
+        f"{kept.config.model.name} on the {counted(len(images), f'{split} image')} of"
+        f" {data.name}, {machine}"
     )
     evaluate_command.say_overlap(console.print, kept, place, images)
     names = [f"{data.name} {split}"] * len(images)
@@ -236,7 +239,7 @@ def _of_inputs(
         table = prediction_tables.of_pairs(pairs, images.names, images.indices, images.labels)
         prediction_tables.show(console.print, table, pixels if show else None)
         if table.accuracy is not None:
-            console.print(f"accuracy {table.accuracy:.4f} of {table.known:,} pairs")
+            console.print(f"accuracy {table.accuracy:.4f} of {counted(table.known, 'pair')}")
         for line in filter(None, noted):
             console.print(line)
         _write(console, table, out)
@@ -259,7 +262,7 @@ def _of_inputs(
     prediction_tables.show(console.print, table, pixels if show else None)
     if evaluation:
         if not known.all():
-            console.print(f"of the {int(known.sum()):,} images whose class is known:")
+            console.print(f"of the {counted(int(known.sum()), 'image')} whose class is known:")
         print_evaluation(console.print, evaluation)
     for line in filter(None, noted):
         console.print(line)
@@ -272,4 +275,4 @@ _TEST_IMAGES = "these are the test images of {}: whoever chooses a model by them
 def _write(console: "Console", table: Any, out: Path | None) -> None:
     if out:
         files.write_atomically(out, table.csv())
-        console.print(f"{len(table.rows):,} predictions written to {out}")
+        console.print(f"{counted(len(table.rows), 'prediction')} written to {out}")

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from mnist_core import presets
 from mnist_core.config import TrainConfig
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from mnist_core.evaluation_table import text_console
 from mnist_core.presets import Preset
@@ -127,7 +128,7 @@ def run_command(
         console.print(f"{place}: {_ended(preset, entry)}{kept}")
     if test:
         now = sum(runs.read_test(job, results, source) for job in jobs)
-        console.print(f"test images of {source.name}: {now} models judged, each once")
+        console.print(f"test images of {source.name}: {counted(now, 'model')} judged, each once")
     trainings = [
         (variant, [results.find(job) or {} for job in jobs if job.variant == variant])
         for variant in variants

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from mnist_core import config_file
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.safe_console import SafeConsole
 from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -68,7 +68,7 @@ def _configuration(targets: list[str]) -> TrainConfig:
 
 def _print(summary: "Summary", *, batch_size: int) -> None:
     # No markup: a layer's name is text. A pipe has no width of its own.
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = SafeConsole(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 120
     options = {key: value for key, value in summary.model.to_dict().items() if key != "name"}

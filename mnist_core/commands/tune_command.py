@@ -17,7 +17,9 @@ from rich.table import Table
 from mnist_core import config_file as config_file_reader
 from mnist_core import files
 from mnist_core.config import TrainConfig
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
+from mnist_core.safe_console import SafeConsole
 from mnist_core.table import parse_assignment
 from mnist_core.terminal import can_redraw
 
@@ -76,7 +78,7 @@ def tune_lr_command(
     picture, table = _places(folder, f"{name}-s{config.seed}")
     console = text_console()
     console.print(
-        f"{described(config)}, batch {config.batch_size}: {steps} steps, "
+        f"{described(config)}, batch {config.batch_size}: {counted(steps, 'step')}, "
         f"learning rate {low:g} to {high:g}"
     )
     with progress_bar(console) as progress:
@@ -130,7 +132,7 @@ def described(config: TrainConfig) -> str:
     """Say what is trained, and where."""
     return (
         f"{config.model.name} on {config.data.name}, {config.optim.name}; "
-        f"{config.device}, {config.precision}, {config.threads} threads"
+        f"{config.device}, {config.precision}, {counted(config.threads, 'thread')}"
     )
 
 
@@ -142,7 +144,7 @@ def _places(folder: Path, name: str) -> tuple[Path, Path]:
 
 def text_console() -> Console:
     """Return a console that prints text as it is; a pipe has no width of its own."""
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 120
     return console

@@ -13,10 +13,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferS
 from rich.table import Table
 
 from mnist_core.config import DataConfig
+from mnist_core.counting import counted
 from mnist_core.data import datasets, download, storage
 from mnist_core.data.picture import picture
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
+from mnist_core.plain_text import one_line
+from mnist_core.safe_console import SafeConsole
 from mnist_core.terminal import can_redraw
 
 app = typer.Typer(no_args_is_help=True, help="Get, verify and show data sets.")
@@ -33,7 +36,7 @@ def prepare(name: _Name, root: _Root = "") -> None:
     folder = storage.folder_of(data_set, root)
     if data_set.mirrors:
         fetched = _download(data_set, folder)
-        typer.echo(f"{name}: {len(fetched)} files fetched into {folder}")
+        typer.echo(f"{name}: {counted(len(fetched), 'file')} fetched into {folder}")
     if not _verify(data_set, folder):
         raise typer.Exit(1)
 
@@ -52,7 +55,7 @@ def verify(name: _OptionalName = "", root: _Root = "") -> None:
 @app.command()
 def show(name: _OptionalName = "", root: _Root = "") -> None:
     """Show the known data sets, or one in detail."""
-    console = Console()
+    console = SafeConsole()
     if name:
         _show_one(console, by_name(name), root)
     else:
@@ -76,7 +79,7 @@ def _verify(data_set: DataSet, folder: Path) -> bool:
         try:
             raw = storage.read_verified(data_set, file, folder)
         except DataError as error:
-            typer.echo(f"BAD  {data_set.name}  {file.name}  {error}")
+            typer.echo(f"BAD  {data_set.name}  {file.name}  {one_line(str(error))}")
             good = False
         else:
             origin = storage.vouched(file, raw, folder)
@@ -122,7 +125,9 @@ def _show_one(console: Console, data_set: DataSet, root: str) -> None:
     labels = data.train.labels.numpy()
     rows, columns = images.shape[1:]
     typer.echo(f"{data.name}: {data_set.title}; {data_set.licence}")
-    typer.echo(f"{rows}x{columns} pixels, {data.n_classes} classes, in {folder}")
+    typer.echo(
+        f"{rows}x{columns} pixels, {counted(data.n_classes, 'class', 'classes')}, in {folder}"
+    )
     for file in data_set.files:
         if file.name in data.sha256:
             origin = storage.known_hash(file, folder)[1] or _UNKNOWN
@@ -151,7 +156,7 @@ def _show_one(console: Console, data_set: DataSet, root: str) -> None:
 
 def _download(data_set: DataSet, folder: Path) -> list[str]:
     """Download with a progress bar on stderr, which a pipe does not see."""
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     off = not can_redraw(console.file)
     with Progress(*columns, console=console, transient=True, disable=off) as bar:

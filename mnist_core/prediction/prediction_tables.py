@@ -11,6 +11,7 @@ import torch
 from rich import box
 from rich.table import Table
 
+from mnist_core.counting import counted
 from mnist_core.data.idx import UInt8Array
 from mnist_core.data.picture import picture
 from mnist_core.prediction.predict import Classes, Pairs
@@ -85,7 +86,7 @@ def of_classes(
         if known.any():
             chosen = wrong.nonzero().flatten()
             chosen = chosen[probability[chosen].argsort(descending=True, stable=True)][:_NOTABLE]
-            title = f"{int(wrong.sum()):,} mistakes"
+            title = counted(int(wrong.sum()), "mistake")
             title += f", the {len(chosen)} surest:" if int(wrong.sum()) > len(chosen) else ":"
         else:
             chosen = probability.argsort(stable=True)[:_NOTABLE]
@@ -127,7 +128,7 @@ def of_pairs(
         if known.any():
             chosen = wrong.nonzero().flatten()
             chosen = chosen[margin[chosen].argsort(descending=True, stable=True)][:_NOTABLE]
-            title = f"{int(wrong.sum()):,} mistakes"
+            title = counted(int(wrong.sum()), "mistake")
             title += f", the {len(chosen)} surest:" if int(wrong.sum()) > len(chosen) else ":"
         else:
             chosen = margin.argsort(stable=True)[:_NOTABLE]

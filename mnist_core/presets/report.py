@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import parsing, presets
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
 from mnist_core.presets import Preset
 from mnist_core.presets.outcome import Estimate, Row
@@ -110,7 +111,8 @@ def _notes(preset: Preset, trainings: Iterable[Mapping[str, Any]]) -> list[str]:
         changed = [text for key, text in differences(entry["config"], whole) if key not in _MACHINE]
         config, versions = entry["config"], entry["versions"]
         said = (
-            f"{config['data']['name']}, {entry['device_name']}, {config['threads']} threads,"
+            f"{config['data']['name']}, {entry['device_name']},"
+            f" {counted(config['threads'], 'thread')},"
             f" {config['precision']}, torch {versions['torch']}, trainer {versions['trainer']}"
         )
         if changed:

@@ -19,6 +19,7 @@ from typing import Any
 from mnist_core import checkpoint, files, judge, parsing, readings
 from mnist_core import train as trainer
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.counting import counted
 from mnist_core.data import load, load_test
 from mnist_core.errors import CheckpointError, DataError, UserError
 from mnist_core.pair_metrics import PairEvaluation
@@ -253,7 +254,8 @@ def read_test(job: Job, results: Results, source: DataConfig) -> bool:
     kept = checkpoint.load(results.checkpoint(job))
     if kept.n_classes != n_classes:
         raise DataError(
-            f"{job.name}: knows {kept.n_classes} classes, but {source.name} has {n_classes}"
+            f"{job.name}: knows {counted(kept.n_classes, 'class', 'classes')}, but"
+            f" {source.name} has {n_classes}"
         )
     found = judge.judge(kept, load_test(source, device))
     figures = dict(found.metrics)

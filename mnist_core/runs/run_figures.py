@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mnist_core import judge
 from mnist_core.checkpoint import Checkpoint
+from mnist_core.counting import are, counted
 from mnist_core.data import Split
 from mnist_core.pair_metrics import PairEvaluation
 from mnist_core.runs import figure_files
@@ -156,15 +157,16 @@ def _class_pictures(folder: Path, split: Split, probabilities: Tensor) -> None:
         folder / "samples.png",
         images[first].numpy(),
         captions(first),
-        f"the first {len(first)} validation images: prediction and its probability",
+        f"the first {counted(len(first), 'validation image')}: prediction and its probability",
     )
     shown = worst[:_SHOWN]
     _mosaic(
         folder / "misclassified.png",
         images[shown].numpy(),
         captions(shown),
-        f"{len(wrong)} of {len(labels)} validation images are misclassified"
-        + (f"; the {len(shown)} surest mistakes" if len(shown) < len(wrong) else ""),
+        f"{len(wrong)} of {counted(len(labels), 'validation image')} {are(len(wrong))}"
+        " misclassified"
+        + (f"; the {counted(len(shown), 'surest mistake')}" if len(shown) < len(wrong) else ""),
     )
 
 
@@ -187,12 +189,20 @@ def _pair_pictures(folder: Path, images: Tensor, found: PairEvaluation) -> None:
 
     said = f"score, {found.threshold:.2f} and above: same"
     first = torch.arange(min(_SHOWN, len(found.same)))
-    show("samples.png", first, f"the first {len(first)} validation pairs: prediction and {said}")
+    show(
+        "samples.png",
+        first,
+        f"the first {counted(len(first), 'validation pair')}: prediction and {said}",
+    )
     wrong = int((found.predictions != found.same).sum())
     worst = found.hardest(min(_SHOWN, wrong))
     more = f"; the {len(worst)} hardest" if len(worst) < wrong else ""
     total = len(found.same)
-    show("misclassified.png", worst, f"{wrong} of {total} pairs are misclassified{more} ({said})")
+    show(
+        "misclassified.png",
+        worst,
+        f"{wrong} of {counted(total, 'pair')} {are(wrong)} misclassified{more} ({said})",
+    )
 
 
 def _mosaic(path: Path, images: npt.NDArray[np.uint8], captions: Sequence[str], title: str) -> None:

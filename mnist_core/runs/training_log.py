@@ -8,9 +8,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from mnist_core.counting import counted
 from mnist_core.data import Data
 from mnist_core.errors import UserError
 from mnist_core.results import TrainResult
+from mnist_core.safe_console import SafeConsole
 
 
 class Log:
@@ -43,7 +45,9 @@ class Log:
             return
         try:
             with self._file.open("a", encoding="utf-8") as file:
-                plain = Console(file=file, width=160, markup=False, emoji=False, highlight=False)
+                plain = SafeConsole(
+                    file=file, width=160, markup=False, emoji=False, highlight=False
+                )
                 plain.print(what, soft_wrap=True)
         except OSError as error:
             raise UserError(f"{self._file}: cannot be written: {error.strerror}") from None
@@ -54,7 +58,8 @@ def print_result(log: Log, result: TrainResult, *, resumed: bool) -> None:
     metrics = result.metrics
     if result.stopped_early and result.best:
         log.say(
-            f"stopped early after {len(result.history)} reports; the model is that of report"
+            f"stopped early after {counted(len(result.history), 'report')}; the model is that"
+            " of report"
             f" {result.best.step}, the best"
         )
     # Of classes and of pairs.

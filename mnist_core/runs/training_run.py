@@ -13,6 +13,7 @@ from mnist_core import checkpoint, evaluation_table, files, judge, readings
 from mnist_core import train as trainer
 from mnist_core.checkpoint import Checkpoint
 from mnist_core.config import TrainConfig
+from mnist_core.counting import counted
 from mnist_core.data import Data, load, load_test
 from mnist_core.errors import UserError
 from mnist_core.results import TrainResult
@@ -136,10 +137,10 @@ def _leave(plan: Plan, folder: RunFolder, error: BaseException) -> str:
 def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) -> TrainResult:
     console = log.console
     log.say(
-        f"{config.model.name} on {config.data.name} ({len(data.train):,} images), "
-        f"{config.optim.name} lr {config.optim.lr:g}, {config.epochs} epochs of batch "
+        f"{config.model.name} on {config.data.name} ({counted(len(data.train), 'image')}), "
+        f"{config.optim.name} lr {config.optim.lr:g}, {counted(config.epochs, 'epoch')} of batch "
         f"{config.batch_size}, seed {config.seed}; {config.device}, {config.precision}, "
-        f"{config.threads} threads"
+        f"{counted(config.threads, 'thread')}"
     )
     if config.precision == "fp16" and config.device == "cpu":
         log.say("warning: fp16 takes several times as long as fp32 on a CPU; use fp32 or bf16")
@@ -241,7 +242,7 @@ def _judge(
     """Judge the model on the validation images, for the log and the pictures."""
     found = judge.judge(kept, data.validation)
     folder.update(judged=readings.certainty(found))
-    log.note(f"on the {len(data.validation):,} validation images:")
+    log.note(f"on the {counted(len(data.validation), 'validation image')}:")
     evaluation_table.print_evaluation(log.note, found)
     whole = evaluation_table.confusion_csv(found)
     files.write_atomically(folder.path / "confusion.csv", whole)
@@ -268,5 +269,5 @@ def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None)
             "train --test", "last", kept, data.name, data.fingerprint, device, found
         )
         folder.add_test_reading(reading)
-    log.say(f"on the {len(images):,} test images of {kept.config.data.name}, read once:")
+    log.say(f"on the {counted(len(images), 'test image')} of {kept.config.data.name}, read once:")
     evaluation_table.print_evaluation(log.say, found)

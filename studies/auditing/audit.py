@@ -36,6 +36,7 @@ from random import Random
 from statistics import fmean, stdev
 from typing import Any
 
+from mnist_core.counting import counted
 from studies.auditing.curves import Curve, Curves
 from studies.auditing.replay import Replayed, replay
 from studies.planning.plan import Plan
@@ -224,7 +225,8 @@ def _warnings(curves: Curves) -> list[str]:
     more = "set search.sentinels (say 0.2) or search.pruner=none for the next study"
     if (n := len(curves.kept) + len(curves.stopped)) < ENOUGH:
         found.append(
-            f"only {n} full curves besides the defaults: too few to rest a choice on; {more}"
+            f"only {counted(n, 'full curve')} besides the defaults: too few to rest a choice"
+            f" on; {more}"
         )
     if curves.pruned and len(curves.stopped) < ENOUGH_STOPPED:
         found.append(

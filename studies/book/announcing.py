@@ -70,7 +70,12 @@ class Announcer:
     def failed(self, trial: FrozenTrial, failure: Failure, seconds: float | None) -> None:
         """``trial`` has no result."""
         self._emit(
-            "failed", trial.number, kind=failure.kind, message=failure.message, seconds=seconds
+            "failed",
+            trial.number,
+            kind=failure.kind,
+            message=failure.message,
+            traceback=failure.traceback,
+            seconds=seconds,
         )
 
     def lost(self, trial: FrozenTrial, failure: Failure, attempt: int) -> None:

@@ -1,5 +1,6 @@
 """Stopping a study that runs."""
 
+from mnist_core.counting import counted
 from studies.engines.base import Engine
 
 
@@ -13,7 +14,7 @@ class StudyInterrupted(Exception):
     """
 
     def __init__(self, phase: str, done: int, total: int) -> None:
-        super().__init__(f"stopped in {phase} after {done} of {total} trainings")
+        super().__init__(f"stopped in {phase} after {done} of {counted(total, 'training')}")
         self.phase, self.done, self.total = phase, done, total
 
 

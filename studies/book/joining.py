@@ -17,6 +17,7 @@ from typing import Any, cast
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome, Task
 from studies.book.fence import Fence
@@ -147,9 +148,7 @@ class JoinedBook(Book):
                 return True
             if not self._said_waiting:
                 running = len(self._pages.numbers(TrialState.RUNNING))
-                self._announce.say(
-                    f"waiting for {running} trial{'s' if running != 1 else ''} of other supervisors"
-                )
+                self._announce.say(f"waiting for {counted(running, 'trial')} of other supervisors")
                 self._said_waiting = True
             time.sleep(_FRESH)
         return False
@@ -269,6 +268,7 @@ def check_joined(study: optuna.Study, part: Part, *, total: int) -> None:
     trials = study.user_attrs.get("budget", {}).get("trials", total)
     if trials != total:
         raise ConfigError(
-            f"--join: the others run {trials} trials in all, but this one would run {total}; take"
+            f"--join: the others run {counted(trials, 'trial')} in all, but this one would run"
+            f" {total}; take"
             " their search.trials"
         )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mnist_core.counting import counted
 from objectives.base import Outcome
 from studies.engines.base import Failure
 from studies.search.goals import INFEASIBLE, Goals
@@ -38,7 +39,7 @@ def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
 
 def given_up(failure: Failure, losses: int) -> Failure:
     """Return the failure of a trial that was lost ``losses`` times, last by ``failure``."""
-    times = "once" if losses == 1 else f"{losses} times"
+    times = "once" if losses == 1 else counted(losses, "time")
     return replace(failure, message=f"lost {times}, given up; last: {failure.message}")
 
 

@@ -15,6 +15,7 @@ from studies.book.joining import JoinedBook, check_joinable_plan, check_joined
 from studies.book.ledger import Book
 from studies.book.order import record_run
 from studies.book.population import check_kind
+from studies.book.retrying import announce, check_retry, retry_failed
 from studies.forks.carrying import CARRIED
 from studies.planning.fingerprints import (
     FINGERPRINT,
@@ -56,6 +57,7 @@ def open_search(
     listeners: Sequence[Listener] = (),
     take_over: bool = False,
     join: bool = False,
+    retry: bool = False,
 ) -> Book:
     """Open the search of ``plan``'s study, ``plan.name``; make it where there is none.
 
@@ -65,6 +67,7 @@ def open_search(
         listeners: get every event.
         take_over: take the study also from a supervisor on another machine.
         join: take part in it together with all others that do so, see ``studies/book/joining.py``.
+        retry: run failed trials again, see ``studies/book/retrying.py``.
 
     Raises:
         StudyInUse: a living process supervises the study.
@@ -77,12 +80,14 @@ def open_search(
     stopping.check(search.stop, plan.spec.space)
     options = with_resources(search.pruner, search.pruner_options, plan.most_reports)
     pruning = (search.pruner, options, plan.spec.scientific)
+    if retry:
+        check_retry(plan, join=join)
     part: Part | None = None
     if join:
         study, part = _join(plan, storage)
         lease = part.lease
     else:
-        study, lease = _open(plan, plan.name, storage, take_over=take_over)
+        study, lease = _open(plan, plan.name, storage, take_over=take_over, retry=retry)
     try:
         check_order(study, plan)
         check_kind(study.user_attrs, plan)
@@ -109,6 +114,8 @@ def open_search(
             record_run(study, plan, known=len(from_attribute(study.user_attrs.get(ENQUEUED))))
         for text in notes(plan, source):
             stream.emit("message", None, text=text, level="info")
+    # Before the book says how many trials are finished: the log knows of more.
+    announce("search", study, listeners)
     return _book(
         plan,
         study,
@@ -131,6 +138,7 @@ def open_confirm(
     *,
     listeners: Sequence[Listener] = (),
     take_over: bool = False,
+    retry: bool = False,
 ) -> Book:
     """Open the confirmation ``<plan.name>.confirm``: each of ``entries`` is trained once.
 
@@ -139,9 +147,11 @@ def open_confirm(
     Raises:
         StudyInUse, FingerprintMismatch: as for ``open_search``.
     """
-    study, lease = _open(plan, f"{plan.name}{CONFIRM}", storage, take_over=take_over)
+    name = f"{plan.name}{CONFIRM}"
+    study, lease = _open(plan, name, storage, take_over=take_over, retry=retry)
     source = ConfirmSource(plan, entries, study.get_trials(deepcopy=False))
     pruning: Pruning = ("none", {}, None)
+    announce("confirm", study, listeners)
     return _book(plan, study, storage, lease, "confirm", source, pruning, listeners)
 
 
@@ -156,11 +166,19 @@ def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
 
 
 def _open(
-    plan: Plan, name: str, storage: Storage, *, take_over: bool
+    plan: Plan, name: str, storage: Storage, *, take_over: bool, retry: bool
 ) -> tuple[optuna.Study, Lease]:
     with exclusive(storage.url):
         study = _made(plan, name, storage)
-        return study, leases.take(study, force=take_over)
+        lease = leases.take(study, force=take_over)
+    try:
+        if retry and retry_failed(study, storage):
+            # Optuna holds what it has read of trials that were over.
+            study = optuna.load_study(study_name=name, storage=storage)
+    except BaseException:
+        leases.release(study, lease)
+        raise
+    return study, lease
 
 
 def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:

@@ -6,6 +6,11 @@ from collections.abc import Iterable
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 
+def same_reason(reason: str) -> str:
+    """Return what ``reason`` has in common with the same one with other numbers."""
+    return _NUMBER.sub("#", reason)
+
+
 def tally(reasons: Iterable[str]) -> tuple[tuple[str, int], ...]:
     """Count ``reasons``, most frequent first, each as it came first.
 
@@ -14,7 +19,7 @@ def tally(reasons: Iterable[str]) -> tuple[tuple[str, int], ...]:
     first: dict[str, str] = {}
     counts: dict[str, int] = {}
     for reason in reasons:
-        kind = _NUMBER.sub("#", reason)
+        kind = same_reason(reason)
         first.setdefault(kind, reason)
         counts[kind] = counts.get(kind, 0) + 1
     found = ((first[kind], count) for kind, count in counts.items())

@@ -20,9 +20,10 @@ ATTEMPT = "attempt"
 METRICS = "metrics"
 SECONDS = "seconds"
 FAILURE = "failure"
+FAILURES = "failures"
 ORDER = "order"
 OWNER = "supervisor"
-RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, ORDER, OWNER})
+RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, FAILURES, ORDER, OWNER})
 """User attributes of a trial that the book writes itself."""
 
 _BRIEF = RESERVED | {CHANGES}
@@ -48,6 +49,7 @@ class TrialRecord:
         ended: when it ended, or None.
         attempt: how often the trial was lost with its worker or supervisor and begun again.
         failure: why there is no result, of a FAIL trial.
+        failures: why it failed before it was run again, see ``studies/book/retrying.py``.
         values: of a COMPLETE trial, of each objective; the first one is ``value``.
         excesses: how far it is above each limit of the study, as a share; above 0: infeasible.
     """
@@ -65,6 +67,7 @@ class TrialRecord:
     ended: datetime | None = None
     attempt: int = 0
     failure: Failure | None = None
+    failures: tuple[Failure, ...] = ()
     values: tuple[float, ...] = ()
     excesses: Mapping[str, float] = field(default_factory=dict)
 
@@ -120,6 +123,7 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
         ended=trial.datetime_complete,
         attempt=int(attributes.get(ATTEMPT, 0)),
         failure=None if failure is None else Failure(**failure),
+        failures=tuple(Failure(**one) for one in attributes.get(FAILURES, ())),
         values=tuple(trial.values or ()) if state is TrialState.COMPLETE else (),
         excesses=trial.constraints,
     )

@@ -140,7 +140,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
             # The data is not loaded for this: the study itself knows which it was.
             plan = plan.with_data(stored["values"]["data"])
             try:
-                check_readable(plan.name, stored["values"], plan.fingerprint()[1])
+                check_readable(plan.name, stored["values"], plan.fingerprint(code={})[1])
             except FingerprintMismatch as mismatch:
                 differs = str(mismatch)
         search = read_trials(search_study)

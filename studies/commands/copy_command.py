@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mnist_core.counting import counted
 from studies import cli
 
 
@@ -52,7 +53,10 @@ def copy_command(
     check_url(source)
     check_url(to)
     for content in copy_study(plan.name, source=source, target=to):
-        typer.echo(f"copied {content.name}: {len(content.trials)} trials, compared with the source")
+        typer.echo(
+            f"copied {content.name}: {counted(len(content.trials), 'trial')}, compared with the"
+            " source"
+        )
     there = dataclasses.replace(
         plan,
         settings=plan.settings.override({"storage.url": to}),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from mnist_core.counting import counted
 from studies import cli
 
 
@@ -41,11 +42,12 @@ def replay_command(
     finally:
         close_storage(storage)
     typer.echo(
-        f"{plan.name}: replayed in the recorded order; {found.proposals} proposals and"
-        f" {found.decisions} answers to reports are the same"
+        f"{plan.name}: replayed in the recorded order; {counted(found.proposals, 'proposal')} and"
+        f" {counted(found.decisions, 'answer')} to reports are the same"
     )
     if found.untold:
         typer.echo(
-            f"{found.untold} answers cannot be told: a run was killed then, and it is not known"
+            f"{counted(found.untold, 'answer')} cannot be told: a run was killed then, and it"
+            " is not known"
             " what had been reported"
         )

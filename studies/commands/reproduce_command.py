@@ -56,8 +56,7 @@ def reproduce_command(
                 f"--set {key}: would be another training; only {', '.join(_SAME_TRAINING)} can be"
                 " set"
             )
-    from rich.console import Console
-
+    from mnist_core.safe_console import SafeConsole
     from studies import reproduce
 
     recorded = reproduce.read(file)
@@ -77,7 +76,7 @@ def reproduce_command(
     config = train.resolve(config)
     data = load(config.data, config.device)
     reproduce.check_data(recorded, data.fingerprint, data.train_fingerprint)
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
     if not recorded.sealed:
         console.print(reproduce.unsealed(recorded))
     result = training_run.run(training_run.Plan(config=config), console)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from mnist_core.plain_text import safe_lines
 from studies import cli
 
 
@@ -67,7 +68,7 @@ def sync_command(
     failed = []
 
     def tell(name: str, line: str) -> None:
-        typer.echo(f"{name + ':':<20}{line}")
+        typer.echo(safe_lines(f"{name + ':':<20}{line}"))
 
     processes = TrackerProcesses(
         names,

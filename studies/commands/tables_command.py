@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mnist_core.counting import counted
 from studies import cli
 
 
@@ -45,5 +46,5 @@ def tables_command(
     tables = frames.tables(found)
     files = frames.write(tables, to, formats or ["csv"])
     for name, table in tables.by_name().items():
-        typer.echo(f"{name}: {len(table)} rows, {len(table.columns)} columns")
+        typer.echo(f"{name}: {counted(len(table), 'row')}, {counted(len(table.columns), 'column')}")
     typer.echo(f"written: {', '.join(map(str, files))}")

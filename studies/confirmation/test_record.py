@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import study_readings
+from mnist_core.counting import counted
 from mnist_core.data.registry import share_images
 from mnist_core.errors import UserError
 from mnist_core.study_readings import StudyReading
@@ -278,4 +279,4 @@ def _merged(some: Iterable[Opening], more: Iterable[Opening]) -> tuple[Opening, 
 
 
 def _models(trials: list[int]) -> str:
-    return "1 model was" if len(trials) == 1 else f"{len(trials)} models were"
+    return f"{counted(len(trials), 'model')} {'was' if len(trials) == 1 else 'were'}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mnist_core.counting import counted
 from mnist_core.files import from_here
 from studies import engines
 from studies.book.control import Control
@@ -76,8 +77,10 @@ def read_confirmed(
         by = f" by study {last.study}" if last.study else ""
         _say(
             stream,
-            f"the test set is read once, and was on {last.time}{by}: the {len(models)} models"
-            " confirmed since get no test value (--read-test-again reads it again, and records"
+            f"the test set is read once, and was on {last.time}{by}: the"
+            f" {counted(len(models), 'model')}"
+            f" confirmed since {'gets' if len(models) == 1 else 'get'} no test value"
+            " (--read-test-again reads it again, and records"
             " that)",
             level="warning",
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from mnist_core.plain_text import one_line, safe_lines
 from objectives.base import Objective, Outcome, Task
 from studies.planning.ray_settings import RaySettings
 
@@ -34,6 +35,12 @@ class Failure:
     kind: str
     message: str
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        """Make the text, which is anybody's, safe to show: it is printed in many places."""
+        object.__setattr__(self, "kind", one_line(str(self.kind)))
+        object.__setattr__(self, "message", one_line(str(self.message)))
+        object.__setattr__(self, "traceback", safe_lines(str(self.traceback)))
 
 
 @dataclass(frozen=True, kw_only=True)

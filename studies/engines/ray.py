@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Objective
 from studies.engines._calls import _Calls
@@ -108,7 +109,7 @@ class Ray:
             self._stack = stack.pop_all()
         count = len(living_nodes())
         self._say(
-            f"Ray is up: {count} node{'' if count == 1 else 's'}, room for {room} trials of"
+            f"Ray is up: {counted(count, 'node')}, room for {counted(room, 'trial')} of"
             f" {self._claim}"
         )
         return self
@@ -269,7 +270,7 @@ class Ray:
         most = plan.train.epochs * plan.train.reports_per_epoch
         if self._settings.asha_grace > most:
             raise ConfigError(
-                f"engine.ray.asha_grace: a trial makes {most} reports, but"
+                f"engine.ray.asha_grace: a trial makes {counted(most, 'report')}, but"
                 f" {self._settings.asha_grace} are to be waited for"
             )
         return plan

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnist_core.comparison.compare import COMPUTED
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
@@ -293,7 +294,7 @@ def _judge(
     scale, sign = (100, " points") if is_share(metric) else (1, unit(metric))
     gap = judged.gap
     what = (
-        f"{judged.n} trainings with equal settings and seeds"
+        f"{counted(judged.n, 'training')} with equal settings and seeds"
         if judged is trainings.gap
         else judged.label
     )

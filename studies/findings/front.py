@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mnist_core.counting import are, counted
 from mnist_core.errors import UserError
 from studies.book.records import TrialRecord
 from studies.planning.plan import Plan
@@ -59,8 +60,10 @@ def check_feasible(plan: Plan, search: Sequence[TrialRecord]) -> None:
     nearest = min(over, key=lambda record: max(record.excesses.values(), default=0.0))
     limits = ", ".join(f"{name} <= {limit:,.6g}" for name, limit in goals.limits.items())
     raise UserError(
-        f"study {plan.name}: none of its {len(search)} search trials ran its full budget within the"
-        f" constraints ({limits}); {len(over)} are over them, nearest trial {nearest.number}"
+        f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its full"
+        " budget within the"
+        f" constraints ({limits}); {len(over)} {are(len(over))} over them, nearest trial"
+        f" {nearest.number}"
         f" ({goals.over(nearest.metrics)}); widen search.constraints or change the space, and begin"
         " anew (--fresh)"
     )

@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.study import StudyDirection
 
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from studies.book.opening import CONFIRM
@@ -61,8 +62,9 @@ class Forked:
     def __str__(self) -> str:
         total = self.carried + sum(count for _, count in self.left)
         why = "; ".join(f"{count} not: {reason}" for reason, count in self.left)
-        return f"forked from {self.study}: {self.carried} of its {total} trials carried over" + (
-            f"; {why}" if why else ""
+        return (
+            f"forked from {self.study}: {self.carried} of its {counted(total, 'trial')} carried"
+            " over" + (f"; {why}" if why else "")
         )
 
     def to_attribute(self) -> dict[str, Any]:

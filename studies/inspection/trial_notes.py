@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from mnist_core.counting import counted
+from mnist_core.plain_text import markdown
 from studies.auditing.sentinels import SENTINEL
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
@@ -50,7 +52,8 @@ class TrialNotes:
         lines += [self._curve(record), self._params(record)]
         lines.append(self._circumstances(record))
         if record.failure is not None and record.failure.traceback:
-            lines.append(f"```\n{record.failure.traceback}\n```")
+            text = record.failure.traceback.replace("```", "` ` `")
+            lines.append(f"```\n{text}\n```")
         return "\n\n".join(line for line in lines if line)
 
     def verdict(self, record: TrialRecord) -> str:
@@ -67,7 +70,11 @@ class TrialNotes:
             return f"{said}, with {value}."
         if record.state != "COMPLETE":
             failure = record.failure
-            return f"Failed: {failure.kind}: {failure.message}" if failure else "Failed."
+            return (
+                f"Failed: {markdown(f'{failure.kind}: {failure.message}')}"
+                if failure
+                else "Failed."
+            )
         if self._confirm:
             return f"{value} {self._confirmed(record)}"
         if record.number not in self._ranks:
@@ -133,7 +140,7 @@ class TrialNotes:
             facts.append(f"{known['n_parameters']:,} parameters")
         facts.append(f"seed {record.seed}")
         if record.attempt:
-            facts.append(f"lost with its worker and begun again {record.attempt} times")
+            facts.append(f"lost with its worker and begun again {counted(record.attempt, 'time')}")
         if not self._confirm and record.number < len(self._spec.choices):
             facts.append("the default configuration, never pruned")
         if SENTINEL in known:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from mnist_core.errors import UserError
 from studies.planning.machine import ENVIRONMENT
+from studies.planning.own_code import CODE
 
 FINGERPRINT = "fingerprint"
 """The study's user attribute that holds ``{"hash": ..., "values": ...}``."""
@@ -24,6 +26,10 @@ class FingerprintMismatch(UserError):
 
 def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, Any]]) -> None:
     """Keep ``fingerprint`` with a new ``study``; compare it with that of an old one.
+
+    Where only the code of the user's own objective or model is another one, it is taken over as
+    long as no trial has a result: a mistake in it was mended. So it is in a study that an older
+    version began, which kept no hash of that code.
 
     Args:
         study: an open study.
@@ -43,6 +49,11 @@ def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, 
         study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
         return
     if stored["hash"] == digest:
+        return
+    if _only_code(stored["values"], values) and (
+        CODE not in stored["values"] or not _has_results(study)
+    ):
+        study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
         return
     raise _mismatch(study.study_name, differences(stored["values"], values))
 
@@ -73,6 +84,21 @@ def _mismatch(name: str, changes: list[str]) -> FingerprintMismatch:
         f"study {name!r} was begun with other settings "
         f"({'; '.join(changes[:3])}{more}); set them back, go on in a new study with the trials"
         " that fit (--fork), or begin anew (--fresh)"
+    )
+
+
+def _only_code(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two fingerprints' values differ in nothing but the code of the user's own."""
+    without = [{k: v for k, v in values.items() if k != CODE} for values in (old, new)]
+    return not differences(*without)
+
+
+def _has_results(study: optuna.Study) -> bool:
+    """Whether a trial has a value or, unless it failed, a report."""
+    return any(
+        trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        or (trial.state is not TrialState.FAIL and trial.intermediate_values)
+        for trial in study.get_trials(deepcopy=False)
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError, UserError
 
 MOST_WORKERS = 8
@@ -102,12 +103,14 @@ def share(
     """
     if workers > available:
         raise ConfigError(
-            f"engine.workers: {workers} workers need {workers} CPU cores, but this process may use"
+            f"engine.workers: {counted(workers, 'worker')} need {counted(workers, 'CPU core')},"
+            " but this process may use"
             f" {available}; set it to {available} or less (0: chosen for this machine)"
         )
     if threads > available:
         raise ConfigError(
-            f"engine.threads: {threads} threads need {threads} CPU cores, but this process may use"
+            f"engine.threads: {counted(threads, 'thread')} need {counted(threads, 'CPU core')},"
+            " but this process may use"
             f" {available}; set it to {available} or less (0: chosen for this machine)"
         )
     if workers == 0:
@@ -117,7 +120,8 @@ def share(
         threads = available // workers
     if workers * threads > available:
         raise ConfigError(
-            f"engine: {workers} workers with {threads} threads each need {workers * threads} CPU"
+            f"engine: {counted(workers, 'worker')} with {counted(threads, 'thread')} each need"
+            f" {workers * threads} CPU"
             f" cores, but this process may use {available}; lower engine.workers or engine.threads"
         )
     return workers, threads

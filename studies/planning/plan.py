@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from mnist_core import optimizers
 from mnist_core.config import TrainConfig
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from mnist_core.files import from_here
 from mnist_core.version import TRAINER_VERSION
@@ -17,7 +18,7 @@ from objectives.base import CHANGES
 from search_spaces.space import Choice, Float, Int, Parameter
 from studies import catalog
 from studies.forks import fork_names
-from studies.planning import machine, places
+from studies.planning import machine, own_code, places
 from studies.planning.layers import searched_settings, setting_of, settings_of, unset
 from studies.planning.settings import Settings, short_name
 from studies.spec import StudySpec
@@ -137,11 +138,17 @@ class Plan:
             return {self.spec.scientific: choice}
         return {}
 
-    def fingerprint(self, trainer: str = TRAINER_VERSION) -> tuple[str, dict[str, Any]]:
+    def fingerprint(
+        self, trainer: str = TRAINER_VERSION, code: Mapping[str, str] | None = None
+    ) -> tuple[str, dict[str, Any]]:
         """Return what makes trials comparable: a SHA-256 and the plain values it is taken of.
 
         Args:
             trainer: version of the trainer, see ``mnist_core.version``.
+            code: hashes of the user's own objective and models; None: as their files are now.
+
+        Raises:
+            ConfigError: a file of the user's own is missing or is not Python.
         """
         fixed = self.comparable_settings(self.train)
         for key in searched_settings(self.spec):
@@ -157,6 +164,8 @@ class Plan:
             "data": self.data_fingerprint,
             "trainer": trainer,
         }
+        code = own_code.hashes(self.spec, self.train.model.name) if code is None else code
+        values |= {own_code.CODE: dict(code)} if code else {}
         search = self.settings.search
         goals = {"objectives": search.objectives, "constraints": search.constraints}
         values |= {name: found for name, found in goals.items() if found}  # of older studies: none
@@ -323,7 +332,7 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
     if asked * choices > trials:
         raise ConfigError(
             f"search.trials_per_choice: {asked} for each of {choices} choices of {spec.scientific}"
-            f" need {asked * choices} trials, but search.trials is {trials}; raise it"
+            f" need {counted(asked * choices, 'trial')}, but search.trials is {trials}; raise it"
         )
     return asked
 

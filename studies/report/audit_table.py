@@ -1,5 +1,6 @@
 """What ``python -m studies audit`` prints."""
 
+from mnist_core.counting import counted
 from studies.auditing.audit import Audit
 from studies.planning.plan import Plan
 from studies.report.console import make_console
@@ -23,17 +24,19 @@ def print_audit(plan: Plan, audit: Audit) -> None:
         )
         for verdict in audit.verdicts
     ]
-    console.print(f"{plan.name}: pruners replayed on {len(curves.full)} full curves")
+    console.print(f"{plan.name}: pruners replayed on {counted(len(curves.full), 'full curve')}")
     console.print(fitted(console, heads, rows))
     stopped = len(curves.stopped)
     for line in (
         "* the study's own pruner (as the settings have it now)" if _has_own(audit) else "",
         f"saved, best lost: share of {_seconds(audit):,.0f} s of training, and whether the best"
         " trial is stopped, in the recorded order",
-        f"drawn: {audit.draws} studies put together from full curves with replacement, in orders"
+        f"drawn: {counted(audit.draws, 'study', 'studies')} put together from full curves with"
+        " replacement, in orders"
         f" drawn anew, {curves.workers} at a time; {len(curves.kept)} kept"
         + (
-            f", and {stopped} sentinels for {stopped + curves.pruned} trials that the study's"
+            f", and {counted(stopped, 'sentinel')} for"
+            f" {counted(stopped + curves.pruned, 'trial')} that the study's"
             " pruner stopped"
             if stopped
             else ""

@@ -2,6 +2,7 @@
 
 import math
 
+from mnist_core.counting import counted
 from mnist_core.files import from_here
 from studies.book.stored import Stored
 from studies.findings.comparing import Comparison, Gap
@@ -23,7 +24,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
     for letter, one in (("A", a), ("B", b)):
         trained = len(one.search) + len(one.confirm)
         place = from_here(one.plan.folder)
-        say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {trained} trainings")
+        say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {counted(trained, 'training')}")
     for title, lines in (("environment", found.environment), ("settings", found.settings)):
         for line in lines[:NAMED]:
             say(f"{title}, A -> B: {line}")
@@ -54,7 +55,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
 def _trainings(found: Comparison, gap: Gap) -> str:
     scale = 100 if is_share(found.metric) else 1
     said = (
-        f"of {gap.n} trainings with equal settings and seeds"
+        f"of {counted(gap.n, 'training')} with equal settings and seeds"
         f" {found.trainings.identical} are the same in every report, {gap.same} in their last"
         f" value; greatest difference {scale * gap.largest:.3g}{' points' if scale > 1 else ''}"
     )

@@ -5,6 +5,7 @@ import sys
 
 from rich.console import Console
 
+from mnist_core.safe_console import SafeConsole
 from mnist_core.terminal import can_redraw
 
 PLAIN_WIDTH = 100
@@ -13,8 +14,8 @@ PLAIN_WIDTH = 100
 def make_console() -> Console:
     """Return a console: the terminal's width, or 100 columns where there is no terminal."""
     if can_redraw(sys.stdout):
-        return Console(highlight=False)
-    return Console(width=PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False)
+        return SafeConsole(highlight=False)
+    return SafeConsole(width=PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False)
 
 
 def drop_output() -> None:

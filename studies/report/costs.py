@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from mnist_core.counting import counted
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
 from studies.report.numbers import duration
@@ -19,7 +20,7 @@ def facts(found: Stored) -> list[Fact]:
             continue
         seconds = sum(record.seconds or 0.0 for record in ended)
         wall = _wall(ended)
-        said = f"{len(ended)} trainings, {duration(seconds)} of training"
+        said = f"{counted(len(ended), 'training')}, {duration(seconds)} of training"
         if wall:
             said += f" in {duration(wall)} from the first begin to the last end"
             said += f" ({3600 * len(ended) / wall:,.0f} an hour, {seconds / wall:.1f} at a time)"
@@ -31,7 +32,7 @@ def facts(found: Stored) -> list[Fact]:
         rows.append(("Saved by pruning", saved))
     again = sum(record.attempt for record in [*found.search, *found.confirm])
     if again:
-        rows.append(("Lost and begun again", f"{again} times"))
+        rows.append(("Lost and begun again", counted(again, "time")))
     rows += _where([*found.search, *found.confirm])
     return rows
 
@@ -60,7 +61,8 @@ def _saved(found: Stored) -> str:
         return ""
     spent = sum(record.seconds or 0.0 for record in found.search)
     return (
-        f"about {duration(saved)} of {len(pruned)} trials, {saved / (saved + spent):.0%} of what"
+        f"about {duration(saved)} of {counted(len(pruned), 'trial')},"
+        f" {saved / (saved + spent):.0%} of what"
         " the search would have taken (each at the mean of its choice's full trials)"
     )
 

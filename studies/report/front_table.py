@@ -1,5 +1,6 @@
 """The table of a Pareto front, and the sentences under it."""
 
+from mnist_core.counting import counted
 from studies.findings.front import dominates
 from studies.findings.result import Row, StudyResult
 from studies.findings.statistics import CONFIDENCE
@@ -54,7 +55,8 @@ def front_lines(result: StudyResult) -> list[str]:
     n = rows[0].confirm.n if rows[0].confirm else 0
     lines = [
         f"Pareto front ({', '.join(goals.names)}): {len(result.front)} of the search's trials;"
-        f" of {len(rows)} configurations on {n} fresh seeds {len(kept)} are still not beaten in all"
+        f" of {counted(len(rows), 'configuration')} on {counted(n, 'fresh seed')} {len(kept)}"
+        " are still not beaten in all"
         " objectives by another one."
     ]
     for row in kept:
@@ -97,7 +99,7 @@ def front_notes(result: StudyResult) -> list[str]:
     """Say what the columns are and what the intervals cover."""
     goals, spec = goals_of(result.plan), result.plan.spec
     read = result.test.times
-    when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
+    when = f"read {counted(len(read), 'time')}" if read else "not read yet"
     when = "no test set" if result.test.absent and not read else when
     early = str(result.stopped) if result.stopped else ""
     found = [
@@ -113,7 +115,9 @@ def front_notes(result: StudyResult) -> list[str]:
     ]
     chosen = sum(record.number in _chosen(result) for record in result.front)
     if len(result.front) > chosen:
-        part = f"{chosen} of the {len(result.front)} trials on the front were to be confirmed"
+        part = (
+            f"{chosen} of {counted(len(result.front), 'trial')} on the front were to be confirmed"
+        )
         found.insert(
             -1, f"{part}: evenly along {goals.metric}, its ends among them (confirm.front)"
         )

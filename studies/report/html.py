@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from mnist_core.files import write_atomically
+from mnist_core.plain_text import safe_lines
 from studies.planning.environment import package_version
 from studies.report.page import StudyPage
 
@@ -43,7 +44,7 @@ def write(pages: Sequence[StudyPage], path: Path) -> Path:
     Raises:
         UserError: it cannot be written.
     """
-    write_atomically(path, render(pages))
+    write_atomically(path, safe_lines(render(pages)))
     return path
 
 

@@ -6,8 +6,10 @@ from rich.table import Table
 
 from mnist_core.errors import ConfigError
 from studies import catalog
+from studies.book.reasons import same_reason
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
+from studies.engines.base import Failure
 from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
 from studies.planning.plan import Plan, describe_parameter
@@ -16,6 +18,9 @@ from studies.report.numbers import mean_text, metric_text, params_text, unit
 from studies.report.table import print_result
 from studies.storages.lease import Lease
 from studies.storages.storage import shown
+
+_NAMED = 10
+"""So many trials of one reason are named."""
 
 
 def print_studies() -> None:
@@ -102,6 +107,29 @@ def print_status(stored: Stored) -> None:
         if stored.phase != "finished":
             console.print("so far, subject to change:")
         print_result(console, stored.result)
+
+
+def print_failures(stored: Stored) -> None:
+    """Print each reason that trials failed for: which trials, and the first one's traceback."""
+    console = make_console()
+    reasons: dict[str, list[tuple[str, Failure]]] = {}
+    for phase, records in (("", stored.search), ("confirm ", stored.confirm)):
+        for record in records:
+            ends = [*record.failures, *([record.failure] if record.failure else [])]
+            for n, failure in enumerate(ends, start=1):
+                again = " (run again since)" if n <= len(record.failures) else ""
+                which = f"{phase}trial {record.number}{again}"
+                kind = same_reason(f"{failure.kind}: {failure.message}")
+                reasons.setdefault(kind, []).append((which, failure))
+    if not reasons:
+        console.print("no trial has failed")
+    for found in reasons.values():
+        reason = f"{found[0][1].kind}: {found[0][1].message}"
+        named = ", ".join(which for which, _ in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        console.print(f"\n{escape(reason)}", style="bold")
+        console.print(escape(f"{named}{more}"))
+        console.print(escape(found[0][1].traceback))
 
 
 def _best(plan: Plan, search: list[TrialRecord]) -> TrialRecord | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import tomli_w
 
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
 from studies.auditing.audit import audit
 from studies.auditing.curves import Curves, read_curves
@@ -150,8 +151,8 @@ def _test_text(result: StudyResult) -> str:
     if not times:
         return "There is no test set." if result.test.absent else "The test set has not been read."
     models = len(result.test.values)
-    said = f"The test set was read {len(times)} time{'s' if len(times) != 1 else ''}"
-    said += f" ({', '.join(times)}), of {models} models, after everything was chosen."
+    said = f"The test set was read {counted(len(times), 'time')}"
+    said += f" ({', '.join(times)}), of {counted(models, 'model')}, after everything was chosen."
     row = result.best_row
     if row is not None and row.test is not None:
         metric = result.plan.spec.metric.removeprefix("val_")
@@ -199,11 +200,11 @@ def _audit(found: Stored) -> tuple[Table | None, tuple[str, ...]]:
     draws = min(_DRAWS[1], max(_DRAWS[0], _DECISIONS // size))
     done = audit(found.plan, curves, draws=draws)
     said = (
-        f"Pruners replayed on {len(curves.full)} full curves of this study"
+        f"Pruners replayed on {counted(len(curves.full), 'full curve')} of this study"
         + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")
-        + f", and on {draws} studies put together from them. Saved: share of the training time."
-        " Chance: of stopping the trial that is best at its end. Both 95 % are of another study of"
-        " such trials."
+        + f", and on {counted(draws, 'study', 'studies')} put together from them. Saved: share of"
+        " the training time. Chance: of stopping the trial that is best at its end. Both 95 % are"
+        " of another study of such trials."
     )
     return page_tables.audited(done), (said, *done.warnings)
 

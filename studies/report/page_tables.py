@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mnist_core.counting import counted
 from studies.auditing.audit import Audit
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
@@ -75,7 +76,7 @@ def best_trials(result: StudyResult, search: Sequence[TrialRecord]) -> Table:
     complete = [r for r in search if r.state == "COMPLETE" and r.value is not None]
     best = sorted(complete, key=lambda r: (-sign * (r.value or 0.0), r.number))[:TOP]
     return Table(
-        caption=f"The best {len(best)} of {len(complete)} trials that ran their full budget",
+        caption=f"The best {len(best)} of {counted(len(complete), 'trial')} of full budget",
         head=("trial", f"{metric} {unit(metric)}".strip(), "s", "configuration"),
         rows=tuple(
             (

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from mnist_core.files import write_atomically
+from mnist_core.safe_console import SafeConsole
 from studies.findings.result import StudyResult
 from studies.hints import run_command
 from studies.live import LiveView
@@ -54,6 +55,6 @@ def save_picture(path: Path, result: StudyResult, snapshot: Snapshot) -> None:
 
 
 def _console() -> Console:
-    return Console(
+    return SafeConsole(
         record=True, force_terminal=True, width=WIDTH, file=io.StringIO(), color_system="truecolor"
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mnist_core.counting import are, counted
 from mnist_core.errors import CheckpointError, DataError
 from mnist_core.files import from_here
 from studies.findings.result import StudyResult
@@ -149,8 +150,11 @@ def _classes(kept: "Sequence[Checkpoint]", split: "Split") -> Mistakes:
         for index in worst.tolist()
     ]
     several = f"the mean of its {len(kept)} models" if len(kept) > 1 else "its model"
-    text = f"{len(wrong)} of {len(labels)} validation images are misclassified by {several}"
-    more = f"; the {len(shown)} surest mistakes." if len(shown) < len(wrong) else "."
+    text = (
+        f"{len(wrong)} of {counted(len(labels), 'validation image')} {are(len(wrong))}"
+        f" misclassified by {several}"
+    )
+    more = f"; the {counted(len(shown), 'surest mistake')}." if len(shown) < len(wrong) else "."
     return Mistakes(shown=tuple(shown), text=text + more)
 
 
@@ -175,7 +179,8 @@ def _pairs(kept: "Checkpoint", split: "Split") -> Mistakes:
             )
         )
     text = (
-        f"{wrong} of {len(found.same)} validation pairs are misjudged by the model of the first"
+        f"{wrong} of {counted(len(found.same), 'validation pair')} {are(wrong)} misjudged by"
+        " the model of the first"
         f" seed (from a score of {found.threshold:.2f} on they count as the same)"
     )
     more = f"; the {len(shown)} worst." if len(shown) < wrong else "."

@@ -5,7 +5,9 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
+from mnist_core.counting import counted
 from mnist_core.files import write_atomically
+from mnist_core.plain_text import markdown as escaped
 from studies.confirmation.racing import ALPHA
 from studies.findings.result import Row, StudyResult
 from studies.findings.statistics import CONFIDENCE, NOISY_TIMES
@@ -92,7 +94,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
         return ["Nothing is confirmed yet, so there is no best one."]
     metric, n = spec.metric, best.confirm.n
     value = f"{mean_text(metric, best.confirm)} {unit(metric)}".rstrip()
-    seeds = f"{n} fresh seed{'s' if n != 1 else ''}"
+    seeds = f"{counted(n, 'fresh seed')}"
     lines = []
     tied = [row for row in result.rows if row.label in result.ties]
     rivals = [row for row in tied if row.label not in result.noisy]
@@ -109,7 +111,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
     elif unclear:
         lines.append(
             f"Best as far as can be told: {best.label}, {value} on {seeds};"
-            f" better than {others - len(unclear)} of the {others} others confirmed."
+            f" better than {others - len(unclear)} of the {counted(others, 'other')} confirmed."
         )
     elif others:
         other = f"each of the {others} others" if others > 1 else "the other one"
@@ -157,7 +159,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
     early = str(result.stopped) if result.stopped else ""
     raced = any(row.stopped_after for row in result.rows)
     partly = any(map(_partly_tested, result.rows))
-    when = f"read {len(read)} time{'s' if len(read) != 1 else ''}" if read else "not read yet"
+    when = f"read {counted(len(read), 'time')}" if read else "not read yet"
     when = "no test set" if result.test.absent and not read else when
     return [
         *([f"{early[:1].upper()}{early[1:]}."] if early else []),
@@ -188,14 +190,14 @@ def markdown(result: StudyResult) -> str:
     """Return the short report, ``report.md``."""
     spec = result.plan.spec
     head = headings(result)
-    lines = [f"# {result.plan.name}", "", spec.goal, ""]
+    lines = [f"# {escaped(result.plan.name)}", "", escaped(spec.goal), ""]
     lines += [f"Metric: `{spec.metric}` {unit(spec.metric)}; {_setting(result)}.", ""]
-    lines += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    lines += ["| " + " | ".join(cells(result, row)) + " |" for row in result.rows]
-    lines += ["", *(f"{line}\n" for line in verdict_lines(result))]
-    lines += [f"- Warning: {line}" for line in warnings(result)]
-    lines += ["", *(f"{line}\n" for line in notes(result))]
-    lines += [f"Test set read: {_readings(result)}."]
+    lines += ["| " + " | ".join(map(escaped, head)) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines += ["| " + " | ".join(map(escaped, cells(result, row))) + " |" for row in result.rows]
+    lines += ["", *(f"{escaped(line)}\n" for line in verdict_lines(result))]
+    lines += [f"- Warning: {escaped(line)}" for line in warnings(result)]
+    lines += ["", *(f"{escaped(line)}\n" for line in notes(result))]
+    lines += [f"Test set read: {escaped(_readings(result))}."]
     return "\n".join(lines) + "\n"
 
 
@@ -218,14 +220,19 @@ def _partly_tested(row: Row) -> int | None:
 
 def _readings(result: StudyResult) -> str:
     """Say how often the test set was read and when, e.g. ``2 times: …, … (by optim_search)``."""
-    openings = [one for one in result.test.openings if one.certain]
-    perhaps = ", ".join(result.test.uncertain)
+    test = result.test
+    each = [
+        one.time + (f" (by study {one.study})" if one.study else "")
+        for one in test.openings
+        if one.certain
+    ]
+    each += [f"{one.time} (by python -m mnist_core {one.by})" for one in test.outside]
+    perhaps = ", ".join(test.uncertain)
     perhaps = f"perhaps by study {perhaps}, whose database is damaged or gone" if perhaps else ""
-    if not openings:
-        return perhaps or "never"
-    times = "1 time" if len(openings) == 1 else f"{len(openings)} times"
-    each = [one.time + (f" (by study {one.study})" if one.study else "") for one in openings]
-    return f"{times}: {', '.join(each)}" + (f"; {perhaps}" if perhaps else "")
+    if not each:
+        return perhaps or ("never: there is none" if test.absent else "never")
+    said = f"{counted(len(each), 'time')}: {', '.join(each)}"
+    return f"{said}; {perhaps}" if perhaps else said
 
 
 def _gap(result: StudyResult, row: Row) -> str:

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 
+from mnist_core.counting import counted
 from search_spaces.space import Choice
 from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
@@ -132,9 +133,7 @@ def slices(result: StudyResult, search: Sequence[TrialRecord], values: Values) -
             chart.marks(at, "ring best", [tip(best, values)])
         when = parameter.when
         said = f"when {when.parameter} is {', '.join(map(str, when.values))}; " if when else ""
-        figures.append(
-            Figure(name, chart.render(), f"{said}{len(of)} trial{'s' if len(of) != 1 else ''}")
-        )
+        figures.append(Figure(name, chart.render(), f"{said}{counted(len(of), 'trial')}"))
     return figures
 
 
@@ -163,4 +162,8 @@ def _some(records: Sequence[TrialRecord], most: int, sign: float) -> list[TrialR
 
 def _off(values: Values, records: Sequence[TrialRecord]) -> str:
     count = sum(record.value is not None and values.off(record.value) for record in records)
-    return f". Triangles: {count} trials with worse values, off the chart." if count else "."
+    return (
+        f". Triangles: {counted(count, 'trial')} with worse values, off the chart."
+        if count
+        else "."
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mnist_core.counting import counted
 from studies.findings.result import StudyResult
 from studies.findings.statistics import NOISY_TIMES
 from studies.hints import look_command
@@ -41,7 +42,10 @@ def warnings(result: StudyResult) -> list[str]:
             continue  # the same trainings under another label
         seen += [row.candidate.params] if row.candidate else []
         if row.candidate is None and trials[row.label]:
-            found.append(f"{row.label}: none of its {trials[row.label]} trials ran its full budget")
+            found.append(
+                f"{row.label}: none of its {counted(trials[row.label], 'trial')} ran its full"
+                " budget"
+            )
         if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:
             found.append(
                 f"{row.label}: all seeds gave the same value, so its interval says nothing"
@@ -61,7 +65,7 @@ def warnings(result: StudyResult) -> list[str]:
         if row.candidate and not row.candidate.feasible:
             found.append(f"{row.label}: it is over the constraints, so it wins nothing")
         elif row.confirm_failed:
-            found.append(f"{row.label}: {row.confirm_failed} confirm trainings failed")
+            found.append(f"{row.label}: {counted(row.confirm_failed, 'confirm training')} failed")
         elif row.confirm and row.confirm.n < plan.confirm_seeds and not row.stopped_after:
             found.append(
                 f"{row.label}: {row.confirm.n} of {plan.confirm_seeds} confirm seeds have a value"
@@ -74,8 +78,7 @@ def warnings(result: StudyResult) -> list[str]:
     read = len(result.test.times)
     if read > 1 or result.test.outside:
         found.append(
-            f"the test set was read {read} time{'s' if read != 1 else ''}:"
-            f" {'; '.join(result.test.why_again())}"
+            f"the test set was read {counted(read, 'time')}: {'; '.join(result.test.why_again())}"
         )
     if result.test.uncertain:
         found.append(
@@ -83,11 +86,8 @@ def warnings(result: StudyResult) -> list[str]:
             f" {', '.join(result.test.uncertain)}, whose database is damaged or gone"
         )
     if result.untested:
-        models = (
-            "1 confirmed model has"
-            if result.untested == 1
-            else f"{result.untested} confirmed models have"
-        )
+        has = "has" if result.untested == 1 else "have"
+        models = f"{counted(result.untested, 'confirmed model')} {has}"
         found.append(
             f"{models} no test value, as the test set was read before"
             f" ({result.test.times[-1]}) and is read once; --read-test-again reads it again, which"
@@ -96,7 +96,10 @@ def warnings(result: StudyResult) -> list[str]:
     if result.failures:
         reason, count = result.failures[0]
         total = sum(number for _, number in result.failures)
-        found.append(f"{total} search trials failed; most often ({count}): {reason}")
+        found.append(
+            f"{counted(total, 'search trial')} failed; most often ({count}): {reason};"
+            " `studies status --failures` says why, --retry-failed runs them again"
+        )
     return found
 
 

@@ -24,6 +24,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from studies.planning.plan import Plan
 
@@ -108,11 +109,12 @@ def order_notes(plan: Plan) -> list[str]:
         return []
     found = [
         f"batch order: the same trials for any number of workers; batches of {order['batch']},"
-        f" {order['threads']} CPU thread{'s' if order['threads'] != 1 else ''} a trial"
+        f" {counted(order['threads'], 'CPU thread')} a trial"
     ]
     if plan.workers > order["batch"]:
         found.append(
-            f"batch order: of {plan.workers} workers {order['batch']} have work at a time; raise"
+            f"batch order: of {counted(plan.workers, 'worker')} {order['batch']} have work at a"
+            " time; raise"
             " search.batch"
         )
     settings = plan.settings

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
 from studies.planning.layers import GENERAL_QUICK, setting_of
@@ -108,7 +109,8 @@ def _check_population(plan: Plan) -> None:
         per = f"{available} for each of its {problem.branches} branches, out of "
         raise ConfigError(
             f"search.sampler_options (nsga2): population_size is {asked}, but the search has"
-            f" {per if problem.conditional else ''}{problem.trials} trials, so it would never leave"
+            f" {per if problem.conditional else ''}{counted(problem.trials, 'trial')}, so it"
+            " would never leave"
             f" its first random generation; set it to {population(problem)} or raise search.trials"
         )
 
@@ -163,7 +165,7 @@ def _check_hyperband(plan: Plan, steps: int) -> None:
     where = "search.pruner_options (hyperband)"
     least, most = options.get("min_resource", 1), options.get("max_resource", "auto")
     factor = options.get("reduction_factor", 3)
-    made = f"a trial makes {steps} reports (epochs x reports_per_epoch)"
+    made = f"a trial makes {counted(steps, 'report')} (epochs x reports_per_epoch)"
     if most != "auto" and most > steps:
         raise ConfigError(
             f"{where}: max_resource is {most}, but {made}; set it to {steps}, or raise epochs"
@@ -180,7 +182,7 @@ def _sampler_notes(plan: Plan) -> Iterator[str]:
     search, problem = plan.settings.search, search_of(plan)
     name, compared = search.sampler, plan.spec.scientific
     parts = branches(plan.spec.space, compared)
-    trials = "1 trial" if problem.per_branch == 1 else f"{problem.per_branch} trials"
+    trials = counted(problem.per_branch, "trial")
     each = f"about {trials} for each of {len(parts)} branches"
     if name == "qmc" and search.sampler_options.get("qmc_type", "sobol") == "sobol":
         if problem.per_branch & (problem.per_branch - 1):
@@ -241,10 +243,11 @@ def _pruner_notes(plan: Plan) -> Iterator[str]:
     each = plan.trials // len(plan.spec.choices)
     if steps <= _first_decision(name, options):
         yield (
-            f"{name}: a trial makes {steps} report{'s' if steps > 1 else ''}, so there is nothing"
+            f"{name}: a trial makes {counted(steps, 'report')}, so there is nothing"
             " left to be saved by pruning"
         )
     elif name in ("median", "percentile") and each <= (n := options.get("n_startup_trials", 4)):
         yield (
-            f"{name}: it prunes once a choice has {n} complete trials, and each has about {each}"
+            f"{name}: it prunes once a choice has {counted(n, 'complete trial')}, and each has"
+            f" about {each}"
         )

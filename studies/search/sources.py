@@ -12,6 +12,7 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from objectives.base import CHANGES
 from studies.auditing.sentinels import SENTINEL, sentinels
@@ -135,7 +136,8 @@ class SearchSource:
         self._tried = {one.source: tried[one.point] for one in known if one.point in tried}
         if missing and first + len(missing) > plan.trials:
             raise ConfigError(
-                f"--enqueue: {len(missing)} configurations need {first + len(missing)} trials with"
+                f"--enqueue: {counted(len(missing), 'configuration')} need"
+                f" {first + len(missing)} trials with"
                 f" those before them, but search.trials is {plan.trials}; raise it"
             )
         self._known = {first + index: one for index, one in enumerate(missing)}
@@ -166,11 +168,12 @@ class SearchSource:
         ]
         if self._grid is not None and self._total < planned:
             found.append(
-                f"grid: it ends after {self._total} trials, those before it among them, as it has"
+                f"grid: it ends after {counted(self._total, 'trial')}, those before it among"
+                " them, as it has"
                 f" no more points; search.trials is {planned}"
             )
         elif self._grid is not None and (size := len(self._grid)) > planned:
-            found.append(f"grid: of its {size:,} points {planned} trials run a part")
+            found.append(f"grid: of its {size:,} points {counted(planned, 'trial')} run a part")
         return found
 
     def request(self, number: int) -> Entry | None:

@@ -17,6 +17,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from search_spaces.space import Space
 from studies.book.reasons import tally
@@ -49,7 +50,7 @@ class Stop:
 
     def __str__(self) -> str:
         return (
-            f"search stopped after {self.trials} of {self.planned} trials: {self.why}"
+            f"search stopped after {self.trials} of {counted(self.planned, 'trial')}: {self.why}"
             f" (search.stop.{self.rule})"
         )
 
@@ -175,7 +176,8 @@ class Stopping:
             return None
         reason, count = tally(self._reasons)[0]
         return (
-            f"{failed} of this run's {self._ended} trials failed, most often ({count} times) with"
+            f"{failed} of this run's {counted(self._ended, 'trial')} failed, most often"
+            f" ({counted(count, 'time')}) with"
             f" {reason}"
         )
 

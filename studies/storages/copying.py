@@ -23,6 +23,7 @@ from mnist_core.errors import UserError
 from studies.storages.contents import Content, difference, read_content
 from studies.storages.file_urls import journal_url
 from studies.storages.inserting import attribute_rows, insert_trials
+from studies.storages.leases import LEASE
 from studies.storages.storage import (
     Journal,
     Storage,
@@ -208,11 +209,23 @@ def _names(connection: Connection) -> set[str]:
     return set(connection.scalars(sqlalchemy.select(_STUDIES.c.study_name)))
 
 
+def replace_in_journal(storage: Journal, content: Content) -> None:
+    """Write ``content`` in the place of the study of its name, as a whole or not at all.
+
+    Raises:
+        CopyError: what was written cannot be read back.
+        StorageError: the file cannot be written.
+    """
+    _write_journal(storage, [content], None, {}, replace=True)
+
+
 def _write_journal(
     storage: Journal,
     contents: Sequence[Content],
     source: str | None,
     renamed: Mapping[str, str],
+    *,
+    replace: bool = False,
 ) -> None:
     """Write the journal with ``contents`` at its end to a new file, and put that in its place."""
     path = storage.file.path
@@ -226,9 +239,13 @@ def _write_journal(
             copy = Journal(journal_url(part), part)
             copy.file.durable = False
             there = {study.study_name for study in copy.get_all_studies()}
-            _refuse_existing(storage, contents, there)
+            if not replace:
+                _refuse_existing(storage, contents, there)
             for content in contents:
-                _append(copy, content)
+                lease = _delete(copy, content.name) if content.name in there else None
+                identity = _append(copy, content)
+                if lease is not None:
+                    copy.set_study_user_attr(identity, LEASE, lease)
             again = Journal(journal_url(part), part)
             copies = [read_content(again, content.name) for content in contents]
             _check(contents, copies, source, storage)
@@ -239,7 +256,15 @@ def _write_journal(
             part.unlink(missing_ok=True)
 
 
-def _append(journal: Journal, content: Content) -> None:
+def _delete(journal: Journal, name: str) -> Any:
+    """Remove study ``name``; return its lease, which no ``Content`` holds."""
+    identity = journal.get_study_id_from_name(name)
+    lease = journal.get_study_user_attrs(identity).get(LEASE)
+    journal.delete_study(identity)
+    return lease
+
+
+def _append(journal: Journal, content: Content) -> int:
     identity = journal.create_new_study(content.directions, content.name)
     for key, value in content.user_attrs.items():
         journal.set_study_user_attr(identity, key, value)
@@ -247,6 +272,7 @@ def _append(journal: Journal, content: Content) -> None:
         journal.set_study_system_attr(identity, key, value)
     for trial in content.trials:
         journal.create_new_trial(identity, trial)
+    return identity
 
 
 def _check(

@@ -152,7 +152,7 @@ class _File(JournalFileBackend):
                         yield log if self.held is None else _without(self.held, log)
         except OSError as error:
             raise _unusable(self.path, error) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(self.path, error) from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -231,7 +231,7 @@ def check_file(path: Path, *, create: bool) -> None:
         raise NoStudies(f"{path} holds no study; run a study first")
     try:
         line = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets nested thousands deep
         line = None
     if not isinstance(line, dict) or "op_code" not in line:
         raise Damaged(f"{path} is no Optuna journal; move it away or choose another storage")

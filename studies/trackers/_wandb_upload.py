@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mnist_core.counting import counted
 from mnist_core.errors import UserError
 from studies.trackers._wandb_account import AccountProblem, check_account
 
@@ -41,7 +42,8 @@ def upload(folder: Path, say: Callable[[str], object], *, patience: float = PATI
     left = len(waiting(folder))
     if left:
         raise UserError(
-            f"wandb: {left} of {len(runs)} runs in {folder} were not uploaded; see above, and run"
+            f"wandb: {left} of {counted(len(runs), 'run')} in {folder} were not uploaded; see"
+            " above, and run"
             " this again"
         )
     say(f"runs uploaded: {len(runs)}")

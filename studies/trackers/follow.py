@@ -5,7 +5,8 @@ A trial is put there when it is kept whole; one that is not there is begun anew.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ class Kept:
             contents: of the log.
             runs: whether trials are kept as runs of their own.
         """
-        return all(key in self for key in [*(contents.over if runs else ()), _mark(contents)])
+        trials = contents.over if runs else ()
+        keys = [_kept_as(key, contents.retried) for key in trials]
+        return all(key in self for key in [*keys, _mark(contents)])
 
     def add(self, *what: object) -> None:
         """Note that ``what`` is kept.
@@ -99,6 +102,7 @@ class Follower:
         self._tracker: Tracker | None = None
         self._open: dict[tuple[str, int], Trial] = {}
         self._broken: set[tuple[str, int]] = set()
+        self._retried: Counter[tuple[str, int]] = Counter()
         self._in_a_row = 0
         self._given_up = False
         self._concluded = False
@@ -121,6 +125,8 @@ class Follower:
             self._report(event, event.trial)
         elif event.kind in _STATES:
             self._end(event, event.trial)
+        elif event.kind == "lost" and (event.phase, event.trial) in self.study.trials:
+            self._retry((event.phase, event.trial))
 
     def up_to_date(self, contents: Contents) -> bool:
         """Whether there is nothing in a log with ``contents`` that was not kept before."""
@@ -137,7 +143,8 @@ class Follower:
             return ""
         over = frozenset(self.study.trials)
         try:
-            self._kept.add(*_mark(Contents(over=over, concluded=self._concluded)))
+            contents = Contents(over=over, concluded=self._concluded, retried=self._retried)
+            self._kept.add(*_mark(contents))
         except OSError as error:
             self._failed("the study", error)
         return str(said)
@@ -163,6 +170,13 @@ class Follower:
         self._broken.discard(key)
         if self._wanted(trial):
             self._of_trial(trial, "begin")
+
+    def _retry(self, key: tuple[str, int]) -> None:
+        """Take a trial that had failed for one that is to come: it is kept anew."""
+        del self.study.trials[key]
+        self._retried[key] += 1
+        self._broken.discard(key)
+        self._concluded = False
 
     def _report(self, event: Event, number: int) -> None:
         trial = self._known(event, number)
@@ -200,7 +214,7 @@ class Follower:
         self._concluded = False
         if self._wanted(trial) and self._of_trial(trial, "end"):
             try:
-                self._kept.add(*trial.key)
+                self._kept.add(*_kept_as(trial.key, self._retried))
                 self.written += 1
                 self._in_a_row = 0
             except OSError as error:
@@ -225,7 +239,8 @@ class Follower:
         return self._open[key]
 
     def _wanted(self, trial: Trial) -> bool:
-        return self._runs and not self._given_up and trial.key not in self._kept
+        kept = _kept_as(trial.key, self._retried) in self._kept
+        return self._runs and not self._given_up and not kept
 
     def _abandon(self, trial: Trial) -> None:
         del self._open[trial.key]
@@ -289,7 +304,14 @@ def read_study(path: Path) -> Study | None:
 
 def _mark(contents: Contents) -> tuple[object, ...]:
     """Return what is put among the kept when the study itself was, with all that it then had."""
-    return "study", len(contents.over), int(contents.concluded)
+    retried = sum(contents.retried.values())
+    return "study", len(contents.over), int(contents.concluded), *([retried] if retried else [])
+
+
+def _kept_as(key: tuple[str, int], retried: Mapping[tuple[str, int], int]) -> tuple[object, ...]:
+    """Return what is put among the kept for a trial that was run again so often after its end."""
+    times = retried.get(key, 0)
+    return (*key, "retry", times) if times else key
 
 
 def _named(trial: Trial) -> str:

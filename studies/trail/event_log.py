@@ -11,8 +11,9 @@ filled in from there, see ``studies/trail/filling.py``.
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -131,12 +132,14 @@ class Contents:
         study: the id in the first ``study`` event; "": there is none.
         concluded: whether a ``result`` event follows the last of those ends.
         damaged: lines that are no events.
+        retried: of each trial that had ended and was run again, how often.
     """
 
     over: frozenset[tuple[str, int]] = frozenset()
     study: str = ""
     concluded: bool = False
     damaged: int = 0
+    retried: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 def survey(path: Path) -> Contents:
@@ -146,17 +149,21 @@ def survey(path: Path) -> Contents:
         OSError: it is there, but cannot be read.
     """
     tail, over, study, concluded = Tail(path), set(), "", False
+    retried: Counter[tuple[str, int]] = Counter()
     for event in tail.read():
         if event.kind in OVER and event.trial is not None:
             over.add((event.phase, event.trial))
             concluded = False
-        elif event.kind == "lost" and event.trial is not None:
-            over.discard((event.phase, event.trial))  # it had failed, and is run again
+        elif event.kind == "lost" and (event.phase, event.trial) in over:
+            key = (event.phase, cast(int, event.trial))
+            over.discard(key)
+            retried[key] += 1
+            concluded = False
         elif event.kind == "study" and not study:
             study = str(event.data.get("id", ""))
         elif event.kind == "result":
             concluded = True
-    return Contents(frozenset(over), study, concluded, tail.damaged)
+    return Contents(frozenset(over), study, concluded, tail.damaged, retried)
 
 
 def identity_in(path: Path) -> str:

@@ -20,8 +20,9 @@ Kind = Literal[
     "report",  # data: step, metrics
     "complete",  # data: value, metrics, seconds, attributes
     "pruned",  # data: value, step, seconds, attributes
-    "failed",  # data: kind, message, seconds
-    "lost",  # data: kind, message, attempt (the trial goes back to the queue)
+    "failed",  # data: kind, message, traceback, seconds
+    # the trial goes back to the queue: its worker died, or it had failed and is retried
+    "lost",  # data: kind, message, attempt
     "tested",  # data: metrics of the confirmed model ``trial`` on the test images
     "result",  # data: what the study came to, see ``studies/trail/recording.py``
     "elsewhere",  # data: total, done, counts, best; other supervisors have ended trials (--join)

@@ -55,7 +55,8 @@ def _events(phase: str, record: TrialRecord, metric: str) -> Iterator[Event]:
         yield event("report", when, {"step": step, "metrics": {metric: value}})
     end: dict[str, Any] = {"seconds": record.seconds}
     if record.failure is not None:
-        end |= {"kind": record.failure.kind, "message": record.failure.message}
+        failure = record.failure
+        end |= {"kind": failure.kind, "message": failure.message, "traceback": failure.traceback}
     else:
         end |= {"value": record.value, "metrics": record.metrics, "attributes": record.attributes}
         end |= {"step": last} if record.state == "PRUNED" else {}

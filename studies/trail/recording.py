@@ -103,7 +103,7 @@ class Recording:
         elif event.kind in OVER and event.trial is not None:
             self._over.add((event.phase, event.trial))
             self._concluded = False
-        elif event.kind == "lost" and event.trial is not None:
+        elif event.kind == "lost" and event.trial is not None:  # perhaps one that had ended
             self._over.discard((event.phase, event.trial))
         elif event.kind == "phase":
             self._compare(event)

@@ -102,8 +102,8 @@ def config_file(path, record=None, **changes):
 def test_what_it_prints(done, reference):
     first, epoch, last, place = done(*SETS)
     assert first == (
-        "mlp512 on mnist-10pct (5,000 images), adam lr 0.01, 1 epochs of batch 500, seed 0; "
-        "cpu, fp32, 1 threads"
+        "mlp512 on mnist-10pct (5,000 images), adam lr 0.01, 1 epoch of batch 500, seed 0; "
+        "cpu, fp32, 1 thread"
     )
     metrics = reference.metrics
     assert epoch == (
@@ -131,8 +131,8 @@ def test_options_are_settings_and_win_over_the_file(done, tmp_path):
     options = ["--model", "lenet5", "--epochs", 1, "--seed", 5, "--device", "cpu"]
     lines = done(path, *options, "--dataset", "mnist-10pct", "--set", "optim.name=sgd")
     assert lines[0] == (
-        "lenet5 on mnist-10pct (5,000 images), sgd lr 0.01, 1 epochs of batch 500, seed 5; "
-        "cpu, fp32, 1 threads"
+        "lenet5 on mnist-10pct (5,000 images), sgd lr 0.01, 1 epoch of batch 500, seed 5; "
+        "cpu, fp32, 1 thread"
     )
 
 

@@ -43,7 +43,7 @@ def test_tune_lr(run, tmp_path):
     assert (ended.code, ended.err) == (0, [])
     lines = ended.out.splitlines()
     assert lines[0] == (
-        "lenet5 on mnist-10pct, adam; cpu, fp32, 1 threads, batch 64: 150 steps, "
+        "lenet5 on mnist-10pct, adam; cpu, fp32, 1 thread, batch 64: 150 steps, "
         "learning rate 1e-07 to 10"
     )
     stem = tmp_path / "results/tune-lr/lenet5-mnist-10pct-adam-b64-s0"
@@ -80,7 +80,7 @@ def test_tune_batch(run):
     assert (ended.code, ended.err) == (0, [])
     lines = ended.out.splitlines()
     assert lines[0].startswith(
-        "lenet5 on mnist-10pct, sgd; cpu, fp32, 1 threads: batches of 500 to 1,000 of 5,000 an "
+        "lenet5 on mnist-10pct, sgd; cpu, fp32, 1 thread: batches of 500 to 1,000 of 5,000 an "
         "epoch; memory "
     )
     assert lines[1:4] == ["what fits into memory", "round 1 of 2", "round 2 of 2"]

@@ -28,8 +28,8 @@ def test_from_and_to(source, tmp_path):
     target = f"journal:///{tmp_path / 'new.log'}"
     done = copy("--from", source, "--to", target)
     assert done.exit_code == 0, done.output
-    assert "copied optim_search: 1 trials" in done.output
-    assert "copied optim_search.confirm: 1 trials" in done.output
+    assert "copied optim_search: 1 trial," in done.output
+    assert "copied optim_search.confirm: 1 trial," in done.output
     assert f"python -m studies.run optim_search --set storage.url={target}" in done.output
     storage = open_storage(target, create=False)
     assert optuna.get_all_study_names(storage) == ["optim_search", "optim_search.confirm"]

@@ -14,6 +14,7 @@ from mnist_core.runs import run_record
 from mnist_core.table import parse_assignment
 from studies.planning.settings import read_conf
 from studies.search.enqueued import read_known
+from studies.storages.storage import open_storage
 
 READERS = {
     "settings": config_file.read,
@@ -97,3 +98,13 @@ def test_the_record_of_a_run_that_was_made_to_break_its_reader(tmp_path):
         with pytest.raises(UserError, match="is damaged") as caught:
             run_record.read(tmp_path)
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_journal_that_nests_too_deep(tmp_path, lines):
+    path = tmp_path / "log"
+    first = '{"op_code": 0, "worker_id": "a", "study_name": "s", "directions": [1]}\n'
+    path.write_text(first * (lines - 1) + "[" * 5000 + "]" * 5000 + "\n")
+    with pytest.raises(UserError) as caught:
+        open_storage(f"journal:///{path}", create=False)
+    assert len(str(caught.value)) < 500

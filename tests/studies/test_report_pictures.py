@@ -56,7 +56,7 @@ def test_the_surest_mistakes_of_a_classifier(tmp_path):
     matrix = judge.judge(kept, data.validation).confusion
     wrong = int(matrix.sum() - matrix.trace())
     assert found.text.startswith(
-        f"{wrong} of 1000 validation images are misclassified by its model"
+        f"{wrong} of 1,000 validation images are misclassified by its model"
     )
     assert len(found.shown) == pictures.SHOWN and not found.pairs
     odds = judge.logits(kept, data.validation.images).double().softmax(dim=1)

@@ -203,7 +203,7 @@ def test_a_study_in_which_all_fails_says_so_early(tmp_path):
     assert "all 10 search trials failed, most often (10 times) with NonFiniteLoss" in str(
         error.value
     )
-    assert str(error.value).endswith("search.stop.failed_share ended the search early")
+    assert "search.stop.failed_share ended the search early" in str(error.value)
     with pytest.raises(UserError):  # mended or not: it tries again
         run(plan_with(tmp_path, trials=60), toy=toy)
     assert len(toy.ran) == 20
