@@ -116,7 +116,7 @@ def one_line_errors(url: str) -> Iterator[None]:
             raise
         raise StorageError(
             f"{shown(url)}: what was to be read or written there is gone: another program has"
-            " deleted the study; the same command begins it anew"
+            " deleted the study; put a sound copy in its place, or begin anew (--fresh)"
         ) from error
 
 

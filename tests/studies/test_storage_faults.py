@@ -13,6 +13,7 @@ from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
 from mnist_core.errors import UserError
 from studies.book import stored
+from studies.forks.afresh import begin_afresh
 from studies.storages import storage_sqlite
 from studies.storages.storage import StorageError, close_storage, open_storage
 
@@ -256,5 +257,8 @@ def test_a_study_that_another_program_deletes_is_one_line(tmp_path, kind, refere
         close_storage(storage)
 
     assert "has deleted the study" in one_line(plan, FailsAt(3, delete))
+    with pytest.raises(UserError, match="--fresh"):  # its files are still there
+        run(plan, Toy())
+    begin_afresh(plan, say=str)
     run(plan, Toy())
     assert trail(plan.storage_url) == reference
