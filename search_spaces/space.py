@@ -93,10 +93,21 @@ class Space:
         Raises:
             SpaceError: a parameter is missing, unknown, not active or out of its range.
         """
+        for name in self.active(params):
+            if name not in params:
+                raise SpaceError(f"{name}: is missing; give it a value")
+        self.check_part(params)
+
+    def check_part(self, params: Mapping[str, Any]) -> None:
+        """Check that ``params`` is a part of a point of the space: each active, in its range.
+
+        Raises:
+            SpaceError: a parameter is unknown, not active or out of its range.
+        """
         active = self.active(params)
         for name in active:
             if name not in params:
-                raise SpaceError(f"{name}: is missing; give it a value")
+                continue
             problem = self.parameters[name].problem(params[name])
             if problem:
                 raise SpaceError(f"{name}: {problem}")

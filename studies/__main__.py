@@ -91,13 +91,15 @@ def show(
     check_objective(plan)
     check_search(plan)
     check_url(plan.storage_url)
-    check_folder(plan.folder)
+    there = stored.exists(plan)
+    if not there:
+        check_folder(plan.folder)
     check_made(plan)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)
     for note in notes(plan):
         typer.echo(note)
-    if not stored.exists(plan):
+    if not there:
         return
     sets = {} if dataset is None else {"data.name": dataset}
     was = named.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)

@@ -121,6 +121,14 @@ def run_study(
                 remove_drafts(folder)
             states["search"].tidy(lambda: book.records(brief=True))
         run.work_off(book, keep_models=None)
+        if (wanted := plan.trials_complete) and book.stopped is None:
+            Stream("search", listeners).emit(
+                "message",
+                None,
+                text=f"search.trials_complete: {wanted} were to be complete, but fewer are after"
+                f" {book.total} trials, the most that search.trials allows",
+                level="warning",
+            )
         # A population's schedule is among what its members left.
         search = book.records(brief=not is_population(plan))
         check_feasible(plan, search)

@@ -31,6 +31,7 @@ from studies.planning.settings import Settings
 from studies.search.enqueued import ENQUEUED, point_of
 from studies.search.failures import untrained
 from studies.search.goals import goals_of
+from studies.search.imported import IMPORTED
 from studies.storages.storage import Journal, journal_url, open_storage
 
 
@@ -95,6 +96,7 @@ class _Replay:
         self._plan, self._folder = plan, folder
         self._trials = trials
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
+        self._imported = study.user_attrs.get(IMPORTED, [])
         self._directions = study.directions
         storage = open_storage(journal_url(folder / "replay"), create=True)
         assert isinstance(storage, Journal)
@@ -128,11 +130,16 @@ class _Replay:
             self._book.settle()
         self._optuna, self._rules = run["optuna"], run.get("rules", 1)
         settings = self._plan.settings.model_dump()
-        settings["search"] |= run["search"] | {"enqueue": [], "stop": {"failed_share": 0.0}}
+        settings["search"] |= run["search"] | {
+            "enqueue": [],
+            "imports": [],
+            "stop": {"failed_share": 0.0},
+        }
         plan = dataclasses.replace(
             self._plan,
             settings=Settings.from_mapping(settings, source="the recorded run"),
             trials=run["trials"],
+            trials_complete=0,  # what began is recorded
             trials_per_choice=run["trials_per_choice"],
             workers=run["workers"],
             folder=self._folder,
@@ -146,6 +153,8 @@ class _Replay:
         )
         if run["known"]:
             study.set_user_attr(ENQUEUED, self._enqueued[: run["known"]])
+        if run.get("imported"):
+            study.set_user_attr(IMPORTED, self._imported[: run["imported"]])
         self._book = open_search(plan, self._storage)  # puts back what the killed one ran
 
     def _do(self, event: Happening) -> None:

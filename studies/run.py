@@ -29,6 +29,14 @@ def run(
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="search trials in all, over all resumes")
     ] = None,
+    trials_complete: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="end the search as soon as N trials have run their full budget; --trials is then"
+            " the most that begin (left out: 10 N)",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -47,7 +55,17 @@ def run(
         typer.Option(
             "--enqueue",
             metavar="FILE",
-            help="begin with this configuration, e.g. a best_config.toml (may be repeated)",
+            help="begin with this configuration, e.g. a best_config.toml; what it leaves out is the"
+            " sampler's to choose (may be repeated)",
+        ),
+    ] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="teach the sampler these results from elsewhere: CSV, a column for each parameter"
+            " and one for the metric; they are not trials of the study (may be repeated)",
         ),
     ] = None,
     order: Annotated[
@@ -155,7 +173,9 @@ def run(
         quick=quick,
         options={
             "search.trials": trials,
+            "search.trials_complete": trials_complete,
             "search.enqueue": enqueue or None,
+            "search.imports": imports or None,
             "engine.workers": workers,
             "engine.name": engine or ("ray" if ray_address else None),
             "engine.ray.address": ray_address,

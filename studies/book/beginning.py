@@ -53,7 +53,7 @@ class Beginning:
         if self._batches is not None and not self._batches.may_begin(number):
             return None
         request = self._source.request(number)
-        if request is None or self._ending.now():
+        if request is None or self._ending.now() or self._ending.missing() == 0:
             return None
         self._choose_sampler(number)
         attributes = {**request.attributes, records.SEED: request.seed, records.ATTEMPT: 0}

@@ -245,27 +245,35 @@ def check_joinable_plan(plan: Plan, part: Part) -> None:
         )
     if is_population(plan):
         raise ConfigError("--join: a population is led by one supervisor; leave --join out")
-    if plan.settings.search.enqueue and len(part.living()) > 1:
+    search = plan.settings.search
+    if (search.enqueue or search.imports) and len(part.living()) > 1:
         raise ConfigError(
-            "--join: others run the study, and configurations are enqueued before it begins; leave"
-            " --enqueue out"
+            "--join: others run the study, and what is enqueued or imported comes before it begins;"
+            f" leave {'--enqueue' if search.enqueue else '--import'} out"
         )
 
 
-def check_joined(study: optuna.Study, part: Part, *, total: int) -> None:
+def check_joined(study: optuna.Study, part: Part, *, total: int, complete: int = 0) -> None:
     """Check that this process's search comes to as many trials as the others'.
 
     Args:
         study: the study.
         part: this process's.
         total: trials of this process's source; a grid may have fewer than the plan.
+        complete: of them that are to run their full budget; 0: no matter how many.
 
     Raises:
         ConfigError: the others run another number of trials.
     """
     if len(part.living()) < 2:
         return
-    trials = study.user_attrs.get("budget", {}).get("trials", total)
+    budget = study.user_attrs.get("budget", {})
+    if (theirs := budget.get("trials_complete", 0)) != complete:
+        raise ConfigError(
+            f"--join: the others run until {theirs} trials are complete (0: no matter how many),"
+            f" but this one would until {complete}; take their search.trials_complete"
+        )
+    trials = budget.get("trials", total)
     if trials != total:
         raise ConfigError(
             f"--join: the others run {counted(trials, 'trial')} in all, but this one would run"

@@ -62,6 +62,7 @@ class Book:
         pruning: pruner name and options, and the scientific parameter.
         retries: how often a trial that was lost is begun again.
         stop: when nothing new is begun any more; None: when the source has no more.
+        complete: trials that are to run their full budget, then nothing new begins; 0: no matter.
         batch: trials of a batch, see ``studies/search/batches.py``; 0: no batches, each trial
             begins as soon as a worker is free.
         ordered: whether the order of a search is recorded, see ``studies/book/order.py``.
@@ -80,6 +81,7 @@ class Book:
         pruning: Pruning,
         retries: int,
         stop: StopSettings | None = None,
+        complete: int = 0,
         batch: int = 0,
         ordered: bool = True,
         listeners: Sequence[Listener] = (),
@@ -105,6 +107,7 @@ class Book:
             planned=lambda: self._source.total,
             say=self._announce.say,
             batches=batches,
+            complete=complete,
         )
         self._beginning = Beginning(study, source, self._pages, self._order, self._ending, batches)
         self._announce.phase(
@@ -124,9 +127,15 @@ class Book:
 
     @property
     def total(self) -> int:
-        """Trials that the study comes to, over all resumes; those begun, if it was stopped."""
-        begun = len(self._trials)
-        return begun if self.stopped is not None else max(self._source.total, begun)
+        """Trials that the study comes to, over all resumes; those begun, if it was stopped.
+
+        Where so many are to be complete: if all that run now will be, as nobody knows better.
+        """
+        begun, missing = len(self._trials), self._ending.missing()
+        if self.stopped is not None:
+            return begun
+        total = max(self._source.total, begun)
+        return total if missing is None else min(total, begun + missing)
 
     @property
     def stopped(self) -> Stop | None:

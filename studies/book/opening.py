@@ -6,6 +6,7 @@ from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 from mnist_core.errors import UserError
 from objectives.base import CHANGES
@@ -26,13 +27,18 @@ from studies.planning.fingerprints import (
 from studies.planning.plan import Plan
 from studies.planning.recorded import BUDGET, RECORD, plan_attribute
 from studies.planning.settings import StopSettings
-from studies.search import stopping
+from studies.search import imported, stopping
 from studies.search.batches import check_order
 from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
 from studies.search.goals import goals_of
 from studies.search.pruning import Pruning
 from studies.search.rungs import with_resources
-from studies.search.search_checks import check_search, known_configurations, notes
+from studies.search.search_checks import (
+    check_search,
+    imported_results,
+    known_configurations,
+    notes,
+)
 from studies.search.sources import ENTRY, ConfirmSource, Entry, SearchSource, Source
 from studies.storages import leases
 from studies.storages.lease import Lease
@@ -95,7 +101,7 @@ def open_search(
             check_joinable_plan(plan, part)
         source = _search_source(plan, study)
         if part is not None:
-            check_joined(study, part, total=source.total)
+            check_joined(study, part, total=source.total, complete=plan.trials_complete)
             identity = part.in_turn(lambda: _identify(study, plan, storage))
         else:
             identity = _identify(study, plan, storage)
@@ -107,11 +113,18 @@ def open_search(
         raise
     study.set_user_attr(RECORD, plan_attribute(plan))
     Stream("search", listeners).emit("study", None, id=identity)
-    study.set_user_attr(BUDGET, {"trials": source.total, "confirm_seeds": plan.confirm_seeds})
-    if sum(t.state.is_finished() for t in study.get_trials(deepcopy=False)) < source.total:
+    budget = {"trials": source.total, "confirm_seeds": plan.confirm_seeds}
+    if plan.trials_complete or study.user_attrs.get(BUDGET, {}).get("trials_complete"):
+        budget["trials_complete"] = plan.trials_complete
+    study.set_user_attr(BUDGET, budget)
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    enough = 0 < plan.trials_complete <= states.count(TrialState.COMPLETE)
+    if sum(state.is_finished() for state in states) < source.total and not enough:
         stream = Stream("search", listeners)
         if part is None:
-            record_run(study, plan, known=len(from_attribute(study.user_attrs.get(ENQUEUED))))
+            kept = study.user_attrs
+            counts = [len(kept.get(name) or []) for name in (ENQUEUED, imported.IMPORTED)]
+            record_run(study, plan, known=counts[0], imported=counts[1])
         for text in notes(plan, source):
             stream.emit("message", None, text=text, level="info")
     # Before the book says how many trials are finished: the log knows of more.
@@ -126,6 +139,7 @@ def open_search(
         pruning,
         listeners,
         stop=search.stop,
+        complete=plan.trials_complete,
         batch=search.batch if search.order == "batch" else 0,
         part=part,
     )
@@ -159,7 +173,11 @@ def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
     """Return the source of the search; what is enqueued is kept with the study, and run once."""
     before = from_attribute(study.user_attrs.get(ENQUEUED))
     known = merged(before, known_configurations(plan))
-    source = SearchSource(plan, known, study.get_trials(deepcopy=False))
+    held = imported.from_attribute(study.user_attrs.get(imported.IMPORTED))
+    results = imported.merged(held, imported_results(plan))
+    source = SearchSource(plan, known, study.get_trials(deepcopy=False), imported=results)
+    if len(results) > len(held):
+        study.set_user_attr(imported.IMPORTED, imported.to_attribute(results))
     if len(known) > len(before):
         study.set_user_attr(ENQUEUED, to_attribute(known))
     return source
@@ -254,6 +272,7 @@ def _book(
     listeners: Sequence[Listener],
     *,
     stop: StopSettings | None = None,
+    complete: int = 0,
     batch: int = 0,
     part: Part | None = None,
 ) -> Book:
@@ -270,6 +289,7 @@ def _book(
         pruning=pruning,
         retries=plan.settings.search.retries,
         stop=stop,
+        complete=complete,
         batch=batch,
         listeners=listeners,
     )

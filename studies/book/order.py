@@ -72,15 +72,17 @@ def next_count(trials: Iterable[FrozenTrial]) -> int:
     return 1 + max((one.count for trial in trials for one in happenings(trial)), default=0)
 
 
-def record_run(study: optuna.Study, plan: Plan, *, known: int) -> None:
+def record_run(study: optuna.Study, plan: Plan, *, known: int, imported: int = 0) -> None:
     """Keep what the search of ``plan`` is run with from now on.
 
     Args:
         study: the search.
         plan: of the run.
         known: configurations that were enqueued by now.
+        imported: results from elsewhere that the sampler knows by now.
     """
-    search = plan.settings.search.model_dump(mode="json", exclude={"stop", "enqueue", "retries"})
+    aside = {"stop", "enqueue", "imports", "retries"}
+    search = plan.settings.search.model_dump(mode="json", exclude=aside)
     run = {
         "from": next_count(study.get_trials(deepcopy=False)),
         "search": search,
@@ -88,6 +90,7 @@ def record_run(study: optuna.Study, plan: Plan, *, known: int) -> None:
         "trials_per_choice": plan.trials_per_choice,
         "workers": plan.workers,
         "known": known,
+        "imported": imported,
         "optuna": optuna.__version__,
         "rules": RULES,
     }

@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from mnist_core.errors import ConfigError
 from studies.book.records import ATTEMPT, FAILURE, FAILURES
 from studies.planning.plan import Plan
+from studies.search.failures import untrained
 from studies.search.population_checks import is_population
-from studies.search.views import untrained
 from studies.storages.reopening import reopen
 from studies.storages.storage import Storage, whole_trials
 from studies.trail.events import Listener, Stream

@@ -179,6 +179,15 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
     )
 
 
+def exists(plan: Plan) -> bool:
+    """Return whether there is a study of ``plan``, as far as its storage can be read."""
+    try:
+        with _opened(plan) as studies:
+            return plan.name in studies
+    except UserError:
+        return False
+
+
 def data_fingerprint(plan: Plan) -> str:
     """Return the data's fingerprint that the study of ``plan`` was begun with; "": not known."""
     try:

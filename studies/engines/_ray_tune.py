@@ -121,9 +121,7 @@ class WorkScheduler(FIFOScheduler):
             running.step = event.step
             goes_on = work.report(running.task, event.step, event.metrics)
             if goes_on and self._asha is not None:
-                goes_on = self._asha.goes_on(
-                    controller, trial, running.task, event.step, event.metrics
-                )
+                goes_on = self._asha.goes_on(controller, running.task, event.step, event.metrics)
             if not goes_on:
                 running.actor.end.remote()  # comes before the next step: one caller, one order
             return goes_on

@@ -38,7 +38,7 @@ def _progress(stored: Stored) -> str:
     lease = stored.lease
     who = f"run by process {lease.pid} on {lease.host}" if lease and lease.live else "not running"
     said = [f"Phase: {stored.phase}, {who}"]
-    said.append(f"search: {_counts(stored.search)} of {stored.plan.trials}")
+    said.append(f"search: {_counts(stored.search)} of {stored.plan.search_budget}")
     if stored.stopped is not None:
         said.append(str(stored.stopped))
     if stored.confirm:

@@ -57,10 +57,10 @@ def find(
     """
     try:
         given = dict(sets or {}) | dict(parse_assignment(text) for text in assignments or [])
-        name = name_of(study, quick=quick)
-        if name is not None:
-            now = _of_name(name, conf=conf, sets=given, quick=quick)
-            found = _recorded(now, lambda names: name)
+        known = name_of(study, quick=quick)
+        if known is not None:
+            now = _of_name(known, conf=conf, sets=given, quick=quick)
+            found = _recorded(now, lambda names: known)
         else:
             now = _of_folder(study, conf=conf, sets=given, quick=quick)
             found = _recorded(now, lambda names: _in_folder(names, now))
@@ -69,7 +69,7 @@ def find(
             if different:
                 say(f"study {found.name} is shown as it was run: {different} as --set says")
             return found
-        name = name or now.folder.resolve().name.partition(".")[0]
+        name = known or now.folder.resolve().name.partition(".")[0]
         return _not_run(name, now, conf=conf, sets=given, quick=quick)
     except ConfigError as error:
         raise ConfigError(masked(str(error))) from None

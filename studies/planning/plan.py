@@ -48,6 +48,8 @@ class Plan:
         origins: the source of each setting that is not a default, by full dotted name.
         train: configuration that all trials share; device and threads are those of this machine.
         trials: trials of the search, over all resumes.
+        trials_complete: the search ends as soon as so many trials have run their full budget, and
+            after ``trials`` in any case; 0: after ``trials``.
         trials_per_choice: each choice of the scientific parameter gets at least so many of them.
         confirm_seeds: fresh seeds on which each confirmed configuration is trained again.
         workers: worker processes.
@@ -76,6 +78,7 @@ class Plan:
     storage_url: str
     data_fingerprint: str = ""
     test_data: str = ""
+    trials_complete: int = 0
     most_workers: int = 0
     gpus: tuple[str, ...] = ()
 
@@ -123,6 +126,13 @@ class Plan:
                 ends = parameter.choices if isinstance(parameter, Choice) else (parameter.high,)
                 most[setting] = max(int(end) for end in ends if end is not None)
         return most["epochs"] * most["reports_per_epoch"]
+
+    @property
+    def search_budget(self) -> str:
+        """How many trials the search has, for a line."""
+        if not self.trials_complete:
+            return str(self.trials)
+        return f"at most {self.trials}, until {self.trials_complete} are complete"
 
     def required_params(self, number: int) -> dict[str, Any]:
         """Return the parameters that trial ``number`` must have; the sampler chooses the others.
@@ -199,7 +209,7 @@ class Plan:
         rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
         least = min(self.trials_per_choice, self.trials // len(spec.choices))
         budgets = {
-            "search.trials": f"{self.trials}, {least} or more for each choice",
+            "search.trials": f"{self.search_budget}, {least} or more for each choice",
             "confirm.seeds": f"{self.confirm_seeds}",
         }
         machine_rows = {
@@ -249,7 +259,7 @@ def resolve(
     searched = searched_settings(spec)
     settings, origins = settings_of(study, spec, conf=conf, sets=sets, quick=quick)
 
-    trials = spec.trials if settings.search.trials is None else settings.search.trials
+    trials = _trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
     asked_threads = settings.engine.threads or int(settings.search.order == "batch")
     place = places.find(settings.engine, settings.train.device, threads=asked_threads)
@@ -282,6 +292,7 @@ def resolve(
             source=f"study {study}",
         ),
         trials=trials,
+        trials_complete=settings.search.trials_complete or 0,
         trials_per_choice=_trials_per_choice(spec, settings, trials),
         confirm_seeds=spec.confirm_seeds if seeds is None else seeds,
         workers=workers,
@@ -317,6 +328,38 @@ def describe_parameter(name: str, parameter: Parameter) -> str:
         if when is None
         else f"{text}; when {when.parameter} is " + ", ".join(map(str, when.values))
     )
+
+
+def _own(study: str) -> tuple[str, str]:
+    """Return the sources of what a study sets itself."""
+    file = f"studies/catalog/{study}.py"
+    return f"{file} (fixed)", f"{file} (quick)"
+
+
+_BEGUN_PER_COMPLETE = 10
+"""Trials that are begun at most for each that is to be complete, unless search.trials says it."""
+
+
+def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> int:
+    """Return the most trials that the search begins.
+
+    Raises:
+        ConfigError: more are to be complete.
+    """
+    search = settings.search
+    complete, per_choice = search.trials_complete, search.trials_per_choice or 0
+    trials = search.trials
+    if complete is not None and origins.get("search.trials") in (None, *_own(spec.name)):
+        trials = _BEGUN_PER_COMPLETE * complete
+    if complete is not None and trials is not None and complete > trials:
+        raise ConfigError(
+            f"search.trials_complete: {complete} trials cannot be complete, as search.trials is"
+            f" {trials}, the most that are begun; raise it, or leave it out"
+        )
+    trials = spec.trials if trials is None else trials
+    if origins.get("search.trials") != "--set":  # nobody asked for just so many: add some
+        trials = max(trials, per_choice * len(spec.choices))
+    return trials
 
 
 def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:

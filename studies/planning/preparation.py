@@ -139,7 +139,8 @@ def describe(plan: Plan, found: Sequence[Preparation]) -> str:
     several = bool(plan.settings.search.objectives)
     chosen = plan.settings.confirm.front if several else len(plan.spec.choices)
     confirmed = (chosen + 1) * plan.confirm_seeds
-    trainings = (plan.trials + confirmed) / plan.workers
+    searched = plan.trials_complete or plan.trials
+    trainings = (searched + confirmed) / plan.workers
     whole = duration(statistics.fmean(times) * trainings)
     which, end, study = "a training", "", f"up to {whole}"
     if found[0].others:

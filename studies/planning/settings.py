@@ -56,6 +56,9 @@ class SearchSettings(Table):
 
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the sampler and of all trials' seeds")
     trials: int | None = Field(None, ge=1, le=1_000_000, description="left out: the study's own")
+    trials_complete: int | None = Field(
+        None, ge=1, le=100_000, description="that run their full budget; then the search ends"
+    )
     trials_per_choice: int | None = Field(None, ge=0, description="left out: the study's own")
     order: Literal["async", "batch"] = "async"
     batch: int = Field(8, ge=1, le=10_000, description="trials of a batch in batch order")
@@ -70,6 +73,9 @@ class SearchSettings(Table):
     constraints: dict[str, float] = Field(default_factory=dict, description="at most so much")
     enqueue: list[str] = Field(
         default_factory=list, description="TOML files of configurations to begin with"
+    )
+    imports: list[str] = Field(
+        default_factory=list, description="CSV files of results that teach the sampler"
     )
     retries: int = Field(2, ge=0, le=100, description="of a trial that was lost with its worker")
     stop: StopSettings = StopSettings()

@@ -75,7 +75,7 @@ def print_status(stored: Stored) -> None:
         table.add_row("fork", escape(str(stored.result.forked)))
     table.add_row("phase", stored.phase)
     table.add_row("run by", _holder(stored.lease))
-    table.add_row("search", f"{_counts(stored.search)} of {plan.trials}")
+    table.add_row("search", f"{_counts(stored.search)} of {plan.search_budget}")
     if stored.stopped is not None:
         table.add_row("", escape(str(stored.stopped)))
     table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not begun")

@@ -66,6 +66,7 @@ class BranchSampler(BaseSampler):
         whole: there is one branch, the space; for spaces without conditions.
         show: how the branch's sampler is shown its trials, see ``studies/search/views.py``; None:
             as they are.
+        imported: trials from elsewhere that the samplers are shown as well.
 
     The branch is chosen among those that a trial's required params leave open.
     """
@@ -81,17 +82,20 @@ class BranchSampler(BaseSampler):
         balanced: bool = False,
         whole: bool = False,
         show: Show | None = None,
+        imported: Sequence[FrozenTrial] = (),
     ) -> None:
         self._space = space
         self._deciding = () if whole else deciding(space, scientific)
         self._show = show
+        self._imported = imported if show is not None else ()
         self._make = make
         self._numbers_only = numbers_only
         self._balanced = balanced
         self._rest = RandomSampler(seed=seed)
         self._proposed: dict[int, dict[str, Any]] = {}
         count = len(branches(space, scientific))
-        self._chooser = ShownSampler(TPESampler(seed=seed, n_startup_trials=max(10, 2 * count)))
+        tpe = TPESampler(seed=seed, n_startup_trials=max(10, 2 * count))
+        self._chooser = ShownSampler(tpe, imported=self._imported)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -152,7 +156,7 @@ class BranchSampler(BaseSampler):
         }
         if not inner:
             return branch
-        trials = _inside(_trials(study), branch, without=trial)
+        trials = _inside([*self._imported, *_trials(study)], branch, without=trial)
         if self._show is not None:
             trials = self._show(trials, study.directions)
         shown = view(study, trials, prefix=f"branch:{branch}:")

@@ -7,6 +7,9 @@ the study's space by name, at the top or in a table ``[params]``::
     adam.lr = 0.004
     schedule.name = "one_cycle"
 
+Parameters that are left out are the sampler's to choose: ``adam.lr = 0.004`` alone is a trial of
+adam with this learning rate.
+
 They come after the default configurations, each once, however often the study is resumed; what
 they are is kept with the study, so a resume does not need the file again.
 """
@@ -33,12 +36,14 @@ class Known:
     """A known configuration.
 
     Attributes:
-        params: all hyperparameters that are active, by name.
+        params: hyperparameters by name; the sampler fills in those that are left out.
         source: the file it comes from.
+        partial: whether some are left out.
     """
 
     params: Mapping[str, Any]
     source: str
+    partial: bool = False
 
     @property
     def point(self) -> str:
@@ -67,11 +72,11 @@ def _rounded(value: Any) -> Any:
 
 
 def read_known(path: Path, space: Space) -> Known:
-    """Read a configuration and check that it is a point of ``space``.
+    """Read a configuration and check that it is a point of ``space``, or a part of one.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, or holds no point of ``space``; the line
-            names the file and the parameter.
+        ConfigError: the file cannot be read, is no TOML, or holds no part of a point of ``space``;
+            the line names the file and the parameter.
     """
     source = f"--enqueue {path}"
     tables = parsing.toml_file(path, source=source)
@@ -88,22 +93,44 @@ def read_known(path: Path, space: Space) -> Known:
         parameter = space.parameters[name]
         if isinstance(parameter, Float) and type(value) in (int, float):
             params[name] = parameter.snapped(float(value))
+    params |= _implied(space, params)
     try:
-        space.check(params)
+        space.check_part(params)
     except SpaceError as error:
         raise ConfigError(f"{source}: {error}") from None
     _check_export(tables, space.settings(params), source)
-    return Known(params={name: params[name] for name in space.active(params)}, source=str(path))
+    active = space.active(params)
+    return Known(
+        params={name: params[name] for name in active if name in params},
+        source=str(path),
+        partial=any(name not in params for name in active),
+    )
+
+
+def _implied(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices without which some of ``params`` would not exist, where there is one."""
+    found: dict[str, Any] = {}
+    for name in reversed(list(space.parameters)):  # a condition refers to what stands earlier
+        when = space.parameters[name].when
+        if when is None or name not in {*params, *found} or when.parameter in params:
+            continue
+        if len(when.values) == 1:
+            found[when.parameter] = when.values[0]
+    return found
 
 
 def to_attribute(known: Sequence[Known]) -> list[dict[str, Any]]:
     """Return ``known`` as JSON values."""
-    return [{"params": dict(one.params), "source": one.source} for one in known]
+    return [
+        {"params": dict(one.params), "source": one.source}
+        | ({"partial": True} if one.partial else {})
+        for one in known
+    ]
 
 
 def from_attribute(values: Any) -> list[Known]:
     """Return what ``to_attribute`` gave; nothing for None."""
-    return [Known(params=value["params"], source=value["source"]) for value in values or []]
+    return [Known(**value) for value in values or []]
 
 
 def merged(*lists: Iterable[Known]) -> list[Known]:

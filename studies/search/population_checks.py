@@ -82,5 +82,10 @@ def _check_settings(plan: Plan) -> None:
             f"engine.ray.pbt_interval: must be below the {plan.train.epochs} epochs of a training,"
             f" but got {ray.pbt_interval}"
         )
+    if plan.trials_complete:
+        raise ConfigError(
+            "search.trials_complete: a population has search.trials members, which all run to the"
+            " end; leave it out"
+        )
     if plan.trials < 2:
         raise ConfigError(f"search.trials: a population has 2 members or more, not {plan.trials}")

@@ -24,7 +24,7 @@ as one that was never interrupted.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.trial import FrozenTrial
 
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Space
@@ -73,6 +74,7 @@ class Search:
         workers: trials that run at the same time.
         prunes: whether trials may be pruned.
         goals: what trials are judged by.
+        imported: results from elsewhere, as trials.
     """
 
     space: Space
@@ -82,6 +84,7 @@ class Search:
     workers: int = 1
     prunes: bool = False
     goals: Goals = field(default_factory=lambda: Goals(metric="value"))
+    imported: Sequence[FrozenTrial] = ()
 
     @property
     def choices(self) -> int:
@@ -148,11 +151,13 @@ def create_sampler(
                 return cls(seed=own_seed, **arguments)
 
     sampler = make(seed)
+    imported = search.imported if learns(name) else ()
     whole = not kind.splits(search)
     if whole and not (kind.counts_pruned and (search.prunes or search.goals.limits)):
         if kind.show is None:
             return sampler
-        return (WarySampler if kind.wary else ShownSampler)(sampler, kind.show)
+        shown = WarySampler if kind.wary else ShownSampler
+        return shown(sampler, kind.show, imported=imported)
 
     def of_branch(branch: Branch) -> BaseSampler:
         return make(branch_seed(search.seed, branch)) if kind.sequence else sampler
@@ -166,7 +171,13 @@ def create_sampler(
         balanced=kind.sequence,
         whole=whole,
         show=kind.show,
+        imported=imported,
     )
+
+
+def learns(name: str) -> bool:
+    """Whether sampler ``name`` looks at results from elsewhere to propose trials."""
+    return name in _KINDS and _KINDS[name].show is not None and not _KINDS[name].own
 
 
 def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
@@ -208,6 +219,7 @@ class _Kind:
         numbers_only: whether it knows no choices.
         counts_pruned: whether it is told of pruned trials, which it leaves out by itself.
         show: how it is shown trials that failed; None: it does not learn from trials.
+        own: whether it learns from generations of its own alone, not from results from elsewhere.
         wary: whether what lies nearest to a failed trial is proposed again.
         sequence: whether trials are points of one sequence, with one seed.
         least: options that Optuna takes, but that end in a division by zero below this.
@@ -223,6 +235,7 @@ class _Kind:
     numbers_only: bool = False
     counts_pruned: bool = False
     show: Show | None = None
+    own: bool = False
     wary: bool = False
     sequence: bool = False
     least: Mapping[str, int] = field(default_factory=dict)
@@ -301,6 +314,7 @@ _KINDS: Mapping[str, _Kind] = {
         taken=frozenset({"seed", *_WARNINGS, *_DEPRECATED}),
         numbers_only=True,
         show=failed_as_no_better,
+        own=True,
         least={"popsize": 4},
         at_once={"n_startup_trials": 1},
         several=False,

@@ -19,6 +19,8 @@ from studies.search.batches import order_notes
 from studies.search.branches import branches
 from studies.search.enqueued import Known, read_known
 from studies.search.goal_checks import check_goals, goal_notes
+from studies.search.goals import goals_of
+from studies.search.imported import Result, read_results
 from studies.search.population_checks import check_population
 from studies.search.pruners import create_pruner, try_pruner
 from studies.search.rungs import brackets_of, with_resources
@@ -41,15 +43,16 @@ def check_search(plan: Plan) -> None:
             f" {search.sentinels!r}"
         )
     SearchSource(plan, known_configurations(plan))
+    imported_results(plan)
     create_pruner(
         search.pruner, with_resources(search.pruner, search.pruner_options, plan.most_reports)
     )
     if search.sampler_options and search.sampler != GRID:
         try_sampler(search.sampler, search.sampler_options, search_of(plan))
     if search.pruner_options:
-        try_pruner(
-            search.pruner, with_resources(search.pruner, search.pruner_options, plan.most_reports)
-        )
+        least = search.pruner_options.get("min_resource", 1)
+        reports = max(plan.most_reports, least if isinstance(least, int) else 1)
+        try_pruner(search.pruner, with_resources(search.pruner, search.pruner_options, reports))
     _check_population(plan)
     _check_pruner(plan)
 
@@ -61,6 +64,20 @@ def known_configurations(plan: Plan) -> list[Known]:
         ConfigError: a file cannot be read, or holds no point of the space.
     """
     return [read_known(Path(file), plan.spec.space) for file in plan.settings.search.enqueue]
+
+
+def imported_results(plan: Plan) -> list[Result]:
+    """Read the results from elsewhere that the plan names.
+
+    Raises:
+        ConfigError: a file cannot be read, or a line of it is no result of the study's space.
+    """
+    names = goals_of(plan).names
+    return [
+        result
+        for file in plan.settings.search.imports
+        for result in read_results(Path(file), plan.spec.space, names)
+    ]
 
 
 def reports(plan: Plan) -> int | None:

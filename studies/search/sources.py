@@ -13,7 +13,6 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.counting import counted
-from mnist_core.errors import ConfigError
 from objectives.base import CHANGES
 from studies.auditing.sentinels import SENTINEL, sentinels
 from studies.book.seeds import fork_seed, sampler_seed, trial_seed
@@ -24,7 +23,8 @@ from studies.search.enqueued import ENQUEUED, Known, params_of, point_of
 from studies.search.failures import would_fail_again
 from studies.search.goals import goals_of
 from studies.search.grid import Grid
-from studies.search.samplers import GRID, Search, create_sampler
+from studies.search.imported import Result, as_trials
+from studies.search.samplers import GRID, Search, create_sampler, learns
 
 ENTRY = "entry"
 """User attribute of a confirm trial: which entry of the list it is."""
@@ -83,7 +83,7 @@ def search_of(plan: Plan) -> Search:
         space=plan.spec.space,
         scientific=plan.spec.scientific,
         seed=plan.settings.search.seed,
-        trials=plan.trials,
+        trials=plan.trials_complete or plan.trials,
         workers=search.batch if search.order == "batch" else plan.workers,
         prunes=search.pruner != "none",
         goals=goals_of(plan),
@@ -101,16 +101,24 @@ class SearchSource:
         plan: what is searched.
         known: configurations that come first; those that a trial has already are left out.
         trials: those of the study so far.
+        imported: results from elsewhere.
 
     Raises:
-        ConfigError: the sampler is unknown or refuses an option, or there is no room for ``known``.
+        ConfigError: the sampler is unknown or refuses an option.
     """
 
     def __init__(
-        self, plan: Plan, known: Sequence[Known] = (), trials: Sequence[FrozenTrial] = ()
+        self,
+        plan: Plan,
+        known: Sequence[Known] = (),
+        trials: Sequence[FrozenTrial] = (),
+        *,
+        imported: Sequence[Result] = (),
     ) -> None:
         self._plan = plan
-        self._search = search_of(plan)
+        self._imported = len(imported)
+        shown = as_trials(imported, plan.spec.space)
+        self._search = replace(search_of(plan), imported=shown)
         self._carried = {trial.number for trial in trials if CARRIED in trial.user_attrs}
         settings = plan.settings.search
         if self._carried:
@@ -132,40 +140,53 @@ class SearchSource:
         tried: dict[str, int] = {}
         for number, params in enumerate([*map(params_of, trials), *default[self._held :]]):
             tried.setdefault(point_of(params), number)
-        missing = [one for one in known if one.point not in tried]
-        self._tried = {one.source: tried[one.point] for one in known if one.point in tried}
-        if missing and first + len(missing) > plan.trials:
-            raise ConfigError(
-                f"--enqueue: {counted(len(missing), 'configuration')} need"
-                f" {first + len(missing)} trials with"
-                f" those before them, but search.trials is {plan.trials}; raise it"
-            )
+        begun = [(one, _trial_of(one, trials, tried)) for one in known]
+        missing = [one for one, number in begun if number is None]
+        self._tried = {one.source: number for one, number in begun if number is not None}
         self._known = {first + index: one for index, one in enumerate(missing)}
-        self._check_turns()
+        self._budget = max(plan.trials, self._trials_for_turns())
+        if missing:
+            self._budget = max(self._budget, first + len(missing))
         if self._grid is not None:  # those of its points that no trial has yet
             tried |= dict.fromkeys((one.point for one in missing), 0)
             tried |= dict.fromkeys(map(point_of, default), 0)
             self._points = [point for point in self._grid if point_of(point) not in tried]
         # A grid may end before the budget does; else there is no need to look ahead.
-        self._total = plan.trials if self._grid is None else sum(1 for _ in self._plan_entries())
+        self._total = self._budget if self._grid is None else sum(1 for _ in self._plan_entries())
         self._planned: int
         self._entry: Entry
         self._begin()
 
     @property
     def total(self) -> int:
-        """The plan's budget, or less when a grid has no more points."""
+        """The plan's budget, more where known configurations need it, less where a grid ends."""
         return self._total
 
     @property
     def notes(self) -> list[str]:
         """What there is to say about a grid's size, and the enqueued files that the plan names."""
-        planned = self._plan.trials
+        planned = self._budget
+        sampler = self._plan.settings.search.sampler
         found = [
             f"--enqueue {file}: its configuration is trial {self._tried[file]}; it is run once"
             for file in self._plan.settings.search.enqueue
             if file in self._tried
         ]
+        if self._imported and not learns(sampler):
+            found.append(
+                f"--import: {sampler} learns from no results from elsewhere; tpe and gp do"
+            )
+        elif self._imported:
+            found.append(
+                f"--import: {self._imported} result{'s' if self._imported > 1 else ''} from"
+                f" elsewhere teach{'es' if self._imported == 1 else ''} {sampler}; none is a trial"
+                " of this study, so none is counted or confirmed"
+            )
+        if (more := planned - self._plan.trials) > 0:
+            found.append(
+                f"--enqueue: {more} trial{'s' if more > 1 else ''} more than search.trials, which"
+                f" is {self._plan.trials}, so that no choice loses one to what is enqueued"
+            )
         if self._grid is not None and self._total < planned:
             found.append(
                 f"grid: it ends after {counted(self._total, 'trial')}, those before it among"
@@ -204,22 +225,19 @@ class SearchSource:
         """
         return number >= self._defaults
 
-    def _check_turns(self) -> None:
-        """Refuse known configurations that would leave other choices fewer trials than promised."""
+    def _trials_for_turns(self) -> int:
+        """Return the trials that known configurations need to leave each choice its turns."""
         plan = self._plan
         choice = plan.spec.scientific
         known = [self._given[number] for number in sorted(self._was_known)]
         known += [dict(one.params) for one in self._known.values()]
         own = max(0, plan.trials_per_choice - 1)  # the default has the first turn
-        counts = Counter(params.get(choice) for params in known)
+        counts = Counter(params[choice] for params in known if choice in params)
         needed = self._defaults * max(1, plan.trials_per_choice)
         more = sum(max(0, count - own) for count in counts.values())
-        if needed <= plan.trials < needed + more:
-            raise ConfigError(
-                f"--enqueue: with these configurations {plan.trials} trials are too few for the"
-                f" {plan.trials_per_choice} that each choice of {choice} is to have; raise"
-                f" search.trials to {needed + more}"
-            )
+        more += len(known) - sum(counts.values())  # whose choice the sampler fills in
+        # A study that is shorter than all turns together promises none of them.
+        return needed + more if needed <= plan.trials else 0
 
     def _begin(self) -> None:
         """Plan from trial 0 on."""
@@ -236,7 +254,7 @@ class SearchSource:
         plan, scientific = self._plan, self._plan.spec.scientific
         turns = list(range(self._defaults * max(1, plan.trials_per_choice)))
         grid = None if self._grid is None else list(self._points)
-        for number in range(plan.trials):
+        for number in range(self._budget):
             attributes: dict[str, Any] = {}
             if number in self._known or number in self._was_known or number in self._carried:
                 known = self._known.get(number)
@@ -257,6 +275,18 @@ class SearchSource:
                 attributes[SENTINEL] = True
             seed = trial_seed(self._search.seed, number)
             yield Entry(params=params, seed=seed, attributes=attributes)
+
+
+def _trial_of(known: Known, trials: Sequence[FrozenTrial], tried: Mapping[str, int]) -> int | None:
+    """Return the number of the trial that ``known`` is, or None."""
+    if not known.partial:
+        return tried.get(known.point)
+    for trial in trials:
+        if trial.user_attrs.get(ENQUEUED) == known.source:
+            params = params_of(trial)
+            if point_of({name: params.get(name) for name in known.params}) == known.point:
+                return trial.number
+    return None
 
 
 def _taken(grid: list[dict[str, Any]], required: Mapping[str, Any]) -> dict[str, Any]:

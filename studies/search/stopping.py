@@ -28,6 +28,9 @@ from studies.search.failures import untrained
 STOPPED = "stopped"
 """The study's user attribute that says why its search was ended early, or None."""
 
+COMPLETE = "trials_complete"
+"""The rule that so many trials have run their full budget; a setting of ``search``."""
+
 _TERMINATOR_TRIALS = 20
 """COMPLETE trials that Optuna's terminator waits for (its ``DEFAULT_MIN_N_TRIALS``)."""
 
@@ -37,7 +40,7 @@ class Stop:
     """Why a search was ended.
 
     Attributes:
-        rule: the setting below ``search.stop``.
+        rule: the setting below ``search.stop``, or ``COMPLETE``.
         why: one clause.
         trials: trials that were begun by then.
         planned: trials that there were to be.
@@ -49,6 +52,8 @@ class Stop:
     planned: int
 
     def __str__(self) -> str:
+        if self.rule == COMPLETE:
+            return f"search ended after {self.trials} trials: {self.why} (search.{self.rule})"
         return (
             f"search stopped after {self.trials} of {counted(self.planned, 'trial')}: {self.why}"
             f" (search.stop.{self.rule})"

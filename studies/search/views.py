@@ -104,10 +104,18 @@ class ShownSampler(BaseSampler):
     Args:
         sampler: Optuna's.
         show: returns what it is to see; by default what TPE can take.
+        imported: trials from elsewhere that it is to see as well.
     """
 
-    def __init__(self, sampler: BaseSampler, show: Show | None = None) -> None:
+    def __init__(
+        self,
+        sampler: BaseSampler,
+        show: Show | None = None,
+        *,
+        imported: Sequence[FrozenTrial] = (),
+    ) -> None:
         self.sampler = sampler
+        self.imported = list(imported)
         self._show = show or tpe_view
 
     def reseed_rng(self) -> None:
@@ -150,7 +158,7 @@ class ShownSampler(BaseSampler):
 
     def _view(self, study: Study) -> Study:
         trials = study._get_trials(deepcopy=False, use_cache=False)
-        shown = self._show(trials, study.directions)
+        shown = self._show([*self.imported, *trials], study.directions)
         same = len(shown) == len(trials) and all(map(operator.is_, shown, trials))
         return study if same else view(study, shown)
 

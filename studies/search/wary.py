@@ -30,7 +30,7 @@ class WarySampler(ShownSampler):
         proposed = super().sample_relative(study, trial, search_space)
         past = [
             other
-            for other in study._get_trials(deepcopy=False, use_cache=False)
+            for other in [*self.imported, *study._get_trials(deepcopy=False, use_cache=False)]
             if other.state in (TrialState.COMPLETE, TrialState.PRUNED) or failed_by_itself(other)
         ]
         if not proposed or not any(map(failed_by_itself, past)):

@@ -7,14 +7,13 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
 import ray
 import toys
 from ray_toys import MIB, Greedy, Ranked, Unloadable
-from test_engines import run, trail
+from test_engines import run, rungs, trail
 from toy_plans import toy_plan
 from unfit_toys import Unfit, attempts
 from waiting import PATIENCE, patient_ray, until
@@ -25,6 +24,7 @@ from objectives.base import Task
 from studies import engines
 from studies.book.opening import open_search
 from studies.engines import _ray_cluster, _ray_nodes
+from studies.engines._ray_asha import fair_asha
 from studies.engines._ray_cluster import Claim, Cluster
 from studies.engines._ray_desk import how
 from studies.engines._starting import WorkerStartError
@@ -186,6 +186,13 @@ def test_an_objective_that_cannot_be_sent_or_loaded(tmp_path):
         run(tmp_path, ray_engine(), Unloadable(), trials=3)
 
 
+@pytest.mark.long
+def test_rungs_hold_values_of_their_own_step(tmp_path):
+    for curve, marks in rungs(tmp_path, ray_engine(workers=2), "successive_halving"):
+        reached = [step for step in (1, 4) if step in curve]
+        assert marks == {f"completed_rung_{n}": curve[step] for n, step in enumerate(reached)}
+
+
 def test_tunes_asha_stops_trials_and_they_are_pruned(tmp_path):
     plan = replace(toy_plan(tmp_path), train=TrainConfig(epochs=4))
     engine = ray_engine(scheduler="asha", asha_factor=2.0)
@@ -208,9 +215,8 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
         assert engine._extensions(None, None)[1]._asha is None  # where nothing is searched
 
     def goes_on(number, kind, value):
-        trial = SimpleNamespace(trial_id=str(number))
         task = Task(number=number, params={"kind": kind}, seed=0)
-        return asha.goes_on(None, trial, task, 1, {"val_accuracy": value})
+        return asha.goes_on(None, task, 1, {"val_accuracy": value})
 
     assert goes_on(2, "fast", 0.9)
     assert goes_on(0, "fast", 0.5)  # a default
@@ -218,6 +224,20 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
     assert goes_on(3, "slow", 0.2)  # bad, but not for its choice
     assert not goes_on(4, "fast", 0.6)
     assert not goes_on(5, "slow", 0.1)
+
+
+def test_ashas_rungs_hold_values_of_their_own_step_once(tmp_path):
+    """A trial that is run again reports again, under another of Tune's names."""
+    asha = fair_asha(replace(toy_plan(tmp_path), train=TrainConfig(epochs=9)))
+
+    def report(number, step, value):
+        task = Task(number=number, params={"kind": "fast"}, seed=0)
+        return asha.goes_on(None, task, step, {"val_accuracy": value})
+
+    assert report(2, 1, 0.5) and report(3, 1, 0.6)
+    assert report(4, 2, 0.1)  # it was not asked at step 1: it is in no rung there
+    assert all(report(3, 1, 0.6) for _ in range(9))  # counted once
+    assert report(5, 1, 0.58)
 
 
 def test_asha_and_a_pruner_are_one_too_many():

@@ -6,7 +6,9 @@ import os
 import pytest
 import toys
 from toy_plans import toy_plan
+from worker_toys import Uneven
 
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
 from studies import engines
@@ -35,6 +37,38 @@ def trail(records):
         + ((r.failure.kind, r.failure.message) if r.failure else ())
         for r in records
     ]
+
+
+def rungs(folder, engine, pruner):
+    """Run trials of unequal speed; return each one's curve, and its rungs by name."""
+    plan = toy_plan(folder, trials=16, pruner=pruner)
+    plan = dataclasses.replace(plan, train=TrainConfig(epochs=9))
+    storage = open_storage(plan.storage_url, create=True)
+    try:
+        with engine, open_search(plan, storage) as book:
+            engine.run(book, Uneven())
+            trials = book.study.get_trials(deepcopy=False)
+    finally:
+        close_storage(storage)
+    assert len(trials) == 16 and all(trial.state.is_finished() for trial in trials)
+    return [
+        (
+            trial.intermediate_values,
+            {k: v for k, v in trial.system_attrs.items() if k.startswith("completed_rung_")},
+        )
+        for trial in trials
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "workers"), [("inline", 1), ("local", 4)])
+def test_rungs_hold_values_of_their_own_step_however_unequal_the_workers(tmp_path, name, workers):
+    engine = engines.create(name, workers=workers, threads=1)
+    found = rungs(tmp_path, engine, "successive_halving")
+    for curve, marks in found:
+        reached = [step for step in (1, 4) if step in curve]
+        assert marks == {f"completed_rung_{n}": curve[step] for n, step in enumerate(reached)}
+    assert any(len(curve) < 9 for curve, _ in found)
 
 
 @pytest.mark.parametrize("pruner", ["none", "median", "successive_halving", "hyperband"])

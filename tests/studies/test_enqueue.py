@@ -61,7 +61,6 @@ def test_a_whole_number_is_the_same_configuration(tmp_path):
         ('optim.name = "adam"\nadam.lr = 5.0\n', r"adam.lr: must lie in \[0.0001, 0.1\]"),
         ('optim.name = "adam"\nadam.lr = "a"\n', "adam.lr: must be a finite number"),
         ('optim.name = "adam"\nadam.lr = nan\n', "adam.lr: must be a finite number"),
-        ('optim.name = "adam"\n', "adam.lr: is missing; give it a value"),
         (
             'optim.name = "adam"\nadam.lr = 0.1\nsgd.lr = 0.1\n',
             "sgd.lr: exists only when optim.name is sgd, but optim.name is 'adam'",
@@ -152,12 +151,30 @@ class TestStudy:
         assert [r.params.get("sgd.lr") for r in again].count(0.123) == 1
         assert len(said) == 2 and all("it is run once" in text for text in said)
 
-    def test_no_room_left_is_one_line_and_leaves_the_study_free(self, tmp_path):
+    def test_trials_are_added_where_there_is_no_room_left(self, tmp_path):
         self.run(tmp_path, [])
-        with pytest.raises(ConfigError, match=r"search\.trials is 9; raise it"):
-            self.run(tmp_path, self.files(tmp_path))
-        records, _, _ = self.run(tmp_path, self.files(tmp_path), trials=11)
-        assert records[9].params["sgd.lr"] == 0.123
+        records, said, _ = self.run(tmp_path, self.files(tmp_path))
+        assert len(records) == 11 and records[9].params["sgd.lr"] == 0.123
+        assert len(said) == 1 and "2 trials more than search.trials" in said[0]
+        assert len(self.run(tmp_path, self.files(tmp_path))[0]) == 11
+
+    def test_trials_are_added_so_that_each_choice_has_its_turns(self, tmp_path):
+        files = self.files(tmp_path)[:1]
+        files.append(write(tmp_path / "in" / "c.toml", 'optim.name = "sgd"\nsgd.lr = 0.2\n'))
+        assert len(self.run(tmp_path, files, trials=6)[0]) == 7
+
+    def test_a_part_is_filled_in_by_the_sampler_and_run_once(self, tmp_path):
+        (tmp_path / "in").mkdir()
+        file = write(tmp_path / "in" / "part.toml", "adam.lr = 0.0123\n")
+        known = read_known(file, TOY_SPACE)
+        assert dict(known.params) == {"optim.name": "adam", "adam.lr": 0.0123}
+        file.write_text('optim.name = "sgd"\n')
+        records, _, _ = self.run(tmp_path, [file], until=3)
+        assert records[3].attributes[ENQUEUED] == str(file)
+        assert records[3].params.keys() == {"optim.name", "sgd.lr"}
+        again, said, _ = self.run(tmp_path, [file])
+        assert sum(ENQUEUED in record.attributes for record in again) == 1
+        assert len(again) == 9 and len(said) == 1 and "trial 3" in said[0]
 
 
 def test_an_export_is_read_by_a_real_study(tmp_path):

@@ -49,6 +49,20 @@ class Together:
 
 
 @dataclass(frozen=True)
+class Uneven:
+    """Nine reports; a slow trial takes four times as long as a fast one."""
+
+    seconds: float = 0.004
+
+    def __call__(self, task, report):
+        pause = self.seconds * (4 if task.params["kind"] == "slow" else 1)
+        for step in range(1, 10):
+            time.sleep(pause)
+            report(step, {"val_accuracy": task.params["x"] * step / 9})
+        return Outcome(metrics={"val_accuracy": task.params["x"]})
+
+
+@dataclass(frozen=True)
 class Unloadable:
     """Can be pickled here, cannot be loaded there."""
 
