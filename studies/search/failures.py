@@ -2,15 +2,19 @@
 
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.book.records import FAILURE
+from studies.book.records import ATTEMPT, FAILURE
 from studies.engines.base import BEFORE_TRAINING, GPU_FAILURE
 from studies.search.goals import INFEASIBLE
 
 UNCOUNTED = ("Interrupted", "SupervisorDied", BEFORE_TRAINING)
 """Kinds of loss that use up none of a trial's retries."""
 
-_FROM_OUTSIDE = (*UNCOUNTED, GPU_FAILURE, "WorkerLost")
-"""Kinds that say nothing of the configuration: somebody stopped the run, or killed a process."""
+_LOST = ("WorkerLost", GPU_FAILURE)
+"""Kinds that say something of the configuration only if the trial was lost more than once.
+
+One loss may come from outside. The system also kills a process that takes too much memory, and a
+training may break its GPU: these come again with each attempt.
+"""
 
 _REPEATED = ("NonFiniteLoss", "MissingMetric", "BadOutcome", INFEASIBLE)
 """Kinds that come again when the same training is run again."""
@@ -27,7 +31,9 @@ def failed_by_itself(trial: FrozenTrial) -> bool:
     That is every kind with a recorded reason, but for those that come from outside of the training.
     """
     kind = _kind(trial)
-    return kind is not None and kind not in _FROM_OUTSIDE
+    if kind in _LOST:
+        return int(trial.user_attrs.get(ATTEMPT, 0)) > 0
+    return kind is not None and kind not in UNCOUNTED
 
 
 def would_fail_again(trial: FrozenTrial) -> bool:

@@ -12,7 +12,7 @@ from toy_plans import SPACE
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
-from studies.book.records import FAILURE
+from studies.book.records import ATTEMPT, FAILURE
 from studies.search.branches import BranchSampler
 from studies.search.distributions import suggest
 from studies.search.failures import failed_by_itself
@@ -271,15 +271,18 @@ def test_every_sampler_that_learns_learns_from_failures(name):
 
 
 @pytest.mark.parametrize(
-    ("kind", "own"),
+    ("kind", "lost_before", "own"),
     [
-        *((kind, True) for kind in ("NonFiniteLoss", "OutOfMemory", "TimeLimit", "MemoryLimit")),
-        *((kind, True) for kind in ("KeyError", "BadOutcome", "Infeasible")),
-        *((kind, False) for kind in ("Interrupted", "SupervisorDied", "WorkerLost")),
+        *((kind, 0, True) for kind in ("NonFiniteLoss", "OutOfMemory", "TimeLimit", "MemoryLimit")),
+        *((kind, 0, True) for kind in ("KeyError", "BadOutcome", "Infeasible")),
+        *((kind, 2, False) for kind in ("Interrupted", "SupervisorDied", "WorkerUnfit")),
+        *((kind, 0, False) for kind in ("WorkerLost", "GpuFailure")),
+        *((kind, 2, True) for kind in ("WorkerLost", "GpuFailure")),
     ],
 )
-def test_what_is_the_trainings_own_doing(kind, own):
-    trial = create_trial(state=TrialState.FAIL, user_attrs={FAILURE: {"kind": kind}})
+def test_what_is_the_trainings_own_doing(kind, lost_before, own):
+    attributes = {FAILURE: {"kind": kind}, ATTEMPT: lost_before}
+    trial = create_trial(state=TrialState.FAIL, user_attrs=attributes)
     assert failed_by_itself(trial) is own
     assert not failed_by_itself(create_trial(value=1.0, user_attrs={FAILURE: {"kind": kind}}))
     assert not failed_by_itself(create_trial(state=TrialState.FAIL))
