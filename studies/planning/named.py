@@ -59,10 +59,10 @@ def find(
         name = name_of(study, quick=quick)
         if name is not None:
             now = _of_name(name, conf=conf, sets=given, quick=quick)
-            found = _recorded(now, lambda names: name)
+            found = _recorded(now, name)
         else:
             now = _of_folder(study, conf=conf, sets=given, quick=quick)
-            found = _recorded(now, lambda names: _in_folder(names, now))
+            found = _recorded(now, None)
         if found is not None:
             different = contradictions(found, now)
             if different:
@@ -179,12 +179,12 @@ def _now(name: str, *, conf: Path | None, sets: Mapping[str, Any], quick: bool) 
     )
 
 
-def _recorded(now: Now, choose: Callable[[Collection[str]], str]) -> Plan | None:
+def _recorded(now: Now, name: str | None) -> Plan | None:
     """Return the recorded plan of a study; None: there is none.
 
     Args:
         now: says where.
-        choose: gets the names of all studies there, and returns that of the study.
+        name: of the study; None: that of the folder.
     """
     import optuna
 
@@ -199,7 +199,7 @@ def _recorded(now: Now, choose: Callable[[Collection[str]], str]) -> Plan | None
     try:
         with opening.one_line_errors(url), opening.one_line_garbage(url):
             names = optuna.get_all_study_names(storage)
-            name = choose(names)
+            name = _in_folder(names, now) if name is None else name
             if name not in names:
                 return None
             attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
