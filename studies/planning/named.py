@@ -57,19 +57,19 @@ def find(
     """
     try:
         given = dict(sets or {}) | dict(parse_assignment(text) for text in assignments or [])
-        known = name_of(study, quick=quick)
-        if known is not None:
-            now = _of_name(known, conf=conf, sets=given, quick=quick)
-            found = _recorded(now, lambda names: known)
+        name = name_of(study, quick=quick)
+        if name is not None:
+            now = _of_name(name, conf=conf, sets=given, quick=quick)
+            found = _recorded(now, name)
         else:
             now = _of_folder(study, conf=conf, sets=given, quick=quick)
-            found = _recorded(now, lambda names: _in_folder(names, now))
+            found = _recorded(now, None)
         if found is not None:
             different = contradictions(found, now)
             if different:
                 say(f"study {found.name} is shown as it was run: {different} as --set says")
             return found
-        name = known or now.folder.resolve().name.partition(".")[0]
+        name = name or now.folder.resolve().name.partition(".")[0]
         return _not_run(name, now, conf=conf, sets=given, quick=quick)
     except ConfigError as error:
         raise ConfigError(masked(str(error))) from None
@@ -180,12 +180,12 @@ def _now(name: str, *, conf: Path | None, sets: Mapping[str, Any], quick: bool) 
     )
 
 
-def _recorded(now: Now, choose: Callable[[Collection[str]], str]) -> Plan | None:
+def _recorded(now: Now, name: str | None) -> Plan | None:
     """Return the recorded plan of a study; None: there is none.
 
     Args:
         now: says where.
-        choose: gets the names of all studies there, and returns that of the study.
+        name: of the study; None: that of the folder.
     """
     import optuna
 
@@ -200,7 +200,7 @@ def _recorded(now: Now, choose: Callable[[Collection[str]], str]) -> Plan | None
     try:
         with opening.one_line_errors(url), opening.one_line_garbage(url):
             names = optuna.get_all_study_names(storage)
-            name = choose(names)
+            name = _in_folder(names, now) if name is None else name
             if name not in names:
                 return None
             attributes = optuna.load_study(study_name=name, storage=storage).user_attrs

@@ -151,7 +151,7 @@ class Trackers:
     """Stands for the trackers' processes: they keep everything at once."""
 
     def __init__(self, names, folder, settings, **options):
-        self.start = self.finish = list
+        self.start = self.finish = self.catch_up = list
         self.complete = {*names}.__contains__
 
     def __enter__(self):
