@@ -137,7 +137,7 @@ def test_what_another_study_has_left_is_not_gone_on_with(plan, finished, name):
 
 def test_sync_refuses_the_log_of_another_study(plan, finished, monkeypatch):
     shutil.copy(finished[1].folder / FILE, plan.folder)
-    monkeypatch.setattr("studies.cli.resolve", lambda *_, **__: plan)
+    monkeypatch.setattr("studies.cli.find", lambda *_, **__: plan)
     before = contents(plan.folder)
     with pytest.raises(ForeignFiles):
         sync_command("toy", tracker=["tensorboard"])
