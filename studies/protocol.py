@@ -94,7 +94,8 @@ def run_study(
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)
-        storage, inherited = inherit_record(plan, storage)
+        with one_line_garbage(plan.storage_url):
+            storage, inherited = inherit_record(plan, storage)
         stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder)

@@ -389,7 +389,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
         ) from OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
 
     monkeypatch.setattr(SqlStorage, "set_trial_user_attrs", full)
-    with pytest.raises(UserError, match=r"study\.db: database or disk is full; nothing more"):
+    with pytest.raises(UserError, match=r"study\.db: database or disk is full"):
         run(make_plan(tmp_path, sqlite=True))
 
 
