@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mnist_core.files import check_regular
+
 _READ = "; only .safetensors files are read, as `python -m mnist_core train` or a study keeps them"
 _BEGINNINGS = (
     (
@@ -33,6 +35,7 @@ def unreadable(path: Path, error: Exception) -> str:
 
 def _kind(path: Path) -> str:
     try:
+        check_regular(path)  # to open a pipe may take for ever
         with path.open("rb") as file:
             begins = file.read(32).lstrip()
     except (OSError, ValueError):
