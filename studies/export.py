@@ -23,6 +23,7 @@ from studies.book.records import TrialRecord
 from studies.findings.result import StudyResult
 from studies.findings.statistics import Interval
 from studies.hints import reproduce_command, resume_hint, train_command
+from studies.planning.objective_class import is_trainer
 from studies.planning.plan import Plan
 from studies.report.numbers import possible
 from studies.seal import sealed
@@ -45,11 +46,10 @@ def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
     """
     target = path or result.plan.folder / FILE
     text = tomli_w.dumps(best_config(result))
-    head = (
-        f"# The best configuration that study {result.plan.name} found. Train it again with\n"
-        f"#   {train_command(target)}\n\n"
-    )
-    write_atomically(target, head + text)
+    head = f"# The best configuration that study {result.plan.name} found."
+    if is_trainer(result.plan.spec.objective):
+        head += f" Train it again with\n#   {train_command(target)}"
+    write_atomically(target, f"{head}\n\n{text}")
     return target
 
 
@@ -70,6 +70,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     metric = plan.spec.metric
     record: dict[str, Any] = {
         "study": plan.name,
+        **_objective(plan),
         "trial": row.candidate.search_trial,
         "confirm_trial": recorded.number,
         **_measured(plan, recorded, environment),
@@ -122,6 +123,7 @@ def write_trial(
     found = as_one_training(found)
     record = {
         "study": plan.name,
+        **_objective(plan),
         "trial": number,
         "metric": plan.spec.metric,
         **_measured(plan, found, environment or {}),
@@ -130,11 +132,19 @@ def write_trial(
     target = path or plan.folder / f"trial_{number}.toml"
     head = (
         f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
-        f" seeds. Train it again with\n#   {reproduce_command(target)}\n\n"
+        " seeds."
     )
+    if is_trainer(plan.spec.objective):
+        head += f" Train it again with\n#   {reproduce_command(target)}"
     tables = sealed({**resolved_config(plan, found), "record": _present(record)})
-    write_atomically(target, head + tomli_w.dumps(tables))
+    write_atomically(target, f"{head}\n\n{tomli_w.dumps(tables)}")
     return target
+
+
+def _objective(plan: Plan) -> dict[str, str]:
+    """Return the objective's name, where the trainer alone does not give the recorded value."""
+    name = plan.spec.objective
+    return {} if is_trainer(name) else {"objective": name}
 
 
 def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:

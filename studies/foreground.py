@@ -36,7 +36,7 @@ from studies.hints import again_command, look_command, train_command
 from studies.live import LiveView, PlainView
 from studies.planning import preparation
 from studies.planning.machine import check_folder
-from studies.planning.objective_class import objective_class
+from studies.planning.objective_class import is_trainer, objective_class
 from studies.planning.plan import Plan
 from studies.progress import Progress
 from studies.protocol import run_study
@@ -176,7 +176,7 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     check = {"check": kind.check} if issubclass(kind, Training) else {}
     prepare = functools.partial(preparation.prepare, most_parameters=most, **check)
     found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
-    if say is not None:
+    if say is not None and issubclass(kind, Training):  # what others cost is not known
         say(preparation.describe(plan, found))
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
     if whole != without_test and stored.data_fingerprint(plan) == without_test:
@@ -212,10 +212,11 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     console.print()
     print_result(console, result)
     console.print()
+    trained = is_trainer(plan.spec.objective)
     for what, where in (
         ("best configuration", config),
         ("report", report),
-        ("train it again", train_command(config)),
+        *([("train it again", train_command(config))] if trained else []),
         ("all trials", look_command("dashboard", plan)),
     ):
         console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)

@@ -116,6 +116,7 @@ class Progress:
         if event.kind != "lost":
             self.done += 1
             self.finished_here += 1
+            self.total = max(self.total, self.done)  # others take the place of what is not complete
         if event.kind == "complete" and data.get("feasible", True):
             self._offer(float(data["value"]), trial)
         return trial

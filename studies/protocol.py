@@ -26,7 +26,7 @@ from studies.book.records import TrialRecord
 from studies.book.running_states import RunningStates, states_folder
 from studies.confirmation.candidates import candidates
 from studies.confirmation.confirming import confirmed
-from studies.confirmation.test_record import read_record
+from studies.confirmation.test_record import command_readings, read_record
 from studies.confirmation.testing import ReadTest, read_confirmed
 from studies.findings import statistics
 from studies.findings.front import check_feasible
@@ -170,7 +170,8 @@ def run_study(
             )
         )
         attributes = confirm.book.study.user_attrs
-        reading = read_record(attributes, plan.storage_url, plan.folder)
+        outside = command_readings(book.study.user_attrs, plan.folder)
+        reading = read_record(attributes, plan.storage_url, outside)
         reading = read_confirmed(
             plan,
             confirm.book,

@@ -98,6 +98,11 @@ def read(path: Path) -> Recorded:
             " what it records is not of these settings; export it again, or train it as it is with"
             f" {command('mnist_core', 'train', argument(path))}"
         )
+    if "objective" in record:
+        raise ConfigError(
+            f"{path}: its value was measured by the objective {record['objective']!r}, not by the"
+            " trainer, which alone can be run again from a file; run the study again instead"
+        )
     confirm = record.get("confirm", {})
     if not isinstance(confirm, Mapping):
         raise ConfigError(f"{path}: record.confirm must be a table, but got {confirm!r}")

@@ -48,7 +48,7 @@ def watch(
     if not runs():
         raise UserError(
             f"nobody runs study {plan.name}; `{look_command('status', plan)}` says how"
-            f" far it is, and this goes on with it: {resume_hint(plan)}"
+            f" far it is; to go on with it: {resume_hint(plan)}"
         )
     file = plan.folder / FILE
     if not file.is_file():

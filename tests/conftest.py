@@ -114,7 +114,7 @@ def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
 def full_mnist() -> Path:
     """Folder with the four files of the full MNIST.
 
-    CI has them beside its checkout. The repository does not hold them, so elsewhere the test is skipped.
+    CI has them beside its checkout. They are not in the repository: elsewhere the test is skipped.
     """
     named = os.environ.get("MNIST_ROOT")
     place = Path(named) if named else REPOSITORY.parent / "shared" / "data" / "mnist"

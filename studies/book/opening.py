@@ -17,6 +17,7 @@ from studies.book.ledger import Book
 from studies.book.order import record_run
 from studies.book.population import check_kind
 from studies.book.retrying import announce, check_retry, retry_failed
+from studies.confirmation.test_record import FOLDERS
 from studies.forks.carrying import CARRIED
 from studies.planning.fingerprints import (
     FINGERPRINT,
@@ -235,6 +236,9 @@ def _identify(study: optuna.Study, plan: Plan, storage: Storage) -> str:
         identity = owner(plan.folder) or new_identity()
         check_owner(plan.folder, identity, shown(storage.url))
         study.set_user_attr(IDENTITY, identity)
+    folders, here = study.user_attrs.get(FOLDERS, []), str(plan.folder)
+    if here not in folders:  # single commands record there that they have read the test set
+        study.set_user_attr(FOLDERS, [*folders, here])
     return str(identity)
 
 

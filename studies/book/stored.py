@@ -12,7 +12,7 @@ from mnist_core.errors import UserError
 from studies.book.opening import CONFIRM
 from studies.book.records import TrialRecord, read_trials
 from studies.confirmation.confirming import RACE
-from studies.confirmation.test_record import Reading, read_record
+from studies.confirmation.test_record import Reading, command_readings, read_record
 from studies.findings.result import ENVIRONMENT, StudyResult
 from studies.findings.summary import summarize
 from studies.forks.forking import FORKED, Forked
@@ -149,7 +149,8 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
         stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
-        test = read_record(attributes, plan.storage_url, plan.folder)
+        outside = command_readings(search_study.user_attrs, plan.folder)
+        test = read_record(attributes, plan.storage_url, outside)
         result = None
         if not differs:
             result = summarize(

@@ -54,7 +54,10 @@ def sync_command(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = check(tracker or plan.settings.tracking.trackers, source="--tracker")
     if not names:
-        raise UserError("tracking.trackers names none; name one with --tracker")
+        raise UserError(
+            f"study {plan.name} has no tracker (tracking.trackers is empty); name one:"
+            f" {look_command('sync', plan, '--tracker', 'wandb')}"
+        )
     found = stored.read(plan).comparable()
     holder = stored.supervisor(plan)
     if holder is not None:

@@ -22,9 +22,13 @@ from mnist_core.data.registry import share_images
 from mnist_core.errors import UserError
 from mnist_core.study_readings import StudyReading
 from studies.storages.storage_url import shown
+from studies.trail.belonging import IDENTITY, owner
 
 TEST = "test"
 """The confirm study's user attribute that holds the record."""
+
+FOLDERS = "folders"
+"""The search's user attribute with the folders that the study has run in."""
 
 
 class RecordError(UserError):
@@ -108,7 +112,7 @@ class Reading:
             Opening(
                 time=one.time,
                 trials=() if one.trial is None else (one.trial,),
-                data="" if one.data and share_images(one.data, into) else one.data,
+                data="" if not into or share_images(one.data, into) else one.data,
             )
             for one in self.outside
         ]
@@ -216,20 +220,43 @@ class Reading:
         return stored | ({"absent": True} if self.absent else {})
 
 
-def read_record(attributes: Mapping[str, Any], url: str, folder: Path | None = None) -> Reading:
+def command_readings(
+    attributes: Mapping[str, Any], folder: Path | None = None
+) -> tuple[StudyReading, ...]:
+    """Return the readings by single commands, see ``study_readings``, wherever a study ran.
+
+    A storage that lies elsewhere, or a copy, is used with several folders. One that is recorded
+    counts only while its files still name this study.
+
+    Args:
+        attributes: the user attributes of its search.
+        folder: the study's own, whatever its files name; None: only those that are recorded.
+
+    Raises:
+        UserError: if a file of readings cannot be read.
+    """
+    identity, listed = attributes.get(IDENTITY), attributes.get(FOLDERS)
+    recorded = [Path(one) for one in listed if isinstance(one, str)] if listed else []
+    found: dict[StudyReading, None] = {}
+    for one in dict.fromkeys([*([folder] if folder else []), *recorded]):
+        if one == folder or (identity and owner(one) == identity):
+            found |= dict.fromkeys(study_readings.read(one))
+    return tuple(sorted(found, key=lambda reading: reading.time))
+
+
+def read_record(
+    attributes: Mapping[str, Any], url: str, outside: tuple[StudyReading, ...] = ()
+) -> Reading:
     """Return all readings that a study has on record.
 
     Args:
         attributes: the user attributes of its confirmation.
         url: of the storage that holds them.
-        folder: the study's, where single commands record theirs, see ``study_readings``; None:
-            those are left out.
+        outside: from ``command_readings``.
 
     Raises:
         RecordError: if the record has another shape.
-        UserError: if the single commands' file cannot be read.
     """
-    outside = () if folder is None else study_readings.read(folder)
     try:
         return replace(Reading.from_attribute(attributes.get(TEST)), outside=outside)
     except RecordError as error:

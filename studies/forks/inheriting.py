@@ -22,7 +22,7 @@ from mnist_core import study_readings
 from mnist_core.errors import UserError
 from studies.book.opening import CONFIRM
 from studies.confirmation.logged_reading import reading_in_log
-from studies.confirmation.test_record import TEST, Reading, read_record
+from studies.confirmation.test_record import TEST, Reading, command_readings, read_record
 from studies.planning.fingerprints import FINGERPRINT
 from studies.planning.named import DATABASE
 from studies.planning.plan import Plan
@@ -192,7 +192,8 @@ def record_of(
     if confirm is None:
         return Reading()
     data = _data_set(confirm) or _data_set(search or {})
-    return read_record(confirm, url).inherited(name, data=data, into=plan.train.data.name)
+    outside = command_readings(search or {})
+    return read_record(confirm, url, outside).inherited(name, data=data, into=plan.train.data.name)
 
 
 def lies_elsewhere(plan: Plan) -> bool:

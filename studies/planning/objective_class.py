@@ -29,6 +29,14 @@ def names() -> list[str]:
     return sorted(name for name in found if name not in _NOT_THEIRS and name[0] != "_")
 
 
+def is_trainer(name: str) -> bool:
+    """Return whether objective ``name`` is this package's trainer, which trains settings alone."""
+    try:
+        return issubclass(objective_class(name), Training)
+    except ConfigError:  # the file is gone, or broken
+        return False
+
+
 def class_name(name: str) -> str:
     """Return the name of the class in the module ``name``."""
     return "".join(part.capitalize() for part in name.split("_"))

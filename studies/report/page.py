@@ -16,6 +16,7 @@ from studies.export import FILE, best_config
 from studies.findings.importance import importance
 from studies.findings.result import StudyResult
 from studies.hints import reproduce_command, resumable, run_command, train_command
+from studies.planning.objective_class import is_trainer
 from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
 from studies.report.figures import Figure, values_of
 from studies.report.front_figure import fronts
@@ -169,7 +170,7 @@ def _commands(found: Stored, result: StudyResult) -> tuple[tuple[str, str], ...]
     plan = result.plan
     what = "The whole study" + (", or to go on with it" if resumable(plan) else " once more")
     rows = [(what, run_command(plan))]
-    if found.phase == "finished":
+    if found.phase == "finished" and is_trainer(plan.spec.objective):
         file = plan.folder / FILE
         rows += [
             ("The best configuration once more, compared", reproduce_command(file)),

@@ -6,7 +6,7 @@ from typing import Any
 from mnist_core.counting import counted
 from studies.findings.result import StudyResult
 from studies.findings.statistics import NOISY_TIMES
-from studies.hints import look_command
+from studies.hints import look_command, run_command
 from studies.report.numbers import metric_text
 from studies.search.goals import goals_of
 
@@ -98,7 +98,8 @@ def warnings(result: StudyResult) -> list[str]:
         total = sum(number for _, number in result.failures)
         found.append(
             f"{counted(total, 'search trial')} failed; most often ({count}): {reason};"
-            " `studies status --failures` says why, --retry-failed runs them again"
+            f" `{look_command('status', plan, '--failures')}` says why,"
+            f" `{run_command(plan, '--retry-failed')}` runs them again"
         )
     return found
 

@@ -17,11 +17,13 @@ from studies import protocol
 from studies.book import stored
 from studies.book.seeds import confirm_seeds
 from studies.engines.inline import Inline
+from studies.forks.afresh import begin_afresh
 from studies.planning.trial_setup import models_folder
 from studies.progress import Progress
 from studies.protocol import Control, StudyInterrupted, run_study
 from studies.report.table import markdown
 from studies.report.warnings import warnings
+from studies.storages.copying import copy_study
 from studies.storages.storage_sql import SqlStorage
 
 
@@ -261,6 +263,22 @@ def test_readings_by_single_commands_are_counted(tmp_path):
     assert len(test.readings) == 1
     inherited = result.test.inherited("old")
     assert [one.study for one in inherited.openings] == ["old", "old"]
+
+
+def test_readings_by_single_commands_are_found_wherever_the_study_ran(tmp_path):
+    """The storage lies elsewhere, and the next command names another folder."""
+    url = f"journal:///{tmp_path / 'elsewhere'}"
+    first = dataclasses.replace(make_plan(tmp_path / "a"), storage_url=url)
+    run(first)
+    model = models_folder(first) / "3.safetensors"
+    study_readings.record(model, by="evaluate", trained_on="mnist-10pct", data="mnist")
+    copied = f"journal:///{tmp_path / 'copied'}"
+    copy_study(first.name, source=url, target=copied)
+    for there in (url, copied):
+        moved = dataclasses.replace(first, folder=tmp_path / "b" / "toy", storage_url=there)
+        assert len(stored.read(moved).test.times) == 2
+        begin_afresh(moved, say=lambda line: None)
+        assert len(run(moved).test.times) == 2
 
 
 def test_a_study_without_a_test_set_ends_without_one_until_it_comes(tmp_path):
