@@ -97,11 +97,14 @@ class _Readerless(io.RawIOBase):
         content = bytes(data)
         try:
             return os.write(self._number, content)
-        except BrokenPipeError:
+        except OSError as error:
+            # What is still buffered is written again at the exit, where an error is a traceback.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._number)
             os.close(nowhere)
-            return len(content)
+            if isinstance(error, BrokenPipeError):
+                return len(content)
+            raise
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """The table of a Pareto front, and the sentences under it."""
 
-from mnist_core.counting import counted
+from mnist_core.counting import are, counted
 from studies.findings.front import dominates
 from studies.findings.result import Row, StudyResult
 from studies.findings.statistics import CONFIDENCE
@@ -56,8 +56,7 @@ def front_lines(result: StudyResult) -> list[str]:
     lines = [
         f"Pareto front ({', '.join(goals.names)}): {len(result.front)} of the search's trials;"
         f" of {counted(len(rows), 'configuration')} on {counted(n, 'fresh seed')} {len(kept)}"
-        " are still not beaten in all"
-        " objectives by another one."
+        f" {are(len(kept))} still not beaten in all objectives by another one."
     ]
     for row in kept:
         values = means(result, row)

@@ -310,7 +310,7 @@ def test_ctrl_c_and_kill_9_cost_no_more_than_time(start, tmp_path):
     assert (facts["status"], facts["resumed"]) == ("done", 2)
     assert "s in all its parts" in out and "images/s" not in out
 
-    whole = train(TrainConfig().override(LONG), load(DataConfig()), keep_best=True)
+    whole = train(TrainConfig().override(LONG), load(DataConfig()), keep_best=True, follow=True)
     assert facts["metrics"] == whole.metrics
     assert facts["confusion"] == whole.confusion
     assert facts["best"] == {"step": whole.best.step, "metrics": whole.best.metrics}

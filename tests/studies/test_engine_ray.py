@@ -34,7 +34,7 @@ from studies.planning.ray_settings import RaySettings
 from studies.planning.trial_setup import build_objective
 from studies.storages.storage import close_storage, open_storage
 
-MADE_UP = {"time", "pid", "seconds"}
+MADE_UP = {"time", "pid", "seconds", "id"}
 
 
 @pytest.fixture

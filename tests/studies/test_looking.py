@@ -197,7 +197,6 @@ def test_a_study_of_an_older_version(toyland, monkeypatch, widen):  # noqa: F811
     assert "label_smoothing=0.05" in run_command(looked.plan)
     widen()
     assert stored.read(named.find("toyland")).differs
-    monkeypatch.undo()
     monkeypatch.setattr(catalog, "get", unknown)
     with pytest.raises(UserError, match="left its question in the catalog"):
         named.find("results/toyland")

@@ -108,11 +108,7 @@ def test_a_second_failure_is_kept_beside_the_first(tmp_path):
 def test_log_and_trackers_have_the_last_end(tmp_path):
     plan = make_plan(tmp_path, trials=6)
     log = EventLog(plan.folder / "events.jsonl", print)
-    about = {"id": "x", "name": "toy"}
     plan.folder.mkdir(parents=True)
-    (plan.folder / "events.jsonl").write_text(
-        json.dumps({"time": 0, "kind": "study", "phase": "", "trial": None, "data": about}) + "\n"
-    )
     run(plan, Half(), listeners=[log])
     log.close()
     file = plan.folder / "events.jsonl"

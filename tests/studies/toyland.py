@@ -29,8 +29,12 @@ _COMMAND = re.compile(r"python -m (studies\.run|studies|mnist_core)\b")
 
 
 @pytest.fixture
-def toyland(tmp_path):
-    """A folder that is worked in; the catalog has two toys more, whose data is never looked at."""
+def toyland(tmp_path, monkeypatch):
+    """A folder that is worked in; the catalog has two toys more, whose data is never looked at.
+
+    The patches are those of the test's own ``monkeypatch``: two that are undone in the wrong order
+    leave the working directory and the catalog as they are here.
+    """
     place = tmp_path / "toyland"
     files = place / "catalog"
     files.parent.mkdir()
@@ -38,14 +42,13 @@ def toyland(tmp_path):
     catalog_of(place, "toyland", f"quick={SMALL}")
     catalog_of(place, "plainland")
     (place / "conf.toml").write_text("search.trials = 3\nconfirm.seeds = 2\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "__path__", [*catalog.__path__, str(files)])
-        patch.setattr(foreground, "with_data", lambda plan, engine, say: plan.with_data("toys"))
-        patch.setattr(protocol, "build_objective", build)
-        patch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
-        patch.setattr(protocol, "read_confirmed", read_confirmed)
-        patch.chdir(place)
-        yield place
+    monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(files)])
+    monkeypatch.setattr(foreground, "with_data", lambda plan, engine, say: plan.with_data("toys"))
+    monkeypatch.setattr(protocol, "build_objective", build)
+    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(protocol, "read_confirmed", read_confirmed)
+    monkeypatch.chdir(place)
+    return place
 
 
 def catalog_of(place, name, more=""):
