@@ -72,18 +72,18 @@ def load(path: Path) -> Checkpoint:
             header: dict[str, Any] = file.metadata() or {}
             weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
-        n_classes = int(header["n_classes"])
+        n_classes = checkpoint_kinds.count(header, "n_classes")
         metrics = _metrics(header["metrics"])
         with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
             model = models.build(config.model, n_classes)
         if any(value.dtype is torch.float64 for value in weights.values()):
             model.double()  # which loading would round to the model's type
         model.load_state_dict(weights)
-        _check_finite(path, config, weights)
+        _check_weights(path, config, weights)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
     except (KeyError, ValueError, ConfigError) as error:
-        raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
+        raise CheckpointError(checkpoint_kinds.foreign(path, error)) from None
     except RuntimeError as error:
         raise CheckpointError(
             f"{path}: the weights are not those of model {config.model.name!r}: "
@@ -93,13 +93,18 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(model=model, config=config, n_classes=n_classes, metrics=metrics)
 
 
-def _check_finite(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights that are not finite: such a model says class 0 of every image.
+def _check_weights(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights that are not finite or whole numbers: such a model says class 0 of all images.
 
     Raises:
-        CheckpointError: if one is nan or infinite.
+        CheckpointError: if one is nan or infinite, or of another kind than a trained model's.
     """
     for name, value in weights.items():
+        if name.endswith((".weight", ".bias")) and not value.is_floating_point():
+            raise CheckpointError(
+                f"{path}: {name} of model {config.model.name!r} holds {value.dtype} and no"
+                " floating-point numbers, so the file was changed: train the model again"
+            )
         wrong = value.numel() - int(value.isfinite().sum())
         if wrong:
             raise CheckpointError(

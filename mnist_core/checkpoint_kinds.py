@@ -1,7 +1,11 @@
 """Says in words what a file is that was taken for a checkpoint. Nothing of it is executed."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
+from mnist_core import parsing
+from mnist_core.data import file_kinds
 from mnist_core.files import check_regular
 
 _READ = "; only .safetensors files are read, as `python -m mnist_core train` or a study keeps them"
@@ -12,12 +16,15 @@ _BEGINNINGS = (
         " may run code",
     ),
     (b"\x80", "a Python pickle, as torch.save wrote before 1.6 (.pt, .pth): reading one runs code"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
     (b"\x89HDF", "an HDF5 file, as Keras writes (.h5)"),
     (b"\x1f\x8b", "packed by gzip: unpack it first"),
     (b"<", "a web page or XML: the download went wrong"),
 )
 _ENDINGS = {".onnx": "an ONNX file, which is an export"}
+_HEADER = 100 << 20
+"""Bytes of a safetensors header at most, as the format has it."""
+_LONGEST = 200
+"""Characters of an error's text that are repeated."""
 
 
 def unreadable(path: Path, error: Exception) -> str:
@@ -30,15 +37,70 @@ def unreadable(path: Path, error: Exception) -> str:
     kind = _kind(path)
     if kind:
         return f"{path}: is {kind}{_READ}"
-    return f"{path}: cannot read the checkpoint: {' '.join(str(error).split())}"
+    return f"{path}: cannot read the checkpoint: {_short(error)}"
+
+
+def foreign(path: Path, error: Exception) -> str:
+    """Return one line that says why the safetensors file ``path`` is not a checkpoint.
+
+    Args:
+        path: the file.
+        error: what is wrong with its metadata.
+    """
+    said = f"its metadata has no {error}" if isinstance(error, KeyError) else _short(error)
+    said = said.removeprefix(f"{path}: ")
+    return f"{path}: is no checkpoint of this program: {said}"
+
+
+def count(metadata: Mapping[str, str], name: str) -> int:
+    """Return the entry ``name`` of a checkpoint's metadata, a whole number of 1 or more.
+
+    Raises:
+        KeyError: if there is none.
+        ValueError: if it is something else.
+    """
+    text = metadata[name]
+    try:
+        value = parsing.json_text(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is no number: {error}") from None
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} must be a whole number of 1 or more, but got {text[:40]!r}")
+    return value
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _kind(path: Path) -> str:
     try:
         check_regular(path)  # to open a pipe may take for ever
+        size = path.stat().st_size
         with path.open("rb") as file:
-            begins = file.read(32).lstrip()
+            head = file.read(file_kinds.HEAD_BYTES)
+            length = int.from_bytes(head[:8], "little")
+            header = file.read(length) if 8 < length < min(size, _HEADER) else b""
     except (OSError, ValueError):
         return ""
+    if size == 0:
+        return "empty"
+    if path.suffix in _ENDINGS:
+        return _ENDINGS[path.suffix]
+    if head[8:9] == b"{":
+        return _cut(head[8:] + header, length, size)
+    begins = head.lstrip()
     named = (kind for beginning, kind in _BEGINNINGS if begins.startswith(beginning))
-    return next(named, _ENDINGS.get(path.suffix, ""))
+    return next(named, "") or file_kinds.describe(head)
+
+
+def _cut(content: bytes, length: int, size: int) -> str:
+    """Return that a safetensors file was cut off, if its own header says so; else ""."""
+    try:
+        entries = json.loads(content[:length])
+        ends = [one["data_offsets"][1] for name, one in entries.items() if name != "__metadata__"]
+        whole = 8 + length + max(ends, default=0)
+    except (ValueError, RecursionError, AttributeError, LookupError, TypeError):
+        return "" if size >= 8 + length else f"cut off: it has {size:,} bytes of more"
+    return f"cut off: it has {size:,} of {whole:,} bytes" if size < whole else ""

@@ -13,6 +13,7 @@ _NO_MEMORY = re.compile(
     r"|(CUBLAS|CUDNN|CUSOLVER|CUSPARSE)_STATUS_NOT_INITIALIZED"  # no room for the library's handle
     r"|(can't|cannot|could not|failed to|unable to) (allocate|mmap)"  # the CPU's allocator; mmap
     r"|not enough memory"  # the same on Windows
+    r"|unable to find (an engine to execute|a valid cuDNN algorithm)"  # no room for a work space
     r"|bad_alloc",  # C++
     re.IGNORECASE,
 )
@@ -20,7 +21,12 @@ _GPU = re.compile(
     r"(CUDA|HIP|cuDNN|NCCL|NVRTC|NVML)( driver| runtime| unknown| initialization)? error"
     r"|CU(BLAS|DNN|SOLVER|SPARSE|FFT)_\w+"
     r"|No CUDA GPUs are available"
-    r"|Found no NVIDIA driver",
+    r"|Found no NVIDIA driver"
+    r"|NVIDIA driver on your system is too old"
+    r"|cudaGetDeviceCount|CUDA driver initialization failed|Cannot re-initialize CUDA"
+    r"|device\(s\) is/are busy or unavailable"
+    r"|kernel image is (available|invalid)"
+    r"|nvrtc[: _]*error",
     re.IGNORECASE,
 )
 

@@ -68,6 +68,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     records = result.confirm[row.label]
     recorded = records[0]
     metric = plan.spec.metric
+    too_noisy = [label for label in result.ties if label in result.noisy]
     record: dict[str, Any] = {
         "study": plan.name,
         **_objective(plan),
@@ -79,7 +80,8 @@ def best_config(result: StudyResult) -> dict[str, Any]:
             "seeds": [trial.seed for trial in records],
             "values": [trial.value for trial in records],
             **_interval(possible(metric, row.confirm)),
-            "ties_with": list(result.ties),
+            "ties_with": [label for label in result.ties if label not in result.noisy],
+            **({"too_noisy": too_noisy} if too_noisy else {}),
         },
         "params": row.candidate.params,
     }

@@ -137,7 +137,7 @@ def _of_a_checkpoint(name: str, path: Path) -> ModelRecord:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
     except (KeyError, ValueError, ConfigError) as error:
-        raise CheckpointError(f"{path}: is no checkpoint of this program: {error}") from None
+        raise CheckpointError(checkpoint_kinds.foreign(path, error)) from None
     return ModelRecord(name=name, config=config, metrics=metrics, checkpoint=path)
 
 

@@ -143,7 +143,9 @@ def test_files_that_are_none(tmp_path, refusal):
 @pytest.mark.parametrize("keep", [0, 7, 8, 100, 1_000, -1_000, -1])
 def test_truncated(saved, refusal, keep):
     saved.write_bytes(saved.read_bytes()[:keep])
-    assert "cannot read" in refusal(CheckpointError, checkpoint.load, saved)
+    message = refusal(CheckpointError, checkpoint.load, saved)
+    assert message.startswith(f"{saved}: ")
+    assert "cut off" in message or keep < 9
 
 
 def test_trailing_bytes(saved, refusal):
@@ -180,7 +182,10 @@ def test_the_files_of_these_tests_are_right_but_for_the_mistake(tmp_path):
         ({"config": '{"colour": 1}'}, "unknown setting 'colour'"),
         ({"config": '{"model": {"name": "nett"}}'}, "did you mean 'net'?"),
         ({"n_classes": "ten"}, "is no checkpoint of this program"),
-        ({"n_classes": "-1"}, "model 'lenet5'"),
+        ({"n_classes": "-1"}, "n_classes"),
+        ({"n_classes": ""}, "n_classes"),
+        ({"n_classes": "[" * 5000}, "n_classes"),
+        ({"n_classes": "1" * 5000}, "an integer of more than 64 bits"),
         ({"n_classes": "11"}, "model 'lenet5'"),
         ({"metrics": "nothing"}, "is no checkpoint of this program"),
         ({"metrics": "[1]"}, "metrics"),
@@ -191,8 +196,14 @@ def test_foreign_headers(tmp_path, refusal, header, said):
     path = tmp_path / "m"
     write(path, **header)
     message = refusal(CheckpointError, checkpoint.load, path)
-    assert message.startswith(f"{path}: ")
+    assert message.startswith(f"{path}: ") and len(message) < len(str(path)) + 400
     assert said in message
+
+
+def test_weights_of_another_kind(tmp_path, refusal):
+    path = tmp_path / "m"
+    write(path, {key: value.long() for key, value in network().state_dict().items()})
+    assert "int64" in refusal(CheckpointError, checkpoint.load, path)
 
 
 def test_weights_of_others(tmp_path, refusal):
@@ -223,6 +234,11 @@ OTHERS = {
     "net.onnx": (b"\x08\x0a\x12\x07pytorch", "ONNX"),
     "keras.h5": (b"\x89HDF\r\n\x1a\n", "Keras"),
     "m.safetensors.gz": (b"\x1f\x8b\x08\x00", "gzip"),
+    "one.png": (b"\x89PNG\r\n\x1a\n\x00\x00", "PNG"),
+    "labels": (b"\x00\x00\x08\x01\x00\x00\x00\x02\x01\x02", "IDX"),
+    "facts.json": (b'{"status": "done", "metrics": {}}', "JSON"),
+    "metrics.csv": (b"step,epoch,loss\n1,1,0.5\n", "CSV"),
+    "nothing.safetensors": (b"", "empty"),
 }
 
 

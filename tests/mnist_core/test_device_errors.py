@@ -8,6 +8,9 @@ import torch
 from mnist_core.device_errors import first_line, is_gpu_failure, is_out_of_memory
 
 MEMORY = [
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("FIND was unable to find an engine to execute this computation"),
+    RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     torch.OutOfMemoryError("HIP out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA"),
@@ -31,6 +34,16 @@ MEMORY = [
     OSError(errno.ENOMEM, "Cannot allocate memory"),
 ]
 GPU = [
+    RuntimeError(
+        "Unexpected error from cudaGetDeviceCount(). Error 802: system not yet initialized"
+    ),
+    RuntimeError("The NVIDIA driver on your system is too old (found version 11040)."),
+    RuntimeError("CUDA driver initialization failed, you might not have a CUDA gpu."),
+    RuntimeError("Cannot re-initialize CUDA in forked subprocess."),
+    RuntimeError("CUDA-capable device(s) is/are busy or unavailable"),
+    RuntimeError("no kernel image is available for execution on the device"),
+    RuntimeError("device kernel image is invalid"),
+    RuntimeError("nvrtc: error: invalid value for --gpu-architecture (-arch)"),
     RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable"),
     RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable"),
     torch.AcceleratorError("CUDA error: device-side assert triggered", 710),

@@ -83,7 +83,7 @@ def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch, api, entity, part
     plan = toy_plan(tmp_path)
     plan.settings.tracking.wandb.__dict__["entity"] = entity
     write(tmp_path, whole())
-    monkeypatch.setattr(cli, "resolve", lambda *_, **__: plan)
+    monkeypatch.setattr(cli, "find", lambda *_, **__: plan)
     monkeypatch.setattr(_wandb_account, "check_account", lambda: None)
     monkeypatch.setattr(_wandb_account, "server", lambda: "https://u")
     monkeypatch.setattr(_wandb_report, "build", lambda *_, **__: Expired())
