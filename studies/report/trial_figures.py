@@ -83,6 +83,11 @@ def curves(result: StudyResult, search: Sequence[TrialRecord], values: Values) -
         chart.marks(
             [at for _, at in ends], "cross pruned", [f"trial {r.number} pruned" for r, _ in ends]
         )
+        # A line that ends off the chart, or lies there whole, shows where.
+        far = [r for r in ended if (line := _curve(r, values)) and values.scale.off(line[-1][1])]
+        chart.marks(
+            [_curve(r, values)[-1] for r in far], "dot complete", [tip(r, values) for r in far]
+        )
         best = best_of(ended, values.sign)
         if best is not None:
             chart.line(_curve(best, values), "best", title=tip(best, values))

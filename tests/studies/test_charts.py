@@ -136,3 +136,4 @@ def test_curves_of_one_report_are_seen(lucky):
     for figure in curves(lucky.result, low, values):
         assert heights(figure.svg, "line complete") == []
         assert "1 end off the chart" in figure.caption
+        assert len(heights(figure.svg, "mark low complete")) == 1  # a triangle says where it is
