@@ -52,7 +52,7 @@ def two_epochs(config):
         ("net", "fp32", False, 1),
         ("net", "bf16", False, 1),
         ("net", "fp32", True, 1),
-        ("cnn", "bf16", True, 1),
+        pytest.param("cnn", "bf16", True, 1, marks=pytest.mark.long),
         ("lenet5", "fp32", False, 2),
         ("lenet5", "bf16", True, 2),
     ],

@@ -312,7 +312,7 @@ def test_a_fork_inherits_the_reading_of_the_test_set(tmp_path, old):
     assert said.endswith("1 by toy, which this study was forked from")
 
 
-@pytest.mark.parametrize("kind", ["journal", "postgresql"])
+@pytest.mark.parametrize("kind", ["journal", pytest.param("postgresql", marks=pytest.mark.long)])
 def test_in_a_storage_that_holds_both(tmp_path, kind, request):
     url = f"journal:///{tmp_path}/all.log"
     if kind == "postgresql":
@@ -338,7 +338,13 @@ fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
 """
 
 
-@pytest.mark.parametrize("step", ["_insert", "insert_trials", "_check"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *(pytest.param(step, marks=pytest.mark.long) for step in ("_insert", "insert_trials")),
+        "_check",
+    ],
+)
 def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     plan = copy_of(old, tmp_path)
     code = KILLED.format(folder=str(tmp_path), step=step)

@@ -17,7 +17,9 @@ from supervisors import HERE, PATH
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "journal", "postgresql"])
+@pytest.mark.parametrize(
+    "kind", ["sqlite", "journal", pytest.param("postgresql", marks=pytest.mark.long)]
+)
 def test_a_loss_is_counted_with_the_trial_put_back_or_not_at_all(kind, tmp_path, request):
     if kind == "postgresql":
         url = request.getfixturevalue("server").new_database()
