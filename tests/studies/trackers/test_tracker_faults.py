@@ -12,7 +12,8 @@ from studies.trackers.settings import TrackingSettings
 
 def kept(folder):
     path = folder / "trackers" / "wandb.kept"
-    return set(path.read_text().splitlines()) if path.exists() else set()
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {line for line in lines if not line.startswith("study id ")}
 
 
 def tags(folder, number):
