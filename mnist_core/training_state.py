@@ -114,10 +114,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     """Put ``optimizer_tensors`` back."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, _, name = key.partition(".")
+    entries = [(*key.partition(".")[::2], value) for key, value in tensors.items()]
+    # A parameter may be a number itself, so numbers of the optimizer are told by the others.
+    numbers = {n for i, n, value in entries if value.ndim == 0 < parameters[int(i)].ndim}
+    for index, name, value in entries:
         parameter = parameters[int(index)]
-        if value.shape == parameter.shape:
+        if name not in numbers and value.shape == parameter.shape:
             # A fused step walks through memory, so the layout must be the parameter's.
             value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         state.setdefault(int(index), {})[name] = value
@@ -128,7 +130,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     for number, named in state.items():
         loaded: dict[str, Tensor] = optimizer.state[parameters[number]]
         for name, value in named.items():
-            stays = value.ndim == 0 and name != "step"  # torch knows where the steps are counted
+            stays = name in numbers and name != "step"  # torch knows where the steps are counted
             loaded[name] = value if stays else loaded[name].to(value.dtype)
 
 

@@ -72,7 +72,9 @@ def test_every_model_in_every_format(tmp_path, digits, some, name, file_format):
     model = kept(name)
     out, parity = exported(model, tmp_path, file_format, digits, some)
     assert parity.holds and parity.samples == 64
-    assert parity.trained_accuracy == parity.exported_accuracy
+    # A score that lies on the threshold to the last digits may fall on either side of it.
+    off = abs(parity.trained_accuracy - parity.exported_accuracy)
+    assert parity.different <= 1 and off <= parity.different / parity.samples
     assert list(tmp_path.iterdir()) == [out]
     run = FORMATS[file_format].load(out, 1)
     channels = 2 if name in PAIRS else 1
