@@ -12,6 +12,9 @@ from studies.protocol import Control, run_study
 from studies.storages.contents import read_content
 from studies.storages.storage import close_storage, open_storage
 
+MADE_UP = ("test", "runs", "identity", "folders")
+"""What is another one in each study: times, a random identity, where it ran."""
+
 
 def plan_at(folder, url=None):
     """A small plan, kept at ``url``; None: in an SQLite file in its folder."""
@@ -46,7 +49,7 @@ def trail(url):
         content = read_content(storage, name)
         found[name] = (
             content.directions,
-            {k: v for k, v in content.user_attrs.items() if k not in ("test", "runs", "identity")},
+            {k: v for k, v in content.user_attrs.items() if k not in MADE_UP},
             content.system_attrs,
             [
                 (
