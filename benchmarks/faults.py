@@ -11,7 +11,7 @@ processes, SQLite) that is killed one to three times by kill -9 and then run to 
 * sqlite: the supervisor in the middle of a random write to the database, before its commit.
 * export: the supervisor at a random step of writing the result's files;
 * log: the supervisor after the database has the end of a trial, before the event log has it;
-* fresh, fork, copy: the process that begins a finished study anew, forks it, or copies it to
+* fresh, fork, copy: the process that starts a finished study fresh, forks it, or copies it to
   SQLite or a journal, before a random change that this makes to a file or a database. The same
   command, or a run without ``--fresh``, comes next.
 
@@ -273,7 +273,7 @@ def run_after(
     if kind == "fork":
         verdict.problems += compare_fork(final, read(study), whole.trials)
     else:
-        # What was begun anew was trained again: the same, but at other times.
+        # A fresh start trains again: the same results, but at other times.
         verdict.problems += compare([whole.trials] if kind == "copy" else [], final, whole.trials)
     if kind == "copy":
         wanted = whole.trials.readings

@@ -49,7 +49,7 @@ def foreign(path: Path, error: Exception) -> str:
     """
     said = f"its metadata has no {error}" if isinstance(error, KeyError) else _short(error)
     said = said.removeprefix(f"{path}: ")
-    return f"{path}: is no checkpoint of this program: {said}"
+    return f"{path}: is not a checkpoint of this program: {said}"
 
 
 def count(metadata: Mapping[str, str], name: str) -> int:
@@ -63,7 +63,7 @@ def count(metadata: Mapping[str, str], name: str) -> int:
     try:
         value = parsing.json_text(text)
     except ValueError as error:
-        raise ValueError(f"{name} is no number: {error}") from None
+        raise ValueError(f"{name} is not a number: {error}") from None
     if type(value) is not int or value < 1:
         raise ValueError(f"{name} must be a whole number of 1 or more, but got {text[:40]!r}")
     return value

@@ -269,7 +269,7 @@ def _of_inputs(
     _write(console, table, out)
 
 
-_TEST_IMAGES = "these are the test images of {}: whoever chooses a model by them has none any more"
+_TEST_IMAGES = "these are the test images of {}; a model chosen by them has no test set left"
 
 
 def _write(console: "Console", table: Any, out: Path | None) -> None:

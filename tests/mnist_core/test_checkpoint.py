@@ -172,7 +172,7 @@ def test_the_files_of_these_tests_are_right_but_for_the_mistake(tmp_path):
         ({"config": None}, "'config'"),
         ({"n_classes": None}, "'n_classes'"),
         ({"metrics": None}, "'metrics'"),
-        ({"config": "{"}, "is no checkpoint of this program"),
+        ({"config": "{"}, "is not a checkpoint of this program"),
         ({"config": "[]"}, "dictionary"),
         ({"config": '{"optim": {"lr": -1}}'}, "optim.lr"),
         ({"config": "[" * 5000 + "]" * 5000}, "nests too deep"),
@@ -181,13 +181,13 @@ def test_the_files_of_these_tests_are_right_but_for_the_mistake(tmp_path):
         ({"metrics": '{"val_accuracy": ' + "1" * 400 + "}"}, "an integer of more than 64 bits"),
         ({"config": '{"colour": 1}'}, "unknown setting 'colour'"),
         ({"config": '{"model": {"name": "nett"}}'}, "did you mean 'net'?"),
-        ({"n_classes": "ten"}, "is no checkpoint of this program"),
+        ({"n_classes": "ten"}, "is not a checkpoint of this program"),
         ({"n_classes": "-1"}, "n_classes"),
         ({"n_classes": ""}, "n_classes"),
         ({"n_classes": "[" * 5000}, "n_classes"),
         ({"n_classes": "1" * 5000}, "an integer of more than 64 bits"),
         ({"n_classes": "11"}, "model 'lenet5'"),
-        ({"metrics": "nothing"}, "is no checkpoint of this program"),
+        ({"metrics": "nothing"}, "is not a checkpoint of this program"),
         ({"metrics": "[1]"}, "metrics"),
         ({"metrics": '{"val_accuracy": "good"}'}, "metrics"),
     ],
@@ -257,7 +257,7 @@ def test_a_file_of_another_kind_is_named(tmp_path, refusal, name):
 def test_a_safetensors_file_without_a_header(tmp_path, refusal):
     path = tmp_path / "m"
     save_file(network().state_dict(), path)
-    assert "is no checkpoint of this program" in refusal(CheckpointError, checkpoint.load, path)
+    assert "is not a checkpoint of this program" in refusal(CheckpointError, checkpoint.load, path)
 
 
 @settings(max_examples=150)
