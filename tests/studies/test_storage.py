@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy
+from needs import missing
 from waiting import PATIENCE
 
 from studies.storages import storage_sqlite
@@ -81,7 +82,7 @@ def unwritable(path):
         done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
         if done.returncode != 0:
             subprocess.run(["umount", path.parent], capture_output=True)
-            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+            missing(f"nothing can be mounted here: {done.stderr.strip()}")
     yield path
     subprocess.run(["umount", "-l", path.parent], check=True)
 
