@@ -14,16 +14,11 @@ schedule of the learning rate goes on: ``optim.lr`` is what it is a factor of.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
-from mnist_core.counting import counted
-from mnist_core.errors import ConfigError
 from mnist_core.table import Table, flat, unknown_setting
-
-if TYPE_CHECKING:  # a configuration is made of changes
-    from mnist_core.config import TrainConfig
 
 CHANGEABLE = (
     "label_smoothing",
@@ -67,48 +62,6 @@ class Change(Table):
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
         return {"epoch": self.epoch, **dict(self.settings)}
-
-
-def check(config: "TrainConfig") -> None:
-    """Check the changes of ``config`` by themselves and with the rest of it.
-
-    Raises:
-        ConfigError: they are not in order, one comes after the end, or a value is out of its range.
-    """
-    before = 0
-    for change in config.changes:
-        if change.epoch <= before:
-            raise ConfigError(f"changes: epochs must rise, but {change.epoch} comes after {before}")
-        if change.epoch >= config.epochs:
-            raise ConfigError(
-                f"changes: one is to come after {counted(change.epoch, 'epoch')}, but the"
-                " training has"
-                f" {config.epochs}; it must be before the last"
-            )
-        before = change.epoch
-        in_force(config, change.epoch)
-
-
-def in_force(config: "TrainConfig", epochs: int) -> "TrainConfig":
-    """Return the settings of the epoch that begins when ``epochs`` epochs are over.
-
-    Raises:
-        ConfigError: a value is out of its range.
-    """
-    settings: dict[str, Any] = {}
-    latest = 0
-    for change in config.changes:
-        if change.epoch <= epochs:
-            settings |= dict(change.settings)
-            latest = change.epoch
-    if not config.changes:
-        return config
-    return config.override({**settings, "changes": ()}, source=f"changes (epoch {latest})")
-
-
-def stages(config: "TrainConfig") -> list["TrainConfig"]:
-    """Return the settings of the first epoch and those after each change."""
-    return [in_force(config, epochs) for epochs in (0, *(c.epoch for c in config.changes))]
 
 
 def so_far(settings: Mapping[str, Any], epochs: float) -> dict[str, Any]:

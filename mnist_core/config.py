@@ -10,8 +10,8 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mnist_core import changes as changing
 from mnist_core.changes import Change
+from mnist_core.counting import counted
 from mnist_core.errors import ConfigError
 from mnist_core.table import Table
 
@@ -191,11 +191,43 @@ class TrainConfig(Table):
 
     @model_validator(mode="after")
     def _changes_fit(self) -> Self:
-        try:
-            changing.check(self)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+        before = 0
+        for change in self.changes:
+            if change.epoch <= before:
+                raise ValueError(
+                    f"changes: epochs must rise, but {change.epoch} comes after {before}"
+                )
+            if change.epoch >= self.epochs:
+                raise ValueError(
+                    f"changes: one is to come after {counted(change.epoch, 'epoch')}, but the"
+                    f" training has {self.epochs}; it must be before the last"
+                )
+            before = change.epoch
+            try:
+                self.in_force(change.epoch)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
         return self
+
+    def in_force(self, epochs: int) -> "TrainConfig":
+        """Return the settings of the epoch that starts after ``epochs`` epochs.
+
+        Raises:
+            ConfigError: if a changed value is out of its range.
+        """
+        if not self.changes:
+            return self
+        settings: dict[str, Any] = {}
+        latest = 0
+        for change in self.changes:
+            if change.epoch <= epochs:
+                settings |= dict(change.settings)
+                latest = change.epoch
+        return self.override({**settings, "changes": ()}, source=f"changes (epoch {latest})")
+
+    def stages(self) -> list["TrainConfig"]:
+        """Return the settings of the first epoch and those after each change."""
+        return [self.in_force(epochs) for epochs in (0, *(c.epoch for c in self.changes))]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested values as ``Table.to_dict`` does.

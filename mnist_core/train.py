@@ -8,7 +8,6 @@ there and are read once for each report.
 from pathlib import Path
 
 from mnist_core import (
-    changes,
     compilation,
     cuda_graph,
     device_errors,
@@ -34,7 +33,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
         ConfigError: a model or a device that is not there, a value that the optimizer has not.
     """
     model = models.resolve(config.model)
-    for stage in changes.stages(config):
+    for stage in config.stages():
         tasks.check(stage)
         optimizers.resolve(stage.optim)
     compilation.check(config)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from mnist_core import (
     averaging,
-    changes,
     compilation,
     cuda_graph,
     memory,
@@ -59,7 +58,7 @@ class Training:
                 f"but the training runs on {machine.device}; load the data there"
             )
         self.config, self.data, self.machine = config, data, machine
-        self.now = changes.in_force(config, 0)
+        self.now = config.in_force(0)
         torch.manual_seed(stream_seed(config.seed, "model"))
         self.model = machine.place(models.build(config.model, data.n_classes))
         self.forward = compilation.forward_of(self.model, config)
@@ -141,7 +140,7 @@ class Training:
 
     def _change(self, epochs: int) -> None:
         """Bring the settings to those of the epoch that begins after ``epochs``."""
-        now = changes.in_force(self.config, epochs)
+        now = self.config.in_force(epochs)
         if now == self.now:
             return
         self.now = now

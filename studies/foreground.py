@@ -42,7 +42,7 @@ from studies.progress import Progress
 from studies.protocol import run_study
 from studies.report.console import drop_output, make_console
 from studies.report.picture import Snapshot, save_picture
-from studies.report.table import print_result, write_markdown
+from studies.report.table import print_result, result_event, write_markdown
 from studies.search import stopping
 from studies.storages import storage
 from studies.storages.parts import check_joinable
@@ -134,7 +134,7 @@ def run(
                     retry_failed=retry_failed,
                 )
             finish(result, console)
-            recording.conclude(result)
+            recording.conclude(result, result_event(result))
     except ConfirmedElsewhere:
         _say(
             f"the search of {plan.name} is over; another supervisor confirms its winners and reads"

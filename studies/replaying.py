@@ -30,7 +30,6 @@ from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.search.enqueued import ENQUEUED, point_of
 from studies.search.failures import untrained
-from studies.search.goals import goals_of
 from studies.search.imported import IMPORTED
 from studies.storages.storage import Journal, journal_url, open_storage
 
@@ -216,7 +215,7 @@ class _Replay:
         self._reports[number] = index + 1
         if index >= len(steps):
             return None
-        metric, value = goals_of(self._plan).metric, trial.intermediate_values[steps[index]]
+        metric, value = self._plan.goals.metric, trial.intermediate_values[steps[index]]
         metrics = {**_metrics(trial), metric: value}
         goes_on = self._book.report(self._tasks[number], steps[index], metrics)
         self._book.settle()

@@ -41,7 +41,7 @@ from studies.forks.forking import fork
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.protocol import run_study
-from studies.report.table import write_markdown
+from studies.report.table import result_event, write_markdown
 from studies.spec import StudySpec
 from studies.storages.copying import copy_study
 from studies.trail.event_log import OVER
@@ -179,7 +179,7 @@ def run(plan: Plan, deaths: Deaths, *, again: bool) -> None:
         )
         write_best_config(result)
         write_markdown(result, plan.folder / REPORT)
-        recording.conclude(result)
+        recording.conclude(result, result_event(result))
 
 
 def note(text: str) -> None:

@@ -31,7 +31,6 @@ from studies.planning.settings import StopSettings
 from studies.search import imported, stopping
 from studies.search.batches import check_order
 from studies.search.enqueued import ENQUEUED, from_attribute, merged, to_attribute
-from studies.search.goals import goals_of
 from studies.search.pruning import Pruning
 from studies.search.rungs import with_resources
 from studies.search.search_checks import (
@@ -244,7 +243,7 @@ def _identify(study: optuna.Study, plan: Plan, storage: Storage) -> str:
 
 def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
     _check_owner(plan, storage)
-    wanted = [StudyDirection[one.upper()] for one in goals_of(plan).directions]
+    wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
     study = optuna.create_study(
         study_name=name,
         storage=storage,
@@ -261,7 +260,7 @@ def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
     check_fingerprint(study, plan.fingerprint())
     # A trial's confusion matrix and curves take many times the memory of all else.
     # Its metrics matter where there are several objectives, see ``studies/book/rivals.py``.
-    storage.hold_only(_HELD if goals_of(plan).several else _HELD - {records.METRICS})
+    storage.hold_only(_HELD if plan.goals.several else _HELD - {records.METRICS})
     return study
 
 
@@ -289,7 +288,7 @@ def _book(
         lease=lease,
         phase=phase,
         source=source,
-        goals=goals_of(plan),
+        goals=plan.goals,
         pruning=pruning,
         retries=plan.settings.search.retries,
         stop=stop,

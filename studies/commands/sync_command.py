@@ -83,7 +83,7 @@ def sync_command(
     with Recording(found.plan, typer.echo, tell, trackers=processes) as recording:
         recording(Event(kind="study", phase="", data={"id": found.identity}))
         if found.phase == "finished" and found.result is not None:
-            recording.conclude(found.result)
+            recording.conclude(found.result, result_event(found.result))
         else:
             recording.fill()
         failed += processes.start()

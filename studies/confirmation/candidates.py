@@ -9,7 +9,6 @@ from studies.book.records import TrialRecord
 from studies.findings.front import front_of, spread
 from studies.planning.plan import Plan
 from studies.search.enqueued import point_of
-from studies.search.goals import goals_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
     """
     spec = plan.spec
     sign = 1.0 if spec.direction == "maximize" else -1.0
-    goals = goals_of(plan)
+    goals = plan.goals
     found = [
         Candidate(
             choice=str(record.params.get(spec.scientific)),

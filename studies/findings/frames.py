@@ -44,7 +44,6 @@ from studies.book import stored
 from studies.book.records import TrialRecord
 from studies.book.stored import Stored
 from studies.planning import named
-from studies.search.goals import goals_of
 
 FORMATS = ("csv", "parquet")
 _NOT_INFO = ("confusion", "entry", "label", "validation")
@@ -157,7 +156,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 
 def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> list[dict[str, Any]]:
-    rows, names = [], goals_of(found.plan).names
+    rows, names = [], found.plan.goals.names
     for record in records:
         failure = record.failure
         row: dict[str, Any] = {

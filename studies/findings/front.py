@@ -6,7 +6,7 @@ from mnist_core.counting import are, counted
 from mnist_core.errors import UserError
 from studies.book.records import TrialRecord
 from studies.planning.plan import Plan
-from studies.search.goals import Goals, goals_of
+from studies.search.goals import Goals
 
 
 def dominates(one: Sequence[float], other: Sequence[float], signs: Sequence[float]) -> bool:
@@ -53,7 +53,7 @@ def check_feasible(plan: Plan, search: Sequence[TrialRecord]) -> None:
     Raises:
         UserError: all that ran, or could have, are over the study's limits.
     """
-    goals = goals_of(plan)
+    goals = plan.goals
     over = [r for r in search if r.ending == "INFEASIBLE" or not r.feasible]
     if not over or any(r.state == "COMPLETE" and r.feasible for r in search):
         return

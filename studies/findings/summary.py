@@ -24,7 +24,6 @@ from studies.findings.statistics import (
 from studies.forks.forking import Forked
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
-from studies.search.goals import goals_of
 from studies.search.stopping import Stop
 
 
@@ -102,7 +101,7 @@ def summarize(
     }
     best = verdict.best if verdict else None
     rows = []
-    goals = goals_of(plan)
+    goals = plan.goals
     for label in chosen if goals.several else (*map(str, spec.choices), *_defaults(chosen)):
         candidate = chosen.get(label)
         of_label = complete.get(label, ())

@@ -34,7 +34,6 @@ from studies.planning.fingerprints import FINGERPRINT
 from studies.planning.plan import Plan, storage_url_of
 from studies.planning.recorded import RECORD, plan_attribute
 from studies.search.batches import ORDER, order_of
-from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
 from studies.storages.contents import Content, read_content
 from studies.storages.copying import write_studies
@@ -201,7 +200,7 @@ def _contents(
 ) -> Iterator[Content]:
     digest, values = plan.fingerprint()
     fingerprint = {"hash": digest, "values": values}
-    directions = [StudyDirection[one.upper()] for one in goals_of(plan).directions]
+    directions = [StudyDirection[one.upper()] for one in plan.goals.directions]
     forked = Forked(study=old.name, carried=carried.count, left=carried.left)
     yield Content(
         name=plan.name,

@@ -26,7 +26,6 @@ from studies.confirmation.test_record import TEST, Reading, command_readings, re
 from studies.planning.fingerprints import FINGERPRINT
 from studies.planning.named import DATABASE
 from studies.planning.plan import Plan
-from studies.search.goals import goals_of
 from studies.storages.contents import Content
 from studies.storages.storage import (
     Damaged,
@@ -163,7 +162,7 @@ def record_content(plan: Plan, record: Reading) -> Content:
     """Return a confirmation that holds ``record`` and nothing else yet."""
     return Content(
         name=f"{plan.name}{CONFIRM}",
-        directions=[StudyDirection[one.upper()] for one in goals_of(plan).directions],
+        directions=[StudyDirection[one.upper()] for one in plan.goals.directions],
         user_attrs={TEST: record.to_attribute()},
         system_attrs={},
         trials=[],

@@ -14,7 +14,6 @@ import objectives
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.training import Training
 from studies.planning.plan import Plan
-from studies.search.goals import goals_of
 
 ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
 """Keywords that an objective is made with."""
@@ -87,7 +86,7 @@ def check_objective(plan: Plan) -> None:
             is not a ``Training``.
     """
     kind = objective_class(plan.spec.objective)
-    if goals_of(plan).measured and not issubclass(kind, Training):
+    if plan.goals.measured and not issubclass(kind, Training):
         raise ConfigError(
             f"search.objectives: parameters and seconds are measured of a trainer's models, but"
             f" objectives/{plan.spec.objective}.py is none; make its class one of"

@@ -21,6 +21,7 @@ from studies.forks import fork_names
 from studies.planning import machine, own_code, places
 from studies.planning.layers import searched_settings, setting_of, settings_of, unset
 from studies.planning.settings import Settings, short_name
+from studies.search.goals import Goals
 from studies.spec import StudySpec
 from studies.storages.file_urls import absolute_url, sqlite_url
 
@@ -81,6 +82,21 @@ class Plan:
     trials_complete: int = 0
     most_workers: int = 0
     gpus: tuple[str, ...] = ()
+
+    @property
+    def goals(self) -> Goals:
+        """The objectives and limits of the study.
+
+        Raises:
+            ConfigError: see ``Goals``.
+        """
+        search = self.settings.search
+        return Goals(
+            metric=self.spec.metric,
+            direction=self.spec.direction,
+            further=search.objectives,
+            limits=search.constraints,
+        )
 
     def with_data(self, fingerprint: str) -> "Plan":
         """Return the plan with the fingerprint of the loaded data."""

@@ -10,7 +10,6 @@ from studies.book.running_states import states_folder
 from studies.engines.base import Limits
 from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
-from studies.search.goals import goals_of
 from studies.search.population_checks import is_population
 from studies.trail.belonging import MODELS
 
@@ -37,7 +36,7 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
         states=states_folder(plan, phase) if seconds or members else None,
         state_seconds=0.0 if members else seconds,
     )
-    goals = goals_of(plan)
+    goals = plan.goals
     if not goals.measured:
         return made
     assert isinstance(made, Training)

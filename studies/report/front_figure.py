@@ -7,7 +7,6 @@ from studies.findings.result import StudyResult
 from studies.report.figures import Figure, Values, tip
 from studies.report.scales import scale_of
 from studies.report.svg import Chart
-from studies.search.goals import goals_of
 
 _LOG_FROM = 10
 """An objective whose values differ by more than this factor has a logarithmic axis."""
@@ -15,7 +14,7 @@ _LOG_FROM = 10
 
 def fronts(result: StudyResult, search: Sequence[TrialRecord], values: Values) -> list[Figure]:
     """Draw the metric over each further objective; those that no other trial beats are joined."""
-    goals = goals_of(result.plan)
+    goals = result.plan.goals
     several = [r for r in search if r.state == "COMPLETE" and len(r.values) == len(goals.names)]
     figures = []
     for index, name in enumerate(goals.names[1:], start=1):

@@ -6,12 +6,11 @@ from studies.findings.result import Row, StudyResult
 from studies.findings.statistics import CONFIDENCE
 from studies.hints import look_command
 from studies.report.numbers import bare_text, gap_text, mean_text, params_text, unit
-from studies.search.goals import goals_of
 
 
 def front_headings(result: StudyResult) -> tuple[str, ...]:
     """Return the heads of the columns."""
-    further = goals_of(result.plan).names[1:]
+    further = result.plan.goals.names[1:]
     return ("trial", "search", "confirm", *further, "minus default", "front", "test", "s")
 
 
@@ -32,7 +31,7 @@ def front_cells(result: StudyResult, row: Row) -> tuple[str, ...]:
         mean_text(metric, row.confirm),
         *(
             cost_text(value)
-            for value in (measured[1:] or ["-"] * (len(goals_of(result.plan).names) - 1))
+            for value in (measured[1:] or ["-"] * (len(result.plan.goals.names) - 1))
         ),
         gap,
         beaten_by(result, row) or "yes",
@@ -43,7 +42,7 @@ def front_cells(result: StudyResult, row: Row) -> tuple[str, ...]:
 
 def front_lines(result: StudyResult) -> list[str]:
     """Say what the front is, and name its configurations."""
-    goals, metric = goals_of(result.plan), result.plan.spec.metric
+    goals, metric = result.plan.goals, result.plan.spec.metric
     rows = [row for row in result.rows if row.confirm is not None and means(result, row)]
     if not rows:
         return ["Nothing is confirmed yet, so there is no front."]
@@ -96,7 +95,7 @@ def _another(result: StudyResult) -> str:
 
 def front_notes(result: StudyResult) -> list[str]:
     """Say what the columns are and what the intervals cover."""
-    goals, spec = goals_of(result.plan), result.plan.spec
+    goals, spec = result.plan.goals, result.plan.spec
     read = result.test.times
     when = f"read {counted(len(read), 'time')}" if read else "not read yet"
     when = "no test set" if result.test.absent and not read else when
@@ -132,7 +131,7 @@ def means(result: StudyResult, row: Row) -> tuple[float, ...]:
 
 def beaten_by(result: StudyResult, row: Row) -> str:
     """Name a configuration that dominates ``row`` by the confirmed means, "" if there is none."""
-    signs, own = goals_of(result.plan).signs, means(result, row)
+    signs, own = result.plan.goals.signs, means(result, row)
     if row.candidate is not None and not row.candidate.feasible:
         return "infeasible"
     if not own:

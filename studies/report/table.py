@@ -1,6 +1,7 @@
 """The final table and the sentences under it: on a terminal, as plain text, as Markdown."""
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -261,3 +262,31 @@ def _setting(result: StudyResult) -> str:
     seconds = [record.seconds or 0.0 for record in result.confirmed]
     spent = f", {duration(sum(seconds))} of confirm trainings" if seconds else ""
     return f"search trials: {', '.join(states) or 'none'}{spent}"
+
+
+def result_event(result: StudyResult) -> dict[str, Any]:
+    """Return ``result`` as data of the event ``result``, see ``studies/trail/recording.py``."""
+    best, heads = result.best_row, headings(result)
+    files = {"best configuration": "best_config.toml", "report": "report.md"}
+    described: dict[str, Any] = {
+        "verdict": verdict_lines(result),
+        "table": [dict(zip(heads, cells(result, row), strict=True)) for row in result.rows],
+        "files": files,
+        "states": dict(result.states),
+    }
+    if best is not None and best.candidate is not None and best.confirm is not None:
+        trial = result.confirm[best.label][0].number
+        interval = possible(result.plan.spec.metric, best.confirm)
+        described["best"] = {
+            "label": best.label,
+            "params": dict(best.candidate.params),
+            "mean": best.confirm.mean,
+            "low": interval.low,
+            "high": interval.high,
+            "n": best.confirm.n,
+            "test": None if best.test is None else best.test.mean,
+            "search_trial": best.candidate.search_trial,
+            "confirm_trial": trial,
+        }
+        files["model"] = f"checkpoints/confirm/{trial}.safetensors"
+    return described

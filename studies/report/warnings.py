@@ -8,7 +8,6 @@ from studies.findings.result import StudyResult
 from studies.findings.statistics import NOISY_TIMES
 from studies.hints import look_command, run_command
 from studies.report.numbers import metric_text
-from studies.search.goals import goals_of
 
 ENOUGH_SEEDS = 3
 """Confirm seeds below which nothing should be claimed."""
@@ -60,7 +59,7 @@ def warnings(result: StudyResult) -> list[str]:
             found.append(
                 f"{row.label}: its search trial kept the constraints, but {len(over)} of its"
                 f" {len(result.confirm[row.label])} confirm trainings are over them"
-                f" ({goals_of(plan).over(over[0].metrics)})"
+                f" ({plan.goals.over(over[0].metrics)})"
             )
         if row.candidate and not row.candidate.feasible:
             found.append(f"{row.label}: it is over the constraints, so it wins nothing")

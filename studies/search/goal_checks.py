@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from mnist_core.errors import ConfigError
 from objectives.measured import KNOWN_BEFORE, MEASURES
 from studies.planning.plan import Plan
-from studies.search.goals import goals_of
 from studies.search.samplers import names, several_objectives
 
 
@@ -15,7 +14,7 @@ def check_goals(plan: Plan) -> None:
     Raises:
         ConfigError: an unknown objective or constraint, or one of them cannot deal with these.
     """
-    goals, search = goals_of(plan), plan.settings.search
+    goals, search = plan.goals, plan.settings.search
     if "seconds" in goals.limits and search.sampler == "gp":
         raise ConfigError(
             "search.sampler: gp must know of every trial how far it is from each limit, but the"
@@ -58,7 +57,7 @@ def check_goals(plan: Plan) -> None:
 
 def goal_notes(plan: Plan) -> Iterator[str]:
     """Say what the objectives and constraints of the search come to, a line each."""
-    goals, search = goals_of(plan), plan.settings.search
+    goals, search = plan.goals, plan.settings.search
     if goals.several:
         said = ", ".join(
             f"{name} ({direction})"

@@ -8,13 +8,10 @@ the study's trials, but not as one that failed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.measured import KNOWN_BEFORE, MEASURES
-
-if TYPE_CHECKING:  # a spec checks its goals, and a plan holds a spec
-    from studies.planning.plan import Plan
 
 Direction = Literal["maximize", "minimize"]
 
@@ -117,18 +114,3 @@ class Goals:
             for name, direction in self.further.items()
             if name in KNOWN_BEFORE and name in other and name in than
         )
-
-
-def goals_of(plan: "Plan") -> Goals:
-    """Return the goals of the study of ``plan``.
-
-    Raises:
-        ConfigError: see ``Goals``.
-    """
-    search = plan.settings.search
-    return Goals(
-        metric=plan.spec.metric,
-        direction=plan.spec.direction,
-        further=search.objectives,
-        limits=search.constraints,
-    )

@@ -19,7 +19,6 @@ from studies.search.batches import order_notes
 from studies.search.branches import branches
 from studies.search.enqueued import Known, read_known
 from studies.search.goal_checks import check_goals, goal_notes
-from studies.search.goals import goals_of
 from studies.search.imported import Result, read_results
 from studies.search.population_checks import check_population
 from studies.search.pruners import create_pruner, try_pruner
@@ -72,7 +71,7 @@ def imported_results(plan: Plan) -> list[Result]:
     Raises:
         ConfigError: a file cannot be read, or a line of it is no result of the study's space.
     """
-    names = goals_of(plan).names
+    names = plan.goals.names
     return [
         result
         for file in plan.settings.search.imports

@@ -21,7 +21,6 @@ from studies.planning.plan import Plan
 from studies.search.distributions import suggest
 from studies.search.enqueued import ENQUEUED, Known, params_of, point_of
 from studies.search.failures import would_fail_again
-from studies.search.goals import goals_of
 from studies.search.grid import Grid
 from studies.search.imported import Result, as_trials
 from studies.search.samplers import GRID, Search, create_sampler, learns
@@ -86,7 +85,7 @@ def search_of(plan: Plan) -> Search:
         trials=plan.trials_complete or plan.trials,
         workers=search.batch if search.order == "batch" else plan.workers,
         prunes=search.pruner != "none",
-        goals=goals_of(plan),
+        goals=plan.goals,
     )
 
 

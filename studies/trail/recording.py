@@ -17,7 +17,7 @@ choice), ``best`` (label, params, value, interval, confirm trial) and ``files`` 
 
 import importlib.metadata
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -132,8 +132,12 @@ class Recording:
         for event in missing_events(self._plan, frozenset(self._over)):
             self(event)
 
-    def conclude(self, result: StudyResult) -> None:
+    def conclude(self, result: StudyResult, described: Mapping[str, Any]) -> None:
         """Write what the log lacks of the study, and what it came to; have trackers catch up.
+
+        Args:
+            result: of the study.
+            described: data of the ``result`` event, see ``result_event``.
 
         Raises:
             UserError: the database cannot be read.
@@ -147,7 +151,7 @@ class Recording:
         if searched < ended or not needed <= self._over:
             self.fill()
         if not self._concluded:
-            self(Event(kind="result", phase="test", data=_described(result)))
+            self(Event(kind="result", phase="test", data=described))
             self._concluded = True
         for line in self._trackers.catch_up():
             self._say(line)
@@ -226,34 +230,3 @@ def _shared(plan: Plan) -> dict[str, Any]:
 
 def _resolved(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"optim": optimizers.resolve(config.optim)})
-
-
-def _described(result: StudyResult) -> dict[str, Any]:
-    """Return the data of a ``result`` event."""
-    from studies.report.numbers import possible
-    from studies.report.table import cells, headings, verdict_lines
-
-    best, heads = result.best_row, headings(result)
-    files = {"best configuration": "best_config.toml", "report": "report.md"}
-    described: dict[str, Any] = {
-        "verdict": verdict_lines(result),
-        "table": [dict(zip(heads, cells(result, row), strict=True)) for row in result.rows],
-        "files": files,
-        "states": dict(result.states),
-    }
-    if best is not None and best.candidate is not None and best.confirm is not None:
-        trial = result.confirm[best.label][0].number
-        interval = possible(result.plan.spec.metric, best.confirm)
-        described["best"] = {
-            "label": best.label,
-            "params": dict(best.candidate.params),
-            "mean": best.confirm.mean,
-            "low": interval.low,
-            "high": interval.high,
-            "n": best.confirm.n,
-            "test": None if best.test is None else best.test.mean,
-            "search_trial": best.candidate.search_trial,
-            "confirm_trial": trial,
-        }
-        files["model"] = f"checkpoints/confirm/{trial}.safetensors"
-    return described

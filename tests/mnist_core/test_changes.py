@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_training_state import Killed, killed_at, without_seconds
 
-from mnist_core import changes, training_state
+from mnist_core import training_state
 from mnist_core.config import OPTIMIZERS, TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError
 from mnist_core.table import parse_assignment
@@ -72,11 +72,11 @@ def test_what_the_optimizer_or_the_loss_has_not_is_refused_before_the_training(c
 
 
 def test_in_force(changing):
-    seen = [changes.in_force(changing, epochs) for epochs in range(5)]
+    seen = [changing.in_force(epochs) for epochs in range(5)]
     assert [c.optim.lr for c in seen] == [changing.optim.lr, 0.01, 0.002, 0.002, 0.002]
     assert [c.augment.shift for c in seen] == [0.0, 0.0, 0.1, 0.0, 0.0]
     assert all(not c.changes for c in seen)
-    assert changes.stages(changing) == seen[:4]
+    assert changing.stages() == seen[:4]
 
 
 def test_before_its_first_change_a_training_is_the_plain_one_and_then_another(few, config):

@@ -17,7 +17,6 @@ from studies.findings.result import ENVIRONMENT
 from studies.planning.fingerprints import check_fingerprint
 from studies.planning.recorded import RECORD, plan_attribute
 from studies.search.distributions import to_distribution
-from studies.search.goals import goals_of
 from studies.storages.inserting import insert_trials
 from studies.storages.storage import Journal, close_storage, open_storage
 
@@ -74,7 +73,7 @@ def write_study(
 
 
 def _create(plan, storage, name):
-    directions = goals_of(plan).directions
+    directions = plan.goals.directions
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     check_fingerprint(study, plan.fingerprint())
     return study
@@ -150,7 +149,7 @@ class _Made:
 
     def _values(self, value):
         """The metric; further objectives are made up, better where it is worse."""
-        more = len(goals_of(self._plan).names) - 1
+        more = len(self._plan.goals.names) - 1
         return [value, *(round(1e5 * value * self._random.random()) for _ in range(more))]
 
     def _draw(self, name, parameter):

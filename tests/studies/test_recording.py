@@ -11,6 +11,7 @@ from toy import Toy, make_plan
 
 from objectives.base import TrainingError
 from studies import foreground, protocol
+from studies.report.table import result_event
 from studies.trackers.follow import Follower, Kept
 from studies.trail.event_log import FILE, EventLog, Tail, survey
 from studies.trail.events import Event
@@ -31,7 +32,7 @@ def record(plan, *, conclude=True, **options):
         result = run(plan, listeners=[log], **options)
         if conclude:
             foreground.finish(result, Console(quiet=True))
-            log.conclude(result)
+            log.conclude(result, result_event(result))
     return said, result
 
 

@@ -24,6 +24,7 @@ from mnist_core.errors import UserError
 from studies import engines, protocol
 from studies.book.control import ConfirmedElsewhere, Control
 from studies.protocol import run_study
+from studies.report.table import result_event
 from studies.storages import leases, parts
 from studies.trail.recording import Recording
 
@@ -87,7 +88,7 @@ try:
             **options,
         )
         if track is not None:
-            listeners[0].conclude(result)
+            listeners[0].conclude(result, result_event(result))
 except ConfirmedElsewhere:
     print(json.dumps({"ran": ran, "test": None}), flush=True)
     sys.exit()
