@@ -15,7 +15,8 @@ run, but is nobody's by the lease, waits to be run again.
 Reports are decided upon in memory and written a moment later, when the worker has its answer
 (``settle``; ``studies/book/pages.py`` holds the trials). A trial that is run again gives the same
 reports again; those that its predecessor has survived are answered as they were then.
-A curve is of the first objective, also where there are several; see ``studies/book/rivals.py``.
+A curve is of the first objective, also where there are several; see
+``studies/book/rivals.py``.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Opening a study's trial book: its search, or its confirmation. See ``studies/book/ledger.py``."""
+"""Opening a study's trial book: its search, or its confirmation."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +72,7 @@ def open_search(
         storage: from ``storage.open_storage``.
         listeners: get every event.
         take_over: take the study also from a supervisor on another machine.
-        join: take part in it together with all others that do so, see ``studies/book/joining.py``.
+        join: take part in it together with all others that do so, see ``joining.py``.
         retry: run failed trials again, see ``studies/book/retrying.py``.
 
     Raises:

@@ -15,7 +15,8 @@ number that counts all events of the study, as in ``a12 r15 s19 t20``.
 =====  =============================================================================================
 
 The line is written when a trial begins, with the trial, and when it ends: one write more a trial.
-What a run was started with is kept with the study (``RUNS``). ``studies/replaying.py`` reads both.
+What a run was started with is kept with the study (``RUNS``). ``studies/replaying.py``
+reads both.
 """
 
 import re

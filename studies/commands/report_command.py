@@ -67,7 +67,7 @@ def report_command(
         for name in names
     ]
     results = [one.comparable().result for one in found]
-    page = html.write([gather(one) for one in found], out or found[0].plan.folder / html.FILE)
+    page = html.write([gather(one) for one in found], out or found[0].plan.folder / html.REPORT)
     text = page.with_suffix(".md")
     write_atomically(text, "\n".join(markdown(result) for result in results if result))
     typer.echo(f"report: {page} ({page.stat().st_size / 1e6:.2f} MB), {text}")

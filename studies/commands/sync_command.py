@@ -82,8 +82,9 @@ def sync_command(
     )
     with Recording(found.plan, typer.echo, tell, trackers=processes) as recording:
         recording(Event(kind="study", phase="", data={"id": found.identity}))
-        if found.phase == "finished" and found.result is not None:
-            recording.conclude(found.result, result_event(found.result))
+        result = found.result
+        if found.phase == "finished" and result is not None:
+            recording.conclude(result, result_event(result))
         else:
             recording.fill()
         failed += processes.start()

@@ -1,4 +1,4 @@
-"""Worker processes of the local engine: ``python -m studies.engines._worker FORK PID FD MODULE …``.
+"""A worker of the local engine: ``python -m studies.engines._worker FORK PID FD MODULE…``.
 
 PID is the supervisor's; the modules are imported while it is still busy with its own. With FORK 1
 workers are forked from it as they are asked for, see ``_forking.py``; with 0 it is one itself. This

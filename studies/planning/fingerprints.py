@@ -7,7 +7,7 @@ import optuna
 from optuna.trial import TrialState
 
 from mnist_core.errors import UserError
-from studies.planning.machine import ENVIRONMENT
+from studies.planning.machine import DEVICE_KIND
 from studies.planning.own_code import CODE
 
 FINGERPRINT = "fingerprint"
@@ -141,7 +141,7 @@ def check_environment(study: optuna.Study, values: Mapping[str, Any]) -> None:
     stored = study.user_attrs.get(FINGERPRINT)
     if stored is None:
         return
-    then, now = (of.get(ENVIRONMENT, "cpu") for of in (stored["values"], values))
+    then, now = (of.get(DEVICE_KIND, "cpu") for of in (stored["values"], values))
     if then != now:
         raise FingerprintMismatch(
             f"study {study.study_name!r} was run with device {then}, but it is {now} here; their"

@@ -19,7 +19,7 @@ CUDA_PROCESS = 3 * 1024**3
 """Bytes of main memory of a process that uses a GPU: torch's libraries and CUDA's context take 2 to
 3 GiB, before any data. Measured again when the first trial is over."""
 
-ENVIRONMENT = "environment"
+DEVICE_KIND = "environment"
 """Of a study's fingerprint: ``cuda``. Absent on a CPU, and where it was not recorded yet."""
 
 

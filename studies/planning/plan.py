@@ -196,7 +196,7 @@ class Plan:
         goals = {"objectives": search.objectives, "constraints": search.constraints}
         values |= {name: found for name, found in goals.items() if found}  # of older studies: none
         if (environment := self.train.device.partition(":")[0]) != "cpu":
-            values[machine.ENVIRONMENT] = environment
+            values[machine.DEVICE_KIND] = environment
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest(), values
 

@@ -17,7 +17,7 @@ from mnist_core.plain_text import safe_lines
 from studies.planning.environment import package_version
 from studies.report.page import StudyPage
 
-FILE = "report.html"
+REPORT = "report.html"
 
 
 def render(pages: Sequence[StudyPage]) -> str:

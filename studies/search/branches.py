@@ -64,7 +64,7 @@ class BranchSampler(BaseSampler):
         balanced: take the branch with the fewest trials; else TPE chooses between branches, from
             all trials.
         whole: there is one branch, the space; for spaces without conditions.
-        show: how the branch's sampler is shown its trials, see ``studies/search/views.py``; None:
+        show: how the branch's sampler is shown its trials, see ``views.py``; None:
             as they are.
         imported: trials from elsewhere that the samplers are shown as well.
 

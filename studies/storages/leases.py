@@ -11,7 +11,7 @@ ends with its connection. In a file on a shared disk a holder elsewhere is taken
 person says otherwise (``--take-over``): a heartbeat would take a machine that is asleep or cut off
 for a dead one, and two would write.
 
-Where several supervise a study together (``--join``, see ``studies/storages/parts.py``) each has a
+Where several supervise a study together (``--join``, see ``parts.py``) each has a
 lease of its own, with a heartbeat: there two may write.
 """
 
