@@ -43,6 +43,7 @@ def sync_command(
     from studies.book import stored
     from studies.hints import look_command
     from studies.planning.machine import prepare_folder
+    from studies.report.table import result_event
     from studies.storages.storage import shown
     from studies.trackers import check
     from studies.trackers._wandb_upload import upload as upload_runs
