@@ -31,7 +31,7 @@ def busy(seed: int, workers: int, batch: int, folder: Path) -> tuple[float, int]
 
     from objectives.base import Outcome
     from studies import catalog
-    from studies.engines.base import Failure
+    from studies.core.trials import Failure
 
     spec = catalog.get(STUDY)
     table = load(TABLE, spec.space, spec.scientific)

@@ -104,7 +104,7 @@ def compare_events(path: Path, final: Trials) -> list[Problem]:
 
     The trials that a fork took over may be there or not: they were trained elsewhere.
     """
-    from studies.trail.event_log import OVER, Tail
+    from studies.core.event_log import OVER, Tail
 
     ends = Counter((event.phase, event.trial) for event in Tail(path).read() if event.kind in OVER)
     found = [("events", f"{key} ends {count} times") for key, count in ends.items() if count > 1]

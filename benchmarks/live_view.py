@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator
 import measure
 from rich.console import Console
 
-from studies.live import LiveView, PlainView
-from studies.progress import Progress
-from studies.trail.events import Event, Kind
+from studies.core.events import Event, Kind
+from studies.report.live import LiveView, PlainView
+from studies.report.progress import Progress
 
 TARGET = 0.01
 """Share of one core that the view may take."""

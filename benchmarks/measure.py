@@ -227,7 +227,7 @@ def verdict(what: str, value: float, target: float, *, unit: str, at_most: bool 
 
 def cpu_name() -> str:
     """Return the processor's name."""
-    from mnist_core import runtime  # imports torch
+    from mnist_core.device import runtime
 
     return runtime.cpu_name()
 

@@ -46,11 +46,11 @@ def fill(url: str, size: int) -> None:
     import optuna
     from ours.storage_once import study_plan
 
-    from studies.planning.fingerprints import check_fingerprint
+    from studies.planning.fingerprint import check_fingerprint
     from studies.search.sources import SearchSource
-    from studies.storages.inserting import insert_trials
-    from studies.storages.storage import close_storage, open_storage
-    from studies.storages.storage_sql import SqlStorage
+    from studies.storage.open import close_storage, open_storage
+    from studies.storage.rows import insert_trials
+    from studies.storage.sql import SqlStorage
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = study_plan(url, "random")
@@ -109,7 +109,7 @@ def measured(
     kind: str, url: str, base: str, size: int, trials: int, run: Callable[..., Result]
 ) -> list[Result]:
     """Copy the study at ``base`` to ``url`` and measure it there, with each sampler."""
-    from studies.storages.copying import copy_study
+    from studies.storage.copying import copy_study
 
     began = time.perf_counter()
     copy_study("optim_search", source=base, target=url)

@@ -35,10 +35,10 @@ import psutil
 
 from mnist_core.config import DataConfig
 from mnist_core.data import datasets
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
-from studies.trail.event_log import FILE, EventLog, Tail
-from studies.trail.events import Event, Kind
+from studies.core.event_log import FILE, EventLog, Tail
+from studies.core.events import Event, Kind
+from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking.process import TrackerProcess
 
 TARGET = 0.05
 """Share of the study's wall time that trackers may add."""

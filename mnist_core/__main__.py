@@ -2,7 +2,6 @@
 
 import typer
 
-from mnist_core import command_line
 from mnist_core.commands.compare_command import compare_command
 from mnist_core.commands.evaluate_command import evaluate_command
 from mnist_core.commands.export_command import export_command
@@ -12,6 +11,7 @@ from mnist_core.commands.summary_command import summary_command
 from mnist_core.commands.train_command import train_command
 from mnist_core.commands.tune_batch_command import tune_batch_command
 from mnist_core.commands.tune_command import tune_lr_command
+from mnist_core.console import command_line
 from mnist_core.data.cli import app as data_app
 
 app = typer.Typer(

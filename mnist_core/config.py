@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mnist_core.changes import Change
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from mnist_core.table import Table
 

@@ -7,21 +7,14 @@ there and are read once for each report.
 
 from pathlib import Path
 
-from mnist_core import (
-    compilation,
-    cuda_graph,
-    device_errors,
-    memory,
-    models,
-    optimizers,
-    runtime,
-    tasks,
-)
+from mnist_core import models, tasks
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
-from mnist_core.pace import Pace
-from mnist_core.results import Best, Report, StopTraining, TrainingFailed, TrainResult
-from mnist_core.training import Training
+from mnist_core.device import compilation, cuda_graph, device_errors, memory, runtime
+from mnist_core.trainer import optimizers
+from mnist_core.trainer.pace import Pace
+from mnist_core.trainer.results import Best, Report, StopTraining, TrainingFailed, TrainResult
+from mnist_core.trainer.training import Training
 
 __all__ = ["Best", "Report", "StopTraining", "TrainResult", "TrainingFailed", "resolve", "train"]
 

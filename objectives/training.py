@@ -50,7 +50,7 @@ class Training:
             TrainingError: ``NonFiniteLoss`` or ``OutOfMemory``.
             WorkerUnfit: if the data cannot be brought to the device.
         """
-        from mnist_core import checkpoint
+        from mnist_core.checkpoints import checkpoint
         from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
         config = self.config(task)
@@ -131,8 +131,8 @@ def load_data(config: TrainConfig) -> "Data":
         DataError: if they are missing or damaged.
         WorkerUnfit: if the device is gone, taken by others or full: the study was checked on it.
     """
-    from mnist_core import device_errors, runtime
     from mnist_core.data.datasets import load
+    from mnist_core.device import device_errors, runtime
 
     try:
         return load(config.data, runtime.resolve(config).device)
@@ -162,8 +162,8 @@ class _Earlier:
 
 def _earlier(path: Path, config: TrainConfig, *data_fingerprints: str) -> _Earlier:
     """Read the state in ``path``; one that is damaged, or of another training, is removed."""
-    from mnist_core import training_state
     from mnist_core.errors import CheckpointError
+    from mnist_core.trainer import training_state
 
     try:
         state = training_state.read(path, config, *data_fingerprints)
@@ -183,7 +183,7 @@ _OF_THE_CLOCK = ("step", "epoch", "seconds")
 
 
 def _attributes(result: "TrainResult") -> dict[str, Any]:
-    from mnist_core import validation_summary
+    from mnist_core.evaluation import validation_summary
 
     found: dict[str, Any] = {}
     if not result.stopped:  # who was stopped early is not looked at so closely

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from studies.findings.frames import Tables
+    from studies.analysis.tables import Tables
 
 
 def load(
@@ -16,7 +16,7 @@ def load(
     conf: Path | None = None,
     sets: "Mapping[str, Any] | None" = None,
 ) -> "Tables":
-    """Read a study as pandas tables; see ``studies/findings/frames.py`` for their columns.
+    """Read a study as pandas tables; see ``studies/analysis/tables.py`` for their columns.
 
     >>> studies.load("optim_search").trials  # doctest: +SKIP
 
@@ -29,6 +29,6 @@ def load(
     Raises:
         UserError: there is no such study.
     """
-    from studies.findings import frames  # pandas and Optuna take a second to import
+    from studies.analysis import tables
 
-    return frames.load(study, quick=quick, conf=conf, sets=sets)
+    return tables.load(study, quick=quick, conf=conf, sets=sets)

@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from studies import cli
-from studies.commands.audit_command import audit_command
-from studies.commands.compare_command import compare_command
-from studies.commands.copy_command import copy_command
-from studies.commands.replay_command import replay_command
-from studies.commands.report_command import report_command
-from studies.commands.reproduce_command import reproduce_command
-from studies.commands.sync_command import sync_command
-from studies.commands.tables_command import tables_command
-from studies.commands.wandb_report_command import wandb_report_command
-from studies.commands.watch_command import watch_command
+from studies.cli import options
+from studies.cli.audit import audit_command
+from studies.cli.compare import compare_command
+from studies.cli.copy import copy_command
+from studies.cli.replay import replay_command
+from studies.cli.report import report_command
+from studies.cli.reproduce import reproduce_command
+from studies.cli.sync import sync_command
+from studies.cli.tables import tables_command
+from studies.cli.wandb_report import wandb_report_command
+from studies.cli.watch import watch_command
 
 app = typer.Typer(
     add_completion=False,
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from studies.planning.environment import PACKAGE, package_version
+        from studies.planning.fingerprint import PACKAGE, package_version
 
         typer.echo(f"{PACKAGE} {package_version()}")
         raise typer.Exit
@@ -52,46 +52,46 @@ def list_() -> None:
 
 @app.command()
 def show(
-    study: cli.StudyArgument,
-    dataset: cli.DatasetOption = None,
-    assignments: cli.SetOption = None,
-    conf: cli.ConfOption = None,
-    quick: cli.QuickOption = False,
+    study: options.StudyArgument,
+    dataset: options.DatasetOption = None,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    quick: options.QuickOption = False,
 ) -> None:
     """Print the resolved plan: space and roles, every setting and where it comes from.
 
     By its name it is what would be run now, and how a study that is there already differs from it;
     by its folder it is what the study was run with.
     """
-    from studies.planning import named
+    from studies.planning import lookup
 
-    if named.name_of(study, quick=quick) is None:
-        plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    if lookup.name_of(study, quick=quick) is None:
+        plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
         from studies.report import overview
 
         overview.print_plan(plan)
         return
-    plan = cli.resolve(
+    plan = options.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
     import optuna
 
     from studies import engines
-    from studies.book import stored
-    from studies.book.opening import check_search
-    from studies.forks.forking import check_made
+    from studies.analysis import stored_study
+    from studies.ledger.opening import check_search
     from studies.planning.machine import check_folder
     from studies.planning.objective_class import check_objective
     from studies.planning.recorded import changed_settings
+    from studies.protocol.fork import check_made
     from studies.report import overview
     from studies.search.search_checks import notes
-    from studies.storages.storage import check_url
+    from studies.storage.open import check_url
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_objective(plan)
     check_search(plan)
     check_url(plan.storage_url)
-    there = stored.exists(plan)
+    there = stored_study.exists(plan)
     if not there:
         check_folder(plan.folder)
     check_made(plan)
@@ -102,31 +102,31 @@ def show(
     if not there:
         return
     sets = {} if dataset is None else {"data.name": dataset}
-    was = named.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)
+    was = lookup.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)
     changed = changed_settings(was, plan.settings)
     typer.echo(f"study {plan.name} has been run with {changed or 'these settings'}")
-    refused = stored.read(plan).differs
+    refused = stored_study.read(plan).differs
     if refused:
         typer.echo(refused)
 
 
 @app.command()
 def status(
-    study: cli.RunStudyArgument,
-    dataset: cli.DatasetOption = None,
-    assignments: cli.SetOption = None,
-    conf: cli.ConfOption = None,
-    quick: cli.QuickOption = False,
+    study: options.RunStudyArgument,
+    dataset: options.DatasetOption = None,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    quick: options.QuickOption = False,
     failures: Annotated[
         bool, typer.Option("--failures", help="why trials failed, with a traceback of each reason")
     ] = False,
 ) -> None:
     """Print how far a study is, who runs it, and what it found so far."""
-    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
-    from studies.book import stored
+    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    from studies.analysis import stored_study
     from studies.report import overview
 
-    found = stored.read(plan)
+    found = stored_study.read(plan)
     overview.print_status(found)
     if failures:
         overview.print_failures(found)
@@ -134,34 +134,34 @@ def status(
 
 @app.command()
 def export(
-    study: cli.RunStudyArgument,
+    study: options.RunStudyArgument,
     trial: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="this search trial, as trial_N.toml")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="instead of the study's folder")
     ] = None,
-    dataset: cli.DatasetOption = None,
-    assignments: cli.SetOption = None,
-    conf: cli.ConfOption = None,
-    quick: cli.QuickOption = False,
+    dataset: options.DatasetOption = None,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    quick: options.QuickOption = False,
 ) -> None:
     """Write best_config.toml again, from the database; with --trial any trial of the search."""
-    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
-    from studies.book import stored
-    from studies.export import write_best_config, write_trial
+    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    from studies.analysis import stored_study
+    from studies.analysis.export import write_best_config, write_trial
 
     if trial is not None:
-        found = stored.read(plan).comparable()
+        found = stored_study.read(plan).comparable()
         file = write_trial(found.plan, found.search, trial, out, environment=found.environment)
         typer.echo(f"trial {trial}: {file}")
         return
-    typer.echo(f"best configuration: {write_best_config(stored.read(plan).finished(), out)}")
+    typer.echo(f"best configuration: {write_best_config(stored_study.read(plan).finished(), out)}")
 
 
 @app.command()
 def dashboard(
-    study: cli.RunStudyArgument,
+    study: options.RunStudyArgument,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="0: any free port")
     ] = 8080,
@@ -171,9 +171,9 @@ def dashboard(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="open it in the browser")
     ] = True,
-    assignments: cli.SetOption = None,
-    conf: cli.ConfOption = None,
-    quick: cli.QuickOption = False,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    quick: options.QuickOption = False,
 ) -> None:
     """Serve Optuna's dashboard on a study, also while it runs. Ctrl-C ends it.
 
@@ -181,8 +181,8 @@ def dashboard(
     the study has its report as a note, and figures by choice. They are made as you look at them:
     nothing is written, and only notes and files of yours can be added.
     """
-    plan = cli.find(study, conf=conf, assignments=assignments, quick=quick)
-    from studies import dashboard as served
+    plan = options.find(study, conf=conf, assignments=assignments, quick=quick)
+    from studies.dashboard import serve as served
 
     served.serve(plan, host=host, port=port, open_browser=open_browser)
 
@@ -199,4 +199,4 @@ app.command("wandb-report")(wandb_report_command)
 app.command("watch")(watch_command)
 
 if __name__ == "__main__":
-    cli.main(app, "python -m studies")
+    options.main(app, "python -m studies")

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from studies import cli, engines
+from studies import engines
+from studies.cli import options
 from studies.engines.base import Resources
-from studies.planning import places
+from studies.planning import machine
 from studies.planning.objective_class import check_objective
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -21,7 +22,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command(no_args_is_help=True)
 def run(
-    study: cli.StudyArgument,
+    study: options.StudyArgument,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME", help="of the fork, with --fork", show_default=False),
@@ -40,7 +41,7 @@ def run(
     workers: Annotated[
         int | None,
         typer.Option(
-            metavar="N", parser=cli.workers, help="trials at once; auto: fills the machine"
+            metavar="N", parser=options.workers, help="trials at once; auto: fills the machine"
         ),
     ] = None,
     engine: Annotated[
@@ -79,12 +80,12 @@ def run(
         str | None,
         typer.Option(metavar="NAMES", help="who keeps it: wandb,tensorboard,mlflow, or none"),
     ] = None,
-    dataset: cli.DatasetOption = None,
+    dataset: options.DatasetOption = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
     ] = None,
-    assignments: cli.SetOption = None,
-    conf: cli.ConfOption = None,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -100,7 +101,7 @@ def run(
             " trials that fit",
         ),
     ] = False,
-    quick: cli.QuickOption = False,
+    quick: options.QuickOption = False,
     plain: Annotated[
         bool, typer.Option("--plain", help="lines instead of the live view, also on a terminal")
     ] = False,
@@ -166,7 +167,7 @@ def run(
         raise typer.BadParameter("--fork leaves the study as it is; leave --fresh out")
     if ray_address and engine not in (None, "ray"):
         raise typer.BadParameter(f"--ray-address is for --engine ray, but got --engine {engine}")
-    plan = cli.resolve(
+    plan = options.resolve(
         study,
         conf=conf,
         assignments=assignments,
@@ -180,7 +181,7 @@ def run(
             "engine.name": engine or ("ray" if ray_address else None),
             "engine.ray.address": ray_address,
             "search.order": order,
-            "tracking.trackers": cli.trackers(track),
+            "tracking.trackers": options.trackers(track),
             "data.name": dataset,
             "device": device,
         },
@@ -195,13 +196,13 @@ def run(
             affinity=plan.settings.engine.affinity,
             gpus=plan.gpus,
             most=plan.most_workers,
-            ray=places.claims(plan.settings.engine, plan.train.device),
+            ray=machine.claims(plan.settings.engine, plan.train.device),
             say=functools.partial(print, file=sys.stderr, flush=True),
         ),
     ) as started:
         plan = engines.adapted(plan, started)
         # Workers import torch while this process imports Optuna and the rest.
-        from studies import foreground
+        from studies.cli import foreground
 
         code = foreground.run(
             plan,
@@ -221,4 +222,4 @@ def run(
 
 
 if __name__ == "__main__":
-    cli.main(app, "python -m studies.run")
+    options.main(app, "python -m studies.run")

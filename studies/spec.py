@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mnist_core.console.plain_text import is_safe, one_line
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.plain_text import is_safe, one_line
 from search_spaces.space import Choice, Space, SpaceError, Value
-from studies.search.goals import Direction, Goals
+from studies.core.goals import Direction, Goals
 
 
 @dataclass(frozen=True, kw_only=True)

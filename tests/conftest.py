@@ -98,7 +98,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No write waits for the disk: what a power cut would leave, no test can see."""
     monkeypatch.setattr("os.fsync", lambda file: None)
-    sqlite = sys.modules.get("studies.storages.storage_sqlite")
+    sqlite = sys.modules.get("studies.storage.sqlite")
     if sqlite is None:
         return
     set_pragmas = sqlite._set_pragmas

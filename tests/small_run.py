@@ -16,8 +16,8 @@ from waiting import patient_ray
 
 from mnist_core.errors import UserError
 from studies import engines
-from studies.book.opening import open_search
-from studies.storages.storage import close_storage, open_storage
+from studies.ledger.opening import open_search
+from studies.storage.open import close_storage, open_storage
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 folder, name = Path(sys.argv[1]), sys.argv[2]

@@ -70,7 +70,7 @@ def test_imports_point_one_way(package):
     ("path", "source"),
     [
         ("mnist_core/train.py", "import optuna"),
-        ("mnist_core/train.py", "from studies.book.opening import Book"),
+        ("mnist_core/train.py", "from studies.ledger.opening import Book"),
         ("mnist_core/train.py", "from search_spaces import space"),
         ("mnist_core/train.py", "def f():\n    import ray.tune as t"),
         ("mnist_core/train.py", "try:\n    import wandb\nexcept ImportError:\n    pass"),
@@ -81,7 +81,7 @@ def test_imports_point_one_way(package):
         ("search_spaces/space.py", "from optuna.distributions import FloatDistribution"),
         ("objectives/classification.py", "from studies.planning.plan import Plan"),
         ("objectives/classification.py", "import optuna"),
-        ("studies/book/opening.py", "from tests.conftest import thing"),
+        ("studies/ledger/opening.py", "from tests.conftest import thing"),
     ],
 )
 def test_the_check_sees_an_arrow_that_turned_round(path, source):
@@ -92,10 +92,10 @@ def test_the_check_sees_an_arrow_that_turned_round(path, source):
     ("path", "source"),
     [
         (
-            "studies/book/pages.py",
+            "studies/ledger/pages.py",
             "import optuna\nfrom objectives.base import Task\nimport mnist_core",
         ),
-        ("studies/search/distributions.py", "from search_spaces.space import Space"),
+        ("studies/search/optuna_bridge.py", "from search_spaces.space import Space"),
         ("objectives/classification.py", "from search_spaces.space import Space"),
         ("objectives/optuna_objective.py", "import optuna"),
         ("objectives/base.py", "from mnist_core.config import TrainConfig"),

@@ -8,7 +8,7 @@ from search_spaces.space import Choice, Float, Space, When
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.spec import StudySpec
-from studies.storages.storage import sqlite_url
+from studies.storage.open import sqlite_url
 
 SPACE = Space(
     {

@@ -11,9 +11,10 @@ import time
 
 import torch
 
-from mnist_core import models, runtime
+from mnist_core import models
+from mnist_core.checkpoints.summary import summarise
 from mnist_core.config import ModelConfig
-from mnist_core.summary import summarise
+from mnist_core.device import runtime
 
 
 def gemm_peak(dtype: torch.dtype, *, seconds: float = 3.0) -> float:

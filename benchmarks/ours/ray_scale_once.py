@@ -98,8 +98,8 @@ class Clocked(TimedBook):
 
 def run(address: str, nodes: int, trials: int, reports: int, folder: Path) -> dict[str, Any]:
     """Run them on the cluster at ``address``; return what happened."""
-    from studies.book.opening import open_search
-    from studies.storages.storage import close_storage, open_storage
+    from studies.ledger.opening import open_search
+    from studies.storage.open import close_storage, open_storage
 
     plan = make_plan(folder, trials)
     plan.folder.mkdir(parents=True)

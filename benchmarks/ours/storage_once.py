@@ -19,10 +19,10 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from objectives.base import Outcome, Task
-from studies.book import opening as book
+from studies.ledger import opening as book
 from studies.planning import plan
 from studies.planning.plan import Plan
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
 
 STEPS = 5
 TOTAL = 100_000

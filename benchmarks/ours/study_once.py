@@ -94,9 +94,9 @@ def main() -> None:
         # Imported when the workers are under way, as studies.run does.
         from timed import CLOCK, TimedBook, TimedClassification
 
-        from studies.book.opening import open_search
-        from studies.foreground import with_data
-        from studies.storages.storage import close_storage, open_storage
+        from studies.cli.foreground import with_data
+        from studies.ledger.opening import open_search
+        from studies.storage.open import close_storage, open_storage
 
         plan = with_data(plan, engine)
         plan.folder.mkdir(parents=True)

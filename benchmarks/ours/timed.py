@@ -14,7 +14,7 @@ from objectives.base import Outcome, Report, Task
 from objectives.classification import Classification
 
 if TYPE_CHECKING:  # the workers import this module, and need no Optuna
-    from studies.book.opening import Book
+    from studies.ledger.opening import Book
 
 CLOCK = "benchmark"
 """The attribute of a trial under which its times are kept."""
@@ -26,8 +26,8 @@ class TimedClassification(Classification):
 
     def __call__(self, task: Task, report: Report) -> Outcome:
         """Train as ``task`` says."""
-        from mnist_core import runtime  # imports torch, which the supervisor does without
         from mnist_core.data import load
+        from mnist_core.device import runtime
 
         config = self.config(task)
         load(config.data, runtime.resolve(config).device)  # once a process: belongs to the start

@@ -33,20 +33,21 @@ from toy_trial import ToyTrial, describe, read_test
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from search_spaces.space import Choice, Float, Space
-from studies import engines, protocol
-from studies.book.control import Control
-from studies.export import FILE, write_best_config
-from studies.forks.afresh import begin_afresh
-from studies.forks.forking import fork
+from studies import engines
+from studies.analysis.export import FILE, write_best_config
+from studies.core.event_log import OVER
+from studies.core.events import Event
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
-from studies.protocol import run_study
+from studies.protocol import phases
+from studies.protocol.checkpoints import Control
+from studies.protocol.fork import fork
+from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.phases import run_study
 from studies.report.table import result_event, write_markdown
 from studies.spec import StudySpec
-from studies.storages.copying import copy_study
-from studies.trail.event_log import OVER
-from studies.trail.events import Event
-from studies.trail.recording import Recording
+from studies.storage.copying import copy_study
+from studies.tracking.recording import Recording
 
 SPEC = StudySpec(
     name="toy",
@@ -200,7 +201,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deaths = Deaths(args.die)
     plan = make_plan(args.folder)
-    protocol.environment.describe = describe
+    phases.environment.describe = describe
     try:
         if args.copy:
             with deaths.during("copy"):

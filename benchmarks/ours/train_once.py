@@ -12,9 +12,9 @@ import dataclasses
 import json
 import time
 
-from mnist_core import runtime
 from mnist_core.config import TrainConfig
 from mnist_core.data import Split, load
+from mnist_core.device import runtime
 from mnist_core.train import train
 
 WARM_UP_IMAGES = 1280

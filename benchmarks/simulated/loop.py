@@ -13,7 +13,8 @@ from typing import Any
 
 from objectives.base import Outcome, Task
 from simulated.table import Table
-from studies.engines.base import Failure, Work
+from studies.core.trials import Failure
+from studies.engines.base import Work
 
 METRIC = "val_accuracy"
 

@@ -22,14 +22,15 @@ from objectives.base import Outcome, Task
 from search_spaces.space import Choice, Float, Parameter, Space
 from simulated.loop import METRIC
 from simulated.table import Table
-from studies.book.opening import open_search
-from studies.engines.base import Failure, Work
+from studies.core.trials import Failure
+from studies.engines.base import Work
+from studies.ledger.opening import open_search
 from studies.planning.plan import Plan, resolve
-from studies.search.distributions import suggest
+from studies.search.optuna_bridge import suggest
 from studies.search.pruning import FairPruning
 from studies.search.rungs import with_resources
 from studies.search.sources import SearchSource
-from studies.storages.storage import Journal, close_storage, open_storage
+from studies.storage.open import Journal, close_storage, open_storage
 
 OURS = "ours: the defaults of the study"
 RANDOM = "random search, no pruning"

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from mnist_core import runtime
+from mnist_core.device import runtime
 from simulated.table import Recorded, Table
 from studies import engines
-from studies.book.opening import open_search
-from studies.book.records import TrialRecord
-from studies.foreground import with_data
+from studies.cli.foreground import with_data
+from studies.core.trials import TrialRecord
+from studies.ledger.opening import open_search
 from studies.planning.plan import Plan, resolve
-from studies.planning.trial_setup import build_objective, limits
-from studies.storages.storage import close_storage, open_storage
+from studies.protocol.objective import build_objective, limits
+from studies.storage.open import close_storage, open_storage
 
 
 def record(study: str, folder: Path, per_choice: int, say: Callable[[str], None]) -> Table:

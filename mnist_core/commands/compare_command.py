@@ -12,9 +12,9 @@ import typer
 from rich import box
 from rich.table import Table
 
+from mnist_core.checkpoints.evaluation_table import text_console
 from mnist_core.commands.evaluate_command import Runs, Weights
 from mnist_core.errors import ConfigError
-from mnist_core.evaluation_table import text_console
 from mnist_core.runs import run_lookup
 
 if TYPE_CHECKING:

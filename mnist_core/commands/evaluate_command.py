@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mnist_core import files, study_readings
-from mnist_core.counting import counted
-from mnist_core.errors import ConfigError, UserError
-from mnist_core.evaluation_table import (
+from mnist_core import files
+from mnist_core.checkpoints import study_readings
+from mnist_core.checkpoints.evaluation_table import (
     MOST_CLASSES,
     Say,
     confusion_csv,
     print_evaluation,
     text_console,
 )
+from mnist_core.console.plain_text import counted
+from mnist_core.errors import ConfigError, UserError
 from mnist_core.runs import run_lookup, run_record
 from mnist_core.runs.run_lookup import Found
 from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
-    from mnist_core.checkpoint import Checkpoint
+    from mnist_core.checkpoints.checkpoint import Checkpoint
     from mnist_core.config import DataConfig
     from mnist_core.data import Data, Split
 
@@ -84,22 +85,23 @@ def evaluate_command(
     if confusion:
         files.check_file(confusion, "--confusion", "confusion.csv")
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
-    from mnist_core import checkpoint, judge, readings, runtime
+    from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, reading_record
     from mnist_core.data import load, load_test
+    from mnist_core.device import runtime
 
     kept = checkpoint.load(found.checkpoint)
     place = kept.config.override(changes).data
-    machine = runtime.resolve(judge.config_at(kept, device)).device
+    machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
     data = load(place, machine)
     images = data.validation if split == "validation" else load_test(place, machine)
     check_classes(kept, data, str(found.checkpoint))
     console = text_console()
     recorded = record_in_study("evaluate", found, kept, data.name) if split == "test" else ""
-    evaluation = judge.judge(kept, images)
-    judge.check_finite(kept, evaluation.metrics["loss"])
+    evaluation = evaluate_checkpoint.judge(kept, images)
+    evaluate_checkpoint.check_finite(kept, evaluation.metrics["loss"])
     before = ""
     if split == "test":
-        reading = readings.describe(
+        reading = reading_record.describe(
             "evaluate", found.name, kept, data.name, data.fingerprint, str(machine), evaluation
         )
         before = record_in_run(found, reading)
@@ -153,7 +155,7 @@ def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
 
 def say_overlap(say: Say, kept: "Checkpoint", place: "DataConfig", images: "Split") -> None:
     """Say how many of the images the model was trained on, if any."""
-    from mnist_core import overlap
+    from mnist_core.checkpoints import overlap
 
     line = overlap.warn(kept.config.data, place, images.images)
     if line:
@@ -217,9 +219,9 @@ def record_in_run(found: Found, reading: Mapping[str, Any]) -> str:
     """
     if found.run is None:
         return ""
-    readings = run_record.read(found.run).get("test_readings", [])
+    reading_record = run_record.read(found.run).get("test_readings", [])
     try:
-        before = [one for one in readings if _is_of(one, reading)]
+        before = [one for one in reading_record if _is_of(one, reading)]
         accuracies = [_accuracy(one) for one in before if one.get("by") != run_record.EXPORT]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{found.run / run_lookup.RUN}: is damaged: {error!r}") from None

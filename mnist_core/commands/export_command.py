@@ -11,11 +11,11 @@ import typer
 
 from mnist_core.commands import evaluate_command
 from mnist_core.commands.evaluate_command import Assignments, Runs, Weights, What
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from mnist_core.runs import run_lookup
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
-    from mnist_core.export import Parity
+    from mnist_core.checkpoints.export import Parity
 
 
 def export_command(
@@ -49,7 +49,8 @@ def export_command(
     changes = evaluate_command.data_changes(assignments, None)
     model = run_lookup.find_model(what, runs=runs, checkpoint=weights)
     found = model.checkpoint
-    from mnist_core import checkpoint, export, export_formats, models
+    from mnist_core import models
+    from mnist_core.checkpoints import checkpoint, export, export_formats
     from mnist_core.data import load, load_test
 
     suffixes = {form.suffix: name for name, form in export_formats.FORMATS.items()}

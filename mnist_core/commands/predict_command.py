@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_core import files
+from mnist_core.checkpoints.evaluation_table import print_evaluation, text_console
 from mnist_core.commands import evaluate_command
 from mnist_core.commands.evaluate_command import Assignments, DataSet, Device, Runs, Weights, What
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted, one_line
 from mnist_core.errors import ConfigError
-from mnist_core.evaluation_table import print_evaluation, text_console
-from mnist_core.plain_text import one_line
 from mnist_core.runs import run_lookup, run_record
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     import torch
     from rich.console import Console
 
-    from mnist_core.checkpoint import Checkpoint
+    from mnist_core.checkpoints.checkpoint import Checkpoint
+    from mnist_core.evaluation.evaluation import Evaluation
     from mnist_core.prediction.prediction_inputs import Inputs
     from mnist_core.runs.run_lookup import Found
-    from mnist_core.tasks import Evaluation
 
 
 def predict_command(
@@ -90,10 +89,11 @@ def predict_command(
     if out:
         _check_out(out)
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
-    from mnist_core import checkpoint, judge, runtime
+    from mnist_core.checkpoints import checkpoint, evaluate_checkpoint
+    from mnist_core.device import runtime
 
     kept = checkpoint.load(found.checkpoint)
-    machine = runtime.resolve(judge.config_at(kept, device)).device
+    machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
     console = text_console()
     if not named:
         _of_a_data_set(
@@ -155,10 +155,10 @@ def _of_a_data_set(
     out: Path | None,
     show: bool,
 ) -> None:
-    from mnist_core import judge, readings
+    from mnist_core.checkpoints import evaluate_checkpoint, reading_record
     from mnist_core.data import load, load_test
-    from mnist_core.pair_metrics import PairEvaluation
     from mnist_core.prediction import predict, prediction_tables
+    from mnist_core.tasks.pair_metrics import PairEvaluation
 
     place = kept.config.override(changes).data
     data = load(place, machine)
@@ -180,8 +180,8 @@ def _of_a_data_set(
     evaluation: Evaluation
     if predict.compares_pairs(kept):
         threshold = predict.threshold(kept)
-        evaluation = judge.judge(kept, images)
-        judge.check_finite(kept, evaluation.metrics["loss"])
+        evaluation = evaluate_checkpoint.judge(kept, images)
+        evaluate_checkpoint.check_finite(kept, evaluation.metrics["loss"])
         assert isinstance(evaluation, PairEvaluation)
         pairs = predict.Pairs(evaluation.pairs, evaluation.scores, threshold)
         table = prediction_tables.of_pairs(pairs, names, list(range(len(images))), labels)
@@ -190,7 +190,7 @@ def _of_a_data_set(
         evaluation = predict.evaluation(classes, images.labels.cpu())
         table = prediction_tables.of_classes(classes, names, list(range(len(images))), labels)
     if split == "test":
-        reading = readings.describe(
+        reading = reading_record.describe(
             "predict", found.name, kept, data.name, data.fingerprint, str(machine), evaluation
         )
         before = evaluate_command.record_in_run(found, reading)
@@ -217,7 +217,7 @@ def _of_inputs(
     import numpy as np
     import torch
 
-    from mnist_core import readings
+    from mnist_core.checkpoints import reading_record
     from mnist_core.data.datasets import test_images_sha256
     from mnist_core.prediction import predict, prediction_tables
     from mnist_core.prediction.prediction_inputs import UNKNOWN
@@ -251,7 +251,7 @@ def _of_inputs(
     evaluation = predict.evaluation(told, labels[known]) if known.any() else None
     if own and evaluation and found.run is not None:
         fingerprint = run_record.read(found.run).get("data", {}).get("fingerprint", "")
-        reading = readings.describe(
+        reading = reading_record.describe(
             "predict", found.name, kept, name, fingerprint, str(machine), evaluation
         )
         noted.append(evaluate_command.record_in_run(found, reading))

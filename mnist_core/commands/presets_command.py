@@ -18,14 +18,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from mnist_core import presets
+from mnist_core.checkpoints.evaluation_table import text_console
 from mnist_core.config import TrainConfig
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
+from mnist_core.console.streams import can_redraw
 from mnist_core.errors import ConfigError
-from mnist_core.evaluation_table import text_console
 from mnist_core.presets import Preset
 from mnist_core.presets.settings import differences
 from mnist_core.table import parse_assignment
-from mnist_core.terminal import can_redraw
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.presets.outcome import Row

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from mnist_core import config_file
 from mnist_core.config import TrainConfig
+from mnist_core.console.safe_console import SafeConsole
 from mnist_core.errors import ConfigError
-from mnist_core.safe_console import SafeConsole
 from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
-    from mnist_core.summary import Summary
+    from mnist_core.checkpoints.summary import Summary
 
 
 def summary_command(
@@ -47,7 +47,7 @@ def summary_command(
     config = _configuration(targets or []).override(
         dict(parse_assignment(text) for text in assignments or [])
     )
-    from mnist_core.summary import summarise
+    from mnist_core.checkpoints.summary import summarise
 
     _print(summarise(config.model), batch_size=config.batch_size)
 

@@ -11,9 +11,9 @@ import typer
 
 from mnist_core import config_file as config_file_reader
 from mnist_core import files, presets
+from mnist_core.checkpoints.evaluation_table import text_console
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from mnist_core.evaluation_table import text_console
 from mnist_core.runs import run_lookup, run_record
 from mnist_core.table import parse_assignment
 

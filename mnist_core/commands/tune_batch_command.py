@@ -24,9 +24,9 @@ from mnist_core.commands.tune_command import (
     text_console,
 )
 from mnist_core.config import TrainConfig
+from mnist_core.console.shell_words import argument, command
+from mnist_core.console.streams import can_redraw
 from mnist_core.errors import ConfigError
-from mnist_core.shell_words import argument, command
-from mnist_core.terminal import can_redraw
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.finders.batch_finder import Found
@@ -128,8 +128,9 @@ def tune_batch_command(
 
 def _images_an_epoch(config: TrainConfig) -> int:
     """Return the length of an epoch in images (or pairs); computed on the CPU."""
-    from mnist_core import runtime, tasks
+    from mnist_core import tasks
     from mnist_core.data import load
+    from mnist_core.device import runtime
 
     one = config.model_copy(update={"batch_size": 1, "device": "cpu", "precision": "fp32"})
     return len(tasks.create(one, load(one.data, "cpu"), runtime.resolve(one)))

@@ -17,11 +17,11 @@ from rich.table import Table
 from mnist_core import config_file as config_file_reader
 from mnist_core import files
 from mnist_core.config import TrainConfig
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
+from mnist_core.console.safe_console import SafeConsole
+from mnist_core.console.streams import can_redraw
 from mnist_core.errors import UserError
-from mnist_core.safe_console import SafeConsole
 from mnist_core.table import parse_assignment
-from mnist_core.terminal import can_redraw
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.finders.lr_finder import RangeTest

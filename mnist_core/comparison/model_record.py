@@ -12,7 +12,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from mnist_core import checkpoint_kinds, config_file, files, parsing
+from mnist_core import config_file, files, parsing
+from mnist_core.checkpoints import checkpoint_kinds
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError, UserError
 from mnist_core.runs import run_lookup, run_record

@@ -13,14 +13,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TransferS
 from rich.table import Table
 
 from mnist_core.config import DataConfig
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted, one_line
+from mnist_core.console.safe_console import SafeConsole
+from mnist_core.console.streams import can_redraw
 from mnist_core.data import datasets, download, storage
 from mnist_core.data.picture import picture
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
-from mnist_core.plain_text import one_line
-from mnist_core.safe_console import SafeConsole
-from mnist_core.terminal import can_redraw
 
 app = typer.Typer(no_args_is_help=True, help="Get, verify and show data sets.")
 

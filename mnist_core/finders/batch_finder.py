@@ -234,8 +234,8 @@ def measure(config: TrainConfig, memory_share: float, batch_size: int, seconds: 
     """
     import torch
 
-    from mnist_core import memory, runtime
     from mnist_core.data import load
+    from mnist_core.device import memory, runtime
     from mnist_core.finders.steps import Steps
 
     config = config.model_copy(update={"batch_size": batch_size})

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import psutil
 
-from mnist_core.device_errors import is_out_of_memory
+from mnist_core.device.device_errors import is_out_of_memory
 from mnist_core.errors import UserError
 
 T = TypeVar("T")

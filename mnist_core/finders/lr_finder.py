@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d  # type: ignore[import-untyped]
 
-from mnist_core import runtime
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
+from mnist_core.device import runtime
 from mnist_core.errors import ConfigError
 from mnist_core.finders.steps import Steps
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from mnist_core import compilation, models, optimizers, runtime, tasks
-from mnist_core.batches import stream_seed
+from mnist_core import models, tasks
+from mnist_core.batches.batches import stream_seed
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
-from mnist_core.runtime import Runtime
+from mnist_core.device import compilation, runtime
+from mnist_core.device.runtime import Runtime
+from mnist_core.trainer import optimizers
 
 
 class Steps:

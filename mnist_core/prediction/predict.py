@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mnist_core import evaluate, judge, models
-from mnist_core.checkpoint import Checkpoint
+from mnist_core import models
+from mnist_core.checkpoints import evaluate_checkpoint
+from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.errors import ConfigError
-from mnist_core.evaluate import Evaluation
-from mnist_core.tasks import SIDE
+from mnist_core.tasks import SIDE, class_metrics
+from mnist_core.tasks.class_metrics import Evaluation
 
 THRESHOLD = "val_threshold"
 """The metric that says from which score on a model of pairs takes two images for the same."""
@@ -82,8 +83,8 @@ def classify(kept: Checkpoint, images: Tensor) -> Classes:
         CheckpointError: the logits are not finite.
     """
     check_size(images)
-    logits = judge.logits(kept, images)
-    judge.check_finite(kept, logits)
+    logits = evaluate_checkpoint.logits(kept, images)
+    evaluate_checkpoint.check_finite(kept, logits)
     return Classes(logits, logits.argmax(dim=1), logits.double().softmax(dim=1))
 
 
@@ -94,12 +95,12 @@ def evaluation(found: Classes, labels: Tensor) -> Evaluation:
         found: of N >= 1 images.
         labels: int64 ``[N]``, on the CPU, each in ``0 .. C - 1``.
     """
-    confusion = evaluate.confusion_matrix(labels, found.predicted, found.logits.shape[1])
+    confusion = class_metrics.confusion_matrix(labels, found.predicted, found.logits.shape[1])
     return Evaluation(
         loss=functional.cross_entropy(found.logits.double(), labels).item(),
         accuracy=confusion.trace().item() / len(labels),
-        balanced_accuracy=evaluate.balanced_accuracy(confusion),
-        macro_f1=evaluate.macro_f1(confusion),
+        balanced_accuracy=class_metrics.balanced_accuracy(confusion),
+        macro_f1=class_metrics.macro_f1(confusion),
         confusion=confusion,
         predictions=found.predicted,
         labels=labels,
@@ -125,8 +126,8 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
         )
     check_size(images)
     chosen = torch.arange(len(images), device=images.device).view(-1, 2)
-    scores = judge.pair_scores(kept, images, chosen)
-    judge.check_finite(kept, scores)
+    scores = evaluate_checkpoint.pair_scores(kept, images, chosen)
+    evaluate_checkpoint.check_finite(kept, scores)
     return Pairs(chosen.cpu(), scores, threshold(kept))
 
 

@@ -11,7 +11,7 @@ import torch
 from rich import box
 from rich.table import Table
 
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from mnist_core.data.idx import UInt8Array
 from mnist_core.data.picture import picture
 from mnist_core.prediction.predict import Classes, Pairs

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import parsing, presets
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
 from mnist_core.presets import Preset
 from mnist_core.presets.outcome import Estimate, Row

@@ -9,9 +9,9 @@ import torch
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.errors import UserError
-from mnist_core.results import TrainResult
 from mnist_core.runs import run_figures, run_record
 from mnist_core.runs.run_folder import RunFolder
+from mnist_core.trainer.results import TrainResult
 
 RUNS = "runs"
 """Within a preset's folder: the root of its runs."""

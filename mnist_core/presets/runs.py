@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import checkpoint, files, judge, parsing, readings
+from mnist_core import files, parsing
 from mnist_core import train as trainer
+from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, reading_record
 from mnist_core.config import DataConfig, TrainConfig
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from mnist_core.data import load, load_test
 from mnist_core.errors import CheckpointError, DataError, UserError
-from mnist_core.pair_metrics import PairEvaluation
 from mnist_core.presets import Preset, Variant, run_folders
 from mnist_core.runs import run_record
+from mnist_core.tasks.pair_metrics import PairEvaluation
 from mnist_core.version import TRAINER_VERSION, versions
 
 RESULT = "result.json"
@@ -257,14 +258,14 @@ def read_test(job: Job, results: Results, source: DataConfig) -> bool:
             f"{job.name}: knows {counted(kept.n_classes, 'class', 'classes')}, but"
             f" {source.name} has {n_classes}"
         )
-    found = judge.judge(kept, load_test(source, device))
+    found = evaluate_checkpoint.judge(kept, load_test(source, device))
     figures = dict(found.metrics)
     if isinstance(found, PairEvaluation):
         figures["accuracy_low"], figures["accuracy_high"] = found.interval()
     folder = run_folders.folder_of(results.folder / run_folders.RUNS, job.name, job.config)
     if folder.is_dir():  # of trainings of earlier versions there is none
         fingerprint = load(source, device).fingerprint
-        reading = readings.describe(
+        reading = reading_record.describe(
             "presets run --test", "last", kept, source.name, fingerprint, device, found
         )
         run_record.add_test_reading(folder, reading)

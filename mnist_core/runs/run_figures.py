@@ -14,15 +14,15 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from mnist_core import judge
-from mnist_core.checkpoint import Checkpoint
-from mnist_core.counting import are, counted
+from mnist_core.checkpoints import evaluate_checkpoint
+from mnist_core.checkpoints.checkpoint import Checkpoint
+from mnist_core.console.plain_text import are, counted
 from mnist_core.data import Split
-from mnist_core.pair_metrics import PairEvaluation
+from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.runs import figure_files
 from mnist_core.runs.figure_files import BLUE, GREEN, ORANGE, narrow
 from mnist_core.runs.score_figures import roc_and_precision
-from mnist_core.tasks import Evaluation
+from mnist_core.tasks.pair_metrics import PairEvaluation
 
 PAIR_CLASSES = ("different", "same")
 _NAMES = (
@@ -71,7 +71,9 @@ def draw_all(
     else:
         classes = [str(number) for number in range(len(found.confusion))]
         confusion(folder / "confusion.png", found.confusion, classes, title=title)
-        _class_pictures(folder, split, judge.logits(kept, split.images).double().softmax(dim=1))
+        _class_pictures(
+            folder, split, evaluate_checkpoint.logits(kept, split.images).double().softmax(dim=1)
+        )
     return [*_NAMES]
 
 

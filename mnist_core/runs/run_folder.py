@@ -29,12 +29,14 @@ import tomli_w
 import torch
 from torch import nn
 
-from mnist_core import checkpoint, files, process, training_state
+from mnist_core import files
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.errors import UserError
-from mnist_core.results import TrainResult
-from mnist_core.runs import run_lookup, run_record
+from mnist_core.runs import process, run_lookup, run_record
+from mnist_core.trainer import training_state
+from mnist_core.trainer.results import TrainResult
 from mnist_core.version import TRAINER_VERSION, versions
 
 

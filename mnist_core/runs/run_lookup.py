@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_core import config_file
+from mnist_core.console.shell_words import argument, command
 from mnist_core.errors import UserError
-from mnist_core.shell_words import argument, command
 
 RUNS = Path("results/runs")
 """Where runs lie if nothing else is said: ``<environment>/<run id>`` in it."""

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mnist_core import score_curves
-from mnist_core.pair_metrics import PairEvaluation
+from mnist_core.evaluation import score_curves
+from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.runs import figure_files
 from mnist_core.runs.figure_files import BLUE, ORANGE, narrow
-from mnist_core.tasks import Evaluation
+from mnist_core.tasks.pair_metrics import PairEvaluation
 
 
 def roc_and_precision(folder: Path, found: Evaluation, *, title: str) -> None:

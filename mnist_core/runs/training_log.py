@@ -8,11 +8,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
+from mnist_core.console.safe_console import SafeConsole
 from mnist_core.data import Data
 from mnist_core.errors import UserError
-from mnist_core.results import TrainResult
-from mnist_core.safe_console import SafeConsole
+from mnist_core.trainer.results import TrainResult
 
 
 class Log:

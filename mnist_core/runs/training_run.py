@@ -9,18 +9,19 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mnist_core import checkpoint, evaluation_table, files, judge, readings
+from mnist_core import files
 from mnist_core import train as trainer
-from mnist_core.checkpoint import Checkpoint
+from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, evaluation_table, reading_record
+from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.config import TrainConfig
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
+from mnist_core.console.streams import can_redraw
 from mnist_core.data import Data, load, load_test
 from mnist_core.errors import UserError
-from mnist_core.results import TrainResult
 from mnist_core.runs import run_lookup, run_record, training_log
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.runs.training_log import Log
-from mnist_core.terminal import can_redraw
+from mnist_core.trainer.results import TrainResult
 
 _STATE_SECONDS = 1.0
 """Between two writings of what a training goes on from: so much a kill may cost, and 2 % more."""
@@ -240,8 +241,8 @@ def _judge(
     plan: Plan, result: TrainResult, kept: Checkpoint, data: Data, log: Log, folder: RunFolder
 ) -> None:
     """Judge the model on the validation images, for the log and the pictures."""
-    found = judge.judge(kept, data.validation)
-    folder.update(judged=readings.certainty(found))
+    found = evaluate_checkpoint.judge(kept, data.validation)
+    folder.update(judged=reading_record.certainty(found))
     log.note(f"on the {counted(len(data.validation), 'validation image')}:")
     evaluation_table.print_evaluation(log.note, found)
     whole = evaluation_table.confusion_csv(found)
@@ -262,10 +263,10 @@ def _judge(
 
 def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None) -> None:
     images = load_test(kept.config.data, kept.config.device)
-    found = judge.judge(kept, images)
+    found = evaluate_checkpoint.judge(kept, images)
     if folder:
         device = kept.config.device
-        reading = readings.describe(
+        reading = reading_record.describe(
             "train --test", "last", kept, data.name, data.fingerprint, device, found
         )
         folder.add_test_reading(reading)

@@ -11,47 +11,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from mnist_core import models, runtime
+from mnist_core import models
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
+from mnist_core.device import runtime
+from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
-from mnist_core.runtime import Runtime
-from mnist_core.score_curves import Curve
-from mnist_core.validation_summary import Mistake
+from mnist_core.evaluation.evaluation import Evaluation
 
 SIDE = 28
 """Rows and columns of an image, for all models."""
-
-
-class Evaluation(Protocol):
-    """How good a model is on a split."""
-
-    @property
-    def loss(self) -> float:
-        """Mean loss of an image or a pair."""
-        ...
-
-    @property
-    def confusion(self) -> Tensor:
-        """Int64 ``[C, C]`` on the CPU, rows are true classes; pairs: different, same."""
-        ...
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """All figures by name, among them ``loss`` and ``accuracy``."""
-        ...
-
-    def mistakes(self, count: int) -> list[Mistake]:
-        """Return at most ``count`` mistakes, the surest first."""
-        ...
-
-    def roc_curve(self) -> Curve:
-        """Return true over false positive rate; of classes micro-averaged, one against the rest."""
-        ...
-
-    def precision_recall_curve(self) -> Curve:
-        """Return precision over recall, of the same."""
-        ...
 
 
 class Task(Protocol):

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_core import evaluate as evaluation
-from mnist_core.batches import Batches, norm_batches, norm_images, normalise
+from mnist_core.batches.batches import Batches, norm_batches, norm_images, normalise
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
+from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
-from mnist_core.evaluate import Evaluation
-from mnist_core.runtime import Runtime
+from mnist_core.tasks import class_metrics as evaluation
+from mnist_core.tasks.class_metrics import Evaluation
 
 LOSSES = ("cross_entropy", "focal")
 

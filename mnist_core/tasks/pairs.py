@@ -22,14 +22,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_core import models, pair_losses
-from mnist_core.batches import norm_batches, norm_images, normalise
+from mnist_core import models
+from mnist_core.batches.batches import norm_batches, norm_images, normalise
+from mnist_core.batches.pair_batches import PairBatches, evaluation_pairs
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
+from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
-from mnist_core.pair_metrics import PairEvaluation
-from mnist_core.pairs import PairBatches, evaluation_pairs
-from mnist_core.runtime import Runtime
+from mnist_core.tasks import pair_losses
+from mnist_core.tasks.pair_metrics import PairEvaluation
 
 METRIC_LOSSES = ("contrastive", "triplet", "supcon")
 LOSSES = ("bce", *METRIC_LOSSES)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mnist_core.errors import ConfigError, unknown_name
-from studies.engines._calls import call
+from studies.engines._local.calls import call
 from studies.engines.base import ALL, Resources
 
 if TYPE_CHECKING:

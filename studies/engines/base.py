@@ -8,53 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from mnist_core.plain_text import one_line, safe_lines
 from objectives.base import Objective, Outcome, Task
+from studies.core.trials import NO_LIMITS, Failure, Limits
 from studies.planning.ray_settings import RaySettings
-
-BEFORE_TRAINING = "WorkerUnfit"
-"""Kind of failure: the worker could not begin, so it costs the trial none of its retries."""
-GPU_FAILURE = "GpuFailure"
-"""Kind of failure: the GPU failed in mid-training, by the trial's doing or not."""
-UNFIT = frozenset({BEFORE_TRAINING, GPU_FAILURE})
-"""Kinds after which a worker process is of no more use; the trial is lost with it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why a trial has no result.
-
-    Attributes:
-        kind: a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``TimeLimit``,
-            ``MemoryLimit``, ``WorkerLost``, ``Interrupted``, one of ``UNFIT`` or the exception's
-            class name.
-        message: one line.
-        traceback: the last lines of the traceback, or "".
-    """
-
-    kind: str
-    message: str
-    traceback: str = ""
-
-    def __post_init__(self) -> None:
-        """Make the text, which is anybody's, safe to show: it is printed in many places."""
-        object.__setattr__(self, "kind", one_line(str(self.kind)))
-        object.__setattr__(self, "message", one_line(str(self.message)))
-        object.__setattr__(self, "traceback", safe_lines(str(self.traceback)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one trial may take; over it, it is ended as FAIL.
-
-    Attributes:
-        seconds: wall time of one attempt, from its begin in the worker; 0: no limit.
-        memory: bytes of main memory (resident set) of the worker and all processes that it
-            started; pages that they share count for each. 0: no limit.
-    """
-
-    seconds: float = 0.0
-    memory: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +34,6 @@ class Resources:
     say: Callable[[str], object] = str
 
 
-NO_LIMITS = Limits()
 ALL = Resources()
 
 

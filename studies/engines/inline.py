@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from objectives.base import Objective, Outcome
-from studies.engines import _limits
-from studies.engines._execution import execute
-from studies.engines._starting import unfit_error
-from studies.engines.base import ALL, NO_LIMITS, UNFIT, Failure, Limits, Resources, Work
+from studies.core.trials import NO_LIMITS, UNFIT, Failure, Limits
+from studies.engines._local import limits as _limits
+from studies.engines._local.execution import execute
+from studies.engines._local.worker_start import unfit_error
+from studies.engines.base import ALL, Resources, Work
 
 if TYPE_CHECKING:
     from studies.planning.plan import Plan

@@ -19,12 +19,18 @@ from typing import Any, Self
 
 from mnist_core.errors import UserError
 from objectives.base import Objective, Outcome
-from studies.engines._gpu import GpuUse, Sharing
-from studies.engines._limits import Watch, memory
-from studies.engines._nursery import Nursery, shares
-from studies.engines._process import WorkerProcess
-from studies.engines._starting import WorkerStartError, pickled, start_error
-from studies.engines.base import ALL, NO_LIMITS, UNFIT, Failure, Limits, Resources, Work
+from studies.core.trials import NO_LIMITS, UNFIT, Failure, Limits
+from studies.engines._local.gpu_sharing import GpuUse, Sharing
+from studies.engines._local.limits import Watch, memory
+from studies.engines._local.worker_process import WorkerProcess
+from studies.engines._local.worker_start import (
+    Nursery,
+    WorkerStartError,
+    pickled,
+    shares,
+    start_error,
+)
+from studies.engines.base import ALL, Resources, Work
 from studies.planning import machine
 
 __all__ = ["Local", "WorkerStartError", "create"]

@@ -44,8 +44,6 @@ SHIPPED: Mapping[str, frozenset[str]] = {
 }
 """Modules of this package, by folder; every other one there is a user's own."""
 
-CODE = "code"
-"""Name of the hashes among the values of a fingerprint; absent where nothing is a user's own."""
 
 _HASHED = 16
 """Hexadecimal digits of a hash."""

@@ -8,22 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mnist_core import optimizers
 from mnist_core.config import TrainConfig
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from mnist_core.files import from_here
+from mnist_core.trainer import optimizers
 from mnist_core.version import TRAINER_VERSION
 from objectives.base import CHANGES
 from search_spaces.space import Choice, Float, Int, Parameter
 from studies import catalog
-from studies.forks import fork_names
-from studies.planning import machine, own_code, places
+from studies.core import study_names
+from studies.core.attributes import CODE
+from studies.core.goals import Goals
+from studies.planning import machine, own_code
+from studies.planning import machine as places
 from studies.planning.layers import searched_settings, setting_of, settings_of, unset
 from studies.planning.settings import Settings, short_name
-from studies.search.goals import Goals
 from studies.spec import StudySpec
-from studies.storages.file_urls import absolute_url, sqlite_url
+from studies.storage.url import absolute_url, sqlite_url
 
 _NOT_IN_FINGERPRINT = ("seed", "device", "threads")
 """Settings of the trainer that say where a trial runs or which one it is, not what is measured."""
@@ -191,7 +193,7 @@ class Plan:
             "trainer": trainer,
         }
         code = own_code.hashes(self.spec, self.train.model.name) if code is None else code
-        values |= {own_code.CODE: dict(code)} if code else {}
+        values |= {CODE: dict(code)} if code else {}
         search = self.settings.search
         goals = {"objectives": search.objectives, "constraints": search.constraints}
         values |= {name: found for name, found in goals.items() if found}  # of older studies: none
@@ -212,7 +214,7 @@ class Plan:
 
     def describe(self) -> list[Row]:
         """Return what there is to know before the first trial, a row each."""
-        from studies.storages.storage import shown  # imports Optuna
+        from studies.storage.open import shown
 
         spec, space = self.spec, self.spec.space
         file = f"studies/catalog/{spec.name}.py"
@@ -270,7 +272,7 @@ def resolve(
     Raises:
         ConfigError: a study or setting is unknown or wrong, or the machine lacks what it asks for.
     """
-    study, fork = fork_names.split(study, catalog.names())
+    study, fork = study_names.split(study, catalog.names())
     spec = catalog.get(study)
     searched = searched_settings(spec)
     settings, origins = settings_of(study, spec, conf=conf, sets=sets, quick=quick)
@@ -295,7 +297,7 @@ def resolve(
             gpus=max(1, len(place.gpus)),
             memory=machine.free_memory(),
         )
-    name = fork_names.full(spec.name, quick=quick, fork=fork)
+    name = study_names.full(spec.name, quick=quick, fork=fork)
     folder = places.results_folder(settings.results.folder) / name
     seeds = settings.confirm.seeds
     plan = Plan(

@@ -16,18 +16,12 @@ from typing import Any
 
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Space, SpaceError
-from studies.hints import masked
-from studies.planning.fingerprints import FINGERPRINT
+from studies.core.attributes import BUDGET, FINGERPRINT, RECORD
+from studies.core.redaction import masked
 from studies.planning.layers import searched_settings, setting_of, unset
 from studies.planning.plan import Plan
 from studies.planning.settings import CONF, OPTIONS, RECORDED, SET, Settings, short_name
 from studies.spec import StudySpec
-
-RECORD = "plan"
-"""The study's user attribute that holds what ``plan_attribute`` gives."""
-
-BUDGET = "budget"
-"""The study's user attribute with trials and confirm seeds of the last run, as in ``Plan``."""
 
 _OF_SPEC = (
     *("name", "goal", "scientific", "baseline", "trials", "trials_per_choice", "metric"),
@@ -225,7 +219,7 @@ def _of_older(
     name: str, values: Mapping[str, Any], attributes: Mapping[str, Any], now: Now
 ) -> dict[str, Any] | None:
     """Return a record of a study that has only a fingerprint; None: the catalog's does not fit."""
-    from studies.book.order import RUNS
+    from studies.core.attributes import RUNS
 
     spec = now.spec
     if spec is None:

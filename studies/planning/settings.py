@@ -18,7 +18,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table, unknown_setting
 from studies.planning.ray_settings import RaySettings
-from studies.trackers.settings import TrackingSettings
+from studies.planning.tracking_settings import TrackingSettings
 
 SET = "--set"
 """The source of settings that the command line gave."""
@@ -267,7 +267,7 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
 OPTIONS = tuple(
     f"search.{name}" for name in ("sampler_options", "pruner_options", "objectives", "constraints")
 )
-"""Tables whose keys are free; Optuna knows them, or ``studies/search/goals.py``."""
+"""Tables whose keys are free; Optuna knows them, or ``studies/core/goals.py``."""
 
 
 def _flat(values: Mapping[str, Any], parents: tuple[str, ...]) -> Iterable[tuple[str, Any]]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from mnist_core.counting import counted
-from studies.book.records import TrialRecord
-from studies.book.stored import Stored
-from studies.report.numbers import duration
+from mnist_core.console.plain_text import counted
+from studies.analysis.stored_study import Stored
+from studies.core.formatting import duration
+from studies.core.trials import TrialRecord
 
 Fact = tuple[str, str]
 

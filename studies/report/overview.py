@@ -6,18 +6,16 @@ from rich.table import Table
 
 from mnist_core.errors import ConfigError
 from studies import catalog
-from studies.book.reasons import same_reason
-from studies.book.records import TrialRecord
-from studies.book.stored import Stored
-from studies.engines.base import Failure
+from studies.analysis.stored_study import Stored
+from studies.core.formatting import mean_text, metric_text, params_text, unit
+from studies.core.trials import Failure, TrialRecord, same_reason
 from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
 from studies.planning.plan import Plan, describe_parameter
 from studies.report.console import make_console
-from studies.report.numbers import mean_text, metric_text, params_text, unit
 from studies.report.table import print_result
-from studies.storages.lease import Lease
-from studies.storages.storage import shown
+from studies.storage.leases import Lease
+from studies.storage.open import shown
 
 _NAMED = 10
 """So many trials of one reason are named."""

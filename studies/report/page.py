@@ -2,28 +2,36 @@
 
 import dataclasses
 import random
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 import tomli_w
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted, safe_lines
 from mnist_core.errors import UserError
-from studies.auditing.audit import audit
-from studies.auditing.curves import Curves, read_curves
-from studies.book.stored import Stored
-from studies.export import FILE, best_config
-from studies.findings.importance import importance
-from studies.findings.result import StudyResult
-from studies.hints import reproduce_command, resumable, run_command, train_command
+from mnist_core.files import write_atomically
+from studies.analysis.audit import audit
+from studies.analysis.audit_curves import Curves, read_curves
+from studies.analysis.export import FILE, best_config
+from studies.analysis.importance import importance
+from studies.analysis.result import StudyResult
+from studies.analysis.stored_study import Stored
+from studies.core.formatting import metric_text, possible
+from studies.planning.fingerprint import package_version
+from studies.planning.next_commands import reproduce_command, resumable, run_command, train_command
 from studies.planning.objective_class import is_trainer
-from studies.report import costs, page_tables, pictures, result_figures, table, trial_figures
-from studies.report.figures import Figure, values_of
-from studies.report.front_figure import fronts
-from studies.report.numbers import metric_text, possible
+from studies.report import costs, page_tables, result_figures, table, trial_figures
+from studies.report import mistakes as pictures
 from studies.report.page_tables import Table
 from studies.report.parallel import parallel
+from studies.report.pareto import fronts
 from studies.report.population_section import PopulationSection, population_section
+from studies.report.trial_figures import Figure, values_of
 from studies.report.warnings import warnings
 
 AUDITED = 100
@@ -218,3 +226,39 @@ def _thinned(curves: Curves) -> Curves:
     chosen = {c.number for c in random.Random(0).sample(curves.full, AUDITED)}
     full = tuple(c for c in curves.full if c.number in chosen or c.spared)
     return dataclasses.replace(curves, full=full, pruned=round(curves.pruned * share))
+
+
+REPORT = "report.html"
+
+
+def render(pages: Sequence[StudyPage]) -> str:
+    """Return the page of one study, or of several with an overview before them."""
+    environment = Environment(
+        loader=PackageLoader("studies.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _code
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        pages=pages,
+        version=package_version(),
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def write(pages: Sequence[StudyPage], path: Path) -> Path:
+    """Write the page to ``path``, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_atomically(path, safe_lines(render(pages)))
+    return path
+
+
+def _code(text: str) -> Markup:
+    """Escape ``text``; what stands between backticks becomes ``<code>``."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mnist_core.counting import counted
-from studies.auditing.audit import Audit
-from studies.book.records import TrialRecord
-from studies.findings.result import StudyResult
+from mnist_core.console.plain_text import counted
+from studies.analysis.audit import Audit
+from studies.analysis.result import StudyResult
+from studies.core.formatting import bare_text, params_text, unit
+from studies.core.trials import TrialRecord
 from studies.planning.plan import describe_parameter
-from studies.report.numbers import bare_text, params_text, unit
 from studies.report.table import cells, headings
 
 TOP = 20

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from markupsafe import Markup
 
 from search_spaces.space import Choice
-from studies.book.records import TrialRecord
-from studies.findings.result import StudyResult
-from studies.report.figures import Figure, Values, tip
+from studies.analysis.result import StudyResult
+from studies.core.trials import TrialRecord
 from studies.report.scales import Scale, names_scale, scale_of, short_names
 from studies.report.svg import Chart
+from studies.report.trial_figures import Figure, Values, tip
 
 LINES, BEST = 160, 40
 """So many lines are drawn at most, and of the best tenth: more are a solid mass."""

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.space import Float
-from studies.book.population import SCHEDULE, members, stages
-from studies.book.records import TrialRecord
-from studies.findings.result import StudyResult
-from studies.report.figures import Figure, best_of
-from studies.report.numbers import metric_text, params_text
+from studies.analysis.result import StudyResult
+from studies.core.attributes import SCHEDULE
+from studies.core.formatting import metric_text, params_text
+from studies.core.trials import TrialRecord
 from studies.report.page_tables import Table
 from studies.report.scales import Scale, names_scale, room_for, scale_of
 from studies.report.svg import Chart
+from studies.report.trial_figures import Figure, best_of
+from studies.search.population import members, stages
 
 COPIES = 100
 """The table has at most so many rows, the latest ones."""

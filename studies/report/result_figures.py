@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from studies.book.records import TrialRecord
-from studies.findings.importance import Importance
-from studies.findings.result import StudyResult
-from studies.report.figures import Figure
-from studies.report.numbers import is_share, metric_text, possible
+from studies.analysis.importance import Importance
+from studies.analysis.result import StudyResult
+from studies.core.formatting import is_share, metric_text, possible
+from studies.core.trials import TrialRecord
 from studies.report.scales import Scale, names_scale, room_for, scale_of
 from studies.report.svg import Chart
+from studies.report.trial_figures import Figure
 
 
 def forest(result: StudyResult) -> Figure | None:

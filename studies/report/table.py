@@ -6,15 +6,12 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
+from mnist_core.console.plain_text import markdown as escaped
 from mnist_core.files import write_atomically
-from mnist_core.plain_text import markdown as escaped
-from studies.confirmation.racing import ALPHA
-from studies.findings.result import Row, StudyResult
-from studies.findings.statistics import CONFIDENCE, NOISY_TIMES
-from studies.report.fitting import fitted
-from studies.report.front_table import front_cells, front_headings, front_lines, front_notes
-from studies.report.numbers import (
+from studies.analysis.racing import ALPHA
+from studies.analysis.result import Row, StudyResult
+from studies.core.formatting import (
     bare_text,
     duration,
     gap_text,
@@ -23,6 +20,9 @@ from studies.report.numbers import (
     possible,
     unit,
 )
+from studies.core.statistics import CONFIDENCE, NOISY_TIMES
+from studies.report.fitting import fitted
+from studies.report.pareto import front_cells, front_headings, front_lines, front_notes
 from studies.report.warnings import warnings
 
 NAMED_GAPS = 3
@@ -265,7 +265,7 @@ def _setting(result: StudyResult) -> str:
 
 
 def result_event(result: StudyResult) -> dict[str, Any]:
-    """Return ``result`` as data of the event ``result``, see ``studies/trail/recording.py``."""
+    """Return ``result`` as data of the event ``result``, see ``studies/tracking/recording.py``."""
     best, heads = result.best_row, headings(result)
     files = {"best configuration": "best_config.toml", "report": "report.md"}
     described: dict[str, Any] = {

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mnist_core.counting import counted
-from studies.findings.result import StudyResult
-from studies.findings.statistics import NOISY_TIMES
-from studies.hints import look_command, run_command
-from studies.report.numbers import metric_text
+from mnist_core.console.plain_text import counted
+from studies.analysis.result import StudyResult
+from studies.core.formatting import metric_text
+from studies.core.statistics import NOISY_TIMES
+from studies.planning.next_commands import look_command, run_command
 
 ENOUGH_SEEDS = 3
 """Confirm seeds below which nothing should be claimed."""

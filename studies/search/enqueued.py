@@ -27,9 +27,6 @@ from mnist_core import parsing
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Float, Space, SpaceError
 
-ENQUEUED = "enqueued"
-"""Attribute of such a trial: the file it comes from. Of the study: all that were enqueued."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Known:

@@ -2,9 +2,8 @@
 
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.book.records import ATTEMPT, FAILURE
-from studies.engines.base import BEFORE_TRAINING, GPU_FAILURE
-from studies.search.goals import INFEASIBLE
+from studies.core.attributes import ATTEMPT, FAILURE
+from studies.core.trials import BEFORE_TRAINING, GPU_FAILURE, INFEASIBLE
 
 UNCOUNTED = ("Interrupted", "SupervisorDied", BEFORE_TRAINING)
 """Kinds of loss that use up none of a trial's retries."""

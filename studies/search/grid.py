@@ -24,7 +24,7 @@ from typing import Any
 
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Float, Int, Parameter, Space
-from studies.search.branches import branches
+from studies.search.branch_sampler import branches
 from studies.search.enqueued import point_of
 
 SOURCE = "search.sampler_options (grid)"

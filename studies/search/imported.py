@@ -24,12 +24,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Float, Int, Parameter, Space, SpaceError
-from studies.report.numbers import is_share
-from studies.search.distributions import to_distribution
+from studies.core.attributes import IMPORTED
+from studies.core.formatting import is_share
 from studies.search.enqueued import point_of
-
-IMPORTED = "imported"
-"""User attribute of the study: the results. Of a trial that a sampler sees: file and line."""
+from studies.search.optuna_bridge import to_distribution
 
 MOST = 10_000
 """Results that a study may have from elsewhere: all are read at each resume."""

@@ -115,7 +115,7 @@ def with_resources(name: str, options: Mapping[str, Any], reports: int) -> dict[
     """Return ``options`` with the resources of pruner ``name`` in the place of "auto".
 
     Args:
-        name: of a pruner, see ``studies/search/pruners.py``.
+        name: of a pruner, see ``studies/search/pruning.py``.
         options: of it.
         reports: that a trial makes at most, >= 1.
     """

@@ -16,7 +16,7 @@ What each makes of a space with conditions:
 
 ``gp`` and ``nsga2`` leave out pruned trials by themselves, and so would propose what was pruned
 again; here they are told of them as of trials no better than the worst that ran to its end. What
-all that learn are told of failed and infeasible trials: ``studies/search/views.py``. Several
+all that learn are told of failed and infeasible trials: ``studies/search/study_views.py``. Several
 objectives: all but ``cmaes`` and ``auto``.
 
 A sampler lives for one trial: what it must remember is in the storage. So a resumed study goes on
@@ -43,13 +43,12 @@ from optuna.trial import FrozenTrial
 
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Space
-from studies.book.seeds import branch_seed
-from studies.search import hub
-from studies.search.branches import Branch, BranchSampler, branches
-from studies.search.distributions import suggest
-from studies.search.goals import Goals
-from studies.search.options import check_options, refusals
-from studies.search.views import (
+from studies.core.goals import Goals
+from studies.core.seeds import branch_seed
+from studies.search import optuna_bridge
+from studies.search.branch_sampler import Branch, BranchSampler, branches
+from studies.search.optuna_bridge import check_options, refusals, suggest
+from studies.search.study_views import (
     Show,
     ShownSampler,
     as_no_better,
@@ -95,7 +94,7 @@ class Search:
 
     @property
     def branches(self) -> int:
-        """In how many branches the space falls, see ``studies/search/branches.py``."""
+        """In how many branches the space falls, see ``studies/search/branch_sampler.py``."""
         return len(branches(self.space, self.scientific))
 
     @property
@@ -326,5 +325,7 @@ _KINDS: Mapping[str, _Kind] = {
         counts_pruned=True,
         show=as_no_better,
     ),
-    "auto": _Kind(load=hub.auto_sampler, show=tpe_view, of_load=frozenset({"ref"}), several=False),
+    "auto": _Kind(
+        load=optuna_bridge.auto_sampler, show=tpe_view, of_load=frozenset({"ref"}), several=False
+    ),
 }

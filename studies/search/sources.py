@@ -12,21 +12,18 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from objectives.base import CHANGES
-from studies.auditing.sentinels import SENTINEL, sentinels
-from studies.book.seeds import fork_seed, sampler_seed, trial_seed
-from studies.forks.carrying import CARRIED
+from studies.core.attributes import CARRIED, ENQUEUED, ENTRY, SENTINEL
+from studies.core.seeds import fork_seed, sampler_seed, trial_seed
 from studies.planning.plan import Plan
-from studies.search.distributions import suggest
-from studies.search.enqueued import ENQUEUED, Known, params_of, point_of
+from studies.search.enqueued import Known, params_of, point_of
 from studies.search.failures import would_fail_again
 from studies.search.grid import Grid
 from studies.search.imported import Result, as_trials
+from studies.search.optuna_bridge import suggest
 from studies.search.samplers import GRID, Search, create_sampler, learns
-
-ENTRY = "entry"
-"""User attribute of a confirm trial: which entry of the list it is."""
+from studies.search.sentinels import sentinels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,16 +17,13 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_core.counting import counted
+from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from search_spaces.space import Space
-from studies.book.reasons import tally
-from studies.book.records import FAILURE
+from studies.core.attributes import FAILURE
+from studies.core.trials import tally
 from studies.planning.settings import StopSettings
 from studies.search.failures import untrained
-
-STOPPED = "stopped"
-"""The study's user attribute that says why its search was ended early, or None."""
 
 COMPLETE = "trials_complete"
 """The rule that so many trials have run their full budget; a setting of ``search``."""

@@ -1,6 +1,6 @@
 """TPE that shuns the neighbourhood of failed trials.
 
-Shown as poor trials (``studies/search/views.py``), failures keep TPE away from where they are
+Shown as poor trials (``studies/search/study_views.py``), failures keep TPE away from where they are
 frequent. But a good region often ends at one that fails, and along its border every second proposal
 failed still, more than with random search. So a proposal whose nearest trial failed is made again.
 """
@@ -14,7 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
-from studies.search.views import ShownSampler
+from studies.search.study_views import ShownSampler
 
 TRIES = 10
 """How often a proposal is made again; the last one is taken, so that no region is closed."""

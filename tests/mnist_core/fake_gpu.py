@@ -18,14 +18,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mnist_core import models, optimizers
-from mnist_core import pairs as pairs_of_images
+from mnist_core import models
+from mnist_core.batches import pair_batches as pairs_of_images
+from mnist_core.batches.pair_batches import PairSampler
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
-from mnist_core.pairs import PairSampler
-from mnist_core.runtime import Runtime
+from mnist_core.device.runtime import Runtime
 from mnist_core.tasks import pairs
-from mnist_core.training import Training
+from mnist_core.trainer import optimizers
+from mnist_core.trainer.training import Training
 
 GPU = torch.device("cuda", 0)
 SMALL = {"batch_size": 32, "pairs.per_epoch": 64, "device": "cuda:0"}

@@ -12,7 +12,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
-from mnist_core.augment import affine_matrices, augment
+from mnist_core.batches.augment import affine_matrices, augment
 from mnist_core.config import AugmentConfig
 
 

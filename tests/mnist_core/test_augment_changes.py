@@ -15,8 +15,8 @@ from scipy import ndimage
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
-from mnist_core import augment as module
-from mnist_core.augment import (
+from mnist_core.batches import augment as module
+from mnist_core.batches.augment import (
     affine_matrices,
     augment,
     blur,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from mnist_core.batches import Batches, normalise, stream_seed
+from mnist_core.batches.batches import Batches, normalise, stream_seed
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 

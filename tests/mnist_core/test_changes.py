@@ -6,11 +6,11 @@ import pytest
 import torch
 from test_training_state import Killed, killed_at, without_seconds
 
-from mnist_core import training_state
 from mnist_core.config import OPTIMIZERS, TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError
 from mnist_core.table import parse_assignment
 from mnist_core.train import resolve, train
+from mnist_core.trainer import training_state
 
 LATER = [
     {"epoch": 1, "optim.lr": 0.01, "label_smoothing": 0.1},
@@ -98,9 +98,9 @@ def test_a_change_is_what_torch_does_when_its_groups_are_changed(few, config):
     ours = train(some.override({"changes": [later]}), few)
 
     from mnist_core import models, tasks
-    from mnist_core.batches import stream_seed
-    from mnist_core.runtime import resolve as machine_of
-    from mnist_core.runtime import session
+    from mnist_core.batches.batches import stream_seed
+    from mnist_core.device.runtime import resolve as machine_of
+    from mnist_core.device.runtime import session
 
     resolved = resolve(some)
     machine = machine_of(resolved)

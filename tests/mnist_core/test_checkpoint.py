@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from mnist_core import checkpoint, models
+from mnist_core import models
+from mnist_core.checkpoints import checkpoint
 from mnist_core.comparison import model_record
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import CheckpointError, UserError

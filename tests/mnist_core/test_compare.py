@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnist_core import checkpoint, models
+from mnist_core import models
+from mnist_core.checkpoints import checkpoint
 from mnist_core.comparison import compare, compare_noise, compare_verdict, model_record
 from mnist_core.comparison.compare_noise import Noise
 from mnist_core.comparison.compare_verdict import Measured

@@ -8,7 +8,9 @@ import pytest
 import tomli_w
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, config_file
+from mnist_core import config_file
+from mnist_core.checkpoints import checkpoint
+from mnist_core.console import command_line
 
 SEEDS = {"one": 0, "again": 0, "other": 1}
 

@@ -5,10 +5,11 @@ import itertools
 import pytest
 import torch
 
-from mnist_core import costs, models, train
+from mnist_core import models, train
+from mnist_core.checkpoints.summary import summarise
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.data import load
-from mnist_core.summary import summarise
+from mnist_core.finders import costs
 
 BASE = {"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 3}
 

@@ -6,10 +6,10 @@ import types
 import pytest
 import torch
 
-from mnist_core import cuda_graph
 from mnist_core.data import Data, Split
+from mnist_core.device import cuda_graph
+from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
-from mnist_core.runtime import Runtime
 from mnist_core.train import resolve, train
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from waiting import PATIENCE
 
-from mnist_core import checkpoint
+from mnist_core.checkpoints import checkpoint
 from mnist_core.train import train
 
 AUGMENT = {"augment__shift": 0.1, "augment__rotate": 10}

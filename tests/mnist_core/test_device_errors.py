@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from mnist_core.device_errors import first_line, is_gpu_failure, is_out_of_memory
+from mnist_core.device.device_errors import first_line, is_gpu_failure, is_out_of_memory
 
 MEMORY = [
     RuntimeError("GET was unable to find an engine to execute this computation"),

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn import functional
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from mnist_core import evaluate as evaluation_module
 from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.data import Split
-from mnist_core.evaluate import confusion_matrix, evaluate, macro_f1
-from mnist_core.runtime import Runtime
+from mnist_core.device.runtime import Runtime
+from mnist_core.tasks import class_metrics as evaluation_module
+from mnist_core.tasks.class_metrics import confusion_matrix, evaluate, macro_f1
 
 FP32 = Runtime(device=torch.device("cpu"), precision="fp32", threads=1)
 BF16 = Runtime(device=torch.device("cpu"), precision="bf16", threads=1)

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, judge, models
+from mnist_core import models
+from mnist_core.checkpoints import checkpoint, evaluate_checkpoint
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.console import command_line
 from mnist_core.data import idx, load, load_test
 from mnist_core.runs import run_record
 from mnist_core.runs.run_folder import RunFolder
@@ -71,7 +73,7 @@ def kept(config, digits, trained, tmp_path):
 @pytest.mark.parametrize("name", MODELS)
 def test_it_is_what_the_training_logged(run, kept, digits, name):
     path, result = kept(**MODELS[name])
-    found = judge.judge(checkpoint.load(path), digits.validation)
+    found = evaluate_checkpoint.judge(checkpoint.load(path), digits.validation)
     assert found.metrics["accuracy"] == result.metrics["val_accuracy"]
     assert found.confusion.tolist() == result.confusion
     code, out, err = run(path)
@@ -92,7 +94,7 @@ def test_fp64_is_judged_by_the_very_weights_that_were_stored(kept, digits, name)
     back = checkpoint.load(path)
     stored = result.model.state_dict()
     assert all(torch.equal(value, stored[key]) for key, value in back.model.state_dict().items())
-    found = judge.judge(back, digits.validation).metrics
+    found = evaluate_checkpoint.judge(back, digits.validation).metrics
     assert {f"val_{key}": value for key, value in found.items()} == {
         key: value for key, value in result.metrics.items() if key.startswith("val_")
     }
@@ -162,7 +164,9 @@ def test_readings_of_the_test_images_are_recorded(run, a_run):
     folder, _ = a_run
     code, out, _ = run("net-1", "--split", "test")
     assert code == 0 and not any("before" in line for line in out)
-    found = judge.judge(checkpoint.load(folder / "last.safetensors"), load_test(DataConfig()))
+    found = evaluate_checkpoint.judge(
+        checkpoint.load(folder / "last.safetensors"), load_test(DataConfig())
+    )
     (reading,) = run_record.read(folder)["test_readings"]
     assert (reading["by"], reading["checkpoint"]) == ("evaluate", "last")
     assert reading["metrics"] == found.metrics

@@ -7,8 +7,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from mnist_core import evaluation_table
-from mnist_core.evaluate import Evaluation
+from mnist_core.checkpoints import evaluation_table
+from mnist_core.tasks.class_metrics import Evaluation
 
 
 def found(n):

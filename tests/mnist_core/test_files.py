@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from waiting import PATIENCE
 
-from mnist_core import checkpoint, files, training_state
+from mnist_core import files
+from mnist_core.checkpoints import checkpoint
 from mnist_core.comparison import model_record
 from mnist_core.config import TrainConfig
 from mnist_core.data.storage import SUMS, recorded_sums
 from mnist_core.errors import UserError
+from mnist_core.trainer import training_state
 
 
 @pytest.fixture

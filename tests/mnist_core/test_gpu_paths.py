@@ -10,7 +10,7 @@ from fake_gpu import GPU, FakeGpu, fake_gpu
 
 from mnist_core import models
 from mnist_core.config import OptimConfig
-from mnist_core.training import Training
+from mnist_core.trainer.training import Training
 
 MODELS = models.names()
 OPTIMIZERS = typing.get_args(OptimConfig.model_fields["name"].annotation)

@@ -17,13 +17,16 @@ import torch
 from torch import nn
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, export, models, runtime, tasks
-from mnist_core.checkpoint import Checkpoint
+from mnist_core import models, tasks
+from mnist_core.checkpoints import checkpoint, export
+from mnist_core.checkpoints.checkpoint import Checkpoint
+from mnist_core.checkpoints.export import ParityError
+from mnist_core.checkpoints.export_formats import FORMATS
 from mnist_core.config import DataConfig, ModelConfig, TrainConfig
+from mnist_core.console import command_line
 from mnist_core.data import Split, load_test
+from mnist_core.device import runtime
 from mnist_core.errors import ConfigError, DataError, UserError
-from mnist_core.export import ParityError
-from mnist_core.export_formats import FORMATS
 from mnist_core.models._activations import ACTIVATIONS
 
 PAIRS = [name for name in models.names() if models.task(ModelConfig(name=name)) == "pairs"]

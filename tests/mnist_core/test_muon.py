@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_core import optimizers
 from mnist_core.config import OptimConfig
 from mnist_core.errors import ConfigError
 from mnist_core.train import train
+from mnist_core.trainer import optimizers
 
 ROOT = Path(__file__).resolve().parents[2]
 VALUES = {"lr": 0.01, "weight_decay": 0.2, "momentum": 0.8, "beta1": 0.7, "beta2": 0.95}

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mnist_core import optimizers
 from mnist_core.config import OPTIMIZERS as ALL
 from mnist_core.config import OptimConfig
 from mnist_core.errors import ConfigError
+from mnist_core.trainer import optimizers
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_core import train as trainer
-from mnist_core import training_state
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
-from mnist_core.pace import DEAREST, Pace
+from mnist_core.trainer import training_state
+from mnist_core.trainer.pace import DEAREST, Pace
 
 
 class Clock:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnist_core import pair_metrics
-from mnist_core.pair_metrics import PairEvaluation, best_threshold
-from mnist_core.pairs import evaluation_pairs
+from mnist_core.batches.pair_batches import evaluation_pairs
+from mnist_core.tasks import pair_metrics
+from mnist_core.tasks.pair_metrics import PairEvaluation, best_threshold
 
 # Few values: ties, within and between both kinds.
 SCORED = st.lists(

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnist_core.augment import augment
-from mnist_core.batches import normalise, stream_seed
+from mnist_core.batches.augment import augment
+from mnist_core.batches.batches import normalise, stream_seed
+from mnist_core.batches.pair_batches import PairBatches, PairSampler, evaluation_pairs
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 from mnist_core.errors import DataError
-from mnist_core.pairs import PairBatches, PairSampler, evaluation_pairs
 
 SHIFTS = AugmentConfig(shift=0.1)
 

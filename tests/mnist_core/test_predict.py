@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_core import judge, models
-from mnist_core.checkpoint import Checkpoint
+from mnist_core import models
+from mnist_core.checkpoints import evaluate_checkpoint
+from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.data import idx
 from mnist_core.errors import ConfigError, DataError
 from mnist_core.prediction import predict, prediction_inputs, prediction_tables
@@ -38,7 +39,7 @@ def kept(config):
 def test_it_is_the_evaluation_image_by_image(kept, few, precision):
     model = kept(precision=precision)
     found = predict.classify(model, few.validation.images)
-    expected = judge.judge(model, few.validation)
+    expected = evaluate_checkpoint.judge(model, few.validation)
     assert torch.equal(found.predicted, expected.predictions)
     told = predict.evaluation(found, few.validation.labels)
     assert told.confusion.tolist() == expected.confusion.tolist()
@@ -64,7 +65,7 @@ def test_it_is_what_plain_torch_says(kept, few):
 )
 def test_pairs_are_scored_as_in_the_evaluation(kept, few, name, loss):
     model = kept(name, loss__name=loss, pairs__evaluation=40)
-    expected = judge.judge(model, few.validation)
+    expected = evaluate_checkpoint.judge(model, few.validation)
     assert predict.compares_pairs(model)
     images = few.validation.images[expected.pairs.flatten()]
     found = predict.compare_pairs(model, images)

@@ -12,8 +12,9 @@ import tomli_w
 from PIL import Image
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import DataConfig
+from mnist_core.console import command_line
 from mnist_core.data import idx, load, load_test
 
 KINDS = {

@@ -9,22 +9,15 @@ import scipy.stats
 import torch
 
 from mnist_core import __main__ as program
-from mnist_core import (
-    checkpoint,
-    command_line,
-    export,
-    export_formats,
-    judge,
-    models,
-    presets,
-    train,
-)
+from mnist_core import models, presets, train
+from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, export, export_formats
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.console import command_line
 from mnist_core.data import load, load_test
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.presets import outcome, runs
-from mnist_core.results import TrainingFailed
 from mnist_core.runs import run_record
+from mnist_core.trainer.results import TrainingFailed
 
 LIGHTNING = {
     "data.name": "mnist",
@@ -285,7 +278,7 @@ def trainings(monkeypatch):
 def readings(monkeypatch):
     """Count readings of the test images."""
     read = []
-    original = judge.judge
+    original = evaluate_checkpoint.judge
 
     def counted(*arguments):
         read.append(arguments)

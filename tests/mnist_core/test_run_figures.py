@@ -10,13 +10,14 @@ from PIL import Image
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 from torch.nn import functional
 
-from mnist_core import judge, models, train
-from mnist_core.checkpoint import Checkpoint
+from mnist_core import models, train
+from mnist_core.checkpoints import evaluate_checkpoint
+from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.data import Split
 from mnist_core.errors import UserError
-from mnist_core.evaluate import Evaluation, confusion_matrix
-from mnist_core.pair_metrics import PairEvaluation
 from mnist_core.runs import figure_files, run_figures
+from mnist_core.tasks.class_metrics import Evaluation, confusion_matrix
+from mnist_core.tasks.pair_metrics import PairEvaluation
 
 TITLE = "lenet5 on mnist-10pct, 20261121-094345-lenet5-d63c0f"
 PICTURES = [
@@ -111,7 +112,7 @@ def test_classes(figures, kept, digits, tmp_path, n_classes, reports):
     labels = torch.arange(60) % n_classes
     split = Split(images, labels)
     model = kept(n_classes)
-    predicted = judge.logits(model, images).argmax(dim=1)
+    predicted = evaluate_checkpoint.logits(model, images).argmax(dim=1)
     names = run_figures.draw_all(
         tmp_path,
         title=TITLE,
@@ -136,7 +137,7 @@ def test_what_the_pictures_say(figures, kept, digits, tmp_path):
     """The surest mistake comes first, and each caption belongs to the image below it."""
     split = Split(digits.validation.images[:100], digits.validation.labels[:100])
     model = kept(10)
-    probabilities = judge.logits(model, split.images).double().softmax(dim=1)
+    probabilities = evaluate_checkpoint.logits(model, split.images).double().softmax(dim=1)
     sure, predicted = probabilities.max(dim=1)
     wrong = (predicted != split.labels).nonzero().flatten()
     order = wrong[sure[wrong].argsort(descending=True, stable=True)][:24]
@@ -165,7 +166,7 @@ def test_what_the_pictures_say(figures, kept, digits, tmp_path):
 def test_classes_all_at_once(figures, kept, digits, tmp_path):
     split = Split(digits.validation.images[:100], digits.validation.labels[:100])
     model = kept(10)
-    logits = judge.logits(model, split.images).double()
+    logits = evaluate_checkpoint.logits(model, split.images).double()
     found = evaluation(split, logits.argmax(dim=1), 10)
     found = dataclasses.replace(found, logits=logits)
     run_figures.draw_all(
@@ -188,7 +189,7 @@ def test_classes_all_at_once(figures, kept, digits, tmp_path):
 def test_no_mistakes(kept, digits, tmp_path, figures):
     split = Split(digits.validation.images[:5], digits.validation.labels[:5])
     model = kept(10)
-    predicted = judge.logits(model, split.images).argmax(dim=1)
+    predicted = evaluate_checkpoint.logits(model, split.images).argmax(dim=1)
     split = Split(split.images, predicted)
     found = evaluation(split, predicted, 10)
     run_figures.draw_all(
@@ -231,7 +232,7 @@ def test_a_real_evaluation_of_pairs(config, few, tmp_path):
     some = train.resolve(some.override({"pairs.per_epoch": 100, "batch_size": 50}))
     result = train.train(some, few)
     kept = Checkpoint(model=result.model, config=some, n_classes=10, metrics=result.metrics)
-    found = judge.judge(kept, few.validation)
+    found = evaluate_checkpoint.judge(kept, few.validation)
     assert isinstance(found, PairEvaluation)
     run_figures.draw_all(
         tmp_path,

@@ -8,10 +8,11 @@ import tomllib
 import pytest
 import torch
 
-from mnist_core import checkpoint, process, train
+from mnist_core import train
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, UserError
-from mnist_core.runs import run_folder, run_record
+from mnist_core.runs import process, run_folder, run_record
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.version import TRAINER_VERSION
 

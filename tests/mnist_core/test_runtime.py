@@ -7,10 +7,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from mnist_core import models, runtime
+from mnist_core import models
 from mnist_core.config import TrainConfig
+from mnist_core.device import runtime
+from mnist_core.device.runtime import Runtime, session
 from mnist_core.errors import ConfigError
-from mnist_core.runtime import Runtime, session
 from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
 

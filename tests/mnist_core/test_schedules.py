@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
 from mnist_core.config import SCHEDULES, ScheduleConfig
-from mnist_core.schedules import factor
+from mnist_core.trainer.schedules import factor
 
 PER_EPOCH = 7
 

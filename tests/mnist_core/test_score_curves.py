@@ -6,7 +6,13 @@ import sklearn.metrics as sk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnist_core.score_curves import average_precision, precision_recall, roc, roc_auc, thinned
+from mnist_core.evaluation.score_curves import (
+    average_precision,
+    precision_recall,
+    roc,
+    roc_auc,
+    thinned,
+)
 
 # Few values: ties, within and between both kinds.
 SCORED = st.lists(

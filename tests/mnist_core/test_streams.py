@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from mnist_core.console.plain_text import is_safe, markdown, one_line, safe_lines
+from mnist_core.console.safe_console import SafeConsole
 from mnist_core.files import write_atomically
-from mnist_core.plain_text import is_safe, markdown, one_line, safe_lines
-from mnist_core.safe_console import SafeConsole
 
 EVIL = "\x1b]0;owned\x07 \x1b[2J \x9b31m \u202eabc \ud800 \r"
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, judge, models, study_readings
+from mnist_core import models
+from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, study_readings
 from mnist_core.config import TrainConfig
+from mnist_core.console import command_line
 from mnist_core.data.storage import EMBEDDED
 from mnist_core.errors import UserError
 from mnist_core.train import resolve
@@ -68,7 +70,7 @@ def test_a_reading_is_on_record_before_it_happens(command, study, monkeypatch):
         assert len(study_readings.read(study)) == 1
         raise UserError("killed")
 
-    monkeypatch.setattr(judge, "judge", die)
+    monkeypatch.setattr(evaluate_checkpoint, "judge", die)
     code, out, _ = command("evaluate", study / "checkpoints/confirm/3.safetensors", "--split=test")
     assert (code, out) == (1, "") and len(study_readings.read(study)) == 1
 

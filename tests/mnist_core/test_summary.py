@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from mnist_core import models
 from mnist_core.__main__ import app
+from mnist_core.checkpoints.summary import Layer, summarise
 from mnist_core.commands.summary_command import _size
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.summary import Layer, summarise
 
 MFLOP = {  # measured elsewhere, docs and FACTS.md; net and net_deep less what they crop
     "cnn": 24.0,

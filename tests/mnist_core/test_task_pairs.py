@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mnist_core import models, pair_losses, tasks
-from mnist_core.batches import normalise
+from mnist_core import models, tasks
+from mnist_core.batches.batches import normalise
+from mnist_core.batches.pair_batches import evaluation_pairs
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
+from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError, DataError
-from mnist_core.pairs import evaluation_pairs
-from mnist_core.runtime import Runtime
+from mnist_core.tasks import pair_losses
 from mnist_core.tasks import pairs as pair_task
 from mnist_core.train import resolve, train
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mnist_core.terminal import can_redraw
+from mnist_core.console.streams import can_redraw
 from studies.report.console import make_console
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,10 @@ import torch
 from waiting import PATIENCE
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, presets
+from mnist_core import presets
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.console import command_line
 from mnist_core.data import load
 from mnist_core.errors import UserError
 from mnist_core.runs import training_run

@@ -16,8 +16,8 @@ from torch.optim import lr_scheduler
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from mnist_core import models
-from mnist_core.augment import augment
-from mnist_core.batches import stream_seed
+from mnist_core.batches.augment import augment
+from mnist_core.batches.batches import stream_seed
 from mnist_core.config import OPTIMIZERS as ALL
 from mnist_core.train import train
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_core import models, runtime
+from mnist_core import models
 from mnist_core import train as trainer
 from mnist_core.data import Split
+from mnist_core.device import runtime
+from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
-from mnist_core.evaluate import evaluate
-from mnist_core.runtime import Runtime
+from mnist_core.tasks.class_metrics import evaluate
 from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
 METRICS = {"val_accuracy", "val_balanced_accuracy", "val_loss", "val_macro_f1", "train_loss"}

@@ -10,15 +10,16 @@ from torch import nn
 from torch.nn import functional
 from torch.optim import swa_utils
 
-from mnist_core import averaging, models, tasks
+from mnist_core import models, tasks
 from mnist_core.config import AverageConfig, ModelConfig, ScheduleConfig
 from mnist_core.data import Split
+from mnist_core.device.runtime import resolve as resolve_runtime
 from mnist_core.errors import ConfigError
-from mnist_core.runtime import resolve as resolve_runtime
-from mnist_core.schedules import Plateau
 from mnist_core.tasks.classification import focal_loss
 from mnist_core.train import TrainingFailed, resolve, train
-from mnist_core.training import Training
+from mnist_core.trainer import averaging
+from mnist_core.trainer.schedules import Plateau
+from mnist_core.trainer.training import Training
 
 SMALL = {"model__name": "flex_cnn", "model__depth": 2, "model__width": 8, "model__head_width": 16}
 

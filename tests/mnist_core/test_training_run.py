@@ -18,11 +18,13 @@ import torch
 from waiting import PATIENCE
 
 from mnist_core import __main__ as program
-from mnist_core import checkpoint, command_line, files
+from mnist_core import files
+from mnist_core.checkpoints import checkpoint
+from mnist_core.checkpoints.evaluate_checkpoint import judge
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.console import command_line
 from mnist_core.data import load, load_test
 from mnist_core.errors import UserError
-from mnist_core.judge import judge
 from mnist_core.runs import run_record, training_run
 from mnist_core.train import train
 

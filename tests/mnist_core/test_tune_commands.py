@@ -14,7 +14,7 @@ from PIL import Image
 from waiting import PATIENCE, until
 
 from mnist_core import __main__ as program
-from mnist_core import command_line
+from mnist_core.console import command_line
 
 QUICK = ["--model", "lenet5", "--device", "cpu", "--set", "precision=fp32", "--set", "threads=1"]
 

@@ -7,12 +7,14 @@ import pytest
 import sklearn.metrics as sk
 import torch
 
-from mnist_core import evaluate, judge
-from mnist_core.checkpoint import Checkpoint
-from mnist_core.evaluate import Evaluation
-from mnist_core.pair_metrics import PairEvaluation
+from mnist_core.checkpoints import evaluate_checkpoint
+from mnist_core.checkpoints.checkpoint import Checkpoint
+from mnist_core.evaluation.evaluation import Mistake
+from mnist_core.evaluation.validation_summary import MISTAKES, POINTS, ValidationSummary
+from mnist_core.tasks import class_metrics
+from mnist_core.tasks.class_metrics import Evaluation
+from mnist_core.tasks.pair_metrics import PairEvaluation
 from mnist_core.train import train
-from mnist_core.validation_summary import MISTAKES, POINTS, Mistake, ValidationSummary
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def classes(odds):
         accuracy=0.0,
         balanced_accuracy=0.0,
         macro_f1=0.0,
-        confusion=evaluate.confusion_matrix(labels, predictions, 10),
+        confusion=class_metrics.confusion_matrix(labels, predictions, 10),
         predictions=predictions,
         labels=labels,
         logits=logits,
@@ -115,7 +117,7 @@ def test_what_a_training_returns_is_what_its_model_does(few, config, model):
     kept = Checkpoint(
         model=result.model, config=result.config, n_classes=10, metrics=result.metrics
     )
-    judged = judge.judge(kept, few.validation)
+    judged = evaluate_checkpoint.judge(kept, few.validation)
     assert ValidationSummary.of(result.evaluation) == ValidationSummary.of(judged)
     assert result.evaluation.confusion.tolist() == result.confusion
 

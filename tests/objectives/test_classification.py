@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from mnist_core import checkpoint
 from mnist_core import train as trainer
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
+from mnist_core.evaluation.validation_summary import ValidationSummary
 from mnist_core.train import TrainingFailed, train
-from mnist_core.validation_summary import ValidationSummary
 from objectives.base import StopTraining, Task, TrainingError
 from objectives.classification import Classification
 from search_spaces.space import Choice, Float, Space

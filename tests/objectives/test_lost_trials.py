@@ -16,10 +16,10 @@ from objectives.base import StopTraining, Task
 from objectives.classification import Classification
 from search_spaces.space import Float, Space
 from studies import engines
-from studies.book.opening import open_search
-from studies.book.records import read_trials
-from studies.book.running_states import RunningStates
-from studies.storages.storage import close_storage, open_storage
+from studies.ledger.opening import open_search
+from studies.protocol.checkpoints import RunningStates
+from studies.storage.open import close_storage, open_storage
+from studies.storage.records import read_trials
 
 SPACE = Space({"lr": Float(1e-5, 1.0, log=True, sets="optim.lr")})
 BASE = TrainConfig().override(
@@ -92,7 +92,7 @@ def test_it_goes_on_where_it_was(tmp_path, whole, until):
 def test_what_was_lost_after_its_end_is_not_trained_again(tmp_path, whole, monkeypatch):
     made = objective(tmp_path)
     run(made, [])
-    monkeypatch.setattr("mnist_core.training.Training._step", lambda *_: 1 / 0)
+    monkeypatch.setattr("mnist_core.trainer.training.Training._step", lambda *_: 1 / 0)
     again = []
     same(run(made, again), whole[0])
     assert again == whole[1]

@@ -5,7 +5,7 @@ import toys
 from toy_plans import SPACE
 
 from objectives.optuna_objective import as_optuna_objective
-from studies.book.seeds import trial_seed
+from studies.core.seeds import trial_seed
 
 
 def test_a_plain_study_optimizes_it(tmp_path):

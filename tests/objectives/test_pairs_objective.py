@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from mnist_core import checkpoint
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
 from mnist_core.errors import ConfigError

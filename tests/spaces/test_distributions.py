@@ -12,7 +12,7 @@ from optuna.distributions import (
 )
 
 from search_spaces.space import Choice, Float, Int, Space, SpaceError
-from studies.search.distributions import from_distribution, suggest, to_distribution
+from studies.search.optuna_bridge import from_distribution, suggest, to_distribution
 from tests.spaces.test_space import TINY, parameters, spaces
 
 

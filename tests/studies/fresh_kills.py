@@ -16,12 +16,13 @@ from optuna.storages import RDBStorage
 from test_protocol import run
 from toy import make_plan
 
-from studies.confirmation.test_record import TEST, Reading
-from studies.forks.afresh import begin_afresh, inherit_record
-from studies.storages import storage_sqlite
-from studies.storages.storage import close_storage, open_storage
+from studies.analysis.holdout_record import Reading
+from studies.core.attributes import TEST
+from studies.protocol.fresh_start import begin_afresh, inherit_record
+from studies.storage import sqlite
+from studies.storage.open import close_storage, open_storage
 
-REAL_MAKE_FILE = storage_sqlite.make_file
+REAL_MAKE_FILE = sqlite.make_file
 
 
 def plan_of(kind, folder, request, **options):
@@ -150,7 +151,7 @@ def swift(tmp_path, monkeypatch):
         shutil.copy(made, draft)
         draft.rename(path)
 
-    monkeypatch.setattr(storage_sqlite, "make_file", make_file)
+    monkeypatch.setattr(sqlite, "make_file", make_file)
     init = partialmethod(RDBStorage.__init__, skip_compatibility_check=True)
     monkeypatch.setattr(RDBStorage, "__init__", init)
 

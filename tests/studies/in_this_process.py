@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from mnist_core import __main__ as trainer
-from mnist_core import command_line
+from mnist_core.console import command_line
 from studies import __main__ as looking
-from studies import cli, run
+from studies import run
+from studies.cli import options
 
 ENTRANCES = {
-    "studies": lambda: cli.main(looking.app, "python -m studies"),
-    "studies.run": lambda: cli.main(run.app, "python -m studies.run"),
+    "studies": lambda: options.main(looking.app, "python -m studies"),
+    "studies.run": lambda: options.main(run.app, "python -m studies.run"),
     "mnist_core": lambda: command_line.run(trainer.app, "python -m mnist_core"),
 }
 

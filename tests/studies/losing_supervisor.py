@@ -19,10 +19,10 @@ import sqlalchemy
 from toy import make_plan
 
 from objectives.base import Outcome
-from studies.book.opening import open_search
-from studies.book.records import ATTEMPT
-from studies.engines.base import Failure
-from studies.storages.storage import Journal, close_storage, open_storage
+from studies.core.attributes import ATTEMPT
+from studies.core.trials import Failure
+from studies.ledger.opening import open_search
+from studies.storage.open import Journal, close_storage, open_storage
 
 LOST = Failure(kind="WorkerLost", message="killed by SIGKILL")
 url, folder = sys.argv[1:]

@@ -8,17 +8,16 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Int
-from studies.book.opening import CONFIRM
-from studies.book.records import read_trials
-from studies.book.seeds import confirm_seeds
-from studies.confirmation.candidates import candidates
-from studies.confirmation.test_record import TEST, Reading
-from studies.findings.result import ENVIRONMENT
-from studies.planning.fingerprints import check_fingerprint
-from studies.planning.recorded import RECORD, plan_attribute
-from studies.search.distributions import to_distribution
-from studies.storages.inserting import insert_trials
-from studies.storages.storage import Journal, close_storage, open_storage
+from studies.analysis.candidates import candidates
+from studies.analysis.holdout_record import Reading
+from studies.core.attributes import CONFIRM, ENVIRONMENT, RECORD, TEST
+from studies.core.seeds import confirm_seeds
+from studies.planning.fingerprint import check_fingerprint
+from studies.planning.recorded import plan_attribute
+from studies.search.optuna_bridge import to_distribution
+from studies.storage.open import Journal, close_storage, open_storage
+from studies.storage.records import read_trials
+from studies.storage.rows import insert_trials
 
 BEGIN = datetime(2026, 1, 1)
 STEPS = 6

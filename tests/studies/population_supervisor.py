@@ -7,9 +7,9 @@ import optuna
 from population_toy import population_plan, walk
 
 from studies import engines
-from studies.book.opening import open_search
 from studies.engines.base import Resources
-from studies.storages.storage import open_storage
+from studies.ledger.opening import open_search
+from studies.storage.open import open_storage
 
 if __name__ == "__main__":
     optuna.logging.set_verbosity(optuna.logging.WARNING)

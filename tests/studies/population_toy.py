@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from objectives.base import CHANGES, Outcome, Report, Task
-from studies.book.running_states import states_folder
+from studies.planning.layout import states_folder
 from studies.planning.plan import Plan, resolve
 
 EPOCHS = 7

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from waiting import PATIENCE
 
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
 
 HERE = Path(__file__).resolve().parent
 PATH = os.pathsep.join(map(str, (HERE.parents[1], HERE, HERE.parent)))

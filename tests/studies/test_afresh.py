@@ -23,12 +23,12 @@ from toy_trail import quiet  # noqa: F401
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
-from studies.forks.afresh import begin_afresh
-from studies.forks.forking import check_made, fork
+from studies.core.event_log import FILE
+from studies.protocol.fork import check_made, fork
+from studies.protocol.fresh_start import begin_afresh
 from studies.report.table import markdown
 from studies.report.warnings import warnings
-from studies.storages import storage_sqlite
-from studies.trail.event_log import FILE
+from studies.storage import sqlite
 
 pytestmark = pytest.mark.usefixtures("quiet", "swift")
 FILES = ("sqlite", "journal", "sqlite elsewhere", "journal elsewhere")  # PostgreSQL: storage_kinds
@@ -40,7 +40,7 @@ def finished(tmp_path_factory):
     """A finished study in SQLite."""
     plan = make_plan(tmp_path_factory.mktemp("finished"), trials=6, seeds=2, sqlite=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studies.protocol.environment.describe", lambda plan: {})
+        patch.setattr("studies.protocol.phases.environment.describe", lambda plan: {})
         run(plan)
     (plan.folder / FILE).touch()
     return plan
@@ -179,7 +179,7 @@ def test_a_record_of_another_shape_is_refused_and_nothing_is_moved(plan, value):
 
 
 def test_what_is_unreadable_for_another_reason_than_damage_is_refused(plan, monkeypatch):
-    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.1)
     with locker(plan.folder / "study.db", 600) as lock:
         change(plan, "PRAGMA journal_mode=DELETE")
         change(plan, "PRAGMA locking_mode=EXCLUSIVE")
@@ -207,7 +207,7 @@ def test_what_is_unreadable_for_another_reason_than_damage_is_refused(plan, monk
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal", "sqlite elsewhere", "journal elsewhere"])
 def test_on_a_full_disk_nothing_is_moved(small_disk, kind, request, monkeypatch):
-    monkeypatch.setattr(storage_sqlite, "make_file", REAL_MAKE_FILE)
+    monkeypatch.setattr(sqlite, "make_file", REAL_MAKE_FILE)
     plan = plan_of(kind, small_disk, request)
     run(plan)
     found, _ = record(plan)

@@ -14,16 +14,15 @@ from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
 from studies.__main__ import app
-from studies.auditing.audit import _clopper_pearson, _draw, _effective, _prediction, audit
-from studies.auditing.curves import Curve, Curves, collect
-from studies.auditing.replay import replay
-from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
-from studies.book.opening import open_search
+from studies.analysis.audit import _clopper_pearson, _draw, _effective, _prediction, audit
+from studies.analysis.audit_curves import Curve, Curves, collect, replay
+from studies.core.attributes import SENTINEL, WOULD_PRUNE
 from studies.engines.inline import Inline
-from studies.report.audit_table import print_audit
-from studies.search.pruners import create_pruner
+from studies.ledger.opening import open_search
+from studies.report.comparison_tables import print_audit
+from studies.search.pruning import create_pruner
 from studies.search.rungs import with_resources
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
 
 UP, DOWN = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 STEPS = 9

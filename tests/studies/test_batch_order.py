@@ -12,10 +12,10 @@ from toy import make_plan
 
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
-from studies.book.opening import open_search
+from studies.ledger.opening import open_search
 from studies.planning import plan as plans
-from studies.search.batches import order_notes
-from studies.storages.storage import close_storage, open_storage
+from studies.search.batch_order import order_notes
+from studies.storage.open import close_storage, open_storage
 
 BATCHES = {"order": "batch", "batch": 4}
 

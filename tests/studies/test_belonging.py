@@ -10,22 +10,22 @@ from test_recording import events, record
 from toy import TestSet, make_plan
 
 from mnist_core.errors import UserError
-from studies import protocol
-from studies.book import stored
-from studies.commands.sync_command import sync_command
-from studies.forks.afresh import begin_afresh
-from studies.storages.copying import copy_study
-from studies.storages.file_urls import journal_url
-from studies.storages.storage import close_storage, open_storage, storage_file
-from studies.trackers.follow import Kept
-from studies.trail.belonging import MODELS, ForeignFiles, owner
-from studies.trail.event_log import FILE, survey
+from studies.analysis import stored_study
+from studies.cli.sync import sync_command
+from studies.core.event_log import FILE, survey
+from studies.protocol import phases
+from studies.protocol.fresh_start import begin_afresh
+from studies.storage.belonging import MODELS, ForeignFiles, owner
+from studies.storage.copying import copy_study
+from studies.storage.open import close_storage, open_storage, storage_file
+from studies.storage.url import journal_url
+from studies.tracking.follow import Kept
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_data():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", lambda plan: {})
+        patch.setattr(phases.environment, "describe", lambda plan: {})
         yield
 
 
@@ -79,7 +79,7 @@ def refused(plan):
 def test_one_identity_stands_in_all_files(finished):
     identities = set()
     for plan in finished:
-        identity = stored.read(plan).identity
+        identity = stored_study.read(plan).identity
         assert {e.data["id"] for e in events(plan) if e.kind == "study"} == {identity}
         assert (plan.folder / MODELS / "study.id").read_text().strip() == identity
         (kept,) = (plan.folder / "trackers").iterdir()
@@ -137,7 +137,7 @@ def test_what_another_study_has_left_is_not_gone_on_with(plan, finished, name):
 
 def test_sync_refuses_the_log_of_another_study(plan, finished, monkeypatch):
     shutil.copy(finished[1].folder / FILE, plan.folder)
-    monkeypatch.setattr("studies.cli.find", lambda *_, **__: plan)
+    monkeypatch.setattr("studies.cli.options.find", lambda *_, **__: plan)
     before = contents(plan.folder)
     with pytest.raises(ForeignFiles):
         sync_command("toy", tracker=["tensorboard"])
@@ -147,7 +147,7 @@ def test_sync_refuses_the_log_of_another_study(plan, finished, monkeypatch):
 @pytest.mark.parametrize("name", [FILE, "trackers", MODELS])
 def test_what_is_missing_is_made_again(plan, name):
     """The database is there, and nothing is of another study: models were moved, a log was lost."""
-    whole, identity = survey(plan.folder / FILE), stored.read(plan).identity
+    whole, identity = survey(plan.folder / FILE), stored_study.read(plan).identity
     path = plan.folder / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     _, result = record(plan)
@@ -194,9 +194,9 @@ def test_a_study_of_an_earlier_version_takes_the_identity_of_its_log(plan):
     database.write_text("".join(lines))
     shutil.rmtree(plan.folder / "trackers")
     (plan.folder / MODELS / "study.id").unlink()
-    assert stored.read(plan).identity == ""
+    assert stored_study.read(plan).identity == ""
     record(plan)
-    assert stored.read(plan).identity == attributes["identity"] == owner(plan.folder)
+    assert stored_study.read(plan).identity == attributes["identity"] == owner(plan.folder)
 
 
 def test_what_is_begun_anew_knows_from_the_log_that_the_test_set_was_read(plan):

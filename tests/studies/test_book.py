@@ -12,14 +12,14 @@ from toy_plans import DEFAULTS, SPACE, toy_plan
 from mnist_core.errors import UserError
 from objectives.base import Outcome
 from search_spaces.space import Float, Space
-from studies.book.opening import CONFIRM, Entry, open_confirm, open_search
-from studies.book.records import read_trials
-from studies.book.seeds import confirm_seeds, trial_seed
-from studies.engines.base import Failure
+from studies.core.attributes import CONFIRM, IDENTITY
+from studies.core.seeds import confirm_seeds, trial_seed
+from studies.core.trials import Failure
 from studies.engines.inline import Inline
-from studies.planning.fingerprints import FingerprintMismatch
-from studies.storages.storage import close_storage, open_storage
-from studies.trail.belonging import IDENTITY
+from studies.ledger.opening import Entry, open_confirm, open_search
+from studies.planning.fingerprint import FingerprintMismatch
+from studies.storage.open import close_storage, open_storage
+from studies.storage.records import read_trials
 
 LOST = Failure(kind="WorkerLost", message="killed by SIGKILL", traceback="tail")
 EARLY = {"n_startup_trials": 1, "n_warmup_steps": 2}

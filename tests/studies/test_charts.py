@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 from made_search import write_study
 from toy import make_plan
 
-from studies.book import stored
+from studies.analysis import stored_study
 from studies.report.clipping import clipped
-from studies.report.figures import values_of
 from studies.report.overview import print_status
 from studies.report.parallel import BEST, LINES, parallel
 from studies.report.result_figures import cost
 from studies.report.scales import Scale
 from studies.report.svg import Chart
 from studies.report.table import markdown
-from studies.report.trial_figures import curves, history
+from studies.report.trial_figures import curves, history, values_of
 
 PLACES = st.lists(st.tuples(*[st.floats(-3, 4, width=16)] * 2), min_size=1, max_size=8)
 EDGE = 1e-9
@@ -89,7 +88,7 @@ def lucky(tmp_path_factory):
     """A study in which the default of adam is the best of its choice, so it has two labels."""
     plan = make_plan(tmp_path_factory.mktemp("lucky"))
     write_study(plan, 3, failed=0.0, pruned=0.0)
-    found = stored.read(plan)
+    found = stored_study.read(plan)
     assert found.result.confirm["adam"] == found.result.confirm["adam (default)"]
     return found
 

@@ -107,7 +107,7 @@ def inside(arguments):
     import multiprocessing
     from contextlib import redirect_stderr, redirect_stdout
 
-    import studies.foreground  # noqa: F401  # imported once, before the fork
+    import studies.cli.foreground  # noqa: F401  # imported once, before the fork
 
     def child(connection):
         import runpy
@@ -298,7 +298,7 @@ def _children_of(pid):
 
 
 def test_dashboard_port_in_use_is_one_line(tmp_path):
-    from studies.storages.storage import close_storage, open_storage
+    from studies.storage.open import close_storage, open_storage
 
     url = f"sqlite:///{tmp_path}/optim_search-quick/study.db"
     close_storage(open_storage(url, create=True))
@@ -314,7 +314,7 @@ def test_dashboard_answers_and_ends_cleanly(tmp_path):
     import json
     import urllib.request
 
-    from studies.storages.storage import close_storage, open_storage
+    from studies.storage.open import close_storage, open_storage
 
     storage = open_storage(f"sqlite:///{tmp_path}/optim_search-quick/study.db", create=True)
     optuna.create_study(study_name="optim_search-quick", storage=storage)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from test_cli import inside
 
-from studies.hints import look_command, masked, run_command
+from studies.core.redaction import masked
+from studies.planning.next_commands import look_command, run_command
 from studies.planning.plan import resolve
-from studies.storages.storage import StorageError, check_url, shown
+from studies.storage.open import StorageError, check_url, shown
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cr:t@/x"

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
 from studies.__main__ import app
-from studies.book import stored
-from studies.findings.comparing import compare
-from studies.findings.welch import welch
-from studies.planning import named
+from studies.analysis import stored_study
+from studies.analysis.comparison import compare
+from studies.core.statistics import welch
+from studies.planning import lookup
 
 VALUES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=8)
 
@@ -45,7 +45,7 @@ def studies_of(tmp_path_factory):
     for name, shift, device in (("a", 0.0, "cpu"), ("b", 0.0, "cpu"), ("c", -0.02, "cuda")):
         plan = make_plan(tmp_path_factory.mktemp(name))
         write_study(plan, 40, shift=shift, device=device)
-        found[name] = stored.read(plan)
+        found[name] = stored_study.read(plan)
     return found
 
 
@@ -161,7 +161,7 @@ def folders(tmp_path_factory):
     found = []
     for shift, device in ((0.0, "cpu"), (-0.02, "cuda")):
         root = tmp_path_factory.mktemp(device)
-        plan = named.find("optim_search", sets={"results.folder": str(root)})
+        plan = lookup.find("optim_search", sets={"results.folder": str(root)})
         write_study(plan, 30, shift=shift, device=device)
         found.append(str(plan.folder))
     return found

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
 from studies.__main__ import app
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
 
 
 @pytest.fixture

@@ -20,12 +20,13 @@ from toy import Toy
 from toy_trail import describe, plan_at, quiet, run, trail  # noqa: F401
 from waiting import until
 
-from studies import protocol
-from studies.storages import copying
-from studies.storages.contents import difference, read_content
-from studies.storages.copying import CopyError, copy_study
-from studies.storages.leases import LEASE, take
-from studies.storages.storage import StorageError, close_storage, open_storage
+from studies.core.attributes import LEASE
+from studies.protocol import phases
+from studies.storage import copying
+from studies.storage.contents import difference, read_content
+from studies.storage.copying import CopyError, copy_study
+from studies.storage.leases import take
+from studies.storage.open import StorageError, close_storage, open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -113,7 +114,7 @@ def finished(tmp_path_factory):
     """The folder of a finished study."""
     plan = plan_at(tmp_path_factory.mktemp("finished"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", describe)
+        patch.setattr(phases.environment, "describe", describe)
         run(plan, Toy())
     return plan.folder
 
@@ -217,7 +218,7 @@ def test_a_source_that_changes_meanwhile_leaves_no_copy(
 
 
 def test_a_copy_that_reads_back_otherwise_is_none(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("studies.storages.inserting.attribute_rows", lambda attributes: [])
+    monkeypatch.setattr("studies.storage.rows.attribute_rows", lambda attributes: [])
     assert "does not hold what was written" in refused(source, f"sqlite:///{tmp_path / 'x.db'}")
     assert not (tmp_path / "x.db").exists()
 

@@ -6,14 +6,14 @@ import pytest
 from toy import Toy, make_plan
 from toy_trail import quiet, run  # noqa: F401
 
-from mnist_core.counting import are, counted
+from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import UserError
-from studies.book import stored
-from studies.book.control import StudyInterrupted
-from studies.forks.forking import Forked
-from studies.live import PlainView, Progress
-from studies.planning.preparation import Preparation, describe
+from studies.analysis import stored_study
+from studies.core.trials import Forked
+from studies.protocol.checkpoints import StudyInterrupted
+from studies.protocol.preflight import Preparation, describe
 from studies.report import overview
+from studies.report.live import PlainView, Progress
 from studies.report.table import markdown
 from studies.search.stopping import Stop
 
@@ -71,7 +71,7 @@ def test_a_study_of_one_trial(tmp_path, capsys):
         fingerprint="", seconds=(1.0,), parameters=(2,), flops=(1,), epochs=(1,), memory=1
     )
     lines.append(describe(plan, [one]))
-    for found in (stored.read(failing), stored.read(plan)):
+    for found in (stored_study.read(failing), stored_study.read(plan)):
         overview.print_status(found)
         overview.print_failures(found)
     lines += capsys.readouterr().out.splitlines()

@@ -10,9 +10,9 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard import wsgi
 from toy import make_plan
 
-from studies.inspection.application import Inspection
-from studies.inspection.guard import Guard
-from studies.storages.storage import close_storage, open_storage
+from studies.dashboard.application import Inspection
+from studies.dashboard.guard import Guard
+from studies.storage.open import close_storage, open_storage
 
 PAGE = "<script>alert(1)</script>"
 

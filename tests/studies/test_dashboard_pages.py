@@ -17,10 +17,10 @@ from optuna_dashboard import wsgi
 from test_inspection import Confused
 from toy_trail import plan_at, run
 
-from studies import protocol
-from studies.book.opening import open_search
-from studies.inspection.application import Inspection
-from studies.storages.storage import close_storage, open_storage
+from studies.dashboard.application import Inspection
+from studies.ledger.opening import open_search
+from studies.protocol import phases
+from studies.storage.open import close_storage, open_storage
 
 pytestmark = pytest.mark.long  # each starts a browser
 
@@ -79,7 +79,7 @@ def plan(tmp_path_factory):
     plan = plan_at(tmp_path_factory.mktemp("pages"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        patch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
         run(plan, Confused(failing=("adagrad",)))
     return plan
 

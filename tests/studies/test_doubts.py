@@ -8,14 +8,14 @@ from optuna.trial import TrialState, create_trial
 from test_protocol import run
 from toy import SPACE, Toy, make_plan
 
-from studies import protocol
-from studies.auditing.sentinels import WOULD_PRUNE
-from studies.book import stored
-from studies.book.records import TrialRecord
-from studies.findings.doubts import on_bound, rash_pruner, seed_spread
+from studies.analysis import stored_study
+from studies.analysis.doubts import on_bound, rash_pruner, seed_spread
+from studies.core.attributes import WOULD_PRUNE
+from studies.core.trials import TrialRecord
+from studies.protocol import phases
 from studies.report.table import markdown
 from studies.report.warnings import warnings
-from studies.search.distributions import to_distribution
+from studies.search.optuna_bridge import to_distribution
 
 
 @pytest.mark.parametrize(
@@ -120,17 +120,17 @@ class Late(Toy):
 
 
 def test_warnings_reach_the_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
     search = {"pruner": "median", "pruner_options": {"n_startup_trials": 1, "n_warmup_steps": 0}}
     plan = make_plan(tmp_path, trials=24, search={**search, "sentinels": 0.9})
     result = run(plan, toy=Late(noise=0.0))
     said = [line for line in warnings(result) if "median pruner would have stopped" in line]
     assert said and all(line in markdown(result) for line in said)
-    assert stored.read(plan).result.rash_pruner == result.rash_pruner
+    assert stored_study.read(plan).result.rash_pruner == result.rash_pruner
 
 
 def test_seeds_that_decide_are_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
     monkeypatch.setattr("toy.TOP", {"sgd": 0.7, "adam": 0.7, "adagrad": 0.7})
     plan = make_plan(tmp_path, trials=12, seeds=8, search={"pruner": "none"})
     result = run(plan, toy=Toy(noise=0.2))

@@ -12,7 +12,7 @@ from in_this_process import here  # noqa: F401
 from test_cli import ROOT, inside, one_line, states, tiny
 from waiting import PATIENCE
 
-from studies.book.order import RUNS
+from studies.core.attributes import RUNS
 
 pytestmark = pytest.mark.slow
 

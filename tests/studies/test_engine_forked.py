@@ -11,12 +11,12 @@ import pytest
 from test_engines import run
 
 from objectives.base import Outcome
-from studies.engines import _nursery
+from studies.engines._local import worker_start
 from studies.engines.local import Local, WorkerStartError
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not _nursery._forks(), reason="here each worker is started by itself"),
+    pytest.mark.skipif(not worker_start._forks(), reason="here each worker is started by itself"),
 ]
 FAMILY = ("ppid", "sid", "pgid", "imported", "threads", "omp")
 
@@ -51,13 +51,13 @@ def test_a_worker_is_a_child_of_the_supervisor_in_a_session_of_its_own(tmp_path)
 def test_workers_outlive_their_fork_server_and_the_next_ones_have_another(tmp_path):
     servers = []
 
-    class Noted(_nursery.ForkServer):
+    class Noted(worker_start.ForkServer):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             servers.append(self._process.pid)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_nursery, "ForkServer", Noted)
+        patch.setattr(worker_start, "ForkServer", Noted)
         engine = Local(workers=1, threads=1)
 
         def kill(event):
@@ -73,13 +73,13 @@ def test_workers_outlive_their_fork_server_and_the_next_ones_have_another(tmp_pa
 
 
 def test_a_fork_server_that_dies_again_and_again_ends_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(_nursery.sys, "executable", "/bin/false")
+    monkeypatch.setattr(worker_start.sys, "executable", "/bin/false")
     with pytest.raises(WorkerStartError, match="the process that forks them has died"):
         run(tmp_path, Local(workers=1, threads=1), Family(), trials=2)
 
 
 def test_where_nothing_can_be_forked_workers_start_by_themselves(tmp_path, monkeypatch):
-    monkeypatch.setattr(_nursery, "_forks", lambda: False)
+    monkeypatch.setattr(worker_start, "_forks", lambda: False)
     records = run(tmp_path, local(), Family(dies=(1,)), trials=4)
     assert [record.state for record in records] == ["COMPLETE"] * 4
     assert records[1].attempt == 1

@@ -13,10 +13,19 @@ from test_engines import run
 from worker_toys import Seen
 
 from mnist_core.errors import ConfigError
-from studies import cli, engines
-from studies.engines._gpu import CONTEXT, HEADROOM, SPARE, GpuUse, Sharing, fitting, workers
-from studies.engines._growth import SAMPLES, Growth
-from studies.engines._worker import gpu_use
+from studies import engines
+from studies.cli import options
+from studies.engines._local.gpu_sharing import (
+    CONTEXT,
+    HEADROOM,
+    SPARE,
+    GpuUse,
+    Sharing,
+    fitting,
+    workers,
+)
+from studies.engines._local.growth import SAMPLES, Growth
+from studies.engines._local.worker import gpu_use
 from studies.engines.base import Resources
 from studies.planning import machine, plan
 
@@ -255,10 +264,10 @@ def test_names_of_gpus(monkeypatch, visible, count, names):
 
 
 def test_workers_auto():
-    assert cli.workers("auto") == 0
-    assert cli.workers("3") == 3
+    assert options.workers("auto") == 0
+    assert options.workers("3") == 3
     with pytest.raises(typer.BadParameter, match="'many' is neither a number nor 'auto'"):
-        cli.workers("many")
+        options.workers("many")
 
 
 def test_no_gpus_here(monkeypatch):

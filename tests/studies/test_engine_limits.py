@@ -10,13 +10,13 @@ from toy_plans import toy_plan
 from worker_toys import Greedy, slow
 
 from studies import engines
-from studies.book.opening import open_search
-from studies.engines import _limits
-from studies.engines._limits import Watch, memory, over
-from studies.engines.base import Limits
+from studies.core.trials import Limits
+from studies.engines._local import limits as _limits
+from studies.engines._local.limits import Watch, memory, over
 from studies.engines.local import Local
-from studies.storages.lease import Lease
-from studies.storages.storage import close_storage, open_storage
+from studies.ledger.opening import open_search
+from studies.storage.leases import Lease
+from studies.storage.open import close_storage, open_storage
 
 MIB = 1024**2
 

@@ -19,13 +19,13 @@ from waiting import PATIENCE, until
 from worker_toys import Parent, Together, Unloadable
 
 from mnist_core.errors import UserError
-from studies.book.opening import open_search
-from studies.book.records import read_trials
 from studies.engines import local as local_engine
-from studies.engines._nursery import shares
+from studies.engines._local.worker_start import shares
 from studies.engines.local import Local, WorkerStartError
-from studies.storages.leases import StudyInUse
-from studies.storages.storage import close_storage, open_storage
+from studies.ledger.opening import open_search
+from studies.storage.leases import StudyInUse
+from studies.storage.open import close_storage, open_storage
+from studies.storage.records import read_trials
 
 pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parent.parent

@@ -16,7 +16,7 @@ from test_engines import run
 from waiting import until
 
 from objectives.base import Outcome, Task
-from studies.engines._execution import execute
+from studies.engines._local.execution import execute
 from studies.engines.inline import Inline
 from studies.engines.local import Local
 

@@ -22,17 +22,19 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from objectives.base import Task
 from studies import engines
-from studies.book.opening import open_search
-from studies.engines import _ray_cluster, _ray_nodes
-from studies.engines._ray_asha import fair_asha
-from studies.engines._ray_cluster import Claim, Cluster
-from studies.engines._ray_desk import how
-from studies.engines._starting import WorkerStartError
-from studies.engines.base import GPU_FAILURE, Limits, Resources
+from studies.core.trials import GPU_FAILURE, Limits
+from studies.engines._local.worker_start import WorkerStartError
+from studies.engines.base import Resources
+from studies.engines.ray import cluster as _ray_cluster
+from studies.engines.ray import nodes
+from studies.engines.ray.asha import fair_asha
+from studies.engines.ray.cluster import Claim, Cluster
+from studies.engines.ray.desk import how
+from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
 from studies.planning.ray_settings import RaySettings
-from studies.planning.trial_setup import build_objective
-from studies.storages.storage import close_storage, open_storage
+from studies.protocol.objective import build_objective
+from studies.storage.open import close_storage, open_storage
 
 MADE_UP = {"time", "pid", "seconds", "id"}
 
@@ -174,8 +176,8 @@ def test_calls_end_when_no_node_has_room_any_more(monkeypatch):
 
 
 def test_a_node_that_does_not_answer(monkeypatch):
-    monkeypatch.setattr(_ray_nodes, "_ANSWER", 0.5)
-    [(_, answer)] = _ray_nodes.on_every_node(lambda: time.sleep(20))  # no more: it takes a place
+    monkeypatch.setattr(nodes, "_ANSWER", 0.5)
+    [(_, answer)] = nodes.on_every_node(lambda: time.sleep(20))  # no more: it takes a place
     assert str(answer) == "no answer within 0.5 s"
 
 

@@ -14,9 +14,9 @@ from waiting import PATIENCE, patient_ray, until
 
 from mnist_core.errors import UserError
 from studies import engines
-from studies.engines._ray_cluster import _QUIET, own_token, read_environment
-from studies.engines._ray_nodes import check_folder, check_modules
 from studies.engines.base import Resources
+from studies.engines.ray.cluster import _QUIET, own_token, read_environment
+from studies.engines.ray.nodes import check_folder, check_modules
 from studies.planning.ray_settings import RaySettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

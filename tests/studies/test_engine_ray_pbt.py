@@ -18,16 +18,18 @@ from mnist_core.data import idx, load
 from objectives.base import Task
 from objectives.classification import Classification
 from studies import engines
-from studies.book.opening import open_search
-from studies.book.population import POPULATION, SCHEDULE, as_one_training
-from studies.book.records import TrialRecord
-from studies.book.running_states import RunningStates, states_folder
-from studies.confirmation.candidates import candidates
-from studies.engines._ray_cluster import Cluster
+from studies.analysis.candidates import candidates
+from studies.core.attributes import POPULATION, SCHEDULE
+from studies.core.trials import TrialRecord
 from studies.engines.base import Engine, Resources
+from studies.engines.ray.cluster import Cluster
+from studies.ledger.opening import open_search
+from studies.planning.layout import states_folder
 from studies.planning.plan import Plan
-from studies.planning.trial_setup import build_objective
-from studies.storages.storage import close_storage, open_storage
+from studies.protocol.checkpoints import RunningStates
+from studies.protocol.objective import build_objective
+from studies.search.population import as_one_training
+from studies.storage.open import close_storage, open_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 HERE = Path(__file__).parent

@@ -6,8 +6,9 @@ from unfit_toys import Unfit, attempts
 
 from mnist_core.errors import UserError
 from studies import engines
-from studies.engines._gpu import IN_A_ROW, Sharing
-from studies.engines.base import BEFORE_TRAINING, GPU_FAILURE, Failure, Resources
+from studies.core.trials import BEFORE_TRAINING, GPU_FAILURE, Failure
+from studies.engines._local.gpu_sharing import IN_A_ROW, Sharing
+from studies.engines.base import Resources
 
 UNABLE = Failure(kind=BEFORE_TRAINING, message="the device is busy")
 BROKEN = Failure(kind=GPU_FAILURE, message="CUDA error: unspecified launch failure")

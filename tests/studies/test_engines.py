@@ -12,8 +12,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
 from studies import engines
-from studies.book.opening import open_search
-from studies.storages.storage import close_storage, open_storage
+from studies.ledger.opening import open_search
+from studies.storage.open import close_storage, open_storage
 
 QUICK = ["inline", "local"]
 

@@ -8,19 +8,13 @@ from toy import SPACE as TOY_SPACE
 from toy import Toy, make_plan
 
 from mnist_core.errors import ConfigError
-from studies.book.opening import open_search
+from studies.core.attributes import ENQUEUED
 from studies.engines.inline import Inline
+from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
-from studies.search.enqueued import (
-    ENQUEUED,
-    Known,
-    from_attribute,
-    merged,
-    read_known,
-    to_attribute,
-)
+from studies.search.enqueued import Known, from_attribute, merged, read_known, to_attribute
 from studies.search.search_checks import check_search
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
 
 
 def write(path: Path, text: str) -> Path:

@@ -5,13 +5,9 @@ import dataclasses
 import optuna
 import pytest
 
-from studies.forks.carrying import carry
 from studies.planning import plan
-from studies.planning.fingerprints import (
-    FingerprintMismatch,
-    check_environment,
-    check_fingerprint,
-)
+from studies.planning.fingerprint import FingerprintMismatch, check_environment, check_fingerprint
+from studies.protocol.carry_over import carry
 
 CPU = plan.resolve("optim_search", sets={"device": "cpu", "results.folder": "/nowhere"})
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.trail.event_log import EventLog, Tail, from_line, survey, to_line
-from studies.trail.events import Event
+from studies.core.event_log import EventLog, Tail, from_line, survey, to_line
+from studies.core.events import Event
 
 json_values = st.recursive(
     st.none()

@@ -14,13 +14,14 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
 from mnist_core.version import TRAINER_VERSION
-from studies import foreground, protocol, reproduce
-from studies.book import stored
-from studies.book.opening import CONFIRM
-from studies.book.seeds import confirm_seeds
-from studies.export import best_config, write_best_config, write_trial
-from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch
-from studies.storages.storage import close_storage, open_storage
+from studies.analysis import reproduction, stored_study
+from studies.analysis.export import best_config, write_best_config, write_trial
+from studies.cli import foreground
+from studies.core.attributes import CONFIRM, FINGERPRINT
+from studies.core.seeds import confirm_seeds
+from studies.planning.fingerprint import FingerprintMismatch
+from studies.protocol import phases
+from studies.storage.open import close_storage, open_storage
 
 ENVIRONMENT = {
     "versions": {"python": "3", "torch": "2", "optuna": "5", "mnist-studies": "0"},
@@ -30,7 +31,7 @@ ENVIRONMENT = {
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: ENVIRONMENT)
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: ENVIRONMENT)
 
 
 def read(path):
@@ -41,7 +42,7 @@ def test_a_folder_of_any_name_leaves_files_that_can_be_read(tmp_path, capsys):
     """Its name stands in the comments, where TOML allows no control characters."""
     plan = make_plan(tmp_path / "a\nb = 1\x1b[31m\r\x7f\u2028 'c'")
     result = run(plan)
-    records = stored.read(plan).search
+    records = stored_study.read(plan).search
     number = next(record.number for record in records if record.state == "COMPLETE")
     for path in (write_best_config(result), write_trial(plan, records, number)):
         tables, text = read(path), path.read_bytes().decode()
@@ -85,7 +86,7 @@ def test_round_trip_through_the_trainer(tmp_path):
 def test_export_from_the_database_is_the_same(tmp_path):
     plan = make_plan(tmp_path)
     written = write_best_config(run(plan))
-    again = write_best_config(stored.read(plan).result, tmp_path / "elsewhere" / "again.toml")
+    again = write_best_config(stored_study.read(plan).result, tmp_path / "elsewhere" / "again.toml")
     assert read(written) == read(again)
 
 
@@ -100,7 +101,7 @@ def test_a_study_of_an_older_trainer_is_read_and_not_gone_on_with(tmp_path):
         study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
     close_storage(storage)
 
-    assert read(write_best_config(stored.read(plan).finished())) == written
+    assert read(write_best_config(stored_study.read(plan).finished())) == written
     with pytest.raises(FingerprintMismatch, match=r"trainer: older -> \d"):
         run(plan)
 
@@ -108,7 +109,7 @@ def test_a_study_of_an_older_trainer_is_read_and_not_gone_on_with(tmp_path):
 def test_a_trial_of_the_search(tmp_path):
     plan = make_plan(tmp_path)
     run(plan)
-    found = stored.read(plan).comparable()
+    found = stored_study.read(plan).comparable()
     chosen = next(record for record in found.search if record.state == "COMPLETE")
     file = write_trial(plan, found.search, chosen.number, environment=found.environment)
     assert file == plan.folder / f"trial_{chosen.number}.toml"
@@ -119,7 +120,7 @@ def test_a_trial_of_the_search(tmp_path):
     assert config.optim.name == chosen.params["optim.name"]
     assert record["val_accuracy"] == chosen.value and record["params"] == chosen.params
     assert record["data_fingerprint"] == "abc" and "confirm" not in record
-    claimed = reproduce.read(file)
+    claimed = reproduction.read(file)
     assert (claimed.metric, claimed.value, claimed.interval()) == (
         "val_accuracy",
         chosen.value,
@@ -130,7 +131,7 @@ def test_a_trial_of_the_search(tmp_path):
 def test_a_trial_that_has_no_final_value(tmp_path):
     plan = make_plan(tmp_path)
     run(plan)
-    records = stored.read(plan).search
+    records = stored_study.read(plan).search
     with pytest.raises(UserError, match=rf"has no trial 99; it has 0 to {len(records) - 1}"):
         write_trial(plan, records, 99)
     stopped = dataclasses.replace(records[0], state="PRUNED", value=None)
@@ -140,7 +141,7 @@ def test_a_trial_that_has_no_final_value(tmp_path):
 
 def test_the_best_config_is_a_claim_that_can_be_judged(tmp_path):
     result = run(make_plan(tmp_path))
-    claimed = reproduce.read(write_best_config(result))
+    claimed = reproduction.read(write_best_config(result))
     values = [trial.value for trial in result.confirm[result.best]]
     assert (claimed.metric, claimed.value) == ("val_accuracy", values[0])
     assert claimed.values == tuple(values)
@@ -169,9 +170,9 @@ def test_a_write_leaves_nothing_else_behind(tmp_path):
 
 def test_before_a_confirmation_a_trial_names_data_and_trainer(tmp_path):
     plan, stop = make_plan(tmp_path), StopAfter(4)
-    with pytest.raises(protocol.StudyInterrupted):
+    with pytest.raises(phases.StudyInterrupted):
         run(plan, listeners=[stop], control=stop.control)
-    found = stored.read(plan)
+    found = stored_study.read(plan)
     record = read(write_trial(plan, found.search, 1, environment=found.environment))["record"]
     assert record["data_fingerprint"] == "toy-data"
     assert record["versions"] == {"trainer": TRAINER_VERSION}

@@ -12,9 +12,9 @@ from test_engines import run
 from waiting import until
 from worker_toys import Crash
 
+from studies.core.event_log import to_line
+from studies.core.events import Event
 from studies.engines.local import Local
-from studies.trail.event_log import to_line
-from studies.trail.events import Event
 
 pytestmark = pytest.mark.slow
 LONG = pytest.mark.long
@@ -44,7 +44,11 @@ def is_well(faults, folder, whole, seen=()):
 def workers_of(pid):
     """Workers know their supervisor's process, also when it is gone."""
     lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return [line for line in lines if line[2:3] == ["studies.engines._worker"] and str(pid) in line]
+    return [
+        line
+        for line in lines
+        if line[2:3] == ["studies.engines._local.worker"] and str(pid) in line
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from studies.planning.named import find
-from studies.storages.file_urls import absolute_url, journal_url, sqlite_url
-from studies.storages.storage import close_storage, open_storage, storage_file
+from studies.planning.lookup import find
+from studies.storage.open import close_storage, open_storage, storage_file
+from studies.storage.url import absolute_url, journal_url, sqlite_url
 
 NAMES = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=12)
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: Path(*names))

@@ -14,11 +14,12 @@ from toy import make_plan
 from waiting import PATIENCE
 
 from mnist_core.errors import UserError
-from studies import foreground, protocol
+from studies.cli import foreground
 from studies.engines.inline import Inline
-from studies.planning.preparation import Preparation
-from studies.progress import Progress
-from studies.protocol import Control
+from studies.protocol import phases
+from studies.protocol.phases import Control
+from studies.protocol.preflight import Preparation
+from studies.report.progress import Progress
 
 
 def test_one_ctrl_c_does_not_break_off_the_reading_of_the_test_set(capfd):
@@ -49,7 +50,7 @@ def test_a_study_begun_without_a_test_set_goes_on_when_it_comes(tmp_path, monkey
             patch.setattr(foreground.engines, "call", lambda *_: [prepared])
             return foreground.with_data(plan, Inline())
 
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
     plan = make_plan(tmp_path)
     new = with_data(plan)
     assert (new.data_fingerprint, new.test_data) == ("whole", "")
@@ -84,7 +85,7 @@ class _Full:
 
 
 def test_a_result_that_cannot_be_printed_is_in_the_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
     dropped = []
     monkeypatch.setattr(foreground, "drop_output", lambda: dropped.append(1))
     result = run(make_plan(tmp_path))

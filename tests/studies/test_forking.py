@@ -20,24 +20,25 @@ from waiting import PATIENCE
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Space, When
-from studies import protocol
-from studies.book import stored
-from studies.forks import fork_names
-from studies.forks.carrying import CARRIED, carry
-from studies.forks.forking import check_made, fork
-from studies.hints import look_command, run_command
-from studies.planning import places
-from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch
-from studies.protocol import StudyInterrupted
-from studies.replaying import replay
+from studies.analysis import stored_study
+from studies.core import study_names
+from studies.core.attributes import CARRIED, FINGERPRINT
+from studies.core.event_log import FILE, to_line
+from studies.core.events import Event
+from studies.planning import machine
+from studies.planning.fingerprint import FingerprintMismatch
+from studies.planning.next_commands import look_command, run_command
+from studies.protocol import phases
+from studies.protocol.carry_over import carry
+from studies.protocol.fork import check_made, fork
+from studies.protocol.phases import StudyInterrupted
+from studies.protocol.replay import replay
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.run import app
 from studies.search.sources import SearchSource
-from studies.storages.contents import difference, read_content
-from studies.storages.storage import close_storage, open_storage
-from studies.trail.event_log import FILE, to_line
-from studies.trail.events import Event
+from studies.storage.contents import difference, read_content
+from studies.storage.open import close_storage, open_storage
 
 make_plan = partial(make_any_plan, sqlite=True)  # a fork gets a database of its own
 ADAM = When("optim.name", ("adam",))
@@ -45,7 +46,7 @@ ADAM = When("optim.name", ("adam",))
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
 
 
 def content(plan, phase=""):
@@ -74,7 +75,7 @@ def old(tmp_path_factory):
     """A finished study of 12 trials."""
     plan = make_plan(tmp_path_factory.mktemp("old"), trials=12)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", lambda plan: {})
+        patch.setattr(phases.environment, "describe", lambda plan: {})
         run(plan, toy=Toy(failing=("sgd",)))
     return plan
 
@@ -214,7 +215,7 @@ def test_a_fork_runs_the_rest_of_its_budget(tmp_path, old):
     assert (forked.name, forked.folder.name) == ("toy-2", "toy-2")
     assert said[0] == "new study toy-2, forked from toy: 12 of its 12 trials carried over"
     result = run(forked, toy=toy, read_test_again=True)
-    search = stored.read(forked).search
+    search = stored_study.read(forked).search
     assert len(search) == 16 and sum(task.number < 16 for task in toy.ran[:4]) == 4
     assert [r.attributes.get(CARRIED, {}).get("study") for r in search] == ["toy"] * 12 + [None] * 4
     assert "This study was forked from toy: 12 of its 12 trials" in markdown(result)
@@ -241,7 +242,7 @@ def test_every_choice_gets_its_trials_in_a_fork(tmp_path, old):
     result = run(fork(narrow, "", say=str), read_test_again=True)
     counts = {r.label: r.complete + r.pruned + r.failed for r in result.rows}
     assert all(counts[name] >= 2 for name in ("sgd", "adam", "adagrad"))
-    search = stored.read(fork(narrow, "", say=str)).search
+    search = stored_study.read(fork(narrow, "", say=str)).search
     assert [r.params for r in search[:3]] == [narrow.required_params(n) for n in range(3)]
 
 
@@ -304,7 +305,7 @@ def test_a_fork_inherits_the_reading_of_the_test_set(tmp_path, old):
     plan, test = changed(copy_of(old, tmp_path), **WIDER), TestSet()
     forked = fork(plan, "", say=str)
     result = run(forked, test=test)
-    assert test.readings == [] and stored.read(forked).phase == "finished"
+    assert test.readings == [] and stored_study.read(forked).phase == "finished"
     assert result.untested > 0 and "(by study toy)" in markdown(result)
     again = run(forked, test=test, read_test_again=True)
     assert len(test.readings) == 1 and again.untested == 0
@@ -380,14 +381,14 @@ def fork_plan(plan):
     ],
 )
 def test_names(name, study, fork):
-    assert fork_names.split(name, ("toy", "boy")) == (study, fork)
+    assert study_names.split(name, ("toy", "boy")) == (study, fork)
     if fork:
         for quick in (False, True):
-            assert fork_names.parts(fork_names.full(study, quick=quick, fork=fork), study) == (
+            assert study_names.parts(study_names.full(study, quick=quick, fork=fork), study) == (
                 quick,
                 fork,
             )
-    assert fork_names.parts("toy-quick", "toy") == (True, "")
+    assert study_names.parts("toy-quick", "toy") == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -395,7 +396,7 @@ def test_names(name, study, fork):
 )
 def test_bad_names(name):
     with pytest.raises(ConfigError):
-        fork_names.split(name, ("toy",))
+        study_names.split(name, ("toy",))
 
 
 def test_the_config_of_a_toy_is_what_is_compared():
@@ -405,7 +406,7 @@ def test_the_config_of_a_toy_is_what_is_compared():
 def test_commands_name_the_fork(tmp_path):
     plan = fork_plan(make_plan(tmp_path))
     assert run_command(plan) == "python -m studies.run toy-2"
-    folder = places.results_folder("results") / "toy-quick-2"
+    folder = machine.results_folder("results") / "toy-quick-2"
     quick = dataclasses.replace(plan, name="toy-quick-2", folder=folder)
     assert look_command("dashboard", quick) == "python -m studies dashboard toy-2 --quick"
 

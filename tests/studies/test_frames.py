@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 import studies
 from mnist_core.errors import ConfigError, UserError
 from studies.__main__ import app
-from studies.book import stored
-from studies.findings import frames
-from studies.planning import named
+from studies.analysis import stored_study
+from studies.analysis import tables as frames
+from studies.planning import lookup
 
 N = 40
 
@@ -25,7 +25,7 @@ def plan(tmp_path_factory):
 
 @pytest.fixture
 def found(plan):
-    return stored.read(plan)
+    return stored_study.read(plan)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_an_empty_confirmation_is_an_empty_table(found):
 
 
 def test_load_by_name_and_by_folder(tmp_path):
-    plan = named.find("optim_search", sets={"results.folder": str(tmp_path)})
+    plan = lookup.find("optim_search", sets={"results.folder": str(tmp_path)})
     write_study(plan, 20)
     by_name = studies.load("optim_search", sets={"results.folder": str(tmp_path)})
     folder = tmp_path / "optim_search"
@@ -121,7 +121,7 @@ def test_load_by_name_and_by_folder(tmp_path):
 
 
 def test_a_folder_says_that_it_is_the_small_run(tmp_path):
-    plan = named.find("optim_search", sets={"results.folder": str(tmp_path)}, quick=True)
+    plan = lookup.find("optim_search", sets={"results.folder": str(tmp_path)}, quick=True)
     write_study(plan, 10)
     assert set(studies.load(str(plan.folder)).trials.study) == {"optim_search-quick"}
 
@@ -134,7 +134,7 @@ def test_wrong_names():
 
 
 def test_the_command(tmp_path):
-    plan = named.find("optim_search", sets={"results.folder": str(tmp_path)})
+    plan = lookup.find("optim_search", sets={"results.folder": str(tmp_path)})
     write_study(plan, 20)
     to = tmp_path / "tables"
     arguments = ["tables", str(plan.folder), "--to", str(to), "--format", "csv"]

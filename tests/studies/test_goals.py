@@ -8,10 +8,11 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from mnist_core.errors import ConfigError
-from studies.book.records import FAILURE, TrialRecord
-from studies.findings.front import dominates, front_of, spread
-from studies.search.goals import Goals
-from studies.search.views import as_no_better, for_tpe
+from studies.analysis.pareto import dominates, front_of, spread
+from studies.core.attributes import FAILURE
+from studies.core.goals import Goals
+from studies.core.trials import TrialRecord
+from studies.search.study_views import as_no_better, for_tpe
 
 GOALS = Goals(
     metric="val_accuracy",

@@ -12,13 +12,13 @@ from toy import make_plan
 from toy_trail import quiet  # noqa: F401
 
 from objectives.base import Outcome
-from studies.book.opening import open_search
-from studies.engines.base import Failure
+from studies.core.trials import Failure
+from studies.ledger.opening import open_search
 from studies.search.sources import SearchSource
-from studies.storages.contents import read_content
-from studies.storages.inserting import insert_trials
-from studies.storages.storage import close_storage, open_storage, whole_trials
-from studies.storages.storage_sql import _PAGE
+from studies.storage.contents import read_content
+from studies.storage.open import close_storage, open_storage, whole_trials
+from studies.storage.rows import insert_trials
+from studies.storage.sql import _PAGE
 
 LEFT = {"confusion": [[10.5 * row + k for k in range(10)] for row in range(10)], "device": "cpu"}
 LEFT_BYTES = 3_000

@@ -7,16 +7,16 @@ import pytest
 from made_search import write_study
 from toy import make_plan
 
-from studies.book import stored
-from studies.findings.importance import DRAWS, ENOUGH, _measure, importance
-from studies.search.distributions import to_distribution
+from studies.analysis import stored_study
+from studies.analysis.importance import DRAWS, ENOUGH, _measure, importance
+from studies.search.optuna_bridge import to_distribution
 
 
 @pytest.fixture
 def found(tmp_path):
     plan = make_plan(tmp_path, sqlite=True)
     write_study(plan, 200, pruned=0.0, failed=0.0)
-    return stored.read(plan)
+    return stored_study.read(plan)
 
 
 def test_one_draw_is_optunas_own(found):

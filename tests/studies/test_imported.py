@@ -7,20 +7,14 @@ import pytest
 from toy import SPACE, Toy, make_plan
 
 from mnist_core.errors import ConfigError
-from studies.book.opening import open_search
-from studies.confirmation.candidates import candidates
+from studies.analysis.candidates import candidates
+from studies.core.attributes import IMPORTED
 from studies.engines.inline import Inline
-from studies.search.distributions import suggest
-from studies.search.imported import (
-    IMPORTED,
-    as_trials,
-    from_attribute,
-    merged,
-    read_results,
-    to_attribute,
-)
+from studies.ledger.opening import open_search
+from studies.search.imported import as_trials, from_attribute, merged, read_results, to_attribute
+from studies.search.optuna_bridge import suggest
 from studies.search.samplers import Search, create_sampler
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
 
 CSV = """optim.name,sgd.lr,adam.lr,val_accuracy
 sgd,0.1,,0.91

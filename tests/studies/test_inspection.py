@@ -16,21 +16,19 @@ from optuna_dashboard import wsgi
 from toy import Toy
 from toy_trail import plan_at, run
 
-from mnist_core import validation_summary
 from mnist_core.data import datasets
+from mnist_core.evaluation import validation_summary
 from objectives.base import Outcome
-from studies import protocol
-from studies.book import stored
-from studies.book.opening import open_search
-from studies.findings.mistakes import MistakeImages
-from studies.inspection import application, pictures
-from studies.inspection.application import Inspection
-from studies.inspection.attributes import is_number, readable
-from studies.inspection.completion import Completion
-from studies.inspection.figures import figures
-from studies.inspection.study_notes import study_note
-from studies.inspection.trial_notes import TrialNotes
-from studies.storages.storage import close_storage, open_storage
+from studies.analysis import stored_study
+from studies.analysis.mistakes import MistakeImages
+from studies.dashboard import application, pictures
+from studies.dashboard.application import Inspection
+from studies.dashboard.completion import Completion
+from studies.dashboard.figures import figures
+from studies.dashboard.notes import TrialNotes, is_number, readable, study_note
+from studies.ledger.opening import open_search
+from studies.protocol import phases
+from studies.storage.open import close_storage, open_storage
 
 
 class Confused(Toy):
@@ -57,7 +55,7 @@ def plan(tmp_path_factory):
     plan = plan_at(tmp_path_factory.mktemp("inspected"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        patch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
         run(plan, Confused(failing=("adagrad",)))
     return plan
 
@@ -107,7 +105,7 @@ def dump(storage):
 
 def test_every_trial_has_a_note_with_verdict_curve_and_params(plan, storage):
     trials = detail(make_app(plan, storage))["trials"]
-    records = stored.read(plan, storage).search
+    records = stored_study.read(plan, storage).search
     assert len(trials) == len(records) == 9
     for trial, record in zip(trials, records, strict=True):
         body = trial["note"]["body"]
@@ -129,7 +127,7 @@ def test_every_trial_has_a_note_with_verdict_curve_and_params(plan, storage):
 
 def test_the_answer_is_not_the_luckiest_training(plan, storage):
     """What won is named as such, and stands where Optuna has its single best value."""
-    found = stored.read(plan, storage)
+    found = stored_study.read(plan, storage)
     # Another choice has won on fresh seeds than that of the best search trial.
     rows = {row.label: row for row in found.result.rows}
     other = rows["sgd"].candidate.search_trial
@@ -156,7 +154,7 @@ def test_the_answer_is_not_the_luckiest_training(plan, storage):
 
 
 def test_what_became_of_a_trial_is_said(plan, storage):
-    found = stored.read(plan, storage)
+    found = stored_study.read(plan, storage)
     notes = TrialNotes(found, confirm=False)
     record = next(r for r in found.search if r.state == "COMPLETE")
     cut = dict(list(record.curve.items())[:2])
@@ -177,7 +175,7 @@ def test_what_became_of_a_trial_is_said(plan, storage):
 def test_a_confirmed_trial_says_what_it_confirms_and_links_its_model(plan, storage):
     app = make_app(plan, storage)
     trials = detail(app, 2)["trials"]
-    found = stored.read(plan, storage)
+    found = stored_study.read(plan, storage)
     assert trials
     for trial, record in zip(trials, found.confirm, strict=True):
         test = found.test.values[record.number]["test_accuracy"]
@@ -223,7 +221,7 @@ def test_one_picture_is_drawn_at_a_time(plan, storage, monkeypatch):
 
 
 def test_the_mistakes_are_those_of_the_studys_own_images(plan, storage, monkeypatch):
-    found = stored.read(plan, storage)
+    found = stored_study.read(plan, storage)
     kept = validation_summary.of_attributes(found.search[0].attributes)
     images = datasets.validation_images(found.plan.train.data)
     shown = []
@@ -275,7 +273,7 @@ def test_the_study_has_its_report_as_a_note_and_figures(plan, storage):
     drawn = {one["id"]: json.loads(one["graph_object"]) for one in found["plotly_graph_objects"]}
     assert set(drawn) == {"trials-by-choice", "curves-by-choice", "confirmed"}
     by_choice = {trace["name"]: trace for trace in drawn["trials-by-choice"]["data"]}
-    records = stored.read(plan, storage).search
+    records = stored_study.read(plan, storage).search
     for name in ("sgd", "adam", "adagrad"):
         values = [r.value for r in records if r.params["optim.name"] == name and r.value]
         assert by_choice[name]["y"] == pytest.approx([100 * value for value in values], abs=1e-3)
@@ -360,12 +358,12 @@ def test_a_study_that_runs_and_a_note_of_somebody(other, monkeypatch):
 
 def test_with_other_settings_the_trials_are_shown_and_the_result_is_not(plan, storage):
     spec = dataclasses.replace(plan.spec, metric="val_loss")
-    found = stored.read(dataclasses.replace(plan, spec=spec), storage)
+    found = stored_study.read(dataclasses.replace(plan, spec=spec), storage)
     assert found.differs
     assert "other settings than the study was run with" in study_note(found)
     assert figures(found)["trials-by-choice"]["data"]
 
 
 def test_a_trial_without_peers_is_drawn(plan, storage):
-    found = stored.read(plan, storage)
+    found = stored_study.read(plan, storage)
     assert pictures.curve(found, found.search[0], []).startswith(b"\x89PNG")

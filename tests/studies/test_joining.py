@@ -14,11 +14,12 @@ from toy import make_plan
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome
-from studies.book.opening import open_search
-from studies.search.stopping import STOPPED, Stopping
-from studies.storages import leases
-from studies.storages.leases import StudyInUse
-from studies.storages.storage import close_storage, exclusive, open_storage, sqlite_url
+from studies.core.attributes import STOPPED
+from studies.ledger.opening import open_search
+from studies.search.stopping import Stopping
+from studies.storage import leases
+from studies.storage.leases import StudyInUse
+from studies.storage.open import close_storage, exclusive, open_storage, sqlite_url
 
 pytestmark = pytest.mark.slow
 N = 12

@@ -14,12 +14,12 @@ from toy import make_plan
 from toy_trail import quiet  # noqa: F401
 
 from objectives.base import Outcome
-from studies.book.opening import open_search
-from studies.book.records import OWNER, SEED
-from studies.book.seeds import trial_seed
-from studies.engines.base import Failure
-from studies.storages import storage_postgres
-from studies.storages.storage import close_storage, open_storage
+from studies.core.attributes import OWNER, SEED
+from studies.core.seeds import trial_seed
+from studies.core.trials import Failure
+from studies.ledger.opening import open_search
+from studies.storage import postgres
+from studies.storage.open import close_storage, open_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quiet")]
 N = 16
@@ -132,7 +132,7 @@ def test_a_commit_within_a_turn_whose_answer_is_lost(two, monkeypatch):
             two.run_one(1)
             raise psycopg.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(storage_postgres.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(postgres.time, "sleep", lambda seconds: None)
     first.engine.dialect.do_commit = do_commit
     two.run_all()
     assert cuts.done >= 3
@@ -160,7 +160,7 @@ def test_a_worker_dies_while_the_connection_ends(two, server, monkeypatch):  # n
             connection.dbapi_connection.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(storage_postgres.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(postgres.time, "sleep", lambda seconds: None)
     sqlalchemy.event.listen(storage.engine, "before_cursor_execute", cut)
     storage.engine.dialect.do_commit = do_commit
     for when in moment:

@@ -11,8 +11,8 @@ import pytest
 from supervisors import finish, start, trials  # noqa: F401
 from waiting import PATIENCE
 
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
+from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking.process import TrackerProcess
 
 pytestmark = pytest.mark.slow
 N = 8

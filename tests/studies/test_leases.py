@@ -13,9 +13,9 @@ import optuna
 import pytest
 from needs import missing
 
-from studies.storages import leases, processes
-from studies.storages.lease import Lease
-from studies.storages.leases import LEASE, StudyInUse, read_lease, release, supervisor, take
+from studies.core.attributes import LEASE, PART
+from studies.storage import leases, process_identity
+from studies.storage.leases import Lease, StudyInUse, read_lease, release, supervisor, take
 
 MINE = Lease.of_this_process()
 
@@ -54,7 +54,7 @@ def test_a_dead_holder_holds_nothing(study, changes):
 def test_a_killed_process_that_nobody_buried_is_dead(study):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        start = processes.process_start(process.pid)
+        start = process_identity.process_start(process.pid)
         held_by(study, pid=process.pid, start=start)
         assert supervisor(study).pid == process.pid
         with pytest.raises(StudyInUse, match=f"kill {process.pid}"):
@@ -124,13 +124,13 @@ def test_an_unreadable_lease_is_none(study, value):
 
 
 def test_without_proc_psutil_tells_the_same(monkeypatch):
-    class NoProc(type(processes.Path("x"))):
+    class NoProc(type(process_identity.Path("x"))):
         def exists(self):
             return False
 
-    monkeypatch.setattr(processes, "Path", NoProc)
-    assert float(processes.process_start(os.getpid())) > 1e9
-    assert processes.process_start(2**22 + 1) is None
+    monkeypatch.setattr(process_identity, "Path", NoProc)
+    assert float(process_identity.process_start(os.getpid())) > 1e9
+    assert process_identity.process_start(2**22 + 1) is None
 
 
 def test_the_time_of_day_plays_no_part(study):
@@ -194,7 +194,7 @@ def member(study, identity="m", *, age=0.0, **changes):
     """One of several supervisors, whose last heartbeat is ``age`` seconds old."""
     lease = dataclasses.replace(MINE, **changes)
     value = {**leases.to_attribute(lease), "beat": time.time() - age}
-    study.set_user_attr(f"{leases.PART}{identity}", value)
+    study.set_user_attr(f"{PART}{identity}", value)
 
 
 def test_a_member_here_lives_as_long_as_its_process(study):
@@ -216,5 +216,5 @@ def test_a_member_elsewhere_lives_as_long_as_its_heart_beats(study):
 
 @pytest.mark.parametrize("value", [None, "x", {}, {"beat": 1.0}, {"beat": "x", "pid": 3}])
 def test_an_unreadable_member_is_none(study, value):
-    study.set_user_attr(f"{leases.PART}m", value)
+    study.set_user_attr(f"{PART}m", value)
     assert leases.living(study) == {}

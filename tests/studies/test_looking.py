@@ -15,16 +15,19 @@ from toyland import toyland  # noqa: F401
 import studies
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Space, SpaceError
-from studies import catalog, cli, dashboard
-from studies.book import stored
-from studies.book.opening import open_search
-from studies.hints import look_command, resumable, run_command
-from studies.planning import named
+from studies import catalog
+from studies.analysis import stored_study
+from studies.cli import options as cli
+from studies.core.attributes import RECORD
+from studies.dashboard import serve
+from studies.ledger.opening import open_search
+from studies.planning import lookup
 from studies.planning.layers import QUICK_TRIALS
+from studies.planning.next_commands import look_command, resumable, run_command
 from studies.planning.plan import resolve
-from studies.planning.recorded import RECORD, plan_attribute
-from studies.storages.storage import close_storage, open_storage
-from studies.trackers import process
+from studies.planning.recorded import plan_attribute
+from studies.storage.open import close_storage, open_storage
+from studies.tracking import process
 
 JOURNAL = "journal:///results/toyland/study.log"
 CONF = "[results]\nfolder = 'elsewhere'\n[studies.toyland]\nepochs = 2\n"
@@ -41,8 +44,8 @@ def begin(study="toyland", *assignments, quick=False, conf=None, **options):
 
 def found(*arguments, **options):
     """Return the result of the study that is found by these alone; nothing may be said."""
-    plan = named.find(*arguments, say=pytest.fail, **options)
-    return stored.read(plan).finished()
+    plan = lookup.find(*arguments, say=pytest.fail, **options)
+    return stored_study.read(plan).finished()
 
 
 WAYS = {
@@ -60,7 +63,7 @@ def test_the_folder_is_enough(way, toyland, tmp_path, monkeypatch):  # noqa: F81
     Path("my conf.toml").write_text(CONF)
     assignments, options = WAYS[way]
     plan = begin("toyland", *assignments, **options)
-    before = stored.read(plan).finished()
+    before = stored_study.read(plan).finished()
     looked = found(str(plan.folder))
     assert looked.plan.train == before.plan.train and looked.rows == before.rows
     assert looked.plan.name == plan.name and looked.plan.folder == plan.folder
@@ -95,7 +98,7 @@ def test_the_folder_is_enough(way, toyland, tmp_path, monkeypatch):  # noqa: F81
 )
 def test_the_name_is_enough(assignments, options, looked, toyland):  # noqa: F811
     plan = begin("toyland", *assignments, **options)
-    before = stored.read(plan).finished()
+    before = stored_study.read(plan).finished()
     result = found(**looked)
     assert result.rows == before.rows and result.plan.train == before.plan.train
     words = shlex.split(run_command(result.plan))
@@ -112,7 +115,7 @@ def test_the_name_is_enough(assignments, options, looked, toyland):  # noqa: F81
 
 def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  # noqa: F811
     served = []
-    monkeypatch.setattr(dashboard, "serve", lambda plan, **_: served.append(plan))
+    monkeypatch.setattr(serve, "serve", lambda plan, **_: served.append(plan))
     monkeypatch.setattr(process, "TrackerProcesses", Trackers)
     plan = begin("toyland", "label_smoothing=0.05", "results.folder=other results")
     for command, *words in (
@@ -190,20 +193,20 @@ def widen(monkeypatch):
 
 def test_a_study_of_an_older_version(toyland, monkeypatch, widen):  # noqa: F811
     plan = begin("toyland", "label_smoothing=0.05", "search.seed=3")
-    before = stored.read(plan).finished()
+    before = stored_study.read(plan).finished()
     without_record(plan)
     looked = found("toyland")
     assert looked.rows == before.rows and looked.plan.settings.search.seed == 3
     assert "label_smoothing=0.05" in run_command(looked.plan)
     widen()
-    assert stored.read(named.find("toyland")).differs
+    assert stored_study.read(lookup.find("toyland")).differs
     monkeypatch.setattr(catalog, "get", unknown)
     with pytest.raises(UserError, match="left its question in the catalog"):
-        named.find("results/toyland")
+        lookup.find("results/toyland")
 
 
 def test_a_changed_space_can_be_looked_at(toyland, here, widen):  # noqa: F811
-    before = stored.read(begin("toyland")).finished()
+    before = stored_study.read(begin("toyland")).finished()
     widen()
     assert found("toyland").rows == before.rows
     shown = here("studies", "show", "toyland")
@@ -233,12 +236,13 @@ def test_show_refuses_a_name_that_run_refuses(toyland, here):  # noqa: F811
 def test_trackers_of_the_run_and_those_of_who_looks(toyland):  # noqa: F811
     begin("toyland", "tracking.wandb.project=mine", "tracking.mlflow.uri=http://me:secret@host/")
     Path("conf.toml").write_text("tracking.trackers = ['mlflow']\ntracking.wandb.entity = 'we'")
-    tracking = named.find("toyland").settings.tracking
+    tracking = lookup.find("toyland").settings.tracking
     assert tracking.wandb.project == "mine" and tracking.wandb.entity == "we"
     assert tracking.trackers == ["mlflow"] and tracking.mlflow.uri == ""
     sets = {"tracking.wandb.project": "other"}
     assert (
-        named.find("toyland", sets=sets, say=pytest.fail).settings.tracking.wandb.project == "other"
+        lookup.find("toyland", sets=sets, say=pytest.fail).settings.tracking.wandb.project
+        == "other"
     )
 
 
@@ -261,7 +265,7 @@ def test_a_run_records_its_plan(tmp_path):
         record = book.study.user_attrs[RECORD]
     close_storage(storage)
     assert record == json.loads(json.dumps(plan_attribute(plan)))
-    looked = named.find(str(plan.folder))
+    looked = lookup.find(str(plan.folder))
     assert looked.fingerprint() == plan.fingerprint()
     assert looked.spec.space == plan.spec.space and looked.spec.defaults == plan.spec.defaults
 
@@ -283,7 +287,7 @@ def test_several_studies_in_one_storage(toyland):  # noqa: F811
     for quick in (False, True):
         begin("toyland", f"storage.url={url}", quick=quick)
     with pytest.raises(UserError, match="several studies"):
-        named.find("shared/")
+        lookup.find("shared/")
     Path("shared").rename("toyland-quick")
     assert found("./toyland-quick").plan.name == "toyland-quick"
 

@@ -6,8 +6,8 @@ import pytest
 from mnist_core.config import DataConfig
 from mnist_core.data import load
 from mnist_core.errors import DataError
-from mnist_core.validation_summary import Mistake
-from studies.findings.mistakes import MistakeImages, data_config, mosaic
+from mnist_core.evaluation.evaluation import Mistake
+from studies.analysis.mistakes import MistakeImages, data_config, mosaic
 
 
 def mistake(*images):

@@ -15,7 +15,8 @@ import objectives
 from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from studies import cli, engines, run
+from studies import engines, run
+from studies.cli import options
 from studies.planning import own_code
 from studies.planning.objective_class import check_objective, names, objective_class
 
@@ -66,7 +67,7 @@ def test_a_wrong_objective_is_one_line_before_workers_start(own, monkeypatch, tm
         own(text)
     plan = make_plan(tmp_path)
     plan = dataclasses.replace(plan, spec=dataclasses.replace(SPEC, objective="mine"))
-    monkeypatch.setattr(cli, "resolve", lambda *args, **options: plan)
+    monkeypatch.setattr(options, "resolve", lambda *args, **options: plan)
     monkeypatch.setattr(engines, "create", None)
     with pytest.raises(ConfigError) as error:
         run.run("toy")

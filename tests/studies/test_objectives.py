@@ -12,20 +12,20 @@ from toy import TestSet, make_plan
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome, Report, Task
-from studies.auditing.curves import read_curves
-from studies.book import stored
-from studies.book.control import Control
-from studies.book.opening import open_search
+from studies.analysis import stored_study
+from studies.analysis.audit_curves import read_curves
+from studies.analysis.export import write_best_config, write_trial
 from studies.engines.inline import Inline
-from studies.export import write_best_config, write_trial
-from studies.protocol import run_study
+from studies.ledger.opening import open_search
+from studies.protocol.checkpoints import Control
+from studies.protocol.phases import run_study
 from studies.report.overview import print_status
 from studies.report.table import markdown, verdict_lines
 from studies.report.warnings import warnings
 from studies.search import stopping
 from studies.search.search_checks import check_search, notes
-from studies.storages.copying import copy_study
-from studies.storages.storage import close_storage, open_storage, sqlite_url
+from studies.storage.copying import copy_study
+from studies.storage.open import close_storage, open_storage, sqlite_url
 
 SMALL_IS_GOOD = {"parameters": "minimize"}
 
@@ -102,7 +102,7 @@ def test_two_objectives_from_search_to_export(tmp_path, capsys, kind):
     assert "| trial | search | confirm | parameters | minus default | front |" in said
     assert f"Pareto front (val_accuracy, parameters): {len(front)} of the search's trials" in said
     assert "not confirmed: trial" in said and "3 of 6 trials on the front" in said
-    held = stored.read(plan)
+    held = stored_study.read(plan)
     assert held.phase == "finished" and markdown(held.finished()) == said
     print_status(held)
     assert "Pareto front" in capsys.readouterr().out
@@ -215,7 +215,7 @@ def test_a_small_model_is_not_stopped_for_what_larger_ones_reach(tmp_path):
 def test_one_objective_and_a_constraint(tmp_path):
     plan = plan_with(tmp_path, trials=30, constraints={"parameters": 6e5})
     result = run(plan, most=6e5)
-    search = stored.read(plan).search
+    search = stored_study.read(plan).search
     assert result.states["INFEASIBLE"] > 0 and result.failures == ()
     assert sum(result.states.values()) == len(search) == 30
     best = {row.label: row.candidate.params for row in result.rows if row.candidate}
@@ -228,7 +228,7 @@ def test_one_objective_and_a_constraint(tmp_path):
 def test_what_takes_too_long_is_complete_and_wins_nothing(tmp_path):
     plan = plan_with(tmp_path, trials=30, constraints={"seconds": 0.005})
     result = run(plan)
-    search = stored.read(plan).search
+    search = stored_study.read(plan).search
     assert {record.state for record in search} == {"COMPLETE"}
     slow = {r.number for r in search if r.metrics["seconds"] > 0.005}
     assert {r.number for r in search if not r.feasible} == slow and slow
@@ -283,7 +283,7 @@ def test_nothing_keeps_the_constraint(tmp_path, objectives):
     said = str(error.value)
     assert "none of its 20 search trials ran its full budget within the constraints" in said
     assert "(parameters <= 10)" in said and "\n" not in said
-    assert len(stored.read(plan).search) == 20  # the share of failures ended nothing
+    assert len(stored_study.read(plan).search) == 20  # the share of failures ended nothing
 
 
 def test_other_goals_are_another_study(tmp_path):

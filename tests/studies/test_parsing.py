@@ -14,7 +14,7 @@ from mnist_core.runs import run_record
 from mnist_core.table import parse_assignment
 from studies.planning.settings import read_conf
 from studies.search.enqueued import read_known
-from studies.storages.storage import open_storage
+from studies.storage.open import open_storage
 
 READERS = {
     "settings": config_file.read,

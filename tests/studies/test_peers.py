@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.book.peers import Peers
+from studies.ledger.decisions import Peers
 
 KINDS = optuna.distributions.CategoricalDistribution(("a", "b", None))
 

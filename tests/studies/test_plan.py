@@ -14,8 +14,9 @@ from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
 from studies.planning import machine
+from studies.planning.layout import models_folder
 from studies.planning.plan import resolve
-from studies.planning.trial_setup import build_objective, models_folder
+from studies.protocol.objective import build_objective
 from studies.spec import StudySpec
 
 STUDY = catalog.get("optim_search")

@@ -10,11 +10,13 @@ from population_toy import population_plan
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import CHANGES, Task
 from search_spaces.space import Choice, Float, Space
-from studies.book.joining import check_joinable_plan
-from studies.book.population import (
-    LINEAGE,
-    POPULATION,
-    SCHEDULE,
+from studies.core.attributes import LINEAGE, POPULATION, SCHEDULE
+from studies.core.trials import TrialRecord
+from studies.ledger.joining import check_joinable_plan
+from studies.planning.plan import resolve
+from studies.protocol.fork import fork
+from studies.report.population_section import population_section
+from studies.search.population import (
     Lineage,
     Population,
     as_one_training,
@@ -22,10 +24,6 @@ from studies.book.population import (
     configuration,
     stages,
 )
-from studies.book.records import TrialRecord
-from studies.forks.forking import fork
-from studies.planning.plan import resolve
-from studies.report.population_section import population_section
 from studies.search.population_checks import check_population
 
 SPACE = Space({"kind": Choice(("a",), sets="optim.name"), "rate": Float(0.0, 1.0, sets="optim.lr")})

@@ -16,7 +16,7 @@ from objectives.classification import Classification
 from objectives.pairs import Pairs
 from studies import catalog
 from studies.planning.plan import resolve
-from studies.planning.preparation import Largest, Preparation, describe, prepare
+from studies.protocol.preflight import Largest, Preparation, describe, prepare
 
 BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
 

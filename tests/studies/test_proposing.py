@@ -9,9 +9,9 @@ from toy import make_plan
 from toy_trail import quiet  # noqa: F401
 
 from objectives.base import Outcome
-from studies.book.opening import open_search
+from studies.ledger.opening import open_search
 from studies.search.sources import SearchSource
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet")
 N = 16

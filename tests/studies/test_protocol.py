@@ -10,26 +10,26 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 from toy import SPEC, TestSet, Toy, make_plan
 
-from mnist_core import study_readings
+from mnist_core.checkpoints import study_readings
 from mnist_core.errors import UserError
 from objectives.base import TrainingError
-from studies import protocol
-from studies.book import stored
-from studies.book.seeds import confirm_seeds
+from studies.analysis import stored_study
+from studies.core.seeds import confirm_seeds
 from studies.engines.inline import Inline
-from studies.forks.afresh import begin_afresh
-from studies.planning.trial_setup import models_folder
-from studies.progress import Progress
-from studies.protocol import Control, StudyInterrupted, run_study
+from studies.planning.layout import models_folder
+from studies.protocol import phases
+from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.phases import Control, StudyInterrupted, run_study
+from studies.report.progress import Progress
 from studies.report.table import markdown
 from studies.report.warnings import warnings
-from studies.storages.copying import copy_study
-from studies.storages.storage_sql import SqlStorage
+from studies.storage.copying import copy_study
+from studies.storage.sql import SqlStorage
 
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
 
 
 def run(plan, *, toy=None, test=None, listeners=(), control=None, **options):
@@ -72,7 +72,7 @@ def test_search_confirm_test(tmp_path):
 
 def test_confirms_the_best_complete_trial_of_each_choice(tmp_path):
     result = run(make_plan(tmp_path, trials=12))
-    records = stored.read(make_plan(tmp_path, trials=12)).search
+    records = stored_study.read(make_plan(tmp_path, trials=12)).search
     for row in result.rows:
         if row.candidate.default:
             assert row.candidate.params == SPEC.default("adam")
@@ -155,7 +155,7 @@ def test_a_crash_while_the_test_set_is_read_counts_as_a_reading(tmp_path):
 
     with pytest.raises(RuntimeError, match="power cut"):
         run(make_plan(tmp_path), test=broken)
-    assert stored.read(make_plan(tmp_path)).phase == "test"
+    assert stored_study.read(make_plan(tmp_path)).phase == "test"
     result = run(make_plan(tmp_path))
     assert len(result.test.times) == 2
 
@@ -166,7 +166,7 @@ def test_a_lost_model_is_said_and_not_invented(tmp_path):
     stop = StopAfter(total)
     with pytest.raises(StudyInterrupted):
         run(plan, listeners=[stop], control=stop.control)
-    (protocol.models_folder(plan) / "0.safetensors").unlink()
+    (phases.models_folder(plan) / "0.safetensors").unlink()
     events = []
     result = run(plan, listeners=[events.append])
     assert 0 not in result.test.values and 1 in result.test.values
@@ -175,7 +175,7 @@ def test_a_lost_model_is_said_and_not_invented(tmp_path):
 
 def test_status_reads_what_run_returned(tmp_path):
     result = run(make_plan(tmp_path))
-    found = stored.read(make_plan(tmp_path))
+    found = stored_study.read(make_plan(tmp_path))
     assert found.result.rows == result.rows
     assert found.lease is None
     assert found.phase == "finished"
@@ -222,7 +222,7 @@ def test_a_resumed_phase_begins_with_what_is_there(tmp_path):
     run(make_plan(tmp_path, trials=9), listeners=[events.append])
     begun = next(event for event in events if event.kind == "phase").data
     assert begun["done"] == 6 == sum(begun["counts"].values())
-    search = stored.read(make_plan(tmp_path, trials=9)).search[:6]
+    search = stored_study.read(make_plan(tmp_path, trials=9)).search[:6]
     best = max((r for r in search if r.state == "COMPLETE"), key=lambda r: r.value)
     assert (begun["best"]["value"], begun["best"]["trial"]) == (best.value, best.number)
     progress = Progress(metric="val_accuracy")
@@ -256,7 +256,7 @@ def test_readings_by_single_commands_are_counted(tmp_path):
     run(plan, test=test)
     model = models_folder(plan) / "3.safetensors"
     study_readings.record(model, by="evaluate", trained_on="mnist-10pct", data="mnist")
-    for result in (stored.read(plan).result, run(plan, test=test)):
+    for result in (stored_study.read(plan).result, run(plan, test=test)):
         assert len(result.test.times) == 2 and "read 2 times" in markdown(result)
         (line,) = [line for line in warnings(result) if "the test set was read" in line]
         assert line.endswith("1 by python -m mnist_core evaluate")
@@ -276,7 +276,7 @@ def test_readings_by_single_commands_are_found_wherever_the_study_ran(tmp_path):
     copy_study(first.name, source=url, target=copied)
     for there in (url, copied):
         moved = dataclasses.replace(first, folder=tmp_path / "b" / "toy", storage_url=there)
-        assert len(stored.read(moved).test.times) == 2
+        assert len(stored_study.read(moved).test.times) == 2
         begin_afresh(moved, say=lambda line: None)
         assert len(run(moved).test.times) == 2
 
@@ -289,10 +289,10 @@ def test_a_study_without_a_test_set_ends_without_one_until_it_comes(tmp_path):
     assert result.test.absent and not result.test.times and not test.readings
     assert "no test set" in markdown(result)
     assert any("no test set" in str(one.data.get("text")) for one in said)
-    assert stored.read(plan).phase == "finished"  # whoever looks knows it from the study
+    assert stored_study.read(plan).phase == "finished"  # whoever looks knows it from the study
     result = run(plan, test=test)
     assert result.trained == 0 and len(test.readings) == 1
-    assert result.best_row.test is not None and not stored.read(plan).result.test.absent
+    assert result.best_row.test is not None and not stored_study.read(plan).result.test.absent
 
 
 def test_a_test_set_that_comes_later_may_not_change(tmp_path):
@@ -315,7 +315,7 @@ def test_the_test_set_is_read_again_only_when_asked(tmp_path):
     (line,) = [line for line in warnings(second) if "--read-test-again" in line]
     assert line.startswith(f"{second.untested} confirmed models have no test value")
     assert "(3) |" in markdown(second) and "Test set read: 1 time: " in markdown(second)
-    assert stored.read(longer).phase == "finished"
+    assert stored_study.read(longer).phase == "finished"
     third = run(longer, test=test, read_test_again=True)
     assert test.readings == [[n for n in third.test.values if n not in first.test.values]]
     assert third.untested == 0 and all(row.test.n == 4 for row in third.rows)
@@ -345,7 +345,7 @@ def finished(tmp_path_factory):
     """The folder of a study that is finished, in SQLite."""
     plan = make_plan(tmp_path_factory.mktemp("finished"), sqlite=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        patch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
         run(plan)
     return plan.folder
 
@@ -363,7 +363,7 @@ def test_a_damaged_database_is_one_line(tmp_path, finished):
         file.write_bytes(sound[:at] + noise + sound[at + len(noise) :])
         for side in ("-wal", "-shm"):
             file.with_name(file.name + side).unlink(missing_ok=True)
-        for use in (stored.read, run):
+        for use in (stored_study.read, run):
             try:
                 use(plan)
             except UserError as error:
@@ -394,7 +394,7 @@ def test_a_database_that_holds_garbage_is_one_line(tmp_path, finished, change):
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute(f"UPDATE {change}")
     connection.close()
-    for use in (stored.read, run):
+    for use in (stored_study.read, run):
         with pytest.raises(UserError) as caught:
             use(plan)
         assert len(str(caught.value).splitlines()) == 1
@@ -413,7 +413,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
 def test_a_study_of_other_settings_is_shown_but_not_exported(tmp_path):
     run(make_plan(tmp_path))
-    found = stored.read(make_plan(tmp_path, train={"epochs": 9}, search={"seed": 3}))
+    found = stored_study.read(make_plan(tmp_path, train={"epochs": 9}, search={"seed": 3}))
     assert len(found.search) == 9 and found.result is None
     assert "seed: 0 -> 3" in found.differs
     with pytest.raises(UserError, match="was begun with other settings"):
@@ -422,7 +422,7 @@ def test_a_study_of_other_settings_is_shown_but_not_exported(tmp_path):
 
 def test_status_goes_by_the_budget_of_the_last_run(tmp_path):
     run(make_plan(tmp_path, trials=12, seeds=4))
-    found = stored.read(make_plan(tmp_path))
+    found = stored_study.read(make_plan(tmp_path))
     assert (found.plan.trials, found.plan.confirm_seeds) == (12, 4)
     assert found.phase == "finished"
 
@@ -433,7 +433,7 @@ def test_nothing_is_exported_before_the_end(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(make_plan(tmp_path), test=stop)
-    found = stored.read(make_plan(tmp_path))
+    found = stored_study.read(make_plan(tmp_path))
     assert found.phase == "test"
     with pytest.raises(UserError, match="is in its test phase"):
         found.finished()

@@ -10,9 +10,8 @@ from optuna.trial import TrialState, create_trial
 from scipy.stats import wilcoxon
 
 from mnist_core.errors import ConfigError
-from studies.auditing.sentinels import SENTINEL, WOULD_PRUNE
-from studies.search.pruners import create_pruner, try_pruner
-from studies.search.pruning import FairPruning
+from studies.core.attributes import SENTINEL, WOULD_PRUNE
+from studies.search.pruning import FairPruning, create_pruner, try_pruner
 from studies.search.rungs import create_rungs, with_resources
 
 KINDS = CategoricalDistribution(("fast", "slow"))

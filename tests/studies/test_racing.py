@@ -10,15 +10,15 @@ from test_protocol import StopAfter, run
 from toy import Toy, make_plan
 
 from mnist_core.errors import ConfigError
-from studies import protocol
-from studies.book import stored
-from studies.book.records import TrialRecord
-from studies.book.seeds import confirm_seeds
-from studies.confirmation.candidates import Candidate
-from studies.confirmation.confirming import losers
-from studies.confirmation.racing import ALPHA, FIRST_LOOK, race
-from studies.findings.statistics import judge, paired_difference
-from studies.protocol import StudyInterrupted
+from studies.analysis import stored_study
+from studies.analysis.candidates import Candidate
+from studies.analysis.racing import ALPHA, FIRST_LOOK, race
+from studies.core.seeds import confirm_seeds
+from studies.core.statistics import judge, paired_difference
+from studies.core.trials import TrialRecord
+from studies.protocol import phases
+from studies.protocol.confirm import losers
+from studies.protocol.phases import StudyInterrupted
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.search.enqueued import identity
@@ -101,7 +101,7 @@ def test_a_stopped_choice_is_never_the_best():
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
 
 
 def raced(folder, seeds=8, **options):
@@ -136,14 +136,14 @@ def test_a_finished_race_trains_nothing_and_is_read_as_such(tmp_path):
     first, toy = run(raced(tmp_path)), Toy()
     second = run(raced(tmp_path), toy=toy)
     assert toy.ran == [] and second.rows == first.rows
-    found = stored.read(make_plan(tmp_path))  # the settings of another command line
+    found = stored_study.read(make_plan(tmp_path))  # the settings of another command line
     assert found.phase == "finished" and found.result.rows == first.rows
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", lambda plan: {})
+        patch.setattr(phases.environment, "describe", lambda plan: {})
         return run(raced(tmp_path_factory.mktemp("whole")))
 
 

@@ -7,15 +7,17 @@ import pytest
 import torch
 from toy import make_plan
 
-from mnist_core import checkpoint, models, runtime, tasks
+from mnist_core import models, tasks
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load, load_test
+from mnist_core.device import runtime
 from mnist_core.train import resolve
 from search_spaces.space import Choice, Float, Space
-from studies import protocol
-from studies.confirmation.reading import read_test
 from studies.engines.inline import Inline
-from studies.protocol import Control, run_study
+from studies.protocol import phases
+from studies.protocol.holdout_worker import read_test
+from studies.protocol.phases import Control, run_study
 from studies.spec import StudySpec
 
 QUICK = {
@@ -88,7 +90,7 @@ def test_pairs_take_the_threshold_of_the_validation(tmp_path, loss):
 
 
 def test_a_study_of_pairs_from_search_to_test(tmp_path, monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {}})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {}})
     spec = StudySpec(
         name="pairs",
         goal="Which loss is best?",

@@ -1,6 +1,6 @@
 """Reasons of failures that differ in their numbers only are one."""
 
-from studies.book.reasons import tally
+from studies.core.trials import tally
 
 
 def test_the_same_with_other_numbers():

@@ -10,19 +10,20 @@ from test_protocol import run
 from toy import Toy, make_plan
 
 from objectives.base import TrainingError
-from studies import foreground, protocol
+from studies.cli import foreground
+from studies.core.event_log import FILE, EventLog, Tail, survey
+from studies.core.events import Event
+from studies.protocol import phases
 from studies.report.table import result_event
-from studies.trackers.follow import Follower, Kept
-from studies.trail.event_log import FILE, EventLog, Tail, survey
-from studies.trail.events import Event
-from studies.trail.recording import Recording
+from studies.tracking.follow import Follower, Kept
+from studies.tracking.recording import Recording
 
 NO_TRACKERS = {"trackers": []}
 
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
 
 
 def record(plan, *, conclude=True, **options):

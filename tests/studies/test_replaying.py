@@ -14,12 +14,13 @@ from toy import make_plan
 
 from mnist_core.errors import UserError
 from objectives.base import Outcome
-from studies import replaying
-from studies.book.opening import open_search
-from studies.book.order import RUNS, happenings
-from studies.engines.base import Failure
-from studies.replaying import ReplayDiffers, replay
-from studies.storages.storage import close_storage, open_storage
+from studies.core.attributes import RUNS
+from studies.core.trials import Failure
+from studies.ledger.opening import open_search
+from studies.ledger.order import happenings
+from studies.protocol import replay as replaying
+from studies.protocol.replay import ReplayDiffers, replay
+from studies.storage.open import close_storage, open_storage
 
 MEDIAN = {"sampler": "tpe", "sampler_options": {"n_startup_trials": 4}}
 MEDIAN |= {"pruner": "median", "pruner_options": {"n_startup_trials": 1}}
@@ -95,7 +96,7 @@ def test_a_search_is_replayed(tmp_path, sampler, pruner):
 @pytest.mark.parametrize("chance", [2, 3])
 def test_a_search_of_several_runs_is_replayed(tmp_path, monkeypatch, kill, chance):
     if kill:  # the next run finds the lease of a process that is gone
-        monkeypatch.setattr("studies.book.ledger.Book.close", lambda book: None)
+        monkeypatch.setattr("studies.ledger.trial_book.Book.close", lambda book: None)
     search(at(tmp_path, trials=8), chance, steps=9, kill=kill)
     search(at(tmp_path, trials=8, workers=2), chance, steps=9, kill=kill)
     plan = at(tmp_path, trials=14, workers=4)
@@ -124,7 +125,7 @@ def test_the_first_difference_is_named(tmp_path, monkeypatch):
             def other(source, n, number=number, kept=kept, seed=seed):
                 return kept(source, n if n < number else n + 1000 * seed)
 
-            patch.setattr("studies.book.opening.SearchSource.sampler", other)
+            patch.setattr("studies.ledger.opening.SearchSource.sampler", other)
             with pytest.raises(ReplayDiffers, match=rf"^trial {number}: .* but is now proposed as"):
                 again(plan, tmp_path / f"replay{number}")
 

@@ -16,8 +16,8 @@ from PIL import Image, ImageStat
 from toy import SPEC, make_plan
 
 from search_spaces.space import Choice, Float, Space
-from studies.book import stored
-from studies.report import html as page_file
+from studies.analysis import stored_study
+from studies.report import page as page_file
 from studies.report import page as study_page
 from studies.report.page import gather
 
@@ -62,7 +62,7 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     plan = make_plan(folder)
     write_study(plan, 60)
-    return page_file.write([gather(stored.read(plan))], folder / "report.html")
+    return page_file.write([gather(stored_study.read(plan))], folder / "report.html")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def long_page(tmp_path_factory):
     write_study(plan, 60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_page, "best_config", lambda result: {})  # no trainer has such choices
-        return page_file.write([gather(stored.read(plan))], folder / "report.html")
+        return page_file.write([gather(stored_study.read(plan))], folder / "report.html")
 
 
 def frame(page, name, width):

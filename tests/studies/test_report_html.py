@@ -13,9 +13,9 @@ from toy import SPEC, make_plan
 from typer.testing import CliRunner
 
 from studies.__main__ import app
-from studies.book import stored
-from studies.planning import named
-from studies.report import html as page_file
+from studies.analysis import stored_study
+from studies.planning import lookup
+from studies.report import page as page_file
 from studies.report.page import gather
 from studies.report.result_figures import forest
 from studies.report.scales import short_names
@@ -72,7 +72,7 @@ def plan(tmp_path):
 
 def page_of(plan, trials=60, **options):
     write_study(plan, trials, **options)
-    return gather(stored.read(plan))
+    return gather(stored_study.read(plan))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def whole(tmp_path_factory):
 def test_the_page_holds_everything(whole):
     plan, page = whole
     found = Page(page_file.render([page]))
-    result = stored.read(plan).result
+    result = stored_study.read(plan).result
     for line in verdict_lines(result):
         assert " ".join(line.split()) in found.text
     assert SPEC.goal in found.text
@@ -141,7 +141,7 @@ def test_nothing_is_a_tab_stop_by_itself(whole):
 
 def test_best_tie_and_worse_differ_in_words_and_shapes(whole):
     plan, page = whole
-    result = stored.read(plan).result
+    result = stored_study.read(plan).result
     standings = [result.standing(row) for row in result.rows]
     assert page.results.marks == tuple(standings)
     assert standings[0] == "best" and set(standings) <= {"best", "the same", "tie", "worse"}
@@ -224,7 +224,7 @@ def test_a_thousand_trials_are_a_small_page(plan):
 
 def test_a_study_in_its_search_says_so(plan):
     write_study(plan, 30)
-    page = gather(stored.read(dataclasses.replace(plan, trials=50)))
+    page = gather(stored_study.read(dataclasses.replace(plan, trials=50)))
     assert page.phase == "search"
     assert "Not finished: the study is in its search phase" in Page(page_file.render([page])).text
 
@@ -237,14 +237,13 @@ def test_a_study_with_next_to_nothing(plan):
 
 def test_nothing_but_failures(plan):
     write_study(plan, 3)
-    found = stored.read(plan)
+    found = stored_study.read(plan)
     lost = [
         dataclasses.replace(one, state="FAIL", value=None, curve={}, metrics={})
         for one in found.search
     ]
-    from studies.report.figures import values_of
     from studies.report.parallel import parallel
-    from studies.report.trial_figures import curves, history, slices
+    from studies.report.trial_figures import curves, history, slices, values_of
 
     values = values_of("val_accuracy", "maximize", [])
     assert found.result is not None
@@ -254,9 +253,9 @@ def test_nothing_but_failures(plan):
 
 
 def test_several_objectives_have_a_front(tmp_path):
-    plan = named.find("size_search", sets={"results.folder": str(tmp_path)}).with_data("x")
+    plan = lookup.find("size_search", sets={"results.folder": str(tmp_path)}).with_data("x")
     write_study(plan, 30, pruned=0.0, failed=0.0)
-    found = stored.read(plan)
+    found = stored_study.read(plan)
     page = gather(found)
     (front,) = page.fronts
     assert front.title == "val_accuracy and parameters"
@@ -268,7 +267,7 @@ def test_several_objectives_have_a_front(tmp_path):
 
 
 def in_catalog(folder):
-    plan = named.find("optim_search", sets={"results.folder": str(folder)})
+    plan = lookup.find("optim_search", sets={"results.folder": str(folder)})
     return plan.with_data("130df69a16dc650c")
 
 

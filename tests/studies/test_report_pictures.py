@@ -10,22 +10,23 @@ import torch
 from made_search import write_study
 from PIL import Image
 
-from mnist_core import checkpoint, judge, models
+from mnist_core import models
+from mnist_core.checkpoints import checkpoint, evaluate_checkpoint
 from mnist_core.data import load
 from mnist_core.train import resolve
-from studies.book import stored
-from studies.planning import named
-from studies.planning.trial_setup import models_folder
-from studies.report import pictures
+from studies.analysis import stored_study
+from studies.planning import lookup
+from studies.planning.layout import models_folder
+from studies.report import mistakes
 
 
 def study(tmp_path, name, models_kept):
     """A made-up study with untrained models in the place of the best configuration's."""
-    plan = named.find(name, sets={"results.folder": str(tmp_path), "device": "cpu"})
+    plan = lookup.find(name, sets={"results.folder": str(tmp_path), "device": "cpu"})
     data = load(plan.train.data)
     plan = plan.with_data(data.fingerprint)
     write_study(plan, 12)
-    result = stored.read(plan).result
+    result = stored_study.read(plan).result
     records = result.confirm[result.best]
     folder = models_folder(plan)
     folder.mkdir(parents=True)
@@ -51,15 +52,15 @@ def pixels(mistake):
 
 def test_the_surest_mistakes_of_a_classifier(tmp_path):
     result, data, files = study(tmp_path, "optim_search", 1)
-    found = pictures.mistakes(result)
+    found = mistakes.mistakes(result)
     kept = checkpoint.load(files[0])
-    matrix = judge.judge(kept, data.validation).confusion
+    matrix = evaluate_checkpoint.judge(kept, data.validation).confusion
     wrong = int(matrix.sum() - matrix.trace())
     assert found.text.startswith(
         f"{wrong} of 1,000 validation images are misclassified by its model"
     )
-    assert len(found.shown) == pictures.SHOWN and not found.pairs
-    odds = judge.logits(kept, data.validation.images).double().softmax(dim=1)
+    assert len(found.shown) == mistakes.SHOWN and not found.pairs
+    odds = evaluate_checkpoint.logits(kept, data.validation.images).double().softmax(dim=1)
     sure, said = odds.max(dim=1)
     sure[said == data.validation.labels] = 0
     worst = int(sure.argmax())
@@ -70,17 +71,17 @@ def test_the_surest_mistakes_of_a_classifier(tmp_path):
 
 def test_several_models_are_averaged(tmp_path):
     result, _, _ = study(tmp_path, "optim_search", 3)
-    found = pictures.mistakes(result)
+    found = mistakes.mistakes(result)
     assert "by the mean of its 3 models" in found.text
     assert found.shown[0].detail.endswith("of 3 models")
 
 
 def test_the_worst_pairs(tmp_path):
     result, data, files = study(tmp_path, "siamese_search", 1)
-    found = pictures.mistakes(result)
-    judged = judge.judge(checkpoint.load(files[0]), data.validation)
+    found = mistakes.mistakes(result)
+    judged = evaluate_checkpoint.judge(checkpoint.load(files[0]), data.validation)
     wrong = int((judged.predictions != judged.same).sum())
-    assert found.pairs and len(found.shown) == min(wrong, pictures.SHOWN)
+    assert found.pairs and len(found.shown) == min(wrong, mistakes.SHOWN)
     first, second = judged.pairs[judged.hardest(1)[0]].tolist()
     shown = pixels(found.shown[0])
     assert shown.shape == (28, 58)
@@ -91,18 +92,18 @@ def test_the_worst_pairs(tmp_path):
 def test_what_is_not_here_is_said(tmp_path):
     result, _, files = study(tmp_path, "optim_search", 1)
     other = dataclasses.replace(result, plan=result.plan.with_data("other"))
-    assert "the data here are not those of the study" in pictures.mistakes(other).text
+    assert "the data here are not those of the study" in mistakes.mistakes(other).text
     files[0].write_text("damaged")
-    assert pictures.mistakes(result).text.startswith("Cannot be shown: ")
+    assert mistakes.mistakes(result).text.startswith("Cannot be shown: ")
     files[0].unlink()
-    assert "No model of it is kept" in pictures.mistakes(result).text
+    assert "No model of it is kept" in mistakes.mistakes(result).text
 
 
 def test_the_matrix_is_the_sum_of_what_was_recorded(tmp_path):
-    plan = named.find("optim_search", sets={"results.folder": str(tmp_path)}).with_data("x")
+    plan = lookup.find("optim_search", sets={"results.folder": str(tmp_path)}).with_data("x")
     write_study(plan, 12)
-    result = stored.read(plan).result
-    found = pictures.confusion(result)
+    result = stored_study.read(plan).result
+    found = mistakes.confusion(result)
     records = result.confirm[result.best]
     expected = sum(np.array(record.attributes["confusion"]) for record in records)
     assert (np.array(found.counts) == expected).all() and found.models == len(records)

@@ -15,7 +15,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.data import load
 from mnist_core.errors import ConfigError, UserError
 from studies import __main__ as program
-from studies import cli, reproduce
+from studies.analysis import reproduction
+from studies.cli import options
 
 CONFIG = TrainConfig().override(
     {
@@ -53,7 +54,7 @@ def command(monkeypatch, capsys, tmp_path):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["studies", "reproduce", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
-            cli.main(program.app, "python -m studies")
+            options.main(program.app, "python -m studies")
         said = capsys.readouterr()
         return caught.value.code or 0, said.out.splitlines(), said.err.splitlines()
 
@@ -138,7 +139,7 @@ def test_files_that_record_nothing(tmp_path, text, part):
     file = tmp_path / "x.toml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=part):
-        reproduce.read(file)
+        reproduction.read(file)
 
 
 def test_mistakes(command, tmp_path):
@@ -151,7 +152,7 @@ def test_mistakes(command, tmp_path):
 
 
 def record(values):
-    return reproduce.Recorded(
+    return reproduction.Recorded(
         path=None, config=CONFIG, metric="val_loss", value=values[0], values=values, facts={}
     )
 
@@ -181,16 +182,16 @@ def test_one_more_training_lies_in_it_as_often_as_it_says():
 def test_equal_values_leave_room_for_the_rounding():
     low, high = record((0.98, 0.98, 0.98)).interval(step=0.001)
     assert low < 0.98 < high and high - low < 0.004
-    verdict = reproduce.judge(record((0.98, 0.98)), 0.985, {}, step=0.0)
-    assert verdict.outcome == reproduce.OUTSIDE
+    verdict = reproduction.judge(record((0.98, 0.98)), 0.985, {}, step=0.0)
+    assert verdict.outcome == reproduction.OUTSIDE
 
 
 def test_a_wide_spread_lets_another_seed_through():
-    verdict = reproduce.judge(record((0.98, 0.97, 0.99)), 0.975, {"torch": "2"})
-    assert (verdict.outcome, verdict.differences) == (reproduce.WITHIN, ())
+    verdict = reproduction.judge(record((0.98, 0.97, 0.99)), 0.975, {"torch": "2"})
+    assert (verdict.outcome, verdict.differences) == (reproduction.WITHIN, ())
     with pytest.raises(UserError, match="other data"):
-        found = reproduce.Recorded(
+        found = reproduction.Recorded(
             path="a", config=CONFIG, metric="x", value=1.0, values=(1.0,),
             facts={"data_fingerprint": "a"},
         )  # fmt: skip
-        reproduce.check_data(found, "b")
+        reproduction.check_data(found, "b")

@@ -15,18 +15,20 @@ from toy_trail import plan_at, quiet, run  # noqa: F401
 
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import TrainingError
-from studies.book import opening, stored
-from studies.book.retrying import check_retry
-from studies.engines._execution import failure_of
-from studies.first_failure import FirstTraceback, is_mistake
-from studies.live import PlainView, Progress
+from studies.analysis import stored_study
+from studies.cli.first_failure import FirstTraceback, is_mistake
+from studies.core.attributes import FINGERPRINT
+from studies.core.event_log import EventLog, survey
+from studies.engines._local.execution import failure_of
+from studies.ledger import opening
+from studies.ledger.retrying import check_retry
 from studies.planning import own_code
-from studies.planning.fingerprints import FINGERPRINT, FingerprintMismatch, check_fingerprint
+from studies.planning.fingerprint import FingerprintMismatch, check_fingerprint
 from studies.report import overview
+from studies.report.live import PlainView, Progress
 from studies.report.table import markdown
-from studies.storages.storage import close_storage, open_storage
-from studies.trackers.follow import read_study
-from studies.trail.event_log import EventLog, survey
+from studies.storage.open import close_storage, open_storage
+from studies.tracking.follow import read_study
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -74,7 +76,7 @@ def test_all_failed_then_mended(plan):
     assert result.best == "adam" and sum(result.states.values()) == 9
     assert by_number(right.ran[:9]) == by_number(wrong.ran)
     assert len(right.ran) == 9 + sum(map(len, result.confirm.values()))
-    for record in stored.read(plan).search:
+    for record in stored_study.read(plan).search:
         assert record.state in ("COMPLETE", "PRUNED")
         assert [failure.kind for failure in record.failures] == ["KeyError"]
         assert record.failure is None and set(record.curve) <= {1, 2, 3}
@@ -84,12 +86,12 @@ def test_all_failed_then_mended(plan):
 def test_those_that_did_not_fail_stay_as_they_are(plan):
     first, second = Half(), Toy()
     run(plan, first)
-    before = {r.number: r for r in stored.read(plan).search}
+    before = {r.number: r for r in stored_study.read(plan).search}
     failed = {number for number, record in before.items() if record.state == "FAIL"}
     result = run(plan, second, retry_failed=True)
     assert failed and {task.number for task in second.ran[: len(failed)]} == failed
     assert result.failures == () and {row.label for row in result.rows} >= {"adagrad"}
-    for record in stored.read(plan).search:
+    for record in stored_study.read(plan).search:
         if record.number not in failed:
             assert record == before[record.number]
 
@@ -98,7 +100,7 @@ def test_a_second_failure_is_kept_beside_the_first(tmp_path):
     plan = make_plan(tmp_path, trials=6)
     for retry in (False, True, True):
         run(plan, Half(), retry_failed=retry)
-    failed = [record for record in stored.read(plan).search if record.state == "FAIL"]
+    failed = [record for record in stored_study.read(plan).search if record.state == "FAIL"]
     assert failed
     for record in failed:
         assert len(record.failures) == 2 and record.failure.kind == "KeyError"
@@ -173,7 +175,7 @@ def test_a_mended_objective_goes_on_a_changed_one_does_not(with_code):
             run(with_code("c"), Toy(), retry_failed=retry)
         assert "objectives/mine.py: b -> c" in str(error.value)
         assert "--fork" in str(error.value)
-    assert stored.read(with_code("c")).differs == ""  # looking is free
+    assert stored_study.read(with_code("c")).differs == ""  # looking is free
     assert run(with_code("b"), Toy()).trained == 0
 
 
@@ -211,7 +213,7 @@ def test_the_first_traceback_is_said_once_and_status_says_all(tmp_path, capsys):
     result = run(plan, Evil(), listeners=[first, view])
     tracebacks = [text for text in said if "Traceback" in text]
     assert len(tracebacks) == 1 and "ValueError" in tracebacks[0]
-    found = stored.read(plan)
+    found = stored_study.read(plan)
     overview.print_status(found)
     overview.print_failures(found)
     shown = capsys.readouterr().out

@@ -12,12 +12,12 @@ from toy_plans import SPACE
 
 from mnist_core.errors import ConfigError
 from search_spaces.space import Choice, Float, Int, Space, When
-from studies.book.records import ATTEMPT, FAILURE
-from studies.search.branches import BranchSampler
-from studies.search.distributions import suggest
+from studies.core.attributes import ATTEMPT, FAILURE
+from studies.search.branch_sampler import BranchSampler
 from studies.search.failures import failed_by_itself
+from studies.search.optuna_bridge import suggest
 from studies.search.samplers import GRID, Search, create_sampler, names, try_sampler
-from studies.search.views import as_no_better, for_tpe
+from studies.search.study_views import as_no_better, for_tpe
 
 SEARCH = Search(space=SPACE, scientific="kind", trials=16)
 FLAT = Search(

@@ -8,8 +8,8 @@ import tomli_w
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from studies import reproduce
-from studies.seal import SEAL, sealed
+from studies.analysis import reproduction
+from studies.core.seal import SEAL, sealed
 
 TABLES = {
     **TrainConfig(seed=2**62 + 1).override({"optim.lr": 1e-3, "changes": []}).to_dict(),
@@ -32,7 +32,7 @@ def edited(tmp_path):
             table[leaf] = value
         file = tmp_path / "export.toml"
         file.write_text(tomli_w.dumps(tables))
-        return reproduce.read(file)
+        return reproduction.read(file)
 
     return read
 
@@ -74,7 +74,7 @@ def test_where_it_is_trained_may_be_edited(edited, path, value):
 def test_an_export_of_before_has_no_seal(tmp_path):
     file = tmp_path / "export.toml"
     file.write_text(tomli_w.dumps(TABLES))
-    found = reproduce.read(file)
+    found = reproduction.read(file)
     assert found.value == 0.9 and not found.sealed
     file.write_text(tomli_w.dumps(sealed(TABLES)))
-    assert reproduce.read(file).sealed
+    assert reproduction.read(file).sealed

@@ -181,7 +181,7 @@ def test_a_script_in_virtual_time_is_optunas_own_loop(of, recorded, pruner):
     work = of.methods._OptunaScript(recorded.space, TPESampler(seed=3), pruner())
     ended = of.loop.run(work, recorded, workers=1, most=100)
 
-    from studies.search.distributions import suggest
+    from studies.search.optuna_bridge import suggest
 
     def objective(trial):
         curve = recorded.curve(suggest(recorded.space, trial))

@@ -9,8 +9,13 @@ import pytest
 from mnist_core.errors import ConfigError
 from studies import catalog
 from studies.planning.plan import resolve
-from studies.search.goal_checks import goal_notes
-from studies.search.search_checks import check_search, known_configurations, notes, reports
+from studies.search.search_checks import (
+    check_search,
+    goal_notes,
+    known_configurations,
+    notes,
+    reports,
+)
 
 
 def plan_of(study="optim_search", quick=False, **sets):

@@ -3,9 +3,9 @@
 import pytest
 from toy import Toy, make_plan
 
-from studies.book.opening import open_search
 from studies.engines.inline import Inline
-from studies.storages.storage import close_storage, open_storage
+from studies.ledger.opening import open_search
+from studies.storage.open import close_storage, open_storage
 
 OPTIONS = {"grid": {"points": 4}, "gp": {"n_startup_trials": 2}, "cmaes": {"popsize": 4}}
 TRIALS = {"gp": 9}

@@ -1,6 +1,6 @@
 """Seeds: fixed for ever, distinct, in range."""
 
-from studies.book.seeds import confirm_seeds, sampler_seed, trial_seed
+from studies.core.seeds import confirm_seeds, sampler_seed, trial_seed
 
 
 def test_the_values_never_change():

@@ -8,8 +8,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from toy import SPEC, make_plan
 
-from studies.auditing.sentinels import SENTINEL, sentinels
-from studies.search.enqueued import ENQUEUED, Known
+from studies.core.attributes import ENQUEUED, SENTINEL
+from studies.search.enqueued import Known
+from studies.search.sentinels import sentinels
 from studies.search.sources import SearchSource
 
 SGD = Known(params={"optim.name": "sgd", "sgd.lr": 0.5}, source="sgd.toml")

@@ -8,13 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from studies.findings.statistics import (
-    judge,
-    mean_interval,
-    noisy,
-    paired_difference,
-    value_interval,
-)
+from studies.core.statistics import judge, mean_interval, noisy, paired_difference, value_interval
 
 finite = st.floats(-1e3, 1e3, allow_nan=False)
 

@@ -15,21 +15,22 @@ from toy_plans import toy_plan
 
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Float, Space
-from studies import engines, protocol
-from studies.book import stored
-from studies.book.opening import open_search
-from studies.book.records import FAILURE
+from studies import engines
+from studies.analysis import stored_study
+from studies.core.attributes import FAILURE, STOPPED
+from studies.ledger.opening import open_search
 from studies.planning.settings import StopSettings
+from studies.protocol import phases
 from studies.report.overview import print_status
 from studies.report.table import markdown
 from studies.search import stopping
-from studies.search.stopping import STOPPED, Stop, Stopping
-from studies.storages.storage import close_storage, open_storage
+from studies.search.stopping import Stop, Stopping
+from studies.storage.open import close_storage, open_storage
 
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
 
 
 def made(number, value=None, state=TrialState.COMPLETE, reason="NonFiniteLoss", x=None):
@@ -177,7 +178,7 @@ def test_a_stopped_study_is_confirmed_tested_and_says_why(tmp_path, capsys):
     assert said in [event.data["text"] for event in events if event.kind == "message"]
     assert f"S{said[1:]}." in markdown(result)
 
-    read = stored.read(plan)
+    read = stored_study.read(plan)
     assert read.phase == "finished" and read.stopped == result.stopped
     assert f"S{said[1:]}." in markdown(read.finished())
     print_status(read)
@@ -192,7 +193,7 @@ def test_a_stopped_study_trains_nothing_more_and_goes_on_with_a_wider_limit(tmp_
     more = run(plan_with(tmp_path, target=1.0), toy=toy)
     assert sum(more.states.values()) == 9
     assert more.stopped is None
-    assert stored.read(plan_with(tmp_path)).stopped is None
+    assert stored_study.read(plan_with(tmp_path)).stopped is None
 
 
 def test_a_study_in_which_all_fails_says_so_early(tmp_path):

@@ -13,8 +13,8 @@ import sqlalchemy
 from needs import missing
 from waiting import PATIENCE
 
-from studies.storages import storage_sqlite
-from studies.storages.storage import (
+from studies.storage import sqlite
+from studies.storage.open import (
     StorageError,
     close_storage,
     journal_url,
@@ -129,7 +129,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, make, create):
 
 
 def test_what_locks_a_database_is_not_taken_for_damage(path, monkeypatch):
-    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.01)
     close_storage(opened(path))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -223,7 +223,7 @@ def test_a_database_made_by_a_newer_optuna(path):
 
 def test_three_processes_make_one_database_at_once(path):
     code = (
-        "import sys, studies.storages.storage as s;"
+        "import sys, studies.storage.open as s;"
         "s.close_storage(s.open_storage(sys.argv[1], create=True))"
     )
     command = [sys.executable, "-c", code, sqlite_url(path)]

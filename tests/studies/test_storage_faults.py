@@ -12,10 +12,10 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
 from mnist_core.errors import UserError
-from studies.book import stored
-from studies.forks.afresh import begin_afresh
-from studies.storages import storage_sqlite
-from studies.storages.storage import StorageError, close_storage, open_storage
+from studies.analysis import stored_study
+from studies.protocol.fresh_start import begin_afresh
+from studies.storage import sqlite
+from studies.storage.open import StorageError, close_storage, open_storage
 
 pytestmark = [
     pytest.mark.usefixtures("quiet"),
@@ -87,7 +87,7 @@ def test_a_short_lock_is_waited_for(tmp_path, reference):  # noqa: F811
 @pytest.mark.parametrize("when", ["report", "ask"])
 def test_a_long_lock_is_one_line(tmp_path, monkeypatch, reference, when):  # noqa: F811
     plan = plan_at(tmp_path)
-    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 0.5)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.5)
     with locker(plan.folder / "study.db", 600) as lock:
         if when == "ask":
 
@@ -108,7 +108,7 @@ def test_who_has_waited_in_vain_once_does_not_wait_again(tmp_path, monkeypatch):
     """What a study still has to write when it is closed would each take a minute."""
     plan = plan_at(tmp_path)
     run(plan, Toy())
-    monkeypatch.setattr(storage_sqlite, "BUSY_TIMEOUT", 1.0)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 1.0)
     storage = open_storage(plan.storage_url, create=False)
     study = optuna.load_study(study_name="toy", storage=storage)
 
@@ -241,7 +241,7 @@ def test_a_trial_that_is_missing_is_one_line(tmp_path):
         ):
             which = "study_id = (SELECT study_id FROM studies WHERE study_name = ?)"
             connection.execute(f"DELETE FROM trials WHERE number = 3 AND {which}", [phase])
-        assert 3 not in [r.number for r in stored.read(plan).search] or phase != "toy"
+        assert 3 not in [r.number for r in stored_study.read(plan).search] or phase != "toy"
         with pytest.raises(UserError, match="trial 3") as caught:
             run(plan, Toy())
         assert "\n" not in str(caught.value)

@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from waiting import PATIENCE
 
-from studies.storages.storage import StorageError, open_storage
+from studies.storage.open import StorageError, open_storage
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_what_is_not_written_is_not_in_the_file(path, monkeypatch):
         real(descriptor, data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("studies.storages.storage_journal.os.write", half)
+    monkeypatch.setattr("studies.storage.journal.os.write", half)
     with pytest.raises(StorageError, match="No space left on device"):
         study.set_user_attr("x", 1)
     monkeypatch.undo()
@@ -168,7 +168,7 @@ def test_what_is_not_written_is_not_in_the_file(path, monkeypatch):
 def test_two_processes_append_to_one_journal(path):
     made(path, trials=1)
     code = (
-        "import optuna, sys; from studies.storages.storage import open_storage;"
+        "import optuna, sys; from studies.storage.open import open_storage;"
         "study = optuna.load_study(study_name='s', storage=open_storage(sys.argv[1], create=True));"
         "[study.set_user_attr(sys.argv[2] + str(n), n) for n in range(40)]"
     )

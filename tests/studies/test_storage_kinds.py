@@ -12,12 +12,12 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 from waiting import until
 
-from studies.book import stored
+from studies.analysis import stored_study
 from studies.engines.inline import Inline
-from studies.protocol import Control, StudyInterrupted
-from studies.storages.contents import read_content
-from studies.storages.leases import StudyInUse, supervisor, take
-from studies.storages.storage import close_storage, open_storage
+from studies.protocol.phases import Control, StudyInterrupted
+from studies.storage.contents import read_content
+from studies.storage.leases import StudyInUse, supervisor, take
+from studies.storage.open import close_storage, open_storage
 
 KINDS = ("sqlite", "journal", "postgresql")
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -62,7 +62,7 @@ def test_the_same_trail_also_when_interrupted_and_resumed(url, tmp_path, referen
     assert len(first.ran) == 5
     assert result.best == "adam"
     assert trail(url) == reference
-    assert stored.read(plan).phase == "finished"
+    assert stored_study.read(plan).phase == "finished"
     assert run(plan, Toy()).trained == 0
 
 
@@ -81,7 +81,7 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
 
     with pytest.MonkeyPatch.context() as patch:
         # What a killed process does not do any more.
-        patch.setattr("studies.book.ledger.Book.close", lambda book: None)
+        patch.setattr("studies.ledger.trial_book.Book.close", lambda book: None)
         with pytest.raises(Killed):
             run(plan, KilledAt())
     storage = open_storage(url, create=False)

@@ -7,8 +7,8 @@ import pytest
 from optuna.testing.pytest_storages import StorageTestCase
 from postgres import server  # noqa: F401
 
-from studies.storages.file_urls import journal_url, sqlite_url
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
+from studies.storage.url import journal_url, sqlite_url
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 from waiting import PATIENCE, until
 
-from studies import protocol
-from studies.storages import storage_postgres
-from studies.storages.leases import LEASE, StudyInUse, read_lease, release, supervisor, take
-from studies.storages.storage import StorageError, close_storage, open_storage
+from studies.core.attributes import LEASE
+from studies.protocol import phases
+from studies.storage import postgres
+from studies.storage.leases import StudyInUse, read_lease, release, supervisor, take
+from studies.storage.open import StorageError, close_storage, open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -65,7 +66,7 @@ def test_a_server_that_is_away_is_waited_for(
             return super().__call__(task, report)
 
     timer = threading.Timer(1.0, server.start)
-    monkeypatch.setattr(storage_postgres, "PATIENCE", PATIENCE)
+    monkeypatch.setattr(postgres, "PATIENCE", PATIENCE)
     with caplog.at_level(logging.WARNING):
         run(plan, Away())
     timer.join()
@@ -86,7 +87,7 @@ def test_a_server_that_stays_away_is_one_line_and_the_study_goes_on_later(
                 server.stop()
             return super().__call__(task, report)
 
-    monkeypatch.setattr(storage_postgres, "PATIENCE", 1.0)
+    monkeypatch.setattr(postgres, "PATIENCE", 1.0)
     try:
         with (
             caplog.at_level(logging.WARNING),
@@ -110,7 +111,7 @@ def test_a_commit_whose_answer_is_lost_is_not_done_twice(
     monkeypatch,
     every,
 ):
-    real_open = protocol.open_storage
+    real_open = phases.open_storage
     commits = [0]
 
     def open_storage_with_a_bad_line(url, *, create):
@@ -127,8 +128,8 @@ def test_a_commit_whose_answer_is_lost_is_not_done_twice(
         storage.engine.dialect.do_commit = do_commit
         return storage
 
-    monkeypatch.setattr(protocol, "open_storage", open_storage_with_a_bad_line)
-    monkeypatch.setattr(storage_postgres.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(phases, "open_storage", open_storage_with_a_bad_line)
+    monkeypatch.setattr(postgres.time, "sleep", lambda seconds: None)
     run(plan, Toy())
     assert commits[0] > 100
     assert trail(plan.storage_url) == reference

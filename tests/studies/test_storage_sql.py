@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from made_studies import contents
 from optuna.storages import RDBStorage
 
-from studies.storages.contents import Content, difference, read_content
-from studies.storages.storage import close_storage, open_storage, sqlite_url
+from studies.storage.contents import Content, difference, read_content
+from studies.storage.open import close_storage, open_storage, sqlite_url
 
 
 @pytest.fixture(scope="module")

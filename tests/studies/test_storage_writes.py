@@ -9,8 +9,8 @@ from toy import make_plan
 from toy_trail import quiet  # noqa: F401
 
 from objectives.base import Outcome
-from studies.book.opening import open_search
-from studies.storages.storage import Journal, close_storage, open_storage, whole_trials
+from studies.ledger.opening import open_search
+from studies.storage.open import Journal, close_storage, open_storage, whole_trials
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from studies.confirmation.test_record import Opening, Reading
+from studies.analysis.holdout_record import Opening, Reading
 
 ONE = {"test_accuracy": 0.5}
 

@@ -9,14 +9,14 @@ from toy import Toy, make_plan
 
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
-from studies.book.opening import open_search
-from studies.book.records import read_trials
-from studies.book.stored import read
-from studies.engines.base import Failure
+from studies.analysis.stored_study import read
+from studies.core.trials import Failure
 from studies.engines.inline import Inline
+from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
 from studies.search.stopping import COMPLETE
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.open import close_storage, open_storage
+from studies.storage.records import read_trials
 
 
 def at(folder, complete, trials, **search):

@@ -8,12 +8,12 @@ from toy import make_plan
 
 from mnist_core.errors import UserError
 from objectives.base import Outcome
-from studies import watching
-from studies.book.opening import open_search
-from studies.hints import look_command
-from studies.storages.storage import close_storage, open_storage
-from studies.trail.event_log import FILE, EventLog
-from studies.watching import watch
+from studies.cli import watch as watching
+from studies.cli.watch import watch
+from studies.core.event_log import FILE, EventLog
+from studies.ledger.opening import open_search
+from studies.planning.next_commands import look_command
+from studies.storage.open import close_storage, open_storage
 
 
 class Study:

@@ -16,13 +16,13 @@ from toy import make_plan
 from toy_trail import describe
 
 from mnist_core.errors import UserError
-from studies import protocol
-from studies.book import stored
-from studies.forks.afresh import begin_afresh
-from studies.forks.forking import fork
+from studies.analysis import stored_study
+from studies.protocol import phases
+from studies.protocol.fork import fork
+from studies.protocol.fresh_start import begin_afresh
 from studies.report.table import markdown
-from studies.storages.copying import copy_study
-from studies.storages.storage import close_storage, open_storage
+from studies.storage.copying import copy_study
+from studies.storage.open import close_storage, open_storage
 
 SEARCH = ("fingerprint", "budget", "runs", "order", "stopped", "forked", "enqueued", "population")
 CONFIRM = ("fingerprint", "environment", "test", "race")
@@ -34,13 +34,13 @@ PLACES += [("toy.confirm", name) for name in CONFIRM]
 def finished(tmp_path_factory):
     plan = make_plan(tmp_path_factory.mktemp("finished"), trials=6, seeds=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", describe)
+        patch.setattr(phases.environment, "describe", describe)
         run(plan)
         yield plan
 
 
 def read(plan):
-    found = stored.read(plan)
+    found = stored_study.read(plan)
     if found.result is not None:
         assert found.phase and markdown(found.result)
 

@@ -21,12 +21,13 @@ from toy import TestSet, make_plan
 from waiting import PATIENCE, until
 
 from mnist_core.errors import UserError
-from studies import engines, protocol
-from studies.book.control import ConfirmedElsewhere, Control
-from studies.protocol import run_study
+from studies import engines
+from studies.protocol import phases
+from studies.protocol.checkpoints import ConfirmedElsewhere, Control
+from studies.protocol.phases import run_study
 from studies.report.table import result_event
-from studies.storages import leases, parts
-from studies.trail.recording import Recording
+from studies.storage import leases, membership
+from studies.tracking.recording import Recording
 
 options = json.loads(sys.argv[1])
 folder, pace, url = Path(options.pop("folder")), options.pop("pace", 0.05), options.pop("url", "")
@@ -36,8 +37,8 @@ track = options.pop("track", None)
 if host := options.pop("host", ""):  # as if it ran on another machine
     leases.socket.gethostname = lambda: host
     leases.LIMIT = leases.LIMIT_OF_LOCKS = 3.0
-    parts.BEAT = 0.5
-protocol.environment.describe = describe
+    membership.BEAT = 0.5
+phases.environment.describe = describe
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 tracking = {"trackers": track or [], "finish_seconds": PATIENCE}
 search = options.pop("search", {})

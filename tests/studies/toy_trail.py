@@ -6,11 +6,11 @@ import optuna
 import pytest
 from toy import TestSet, Toy, make_plan
 
-from studies import protocol
 from studies.engines.inline import Inline
-from studies.protocol import Control, run_study
-from studies.storages.contents import read_content
-from studies.storages.storage import close_storage, open_storage
+from studies.protocol import phases
+from studies.protocol.phases import Control, run_study
+from studies.storage.contents import read_content
+from studies.storage.open import close_storage, open_storage
 
 MADE_UP = ("test", "runs", "identity", "folders")
 """What is another one in each study: times, a random identity, where it ran."""
@@ -29,7 +29,7 @@ def describe(plan):
 @pytest.fixture
 def quiet(monkeypatch):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    monkeypatch.setattr(protocol.environment, "describe", describe)
+    monkeypatch.setattr(phases.environment, "describe", describe)
 
 
 def run(plan, toy, **options):
@@ -76,6 +76,6 @@ def reference(tmp_path_factory):
     """The trail of an undisturbed run in SQLite."""
     plan = plan_at(tmp_path_factory.mktemp("reference"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(protocol.environment, "describe", describe)
+        patch.setattr(phases.environment, "describe", describe)
         run(plan, Toy())
     return trail(plan.storage_url)

@@ -14,8 +14,9 @@ import pytest
 from test_objectives import Sized
 from toy import TestSet, Toy
 
-from studies import catalog, foreground, protocol
-from studies.confirmation import testing
+from studies import catalog
+from studies.cli import foreground
+from studies.protocol import holdout, phases
 
 FILE = """
 import dataclasses
@@ -44,9 +45,9 @@ def toyland(tmp_path, monkeypatch):
     (place / "conf.toml").write_text("search.trials = 3\nconfirm.seeds = 2\n")
     monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(files)])
     monkeypatch.setattr(foreground, "with_data", lambda plan, engine, say: plan.with_data("toys"))
-    monkeypatch.setattr(protocol, "build_objective", build)
-    monkeypatch.setattr(protocol.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
-    monkeypatch.setattr(protocol, "read_confirmed", read_confirmed)
+    monkeypatch.setattr(phases, "build_objective", build)
+    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases, "read_confirmed", read_confirmed)
     monkeypatch.chdir(place)
     return place
 
@@ -77,7 +78,7 @@ class Interrupting(Toy):
 
 def read_confirmed(*arguments, read=None, **options):
     del read
-    return testing.read_confirmed(*arguments, read=TestSet(), **options)
+    return holdout.read_confirmed(*arguments, read=TestSet(), **options)
 
 
 def commands(text: str) -> list[list[str]]:

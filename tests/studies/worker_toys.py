@@ -14,7 +14,7 @@ from pathlib import Path
 from waiting import until
 
 from objectives.base import Outcome, TrainingError
-from studies.engines._gpu import GpuUse
+from studies.engines._local.gpu_sharing import GpuUse
 
 MIB = 1024**2
 

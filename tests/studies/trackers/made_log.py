@@ -8,10 +8,10 @@ from waiting import PATIENCE
 
 from mnist_core.config import DataConfig
 from mnist_core.data import datasets
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
-from studies.trail.event_log import FILE, EventLog
-from studies.trail.events import Event, Kind
+from studies.core.event_log import FILE, EventLog
+from studies.core.events import Event, Kind
+from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking.process import TrackerProcess
 
 BEGAN = 1_790_000_000.0
 IMAGES = datasets.validation_images(DataConfig())

@@ -4,7 +4,7 @@ import made_log
 import pytest
 from made_log import OVER, begin, event, trial, whole
 
-from studies.trackers.follow import GIVEN_UP, Follower, Kept
+from studies.tracking.follow import GIVEN_UP, Follower, Kept
 
 
 class Listed:

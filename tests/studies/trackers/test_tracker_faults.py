@@ -6,8 +6,8 @@ from made_log import begin, track, trial, write
 from test_tracker_wandb import _nobody, history, read, runs  # noqa: F401
 from waiting import until
 
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
+from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking.process import TrackerProcess
 
 
 def kept(folder):

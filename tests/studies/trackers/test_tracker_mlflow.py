@@ -7,10 +7,10 @@ import pytest
 from made_log import BEGAN, OVER, track, trial, whole, write
 from waiting import PATIENCE, until
 
-from studies.trackers.base import Place, Study
-from studies.trackers.mlflow import MLflow
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
+from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking.base import Place, Study
+from studies.tracking.mlflow import MLflow
+from studies.tracking.process import TrackerProcess
 
 
 @pytest.mark.slow

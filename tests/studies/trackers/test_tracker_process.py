@@ -14,13 +14,14 @@ from toy_plans import toy_plan
 from waiting import PATIENCE, until
 
 from mnist_core.errors import ConfigError, UserError
-from studies import cli, trackers
-from studies.book import stored
-from studies.commands.sync_command import sync_command
-from studies.trackers.process import TrackerProcess, TrackerProcesses
-from studies.trackers.settings import TrackingSettings
-from studies.trail import recording
-from studies.trail.event_log import FILE
+from studies import tracking
+from studies.analysis import stored_study
+from studies.cli import options
+from studies.cli.sync import sync_command
+from studies.core.event_log import FILE
+from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking import recording
+from studies.tracking.process import TrackerProcess, TrackerProcesses
 
 NAME = "tensorboard"
 ROOT = Path(__file__).parents[3]
@@ -121,9 +122,9 @@ def test_sync_into_a_folder_that_takes_no_files_is_one_line(tmp_path, monkeypatc
     (tmp_path / "file").touch()
     plan = toy_plan(tmp_path / "file" / "study")
     found = SimpleNamespace(plan=plan, phase="search", result=None, identity="")
-    monkeypatch.setattr(cli, "find", lambda *_, **__: plan)
-    monkeypatch.setattr(stored, "read", lambda _: SimpleNamespace(comparable=lambda: found))
-    monkeypatch.setattr(stored, "supervisor", lambda _: None)
+    monkeypatch.setattr(options, "find", lambda *_, **__: plan)
+    monkeypatch.setattr(stored_study, "read", lambda _: SimpleNamespace(comparable=lambda: found))
+    monkeypatch.setattr(stored_study, "supervisor", lambda _: None)
     monkeypatch.setattr(recording.Recording, "fill", lambda self: None)
     with pytest.raises(UserError, match=r"^results.folder: cannot write to .*study: "):
         sync_command("toy", tracker=[NAME])
@@ -148,22 +149,22 @@ def test_a_disk_that_is_full_costs_the_tracker_only(tmp_path):
 
 
 def test_names():
-    assert trackers.names() == ["mlflow", "tensorboard", "wandb"]
-    assert trackers.check(["mlflow", "mlflow"]) == ["mlflow"]
+    assert tracking.names() == ["mlflow", "tensorboard", "wandb"]
+    assert tracking.check(["mlflow", "mlflow"]) == ["mlflow"]
     with pytest.raises(ConfigError, match="unknown tracker 'wandbb'; did you mean 'wandb'"):
-        trackers.check(["wandbb"])
+        tracking.check(["wandbb"])
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
-    from studies.trackers import mlflow
+    from studies.tracking import mlflow
 
     monkeypatch.setattr(mlflow, "PACKAGE", ("no_such_package", "mlflow"))
     with pytest.raises(ConfigError, match=r"pip install 'mnist-studies\[mlflow\]'"):
-        trackers.check(["mlflow"])
+        tracking.check(["mlflow"])
 
 
 def test_wandbs_own_switch(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert trackers.chosen(TrackingSettings(trackers=["wandb", "mlflow"])) == ["mlflow"]
+    assert tracking.chosen(TrackingSettings(trackers=["wandb", "mlflow"])) == ["mlflow"]
     monkeypatch.delenv("WANDB_MODE")
-    assert trackers.chosen(TrackingSettings()) == ["wandb"]
+    assert tracking.chosen(TrackingSettings()) == ["wandb"]

@@ -14,9 +14,9 @@ from made_log import OVER, begin, track, trial, whole, write
 from test_tracker_wandb import KEY, _nobody, history, read, runs  # noqa: F401
 from waiting import PATIENCE
 
-from studies.trackers import _wandb_upload
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
+from studies.planning.tracking_settings import TrackingSettings
+from studies.tracking import _wandb_runs
+from studies.tracking.process import TrackerProcess
 
 pytestmark = pytest.mark.slow
 ONLINE = {"mode": "online"}
@@ -190,14 +190,14 @@ def test_offline_runs_are_uploaded_once(backend, tmp_path):
     write(folder, [*begin(), *trial(0), *trial(1, "pruned")])
     assert track("wandb", folder)[1] and not backend.runs
     said = []
-    _wandb_upload.upload(folder / "wandb", said.append)
+    _wandb_runs.upload(folder / "wandb", said.append)
     assert said == ["runs uploaded: 3"]
     ids = {"0123abcd-study", "0123abcd-search-0", "0123abcd-search-1"}
     assert set(backend.runs) == ids == set(backend.sent)
     assert {run["groupName"] for run in backend.runs.values()} == {"made"}
     assert backend.runs["0123abcd-search-1"]["tags"] == ["pruned"]
     assert all(sent[-1]["complete"] for sent in backend.sent.values())
-    _wandb_upload.upload(folder / "wandb", said.append)
+    _wandb_runs.upload(folder / "wandb", said.append)
     assert said[1:] == ["nothing waits to be uploaded"]
     assert holds_no_key(folder, "".join(said))
 

@@ -9,11 +9,11 @@ from made_log import begin, event, trial, whole, write
 from toy_plans import toy_plan
 
 from mnist_core.errors import UserError
-from studies import cli
-from studies.commands.wandb_report_command import wandb_report_command
-from studies.trackers import _wandb_account, _wandb_report
-from studies.trackers._wandb_report import build, spec
-from studies.trackers.follow import read_study
+from studies.cli import options
+from studies.cli.wandb_report import wandb_report_command
+from studies.tracking import _wandb_report, _wandb_runs
+from studies.tracking._wandb_report import build, spec
+from studies.tracking.follow import read_study
 
 
 def made(folder, events):
@@ -83,9 +83,9 @@ def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch, api, entity, part
     plan = toy_plan(tmp_path)
     plan.settings.tracking.wandb.__dict__["entity"] = entity
     write(tmp_path, whole())
-    monkeypatch.setattr(cli, "find", lambda *_, **__: plan)
-    monkeypatch.setattr(_wandb_account, "check_account", lambda: None)
-    monkeypatch.setattr(_wandb_account, "server", lambda: "https://u")
+    monkeypatch.setattr(options, "find", lambda *_, **__: plan)
+    monkeypatch.setattr(_wandb_runs, "check_account", lambda: None)
+    monkeypatch.setattr(_wandb_runs, "server", lambda: "https://u")
     monkeypatch.setattr(_wandb_report, "build", lambda *_, **__: Expired())
     monkeypatch.setattr(wandb, "Api", lambda: api)
     with pytest.raises(UserError) as refused:

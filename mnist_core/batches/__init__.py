@@ -1,0 +1,1 @@
+"""Batches of images and pairs, made on the device."""

@@ -1,0 +1,133 @@
+"""Batches straight from device tensors: no loader, no workers, no image library.
+
+The uint8 images lie on the device; a batch is one gather there. Without augmentation they are
+normalised once for the whole training, so nothing else is left to do in a step.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mnist_core.batches.augment import augment
+from mnist_core.config import AugmentConfig
+from mnist_core.data import Split
+
+MEAN, STD = 0.1307, 0.3081
+"""Of MNIST's training pixels on the scale 0 to 1; used for every data set (SPEC)."""
+
+
+NORM_IMAGES, NORM_BATCH = 5000, 500
+"""Training images from which a BatchNorm's statistics are computed again; most of a batch."""
+
+
+def normalise(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turn uint8 ``[N, rows, columns]`` into ``dtype`` ``[N, 1, rows, columns]``.
+
+    The values are those of torchvision's ``ToTensor`` and ``Normalize``, the memory is laid out
+    channels-last, which is what the convolutions are fast with.
+    """
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    scaled = images.to(wide, copy=True).div_(255).sub_(MEAN).div_(STD)
+    return scaled.to(dtype).unsqueeze(-1).permute(0, 3, 1, 2)
+
+
+def stream_seed(seed: int, stream: str) -> int:
+    """Return the seed of one of the independent random streams of a training, below 2**63."""
+    words = np.random.SeedSequence([seed, *stream.encode()]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
+
+
+def norm_images(images: Tensor, seed: int) -> Tensor:
+    """Draw the images for the statistics of averaged weights: the same at each call.
+
+    Not the first ones: files may be sorted by class, and a batch of one class has no variance
+    between classes.
+
+    Args:
+        images: uint8 ``[N, rows, columns]``, all training images.
+        seed: the training's seed.
+
+    Returns:
+        at most ``NORM_IMAGES`` of them, in random order.
+    """
+    stream = torch.Generator().manual_seed(stream_seed(seed, "norms"))
+    order = torch.randperm(len(images), generator=stream)[:NORM_IMAGES]
+    return images.index_select(0, order.to(images.device))
+
+
+def norm_batches(inputs: Tensor) -> tuple[Tensor, ...]:
+    """Split ``inputs``, ``[N, …]`` images or pairs, into batches that are nearly equal.
+
+    Each counts the same for the statistics, so none may be of a few images that are left over.
+    """
+    images = inputs.shape[:-2].numel()
+    return torch.tensor_split(inputs, -(-images // NORM_BATCH))
+
+
+class Batches:
+    """The batches of a training, epoch by epoch, in an order that only the seed decides."""
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        seed: int,
+        augmentation: AugmentConfig,
+        dtype: torch.dtype,
+    ) -> None:
+        """Prepare the stream.
+
+        Args:
+            split: images and labels, on the device.
+            batch_size: images a batch; the last batch of an epoch has what is left.
+            seed: the training's seed.
+            augmentation: random changes of the images, fresh at each use.
+            dtype: type of the batches' images.
+        """
+        self._split = split
+        self._batch_size = batch_size
+        self._dtype = dtype
+        # The order is drawn on the CPU, so it is the same on every device.
+        self._order = torch.Generator().manual_seed(stream_seed(seed, "order"))
+        device = split.images.device
+        self._changes = torch.Generator(device).manual_seed(stream_seed(seed, "augment"))
+        self.change(augmentation)
+
+    def change(self, augmentation: AugmentConfig) -> None:
+        """Change the images in another way from now on."""
+        self._augmentation = augmentation
+        self._ready = None
+        if not augmentation.active:
+            # Gathering rows of [N, rows, columns, 1] keeps the channels-last layout.
+            self._ready = normalise(self._split.images, self._dtype).permute(0, 2, 3, 1)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return -(-len(self._split) // self._batch_size)
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the next epoch's batches: images ``[B, 1, rows, columns]``, labels ``[B]``."""
+        n = len(self._split)
+        order = torch.randperm(n, generator=self._order).to(self._split.labels.device)
+        for start in range(0, n, self._batch_size):
+            chosen = order[start : start + self._batch_size]
+            yield self._images(chosen), self._split.labels.index_select(0, chosen)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the states of the random streams, as they are between two epochs."""
+        return {"order": self._order.get_state(), "augment": self._changes.get_state()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from a ``state``."""
+        self._order.set_state(state["order"])
+        self._changes.set_state(state["augment"])
+
+    def _images(self, chosen: Tensor) -> Tensor:
+        if self._ready is not None:
+            return self._ready.index_select(0, chosen).permute(0, 3, 1, 2)
+        raw = self._split.images.index_select(0, chosen).unsqueeze(1).to(torch.float32)
+        changed = augment(raw, self._augmentation, self._changes)
+        return normalise(changed.squeeze(1), self._dtype)

@@ -1,0 +1,1 @@
+"""Saved models: writing, evaluating, exporting and summarizing them."""

@@ -1,0 +1,124 @@
+"""Checkpoints: the weights as safetensors, the configuration and metrics in its header as JSON.
+
+Nothing in a checkpoint is executed when it is read.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import nn
+
+from mnist_core import files, models, parsing
+from mnist_core.checkpoints import checkpoint_kinds
+from mnist_core.config import TrainConfig
+from mnist_core.errors import CheckpointError, ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A trained model and what it was trained by.
+
+    Attributes:
+        model: in evaluation mode, on the CPU; fp64 where the weights are.
+        config: the resolved configuration.
+        n_classes: number of classes.
+        metrics: what the training ended with.
+    """
+
+    model: nn.Module
+    config: TrainConfig
+    n_classes: int
+    metrics: Mapping[str, float]
+
+
+def save(
+    path: Path,
+    model: nn.Module,
+    config: TrainConfig,
+    *,
+    n_classes: int,
+    metrics: Mapping[str, float],
+) -> None:
+    """Write a checkpoint; ``path`` holds the whole of it or what was there before.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    header = {
+        "config": json.dumps(config.to_dict()),
+        "n_classes": str(n_classes),
+        "metrics": json.dumps(dict(metrics)),
+    }
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    # Not save_file, whose files only their owner can read.
+    files.write_atomically(path, serialise(weights, metadata=header))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of another model, or its weights are not all finite
+            numbers.
+    """
+    try:
+        files.check_regular(path)
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = file.metadata() or {}
+            weights: dict[str, torch.Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
+        n_classes = checkpoint_kinds.count(header, "n_classes")
+        metrics = _metrics(header["metrics"])
+        with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
+            model = models.build(config.model, n_classes)
+        if any(value.dtype is torch.float64 for value in weights.values()):
+            model.double()  # which loading would round to the model's type
+        model.load_state_dict(weights)
+        _check_weights(path, config, weights)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(checkpoint_kinds.unreadable(path, error)) from None
+    except (KeyError, ValueError, ConfigError) as error:
+        raise CheckpointError(checkpoint_kinds.foreign(path, error)) from None
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: the weights are not those of model {config.model.name!r}: "
+            f"{' '.join(str(error).split())}"
+        ) from None
+    model.eval()
+    return Checkpoint(model=model, config=config, n_classes=n_classes, metrics=metrics)
+
+
+def _check_weights(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights that are not finite or whole numbers: such a model says class 0 of all images.
+
+    Raises:
+        CheckpointError: if one is nan or infinite, or of another kind than a trained model's.
+    """
+    for name, value in weights.items():
+        if name.endswith((".weight", ".bias")) and not value.is_floating_point():
+            raise CheckpointError(
+                f"{path}: {name} of model {config.model.name!r} holds {value.dtype} and no"
+                " floating-point numbers, so the file was changed: train the model again"
+            )
+        wrong = value.numel() - int(value.isfinite().sum())
+        if wrong:
+            raise CheckpointError(
+                f"{path}: {wrong:,} of the {value.numel():,} numbers in {name} of model"
+                f" {config.model.name!r} are nan or infinite, so it says nothing of any image; its"
+                " training went wrong, or the file was changed: train it again"
+            )
+
+
+def _metrics(text: str) -> dict[str, float]:
+    metrics = parsing.json_text(text)
+    if not isinstance(metrics, dict) or not all(
+        isinstance(v, int | float) for v in metrics.values()
+    ):
+        raise ValueError(f"metrics must be numbers by name, but got {text[:100]!r}")
+    return metrics

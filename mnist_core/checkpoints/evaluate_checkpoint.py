@@ -1,0 +1,107 @@
+"""A trained model on images: the same figures that its training logged."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mnist_core import tasks
+from mnist_core.batches.batches import normalise
+from mnist_core.checkpoints.checkpoint import Checkpoint
+from mnist_core.config import TrainConfig
+from mnist_core.data import Split
+from mnist_core.device import runtime
+from mnist_core.device.runtime import Runtime
+from mnist_core.errors import CheckpointError
+from mnist_core.evaluation.evaluation import Evaluation
+from mnist_core.tasks import class_metrics, pairs
+
+
+def judge(kept: Checkpoint, split: Split) -> Evaluation:
+    """Evaluate a kept model, in the precision that it was trained in.
+
+    Args:
+        kept: from ``checkpoint.load``; its model is moved to the device of ``split``.
+        split: images on any device. On the validation images, on the device of the training, the
+            figures are those that the training ended with; pairs are judged at the threshold that
+            was best there.
+    """
+    with _session(kept, split.images.device) as (model, machine):
+        return tasks.evaluate(
+            model,
+            split,
+            kept.config,
+            n_classes=kept.n_classes,
+            runtime=machine,
+            threshold=kept.metrics.get("val_threshold"),
+        )
+
+
+def logits(kept: Checkpoint, images: Tensor) -> Tensor:
+    """Classify images exactly as ``judge`` does.
+
+    Args:
+        kept: a classifier; its model is moved to the device of ``images``.
+        images: uint8 ``[N, 28, 28]`` on any device, 0 (ground) to 255 (ink).
+
+    Returns:
+        ``[N, C]`` on the CPU, float32 (or float64).
+    """
+    found = []
+    with _session(kept, images.device) as (model, machine), torch.no_grad(), machine.autocast():
+        # The same batches: a bf16 sum may depend on how many images are computed together.
+        for part in torch.split(images, class_metrics.CHUNK):
+            found.append(machine.widen(model(normalise(part, machine.dtype))).cpu())
+    return torch.cat(found) if found else torch.zeros(0, kept.n_classes)
+
+
+def pair_scores(kept: Checkpoint, images: Tensor, chosen: Tensor) -> Tensor:
+    """Compare pairs of images: the higher the score, the more alike.
+
+    Args:
+        kept: a model of pairs; it is moved to the device of ``images``.
+        images: uint8 ``[N, 28, 28]`` on any device.
+        chosen: int64 ``[P, 2]``, indices into ``images``.
+
+    Returns:
+        float64 ``[P]`` on the CPU; from ``kept.metrics["val_threshold"]`` on they are the same.
+    """
+    with _session(kept, images.device) as (model, machine):
+        return pairs.score(model, images, chosen, kept.config, machine)
+
+
+def config_at(kept: Checkpoint, device: str) -> TrainConfig:
+    """Return the model's configuration on another device, ``auto`` or one by name."""
+    config = kept.config.override({"device": device}, source="--device")
+    on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if config.precision == "tf32" and not on_gpu:
+        return config.override({"precision": "fp32"})  # of which tf32 is a GPU's faster kind
+    return config
+
+
+def check_finite(kept: Checkpoint, numbers: Tensor | float) -> None:
+    """Refuse what overflowed: the first class would be "the most probable" of nan.
+
+    Args:
+        kept: the model.
+        numbers: what it gives for images, or its mean loss on them.
+
+    Raises:
+        CheckpointError: if one is nan or infinite.
+    """
+    if not torch.as_tensor(numbers).isfinite().all():
+        raise CheckpointError(
+            f"model {kept.config.model.name!r}, computing in {kept.config.precision}, gives nan or"
+            " infinite numbers for these images, so it says nothing of them; train it again, with"
+            " precision=fp32 or a smaller learning rate"
+        )
+
+
+@contextmanager
+def _session(kept: Checkpoint, device: torch.device) -> Iterator[tuple[nn.Module, Runtime]]:
+    config = config_at(kept, str(device))
+    machine = runtime.resolve(config)
+    model = machine.place(kept.model).eval()
+    with runtime.session(machine, deterministic=config.deterministic):
+        yield model, machine

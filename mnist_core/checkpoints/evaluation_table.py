@@ -1,0 +1,104 @@
+"""What a model does on a split, printed: figures, and the confusion matrix class by class."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from mnist_core.console.safe_console import SafeConsole
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    from mnist_core.evaluation.evaluation import Evaluation
+
+Say = Callable[[str | Table], object]
+
+
+def text_console() -> Console:
+    """Return a console that prints text as it is; a pipe has no width of its own."""
+    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 160
+    return console
+
+
+def print_evaluation(say: Say, found: "Evaluation") -> None:
+    """Print figures, confusion matrix, and each class's recall and precision (- if there is none).
+
+    Args:
+        say: prints a line or a table.
+        found: what is printed.
+    """
+    from mnist_core.tasks.pair_metrics import PairEvaluation
+
+    say(", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items()))
+    classes = [str(number) for number in range(len(found.confusion))]
+    if isinstance(found, PairEvaluation):
+        classes = ["different", "same"]
+        low, high = found.interval()
+        say(f"accuracy between {low:.4f} and {high:.4f} (95 %, bootstrap over images)")
+    counts = found.confusion.double()
+    right = counts.diagonal()
+    recall = right / counts.sum(dim=1)
+    precision = right / counts.sum(dim=0)
+    many = len(classes) > MOST_CLASSES
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("class" if many else "true \\ predicted", no_wrap=True)
+    columns = ["right", "wrong"] if many else classes
+    for name in [*columns, "recall", "precision"]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for index, name in enumerate(classes):
+        cells = [int(count) for count in counts[index]]
+        if many:
+            cells = [cells[index], sum(cells) - cells[index]]
+        shares = (_share(float(recall[index])), _share(float(precision[index])))
+        table.add_row(name, *map(str, cells), *shares)
+    say(_uncut(table))
+    if many:
+        say(_uncut(_confusions(found)))
+
+
+def confusion_csv(found: "Evaluation") -> str:
+    """Return the whole confusion matrix as CSV: a row a true class, a column a predicted one."""
+    rows = found.confusion.tolist()
+    lines = [",".join(["true", *map(str, range(len(rows)))])]
+    lines += [",".join(map(str, [number, *row])) for number, row in enumerate(rows)]
+    return "\n".join([*lines, ""])
+
+
+MOST_CLASSES = 20
+"""Of more classes the matrix is wider than people read: the most frequent confusions are listed."""
+
+_LISTED = 30
+
+
+def _confusions(found: "Evaluation") -> Table:
+    """Return the most frequent confusions, the most frequent first."""
+    counts = found.confusion.clone()
+    counts.fill_diagonal_(0)
+    pairs = sorted(counts.nonzero().tolist(), key=lambda pair: -int(counts[pair[0], pair[1]]))
+    title = f"{len(pairs):,} kinds of confusion" + (
+        f", the {_LISTED} most frequent:" if len(pairs) > _LISTED else ":"
+    )
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style=""
+    )
+    for name in ("true", "predicted", "images"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for true, said in pairs[:_LISTED]:
+        table.add_row(str(true), str(said), str(int(counts[true, said])))
+    return table
+
+
+def _uncut(table: Table) -> Table:
+    """Give ``table`` the width that it needs: a narrow terminal breaks its lines, and cuts none."""
+    wide = Console(width=10_000)
+    table.width = Measurement.get(wide, wide.options, table).maximum
+    return table
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,41 @@
+"""Whether a model is judged on images that it was trained on: another split, another data set."""
+
+import numpy as np
+from torch import Tensor
+
+from mnist_core.config import DataConfig
+from mnist_core.console.plain_text import counted
+from mnist_core.data import datasets
+from mnist_core.data.registry import FOLDER
+from mnist_core.errors import DataError
+
+
+def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
+    """Return a line on the images among ``images`` that a model was trained on; "" if none is.
+
+    Images are the same if all their pixels are. Of the data set and the split of the training
+    nothing is counted: the split keeps them apart.
+
+    Args:
+        trained: where the model's training images are; nothing is downloaded.
+        place: where ``images`` are from.
+        images: uint8 ``[N, rows, columns]``, on any device.
+    """
+    if _same(trained, place):
+        return ""
+    try:
+        known = {image.tobytes() for image in datasets.training_images(trained)}
+    except DataError as error:
+        return f"warning: whether the model was trained on some of them is not known: {error}"
+    pixels = np.ascontiguousarray(images.cpu().numpy())
+    count = sum(image.tobytes() in known for image in pixels)
+    if not count:
+        return ""
+    return f"warning: the model was trained on {count:,} of these {counted(len(pixels), 'image')}"
+
+
+def _same(one: DataConfig, other: DataConfig) -> bool:
+    """Whether both are the same split of the same images, wherever they lie."""
+    same = (one.name, one.split_seed) == (other.name, other.split_seed)
+    # What has a name of its own is known by its content; a folder only by its path.
+    return same and (one.name != FOLDER or one.root == other.root)

@@ -1,0 +1,1 @@
+"""What programs print: safe text, streams, help, tables."""

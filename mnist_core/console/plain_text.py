@@ -1,0 +1,56 @@
+r"""Text of others, made safe to show: file names, failures, names in databases and studies.
+
+A terminal acts on control characters (ESC, and the C1 ones that stand for ESC and a letter), marks
+of writing direction show text in another order, and a lone surrogate cannot be encoded. Each is
+written as its escape, ``\x1b``, as Python writes it.
+"""
+
+import re
+
+
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """Return ``n`` and the noun, e.g. ``1 trial``, ``2 trials``.
+
+    Args:
+        n: how many, >= 0.
+        noun: of one.
+        plural: of several; "": the noun and an s.
+    """
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def are(n: int) -> str:
+    """Return the verb after ``n`` things: ``is`` for one, else ``are``."""
+    return "is" if n == 1 else "are"
+
+
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
+)
+_MARKDOWN = re.compile(r"[\\|<]|(?<=\])\(")
+"""What makes a column, HTML or a link of text."""
+
+
+def safe_lines(text: str) -> str:
+    """Return ``text`` with escapes for what a terminal acts on; line ends and tabs stay."""
+    return _UNSAFE.sub(_escape, text)
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` on one line, with escapes for what a terminal acts on."""
+    return safe_lines(" ".join(text.split()))
+
+
+def markdown(text: str) -> str:
+    """Return ``text`` for one line or cell of Markdown, which shows it as it is."""
+    return _MARKDOWN.sub(r"\\\g<0>", one_line(text))
+
+
+def is_safe(text: str) -> bool:
+    """Whether ``text`` is one line without anything that a terminal acts on."""
+    return not _UNSAFE.search(text) and not re.search(r"[\t\n]", text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

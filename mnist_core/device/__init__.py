@@ -1,0 +1,1 @@
+"""The machine under a training: device, precision, memory, compilation."""

@@ -1,0 +1,69 @@
+"""What an evaluation of a model returns."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mnist_core.evaluation.score_curves import Curve
+
+if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
+    pass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """An image, or a pair of images, that is taken for something else.
+
+    Attributes:
+        images: the place in the split of the image, or of both images.
+        truth: the right class; of a pair: 0 different, 1 same.
+        said: the predicted one.
+        score: the probability of the predicted class, 0 to 1; of a pair: its score, the higher, the
+            more alike.
+    """
+
+    images: tuple[int, ...]
+    truth: int
+    said: int
+    score: float
+
+    def text(self) -> str:
+        """Say what was taken for what: ``7 taken for 1, 99 %``."""
+        if len(self.images) == 1:
+            return f"{self.truth} taken for {self.said}, {self.score:.0%}".replace("%", " %")
+        names = ("different", "same")
+        return f"{names[self.truth]} taken for {names[self.said]}, score {self.score:.3g}"
+
+
+class Evaluation(Protocol):
+    """How good a model is on a split."""
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of an image or a pair."""
+        ...
+
+    @property
+    def confusion(self) -> "Tensor":
+        """Int64 ``[C, C]`` on the CPU, rows are true classes; pairs: different, same."""
+        ...
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All figures by name, among them ``loss`` and ``accuracy``."""
+        ...
+
+    def mistakes(self, count: int) -> list[Mistake]:
+        """Return at most ``count`` mistakes, the surest first."""
+        ...
+
+    def roc_curve(self) -> Curve:
+        """Return true over false positive rate; of classes micro-averaged, one against the rest."""
+        ...
+
+    def precision_recall_curve(self) -> Curve:
+        """Return precision over recall, of the same."""
+        ...

@@ -1,0 +1,150 @@
+"""Evaluation of a classifier on a whole split, with metrics computed on the device."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mnist_core.batches.batches import normalise
+from mnist_core.data import Split
+from mnist_core.device.runtime import Runtime
+from mnist_core.evaluation import score_curves
+from mnist_core.evaluation.evaluation import Mistake
+from mnist_core.evaluation.score_curves import Curve, Floats
+
+CHUNK = 500
+"""Images a forward pass."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model does on a split.
+
+    Attributes:
+        loss: mean cross-entropy, nats an image.
+        accuracy: share of right predictions, 0 to 1.
+        balanced_accuracy: mean over the classes that occur of the share of their images that is
+            recognised (recall), 0 to 1.
+        macro_f1: mean over the classes of F1, over the whole split; classes that neither occur nor
+            are predicted do not count (as in scikit-learn).
+        confusion: int64 ``[C, C]``, rows are true classes, columns predicted ones.
+        predictions: int64 ``[N]``.
+        labels: int64 ``[N]``, the true classes, on any device.
+        logits: ``[N, C]``, on any device.
+    """
+
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    confusion: Tensor
+    predictions: Tensor
+    labels: Tensor
+    logits: Tensor
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All figures by name."""
+        return {
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "loss": self.loss,
+            "macro_f1": self.macro_f1,
+        }
+
+    def mistakes(self, count: int) -> list[Mistake]:
+        """Return the images that are surest to be of a wrong class, the surest first.
+
+        Args:
+            count: how many, if there are so many.
+        """
+        wrong = (self.predictions != self.labels.cpu()).nonzero().flatten()
+        sure = self._odds[wrong].gather(1, self.predictions[wrong].unsqueeze(1)).squeeze(1)
+        order = sure.argsort(descending=True, stable=True)[:count]
+        return [
+            Mistake(images=(index,), truth=truth, said=said, score=round(score, 4))
+            for index, truth, said, score in zip(
+                wrong[order].tolist(),
+                self.labels.cpu()[wrong[order]].tolist(),
+                self.predictions[wrong[order]].tolist(),
+                sure[order].tolist(),
+                strict=True,
+            )
+        ]
+
+    def roc_curve(self) -> Curve:
+        """Return true over false positive rate of all classes at once (micro-averaged)."""
+        return score_curves.roc(*self._one_against_the_rest)
+
+    def precision_recall_curve(self) -> Curve:
+        """Return precision over recall of all classes at once (micro-averaged)."""
+        return score_curves.precision_recall(*self._one_against_the_rest)
+
+    @cached_property
+    def _odds(self) -> Tensor:
+        """Probabilities, float64 ``[N, C]`` on the CPU."""
+        return self.logits.cpu().double().softmax(dim=1)
+
+    @cached_property
+    def _one_against_the_rest(self) -> tuple[npt.NDArray[np.bool_], Floats]:
+        """Return whether each image is of each class ``[N * C]``, and its probability."""
+        truth = functional.one_hot(self.labels.cpu(), self._odds.shape[1]).bool()
+        return truth.flatten().numpy(), self._odds.flatten().numpy()
+
+
+def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
+    """Run ``model`` in evaluation mode over ``split``; its mode is put back afterwards."""
+    device = split.labels.device
+    loss = torch.zeros((), device=device, dtype=torch.float64)
+    found: list[Tensor] = []
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), runtime.autocast():
+            for start in range(0, len(split), CHUNK):
+                part = slice(start, start + CHUNK)
+                logits = runtime.widen(model(normalise(split.images[part], runtime.dtype)))
+                loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
+                found.append(logits)
+    finally:
+        model.train(was_training)
+    logits = torch.cat(found)
+    predictions = logits.argmax(dim=1)
+    confusion = confusion_matrix(split.labels, predictions, n_classes)
+    return Evaluation(
+        loss=loss.item() / len(split),
+        accuracy=confusion.trace().item() / len(split),
+        balanced_accuracy=balanced_accuracy(confusion),
+        macro_f1=macro_f1(confusion),
+        confusion=confusion.cpu(),
+        predictions=predictions.cpu(),
+        labels=split.labels,
+        logits=logits,
+    )
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, n_classes: int) -> Tensor:
+    """Count pairs: int64 ``[n_classes, n_classes]``, rows are true classes."""
+    pairs = labels * n_classes + predictions
+    return torch.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def balanced_accuracy(confusion: Tensor) -> float:
+    """Return the mean recall of the classes that occur."""
+    matrix = confusion.double()
+    images = matrix.sum(dim=1)
+    occurring = images > 0
+    return (matrix.diagonal()[occurring] / images[occurring]).mean().item()
+
+
+def macro_f1(confusion: Tensor) -> float:
+    """Return the mean F1 of the classes that occur in truth or prediction."""
+    matrix = confusion.double()
+    right = matrix.diagonal()
+    occurring = matrix.sum(dim=0) + matrix.sum(dim=1)
+    present = occurring > 0
+    return (2 * right[present] / occurring[present]).mean().item()

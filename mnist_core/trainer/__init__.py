@@ -1,0 +1,1 @@
+"""One training: steps, schedules, optimizers, its state and result."""

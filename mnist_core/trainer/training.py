@@ -1,0 +1,317 @@
+"""One training while it runs: steps, reports, averages, early stopping, its state on disk."""
+
+import functools
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mnist_core import models, tasks
+from mnist_core.batches.batches import stream_seed
+from mnist_core.config import TrainConfig
+from mnist_core.data import Data
+from mnist_core.device import compilation, cuda_graph, memory, runtime
+from mnist_core.device.runtime import Runtime
+from mnist_core.errors import ConfigError
+from mnist_core.evaluation.evaluation import Evaluation
+from mnist_core.trainer import averaging, optimizers, schedules, training_state
+from mnist_core.trainer.pace import Pace
+from mnist_core.trainer.results import Best, Report, StopTraining, TrainingFailed, TrainResult
+from mnist_core.trainer.training_state import TrainingState
+
+Batch = tuple[Tensor, Tensor]
+
+_PLACE = ("step", "epoch", "seconds")
+_FOLLOWED = ("lr", "train_accuracy")
+"""What reports have beside the task's metrics, if the training is followed."""
+
+
+class Training:
+    """One training. A *step* is one of the optimizer: of one batch, or of ``accumulate``."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: Data,
+        machine: Runtime,
+        *,
+        keep_best: bool,
+        follow: bool = False,
+    ) -> None:
+        if data.train.images.device != machine.device:
+            raise ConfigError(
+                f"device: the data lies on {data.train.images.device}, "
+                f"but the training runs on {machine.device}; load the data there"
+            )
+        self.config, self.data, self.machine = config, data, machine
+        self.now = config.in_force(0)
+        torch.manual_seed(stream_seed(config.seed, "model"))
+        self.model = machine.place(models.build(config.model, data.n_classes))
+        self.forward = compilation.forward_of(self.model, config)
+        self.parameters = list(self.model.parameters())
+        self.optimizer = optimizers.build(config.optim, self.parameters)
+        self.scaler = runtime.gradient_scaler(machine)
+        self.task = tasks.create(self.now, data, machine)
+        self.follow = follow
+        self.right = self.task.count_right() if follow else None
+        loss_of = functools.partial(self.task.loss, self.model)
+        self.graph = cuda_graph.create(config, loss_of, self.model)
+        if self.graph is not None and self.right is not None:
+            self.graph.counters = [self.right]
+        self.average = averaging.create(config.average, self.model)
+        assert config.optim.lr is not None  # resolve() filled it in
+        self.lr = self.used_lr = config.optim.lr
+        self.plateau = schedules.Plateau(config.schedule, self.lr)
+        self.steps_per_epoch = -(-len(self.task) // config.accumulate)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self.report_steps = schedules.report_steps(config, self.steps_per_epoch)
+        self.loss_sum = torch.zeros((), device=machine.device, dtype=machine.loss_dtype)
+        self.keep_best = keep_best or config.early_stopping > 0
+        self.best: Best | None = None
+        self.reports_since_best = 0
+        self.step = self.images = self.images_reported = 0
+        self.history: list[dict[str, float]] = []
+        self.epoch_began: dict[str, Tensor] = {}
+        self.spent = 0.0
+        self.validation_seconds = 0.0
+        self.evaluation: Evaluation | None = None
+
+    def run(self, report: Report | None, state_file: Path | None, pace: Pace) -> TrainResult:
+        """Train all epochs, or what is left of them."""
+        begun = time.perf_counter()
+        if state_file is not None:
+            known = (self.data.fingerprint, self.data.train_fingerprint)
+            state = training_state.read(state_file, self.config, *known)
+            if state is not None:
+                self._restore(state)
+        stopped = False
+        try:
+            while self.step < self.total_steps and not self._no_better():
+                for group in self._rest_of_epoch():
+                    self._step(group)
+                    if self.step not in self.report_steps:
+                        continue
+                    self._report(begun)
+                    if state_file is not None and pace.due():
+                        with pace.measured():
+                            state, fingerprint = self._state(), self.data.fingerprint
+                            training_state.write(state_file, state, self.config, fingerprint)
+                    if report is not None:
+                        # Dropout goes on drawing where it was, whatever the report draws.
+                        with self.machine.own_random_state():
+                            report(len(self.history), self._metrics() | self._followed())
+                    if self._no_better():
+                        break
+        except StopTraining:
+            stopped = True
+        return self._result(begun, stopped=stopped)
+
+    def _no_better(self) -> bool:
+        """Whether ``early_stopping`` ends the training."""
+        patience = self.config.early_stopping
+        return 0 < patience <= self.reports_since_best
+
+    def _rest_of_epoch(self) -> Iterator[list[Batch]]:
+        """Yield the groups of batches of the epoch that ``step`` is in, from there on."""
+        over, done = divmod(self.step, self.steps_per_epoch)
+        self._change(over)
+        if done:
+            self.task.load_state(self.epoch_began)
+        else:
+            self.epoch_began = self.task.state()
+        batches = self.task.epoch()
+        groups = iter(lambda: list(itertools.islice(batches, self.config.accumulate)), [])
+        # What was trained on before is drawn again: so the random streams go on as they would.
+        return itertools.islice(groups, done, None)
+
+    def _change(self, epochs: int) -> None:
+        """Bring the settings to those of the epoch that begins after ``epochs``."""
+        now = self.config.in_force(epochs)
+        if now == self.now:
+            return
+        self.now = now
+        optimizers.change(self.optimizer, now.optim)
+        assert now.optim.lr is not None
+        self.lr = now.optim.lr
+        self.plateau.start_from(self.lr)
+        self.task.change(now)
+
+    def _step(self, group: list[Batch]) -> None:
+        config = self.now
+        factor = self.plateau.factor * schedules.factor(
+            config.schedule,
+            self.step,
+            total_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        self.used_lr = self.lr * factor
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = self.used_lr
+        optimizers.zero_grad(self.optimizer)
+        n = sum(len(targets) for _, targets in group)
+        if self.graph is not None and n == self.graph.batch_size:
+            self.loss_sum += self.graph(*group[0]) * n
+            group = []
+        for inputs, targets in group:
+            loss = self.task.loss(self.forward, inputs, targets)
+            self.loss_sum += loss.detach() * len(targets)
+            if len(group) > 1:  # together the mean over all images of the group
+                loss = loss * (len(targets) / n)
+            if self.scaler is not None:
+                loss = self.scaler.scale(loss)
+            loss.backward()  # type: ignore[no-untyped-call]
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        if config.grad_clip:
+            nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            optimizers.step(self.optimizer)
+        if self.average is not None:
+            self.average.step()
+        self.step += 1
+        self.images += n
+
+    def _report(self, begun: float) -> None:
+        """Validate; keep the figures, and the weights if they are the best so far."""
+        pause = time.perf_counter()
+        trained = self.images - self.images_reported
+        train_loss = self.loss_sum.item() / trained
+        self.loss_sum.zero_()
+        followed = {"lr": self.used_lr} if self.follow else {}
+        if self.follow and self.right is not None:
+            followed["train_accuracy"] = self.right.item() / trained
+            self.right.zero_()
+        self.images_reported = self.images
+        if self.average is not None:
+            self.average.report(self.step / self.total_steps)
+        self.evaluation = self._validate(train_loss)
+        metrics = {f"val_{name}": value for name, value in self.evaluation.metrics.items()}
+        metrics["train_loss"] = train_loss
+        self.plateau.report(metrics["val_loss"])
+        now = time.perf_counter()
+        self.validation_seconds += now - pause
+        place = {"step": len(self.history) + 1, "epoch": self.step / self.steps_per_epoch}
+        seconds = self.spent + now - begun
+        self.history.append({**place, "seconds": seconds, **metrics, **followed})
+        self.reports_since_best += 1
+        if self.best is None or _rank(metrics) > _rank(self.best.metrics):
+            weights = self._served().state_dict() if self.keep_best else {}
+            kept = {name: value.clone() for name, value in weights.items()}
+            self.best = Best(step=len(self.history), metrics=metrics, weights=kept)
+            self.reports_since_best = 0
+
+    def _served(self) -> nn.Module:
+        """Return the model that is validated, kept and returned."""
+        return self.average.model if self.average and self.average.count else self.model
+
+    def _validate(self, train_loss: float) -> Evaluation:
+        if self.average is not None and self.average.count and self.average.has_norms():
+            with self.machine.autocast():
+                self.average.refresh_norms(self.task.images())
+        evaluation = self.task.evaluate(self._served())
+        for name, value in (("train_loss", train_loss), ("val_loss", evaluation.loss)):
+            if not math.isfinite(value):
+                raise TrainingFailed(
+                    "NonFiniteLoss",
+                    f"{name} is {value} after step {self.step} of {self.total_steps} "
+                    f"(lr {self.lr:g}, {self.config.optim.name})",
+                )
+        return evaluation
+
+    def _metrics(self) -> dict[str, float]:
+        entry = self.history[-1]
+        return {k: v for k, v in entry.items() if k not in (*_PLACE, *_FOLLOWED)}
+
+    def _followed(self) -> dict[str, float]:
+        return {k: v for k, v in self.history[-1].items() if k in _FOLLOWED}
+
+    def _result(self, begun: float, *, stopped: bool) -> TrainResult:
+        model, metrics = self._served(), self._metrics()
+        if self.config.early_stopping and self.best is not None:
+            model.load_state_dict(self.best.weights)
+            if self.best.step != len(self.history) or self.evaluation is None:
+                self.evaluation = self.task.evaluate(model)
+            metrics = self.best.metrics
+        elif self.evaluation is None:  # resumed after its last report
+            self.evaluation = self.task.evaluate(model)
+        seconds = time.perf_counter() - begun
+        return TrainResult(
+            config=self.config,
+            metrics=metrics,
+            history=self.history,
+            evaluation=self.evaluation,
+            confusion=self.evaluation.confusion.tolist(),
+            model=model.eval(),
+            stopped=stopped,
+            stopped_early=not stopped and self.step < self.total_steps,
+            best=self.best if self.keep_best else None,
+            images=self.images,
+            seconds=seconds,
+            train_seconds=seconds - self.validation_seconds,
+            peak_memory=memory.peak(self.machine.device),
+            n_parameters=models.count_parameters(self.model),
+            device_name=self.machine.device_name,
+        )
+
+    def _state(self) -> TrainingState:
+        tensors: dict[str, dict[str, Tensor]] = {
+            "model": self.model.state_dict(),
+            "optimizer": training_state.optimizer_tensors(self.optimizer),
+            "batches": self.epoch_began,
+            "random": self.machine.random_state(),
+        }
+        if self.average is not None:
+            tensors["average"] = self.average.model.state_dict()
+        if self.best is not None and self.keep_best:
+            tensors["best"] = self.best.weights
+        values: dict[str, Any] = {
+            "step": self.step,
+            "images": self.images,
+            "history": self.history,
+            "best": {"step": self.best.step, "metrics": self.best.metrics} if self.best else None,
+            "reports_since_best": self.reports_since_best,
+            "plateau": [self.plateau.factor, self.plateau.best, self.plateau.bad],
+            "averaged": self.average.count if self.average else 0,
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+        }
+        return TrainingState(tensors=tensors, values=values)
+
+    def _restore(self, state: TrainingState) -> None:
+        tensors, values = state.tensors, state.values
+        self.model.load_state_dict(tensors["model"])
+        training_state.restore_optimizer(self.optimizer, tensors.get("optimizer", {}))
+        self.epoch_began = dict(tensors["batches"])
+        self.machine.set_random_state(tensors["random"])
+        if self.average is not None:
+            self.average.model.load_state_dict(tensors["average"])
+            self.average.count = values["averaged"]
+        if values["best"]:
+            self.best = Best(**values["best"], weights=dict(tensors.get("best", {})))
+        self.reports_since_best = values["reports_since_best"]
+        self.plateau.factor, self.plateau.best, self.plateau.bad = values["plateau"]
+        if self.scaler is not None:
+            self.scaler.load_state_dict(values["scaler"])
+        self.step, self.images = values["step"], values["images"]
+        self.images_reported = self.images
+        self.history = values["history"]
+        # All rows have the same columns: a state of an earlier version has none of these.
+        self.follow = self.follow and "lr" in self.history[-1]
+        self.spent = self.history[-1]["seconds"]
+        if self.step % self.steps_per_epoch == 0:
+            # The streams stand where that epoch ended: draw it once more, as it was.
+            self._change(self.step // self.steps_per_epoch - 1)
+            self.task.load_state(self.epoch_began)
+            for _ in self.task.epoch():
+                pass
+
+
+def _rank(metrics: dict[str, float]) -> tuple[float, float]:
+    return metrics["val_accuracy"], -metrics["val_loss"]

@@ -1,0 +1,1 @@
+"""What a study found: results, audits, comparisons, exports and reproductions."""

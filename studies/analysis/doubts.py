@@ -1,0 +1,191 @@
+"""What puts a result in doubt, worked out from its trials: bounds, luck of seeds, a rash pruner."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median, variance
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from objectives.base import CHANGES
+from search_spaces.space import Choice, Space
+from studies.core.attributes import WOULD_PRUNE
+from studies.core.trials import TrialRecord
+from studies.planning.plan import Plan
+from studies.search.pruning import FairPruning
+from studies.search.rungs import with_resources
+
+BOUND_SHARE = 0.02
+"""A best value within this share of a parameter's range (on its own scale) is on the bound."""
+
+ENOUGH_CONFIGURATIONS = 8
+"""Configurations below which their spread is too uncertain to be compared."""
+
+_ANY_TIME = datetime(2000, 1, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedSpread:
+    """How much of a search's spread is the seeds'.
+
+    Attributes:
+        seeds: standard deviation of one configuration over seeds.
+        configurations: standard deviation over configurations, the seeds' part taken out.
+    """
+
+    seeds: float
+    configurations: float
+
+    @property
+    def dominates(self) -> bool:
+        """Whether the seed decides more than the parameters do."""
+        return self.seeds > self.configurations
+
+
+@dataclass(frozen=True, kw_only=True)
+class RashPruner:
+    """A pruner that would have stopped the winner.
+
+    Attributes:
+        pruner: its name.
+        stopped: so many of the winner's confirm trainings.
+        of: so many there are.
+        sentinel_step: the step at which it would have stopped the winner's search trial, which was
+            a sentinel; None: it was none, or would have gone on.
+    """
+
+    pruner: str
+    stopped: int
+    of: int
+    sentinel_step: int | None = None
+
+
+def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
+
+    On a bound means within 2 % of the range, measured on the parameter's own (log) scale.
+    """
+    found = []
+    for name, value in params.items():
+        if name == CHANGES:
+            continue
+        parameter = space.parameters[name]
+        if isinstance(parameter, Choice) or parameter.low == parameter.high:
+            continue
+        scale = math.log if parameter.log else float
+        low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
+        share = (at - low) / (high - low)
+        if share <= BOUND_SHARE:
+            found.append(f"{name} = {value:.3g} (lower bound {parameter.low:g})")
+        elif share >= 1 - BOUND_SHARE:
+            found.append(f"{name} = {value:.3g} (upper bound {parameter.high:g})")
+    return tuple(found)
+
+
+def seed_spread(
+    search: Iterable[TrialRecord], confirm: Iterable[Sequence[float]]
+) -> SeedSpread | None:
+    """Compare the spread over seeds with that over configurations.
+
+    The variance of the search's full-budget values is that of the configurations plus that of the
+    seeds, as each trial has its own seed (law of total variance). The seeds' part is the median
+    over the confirmed configurations of the variance over their seeds, so that one that diverges
+    now and then does not stand for all.
+
+    Args:
+        search: trials of the search.
+        confirm: values over seeds of each confirmed configuration.
+
+    Returns:
+        None if there are too few configurations, or none with two seeds.
+    """
+    values = {
+        str(sorted(record.params.items())): record.value
+        for record in search
+        if record.state == "COMPLETE" and record.value is not None
+    }
+    within = [variance(of_one) for of_one in confirm if len(of_one) > 1]
+    if len(values) < ENOUGH_CONFIGURATIONS or not within:
+        return None
+    seeds = median(within)
+    between = max(0.0, variance(values.values()) - seeds)
+    return SeedSpread(seeds=math.sqrt(seeds), configurations=math.sqrt(between))
+
+
+def rash_pruner(
+    plan: Plan,
+    winner: Mapping[str, Any],
+    *,
+    search_trial: int | None,
+    curves: Sequence[Mapping[int, float]],
+    trials: Sequence[FrozenTrial],
+) -> RashPruner | None:
+    """Show the winner's curves to the study's pruner, each as if it were the search's last trial.
+
+    Its confirm trainings are full curves of the same configuration that no pruner has selected.
+    As in the search, a pruner sees trials of the same choice only, and the last report stops none.
+
+    Args:
+        plan: names the pruner and its options.
+        winner: hyperparameters of the best configuration.
+        search_trial: the search trial that found it; None: none did.
+        curves: the metric by step of its confirm trainings.
+        trials: of the search, all of them.
+
+    Returns:
+        None if the pruner would have let all of them run.
+    """
+    search, spec = plan.settings.search, plan.spec
+    if search.pruner == "none":
+        return None
+    choice = winner[spec.scientific]
+    over = [t for t in trials if t.state.is_finished() and t.params.get(spec.scientific) == choice]
+    mine = next((t for t in over if t.number == search_trial), None)
+    step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
+    stopped = sum(
+        _is_stopped(plan, _trial(len(trials), winner), sorted(curve.items()), over)
+        for curve in curves
+    )
+    if not stopped and step is None:
+        return None
+    return RashPruner(pruner=search.pruner, stopped=stopped, of=len(curves), sentinel_step=step)
+
+
+def _is_stopped(
+    plan: Plan,
+    trial: FrozenTrial,
+    reports: Sequence[tuple[int, float]],
+    others: Sequence[FrozenTrial],
+) -> bool:
+    search, spec = plan.settings.search, plan.spec
+    pruning = FairPruning(
+        search.pruner,
+        with_resources(search.pruner, search.pruner_options, plan.most_reports),
+        scientific=spec.scientific,
+        direction=StudyDirection[spec.direction.upper()],
+        write=lambda *mark: None,
+    )
+    for step, value in reports[:-1]:
+        trial.intermediate_values[step] = value
+        if pruning.should_prune(trial, [*others, trial]):
+            return True
+    return False
+
+
+def _trial(number: int, params: Mapping[str, Any]) -> FrozenTrial:
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=_ANY_TIME,
+        datetime_complete=None,
+        params=dict(params),
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )

@@ -1,0 +1,197 @@
+"""``best_config.toml``: the best configuration as a file that the trainer reads.
+
+    python -m mnist_core train results/optim_search/best_config.toml
+    python -m studies reproduce results/optim_search/best_config.toml
+
+It holds every resolved setting of one confirm training, the one with the first fresh seed, and in
+``[record]`` what that training measured, so that a repetition can be compared to the last digit.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mnist_core.errors import UserError
+from mnist_core.files import write_atomically
+from mnist_core.trainer import optimizers
+from studies.analysis.result import StudyResult
+from studies.core.formatting import possible
+from studies.core.seal import sealed
+from studies.core.statistics import Interval
+from studies.core.trials import TrialRecord
+from studies.planning.next_commands import reproduce_command, resume_hint, train_command
+from studies.planning.objective_class import is_trainer
+from studies.planning.plan import Plan
+from studies.search.population import as_one_training
+
+FILE = "best_config.toml"
+
+
+def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
+    """Write the best configuration to ``path``, by default into the study's folder.
+
+    Args:
+        result: the study's result.
+        path: another file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: nothing is confirmed yet, or the file cannot be written.
+    """
+    target = path or result.plan.folder / FILE
+    text = tomli_w.dumps(best_config(result))
+    head = f"# The best configuration that study {result.plan.name} found."
+    if is_trainer(result.plan.spec.objective):
+        head += f" Train it again with\n#   {train_command(target)}"
+    write_atomically(target, f"{head}\n\n{text}")
+    return target
+
+
+def best_config(result: StudyResult) -> dict[str, Any]:
+    """Return the tables of ``best_config.toml``.
+
+    Raises:
+        UserError: nothing is confirmed yet.
+    """
+    plan, row = result.plan, result.best_row
+    environment = result.environment
+    if row is None or row.confirm is None or row.candidate is None:
+        raise UserError(
+            f"study {plan.name} has confirmed nothing yet; run it to its end: {resume_hint(plan)}"
+        )
+    records = result.confirm[row.label]
+    recorded = records[0]
+    metric = plan.spec.metric
+    too_noisy = [label for label in result.ties if label in result.noisy]
+    record: dict[str, Any] = {
+        "study": plan.name,
+        **_objective(plan),
+        "trial": row.candidate.search_trial,
+        "confirm_trial": recorded.number,
+        **_measured(plan, recorded, environment),
+        "confirm": {
+            "metric": metric,
+            "seeds": [trial.seed for trial in records],
+            "values": [trial.value for trial in records],
+            **_interval(possible(metric, row.confirm)),
+            "ties_with": [label for label in result.ties if label not in result.noisy],
+            **({"too_noisy": too_noisy} if too_noisy else {}),
+        },
+        "params": row.candidate.params,
+    }
+    if row.test is not None:
+        record["test"] = {**_interval(possible(metric, row.test)), "read": list(result.test.times)}
+    config = resolved_config(plan, recorded)
+    return sealed({**config, "record": _present(record)})
+
+
+def write_trial(
+    plan: Plan,
+    records: Sequence[TrialRecord],
+    number: int,
+    path: Path | None = None,
+    *,
+    environment: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the configuration of one search trial, by default as ``trial_<number>.toml``.
+
+    Args:
+        plan: the study's.
+        records: of its search.
+        number: of a trial that ran its full budget.
+        path: another file than that in the study's folder.
+        environment: versions and data hashes, where they are known.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: there is no such trial, it has no final value, or the file cannot be written.
+    """
+    found = {record.number: record for record in records}.get(number)
+    if found is None:
+        raise UserError(f"study {plan.name} has no trial {number}; it has 0 to {len(records) - 1}")
+    if found.state != "COMPLETE":
+        raise UserError(
+            f"trial {number} of study {plan.name} is {found.state}, so it has no value of the full"
+            " budget to compare with; name one that is COMPLETE"
+        )
+    found = as_one_training(found)
+    record = {
+        "study": plan.name,
+        **_objective(plan),
+        "trial": number,
+        "metric": plan.spec.metric,
+        **_measured(plan, found, environment or {}),
+        "params": found.params,
+    }
+    target = path or plan.folder / f"trial_{number}.toml"
+    head = (
+        f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
+        " seeds."
+    )
+    if is_trainer(plan.spec.objective):
+        head += f" Train it again with\n#   {reproduce_command(target)}"
+    tables = sealed({**resolved_config(plan, found), "record": _present(record)})
+    write_atomically(target, f"{head}\n\n{tomli_w.dumps(tables)}")
+    return target
+
+
+def _objective(plan: Plan) -> dict[str, str]:
+    """Return the objective's name, where the trainer alone does not give the recorded value."""
+    name = plan.spec.objective
+    return {} if is_trainer(name) else {"objective": name}
+
+
+def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
+    """Return the settings with which ``record`` was trained, nothing left to guess.
+
+    Device, precision and threads are those that the training reported, not those of this machine.
+    """
+    config = plan.config_for(record.params, record.seed)
+    used: dict[str, Any] = {
+        name: record.attributes[name]
+        for name in ("device", "precision", "threads")
+        if name in record.attributes
+    }
+    config = config.override(used, source=f"confirm trial {record.number}")
+    return config.model_copy(update={"optim": optimizers.resolve(config.optim)}).to_dict()
+
+
+def _measured(plan: Plan, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what one training came to, and where; None: not known."""
+    versions, data = environment.get("versions", {}), environment.get("data", {})
+    return {
+        **{name: value for name, value in trial.metrics.items() if math.isfinite(value)},
+        plan.spec.metric: trial.value,
+        "device_name": trial.attributes.get("device_name"),
+        "n_parameters": trial.attributes.get("n_parameters"),
+        "date": _iso(trial.ended),
+        "torch": versions.get("torch"),
+        "data_fingerprint": data.get("fingerprint"),
+        "versions": versions,
+        "data_sha256": data.get("sha256", {}),
+    }
+
+
+def _present(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not known: TOML has no null."""
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _iso(moment: datetime | None) -> str | None:
+    # Optuna keeps local time without its zone.
+    return None if moment is None else moment.astimezone().isoformat(timespec="seconds")
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    values: dict[str, Any] = {"n": interval.n, "mean": interval.mean}
+    if interval.n > 1:
+        values |= {"sd": interval.sd, "ci95": [interval.low, interval.high]}
+    return values

@@ -1,0 +1,249 @@
+"""Train an exported configuration again and judge whether it comes to what was recorded.
+
+    python -m studies reproduce results/optim_search/best_config.toml
+
+On the same device, with the same versions, the same seed gives the recorded value to the last
+digit. Elsewhere sums are rounded in another order, and the training is as good as one with another
+seed. So it must lie where one more training would: in the 95 % prediction interval of the recorded
+seeds, mean +- t(n - 1) * sd * sqrt(1 + 1/n) (Hahn & Meeker, Statistical Intervals, 1991, 4.7), or
+within a tolerance that is asked for.
+"""
+
+import dataclasses
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from mnist_core import config_file
+from mnist_core.config import TrainConfig
+from mnist_core.console.shell_words import argument, command
+from mnist_core.errors import ConfigError, UserError
+from studies.core.formatting import possible
+from studies.core.seal import SEAL, is_whole
+from studies.core.statistics import mean_interval
+
+EXACT, WITHIN, OUTSIDE = "exact", "within", "outside"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What a file claims.
+
+    Attributes:
+        path: the file.
+        config: of the training, as recorded.
+        metric: what it is judged by, e.g. ``val_accuracy``.
+        value: the metric of the training with ``config.seed``.
+        values: the metric of all recorded seeds, ``value`` among them; may be ``value`` only.
+        facts: versions, device and data that the record names.
+        sealed: whether the file has a seal, which fits; without one nothing shows that its settings
+            are those that were run.
+    """
+
+    path: Path
+    config: TrainConfig
+    metric: str
+    value: float
+    values: tuple[float, ...]
+    facts: Mapping[str, str]
+    sealed: bool = True
+
+    def interval(self, step: float = 0.0) -> tuple[float, float] | None:
+        """Return where one more training lies in 95 of 100 cases; None after a single one.
+
+        Args:
+            step: the metric is read in steps of it, as an accuracy by the image; 0: continuous.
+        """
+        n = len(self.values)
+        if n < 2:
+            return None
+        found = mean_interval(self.values, rounding=step / math.sqrt(12))
+        half = found.half_width * math.sqrt(n + 1)
+        one = dataclasses.replace(found, low=found.mean - half, high=found.mean + half)
+        cut = possible(self.metric, one)
+        return cut.low, cut.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came out.
+
+    Attributes:
+        outcome: ``EXACT``, ``WITHIN`` or ``OUTSIDE``.
+        text: one sentence.
+        differences: what is not as recorded, e.g. ``torch 2.15.0 -> 2.16.0``.
+        same: names of what is as recorded.
+    """
+
+    outcome: str
+    text: str
+    differences: tuple[str, ...]
+    same: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Recorded:
+    """Read an exported configuration.
+
+    Raises:
+        ConfigError: it cannot be read, records no training, or was changed since it was written.
+    """
+    tables, record = config_file.read(path)
+    config = TrainConfig.from_mapping(tables, source=str(path))
+    if not is_whole(tables, record):
+        raise ConfigError(
+            f"{path}: was changed after it was exported (record.{SEAL} does not fit any more), so"
+            " what it records is not of these settings; export it again, or train it as it is with"
+            f" {command('mnist_core', 'train', argument(path))}"
+        )
+    if "objective" in record:
+        raise ConfigError(
+            f"{path}: its value was measured by the objective {record['objective']!r}, not by the"
+            " trainer, which alone can be run again from a file; run the study again instead"
+        )
+    confirm = record.get("confirm", {})
+    if not isinstance(confirm, Mapping):
+        raise ConfigError(f"{path}: record.confirm must be a table, but got {confirm!r}")
+    metric = record.get("metric") or confirm.get("metric")
+    value = record.get(str(metric))
+    if not isinstance(metric, str) or not _is_number(value):
+        raise ConfigError(
+            f"{path}: records no measured value to compare with; write it with"
+            " `studies export`, of the study that it is from"
+        )
+    values = confirm.get("values", [])
+    if not isinstance(values, list) or not all(map(_is_number, values)):
+        raise ConfigError(f"{path}: record.confirm.values must be numbers, but got {values!r}")
+    return Recorded(
+        path=path,
+        config=config,
+        metric=metric,
+        value=value,
+        values=tuple(values) or (value,),
+        facts=_facts(record),
+        sealed=SEAL in record,
+    )
+
+
+def judge(
+    recorded: Recorded,
+    value: float,
+    facts: Mapping[str, str],
+    *,
+    tolerance: float | None = None,
+    step: float = 0.0,
+) -> Verdict:
+    """Compare a repetition with the record.
+
+    Args:
+        recorded: what was claimed.
+        value: the metric here.
+        facts: versions, device and data here, named as in the record.
+        tolerance: greatest difference from the recorded value, in the metric's unit; None: the
+            prediction interval of the recorded seeds, and exactly if only one was recorded.
+        step: the metric is read in steps of it; 0: it is continuous.
+    """
+    differences = tuple(
+        f"{name} {old} -> {facts[name]}"
+        for name, old in recorded.facts.items()
+        if name in facts and facts[name] != old
+    )
+    same = tuple(name for name, old in recorded.facts.items() if facts.get(name) == old)
+    here = f"{recorded.metric} {show(recorded.metric, value)}"
+    there = f"recorded {show(recorded.metric, recorded.value)}"
+    if value == recorded.value:
+        return Verdict(
+            outcome=EXACT,
+            text=f"reproduced: {here}, exactly as recorded",
+            differences=differences,
+            same=same,
+        )
+    if tolerance is not None:
+        fits = abs(value - recorded.value) <= tolerance * (1 + 1e-9)
+        where = f"the tolerance of {show(recorded.metric, tolerance)}"
+    elif (interval := recorded.interval(step)) is not None:
+        low, high = interval
+        fits = low <= value <= high
+        where = (
+            f"{show(recorded.metric, low)} to {show(recorded.metric, high)}, where one more"
+            f" training lies in 95 of 100 cases after the {len(recorded.values)} recorded ones"
+        )
+    else:
+        fits = False
+        where = "what is known: one training was recorded, so without --tolerance it must be exact"
+    said = "reproduced" if fits else "NOT reproduced"
+    place = "within" if fits else "outside"
+    return Verdict(
+        outcome=WITHIN if fits else OUTSIDE,
+        text=f"{said}: {here}, {there}; {place} {where}",
+        differences=differences,
+        same=same,
+    )
+
+
+def unsealed(recorded: Recorded) -> str:
+    """Return the line about a file that has no seal."""
+    return (
+        f"warning: {recorded.path} has no seal (record.{SEAL}): an old version wrote it, or the"
+        " seal was deleted, so its settings may have been changed since they were run;"
+        " python -m studies export STUDY writes it again, with one"
+    )
+
+
+def show(metric: str, value: float) -> str:
+    """Say a metric: a share in per cent."""
+    return f"{100 * value:.2f} %" if metric.endswith(("accuracy", "f1")) else f"{value:.5g}"
+
+
+def facts_here(device_name: str, data_fingerprint: str) -> dict[str, str]:
+    """Return versions, device and data of this process, named as in a record."""
+    import torch
+
+    from mnist_core.version import TRAINER_VERSION
+
+    return {
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "trainer": TRAINER_VERSION,
+        "device_name": device_name,
+        "data_fingerprint": data_fingerprint,
+    }
+
+
+def check_data(recorded: Recorded, fingerprint: str, *others: str) -> None:
+    """Refuse other data before anything is trained on it.
+
+    Args:
+        recorded: what was claimed.
+        fingerprint: of the data here.
+        others: fingerprints that the same training and validation images may have.
+
+    Raises:
+        UserError: the record names another fingerprint.
+    """
+    before = recorded.facts.get("data_fingerprint", fingerprint)
+    if before not in (fingerprint, *others):
+        raise UserError(
+            f"{recorded.path}: was trained on other data: the fingerprint of"
+            f" {recorded.config.data.name} (split seed {recorded.config.data.split_seed}) was"
+            f" {before}, but is {fingerprint} here; {_verify(recorded)} tells more"
+        )
+
+
+def _verify(recorded: Recorded) -> str:
+    data = recorded.config.data
+    root = ("--root", data.root) if data.root else ()
+    return f"`{command('mnist_core', 'data', 'verify', data.name, *root)}`"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, str]:
+    versions = record.get("versions", {})
+    named = {**(versions if isinstance(versions, Mapping) else {}), **record}
+    names = ("torch", "python", "trainer", "device_name", "data_fingerprint")
+    return {name: str(named[name]) for name in names if isinstance(named.get(name), str)}

@@ -1,0 +1,157 @@
+"""What a study found so far, worked out from its records alone.
+
+``run``, ``status``, ``export`` and the report all read the same ``StudyResult``, so none of them
+can say something that the database does not hold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from studies.analysis.candidates import Candidate
+from studies.analysis.doubts import RashPruner, SeedSpread
+from studies.analysis.holdout_record import Reading
+from studies.core.statistics import Interval
+from studies.core.trials import Forked, TrialRecord
+from studies.planning.plan import Plan
+from studies.search.stopping import Stop
+
+Standing = Literal["best", "the same", "tie", "too noisy", "worse", ""]
+"""How a row compares with the best one; ``the same``: it is that configuration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the final table.
+
+    Attributes:
+        label: the choice, or the default configuration's label.
+        candidate: what was confirmed; None for a choice without a COMPLETE trial.
+        complete: search trials of the choice that ran their full budget.
+        pruned: search trials that the pruner stopped.
+        failed: search trials that failed.
+        values: the metric by confirm seed.
+        confirm: its mean and interval; None as long as nothing was confirmed.
+        gap: this row minus the best choice, seed by seed; None for the best itself and for the
+            same configuration under another label.
+        test: mean and interval of the same metric on the test images.
+        seconds: mean seconds of one confirm training.
+        confirm_failed: confirm trainings that failed.
+        on_bound: parameters whose best value lies on a bound of the space, with the bound.
+        stopped_after: so many confirm seeds were trained before the race stopped it; None: it was
+            not stopped.
+        gap_to_default: this row minus the default configuration, seed by seed; None as for ``gap``.
+    """
+
+    label: str
+    candidate: Candidate | None
+    complete: int
+    pruned: int
+    failed: int
+    values: Mapping[int, float] = field(default_factory=dict)
+    confirm: Interval | None = None
+    gap: Interval | None = None
+    test: Interval | None = None
+    seconds: float | None = None
+    confirm_failed: int = 0
+    on_bound: tuple[str, ...] = ()
+    stopped_after: int | None = None
+    gap_to_default: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """What a study found; ``rows`` are sorted, best first, those without a value last.
+
+    Attributes:
+        plan: the plan the records belong to.
+        rows: one for each choice of the scientific parameter, and one for the default.
+        best: label of the best row by confirm mean, the default configuration's included; None as
+            long as nothing was confirmed.
+        ties: labels that cannot be told apart from the best.
+        noisy: labels whose seeds differ too much to say anything of them.
+        to_default: best minus default configuration, seed by seed; None if the best is it.
+        test: the reading of the test set.
+        confirm: the COMPLETE confirm records by label, in the order of the seeds; to count or add
+            them up take ``confirmed``.
+        states: number of search trials by state.
+        failures: how often each reason of failure came, most frequent first.
+        environment: versions and data hashes of the confirmation, see ``environment.describe``.
+        trained: trainings that this run ended; 0 for a study that was finished before.
+        stopped: why the search was ended before its last trial; None: it was not.
+        seed_spread: how much the seed decides; None: too few configurations to say.
+        forked: where the study comes from; None: it is no fork.
+        rash_pruner: that the pruner would have stopped the best one; None: it would not have.
+        front: the search's trials on the Pareto front, best in the metric first; none: there is one
+            objective.
+    """
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    best: str | None
+    ties: tuple[str, ...]
+    to_default: Interval | None
+    test: Reading
+    confirm: Mapping[str, tuple[TrialRecord, ...]]
+    states: Mapping[str, int]
+    failures: tuple[tuple[str, int], ...]
+    noisy: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    trained: int = 0
+    stopped: Stop | None = None
+    seed_spread: SeedSpread | None = None
+    rash_pruner: RashPruner | None = None
+    forked: Forked | None = None
+    front: tuple[TrialRecord, ...] = ()
+
+    @property
+    def confirmed(self) -> tuple[TrialRecord, ...]:
+        """The COMPLETE confirm records, by number, each once.
+
+        A configuration can have two labels in ``confirm``: a choice's best is the default one.
+        """
+        records = {r.number: r for of_label in self.confirm.values() for r in of_label}
+        return tuple(records[number] for number in sorted(records))
+
+    @property
+    def untested(self) -> int:
+        """Confirmed models without a test value, though the test set was read."""
+        if not self.test.seen:
+            return 0
+        return len({record.number for record in self.confirmed} - self.test.values.keys())
+
+    @property
+    def several(self) -> bool:
+        """Whether the study has several objectives: rows are of its Pareto front then."""
+        return bool(self.plan.settings.search.objectives)
+
+    @property
+    def best_row(self) -> Row | None:
+        """The row with the best confirm mean."""
+        return next((row for row in self.rows if row.label == self.best), None)
+
+    @property
+    def default_row(self) -> Row | None:
+        """The row of the default configuration, which may be the best one itself."""
+        return next((row for row in self.rows if row.candidate and row.candidate.default), None)
+
+    def standing(self, row: Row) -> Standing:
+        """Say how a row compares with the best one.
+
+        "": it was not confirmed, or there are several objectives, so no one best.
+        """
+        best = self.best_row
+        if self.several or best is None or row.confirm is None or row.candidate is None:
+            return ""
+        if row is best:
+            return "best"
+        if best.candidate is not None and row.candidate.params == best.candidate.params:
+            return "the same"
+        if row.label in self.ties:
+            return "too noisy" if row.label in self.noisy else "tie"
+        return "worse"
+
+
+def metric_on_test(metric: str) -> str:
+    """Return the test set's name of a validation metric: ``val_accuracy`` -> ``test_accuracy``."""
+    return f"test_{metric.removeprefix('val_')}"

@@ -1,0 +1,230 @@
+"""What a storage holds of a study, read without changing it."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+
+from mnist_core.errors import UserError
+from studies.analysis.holdout_record import Reading, command_readings, read_record
+from studies.analysis.result import StudyResult
+from studies.analysis.summary import summarize
+from studies.core.attributes import (
+    BUDGET,
+    CONFIRM,
+    ENVIRONMENT,
+    FINGERPRINT,
+    FORKED,
+    IDENTITY,
+    RACE,
+    STOPPED,
+)
+from studies.core.trials import Forked, TrialRecord
+from studies.planning.fingerprint import FingerprintMismatch, check_readable
+from studies.planning.next_commands import resume_hint
+from studies.planning.plan import Plan
+from studies.search.stopping import Stop
+from studies.storage import leases
+from studies.storage.leases import Lease, read_lease
+from studies.storage.open import (
+    Storage,
+    close_storage,
+    one_line_errors,
+    one_line_garbage,
+    open_storage,
+    shown,
+)
+from studies.storage.records import read_trials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A study as it stands in the storage.
+
+    Attributes:
+        plan: the plan, with the trials and confirm seeds of the last run.
+        result: what it found so far; None if ``differs``.
+        lease: who supervises it, dead or alive; None: nobody.
+        search: records of the search.
+        confirm: records of the confirmation; empty before it began.
+        differs: in which settings the plan is not that of the study; "" if it is, be it of another
+            version of the trainer, with which it can be read but not gone on with.
+        stopped: why the search was ended early; None: it was not.
+        test: the readings of the test set.
+        described: versions and data hashes of the confirmation; None before it began.
+        identity: of the study, which its files name, too; "": an earlier version made it.
+        settings: what the study's fingerprint was taken of, by table; {} where it has none.
+        fingerprint: the study's own; "" where it has none.
+    """
+
+    plan: Plan
+    result: StudyResult | None
+    lease: Lease | None
+    search: list[TrialRecord]
+    confirm: list[TrialRecord]
+    differs: str = ""
+    stopped: Stop | None = None
+    test: Reading = field(default_factory=Reading)
+    described: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    identity: str = ""
+    fingerprint: str = ""
+
+    @property
+    def phase(self) -> str:
+        """The phase that the study is in: search, confirm, test or finished."""
+        over = sum(record.state in ("COMPLETE", "PRUNED", "FAIL") for record in self.search)
+        if over < (len(self.search) if self.stopped else self.plan.trials):
+            return "search"
+        if self.result is None or not any(r.state == "COMPLETE" for r in self.search):
+            return "confirm" if self.confirm else "search"
+        for row in self.result.rows:
+            if row.candidate is None or row.stopped_after is not None:
+                continue
+            if len(row.values) + row.confirm_failed < self.plan.confirm_seeds:
+                return "confirm"
+        test = self.result.test
+        return "finished" if test.seen or test.absent else "test"
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """Versions and data hashes of the confirmation; before it what the study itself knows."""
+        known = dict(self.described or {})
+        trainer = self.settings.get("trainer")
+        return known or {
+            "data": {"fingerprint": self.plan.data_fingerprint},
+            "versions": {} if trainer is None else {"trainer": trainer},
+        }
+
+    def comparable(self) -> "Stored":
+        """Return this, if the plan is that of the study: then its parameters mean the same.
+
+        Raises:
+            FingerprintMismatch: it is not; the message has the first differences.
+        """
+        if self.differs:
+            raise FingerprintMismatch(self.differs)
+        return self
+
+    def finished(self) -> StudyResult:
+        """Return the result of a study that has run to its end.
+
+        Raises:
+            UserError: it has not, or the plan is not that of the study.
+        """
+        self.comparable()
+        assert self.result is not None
+        if self.phase != "finished":
+            raise UserError(
+                f"study {self.plan.name} is in its {self.phase} phase, so its best configuration"
+                f" is not known yet; run it to its end: {resume_hint(self.plan)}"
+            )
+        return self.result
+
+
+def read(plan: Plan, storage: Storage | None = None) -> Stored:
+    """Read the study of ``plan``.
+
+    Args:
+        plan: of the study.
+        storage: of ``plan.storage_url``, where it is open already; it is left open.
+
+    Raises:
+        UserError: there is no such database or study.
+    """
+    with _opened(plan, storage) as studies:
+        search_study = studies.get(plan.name)
+        if search_study is None:
+            raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
+        plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
+        stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
+        if stored is not None:
+            # The data is not loaded for this: the study itself knows which it was.
+            plan = plan.with_data(stored["values"]["data"])
+            try:
+                check_readable(plan.name, stored["values"], plan.fingerprint(code={})[1])
+            except FingerprintMismatch as mismatch:
+                differs = str(mismatch)
+        search = read_trials(search_study)
+        confirm_study = studies.get(f"{plan.name}{CONFIRM}")
+        confirm = read_trials(confirm_study) if confirm_study else []
+        attributes = confirm_study.user_attrs if confirm_study else {}
+        lease = read_lease(search_study)
+        stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
+        outside = command_readings(search_study.user_attrs, plan.folder)
+        test = read_record(attributes, plan.storage_url, outside)
+        result = None
+        if not differs:
+            result = summarize(
+                plan,
+                search,
+                confirm,
+                test,
+                environment=attributes.get(ENVIRONMENT),
+                stopped=stopped,
+                race=attributes.get(RACE),
+                forked=Forked.from_attribute(search_study.user_attrs.get(FORKED)),
+                trials=search_study.get_trials(deepcopy=False),
+            )
+    return Stored(
+        plan=plan,
+        result=result,
+        lease=lease,
+        search=search,
+        confirm=confirm,
+        differs=differs,
+        stopped=stopped,
+        test=test,
+        described=attributes.get(ENVIRONMENT),
+        settings=stored["values"] if stored else {},
+        identity=str(search_study.user_attrs.get(IDENTITY, "")),
+        fingerprint=stored["hash"] if stored else "",
+    )
+
+
+def exists(plan: Plan) -> bool:
+    """Return whether there is a study of ``plan``, as far as its storage can be read."""
+    try:
+        with _opened(plan) as studies:
+            return plan.name in studies
+    except UserError:
+        return False
+
+
+def data_fingerprint(plan: Plan) -> str:
+    """Return the data's fingerprint that the study of ``plan`` was begun with; "": not known."""
+    try:
+        with _opened(plan) as studies:
+            known = studies[plan.name].user_attrs.get(FINGERPRINT) if plan.name in studies else None
+            return str(known["values"]["data"]) if known else ""
+    except UserError:
+        return ""
+
+
+def supervisor(plan: Plan) -> Lease | None:
+    """Return who runs the study of ``plan`` now; None also where there is no readable study."""
+    try:
+        with _opened(plan) as studies:
+            return leases.supervisor(studies[plan.name]) if plan.name in studies else None
+    except UserError:
+        return None
+
+
+@contextmanager
+def _opened(plan: Plan, opened: Storage | None = None) -> Iterator[dict[str, optuna.Study]]:
+    """Open search and confirmation of the plan, those that there are, by name."""
+    storage = open_storage(plan.storage_url, create=False) if opened is None else opened
+    try:
+        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
+            names = set(optuna.get_all_study_names(storage))
+            yield {
+                name: optuna.load_study(study_name=name, storage=storage)
+                for name in (plan.name, f"{plan.name}{CONFIRM}")
+                if name in names
+            }
+    finally:
+        if opened is None:
+            close_storage(storage)

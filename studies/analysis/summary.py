@@ -1,0 +1,223 @@
+"""The records of a study in, its result out; nothing but the records decides."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from studies.analysis.candidates import Candidate, candidates
+from studies.analysis.doubts import on_bound, rash_pruner, seed_spread
+from studies.analysis.holdout_record import Reading
+from studies.analysis.pareto import front_of
+from studies.analysis.result import Row, StudyResult, metric_on_test
+from studies.core.statistics import (
+    Interval,
+    judge,
+    mean_interval,
+    noisy,
+    paired_difference,
+    value_interval,
+)
+from studies.core.trials import Forked, TrialRecord, tally
+from studies.planning.plan import Plan
+from studies.search.enqueued import identity
+from studies.search.stopping import Stop
+
+
+def summarize(
+    plan: Plan,
+    search: Sequence[TrialRecord],
+    confirm: Sequence[TrialRecord],
+    test: Reading,
+    *,
+    environment: Mapping[str, Any] | None = None,
+    trained: int = 0,
+    stopped: Stop | None = None,
+    race: Mapping[str, int] | None = None,
+    trials: Sequence[FrozenTrial] = (),
+    forked: Forked | None = None,
+) -> StudyResult:
+    """Work out the result from the records of search and confirmation.
+
+    Args:
+        plan: the study's.
+        search: records of the search.
+        confirm: records of the confirmation.
+        test: the readings of the test set.
+        environment: see ``environment.describe``.
+        trained: trainings that this run ended.
+        stopped: why the search was ended early.
+        race: the configurations (``enqueued.identity``) that a race stopped, with their seeds.
+        trials: the search's trials as Optuna has them, with what pruners marked them with.
+        forked: where the study comes from.
+    """
+    spec = plan.spec
+    chosen = {candidate.label: candidate for candidate in candidates(plan, search)}
+    records = {
+        label: tuple(r for r in confirm if r.params == candidate.params)
+        for label, candidate in chosen.items()
+    }
+    complete = {
+        label: tuple(r for r in of_label if r.state == "COMPLETE" and r.value is not None)
+        for label, of_label in records.items()
+    }
+    values = {
+        label: {r.seed: r.value for r in of_label if r.value is not None}
+        for label, of_label in complete.items()
+    }
+    (default,) = _defaults(chosen)
+    tuned = [candidate.params for label, candidate in chosen.items() if label != default]
+    rivals = dict(values)
+    # Where the search found nothing better, one row counts; what is infeasible wins nothing.
+    if chosen[default].params in tuned or not chosen[default].feasible:
+        del rivals[default]
+    step = metric_step(spec.metric, complete)
+    ended = {
+        label: {r.seed for r in of_label if r.state in ("COMPLETE", "FAIL")}
+        for label, of_label in records.items()
+    }
+    raced = {
+        label: len(ended[label])
+        for label, candidate in chosen.items()
+        if race and identity(candidate.params) in race
+        # Seeds may have been trained before the race, or by another run without one.
+        if len(ended[label]) < plan.confirm_seeds
+    }
+    failed = {label: len(ended[label] - values[label].keys()) for label in chosen}
+    verdict = judge(
+        rivals,
+        direction=spec.direction,
+        step=step,
+        stopped=raced,
+        failed=[label for label, count in failed.items() if count],
+    )
+    intervals = {
+        label: value_interval(list(by_seed.values()), step=step)
+        for label, by_seed in values.items()
+        if by_seed
+    }
+    best = verdict.best if verdict else None
+    rows = []
+    goals = plan.goals
+    for label in chosen if goals.several else (*map(str, spec.choices), *_defaults(chosen)):
+        candidate = chosen.get(label)
+        of_label = complete.get(label, ())
+        by_seed = values.get(label, {})
+        states = _states(r for r in search if _is_of(r, label, candidate, spec.scientific))
+        gaps = {
+            other: paired_difference(by_seed, values[other], step=step)
+            for other in (best, default)
+            # The same configuration under two labels is trained once: it has no difference.
+            if other and candidate and candidate.params != chosen[other].params
+        }
+        rows.append(
+            Row(
+                label=label,
+                candidate=candidate,
+                complete=states.get("COMPLETE", 0),
+                pruned=states.get("PRUNED", 0),
+                failed=states.get("FAIL", 0),
+                values=by_seed,
+                confirm=intervals.get(label),
+                gap=gaps.get(best or ""),
+                test=_test_interval(of_label, test, plan),
+                seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
+                confirm_failed=failed.get(label, 0),
+                on_bound=(
+                    on_bound(spec.space, candidate.params)
+                    if candidate and not candidate.default
+                    else ()
+                ),
+                stopped_after=raced.get(label),
+                gap_to_default=gaps.get(default),
+            )
+        )
+    sign = 1.0 if spec.direction == "maximize" else -1.0
+    rows.sort(
+        # Means over a part of the seeds are not compared with the others'.
+        key=lambda row: (
+            row.confirm is None,
+            row.stopped_after is not None or (row.confirm_failed > 0 and row.label != best),
+            -sign * row.confirm.mean if row.confirm else math.inf,
+        )
+    )
+    to_default = None
+    if best is not None and chosen[best].params != chosen[default].params:
+        to_default = paired_difference(values[best], values[default], step=step)
+    return StudyResult(
+        plan=plan,
+        rows=tuple(rows),
+        best=best,
+        ties=verdict.ties if verdict else (),
+        noisy=noisy(
+            {one: intervals[one] for one in rivals if one in intervals and one not in raced}
+        ),
+        to_default=to_default,
+        test=test,
+        confirm=complete,
+        states=_states(search),
+        failures=failure_reasons(search),
+        environment=environment or {},
+        trained=trained,
+        stopped=stopped,
+        forked=forked,
+        seed_spread=seed_spread(search, [list(of.values()) for of in rivals.values()]),
+        rash_pruner=rash_pruner(
+            plan,
+            chosen[best].params,
+            search_trial=chosen[best].search_trial,
+            curves=[record.curve for record in complete[best]],
+            trials=trials,
+        )
+        if best is not None and not goals.several
+        else None,
+        front=tuple(front_of(goals, search)) if goals.several else (),
+    )
+
+
+def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
+    """Count the reasons of the failed trials (``kind: message``), most frequent first."""
+    failures = [record.failure for record in records if record.ending == "FAIL"]
+    return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
+
+
+def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:
+    return [label for label, candidate in chosen.items() if candidate.default]
+
+
+def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:
+    """Whether a search trial counts for the row: all of a choice, or the default's own one."""
+    if candidate is not None and candidate.default:
+        return bool(record.params == candidate.params)
+    return str(record.params.get(scientific)) == label
+
+
+def _states(records: Iterable[TrialRecord]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for record in records:
+        counts[record.ending] = counts.get(record.ending, 0) + 1
+    return counts
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def metric_step(metric: str, complete: Mapping[str, Sequence[TrialRecord]]) -> float:
+    """Return in which steps the metric is read: an accuracy by the image (or pair); 0: unknown."""
+    if not metric.endswith("accuracy"):
+        return 0.0
+    counts = [
+        sum(map(sum, record.attributes["confusion"]))
+        for of_label in complete.values()
+        for record in of_label
+        if "confusion" in record.attributes
+    ]
+    return 1 / min(counts) if counts else 0.0
+
+
+def _test_interval(records: Sequence[TrialRecord], test: Reading, plan: Plan) -> Interval | None:
+    name = metric_on_test(plan.spec.metric)
+    values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
+    return mean_interval(values) if values else None

@@ -1,0 +1,247 @@
+"""A study as tidy pandas tables: ``studies.load("optim_search")``.
+
+``trials``: a row for each trial of the search.
+
+=================  ===============================================================================
+study              name of the study
+number             of the trial, from 0
+state              COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING or WAITING
+choice             value of the scientific parameter, as text
+value              the study's metric at the end (PRUNED: at the last report)
+seconds            from the start of the last attempt to its end
+started, ended     local time
+attempt            how often the trial was lost and begun again
+seed               of the trial, 64 bits
+failure, message   kind and text, of a FAIL trial
+param.<name>       hyperparameters; empty where the trial has none of that name
+objective.<name>   of a study with several objectives, the final value of each
+feasible           whether it keeps the limits of the study
+metric.<name>      all metrics of the end
+info.<name>        what else the training left, e.g. device, precision, n_parameters
+=================  ===============================================================================
+
+``confirm``: the same of each training on a fresh seed, with ``label`` (the choice, or ``<choice>
+(default)``), ``entry`` left out, and ``test.<name>``, the metrics of the kept model on the test
+images, where they were read.
+
+``curves``: a row for each report: study, phase (search or confirm), number, choice, state, step and
+value.
+
+A parameter's column is numeric if all its values are numbers, and text otherwise.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mnist_core.errors import ConfigError, UserError, unknown_name
+from mnist_core.files import write_atomically
+from studies.analysis import stored_study
+from studies.analysis.stored_study import Stored
+from studies.core.trials import TrialRecord
+from studies.planning import lookup
+
+FORMATS = ("csv", "parquet")
+_NOT_INFO = ("confusion", "entry", "label", "validation")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A study as tables; see the module's text for the columns.
+
+    Attributes:
+        trials: the search, by number.
+        curves: all reports, by phase, number and step.
+        confirm: the trainings on fresh seeds, by number.
+    """
+
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    confirm: pd.DataFrame
+
+    def by_name(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by name."""
+        return {"trials": self.trials, "curves": self.curves, "confirm": self.confirm}
+
+
+def load(
+    study: str,
+    *,
+    quick: bool = False,
+    conf: Path | None = None,
+    sets: Mapping[str, Any] | None = None,
+) -> Tables:
+    """Read a study as it stands, also while it runs.
+
+    Args:
+        study: its name, e.g. ``optim_search``, or the folder it left, e.g.
+            ``results/cuda/optim_search``.
+        quick: the study's small run.
+        conf: another file than ``conf.toml``.
+        sets: dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    return tables(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
+
+
+def tables(found: Stored) -> Tables:
+    """Return the tables of a study that was read."""
+    plan = found.plan
+    test = found.test.values
+    confirm = [
+        {
+            **row,
+            **{f"test.{name}": value for name, value in test.get(record.number, {}).items()},
+        }
+        for row, record in zip(_rows(found, found.confirm, labels=True), found.confirm, strict=True)
+    ]
+    reports = [
+        {
+            "study": plan.name,
+            "phase": phase,
+            "number": record.number,
+            "choice": _choice(found, record),
+            "state": record.state,
+            "step": step,
+            "value": value,
+        }
+        for phase, records in (("search", found.search), ("confirm", found.confirm))
+        for record in records
+        for step, value in record.curve.items()
+    ]
+    columns = ["study", "phase", "number", "choice", "state", "step", "value"]
+    return Tables(
+        trials=_frame(_rows(found, found.search, labels=False)),
+        curves=pd.DataFrame(reports, columns=columns),
+        confirm=_frame(confirm),
+    )
+
+
+def write(found: Tables, folder: Path, formats: Sequence[str] = ("csv",)) -> list[Path]:
+    """Write each table to ``folder``, as ``trials.csv``, ``trials.parquet`` and so on.
+
+    Returns:
+        the files.
+
+    Raises:
+        ConfigError: a format is none of ``FORMATS``.
+        UserError: a file cannot be written, or pyarrow is missing.
+    """
+    check_formats(formats)
+    writers: dict[str, Callable[[pd.DataFrame], str | bytes]] = {"csv": _csv, "parquet": _parquet}
+    files = []
+    for form in formats:
+        for name, table in found.by_name().items():
+            path = folder / f"{name}.{form}"
+            write_atomically(path, writers[form](table))
+            files.append(path)
+    return files
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse a format that is none of ``FORMATS``.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ConfigError(f"--format: {unknown_name('format', name, FORMATS)}")
+
+
+def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> list[dict[str, Any]]:
+    rows, names = [], found.plan.goals.names
+    for record in records:
+        failure = record.failure
+        row: dict[str, Any] = {
+            "study": found.plan.name,
+            "number": record.number,
+            "state": record.state,
+            "choice": _choice(found, record),
+        }
+        if labels:
+            row["label"] = record.attributes.get("label", row["choice"])
+        row |= {
+            "value": record.value,
+            "seconds": record.seconds,
+            "started": record.started,
+            "ended": record.ended,
+            "attempt": record.attempt,
+            "seed": record.seed,
+            "feasible": record.feasible,
+            "failure": failure.kind if failure else None,
+            "message": failure.message if failure else None,
+        }
+        row |= {f"param.{name}": value for name, value in _texts(record.params).items()}
+        if len(names) > 1 and record.values:
+            row |= {
+                f"objective.{name}": value for name, value in zip(names, record.values, strict=True)
+            }
+        row |= {f"metric.{name}": value for name, value in record.metrics.items()}
+        row |= {
+            f"info.{name}": value
+            for name, value in record.attributes.items()
+            if name not in _NOT_INFO and isinstance(value, str | int | float | None)
+        }
+        rows.append(row)
+    return rows
+
+
+def _texts(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with ``None``, True and False as text: an empty cell is no value at all."""
+    return {
+        name: str(value) if value is None or isinstance(value, bool) else value
+        for name, value in params.items()
+    }
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return a table with one type a column; those known before all others, then by first row."""
+    first = ["study", "number", "state", "choice", "value", "seconds", "started", "ended"]
+    frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=first)
+    names = [str(name) for name in frame.columns]
+    fixed = [name for name in names if "." not in name]
+    kinds = [
+        name
+        for kind in ("param.", "objective.", "metric.", "test.", "info.")
+        for name in names
+        if name.startswith(kind)
+    ]
+    frame = frame[fixed + kinds]
+    for name in ("value", "seconds"):
+        frame[name] = frame[name].astype("float64")
+    for name in ("started", "ended"):
+        frame[name] = pd.to_datetime(frame[name])
+    for name in ("failure", "message"):
+        if name in frame:  # or a column without any would have no type
+            frame[name] = frame[name].astype("string")
+    for name in kinds:
+        present = frame[name].dropna()
+        if present.map(lambda value: isinstance(value, str)).any():
+            frame[name] = frame[name].map(str, na_action="ignore")
+    return frame
+
+
+def _choice(found: Stored, record: TrialRecord) -> str:
+    return str(record.params.get(found.plan.spec.scientific, ""))
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        table.to_parquet(buffer, index=False, engine="pyarrow")
+    except ImportError:
+        raise UserError(
+            "--format parquet needs pyarrow; install it: pip install 'mnist-studies[parquet]'"
+        ) from None
+    return buffer.getvalue()

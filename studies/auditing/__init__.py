@@ -1,1 +1,0 @@
-"""What other pruners would have saved, or lost, by replaying stored curves."""

@@ -1,0 +1,65 @@
+"""``python -m studies copy STUDY --to URL``: move a study to another storage.
+
+python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
+"""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from mnist_core.console.plain_text import counted
+from studies.cli import options
+
+
+def copy_command(
+    study: options.RunStudyArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="sqlite:///FILE, journal:///FILE or postgresql+psycopg://USER@HOST/DATABASE",
+        ),
+    ],
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="where it is; left out: storage.url"),
+    ] = None,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    quick: options.QuickOption = False,
+) -> None:
+    """Copy a study, search and confirmation, to another storage, and compare the copy with it.
+
+    The study stays where it is, too. What the storage has of that name already is not written over,
+    and a copy that fails leaves nothing. Models and reports stay in the study's folder of results.
+
+    Examples:
+        python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
+
+        python -m studies copy optim_search --from journal:///old.log --to sqlite:///new.db
+    """
+    given = [*(assignments or []), *([] if from_ is None else [f"storage.url={from_}"])]
+    plan = options.find(study, conf=conf, assignments=given, quick=quick)
+    import optuna
+
+    from studies.planning.next_commands import run_command
+    from studies.planning.settings import SET
+    from studies.storage.copying import copy_study
+    from studies.storage.open import check_url, shown
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    source = from_ or plan.storage_url
+    check_url(source)
+    check_url(to)
+    for content in copy_study(plan.name, source=source, target=to):
+        typer.echo(
+            f"copied {content.name}: {counted(len(content.trials), 'trial')}, compared with the"
+            " source"
+        )
+    there = dataclasses.replace(
+        plan,
+        settings=plan.settings.override({"storage.url": to}),
+        origins={**plan.origins, "storage.url": SET},
+    )
+    typer.echo(f"{shown(source)} -> {shown(to)}; go on there with: {run_command(there)}")

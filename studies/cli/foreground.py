@@ -1,0 +1,306 @@
+"""A study in the foreground: its view, Ctrl-C, its result on the screen and in files."""
+
+import dataclasses
+import functools
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import optuna
+from rich.console import Console
+
+from mnist_core.console.plain_text import counted, safe_lines
+from mnist_core.data import datasets, registry
+from mnist_core.data.storage import folder_of
+from mnist_core.errors import UserError
+from mnist_core.files import from_here
+from objectives.training import Training
+from studies import engines, tracking
+from studies.analysis import stored_study
+from studies.analysis.export import write_best_config
+from studies.analysis.result import StudyResult
+from studies.cli.first_failure import FirstTraceback
+from studies.core.events import Listener
+from studies.engines.base import Engine
+from studies.ledger.opening import check_search
+from studies.planning.machine import check_folder
+from studies.planning.next_commands import again_command, look_command, train_command
+from studies.planning.objective_class import is_trainer, objective_class
+from studies.planning.plan import Plan
+from studies.protocol import fork as forking
+from studies.protocol import preflight
+from studies.protocol.checkpoints import ConfirmedElsewhere, Control, StudyInterrupted
+from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.phases import run_study
+from studies.report.console import Snapshot, drop_output, make_console, save_picture
+from studies.report.live import LiveView, PlainView
+from studies.report.progress import Progress
+from studies.report.table import print_result, result_event, write_markdown
+from studies.search import stopping
+from studies.storage import open
+from studies.storage.membership import check_joinable
+from studies.tracking.recording import Recording
+
+INTERRUPTED = 130
+
+
+def run(
+    plan: Plan,
+    engine: Engine,
+    *,
+    fresh: bool = False,
+    plain: bool = False,
+    take_over: bool = False,
+    join: bool = False,
+    read_test_again: bool = False,
+    retry_failed: bool = False,
+    fork: str | None = None,
+    save_svg: Path | None = None,
+    arguments: Sequence[str] = (),
+) -> int:
+    """Run ``plan``'s study and print and save its result.
+
+    Args:
+        plan: what to run.
+        engine: where; started.
+        fresh: move what is there aside and begin anew.
+        plain: lines instead of the live view.
+        take_over: take the study from a supervisor on another machine.
+        join: search together with all others that do so.
+        read_test_again: read the test set also when it was read before.
+        retry_failed: run failed trials again first.
+        fork: run the fork of that name ("": the one that fits) with these settings; None: no fork.
+        save_svg: save a picture of the view and the result here.
+        arguments: the command line, repeated in the line that says how to go on.
+
+    Returns:
+        The exit code: 0, or 130 if the study was interrupted.
+
+    Raises:
+        UserError: see ``run_study``.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    console = make_console()
+    control = Control(engine)
+    progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
+    snapshot = Snapshot(plan) if save_svg else None
+    live = console.is_terminal and not plain
+    try:
+        check_search(plan)
+        stopping.check(plan.settings.search.stop, plan.spec.space)
+        open.check_url(plan.storage_url)
+        if join:
+            check_joinable(plan.storage_url)
+        tracking.chosen(plan.settings.tracking)
+        check_folder(plan.folder)
+        if save_svg is not None:
+            check_folder(save_svg.parent, setting="--save-svg")
+            if save_svg.is_dir():
+                raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
+        estimate: list[str] = []
+        plan = with_data(plan, engine, say=estimate.append)
+        if fork is None:
+            forking.check_made(plan)
+        else:
+            plan = forking.fork(plan, fork, say=_say)
+        if fresh:
+            begin_afresh(plan, say=_say)
+        if live:
+            console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
+            view: LiveView | PlainView = _live_view(plan, progress, console)
+        else:
+            view = _plain_view(plan, progress, *estimate)
+        note = progress.messages.append if live else _say
+        with Recording(plan, note, _teller(console)) as recording:
+            tell = _above if live else _say
+            listeners: list[Listener] = [recording, view, FirstTraceback(tell)]
+            listeners += [] if snapshot is None else [snapshot]
+            with _signals(control, progress, live=live), view:
+                result = run_study(
+                    plan,
+                    control,
+                    listeners=listeners,
+                    take_over=take_over,
+                    join=join,
+                    read_test_again=read_test_again,
+                    retry_failed=retry_failed,
+                )
+            finish(result, console)
+            recording.conclude(result, result_event(result))
+    except ConfirmedElsewhere:
+        _say(
+            f"the search of {plan.name} is over; another supervisor confirms its winners and reads"
+            f" the test set, so this one has ended: {look_command('status', plan)}"
+        )
+        return 0
+    except (StudyInterrupted, KeyboardInterrupt) as stop:
+        said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
+        _say(f"{said}; nothing is lost. Go on with: {again_command(arguments)}")
+        return INTERRUPTED
+    if save_svg is not None and snapshot is not None:
+        save_picture(save_svg, result, snapshot)
+        console.print(f"picture: {save_svg}", markup=False)
+    return 0
+
+
+def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None = None) -> Plan:
+    """Check what would fail every trial, and return the plan with its data's fingerprint.
+
+    Args:
+        plan: what is to be run.
+        engine: where; started.
+        say: gets a line with what a training and the study will take.
+
+    Raises:
+        UserError: an unknown model, a device or data that is not there, a setting that an
+            optimizer has not.
+    """
+    config = plan.train.data
+    data_set = registry.by_name(config.name)
+    # Downloaded once, and here, where it is seen.
+    datasets.ensure(data_set, folder_of(data_set, config.root))
+    open.warm_up()  # the workers are still at their imports
+    defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
+    configs = [*defaults, *plan.ends()]
+    # In each worker: the data is then there when the first trial comes.
+    most = plan.settings.search.constraints.get("parameters", math.inf)
+    kind = objective_class(plan.spec.objective)
+    check = {"check": kind.check} if issubclass(kind, Training) else {}
+    prepare = functools.partial(preflight.prepare, most_parameters=most, **check)
+    found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
+    if say is not None and issubclass(kind, Training):  # what others cost is not known
+        say(preflight.describe(plan, found))
+    whole, without_test = found[0].fingerprint, found[0].train_fingerprint
+    if whole != without_test and stored_study.data_fingerprint(plan) == without_test:
+        # The study was begun without a test set, which is here now: the same images are trained on.
+        return dataclasses.replace(plan.with_data(without_test), test_data=whole)
+    return plan.with_data(whole)
+
+
+def finish(result: StudyResult, console: Console) -> None:
+    """Write the result's files, then print it: whoever reads the output may be gone.
+
+    Raises:
+        UserError: a file cannot be written, or the output.
+    """
+    plan = result.plan
+    config = from_here(write_best_config(result))
+    report = from_here(write_markdown(result, plan.folder / "report.md"))
+    try:
+        _print(result, console, config=config, report=report)
+    except OSError as error:
+        drop_output()
+        raise UserError(
+            f"the result cannot be printed: {error.strerror}; it is in {report} and {config}"
+        ) from None
+
+
+def _print(result: StudyResult, console: Console, *, config: Path, report: Path) -> None:
+    plan = result.plan
+    if result.trained == 0:
+        console.print(
+            f"study {plan.name} was finished before: nothing was trained, this is its result",
+        )
+    console.print()
+    print_result(console, result)
+    console.print()
+    trained = is_trainer(plan.spec.objective)
+    for what, where in (
+        ("best configuration", config),
+        ("report", report),
+        *([("train it again", train_command(config))] if trained else []),
+        ("all trials", look_command("dashboard", plan)),
+    ):
+        console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)
+
+
+def _teller(console: Console) -> Callable[[str, str], None]:
+    """Return what prints a line about something, as the result's own lines are."""
+
+    def tell(what: str, text: str) -> None:
+        with suppress(OSError):  # nobody reads any more
+            console.print(f"{what + ':':<20}{text}", soft_wrap=True, markup=False, emoji=False)
+
+    return tell
+
+
+def _above(text: str) -> None:
+    """Print ``text`` on stderr, which a live view shows above itself."""
+    with suppress(OSError):
+        print(safe_lines(text), file=sys.stderr, flush=True)
+
+
+def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
+    hint = f"Ctrl-C: finish running trials and stop  ·  {look_command('dashboard', plan)}"
+    place = open.shown(plan.storage_url)
+    title = f"{plan.name}  ·  {counted(plan.workers, 'worker')} on {plan.train.device}  ·  {place}"
+    return LiveView(progress, console, title=title, hint=hint)
+
+
+def _plain_view(plan: Plan, progress: Progress, *lines: str) -> PlainView:
+    def write(text: str) -> None:
+        print(safe_lines(text), flush=True)
+
+    hint = (
+        f"Study {plan.name}: {plan.spec.goal}\n"
+        f"{counted(plan.workers, 'worker')} x {counted(plan.threads, 'thread')} on"
+        f" {plan.train.device},"
+        f" {plan.train.data.name}; {open.shown(plan.storage_url)}\n"
+        f"dashboard: {look_command('dashboard', plan)}"
+    )
+    hint = "\n".join([hint, *lines])
+    return PlainView(progress, write, hint=hint)
+
+
+@contextmanager
+def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into a gentle stop, and a second one into a stop now."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if control.reading and control.asked == 0:
+            control.asked += 1
+            say("reading the test set, which takes a moment; Ctrl-C again breaks it off")
+            return
+        if not control.busy:
+            if control.reading or control.asked == 0:
+                raise KeyboardInterrupt  # nothing is being trained: nothing to wait for
+            return
+        if control.asked > 1:
+            return
+        control.stop()
+        running = len(progress.running)
+        trials = counted(running, "running trial") if running else "what has begun"
+        say(
+            f"finishing {trials}; Ctrl-C again to stop now"
+            if control.asked == 1
+            else f"ending {trials} now; they are run again when you go on"
+        )
+
+    def say(said: str) -> None:
+        if live:
+            progress.messages.append(said)
+        else:
+            _say(said)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    # Unbuffered: a signal handler may have interrupted a print.
+    with suppress(OSError):  # nobody reads any more: the terminal was closed
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        os.write(2, f"{safe_lines(text)}\n".encode(encoding, "backslashreplace"))

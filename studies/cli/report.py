@@ -1,0 +1,75 @@
+"""``python -m studies report STUDY…``: report.html and report.md.
+
+python -m studies report optim_search --open
+python -m studies report optim_search results/cuda/optim_search --out both.html
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnist_core.errors import ConfigError
+from studies.cli import options
+
+
+def report_command(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY…", help="a study's name, or the folder that it left"),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="instead of report.html in the study's folder; several: needed"
+        ),
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
+    dataset: options.DatasetOption = None,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    quick: options.QuickOption = False,
+) -> None:
+    """Write a study's report as one HTML page that needs nothing else, and as Markdown.
+
+    The page has the answer with its interval, the table, all figures, the worst mistakes, time and
+    cost, a pruner audit and how to reproduce it. Of several studies there is one page with an
+    overview before them. A study that is not finished is reported as far as it is.
+
+    Examples:
+        python -m studies report optim_search --open
+
+        python -m studies report optim_search activation_search --out both.html
+    """
+    if out is not None and out.suffix != ".html":
+        raise ConfigError(f"--out: must be a file that ends in .html, but got {out}")
+    if out is None and len(names) > 1:
+        raise ConfigError(
+            "--out: name a file for the page of several studies, e.g. --out both.html"
+        )
+    if len(set(names)) < len(names):
+        raise ConfigError(f"STUDY: each study once, but got {' '.join(names)}")
+    import optuna
+
+    from mnist_core.files import check_file, write_atomically
+    from studies.analysis import stored_study
+    from studies.report import page as html
+    from studies.report.page import gather
+    from studies.report.table import markdown
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if out is not None:
+        check_file(out, "--out", "report.html")
+    found = [
+        stored_study.read(
+            options.find(name, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+        )
+        for name in names
+    ]
+    results = [one.comparable().result for one in found]
+    page = html.write([gather(one) for one in found], out or found[0].plan.folder / html.REPORT)
+    text = page.with_suffix(".md")
+    write_atomically(text, "\n".join(markdown(result) for result in results if result))
+    typer.echo(f"report: {page} ({page.stat().st_size / 1e6:.2f} MB), {text}")
+    if open_page:
+        typer.launch(page.resolve().as_uri())

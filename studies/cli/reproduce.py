@@ -1,0 +1,100 @@
+"""``python -m studies reproduce FILE``: does an exported configuration come to what it claims?
+
+python -m studies reproduce results/optim_search/best_config.toml
+"""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnist_core.errors import ConfigError, UserError
+from mnist_core.table import parse_assignment
+
+_SAME_TRAINING = ("data.root", "cuda_graph")
+"""Settings that change where or how a training is computed, but not what."""
+
+
+def reproduce_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="a best_config.toml, or a trial's export")
+    ],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="greatest difference; of accuracies in percentage points. Left out: the 95 %"
+            " prediction interval of the recorded seeds",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="instead of the recorded one: cpu, cuda, cuda:1 …")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="where the data is: data.root=DIR"),
+    ] = None,
+) -> None:
+    """Train an exported configuration again, with its seed, and compare.
+
+    Exit code 0: it came to the recorded value, exactly or within the tolerance. 1: it did not; what
+    differs from the record (versions, device) is named. The test images are not touched.
+
+    A file that was edited is refused; of one without a seal (record.sha256) it is said that it may
+    have been.
+
+    Examples:
+        python -m studies reproduce results/optim_search/best_config.toml
+
+        python -m studies reproduce best_config.toml --device cuda --tolerance 0.3
+    """
+    changes = dict(parse_assignment(text) for text in assignments or [])
+    for key in changes:
+        if key not in _SAME_TRAINING:
+            raise ConfigError(
+                f"--set {key}: would be another training; only {', '.join(_SAME_TRAINING)} can be"
+                " set"
+            )
+    from mnist_core.console.safe_console import SafeConsole
+    from studies.analysis import reproduction
+
+    recorded = reproduction.read(file)
+    if device is not None:
+        changes["device"] = device
+    config = recorded.config.override(changes, source="--device")
+    from mnist_core import train
+    from mnist_core.data import load
+    from mnist_core.device import runtime
+    from mnist_core.runs import training_run
+
+    if why := runtime.why_no_tf32(config):
+        raise ConfigError(
+            f"{file}: was trained in tf32, which only an NVIDIA GPU computes, but {why}; reproduce"
+            " it on a GPU. In fp32 it is another training: python -m mnist_core train"
+            f" {shlex.quote(str(file))} --device cpu --set precision=fp32"
+        )
+    config = train.resolve(config)
+    data = load(config.data, config.device)
+    reproduction.check_data(recorded, data.fingerprint, data.train_fingerprint)
+    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    if not recorded.sealed:
+        console.print(reproduction.unsealed(recorded))
+    result = training_run.run(training_run.Plan(config=config), console)
+    if recorded.metric not in result.metrics:
+        raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
+    share = recorded.metric.endswith("accuracy")
+    judged = sum(map(sum, result.confusion))
+    verdict = reproduction.judge(
+        recorded,
+        result.metrics[recorded.metric],
+        reproduction.facts_here(result.device_name, data.fingerprint),
+        tolerance=tolerance / 100 if share and tolerance is not None else tolerance,
+        step=1 / judged if share and judged else 0.0,
+    )
+    for difference in verdict.differences:
+        console.print(f"not as recorded: {difference}")
+    if verdict.outcome == reproduction.OUTSIDE:
+        why = f"; as recorded: {', '.join(verdict.same) or 'nothing that the file names'}"
+        raise UserError(f"{file}: {verdict.text}{why}")
+    console.print(verdict.text)

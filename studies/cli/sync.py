@@ -1,0 +1,96 @@
+"""``python -m studies sync STUDY``: give trackers what they lack of a study, and upload it."""
+
+from typing import Annotated
+
+import typer
+
+from mnist_core.console.plain_text import safe_lines
+from studies.cli import options
+
+
+def sync_command(
+    study: options.RunStudyArgument,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tracker",
+            metavar="NAME",
+            help="wandb, tensorboard or mlflow (may be repeated); left out: tracking.trackers",
+        ),
+    ] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload/--no-upload", help="send W&B's offline runs to the server")
+    ] = True,
+    dataset: options.DatasetOption = None,
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    quick: options.QuickOption = False,
+) -> None:
+    """Replay a study's events to trackers that missed some, then upload W&B's offline runs.
+
+    A trial that a tracker has kept is not kept twice; one that it never saw, or lost half way, is
+    written now. It works for studies that were run without trackers, too.
+
+    Examples:
+        python -m studies sync optim_search
+
+        python -m studies sync optim_search --tracker tensorboard --tracker mlflow
+    """
+    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    import optuna
+
+    from mnist_core.errors import UserError
+    from studies.analysis import stored_study
+    from studies.core.events import Event
+    from studies.planning.machine import prepare_folder
+    from studies.planning.next_commands import look_command
+    from studies.report.table import result_event
+    from studies.storage.belonging import check_owner
+    from studies.storage.open import shown
+    from studies.tracking import check
+    from studies.tracking._wandb_runs import upload as upload_runs
+    from studies.tracking.process import TrackerProcesses
+    from studies.tracking.recording import Recording
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    names = check(tracker or plan.settings.tracking.trackers, source="--tracker")
+    if not names:
+        raise UserError(
+            f"study {plan.name} has no tracker (tracking.trackers is empty); name one:"
+            f" {look_command('sync', plan, '--tracker', 'wandb')}"
+        )
+    found = stored_study.read(plan).comparable()
+    holder = stored_study.supervisor(plan)
+    if holder is not None:
+        raise UserError(
+            f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
+            " keeps its trackers up to date; sync when it is over"
+        )
+    if found.identity:
+        check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
+    prepare_folder(found.plan.folder)
+    failed = []
+
+    def tell(name: str, line: str) -> None:
+        typer.echo(safe_lines(f"{name + ':':<20}{line}"))
+
+    processes = TrackerProcesses(
+        names,
+        found.plan.folder,
+        found.plan.settings.tracking,
+        sync=look_command("sync", found.plan),
+        seconds=3600,
+    )
+    with Recording(found.plan, typer.echo, tell, trackers=processes) as recording:
+        recording(Event(kind="study", phase="", data={"id": found.identity}))
+        result = found.result
+        if found.phase == "finished" and result is not None:
+            recording.conclude(result, result_event(result))
+        else:
+            recording.fill()
+        failed += processes.start()
+    failed += [name for name in names if not processes.complete(name)]
+    if upload and "wandb" in names:
+        upload_runs(found.plan.folder / "wandb", lambda line: tell("wandb", line))
+    if failed:
+        raise typer.Exit(1)

@@ -1,1 +1,0 @@
-"""After the search: the best of each choice on fresh seeds, then the test images, once."""

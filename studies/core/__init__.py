@@ -1,0 +1,1 @@
+"""Plain data and small pure functions that every other package may use."""

@@ -1,0 +1,218 @@
+"""The log of a study's events: one JSON object a line, in ``results/<study>/events.jsonl``.
+
+It is only ever appended to, also by a study that goes on, and each line can be understood without
+the others' help but for the trial it speaks of. A line that was cut short by a kill is ended when
+the log is opened again; whoever reads passes over lines that are no events, and counts them.
+
+The database is the truth and the log is a copy: what the log lost (a full disk, a power cut) can be
+filled in from there, see ``studies/tracking/backfill.py``.
+"""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from studies.core.events import Event, Kind
+
+FILE = "events.jsonl"
+OVER = ("complete", "pruned", "failed", "tested")
+"""Kinds of events that end what one trial has to tell."""
+
+_KINDS = frozenset(get_args(Kind))
+_CHUNK = 1 << 20
+
+
+class EventLog:
+    """Writes events; a listener. It opens its file at the first event.
+
+    A write that fails is said once, and the study goes on: the line is missing from the log.
+
+    Args:
+        path: the file; its folder is there.
+        say: gets the line about a write that failed.
+
+    Attributes:
+        lost: events that could not be written.
+    """
+
+    def __init__(self, path: Path, say: Callable[[str], object], *, sync: str = "") -> None:
+        self.lost = 0
+        self._path = path
+        self._say = say
+        self._sync = f" or by `{sync}`" if sync else ""
+        self._file: int | None = None
+        self._whole = True
+
+    def __call__(self, event: Event) -> None:
+        """Append ``event``."""
+        try:
+            if self._file is None:
+                self._open()
+            assert self._file is not None
+            line = to_line(event)
+            if not self._whole:
+                line = b"\n" + line
+            written = os.write(self._file, line)
+            self._whole = written == len(line)
+            if self._whole:
+                return
+            reason = "only a part of a line could be written"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        self.lost += 1
+        if self.lost == 1:
+            self._say(
+                f"{self._path}: cannot be written: {reason}; the study goes on, and what is"
+                f" missing there is filled in at its end{self._sync}"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> None:
+        # Appended in one write each, and read by others meanwhile: no buffer.
+        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        size = os.fstat(self._file).st_size
+        self._whole = size == 0 or os.pread(self._file, 1, size - 1) == b"\n"
+
+
+class Tail:
+    """Reads a log that may still grow.
+
+    Args:
+        path: the file, which need not be there yet.
+
+    Attributes:
+        damaged: lines passed over because they are no events.
+        offset: bytes read so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.damaged, self.offset = 0, 0
+        self._path = path
+        self._rest = b""
+
+    def read(self) -> Iterator[Event]:
+        """Yield what has been appended since the last call; the line that is being written waits.
+
+        Raises:
+            OSError: the file is there, but cannot be read.
+        """
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            file.seek(self.offset)
+            while chunk := file.read(_CHUNK):
+                self.offset += len(chunk)
+                *lines, self._rest = (self._rest + chunk).split(b"\n")
+                for line in lines:
+                    event = from_line(line)
+                    if event is not None:
+                        yield event
+                    elif line.strip():
+                        self.damaged += 1
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a whole log holds.
+
+    Attributes:
+        over: phase and number of each trial that it has the end of.
+        study: the id in the first ``study`` event; "": there is none.
+        concluded: whether a ``result`` event follows the last of those ends.
+        damaged: lines that are no events.
+        retried: of each trial that had ended and was run again, how often.
+    """
+
+    over: frozenset[tuple[str, int]] = frozenset()
+    study: str = ""
+    concluded: bool = False
+    damaged: int = 0
+    retried: Mapping[tuple[str, int], int] = field(default_factory=dict)
+
+
+def survey(path: Path) -> Contents:
+    """Read a whole log.
+
+    Raises:
+        OSError: it is there, but cannot be read.
+    """
+    tail, over, study, concluded = Tail(path), set(), "", False
+    retried: Counter[tuple[str, int]] = Counter()
+    for event in tail.read():
+        if event.kind in OVER and event.trial is not None:
+            over.add((event.phase, event.trial))
+            concluded = False
+        elif event.kind == "lost" and (event.phase, event.trial) in over:
+            key = (event.phase, cast(int, event.trial))
+            over.discard(key)
+            retried[key] += 1
+            concluded = False
+        elif event.kind == "study" and not study:
+            study = str(event.data.get("id", ""))
+        elif event.kind == "result":
+            concluded = True
+    return Contents(frozenset(over), study, concluded, tail.damaged, retried)
+
+
+def identity_in(path: Path) -> str:
+    """Return the identity in the first ``study`` event of the log at ``path``; "": there is none.
+
+    Raises:
+        OSError: it is there, but cannot be read.
+    """
+    named = (str(e.data.get("id", "")) for e in Tail(path).read() if e.kind == "study")
+    return next(filter(None, named), "")
+
+
+def to_line(event: Event) -> bytes:
+    """Return ``event`` as a line; numbers that JSON has not become null."""
+    content: dict[str, Any] = {
+        "time": round(event.time, 4),
+        "kind": event.kind,
+        "phase": event.phase,
+        "trial": event.trial,
+        "data": _plain(event.data),
+    }
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace") + b"\n"
+
+
+def from_line(line: bytes) -> Event | None:
+    """Return the event of a line; None: it is none."""
+    try:
+        content = json.loads(line)
+        kind, phase, trial = content["kind"], content["phase"], content["trial"]
+        data, time = content["data"], content["time"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        return None
+    if not isinstance(phase, str) or not isinstance(data, dict):
+        return None
+    if not (trial is None or type(trial) is int) or not isinstance(time, int | float):
+        return None
+    return Event(kind=cast(Kind, kind), phase=phase, trial=trial, data=data, time=float(time))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return str(value)

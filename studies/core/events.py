@@ -1,0 +1,70 @@
+"""The stream of events that a study sends out: its log, the live view and others listen."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal[
+    # data: its identity (id), once a run, before all others; in the log also what the study is,
+    # see ``studies/tracking/recording.py``
+    "study",
+    # data: name ("search" | "confirm" | "test"), total: tasks planned, done: already over; search
+    # and confirm also counts of those (complete, pruned, failed); search best: value, trial,
+    # params; confirm confirmed: the same of each training
+    "phase",
+    "start",  # data: params, seed, attempt, pid
+    "report",  # data: step, metrics
+    "complete",  # data: value, metrics, seconds, attributes
+    "pruned",  # data: value, step, seconds, attributes
+    "failed",  # data: kind, message, traceback, seconds
+    # the trial goes back to the queue: its worker died, or it had failed and is retried
+    "lost",  # data: kind, message, attempt
+    "tested",  # data: metrics of the confirmed model ``trial`` on the test images
+    "result",  # data: what the study came to, see ``studies/tracking/recording.py``
+    "elsewhere",  # data: total, done, counts, best; other supervisors have ended trials (--join)
+    "message",  # data: text, level ("info" | "warning")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One thing that happened in a study; ``trial`` is None where it concerns the whole study."""
+
+    kind: Kind
+    phase: str
+    trial: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    time: float = field(default_factory=time.time)
+
+
+Listener = Callable[[Event], None]
+"""Called from the supervising thread with each event; it must return quickly."""
+
+
+class Stream:
+    """Hands events to listeners; one that raises is logged once and harms nobody.
+
+    Args:
+        phase: of all its events.
+        listeners: called in order.
+    """
+
+    def __init__(self, phase: str, listeners: Sequence[Listener] = ()) -> None:
+        self._phase = phase
+        self._listeners = tuple(listeners)
+        self._broken: set[int] = set()
+
+    def emit(self, kind: Kind, trial: int | None, /, **data: Any) -> None:
+        """Tell every listener that ``kind`` happened to ``trial`` (None: to the whole study)."""
+        event = Event(kind=kind, phase=self._phase, trial=trial, data=data)
+        for index, listener in enumerate(self._listeners):
+            try:
+                listener(event)
+            except Exception:  # whatever goes wrong in there, a trial must not suffer
+                if index not in self._broken:
+                    self._broken.add(index)
+                    _log.exception("a listener failed at %r; reported once", kind)

@@ -1,0 +1,111 @@
+"""How numbers are written in tables and lines: metrics, parameters, durations."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from studies.core.statistics import Interval
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share in [0, 1] and so is written in per cent."""
+    return metric.endswith(("accuracy", "f1", "auc"))
+
+
+def metric_text(metric: str, value: float | None) -> str:
+    """Write a metric's value: ``98.21 %`` for shares, four digits otherwise, ``-`` for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
+
+
+def bare_text(metric: str, value: float | None) -> str:
+    """Write a value without its unit, for a column whose head names it."""
+    return metric_text(metric, value).removesuffix(" %")
+
+
+def possible(metric: str, interval: Interval, *, gap: bool = False) -> Interval:
+    """Return ``interval`` with its ends cut at what the metric can be.
+
+    A t interval of few seeds can reach beyond 0 and 100 %, where no share lies. Cutting it there
+    loses nothing: it holds the true value as often as before.
+
+    Args:
+        metric: a share is from 0 to 1, everything else is not cut.
+        interval: of a mean, or of a difference.
+        gap: whether it is a difference: those of shares are from -1 to 1.
+    """
+    if not is_share(metric):
+        return interval
+    least = -1.0 if gap else 0.0
+    return dataclasses.replace(interval, low=max(least, interval.low), high=min(1.0, interval.high))
+
+
+def mean_text(metric: str, interval: Interval | None) -> str:
+    """Write mean ± half the interval, e.g. ``98.21 ± 0.12``, without the unit.
+
+    Where that would reach beyond what the metric can be: ``99.80 [99.45, 100.00]``.
+    """
+    if interval is None:
+        return "-"
+    cut = possible(metric, interval)
+    if interval.n > 1 and cut != interval:
+        low, high = bare_text(metric, cut.low), bare_text(metric, cut.high)
+        return f"{bare_text(metric, interval.mean)} [{low}, {high}]"
+    return f"{bare_text(metric, interval.mean)} ± {_half(metric, interval)}"
+
+
+def gap_text(metric: str, interval: Interval | None) -> str:
+    """Write a difference and its interval, e.g. ``-0.12 [-0.30, +0.06]``, without the unit."""
+    if interval is None:
+        return "-"
+    scale = 100 if is_share(metric) else 1
+    digits = ".2f" if is_share(metric) else ".3g"
+    mean = f"{scale * interval.mean:+{digits}}"
+    if interval.n < 2:
+        return f"{mean} [n = 1]"
+    cut = possible(metric, interval, gap=True)
+    return f"{mean} [{scale * cut.low:+{digits}}, {scale * cut.high:+{digits}}]"
+
+
+def unit(metric: str) -> str:
+    """Return ``%`` for shares, nothing otherwise."""
+    return "%" if is_share(metric) else ""
+
+
+def duration(seconds: float) -> str:
+    """Write seconds: ``0.4 s``, ``12 s``, ``3:05``, ``1:02:03``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Write parameters in short: ``adam lr=0.00123 weight_decay=0``.
+
+    The value of a text choice stands alone, and a prefix is left out where nothing is ambiguous.
+    """
+    leaves = [name.rpartition(".")[2] for name in params]
+    words = []
+    for (name, value), leaf in zip(params.items(), leaves, strict=True):
+        if isinstance(value, str):
+            words.append(value)
+            continue
+        if isinstance(value, list):
+            words.append(f"and {len(value)} {name}")
+            continue
+        short = leaf if leaves.count(leaf) == 1 else name
+        words.append(f"{short}={value:.3g}" if isinstance(value, float) else f"{short}={value}")
+    return " ".join(words)
+
+
+def _half(metric: str, interval: Interval) -> str:
+    if math.isinf(interval.half_width):
+        return "?"
+    return bare_text(metric, interval.half_width)

@@ -1,0 +1,113 @@
+"""What a study's trials are judged by: one objective or several, and limits that they must keep.
+
+The first objective is the study's metric. Further ones, and limits, are of what a trial costs
+(``objectives/measured.py``). A trial over a limit is *infeasible*: it wins nothing. One of whom
+that is known beforehand is not trained; it ends as FAIL, kind ``Infeasible``, and counts as one of
+the study's trials, but not as one that failed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mnist_core.errors import ConfigError, unknown_name
+from objectives.measured import KNOWN_BEFORE, MEASURES
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goals:
+    """The objectives and limits of a study.
+
+    Attributes:
+        metric: the first objective, by which trials are compared while they run.
+        direction: of the metric.
+        further: directions of further objectives, by name; each is one of ``MEASURES``.
+        limits: of ``MEASURES``, by name: a trial may have so much at most; > 0.
+    """
+
+    metric: str
+    direction: Direction = "maximize"
+    further: Mapping[str, Direction] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check names and limits.
+
+        Raises:
+            ConfigError: an unknown measure or direction, or a limit that nothing keeps.
+        """
+        for setting, names in (("objectives", self.further), ("constraints", self.limits)):
+            for name in names:
+                if name not in MEASURES:
+                    raise ConfigError(f"search.{setting}: {unknown_name('name', name, MEASURES)}")
+        for name, direction in self.further.items():
+            if direction not in ("maximize", "minimize"):
+                raise ConfigError(
+                    f"search.objectives.{name} must be 'minimize' or 'maximize', but got"
+                    f" {direction!r}"
+                )
+        for name, limit in self.limits.items():
+            if limit <= 0:
+                raise ConfigError(
+                    f"search.constraints.{name} must be above 0 (the most that a trial may have),"
+                    f" but got {limit!r}"
+                )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all objectives, the metric first."""
+        return (self.metric, *self.further)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The direction of each objective."""
+        return (self.direction, *self.further.values())
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """For each objective 1 where more is better, else -1."""
+        return tuple(1.0 if direction == "maximize" else -1.0 for direction in self.directions)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one objective."""
+        return bool(self.further)
+
+    @property
+    def measured(self) -> bool:
+        """Whether trials must say what they cost."""
+        return bool(self.further or self.limits)
+
+    def excesses(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return how far ``metrics`` are above each limit that they say something of, as a share.
+
+        0.5 is half as much again as is allowed; what is 0 or below keeps the limit.
+        """
+        return {
+            name: metrics[name] / limit - 1.0
+            for name, limit in self.limits.items()
+            if name in metrics
+        }
+
+    def over(self, metrics: Mapping[str, float]) -> str:
+        """Say which limits ``metrics`` exceed, e.g. ``1,200,000 parameters > 300,000``; or ""."""
+        return ", ".join(
+            f"{metrics[name]:,.6g} {name} > {self.limits[name]:,.6g}"
+            if name not in KNOWN_BEFORE
+            else f"{metrics[name]:,.0f} {name} > {self.limits[name]:,.0f}"
+            for name, excess in self.excesses(metrics).items()
+            if excess > 0
+        )
+
+    def as_good_beforehand(self, other: Mapping[str, float], than: Mapping[str, float]) -> bool:
+        """Whether a trial is no worse than another in every further objective known beforehand.
+
+        Only such trials tell, by the metric alone, that the other one is beaten.
+        """
+        return all(
+            other[name] >= than[name] if direction == "maximize" else other[name] <= than[name]
+            for name, direction in self.further.items()
+            if name in KNOWN_BEFORE and name in other and name in than
+        )

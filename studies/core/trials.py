@@ -1,0 +1,177 @@
+"""Plain data about one trial: its record, its failure, its limits."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mnist_core.console.plain_text import counted, one_line, safe_lines
+
+_NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
+
+
+def same_reason(reason: str) -> str:
+    """Return what ``reason`` has in common with the same one with other numbers."""
+    return _NUMBER.sub("#", reason)
+
+
+def tally(reasons: Iterable[str]) -> tuple[tuple[str, int], ...]:
+    """Count ``reasons``, most frequent first, each as it came first.
+
+    "after 1.2 s" and "after 1.3 s" are one.
+    """
+    first: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        kind = same_reason(reason)
+        first.setdefault(kind, reason)
+        counts[kind] = counts.get(kind, 0) + 1
+    found = ((first[kind], count) for kind, count in counts.items())
+    return tuple(sorted(found, key=lambda item: (-item[1], item[0])))
+
+
+BEFORE_TRAINING = "WorkerUnfit"
+"""Kind of failure: the worker could not begin, so it costs the trial none of its retries."""
+
+
+GPU_FAILURE = "GpuFailure"
+"""Kind of failure: the GPU failed in mid-training, by the trial's doing or not."""
+
+
+UNFIT = frozenset({BEFORE_TRAINING, GPU_FAILURE})
+"""Kinds after which a worker process is of no more use; the trial is lost with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a trial has no result.
+
+    Attributes:
+        kind: a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``TimeLimit``,
+            ``MemoryLimit``, ``WorkerLost``, ``Interrupted``, one of ``UNFIT`` or the exception's
+            class name.
+        message: one line.
+        traceback: the last lines of the traceback, or "".
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+
+    def __post_init__(self) -> None:
+        """Make the text, which is anybody's, safe to show: it is printed in many places."""
+        object.__setattr__(self, "kind", one_line(str(self.kind)))
+        object.__setattr__(self, "message", one_line(str(self.message)))
+        object.__setattr__(self, "traceback", safe_lines(str(self.traceback)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one trial may take; over it, it is ended as FAIL.
+
+    Attributes:
+        seconds: wall time of one attempt, from its begin in the worker; 0: no limit.
+        memory: bytes of main memory (resident set) of the worker and all processes that it
+            started; pages that they share count for each. 0: no limit.
+    """
+
+    seconds: float = 0.0
+    memory: int = 0
+
+
+NO_LIMITS = Limits()
+
+
+INFEASIBLE = "Infeasible"
+"""Kind of failure of a trial that was not trained, as it is over a limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial.
+
+    Attributes:
+        number: from 0.
+        state: COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING or WAITING (to be run, also
+            when its supervisor died under it).
+        params: hyperparameters; those that were active. Of a confirmed member of a population also
+            ``changes``.
+        seed: the trial's seed.
+        value: the study's metric at the end (PRUNED: at the last report), or None.
+        curve: the study's metric by step.
+        metrics: all metrics of the end (PRUNED, FAIL: of the last report); nan where not finite.
+        seconds: from the start of the last attempt to its end, or None.
+        attributes: whatever else the objective left: device, confusion matrix …
+        started: when the last attempt was begun, or None.
+        ended: when it ended, or None.
+        attempt: how often the trial was lost with its worker or supervisor and begun again.
+        failure: why there is no result, of a FAIL trial.
+        failures: why it failed before it was run again, see ``studies/ledger/retrying.py``.
+        values: of a COMPLETE trial, of each objective; the first one is ``value``.
+        excesses: how far it is above each limit of the study, as a share; above 0: infeasible.
+    """
+
+    number: int
+    state: str
+    params: dict[str, Any]
+    seed: int
+    value: float | None
+    curve: dict[int, float]
+    metrics: dict[str, float]
+    seconds: float | None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    started: datetime | None = None
+    ended: datetime | None = None
+    attempt: int = 0
+    failure: Failure | None = None
+    failures: tuple[Failure, ...] = ()
+    values: tuple[float, ...] = ()
+    excesses: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps the limits of the study, as far as they are known."""
+        return all(excess <= 0 for excess in self.excesses.values())
+
+    @property
+    def ending(self) -> str:
+        """The state, but INFEASIBLE for one that was not trained, as it is over a limit."""
+        untrained = self.failure is not None and self.failure.kind == INFEASIBLE
+        return "INFEASIBLE" if untrained else self.state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forked:
+    """Where a fork comes from.
+
+    Attributes:
+        study: the name of the study that was forked.
+        carried: so many of its trials were taken over.
+        left: why the others were not, and how many each time.
+    """
+
+    study: str
+    carried: int
+    left: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        total = self.carried + sum(count for _, count in self.left)
+        why = "; ".join(f"{count} not: {reason}" for reason, count in self.left)
+        return (
+            f"forked from {self.study}: {self.carried} of its {counted(total, 'trial')} carried"
+            " over" + (f"; {why}" if why else "")
+        )
+
+    def to_attribute(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_attribute(cls, value: Any) -> "Forked | None":
+        """Return what ``to_attribute`` gave; None for a study that is no fork."""
+        if not isinstance(value, Mapping):
+            return None
+        left = tuple((str(reason), int(count)) for reason, count in value["left"])
+        return cls(study=str(value["study"]), carried=int(value["carried"]), left=left)

@@ -1,0 +1,171 @@
+"""Figures of a study for Optuna's dashboard, as plotly's JSON.
+
+The dashboard draws what Optuna knows; these show what the study is about: its choices side by side.
+Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell
+apart; further choices have other marks, too.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from studies.analysis.stored_study import Stored
+from studies.core.formatting import is_share
+from studies.core.trials import TrialRecord
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+_MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star")
+_CURVES = 15
+"""So many curves of a choice are drawn, the best ones."""
+
+Figure = dict[str, Any]
+"""``data`` and ``layout`` of plotly."""
+
+
+def figures(stored: Stored) -> dict[str, Figure]:
+    """Return the figures of a search by their identities; none before a trial has reported."""
+    if not any(record.curve for record in stored.search):
+        return {}
+    return {
+        "trials-by-choice": _trials(stored),
+        "curves-by-choice": _curves(stored),
+        **({"confirmed": _confirmed(stored)} if _confirmations(stored) else {}),
+    }
+
+
+def _trials(stored: Stored) -> Figure:
+    """Every trial's value, pruned ones open and pale, by choice."""
+    traces = []
+    for index, (choice, records) in enumerate(_by_choice(stored, stored.search)):
+        known = [record for record in records if record.value is not None]
+        full = [record.state == "COMPLETE" for record in known]
+        mark = _MARKS[index // len(_COLOURS) % len(_MARKS)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": choice,
+                "x": [record.number for record in known],
+                "y": _scaled(stored, [record.value or 0.0 for record in known]),
+                "text": [f"trial {r.number}, {r.state.lower()}" for r in known],
+                "marker": {
+                    "color": _colour(index),
+                    "size": 9,
+                    "symbol": [mark if whole else f"{mark}-open" for whole in full],
+                    "opacity": [1.0 if whole else 0.45 for whole in full],
+                },
+            }
+        )
+    return _figure(
+        stored,
+        "Trials by choice (double click: all)",
+        traces,
+        {"title": "trial"},
+        _range(stored),
+    )
+
+
+def _curves(stored: Stored) -> Figure:
+    """The curves of each choice's best trials."""
+    sign = 1.0 if stored.plan.spec.direction == "maximize" else -1.0
+    traces = []
+    for index, (choice, records) in enumerate(_by_choice(stored, stored.search)):
+        drawn = [record for record in records if record.curve]
+        drawn.sort(key=lambda record: -sign * list(record.curve.values())[-1])
+        x: list[int | None] = []
+        y: list[float | None] = []
+        for record in drawn[:_CURVES]:  # None: the pen is lifted
+            x += [*record.curve, None]
+            y += [*_scaled(stored, list(record.curve.values())), None]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": choice,
+                "x": x,
+                "y": y,
+                "opacity": 0.7,
+                "line": {"color": _colour(index), "width": 1},
+                "marker": {
+                    "size": 4,
+                    "symbol": _MARKS[index // len(_COLOURS) % len(_MARKS)],
+                },
+            }
+        )
+    title = f"Curves by choice (best {_CURVES}; double click: all)"
+    return _figure(stored, title, traces, {"title": "report", "dtick": 1}, _range(stored))
+
+
+def _confirmed(stored: Stored) -> Figure:
+    """Each confirmed configuration on its fresh seeds."""
+    groups = _confirmations(stored)
+    traces = [
+        {
+            "type": "box",
+            "boxpoints": "all",
+            "name": label,
+            "y": _scaled(stored, values),
+            "marker": {"color": _colour(index)},
+            "showlegend": False,
+        }
+        for index, (label, values) in enumerate(groups.items())
+    ]
+    return _figure(stored, "Confirmed on fresh seeds", traces, {"title": ""})
+
+
+def _confirmations(stored: Stored) -> dict[str, list[float]]:
+    groups: dict[str, list[float]] = {}
+    for record in stored.confirm:
+        if record.state == "COMPLETE" and record.value is not None:
+            groups.setdefault(str(record.attributes.get("label", "")), []).append(record.value)
+    return groups
+
+
+def _by_choice(
+    stored: Stored, records: Sequence[TrialRecord]
+) -> list[tuple[str, list[TrialRecord]]]:
+    spec = stored.plan.spec
+    return [
+        (str(choice), [r for r in records if r.params.get(spec.scientific) == choice])
+        for choice in spec.choices
+    ]
+
+
+def _colour(index: int) -> str:
+    return _COLOURS[index % len(_COLOURS)]
+
+
+def _scaled(stored: Stored, values: Sequence[float]) -> list[float]:
+    share = is_share(stored.plan.spec.metric)
+    return [round(100 * value, 3) if share else float(f"{value:.6g}") for value in values]
+
+
+def _figure(
+    stored: Stored,
+    title: str,
+    traces: list[dict[str, Any]],
+    x: dict[str, Any],
+    y: dict[str, Any] | None = None,
+) -> Figure:
+    metric = stored.plan.spec.metric
+    unit = ", %" if is_share(metric) else ""
+    return {
+        "data": traces,
+        "layout": {
+            "title": {"text": title, "x": 0.02, "y": 0.97, "font": {"size": 15}},
+            "xaxis": x,
+            "yaxis": {"title": f"{metric}{unit}", **(y or {})},
+            "margin": {"t": 70, "r": 20},
+        },
+    }
+
+
+def _range(stored: Stored) -> dict[str, Any]:
+    """Return an axis that shows the better half of the trials well; a double click shows all."""
+    values = sorted(r.value for r in stored.search if r.state == "COMPLETE" and r.value is not None)
+    if len(values) < 4:
+        return {}
+    if stored.plan.spec.direction == "minimize":
+        values.reverse()
+    middle, best = _scaled(stored, [values[len(values) // 2], values[-1]])
+    reach = best - middle
+    return {"range": sorted((middle - 2 * reach, best + 0.2 * reach))} if reach else {}

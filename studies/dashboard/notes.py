@@ -1,0 +1,279 @@
+"""A trial in a few lines of Markdown: what came of it, how good that is, and its settings."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mnist_core.console.plain_text import counted, markdown
+from mnist_core.evaluation import validation_summary
+from studies.analysis.result import Row, metric_on_test
+from studies.analysis.stored_study import Stored
+from studies.core.attributes import ENQUEUED, SENTINEL
+from studies.core.formatting import duration, mean_text, metric_text, params_text, unit
+from studies.core.trials import TrialRecord
+from studies.dashboard.pictures import CONFUSION
+from studies.report.live import sparkline
+from studies.report.table import markdown as result_markdown
+
+
+def study_note(stored: Stored) -> str:
+    """Return the note of a study's search, in Markdown."""
+    if stored.differs:
+        progress = (
+            "*The dashboard was opened with other settings than the study was run with, so no"
+            f" result is shown: {stored.differs}*"
+        )
+    else:
+        progress = f"*{_progress(stored)}*"
+    if stored.result is not None and stored.result.best is not None:
+        return f"{result_markdown(stored.result)}\n{progress}\n"
+    spec = stored.plan.spec
+    parts = [f"# {spec.name}", spec.goal, progress, _best(stored)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def confirm_note(stored: Stored) -> str:
+    """Return the note of a study's confirmation, in Markdown."""
+    text = (
+        f"The best configuration of each {stored.plan.spec.scientific} that the search"
+        f" `{stored.plan.name}` found, and the baseline's default one, trained again on the same"
+        " fresh seeds."
+    )
+    return f"{text}\n\n{study_note(stored)}"
+
+
+def _progress(stored: Stored) -> str:
+    lease = stored.lease
+    who = f"run by process {lease.pid} on {lease.host}" if lease and lease.live else "not running"
+    said = [f"Phase: {stored.phase}, {who}"]
+    said.append(f"search: {_counts(stored.search)} of {stored.plan.search_budget}")
+    if stored.stopped is not None:
+        said.append(str(stored.stopped))
+    if stored.confirm:
+        said.append(f"confirm: {_counts(stored.confirm)}")
+    return "; ".join(said) + "."
+
+
+def _counts(records: list[TrialRecord]) -> str:
+    counts = Counter(record.state.lower() for record in records)
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
+
+
+def _best(stored: Stored) -> str:
+    spec = stored.plan.spec
+    sign = 1.0 if spec.direction == "maximize" else -1.0
+    complete = [r for r in stored.search if r.state == "COMPLETE" and r.value is not None]
+    if not complete:
+        return ""
+    best = max(complete, key=lambda record: sign * (record.value or 0.0))
+    return (
+        f"Best trial so far, on one seed: {metric_text(spec.metric, best.value)},"
+        f" trial {best.number}, `{params_text(best.params)}`."
+    )
+
+
+_DRAWN = (CONFUSION, validation_summary.NAME)
+_DEPTH = 2
+_LONGEST = 200
+_PLAIN = str | int | float | bool | None
+
+
+def readable(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``attributes`` with what is nested as rows of its own, ``budget.trials``.
+
+    Left out: a confusion matrix, curves and mistakes, which are drawn, and what lies deeper than
+    that or is too long to be read.
+    """
+    rows: dict[str, str] = {}
+    for name, value in attributes.items():
+        if name not in _DRAWN and value is not None:
+            rows |= _rows(name, value)
+    return {name: text for name, text in rows.items() if len(text) <= _LONGEST}
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a number, as ``readable`` writes it."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _rows(name: str, value: Any, depth: int = 1) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        if depth > _DEPTH:
+            return {}
+        found: dict[str, str] = {}
+        for key, inner in value.items():
+            found |= _rows(f"{name}.{key}", inner, depth + 1)
+        return found
+    if isinstance(value, list | tuple):
+        plain = all(isinstance(one, _PLAIN) for one in value)
+        return {name: ", ".join(map(_text, value))} if plain else {}
+    return {name: _text(value)}
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+_STANDINGS = {
+    "tie": "not told apart from the best,",
+    "too noisy": "too noisy to tell from the best,",
+    "worse": "worse than the best,",
+}
+_WRITTEN = 12
+"""So many reports of a curve are written out, the last ones."""
+
+
+class TrialNotes:
+    """Writes the notes of one study's trials.
+
+    Args:
+        stored: the study.
+        confirm: whether the trials are those of the confirmation.
+    """
+
+    def __init__(self, stored: Stored, *, confirm: bool) -> None:
+        self._stored, self._confirm = stored, confirm
+        self._spec = stored.plan.spec
+        complete = [r for r in stored.search if r.state == "COMPLETE" and r.value is not None]
+        sign = 1.0 if self._spec.direction == "maximize" else -1.0
+        complete.sort(key=lambda record: (-sign * (record.value or 0.0), record.number))
+        train = stored.plan.train
+        planned = train.epochs * train.reports_per_epoch
+        # The dashboard may have been opened with other settings than the study was run with.
+        self._reports = max((max(r.curve, default=0) for r in complete), default=planned)
+        self._ranks = _ranks(complete)
+        self._own_ranks: dict[int, tuple[int, int]] = {}
+        for choice in self._spec.choices:
+            self._own_ranks |= _ranks(
+                [r for r in complete if r.params.get(self._spec.scientific) == choice]
+            )
+
+    def note(self, record: TrialRecord) -> str:
+        """Return the note of one trial, in Markdown."""
+        lines = [f"**{self.verdict(record)}**", self._of_confirmation(record)]
+        lines += [self._curve(record), self._params(record)]
+        lines.append(self._circumstances(record))
+        if record.failure is not None and record.failure.traceback:
+            text = record.failure.traceback.replace("```", "` ` `")
+            lines.append(f"```\n{text}\n```")
+        return "\n\n".join(line for line in lines if line)
+
+    def verdict(self, record: TrialRecord) -> str:
+        """Say in a sentence what came of a trial."""
+        value = metric_text(self._spec.metric, record.value)
+        choice = record.params.get(self._spec.scientific, "its choice")
+        at = f"at report {max(record.curve, default=0)} of {self._reports}"
+        if record.state == "RUNNING":
+            return f"Running, {at}."
+        if record.state == "WAITING":
+            return "Waits to be run" + (" again." if record.curve or record.attempt else ".")
+        if record.state == "PRUNED":
+            said = f"Stopped by the pruner ({self._stored.plan.settings.search.pruner}) {at}"
+            return f"{said}, with {value}."
+        if record.state != "COMPLETE":
+            failure = record.failure
+            return (
+                f"Failed: {markdown(f'{failure.kind}: {failure.message}')}"
+                if failure
+                else "Failed."
+            )
+        if self._confirm:
+            return f"{value} {self._confirmed(record)}"
+        if record.number not in self._ranks:
+            return f"{value}."
+        own, of_own = self._own_ranks[record.number]
+        rank, of_all = self._ranks[record.number]
+        place = f"best of the {of_own} of {choice}" if own == 1 else f"{_nth(own)} of {choice}"
+        if of_own == 1:
+            place = f"the only one of {choice} so far"
+        return f"{value}: {place}, {_nth(rank)} of all {of_all} that ran to their end."
+
+    def _of_confirmation(self, record: TrialRecord) -> str:
+        """Say what became of a search trial's configuration on fresh seeds."""
+        result = self._stored.result
+        if self._confirm or result is None or result.best_row is None:
+            return ""
+        best = result.best_row
+        for row in result.rows:
+            if row.confirm and row.candidate and row.candidate.search_trial == record.number:
+                standing = result.standing(row)
+                said = f"Confirmed: {self._on_seeds(row)}"
+                if standing in ("tie", "too noisy", "worse"):
+                    return f"{said}: {_STANDINGS[standing]} {best.label}, {self._on_seeds(best)}."
+                return f"{said}: the best." if standing else f"{said}."
+        if self._ranks.get(record.number, (0, 0))[0] == 1 and not result.several:
+            trial = best.candidate.search_trial if best.candidate else None
+            which = best.label if trial is None else f"{best.label}, trial {trial}"
+            return (
+                "The best single training of the search, not the study's answer. That is"
+                f" {which}, confirmed: {self._on_seeds(best)}."
+            )
+        return ""
+
+    def _on_seeds(self, row: Row) -> str:
+        metric = self._spec.metric
+        n = row.confirm.n if row.confirm else 0
+        said = f"{mean_text(metric, row.confirm)} {unit(metric)}".rstrip()
+        return f"{said} on {n} fresh seed{'s' if n != 1 else ''}"
+
+    def _confirmed(self, record: TrialRecord) -> str:
+        label = record.attributes.get("label", "a configuration")
+        test = self._stored.test.values.get(record.number, {})
+        name = metric_on_test(self._spec.metric)
+        read = f"; on the test images {metric_text(name, test[name])}" if name in test else ""
+        return f"for {label}, trained again on a fresh seed{read}."
+
+    def _curve(self, record: TrialRecord) -> str:
+        values = list(record.curve.values())
+        if not values:
+            return ""
+        last = [metric_text(self._spec.metric, value) for value in values[-_WRITTEN:]]
+        return f"`{sparkline(values)}` {self._spec.metric} by report: {', '.join(last)}"
+
+    def _params(self, record: TrialRecord) -> str:
+        rows = [f"| {name} | `{_written(value)}` |" for name, value in record.params.items()]
+        return "\n".join(["| parameter | value |", "|---|---|", *rows]) if rows else ""
+
+    def _circumstances(self, record: TrialRecord) -> str:
+        known = record.attributes
+        facts = [duration(record.seconds)] if record.seconds is not None else []
+        facts += [str(known[name]) for name in ("device_name", "precision") if name in known]
+        if "n_parameters" in known:
+            facts.append(f"{known['n_parameters']:,} parameters")
+        facts.append(f"seed {record.seed}")
+        if record.attempt:
+            facts.append(f"lost with its worker and begun again {counted(record.attempt, 'time')}")
+        if not self._confirm and record.number < len(self._spec.choices):
+            facts.append("the default configuration, never pruned")
+        if SENTINEL in known:
+            facts.append("a sentinel: it ran unpruned")
+        over = {name: excess for name, excess in record.excesses.items() if excess > 0}
+        facts += [f"{name} is {excess:.1%} over its limit" for name, excess in over.items()]
+        if ENQUEUED in known:
+            facts.append(f"enqueued from {known[ENQUEUED]}")
+        return "; ".join(facts)
+
+
+def _ranks(ordered: Sequence[TrialRecord]) -> dict[int, tuple[int, int]]:
+    """Return rank, from 1, and how many there are, by number; equal values share a rank."""
+    ranks: dict[int, tuple[int, int]] = {}
+    rank, before = 1, None
+    for place, record in enumerate(ordered, 1):
+        if record.value != before:
+            rank, before = place, record.value
+        ranks[record.number] = (rank, len(ordered))
+    return ranks
+
+
+def _nth(number: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    ending = "th" if number % 100 in (11, 12, 13) else endings.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _written(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,96 @@
+"""Optuna's dashboard on a study's database, served by this process."""
+
+import contextlib
+import os
+import signal
+import socketserver
+import sys
+import webbrowser
+from types import FrameType
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore
+
+from mnist_core.errors import UserError
+from studies.planning.plan import Plan
+from studies.storage.open import close_storage, open_storage, shown
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    """Answers several requests of a page at a time."""
+
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    """Does not log every request."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        plan: of the study; all studies of its storage are shown.
+        host: the address to listen at.
+        port: 0 for any free one.
+        open_browser: whether to open the page, where there is a desktop.
+
+    Raises:
+        UserError: there is no such database, or the port cannot be had.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_storage(plan.storage_url, create=False)
+    try:
+        from optuna_dashboard import wsgi  # type: ignore[import-untyped]
+
+        from studies.dashboard.application import Inspection
+        from studies.dashboard.guard import Guard
+
+        inspected = Inspection(wsgi(storage, artifact_store=_artifacts(plan)), plan, storage)
+        application = Guard(inspected, host=host)
+        try:
+            server = make_server(
+                host, port, application, server_class=_Server, handler_class=_Quiet
+            )
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(
+                f"dashboard: cannot listen at {host}:{port}: {reason}; choose another --port"
+                " (0: any free one)"
+            ) from None
+        with server:
+            address = f"http://{host}:{server.server_port}/"
+            print(f"dashboard: {address} on {shown(plan.storage_url)} (Ctrl-C ends it)", flush=True)
+            if open_browser and _has_desktop():
+                webbrowser.open(address)
+            signal.signal(signal.SIGTERM, _interrupt)
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                print("dashboard: ended")
+    finally:
+        close_storage(storage)
+
+
+def _artifacts(plan: Plan) -> FileSystemArtifactStore:
+    """Return where files are kept that people add to trials."""
+    folder = plan.folder / "artifacts"
+    with contextlib.suppress(OSError):  # a folder that is only read: nothing can be added
+        folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(folder)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _has_desktop() -> bool:
+    """Whether a browser would open a window, not take over the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

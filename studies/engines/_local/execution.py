@@ -1,0 +1,128 @@
+"""Running one task, the same way in every engine: an outcome or a failure, never an exception."""
+
+import os
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+from mnist_core.device import device_errors
+from objectives.base import Objective, Outcome, StopTraining, Task, TrainingError, WorkerUnfit
+from studies.core.trials import BEFORE_TRAINING, GPU_FAILURE, Failure
+
+TRACEBACK_LINES = 20
+"""Last lines of a traceback that are kept."""
+
+_LONGEST = 1000
+"""Characters of a message that are kept."""
+
+_MOST_STEPS = 2**31 - 1
+"""The greatest step that every database can hold."""
+
+
+def execute(
+    objective: Objective, task: Task, send: Callable[[int, Mapping[str, float]], bool]
+) -> Outcome | Failure:
+    """Run ``task``.
+
+    A process that the objective forks may not report, and ends here when it comes back from it.
+    The working directory is afterwards what it was: paths of the next trial may be relative to it.
+
+    Args:
+        objective: what to run.
+        task: what to run it on.
+        send: hands a report over and returns whether the training goes on.
+    """
+    process = os.getpid()
+    with _back_here():
+        result = _execute(objective, task, send, process)
+    if os.getpid() != process:
+        os._exit(1)  # or the trial would be over twice
+    return result
+
+
+@contextmanager
+def _back_here() -> Iterator[None]:
+    """Return to the working directory at the end, if it is still there."""
+    here = None
+    with suppress(OSError):
+        here = os.getcwd()
+    try:
+        yield
+    finally:
+        if here is not None:
+            with suppress(OSError):
+                os.chdir(here)
+
+
+def _execute(
+    objective: Objective,
+    task: Task,
+    send: Callable[[int, Mapping[str, float]], bool],
+    process: int,
+) -> Outcome | Failure:
+    latest: Mapping[str, float] = {}
+
+    def report(step: int, metrics: Mapping[str, float]) -> None:
+        nonlocal latest
+        if os.getpid() != process:
+            raise RuntimeError("a process that the objective forked cannot report")
+        if not 0 <= int(step) <= _MOST_STEPS:
+            raise ValueError(f"report: step must be between 0 and {_MOST_STEPS}, but got {step}")
+        latest = _numbers(metrics)
+        if not send(int(step), latest):
+            raise StopTraining
+
+    try:
+        outcome = objective(task, report)
+    except StopTraining:
+        return Outcome(metrics=latest, stopped=True)
+    except (Exception, SystemExit) as error:  # the border between the study and what it studies
+        return failure_of(error)
+    if not isinstance(outcome, Outcome):
+        return Failure(kind="BadOutcome", message=f"the objective returned {outcome!r:.80}")
+    try:
+        return replace(outcome, metrics=_numbers(outcome.metrics), attributes=_named(outcome))
+    except Exception as error:  # whatever its own values raise when they are looked at
+        return replace(failure_of(error), kind="BadOutcome")
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return ``metrics`` as plain numbers; whoever stores them knows no others.
+
+    Raises:
+        TypeError: one is no number.
+    """
+    numbers = {}
+    for name, value in metrics.items():
+        try:
+            numbers[str(name)] = float(value)
+        except Exception as error:  # also what a tensor raises
+            raise TypeError(f"metric {name} is {value!r:.80}: {error}") from None
+    return numbers
+
+
+def _named(outcome: Outcome) -> dict[str, Any]:
+    return {str(name): value for name, value in outcome.attributes.items()}
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return ``error`` as a failure: its kind, first line, and the end of its traceback."""
+    lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
+    kind = type(error).__name__
+    if isinstance(error, TrainingError):
+        kind = error.kind
+    elif isinstance(error, WorkerUnfit):
+        kind = BEFORE_TRAINING
+    elif device_errors.is_out_of_memory(error):
+        kind = "OutOfMemory"
+    elif device_errors.is_gpu_failure(error):
+        kind = GPU_FAILURE
+    try:
+        message = (str(error).strip().splitlines() or [kind])[0]
+    except Exception:  # whatever goes wrong in its own code
+        message = kind
+    return Failure(
+        kind=kind, message=message[:_LONGEST], traceback="\n".join(lines[-TRACEBACK_LINES:])
+    )

@@ -1,0 +1,185 @@
+"""The supervisor's end of a worker process: start it, speak to it, learn how it died."""
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from objectives.base import Task
+from studies.core.trials import Failure
+from studies.engines._local.fork_server import Forked
+
+_TAIL = 2000
+"""Characters kept of what a worker printed before it died."""
+
+_DYING = 1.0
+"""Seconds that a worker which has closed its socket has to end by itself, and say how."""
+
+Start = Callable[[int, int], subprocess.Popen[bytes] | Forked]
+"""Starts a worker with the descriptors of its socket and of what it prints to."""
+
+
+class WorkerProcess:
+    """One worker process.
+
+    Attributes:
+        pid: its process id.
+        ready: whether it has loaded the objective and waits for a task.
+        task: the task it is at, or None.
+        began: ``time.monotonic()`` when that task was given to it.
+        step: that task's last report; 0: none yet.
+        unfit: whether it was ended because it cannot use its device.
+        warm: whether it has reported or ended a task, so it has loaded what it needs.
+    """
+
+    def __init__(self, start: Start, cpus: list[int]) -> None:
+        """Start it.
+
+        Args:
+            start: starts it.
+            cpus: processors that it is bound to; none: the kernel chooses.
+        """
+        self.ready = False
+        self.task: Task | None = None
+        self.began, self.step = 0.0, 0
+        self.unfit = self.warm = False
+        self._heard = 0.0
+        self._cpus = cpus
+        ours, theirs = socket.socketpair()
+        # What it prints must not break the live view; the end of it explains a death.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        with ours, theirs:
+            try:
+                self._process = start(theirs.fileno(), self._output.fileno())
+            except BaseException:  # Ctrl-C, too
+                self._output.close()
+                raise
+            self._connection = Connection(ours.detach())
+        self.pid = self._process.pid
+        # The socket ends with the process, unless a child of it still holds it open.
+        self._pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+
+    @property
+    def handles(self) -> list[Any]:
+        """What becomes readable when the worker has sent something, or has died."""
+        handles: list[Any] = [self._connection]
+        if self._pidfd is not None:
+            handles.append(self._pidfd)
+        return handles
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process has ended."""
+        if self._process.returncode is not None or not hasattr(os, "waitid"):
+            return self._process.poll() is not None
+        # Not buried yet: until then its id, which is its group's too, is nobody else's.
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, options) is not None
+
+    def load(self, payload: bytes) -> None:
+        """Have it load the pickled objective."""
+        self.ready = False
+        self._send(("load", list(sys.path), self._cpus, payload))
+
+    def begin(self, task: Task) -> None:
+        """Have it run ``task``."""
+        self.task, self.began, self.step = task, time.monotonic(), 0
+        self._heard = self.began
+        self._send(("task", task))
+
+    def waited(self) -> float:
+        """Return the seconds since its last report, which is now, or the begin of its task."""
+        before, self._heard = self._heard, time.monotonic()
+        return self._heard - before
+
+    def answer(self, goes_on: bool) -> None:
+        """Answer its report."""
+        self._send(goes_on)
+
+    def receive(self) -> tuple[Any, ...] | None:
+        """Return its next message, None if there is none now.
+
+        Raises:
+            EOFError: it has closed the socket, so it is dying.
+        """
+        try:
+            if not self._connection.poll():
+                return None
+            content = self._connection.recv_bytes()
+        except OSError:  # it ended in the middle of a message, too
+            raise EOFError from None
+        try:
+            return tuple(pickle.loads(content))
+        except Exception as error:  # unpickling runs the code of what the objective returned
+            failure = Failure(
+                kind="BadOutcome",
+                message=f"cannot be read here: {type(error).__name__}: {error}",
+            )
+            return "done", failure, None
+
+    def end(self) -> None:
+        """End it and its children; it may take a moment until it is gone."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End it and its children at once; wait until it is gone."""
+        self.end()
+        self._process.wait()
+
+    def bury(self) -> tuple[str, str]:
+        """End what is left of it and its children; return how it died, and what it printed last.
+
+        Its socket has ended, or itself. One that lives on without its socket is ended.
+        """
+        deadline = time.monotonic() + _DYING
+        while not self.dead and time.monotonic() < deadline:
+            time.sleep(0.01)  # the socket closes a moment before the process ends
+        lives_on = not self.dead
+        self.kill()
+        if lives_on:
+            return f"worker process {self.pid} closed its connection, so it was ended", self._tail()
+        return self._death(), self._tail()
+
+    def close(self) -> None:
+        """End it and free everything that belongs to it."""
+        self.kill()
+        self._connection.close()
+        self._output.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def _death(self) -> str:
+        code = self._process.wait()
+        if code >= 0:
+            return f"worker process {self.pid} left with exit code {code}"
+        hint = "; out of memory?" if -code == signal.SIGKILL else ""
+        return f"worker process {self.pid} was killed by {signal_name(-code)}{hint}"
+
+    def _tail(self) -> str:
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - _TAIL))
+        return self._output.read().decode(errors="replace").strip()
+
+    def _send(self, message: Any) -> None:
+        # If it died, the socket's end tells, and that is where a death is dealt with.
+        with contextlib.suppress(ConnectionError):
+            self._connection.send(message)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal; the real-time ones between the first and the last have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,1 @@
+"""The engine ``ray``: trials are Ray Tune trials."""

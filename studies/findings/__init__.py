@@ -1,1 +1,0 @@
-"""What a study found, worked out from its records: tables, intervals, doubts, importances."""

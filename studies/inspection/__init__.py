@@ -1,1 +1,0 @@
-"""What Optuna's dashboard shows of a study beyond what Optuna keeps: notes, pictures, figures."""

@@ -1,0 +1,1 @@
+"""The trial book: the only code that changes a trial's state."""

@@ -1,0 +1,266 @@
+"""The pages of a trial book: a study's trials in memory and in the storage, changed together.
+
+What a worker waits for is decided upon in memory and written a moment later, see ``settle``. What
+Optuna has in memory of trials that are over is not held a second time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_core.errors import UserError
+from studies.core.attributes import FAILURE, METRICS, RESERVED, SECONDS, SEED
+from studies.core.trials import Failure
+from studies.ledger.proposing import propose
+from studies.storage.open import Storage
+from studies.storage.records import to_json
+
+
+class Pages:
+    """The trials of one study.
+
+    Args:
+        study: the study, leased to this process.
+        storage: the storage of ``study``.
+
+    Attributes:
+        trials: by number.
+        direction: of the first objective.
+    """
+
+    def __init__(self, study: optuna.Study, storage: Storage) -> None:
+        self._study = study
+        self._storage = storage
+        self._unwritten: list[Callable[[], None]] = []
+        self._ended: list[int] = []
+        """Trials that ended here and that Optuna has not read since."""
+        self.direction: StudyDirection = study.directions[0]
+        self.trials: dict[int, FrozenTrial] = {}
+        for trial in study.get_trials(deepcopy=False):
+            self.take(trial)
+        missing = sorted(set(range(len(self.trials))) - self.trials.keys())
+        if missing:
+            raise UserError(
+                f"study {study.study_name!r} was changed by another program, which deleted trial"
+                f" {missing[0]}; put a sound copy of the storage in its place, or begin anew"
+                " (--fresh)"
+            )
+
+    def take(self, trial: FrozenTrial) -> FrozenTrial:
+        """Take in ``trial``, one that the storage may keep; return it as it stands in the book.
+
+        Raises:
+            UserError: another program put it there.
+        """
+        self._check_ours(trial)
+        # One that is not over is changed here: its parts are replaced, so a copy of it will do.
+        taken = self.trials[trial.number] = trial if trial.state.is_finished() else copy(trial)
+        return taken
+
+    def begin(
+        self,
+        number: int,
+        *,
+        required: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+        suggest: Callable[[optuna.Trial], dict[str, Any]],
+    ) -> tuple[FrozenTrial, dict[str, Any]]:
+        """Begin a new trial, in one write; return it, and its params. See ``propose``.
+
+        Raises:
+            UserError: it came to be another number: somebody else writes to the study.
+        """
+        trial, params = propose(
+            self._study,
+            number,
+            trials=[self.trials[n] for n in sorted(self.trials)],
+            required=required,
+            attributes=attributes,
+            suggest=suggest,
+        )
+        trial._trial_id = self._storage.create_new_trial(self._study._study_id, trial)
+        came = self._storage.get_trial_number_from_id(trial._trial_id)
+        if came != number:
+            self.put_back(trial, {})
+            raise self._changed(came, number)
+        self.trials[number] = trial
+        return trial, params
+
+    def ask(self, number: int) -> optuna.Trial:
+        """Begin again the trial that waits first, which is trial ``number``.
+
+        Raises:
+            UserError: it is another one: somebody else writes to the study.
+        """
+        trial = self._study.ask()
+        if trial.number != number:
+            raise self._changed(trial.number, number)
+        self.share()
+        return trial
+
+    def share(self) -> None:
+        """Hold no second copy of what Optuna, which has just read the study, has of it."""
+        for number in self._ended:
+            identity = self.trials[number]._trial_id
+            self.trials[number] = self._study._storage.get_trial(identity)
+        self._ended.clear()
+
+    def add(self, trial: optuna.Trial) -> FrozenTrial:
+        """Take in a trial that was put back, as it stands in the storage.
+
+        Raises:
+            UserError: another program put it there.
+        """
+        frozen = self._storage.get_trial(trial._trial_id)
+        self._check_ours(frozen)
+        self.trials[trial.number] = frozen
+        return frozen
+
+    def _changed(self, came: int, number: int) -> UserError:
+        return UserError(
+            f"study {self._study.study_name!r} was changed by another program: "
+            f"trial {came} came instead of trial {number}; see that nothing else"
+            " writes to it, and run again"
+        )
+
+    def numbers(self, state: TrialState) -> list[int]:
+        """Return the numbers of the trials in ``state``."""
+        return [number for number, trial in self.trials.items() if trial.state is state]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many trials are complete, pruned and failed."""
+        kinds = (
+            ("complete", TrialState.COMPLETE),
+            ("pruned", TrialState.PRUNED),
+            ("failed", TrialState.FAIL),
+        )
+        return {kind: len(self.numbers(state)) for kind, state in kinds}
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return value (of the first objective), number and params of each feasible trial."""
+        complete = [self.trials[number] for number in self.numbers(TrialState.COMPLETE)]
+        return [
+            {"value": trial.values[0], "trial": trial.number, "params": dict(trial.params)}
+            for trial in complete
+            if all(excess <= 0 for excess in trial.constraints.values())
+        ]
+
+    def best(self) -> dict[str, Any] | None:
+        """Return the result that the first objective likes best; None: there is none."""
+        pick = max if self.direction is StudyDirection.MAXIMIZE else min
+        return pick(self.results(), key=lambda result: result["value"], default=None)
+
+    def metrics(self, trial: FrozenTrial) -> Mapping[str, float]:
+        """Return the metrics that are kept with a trial that is over; of another one none."""
+        kept: Mapping[str, float | None] = trial.user_attrs.get(METRICS, {})
+        return {name: value for name, value in kept.items() if value is not None}
+
+    def put_off(self, write: Callable[[], None]) -> None:
+        """Have ``settle`` call ``write``, after all that was put off before."""
+        self._unwritten.append(write)
+
+    def settle(self) -> None:
+        """Write what was put off."""
+        while self._unwritten:
+            self._unwritten[0]()
+            del self._unwritten[0]  # not before: what could not be written is written later
+
+    def report(self, trial: FrozenTrial, step: int, value: float) -> None:
+        """Take in a report of the first objective; it is written by ``settle``."""
+        if trial.intermediate_values.get(step) == value:
+            return
+        trial.intermediate_values = {**trial.intermediate_values, step: value}
+        identity = trial._trial_id
+        self.put_off(lambda: self._storage.set_trial_intermediate_value(identity, step, value))
+
+    def mark(self, number: int, key: str, value: Any) -> None:
+        """Store a pruner's own mark with trial ``number``; it is written by ``settle``."""
+        identity = self.trials[number]._trial_id
+        self.put_off(lambda: self._storage.set_trial_system_attr(identity, key, value))
+
+    def attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
+        """Keep a JSON ``value`` with ``trial``."""
+        self._attributes(trial, {name: value})
+
+    def _attributes(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        self._storage.set_trial_user_attrs(trial._trial_id, attributes)
+        trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
+
+    def _held(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+        held = self._storage.held
+        return {n: v for n, v in attributes.items() if held is None or n in held}
+
+    def keep(
+        self,
+        trial: FrozenTrial,
+        metrics: Mapping[str, float],
+        left: Mapping[str, Any] | Failure,
+        seconds: float | None,
+        more: Mapping[str, Any],
+    ) -> None:
+        """Keep with a trial that is over what it came to, in one write.
+
+        Args:
+            trial: of the book.
+            metrics: the last ones.
+            left: JSON values that the objective left, names that are the book's are left out; or
+                why it has no result.
+            seconds: that it took, if they are known.
+            more: JSON values of the book's.
+        """
+        if isinstance(left, Failure):
+            kept: dict[str, Any] = {FAILURE: asdict(left)}
+        else:
+            kept = {name: value for name, value in left.items() if name not in RESERVED}
+            if FAILURE in trial.user_attrs:  # of an attempt whose supervisor died as it failed
+                kept[FAILURE] = None
+        if metrics:
+            kept[METRICS] = to_json(metrics)
+        if seconds is not None:
+            kept[SECONDS] = round(seconds, 4)
+        self._attributes(trial, {**kept, **more})
+
+    def constrain(self, trial: FrozenTrial, excesses: Mapping[str, float]) -> None:
+        """Keep how far ``trial`` is above its limits where Optuna's samplers look for it."""
+        probe = copy(trial)
+        probe.system_attrs = {}  # a trial that is run again may have some already
+        for name, excess in excesses.items():
+            probe.set_constraint(name, excess)
+        for key, value in probe.system_attrs.items():
+            self._storage.set_trial_system_attr(trial._trial_id, key, value)
+        trial.system_attrs = {**trial.system_attrs, **probe.system_attrs}
+
+    def tell(
+        self, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None = None
+    ) -> None:
+        """End ``trial`` in ``state``; COMPLETE has ``values``, one for each objective."""
+        told = None if values is None else [float(value) for value in values]
+        last = trial.last_step
+        if state is TrialState.PRUNED and last is not None and len(self._study.directions) == 1:
+            told = [trial.intermediate_values[last]]  # as ``study.tell`` has it
+        self._study.sampler.after_trial(self._study, trial, state, told)
+        self._storage.set_trial_state_values(trial._trial_id, state, told)
+        trial.state = state
+        if told is not None:
+            trial.values = told
+        self.trials[trial.number] = self._storage.ended(trial)
+        self._ended.append(trial.number)
+
+    def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        """Have ``trial`` wait to be run again, and keep ``attributes`` with it, in one write."""
+        self._storage.put_back(trial._trial_id, attributes)
+        trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
+        trial.state = TrialState.WAITING
+
+    def _check_ours(self, trial: FrozenTrial) -> None:
+        if SEED not in trial.user_attrs:  # each of ours is made with it
+            raise UserError(
+                f"study {self._study.study_name!r} was changed by another program, which put trial"
+                f" {trial.number} into it: nobody knows what that was trained with; put a sound"
+                " copy of the storage in its place, or begin anew (--fresh)"
+            )

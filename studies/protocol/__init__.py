@@ -1,0 +1,1 @@
+"""The phases of a study: search, confirm, hold-out; forks and fresh starts."""

@@ -1,0 +1,50 @@
+"""What a study's plan says of its trials: their objective, what they may take, where models go."""
+
+from pathlib import Path
+
+from mnist_core.config import TrainConfig
+from objectives.base import Objective
+from objectives.measured import PARAMETERS, Measured
+from objectives.training import Training
+from studies.core.trials import Limits
+from studies.planning.layout import states_folder
+from studies.planning.objective_class import objective_class
+from studies.planning.plan import Plan
+from studies.search.population_checks import is_population
+
+
+def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
+    """Return the objective that the study names.
+
+    Raises:
+        ConfigError: it cannot be made, see ``objective_class``.
+    """
+    kind = objective_class(plan.spec.objective)
+    seconds = plan.settings.engine.checkpoint_seconds
+    phase = "search" if keep_models is None else "confirm"
+    members = is_population(plan) and phase == "search"  # they go on from each other's states
+    made: Objective = kind(
+        base=_from_anywhere(plan.train),
+        space=plan.spec.space,
+        keep_models=keep_models,
+        states=states_folder(plan, phase) if seconds or members else None,
+        state_seconds=0.0 if members else seconds,
+    )
+    goals = plan.goals
+    if not goals.measured:
+        return made
+    assert isinstance(made, Training)
+    return Measured(made, most_parameters=goals.limits.get(PARAMETERS))
+
+
+def _from_anywhere(config: TrainConfig) -> TrainConfig:
+    """Return ``config`` with an absolute ``data.root``: an objective may change the directory."""
+    root = config.data.root
+    absolute = str(Path(root).expanduser().absolute()) if root else ""
+    return config if root == absolute else config.override({"data.root": absolute})
+
+
+def limits(plan: Plan) -> Limits:
+    """Return what one trial may take."""
+    engine = plan.settings.engine
+    return Limits(seconds=engine.trial_seconds, memory=int(engine.trial_memory_gib * 1024**3))

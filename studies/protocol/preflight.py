@@ -1,0 +1,166 @@
+"""What is looked at before the first trial, in the workers: they keep the data they load here.
+
+So the supervisor need not import torch, which takes longer than all the rest of a study's start.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mnist_core.config import ModelConfig, TrainConfig
+from mnist_core.errors import DataError
+from studies.core.formatting import duration
+from studies.planning.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Largest:
+    """The training at the ends of the space that takes most operations.
+
+    Attributes:
+        seconds: of the training, extrapolated from a step.
+        parameters: of its model.
+    """
+
+    seconds: float
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What a worker found.
+
+    Attributes:
+        fingerprint: of the data.
+        train_fingerprint: of the same without the test files.
+        seconds: of one training of each configuration that was measured, extrapolated from a step.
+        parameters: of its model.
+        flops: operations of its forward pass for one image or pair, a multiply-add being 2.
+        epochs: of each.
+        memory: bytes that the worker, or on CUDA its tensors, took at most.
+        others: whether the space holds models or batches that are like none of these.
+        largest: of these others, where it is larger than all that were measured.
+    """
+
+    fingerprint: str
+    seconds: tuple[float, ...]
+    parameters: tuple[int, ...]
+    flops: tuple[int, ...]
+    epochs: tuple[int, ...]
+    memory: int
+    others: bool = False
+    largest: Largest | None = None
+    train_fingerprint: str = ""
+
+
+def prepare(
+    configs: Sequence[TrainConfig],
+    typical: Sequence[TrainConfig],
+    *,
+    most_parameters: float = math.inf,
+    check: Callable[[TrainConfig], object] = lambda config: None,
+) -> Preparation:
+    """Check what would fail every trial, and measure what one costs.
+
+    Args:
+        configs: one of each kind that will be trained, one or more; all with the same data.
+        typical: those that are measured, one or more.
+        most_parameters: models with more are not trained.
+        check: the objective's own, raises for what it does not train.
+
+    Raises:
+        UserError: an unknown model, a device or data that is not there, a test set that could not
+            be read at the end, a setting that an optimizer has not, a model that does not take the
+            images.
+    """
+    from mnist_core import models, tasks, train
+    from mnist_core.data.datasets import load
+    from mnist_core.device import runtime
+    from mnist_core.finders import costs
+
+    resolved = [train.resolve(config) for config in configs]
+    data = load(configs[0].data, runtime.resolve(configs[0]).device)
+    if configs[0].data.test_set and data.test_problem:
+        raise DataError(
+            f"{data.test_problem}; a study reads it at the end: mend it, or say that there is none:"
+            " data.test_set=false"
+        )
+    # Each model with each loss once: what optimizers take is known without training.
+    different = {(config.model, config.loss.name): config for config in resolved}
+    for config in different.values():
+        check(config)
+        tasks.take_one_batch(config, data)
+    # Optimizers differ too little to be worth a step each.
+    measured = {_kind(config): train.resolve(config) for config in typical}
+    found = {kind: costs.measure(config, data) for kind, config in measured.items()}
+    each = [found[_kind(config)] for config in typical]
+    others = [
+        after
+        for before, after in zip(configs, resolved, strict=True)
+        if _kind(before) not in measured
+    ]
+    sizes = {
+        costs.forward_flops(config.model, data.n_classes): config
+        for config in others
+        if models.count_parameters(models.build(config.model, data.n_classes)) <= most_parameters
+    }
+    memory = max(cost.memory for cost in each)
+    largest = None
+    if sizes and max(sizes) > max(cost.flops for cost in each):
+        cost = costs.measure(sizes[max(sizes)], data)
+        largest = Largest(seconds=cost.seconds, parameters=cost.parameters)
+        memory = max(memory, cost.memory)
+    return Preparation(
+        fingerprint=data.fingerprint,
+        train_fingerprint=data.train_fingerprint,
+        seconds=tuple(cost.seconds for cost in each),
+        parameters=tuple(cost.parameters for cost in each),
+        flops=tuple(cost.flops for cost in each),
+        epochs=tuple(cost.epochs for cost in each),
+        memory=memory,
+        others=bool(others),
+        largest=largest,
+    )
+
+
+def _kind(config: TrainConfig) -> tuple[ModelConfig, str | None, int]:
+    """Return what decides how long a training takes, and how much memory."""
+    return config.model, config.loss.name, config.batch_size
+
+
+def describe(plan: Plan, found: Sequence[Preparation]) -> str:
+    """Say in one line what a training and the whole study will take.
+
+    Args:
+        plan: the study's.
+        found: by each worker, all at the same time, as later.
+    """
+    times = [statistics.median(of_one) for of_one in zip(*(w.seconds for w in found), strict=True)]
+    an_epoch = [time / n for time, n in zip(times, found[0].epochs, strict=True)]
+    several = bool(plan.settings.search.objectives)
+    chosen = plan.settings.confirm.front if several else len(plan.spec.choices)
+    confirmed = (chosen + 1) * plan.confirm_seeds
+    searched = plan.trials_complete or plan.trials
+    trainings = (searched + confirmed) / plan.workers
+    whole = duration(statistics.fmean(times) * trainings)
+    which, end, study = "a training", "", f"up to {whole}"
+    if found[0].others:
+        which, study = "a default training", f"{whole} if all train like the defaults"
+    largest = found[0].largest
+    most = statistics.median([one.largest.seconds for one in found if one.largest] or [0.0])
+    if largest is not None and most > max(times):
+        end = f" the largest of the space: {duration(most)}, {largest.parameters:,} parameters;"
+        study += f", up to {duration(most * trainings)} if all train like the largest"
+    return (
+        f"{which}: {_range(times, duration)} ({_range(an_epoch, duration)} an epoch),"
+        f" {_range(found[0].parameters, '{:,}'.format)} parameters,"
+        f" {_range([flops / 1e6 for flops in found[0].flops], '{:,.3g}'.format)} MFLOP a sample,"
+        f" {max(one.memory for one in found) / 2**30:.1f} GiB a worker;{end} the study: {study},"
+        " less what is pruned (an estimate from two steps each)"
+    )
+
+
+def _range(values: Sequence[float], write: Callable[[float], str]) -> str:
+    low, high = write(min(values)), write(max(values))
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,127 @@
+"""What ``python -m studies compare`` prints."""
+
+import math
+
+from mnist_core.console.plain_text import counted
+from mnist_core.files import from_here
+from studies.analysis.audit import Audit
+from studies.analysis.comparison import Comparison, Gap
+from studies.analysis.stored_study import Stored
+from studies.core.formatting import gap_text, is_share, mean_text, unit
+from studies.planning.plan import Plan
+from studies.report.console import make_console
+from studies.report.fitting import fitted
+
+
+def print_audit(plan: Plan, audit: Audit) -> None:
+    """Print the verdicts, how they were found, and what limits them."""
+    curves, console = audit.curves, make_console()
+    heads = ("pruner", "saved", "saved, drawn", "95 %", "best lost", "chance", "95 %", "given up")
+    rows = [
+        (
+            verdict.label + (" *" if verdict.own else ""),
+            _percent(verdict.saved),
+            _percent(verdict.mean_saved),
+            _range(verdict.saved_range),
+            "yes" if verdict.loses else "no",
+            _percent(verdict.chance),
+            _range(verdict.chance_range),
+            f"{verdict.given_up:.4f}",
+        )
+        for verdict in audit.verdicts
+    ]
+    console.print(f"{plan.name}: pruners replayed on {counted(len(curves.full), 'full curve')}")
+    console.print(fitted(console, heads, rows))
+    stopped = len(curves.stopped)
+    for line in (
+        "* the study's own pruner (as the settings have it now)" if _has_own(audit) else "",
+        f"saved, best lost: share of {_seconds(audit):,.0f} s of training, and whether the best"
+        " trial is stopped, in the recorded order",
+        f"drawn: {counted(audit.draws, 'study', 'studies')} put together from full curves with"
+        " replacement, in orders"
+        f" drawn anew, {curves.workers} at a time; {len(curves.kept)} kept"
+        + (
+            f", and {counted(stopped, 'sentinel')} for"
+            f" {counted(stopped + curves.pruned, 'trial')} that the study's"
+            " pruner stopped"
+            if stopped
+            else ""
+        ),
+        "chance: of stopping the trial that is best at its end. Both 95 % are of another study of"
+        " such trials; the best ones of one study are few, so it says little about the chance",
+        f"given up: {plan.spec.metric} of that trial less that of the best one left, on average",
+    ):
+        if line:
+            console.print(line, markup=False)
+    for warning in audit.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+
+
+def _has_own(audit: Audit) -> bool:
+    return any(verdict.own for verdict in audit.verdicts)
+
+
+def _seconds(audit: Audit) -> float:
+    return sum(curve.seconds for curve in audit.curves.full)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _range(ends: tuple[float, float]) -> str:
+    return f"{100 * ends[0]:.0f}-{100 * ends[1]:.0f}"
+
+
+NAMED = 12
+"""So many differing settings are listed."""
+
+
+def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
+    """Print what differs between A and B, their values side by side, and the verdict."""
+    console = make_console()
+
+    def say(line: str, style: str = "") -> None:
+        console.print(line, style=style, markup=False, emoji=False, soft_wrap=True)
+
+    for letter, one in (("A", a), ("B", b)):
+        trained = len(one.search) + len(one.confirm)
+        place = from_here(one.plan.folder)
+        say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {counted(trained, 'training')}")
+    for title, lines in (("environment", found.environment), ("settings", found.settings)):
+        for line in lines[:NAMED]:
+            say(f"{title}, A -> B: {line}")
+        if len(lines) > NAMED:
+            say(f"{title}: {len(lines) - NAMED} more differ")
+        if not lines:
+            say(f"{title}: the same")
+    metric = f"{found.metric} {unit(found.metric)}".strip()
+    rows = [row for row in (found.trainings.gap, found.best, *found.rows) if row is not None]
+    cells = [
+        (
+            row.label + ("" if row.same_params else " *"),
+            mean_text(found.metric, row.a),
+            mean_text(found.metric, row.b),
+            gap_text(found.metric, row.gap),
+            str(row.n) if row.paired else "no",
+        )
+        for row in rows
+    ]
+    console.print(fitted(console, (metric, "A", "B", "B - A, 95 %", "paired"), cells))
+    if any(not row.same_params for row in rows):
+        say("*: each study found hyperparameters of its own")
+    if found.trainings.gap is not None:
+        say(_trainings(found, found.trainings.gap))
+    say(f"{found.outcome}: {found.sentence}", style="bold")
+
+
+def _trainings(found: Comparison, gap: Gap) -> str:
+    scale = 100 if is_share(found.metric) else 1
+    said = (
+        f"of {counted(gap.n, 'training')} with equal settings and seeds"
+        f" {found.trainings.identical} are the same in every report, {gap.same} in their last"
+        f" value; greatest difference {scale * gap.largest:.3g}{' points' if scale > 1 else ''}"
+    )
+    if not math.isnan(found.trainings.seconds):
+        said += f"; B took {found.trainings.seconds:.2f} times as long"
+    return said

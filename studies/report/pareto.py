@@ -1,0 +1,211 @@
+"""The table of a Pareto front, and the sentences under it."""
+
+from collections.abc import Sequence
+
+from mnist_core.console.plain_text import are, counted
+from studies.analysis.pareto import dominates
+from studies.analysis.result import Row, StudyResult
+from studies.core.formatting import bare_text, gap_text, mean_text, params_text, unit
+from studies.core.statistics import CONFIDENCE
+from studies.core.trials import TrialRecord
+from studies.planning.next_commands import look_command
+from studies.report.scales import scale_of
+from studies.report.svg import Chart
+from studies.report.trial_figures import Figure, Values, tip
+
+_LOG_FROM = 10
+"""An objective whose values differ by more than this factor has a logarithmic axis."""
+
+
+def fronts(result: StudyResult, search: Sequence[TrialRecord], values: Values) -> list[Figure]:
+    """Draw the metric over each further objective; those that no other trial beats are joined."""
+    goals = result.plan.goals
+    several = [r for r in search if r.state == "COMPLETE" and len(r.values) == len(goals.names)]
+    figures = []
+    for index, name in enumerate(goals.names[1:], start=1):
+        costs = [record.values[index] for record in several]
+        if not costs:
+            continue
+        log = min(costs) > 0 and max(costs) / min(costs) > _LOG_FROM
+        chart = Chart(
+            scale_of(costs, log=log),
+            values.scale,
+            f"{values.metric} and {name} of each trial; the Pareto front",
+            x_label=name,
+            y_label=values.label,
+        )
+        best = {record.number for record in result.front}
+
+        def at(record: TrialRecord, index: int = index) -> tuple[float, float]:
+            return record.values[index], values.of(record.values[0])
+
+        for kind, of in (
+            ("cross pruned", [r for r in several if not r.feasible]),
+            ("dot complete", [r for r in several if r.feasible and r.number not in best]),
+            ("dot big best", [r for r in several if r.number in best]),
+        ):
+            chart.marks([at(r) for r in of], kind, [tip(r, values) for r in of])
+        chart.line(sorted(at(r) for r in several if r.number in best), "best")
+        said = "Green: trials that no other one beats in all objectives."
+        if any(not record.feasible for record in several):
+            said += " Crosses: over a limit of the study."
+        if any(values.off(record.values[0]) for record in several):
+            said += " Triangles: off the chart."
+        figures.append(Figure(f"{values.metric} and {name}", chart.render(), said))
+    return figures
+
+
+def front_headings(result: StudyResult) -> tuple[str, ...]:
+    """Return the heads of the columns."""
+    further = result.plan.goals.names[1:]
+    return ("trial", "search", "confirm", *further, "minus default", "front", "test", "s")
+
+
+def front_cells(result: StudyResult, row: Row) -> tuple[str, ...]:
+    """Return the cells of one row, as text: see ``front_headings`` and ``front_notes``."""
+    metric = result.plan.spec.metric
+    found = row.candidate.search_values if row.candidate else ()
+    measured = means(result, row) or found
+    default = result.default_row
+    gap = "-"
+    if row is default or _alike(row, default):
+        gap = "default"
+    elif default is not None and row.gap_to_default is not None:
+        gap = gap_text(metric, row.gap_to_default)
+    return (
+        row.label,
+        bare_text(metric, found[0] if found else None),
+        mean_text(metric, row.confirm),
+        *(
+            cost_text(value)
+            for value in (measured[1:] or ["-"] * (len(result.plan.goals.names) - 1))
+        ),
+        gap,
+        beaten_by(result, row) or "yes",
+        bare_text(metric, row.test.mean if row.test else None),
+        f"{row.seconds:.1f}" if row.seconds is not None else "-",
+    )
+
+
+def front_lines(result: StudyResult) -> list[str]:
+    """Say what the front is, and name its configurations."""
+    goals, metric = result.plan.goals, result.plan.spec.metric
+    rows = [row for row in result.rows if row.confirm is not None and means(result, row)]
+    if not rows:
+        return ["Nothing is confirmed yet, so there is no front."]
+    default = result.default_row
+    same = [row for row in rows if row is not default and _alike(row, default)]
+    if same and default in rows:  # the default is on the front: one configuration, trained once
+        rows.remove(default)
+    kept = [row for row in rows if not beaten_by(result, row)]
+    n = rows[0].confirm.n if rows[0].confirm else 0
+    lines = [
+        f"Pareto front ({', '.join(goals.names)}): {len(result.front)} of the search's trials;"
+        f" of {counted(len(rows), 'configuration')} on {counted(n, 'fresh seed')} {len(kept)}"
+        f" {are(len(kept))} still not beaten in all objectives by another one."
+    ]
+    for row in kept:
+        values = means(result, row)
+        costs = ", ".join(
+            f"{cost_text(value)} {name}"
+            for name, value in zip(goals.names[1:], values[1:], strict=True)
+        )
+        said = f"{mean_text(metric, row.confirm)} {unit(metric)}".rstrip()
+        params = params_text(row.candidate.params) if row.candidate else ""
+        label = f"{row.label} (the default)" if row in same else row.label
+        lines.append(f"{label}: {said}, {costs}: {params}")
+    others = [record for record in result.front if record.number not in _chosen(result)]
+    if others:
+        said = "; ".join(
+            f"trial {record.number}: {bare_text(metric, record.value)}, "
+            + ", ".join(map(cost_text, record.values[1:]))
+            for record in others
+        )
+        lines.append(f"Also on the search's front, not confirmed: {said}.")
+    best = result.best_row
+    if best is not None:
+        held = f"Best in {metric}: {best.label}; best_config.toml holds it."
+        lines.append(held + _another(result))
+    return lines
+
+
+def _another(result: StudyResult) -> str:
+    """Say how another configuration of the front is exported; "" where there is none."""
+    best = result.best_row
+    kept = {best.candidate.search_trial} if best is not None and best.candidate else set()
+    others = [record.number for record in result.front if record.number not in kept]
+    if not others:
+        return ""
+    command = look_command("export", result.plan, "--trial", others[0])
+    return f" Another one of the front: {command}"
+
+
+def front_notes(result: StudyResult) -> list[str]:
+    """Say what the columns are and what the intervals cover."""
+    goals, spec = result.plan.goals, result.plan.spec
+    read = result.test.times
+    when = f"read {counted(len(read), 'time')}" if read else "not read yet"
+    when = "no test set" if result.test.absent and not read else when
+    early = str(result.stopped) if result.stopped else ""
+    found = [
+        *([f"{early[:1].upper()}{early[1:]}."] if early else []),
+        f"trial: of the search (default: that of {spec.scientific} {spec.baseline}); search:"
+        f" {goals.metric} there; confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds;"
+        f" {', '.join(goals.names[1:])}: mean there",
+        f"minus default: {goals.metric}, paired by seed, {CONFIDENCE:.0%} t interval; front: yes,"
+        " or who is as good in every objective and better in one, by the means",
+        f"test: mean of the same models ({when}); s: seconds a training with all that is around it",
+        "The intervals cover the randomness of training, not the choice of the images, which are"
+        " the same for all.",
+    ]
+    chosen = sum(record.number in _chosen(result) for record in result.front)
+    if len(result.front) > chosen:
+        part = (
+            f"{chosen} of {counted(len(result.front), 'trial')} on the front were to be confirmed"
+        )
+        found.insert(
+            -1, f"{part}: evenly along {goals.metric}, its ends among them (confirm.front)"
+        )
+    return found
+
+
+def means(result: StudyResult, row: Row) -> tuple[float, ...]:
+    """Return the mean of each objective over the confirm seeds; nothing before there are any."""
+    records = result.confirm.get(row.label, ())
+    values = [record.values for record in records if record.values]
+    return tuple(sum(of_one) / len(of_one) for of_one in zip(*values, strict=True))
+
+
+def beaten_by(result: StudyResult, row: Row) -> str:
+    """Name a configuration that dominates ``row`` by the confirmed means, "" if there is none."""
+    signs, own = result.plan.goals.signs, means(result, row)
+    if row.candidate is not None and not row.candidate.feasible:
+        return "infeasible"
+    if not own:
+        return "-"
+    for other in result.rows:
+        values = means(result, other)
+        able = other.candidate is not None and other.candidate.feasible
+        # One that failed on some seeds was perhaps lucky on the others.
+        able = able and other.confirm_failed <= row.confirm_failed
+        if able and values and dominates(values, own, signs):
+            return other.label
+    return ""
+
+
+def _alike(row: Row, other: Row | None) -> bool:
+    one, two = row.candidate, other.candidate if other else None
+    return one is not None and two is not None and one.params == two.params
+
+
+def cost_text(value: float | str) -> str:
+    """Write what a trial costs: ``120,034``, ``3.21``."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _chosen(result: StudyResult) -> set[int | None]:
+    """Return the search trials whose configurations were to be confirmed."""
+    rows = [row.candidate for row in result.rows if row.candidate is not None]
+    return {candidate.search_trial for candidate in rows}

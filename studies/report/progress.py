@@ -1,0 +1,153 @@
+"""How far a running study is, folded from its events; no drawing."""
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, Literal
+
+from studies.core.events import Event
+
+
+@dataclass
+class Running:
+    """A trial that runs now."""
+
+    number: int
+    params: Mapping[str, Any]
+    began: float
+    attempt: int = 0
+    step: int = 0
+    curve: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Best:
+    """The best so far: of a search its best trial, of a confirmation its best mean.
+
+    Attributes:
+        value: of the trial, or the mean over the seeds of one configuration.
+        number: of the trial, or of the configuration's first one.
+        params: hyperparameters.
+        seeds: how many were confirmed; 0: it is one trial of the search.
+    """
+
+    value: float
+    number: int
+    params: Mapping[str, Any]
+    seeds: int = 0
+
+    @property
+    def what(self) -> str:
+        """What the value is of, in words."""
+        if not self.seeds:
+            return f"trial {self.number}"
+        return f"mean of {self.seeds} seed{'s' if self.seeds > 1 else ''}"
+
+
+@dataclass
+class Progress:
+    """What has happened so far, folded from events; no drawing.
+
+    Attributes:
+        metric: the study's metric.
+        direction: of the metric.
+        confirmed: trainings of the confirmation, by configuration.
+    """
+
+    metric: str
+    direction: Literal["maximize", "minimize"] = "maximize"
+    phase: str = ""
+    total: int = 0
+    done: int = 0
+    began: float = 0.0
+    finished_here: int = 0
+    counts: dict[str, int] = field(
+        default_factory=lambda: {"complete": 0, "pruned": 0, "failed": 0, "lost": 0}
+    )
+    running: dict[int, Running] = field(default_factory=dict)
+    best: Best | None = None
+    confirmed: dict[str, list[Best]] = field(default_factory=dict)
+    messages: deque[str] = field(default_factory=lambda: deque(maxlen=3))
+
+    def add(self, event: Event) -> Running | None:
+        """Take in one event; return the trial it ends, if it ends one."""
+        data = event.data
+        if event.kind == "phase":
+            self.phase, self.total = str(data["name"]), int(data.get("total", 0))
+            self.done, self.finished_here, self.began = int(data.get("done", 0)), 0, event.time
+            self.counts = dict.fromkeys(self.counts, 0) | dict(data.get("counts", {}))
+            self.running.clear()
+            self.best = _best(data.get("best"))
+            self.confirmed.clear()
+            for one in data.get("confirmed", ()):
+                self._offer(one["value"], Running(one["trial"], one["params"], event.time))
+            return None
+        if event.kind == "elsewhere":
+            self.done, self.total = int(data["done"]), int(data["total"])
+            self.counts |= data["counts"]
+            self.best = _best(data.get("best")) or self.best
+            return None
+        if event.kind == "message":
+            self.messages.append(str(data.get("text", "")))
+            return None
+        if event.kind == "tested":
+            self.done += 1
+        if event.trial is None or event.kind == "tested":
+            return None
+        if event.kind == "start":
+            self.running[event.trial] = Running(
+                number=event.trial,
+                params=data.get("params", {}),
+                began=event.time,
+                attempt=int(data.get("attempt", 0)),
+            )
+            return None
+        trial = self.running.get(event.trial) or Running(event.trial, {}, event.time)
+        if event.kind == "report":
+            trial.step = int(data.get("step", 0))
+            value = data.get("metrics", {}).get(self.metric)
+            if value is not None:
+                trial.curve.append(float(value))
+            return None
+        self.running.pop(event.trial, None)
+        self.counts[event.kind] += 1
+        if event.kind != "lost":
+            self.done += 1
+            self.finished_here += 1
+            self.total = max(self.total, self.done)  # others take the place of what is not complete
+        if event.kind == "complete" and data.get("feasible", True):
+            self._offer(float(data["value"]), trial)
+        return trial
+
+    def _offer(self, value: float, trial: Running) -> None:
+        sign = 1.0 if self.direction == "maximize" else -1.0
+        one = Best(value, trial.number, trial.params)
+        if self.phase == "confirm":
+            # The best single seed is a lucky one: configurations are compared by their means.
+            self.confirmed.setdefault(json.dumps(dict(trial.params), sort_keys=True), []).append(
+                one
+            )
+            means = [
+                Best(fmean(each.value for each in of), of[0].number, of[0].params, len(of))
+                for of in self.confirmed.values()
+            ]
+            self.best = max(means, key=lambda mean: sign * mean.value)
+        elif self.best is None or sign * value > sign * self.best.value:
+            self.best = one
+
+    def seconds_left(self, now: float) -> float | None:
+        """Estimate the phase's remaining seconds from the pace of this run; None if unknown."""
+        if not self.finished_here or self.total <= 0:
+            return None
+        return max(0, self.total - self.done) * (now - self.began) / self.finished_here
+
+    def per_minute(self, now: float) -> float | None:
+        """Trials that ended per minute in this phase of this run; None if none has."""
+        spent = now - self.began
+        return 60 * self.finished_here / spent if self.finished_here and spent > 0 else None
+
+
+def _best(told: Mapping[str, Any] | None) -> Best | None:
+    return Best(told["value"], told["trial"], told["params"]) if told else None

@@ -1,0 +1,202 @@
+"""The record of a population (population based training, Jaderberg et al. 2017, arXiv:1711.09846).
+
+The trials of such a search are its *members*. At the end of each generation some of them go on from
+the state of a better one, with hyperparameters of their own. Whatever a member is then, it is what
+one training comes to: its *lineage* is the params and the seed of the member that all began with,
+and the changes since. So the record of who copied whom, which is kept with the study, is enough to
+train any member again, or to go on with it (``mnist_core/changes.py``)::
+
+    {"members": 8, "interval": 2, …, "generations": [
+        {"step": 2, "values": {"0": 0.91, …},
+         "copies": [{"member": 3, "source": 5, "params": {"optim.lr": 0.002, …}, "lineage": …}]}]}
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mnist_core.errors import ConfigError, UserError
+from objectives.base import CHANGES, Task
+from search_spaces.space import Space
+from studies.core.attributes import LINEAGE, POPULATION, SCHEDULE
+from studies.core.trials import TrialRecord
+from studies.planning.plan import Plan
+from studies.search.population_checks import is_population
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """The one training that a member is.
+
+    Attributes:
+        params: at the begin; a point of the space.
+        seed: of the training.
+        changes: since then, as ``TrainConfig.changes`` takes them.
+    """
+
+    params: Mapping[str, Any]
+    seed: int
+    changes: Sequence[Mapping[str, Any]] = ()
+
+    def task(self, task: Task) -> Task:
+        """Return what trains the member of ``task``."""
+        params = dict(self.params)
+        if self.changes:
+            params[CHANGES] = [dict(change) for change in self.changes]
+        return replace(task, params=params, seed=self.seed)
+
+    def now(self, space: Space) -> dict[str, Any]:
+        """Return the params as they are after the last change."""
+        changed: dict[str, Any] = {}
+        for change in self.changes:
+            changed |= change
+        return {
+            name: changed.get(space.setting(name), value) for name, value in self.params.items()
+        }
+
+    def changed(self, space: Space, epoch: int, params: Mapping[str, Any]) -> "Lineage":
+        """Return the lineage that goes on with other ``params`` when ``epoch`` epochs are over."""
+        change = {"epoch": epoch, **{space.setting(name): v for name, v in params.items()}}
+        return replace(self, changes=[*self.changes, change])
+
+
+def check_kind(attributes: Mapping[str, Any], plan: Plan) -> None:
+    """Refuse to go on with a population as with single trials.
+
+    Args:
+        attributes: user attributes of the study.
+        plan: how it is to go on.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if POPULATION in attributes and not is_population(plan):
+        raise ConfigError(
+            f"engine.ray.scheduler: the trials of study {plan.name} are the members of a"
+            f" population; set it back to pbt, but got {plan.settings.engine.ray.scheduler}"
+        )
+
+
+class Population:
+    """Who copied whom, and what each member is now.
+
+    Args:
+        space: of the study.
+        settings: what must stay the same over all runs; ``members`` among them.
+        record: of the runs before, as it is kept with the study; None: there are none.
+
+    Raises:
+        UserError: the runs before had other settings.
+    """
+
+    def __init__(
+        self, space: Space, settings: Mapping[str, Any], record: Mapping[str, Any] | None
+    ) -> None:
+        self._space = space
+        self._settings = dict(settings)
+        self.generations: list[dict[str, Any]] = []
+        self._lineages: dict[int, Lineage] = {}
+        self._copies: list[dict[str, Any]] = []
+        if record is None:
+            return
+        for name, value in self._settings.items():
+            if record.get(name) != value:
+                raise UserError(
+                    f"the population of this study was begun with {name} = {record.get(name)}, but"
+                    f" it is {value} now; set it back, or begin anew (--fresh)"
+                )
+        self.generations = [dict(one) for one in record["generations"]]
+        for generation in self.generations:
+            for copy in generation["copies"]:
+                self._lineages[copy["member"]] = Lineage(**copy[LINEAGE])
+
+    @property
+    def step(self) -> int:
+        """The report at which the last generation ended; 0: none has."""
+        return int(self.generations[-1]["step"]) if self.generations else 0
+
+    def record(self) -> dict[str, Any]:
+        """Return what is kept with the study."""
+        return {**self._settings, "generations": self.generations}
+
+    def join(self, task: Task) -> Lineage:
+        """Return what the member of ``task`` is; it begins by itself if it has copied nobody."""
+        begun = Lineage(params=dict(task.params), seed=task.seed)
+        return self._lineages.setdefault(task.number, begun)
+
+    def now(self, member: int) -> dict[str, Any]:
+        """Return the params of ``member``, which has joined, as they are now."""
+        return self._lineages[member].now(self._space)
+
+    def copy(self, member: int, source: int, *, epoch: int, params: Mapping[str, Any]) -> Lineage:
+        """Have ``member`` go on from ``source`` with ``params`` of its own.
+
+        Args:
+            member: number of its trial.
+            source: of the other one; it has copied nobody in this generation.
+            epoch: so many are over.
+            params: those that are perturbed, by name.
+        """
+        lineage = self._lineages[source].changed(self._space, epoch, params)
+        self._lineages[member] = lineage
+        copied = {"member": member, "source": source, "params": dict(params)}
+        self._copies.append({**copied, LINEAGE: asdict(lineage)})
+        return lineage
+
+    def end_generation(self, step: int, values: Mapping[int, float]) -> list[dict[str, Any]]:
+        """Enter the copies since the last generation into the record; return them.
+
+        Args:
+            step: the report after which it ended.
+            values: the metric then, by member.
+        """
+        copies, self._copies = self._copies, []
+        named = {str(number): value for number, value in sorted(values.items())}
+        self.generations.append({"step": step, "values": named, "copies": copies})
+        return copies
+
+    def attributes(self, task: Task, *, reports_per_epoch: int) -> dict[str, Any]:
+        """Return what is kept with a member that is over."""
+        schedule: list[dict[str, Any]] = [{"epoch": 0, "params": dict(task.params)}]
+        for generation in self.generations:
+            for copy in generation["copies"]:
+                if copy["member"] == task.number:
+                    epoch = generation["step"] // reports_per_epoch
+                    params = Lineage(**copy[LINEAGE]).now(self._space)
+                    schedule.append({"epoch": epoch, "source": copy["source"], "params": params})
+        kept: dict[str, Any] = {SCHEDULE: schedule}
+        lineage = self._lineages[task.number]
+        return {**kept, LINEAGE: asdict(lineage)} if lineage.changes else kept
+
+
+def configuration(record: TrialRecord) -> dict[str, Any]:
+    """Return the params that train the model of ``record`` in one run, changes among them."""
+    lineage = record.attributes.get(LINEAGE)
+    if lineage is None:
+        return dict(record.params)
+    return {**lineage["params"], CHANGES: lineage["changes"]}
+
+
+def as_one_training(record: TrialRecord) -> TrialRecord:
+    """Return ``record`` with the params and the seed that train its model in one run."""
+    lineage = record.attributes.get(LINEAGE)
+    seed = record.seed if lineage is None else int(lineage["seed"])
+    return replace(record, params=configuration(record), seed=seed)
+
+
+def stages(record: TrialRecord, space: Space) -> list[tuple[int, dict[str, Any]]]:
+    """Return from which epoch on the training that ``record`` is had which params."""
+    kept = record.attributes.get(LINEAGE)
+    if kept is None:
+        return [(0, dict(record.params))]
+    lineage = Lineage(**kept)
+    found = [(0, dict(lineage.params))]
+    for count, change in enumerate(lineage.changes, start=1):
+        so_far = replace(lineage, changes=lineage.changes[:count])
+        found.append((int(change["epoch"]), so_far.now(space)))
+    return found
+
+
+def members(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Return the records of members of a population that are over."""
+    return [record for record in records if SCHEDULE in record.attributes]

@@ -1,0 +1,95 @@
+"""Which study the files in a folder belong to.
+
+A study gets a random identity when it is made. It is kept with the study in the database, in each
+``study`` event of the log, in each tracker's list of what it has kept, and beside the models. So
+files that were left by another study are told from its own, whichever of them was deleted, copied
+or moved. Older files name none, and pass.
+"""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from mnist_core.errors import UserError
+from mnist_core.files import from_here, write_atomically
+from studies.core.event_log import FILE, identity_in
+
+MODELS = "checkpoints"
+"""Folder of the models, and of the states of running trials."""
+
+KEPT = ".kept"
+"""Ending of the lists of what trackers have kept, in the folder ``trackers``."""
+
+_MARK = "study.id"
+_LINE = "study id "
+
+
+class ForeignFiles(UserError):
+    """A study's folder holds what another study has left."""
+
+
+def new_identity() -> str:
+    """Return an identity for a study that is being made."""
+    return uuid.uuid4().hex[:8]
+
+
+def kept_line(identity: str) -> str:
+    """Return the line with which a tracker's list begins."""
+    return f"{_LINE}{identity}"
+
+
+def owner(folder: Path) -> str:
+    """Return the identity that the first file in ``folder`` names which names one; else ""."""
+    return next((identity for _, identity in _owners(folder)), "")
+
+
+def check_owner(folder: Path, identity: str, database: str) -> None:
+    """Check that no file in ``folder`` belongs to another study.
+
+    Args:
+        folder: the study's.
+        identity: the study's; "": it is not made yet.
+        database: what keeps it, for the error.
+
+    Raises:
+        ForeignFiles: if one does.
+        UserError: if one cannot be read.
+    """
+    foreign = [f"{what} of study {of}" for what, of in _owners(folder) if of != identity]
+    if foreign:
+        there = f"holds study {identity}" if identity else "does not hold this study"
+        raise ForeignFiles(
+            f"{from_here(folder)} holds {', '.join(foreign)}, but {database} {there}: put the"
+            " database that they belong to in its place, choose another results.folder, or begin"
+            " anew (--fresh moves them aside)"
+        )
+
+
+def mark(folder: Path, identity: str) -> None:
+    """Write ``identity`` beside the models in ``folder``, unless it is there.
+
+    Raises:
+        UserError: if that cannot be written.
+    """
+    path = folder / MODELS / _MARK
+    if not path.exists():
+        write_atomically(path, f"{identity}\n")
+
+
+def _owners(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what names a study, and the study's identity."""
+    path = folder
+    try:
+        path = folder / FILE
+        if path.is_file() and (identity := identity_in(path)):
+            yield FILE, identity
+        path = folder / MODELS / _MARK
+        if path.is_file():
+            yield f"{MODELS}/", path.read_text(encoding="utf-8", errors="replace").strip()
+        for path in sorted((folder / "trackers").glob(f"*{KEPT}")):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                line = file.readline()
+            if line.startswith(_LINE) and line.endswith("\n"):
+                yield f"trackers/{path.name}", line.removeprefix(_LINE).strip()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -1,0 +1,317 @@
+"""Studies in an Optuna journal file: one line of JSON for each change, appended.
+
+Optuna's journal is used, but for how a line gets into the file:
+
+* What a killed process or a full disk left of a line is cut off before the next one is written;
+  Optuna appends to it, which makes everything behind it unreadable.
+* The lock is the kernel's, on the file itself: it ends with the process that holds it. Optuna's own
+  is a second file, which a killed process leaves behind and the next one waits half a minute for.
+* Where a line begins is remembered of the next one alone. Optuna remembers it of each: some hundred
+  bytes of memory a line, and a trial has about sixteen.
+* What an objective left with a trial may stay in the file, see ``hold_only``.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal._storage import JournalOperation
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_core.files import check_regular
+from studies.storage.rows import SharedDistributions, forget_begin
+from studies.storage.url import Damaged, NoStudies, StorageError
+
+_GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
+"""What Optuna raises on lines that it has not written."""
+
+
+class Journal(JournalStorage):
+    """Optuna's journal storage on one file.
+
+    Args:
+        url: its storage URL.
+        path: the file; it is made where there is none.
+        held: see below.
+
+    Attributes:
+        url: its storage URL.
+
+    Raises:
+        StorageError: the file cannot be read or made, or holds other things than a journal.
+    """
+
+    def __init__(self, url: str, path: Path, *, held: Collection[str] | None = None) -> None:
+        self.url = url
+        self.file = _File(path)
+        self.file.held = None if held is None else frozenset(held)
+        self._distributions = SharedDistributions()
+        try:
+            super().__init__(self.file)
+        except _GARBAGE as error:
+            raise _damaged(path, error) from None
+
+    @property
+    def held(self) -> frozenset[str] | None:
+        """Names of the user attributes that trials have here; None: all."""
+        return self.file.held
+
+    def hold_only(self, names: Collection[str]) -> None:
+        """From now on leave user attributes of trials that have other names in the file."""
+        self.file.held = frozenset(names)
+        with self._thread_lock:
+            for trial in self._replay_result._trials.values():
+                trial.user_attrs = _only(self.file.held, trial.user_attrs)
+                forget_begin(trial)
+
+    def whole_trials(
+        self, study_id: int, names: Collection[str] | None = None
+    ) -> list[FrozenTrial]:
+        """Return all trials of a study by number, with all user attributes, or those ``names``."""
+        whole = self if self.held is None else Journal(self.url, self.file.path, held=names)
+        return whole.get_all_trials(study_id, deepcopy=False)
+
+    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Set user attributes of a trial in one write; Optuna takes one for each."""
+        self._append(trial_id, attributes)
+
+    def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
+        """Have a trial that runs wait again, and set user attributes of it, in one write."""
+        waits = {"state": TrialState.WAITING, "values": None}
+        self._append(
+            trial_id, attributes, {"op_code": JournalOperation.SET_TRIAL_STATE_VALUES, **waits}
+        )
+
+    def _append(
+        self, trial_id: int, attributes: Mapping[str, Any], *more: Mapping[str, Any]
+    ) -> None:
+        with self._thread_lock:
+            log = {
+                "op_code": JournalOperation.SET_TRIAL_USER_ATTR,
+                "worker_id": self._replay_result.worker_id,
+                "trial_id": trial_id,
+            }
+            logs = [{**log, "user_attr": {key: value}} for key, value in attributes.items()]
+            self.file.append_logs(logs + [{**log, **one} for one in more])
+            self._sync_with_backend()
+
+    def ended(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return what is held here of ``trial``, which is over now."""
+        return self.get_trial(trial._trial_id)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return one trial, that which is kept if it is over; Optuna does so with all."""
+        trial = super().get_trial(trial_id)
+        return trial if trial.state.is_finished() else copy(trial)
+
+    def _sync_with_backend(self) -> None:
+        self.file.ended.clear()
+        super()._sync_with_backend()
+        trials = self._replay_result._trials
+        for trial in filter(None, map(trials.get, self.file.ended)):
+            self._distributions.share(trial)
+            if self.held is not None:
+                forget_begin(trial)
+
+
+class _File(JournalFileBackend):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.durable = True
+        """Whether each append is flushed to the disk; else whoever sets it flushes at the end."""
+        self.held: frozenset[str] | None = None
+        """Names of the user attributes of trials that are given out; None: all."""
+        self.ended: list[int] = []
+        """Identities of trials whose ends were given out; whoever needs them clears it."""
+        self._next = (0, 0)
+        """Number of the first line that was not given out yet, and where it begins."""
+        try:
+            super().__init__(str(path), lock_obj=JournalFileOpenLock(str(path)))
+        except OSError as error:
+            raise _unusable(path, error) from None
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        try:
+            with self.path.open("rb") as file:
+                number, position = self._next if log_number_from >= self._next[0] else (0, 0)
+                file.seek(position)
+                while (line := file.readline()).endswith(b"\n"):  # else it is still being written
+                    number, position = number + 1, position + len(line)
+                    if number > log_number_from:
+                        log = json.loads(line)
+                        self._next = number, position
+                        if log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES:
+                            self.ended.append(log["trial_id"])
+                        yield log if self.held is None else _without(self.held, log)
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+        except (ValueError, RecursionError) as error:
+            raise _damaged(self.path, error) from None
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode()
+        try:
+            with self.locked() as descriptor:
+                end = _end_of_lines(descriptor)
+                if end < self._next[1]:
+                    raise _damaged(self.path, ValueError("it was cut short by another program"))
+                os.ftruncate(descriptor, end)
+                try:
+                    _write(descriptor, end, lines)
+                    if self.durable:
+                        os.fsync(descriptor)
+                except OSError:
+                    os.ftruncate(descriptor, end)
+                    raise
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the lock; yields the open file."""
+        if os.name != "posix":
+            self._lock.acquire()
+            descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+                self._lock.release()
+            return
+        descriptor = _open_locked(self.path)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def check_lines(path: Path) -> None:
+    """Check that every whole line of the journal is one: another program may have written there.
+
+    Raises:
+        StorageError: if one is not, or the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    json.loads(line)["op_code"]
+    except OSError as error:
+        raise _unusable(path, error) from None
+    except _GARBAGE as error:
+        raise _damaged(path, error) from None
+
+
+def check_file(path: Path, *, create: bool) -> None:
+    """Refuse a file that is no journal before anything is appended to it.
+
+    Raises:
+        StorageError: it is none, or is missing and not to be made.
+    """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            first = file.readline(1_000_000)
+    except FileNotFoundError:
+        if create:
+            return
+        raise NoStudies(f"there is no study journal at {path}; run a study first") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        raise _unusable(path, error) from None
+    if not first:
+        if create:
+            return
+        raise NoStudies(f"{path} holds no study; run a study first")
+    try:
+        line = json.loads(first)
+    except (ValueError, RecursionError):  # brackets nested thousands deep
+        line = None
+    if not isinstance(line, dict) or "op_code" not in line:
+        raise Damaged(f"{path} is no Optuna journal; move it away or choose another storage")
+
+
+def with_names(lines: bytes, names: Mapping[str, str]) -> bytes:
+    """Return a journal's lines with other names of studies: new ones by old ones."""
+    if not names:
+        return lines
+    found = []
+    for line in lines.splitlines(keepends=True):
+        if b'"study_name"' in line:
+            log = json.loads(line)
+            if log["op_code"] == JournalOperation.CREATE_STUDY and log["study_name"] in names:
+                log["study_name"] = names[log["study_name"]]
+                line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
+        found.append(line)
+    return b"".join(found)
+
+
+def _only(held: frozenset[str], attributes: dict[str, Any]) -> dict[str, Any]:
+    return {sys.intern(name): value for name, value in attributes.items() if name in held}
+
+
+def _without(held: frozenset[str], log: dict[str, Any]) -> dict[str, Any]:
+    """Return a line as if a trial had been given nothing of what is not ``held``."""
+    if "trial_id" in log and "user_attr" in log and not held.issuperset(log["user_attr"]):
+        # Optuna passes over what another process did to a trial that it does not know.
+        return {**log, "trial_id": -1, "worker_id": ""}
+    if log.get("user_attrs"):
+        return {**log, "user_attrs": _only(held, log["user_attrs"])}
+    return log
+
+
+def _open_locked(path: Path) -> int:
+    import fcntl  # only on POSIX
+
+    while True:
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            here, there = os.fstat(descriptor), os.stat(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+            return descriptor
+        os.close(descriptor)  # another file was put in its place while this one was waited for
+
+
+def _end_of_lines(descriptor: int) -> int:
+    """Return the size of the file up to and with its last line end."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - 65536)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        found = os.read(descriptor, end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _write(descriptor: int, position: int, data: bytes) -> None:
+    os.lseek(descriptor, position, os.SEEK_SET)
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _unusable(path: Path, error: Exception) -> StorageError:
+    reason = getattr(error, "strerror", None) or error
+    return StorageError(
+        f"{path}: {reason}; nothing is lost, but nothing more can be written or read there: set it"
+        " right and run the same command again"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> StorageError:
+    said = " ".join(str(error).split())[:100]
+    return Damaged(
+        f"{path} is damaged ({type(error).__name__}: {said}); put a sound copy in its place, or"
+        " begin anew (--fresh moves it aside)"
+    )

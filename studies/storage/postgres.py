@@ -1,0 +1,284 @@
+"""Studies in a PostgreSQL database: a server that restarts is waited for, a lock says who runs.
+
+* A supervisor holds an advisory lock on its study, in the one connection that it has. The server
+  lifts it when that connection ends, so it lives exactly as long as its holder, on whichever
+  machine that runs. No statement leaves this process on a connection that has not the lock.
+* When the connection is lost, the call that lost it waits for the server and is done again, unless
+  it had been done: the server may have gone after it wrote and before it said so. That can be told,
+  as nobody else writes to a study that this process supervises.
+* Where several supervise a study, that holds of a *turn* alone, and the turn is lost with the
+  connection. So within a turn the call is not done again, but raises ``TurnLost``.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from studies.storage.leases import StudyInUse, TurnLost
+from studies.storage.postgres_connection import KEY, connection_options, is_lost
+from studies.storage.sql import SqlStorage, reason
+from studies.storage.url import StorageError, shown
+
+PATIENCE = 120.0
+"""Seconds that a server which is gone is waited for."""
+
+_LOG = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+Call = Callable[Concatenate[Any, P], T]
+
+
+def _patient(call: Call[P, T]) -> Call[P, T]:
+    """Have ``call`` wait for a server that is gone; it is one that may be done twice."""
+
+    @wraps(call)
+    def patient(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        done: T = self._patiently(lambda: call(self, *args, **kwargs))
+        return done
+
+    return patient
+
+
+class PostgresStorage(SqlStorage):
+    """Optuna's storage in a PostgreSQL database that ``prepare`` has seen.
+
+    Args:
+        url: an SQLAlchemy URL.
+
+    Raises:
+        StorageError: from any call, when the server stays away for ``PATIENCE`` seconds.
+        StudyInUse: from any call, when another process took a study over that this one held.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._name = f"studies-{uuid.uuid4().hex}"
+        self._locked: list[str] = []
+        self._turn: str | None = None
+        self._gone = ""
+        self._next: tuple[int, bool] | None = None
+        options = {**connection_options(url), "application_name": self._name}
+        # One connection: what writes is what holds the lock.
+        pool = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
+        super().__init__(
+            url,
+            {"connect_args": options, **pool},
+            skip_table_creation=True,
+            skip_compatibility_check=True,  # needs two connections; ``prepare`` did it
+        )
+        sqlalchemy.event.listen(self.engine, "connect", self._on_connect)
+
+    def lock(self, study_name: str, *, turn: bool = False) -> bool:
+        """Lock ``study_name`` for this storage; return whether it could be had; see ``Locks``."""
+        if study_name in self._locked:
+            return True
+        taken = bool(self._scalar(f"SELECT pg_try_advisory_lock({KEY})", study_name))
+        if taken and turn:
+            self._turn = study_name
+        elif taken:
+            self._locked.append(study_name)
+        return taken
+
+    def unlock(self, study_name: str) -> None:
+        """Give the lock up, if it is still there."""
+        if study_name == self._turn:
+            self._turn = None
+        elif study_name in self._locked:
+            self._locked.remove(study_name)
+        else:
+            return
+        self._scalar(f"SELECT pg_advisory_unlock({KEY})", study_name)
+
+    def is_locked(self, study_name: str) -> bool:
+        """Return whether any process holds the lock."""
+        return bool(self._scalar(f"SELECT count(*) > 0 {_HOLDERS}", study_name))
+
+    def evict(self, study_name: str) -> None:
+        """End the connection that holds the lock; its process then ends with one line."""
+        self._scalar(f"SELECT count(pg_terminate_backend(l.pid, 5000)) {_HOLDERS}", study_name)
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        """Set a trial's state, and its values if any; see Optuna."""
+        begun = False
+
+        def write() -> bool:
+            nonlocal begun
+            if begun and self.get_trial(trial_id).state is state:
+                return True
+            begun = True
+            return bool(RDBStorage.set_trial_state_values(self, trial_id, state, values))
+
+        try:
+            return self._patiently(write)
+        except TurnLost:
+            # Nobody else ends a trial that runs here within the moment that a server is away.
+            if state.is_finished() and self.get_trial(trial_id).state is state:
+                return True
+            raise
+
+    def _create_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None = None
+    ) -> FrozenTrial:
+        count = "SELECT count(*) FROM trials WHERE study_id = :name"
+        self._next = int(self._scalar(count, study_id)), False
+        try:
+            return self._patiently(
+                lambda: RDBStorage._create_new_trial(self, study_id, template_trial)
+            )
+        finally:
+            self._next = None
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Session
+    ) -> models.TrialModel:
+        assert self._next is not None
+        number, tried = self._next
+        self._next = number, True
+        if tried:
+            # There already: an earlier try wrote it, and the server went before it said so.
+            trials = session.query(models.TrialModel)
+            found = trials.filter_by(study_id=study_id, number=number).first()
+            if found is not None:
+                return found
+        return super()._get_prepared_new_trial(study_id, template_trial, session)
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        # Done twice, the second row breaks a constraint, which Optuna passes over.
+        self._patiently(
+            lambda: RDBStorage._set_trial_param(
+                self,
+                trial_id,
+                param_name,
+                param_value_internal,
+                distribution,
+                previous_distribution,
+            )
+        )
+
+    create_new_study = _patient(SqlStorage.create_new_study)
+    delete_study = _patient(SqlStorage.delete_study)
+    set_study_user_attr = _patient(SqlStorage.set_study_user_attr)
+    set_study_system_attr = _patient(SqlStorage.set_study_system_attr)
+    get_study_id_from_name = _patient(SqlStorage.get_study_id_from_name)
+    get_study_name_from_id = _patient(SqlStorage.get_study_name_from_id)
+    get_study_directions = _patient(SqlStorage.get_study_directions)
+    get_study_user_attrs = _patient(SqlStorage.get_study_user_attrs)
+    get_study_system_attrs = _patient(SqlStorage.get_study_system_attrs)
+    get_all_studies = _patient(SqlStorage.get_all_studies)
+    set_trial_intermediate_value = _patient(SqlStorage.set_trial_intermediate_value)
+    set_trial_user_attr = _patient(SqlStorage.set_trial_user_attr)
+    set_trial_user_attrs = _patient(SqlStorage.set_trial_user_attrs)
+    put_back = _patient(SqlStorage.put_back)
+    set_trial_system_attr = _patient(SqlStorage.set_trial_system_attr)
+    get_trial_id_from_study_id_trial_number = _patient(
+        SqlStorage.get_trial_id_from_study_id_trial_number
+    )
+    get_trial = _patient(SqlStorage.get_trial)
+    _get_trials = _patient(SqlStorage._get_trials)
+    _get_best_trial_id = _patient(SqlStorage._get_best_trial_id)
+
+    def _scalar(self, query: str, name: object) -> Any:
+        def read() -> Any:
+            with self.engine.begin() as connection:
+                return connection.execute(text(query), {"name": name}).scalar()
+
+        return self._patiently(read)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Do ``call``, again and again while the server is gone."""
+        began, pause = None, 0.1
+        while True:
+            if self._gone:
+                raise StorageError(self._gone)
+            try:
+                return call()
+            except (SQLAlchemyError, StorageInternalError) as error:
+                if not is_lost(error):
+                    raise
+                self._end_turn(error)
+                now = time.monotonic()
+                if began is None:
+                    began = now
+                    said = "%s: the server is gone (%s); waiting for it"
+                    _LOG.warning(said, shown(self.url), reason(error))
+                if now - began > PATIENCE:
+                    # What is still to be written when a study is closed shall not wait again.
+                    self._gone = (
+                        f"{shown(self.url)}: the server has been gone for {PATIENCE:.0f} s"
+                        f" ({reason(error)}); what it holds of the study is kept: run the same"
+                        " command again when it is back"
+                    )
+                    continue
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _end_turn(self, error: BaseException | None = None) -> None:
+        """Say that the turn is lost, if this process has it."""
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            raise TurnLost(turn) from error
+
+    def _on_connect(self, connection: Any, _record: Any) -> None:
+        try:
+            self._lock_again(connection)
+            self._end_turn()
+        except BaseException:
+            connection.close()  # SQLAlchemy does not, and a lock may be on it
+            raise
+
+    def _lock_again(self, connection: Any) -> None:
+        """Lock, on a new connection, what the lost one had locked."""
+        for name in self._locked:
+            for _ in range(20):
+                if _run(connection, f"SELECT pg_try_advisory_lock({KEY})", name)[0][0]:
+                    break
+                holders = _run(connection, f"SELECT l.pid, a.application_name {_HOLDERS}", name)
+                mine = [pid for pid, holder in holders if holder == self._name]
+                if holders and not mine:
+                    raise StudyInUse(
+                        f"study {name!r} was taken over by another process while the connection to"
+                        f" {shown(self.url)} was lost; this one has ended"
+                    )
+                for pid in mine:  # the server has not noticed yet that the line is dead
+                    _run(connection, "SELECT pg_terminate_backend(:name)", pid)
+                time.sleep(0.25)
+            else:
+                raise StorageError(f"{shown(self.url)}: study {name!r} cannot be locked again")
+
+
+_HOLDERS = f"""
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (l.classid::bigint << 32) | l.objid::bigint = {KEY}
+"""
+
+
+def _run(connection: Any, query: str, name: object) -> list[Any]:
+    """Run ``query`` on a connection that SQLAlchemy does not have yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(query.replace(":name", "%(name)s"), {"name": name})
+        rows: list[Any] = cursor.fetchall()
+    connection.commit()
+    return rows

@@ -1,0 +1,77 @@
+"""What a study's trials came to, as plain records: the one way to read a study."""
+
+import math
+from collections.abc import Mapping
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from objectives.base import CHANGES
+from studies.core.attributes import (
+    ATTEMPT,
+    FAILURE,
+    FAILURES,
+    METRICS,
+    RESERVED,
+    SECONDS,
+    SEED,
+)
+from studies.core.trials import Failure, TrialRecord
+from studies.storage.leases import supervisor
+from studies.storage.open import whole_trials
+
+_BRIEF = RESERVED | {CHANGES}
+
+
+def read_trials(study: optuna.Study, *, brief: bool = False) -> list[TrialRecord]:
+    """Return all trials of ``study`` by number.
+
+    Args:
+        study: a search or a confirmation.
+        brief: whether what the objective left with a trial, ``attributes``, may be missing: it is
+            many times all else.
+    """
+    runs = supervisor(study) is not None
+    return [_record(t, runs=runs) for t in whole_trials(study, _BRIEF if brief else None)]
+
+
+def to_json(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Return ``metrics`` as JSON can hold them, None for what is not finite."""
+    values = {name: float(value) for name, value in metrics.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
+    attributes = trial.user_attrs
+    state = trial.state
+    if state is TrialState.RUNNING and not runs:
+        state = TrialState.WAITING
+    # One that was about to fail when its supervisor was killed is run again, and has its reason.
+    failure = attributes.get(FAILURE) if state is TrialState.FAIL else None
+    metrics = attributes.get(METRICS, {})
+    return TrialRecord(
+        number=trial.number,
+        state=state.name,
+        params={**trial.params, **{n: attributes[n] for n in (CHANGES,) if n in attributes}},
+        seed=int(attributes.get(SEED, 0)),
+        value=_value(trial),
+        curve=dict(sorted(trial.intermediate_values.items())),
+        metrics={name: math.nan if value is None else value for name, value in metrics.items()},
+        seconds=attributes.get(SECONDS),
+        attributes={name: attributes[name] for name in attributes if name not in RESERVED},
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+        attempt=int(attributes.get(ATTEMPT, 0)),
+        failure=None if failure is None else Failure(**failure),
+        failures=tuple(Failure(**one) for one in attributes.get(FAILURES, ())),
+        values=tuple(trial.values or ()) if state is TrialState.COMPLETE else (),
+        excesses=trial.constraints,
+    )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    if trial.values:
+        return float(trial.values[0])
+    if trial.state is TrialState.PRUNED and trial.last_step is not None:
+        return float(trial.intermediate_values[trial.last_step])
+    return None

@@ -1,1 +1,0 @@
-"""Where studies are kept: SQLite, PostgreSQL, Optuna journals; who may write, moving them."""

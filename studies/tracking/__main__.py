@@ -1,0 +1,162 @@
+"""One tracker of one study, in a process of its own: ``python -m studies.tracking NAME FOLDER …``.
+
+It reads the study's event log while the study runs. Its standard input is a pipe from whoever
+started it: when that ends, the starter is done or dead, and it reads the log to its end, concludes
+and leaves. If that takes longer than it may, it leaves at once; then what it has not kept is
+written by the next process. Its own few lines go to standard output, whatever libraries print into
+``trackers/<name>.log``. The settings, which may hold a password, come in the environment: everybody
+sees a command line.
+"""
+
+import gc
+import importlib
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from studies.core.event_log import FILE, Tail, survey
+from studies.core.redaction import masked
+from studies.planning.tracking_settings import VARIABLE, TrackingSettings
+from studies.storage.belonging import KEPT
+from studies.tracking.base import Place
+from studies.tracking.follow import Follower, Kept
+
+PAUSE = 0.5
+"""Seconds between two looks at the log."""
+NICENESS = 10
+"""A tracker takes what trainings leave of the processor, and a tenth of a core at least."""
+TOO_LATE = 3
+"""Exit code of a process that was not done in time."""
+
+
+def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float, sync: str) -> int:
+    """Track until standard input ends and the log is read.
+
+    Args:
+        name: of the tracker.
+        folder: the study's.
+        settings: ``[tracking]``.
+        seconds: it may take from the end of standard input on.
+        sync: the command that a person is told.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study
+    os.nice(NICENESS)
+    threading.Thread(target=_leave_in_time, args=[seconds], daemon=True).start()
+    own = folder / "trackers"
+    try:
+        own.mkdir(exist_ok=True)
+        say = _separated(own / f"{name}.log")
+    except OSError as error:
+        print(f"cannot write to {own}: {error.strerror or error}")
+        return 1
+    with _alone(own / f"{name}.lock") as alone:
+        if not alone:
+            say("another process keeps this study")
+            return 1
+        module = importlib.import_module(f"studies.tracking.{name}")
+        place = Place(folder=folder, settings=settings, say=say, sync=sync)
+        follower = Follower(
+            lambda study: module.create(study, place),
+            Kept(own / f"{name}{KEPT}"),
+            say,
+            runs=settings.mode == "trial",
+        )
+        tail = Tail(folder / FILE)
+        over = _over(0) and follower.up_to_date(survey(folder / FILE))
+        while not over:
+            over = _over(PAUSE if tail.offset else 0)
+            for event in tail.read():
+                follower.take(event)
+        last = follower.finish() if tail.offset else "nothing is missing"
+    if tail.damaged:
+        lines = "line is no event and was" if tail.damaged == 1 else "lines are no events and were"
+        say(f"{folder / FILE}: {tail.damaged} {lines} passed over")
+    if follower.missed:
+        say(f"not everything is kept; details: {own / f'{name}.log'}")
+    if last:
+        say(last)
+    return 1 if follower.missed else 0
+
+
+def _over(seconds: float | None) -> bool:
+    """Wait so long, None: for ever, for the end of standard input; return whether it came."""
+    ready, _, _ = select.select([sys.stdin], [], [], seconds)
+    return bool(ready) and not os.read(sys.stdin.fileno(), 1024)
+
+
+def _leave_in_time(seconds: float) -> None:
+    """End this process ``seconds`` after the end of standard input: a library may hang by then."""
+    while not _over(None):
+        pass
+    time.sleep(seconds)
+    os._exit(TOO_LATE)
+
+
+class _Masked(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(super().format(record))
+
+
+def _separated(path: Path) -> Callable[[str], None]:
+    """Send what is printed from now on to ``path``; return what prints to the old output."""
+    # Only the owner reads it: libraries may print passwords there.
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    output = os.dup(1)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Masked("%(asctime)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
+
+    def say(text: str) -> None:
+        with suppress(OSError):  # whoever started this may be gone
+            os.write(output, f"{text}\n".encode())
+
+    return say
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Wait until no other process runs this tracker for this study; False: there was no need to.
+
+    The other one is a supervisor's that was just killed, whose tracker is about to leave, or one
+    that joined in the same study: then this one's own trials are in the same log.
+    """
+    import fcntl  # not on Windows
+
+    with path.open("w") as file:
+        over = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if over:
+                    yield False
+                    return
+                over = _over(PAUSE)
+                if over:
+                    time.sleep(PAUSE)
+            else:
+                yield True
+                return
+
+
+if __name__ == "__main__":
+    code = main(
+        sys.argv[1],
+        Path(sys.argv[2]),
+        # Not for what libraries start.
+        TrackingSettings.model_validate_json(os.environ.pop(VARIABLE)),
+        seconds=float(sys.argv[3]),
+        sync=sys.argv[4],
+    )
+    gc.freeze()  # as studies.run does: it would look for garbage in every module
+    sys.exit(code)

@@ -1,0 +1,332 @@
+"""Following a log: events are folded into trials, and a tracker is called with each of them once.
+
+Which trials a tracker has kept stands in a file of its own, a line each, ``trackers/<name>.kept``.
+A trial is put there when it is kept whole; one that is not there is begun anew.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from studies.core.event_log import FILE, Contents, Tail, survey
+from studies.core.events import Event
+from studies.core.redaction import masked
+from studies.storage.belonging import KEPT, kept_line
+from studies.tracking.base import NullTracker, Report, State, Study, Tracker, Trial
+
+GIVEN_UP = 5
+"""Trials in a row that a tracker fails at, after which it is called no more."""
+
+_log = logging.getLogger(__name__)
+_STATES: dict[str, State] = {
+    "complete": "complete",
+    "pruned": "pruned",
+    "failed": "failed",
+    "tested": "complete",
+}
+
+
+class Kept:
+    """What a tracker has kept, over all processes that ran it.
+
+    Args:
+        path: the file; a line that was cut short counts as not written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        content = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        *lines, rest = content.split("\n")
+        self._lines = set(lines)
+        self._whole = not rest
+        self.study = ""
+        """Identity of the study, with which a new list begins."""
+
+    def __contains__(self, what: tuple[object, ...]) -> bool:
+        return _written(what) in self._lines
+
+    def whole(self, contents: Contents, *, runs: bool) -> bool:
+        """Whether all that a log with ``contents`` tells is kept.
+
+        Args:
+            contents: of the log.
+            runs: whether trials are kept as runs of their own.
+        """
+        trials = contents.over if runs else ()
+        keys = [_kept_as(key, contents.retried) for key in trials]
+        return all(key in self for key in [*keys, _mark(contents)])
+
+    def add(self, *what: object) -> None:
+        """Note that ``what`` is kept.
+
+        Raises:
+            OSError: that cannot be written.
+        """
+        line = _written(what)
+        with self._path.open("a", encoding="utf-8") as file:
+            if self.study and file.tell() == 0:
+                file.write(f"{kept_line(self.study)}\n")
+            file.write(f"{'' if self._whole else chr(10)}{line}\n")
+        self._whole = True
+        self._lines.add(line)
+
+
+class Follower:
+    """Calls a tracker with what the events of one study say.
+
+    Args:
+        create: makes the tracker, when the study is known.
+        kept: what was kept before.
+        say: gets a line about what a person should know.
+        runs: whether trials are kept as runs of their own, not only with the study.
+
+    Attributes:
+        written: trials that were kept.
+        missed: trials that the tracker failed at.
+        study: as far as it was told.
+    """
+
+    def __init__(
+        self,
+        create: Callable[[Study], Tracker],
+        kept: Kept,
+        say: Callable[[str], object],
+        *,
+        runs: bool = True,
+    ) -> None:
+        self.written, self.missed = 0, 0
+        self.study = Study(id="", name="")
+        self._create, self._kept, self._say, self._runs = create, kept, say, runs
+        self._tracker: Tracker | None = None
+        self._open: dict[tuple[str, int], Trial] = {}
+        self._broken: set[tuple[str, int]] = set()
+        self._retried: Counter[tuple[str, int]] = Counter()
+        self._in_a_row = 0
+        self._given_up = False
+        self._concluded = False
+
+    def take(self, event: Event) -> None:
+        """Take in the next event."""
+        data = event.data
+        if event.kind == "study":
+            self.study.about = data
+            self.study.id = self._kept.study = self.study.id or str(data.get("id", ""))
+            self.study.name = str(data.get("name", ""))
+        elif event.kind == "result":
+            self.study.result = data
+            self._concluded = True
+        elif event.trial is None:
+            return
+        elif event.kind == "start":
+            self._begin(event, event.trial)
+        elif event.kind == "report":
+            self._report(event, event.trial)
+        elif event.kind in _STATES:
+            self._end(event, event.trial)
+        elif event.kind == "lost" and (event.phase, event.trial) in self.study.trials:
+            self._retry((event.phase, event.trial))
+
+    def up_to_date(self, contents: Contents) -> bool:
+        """Whether there is nothing in a log with ``contents`` that was not kept before."""
+        return self._kept.whole(contents, runs=self._runs)
+
+    def finish(self) -> str:
+        """Let go of trials that did not end, and conclude; return the tracker's last line."""
+        for trial in list(self._open.values()):
+            self._abandon(trial)
+        if self._given_up or not self.study.id:
+            return ""
+        said = self._call("conclude", self.study)
+        if said is None:
+            return ""
+        over = frozenset(self.study.trials)
+        try:
+            contents = Contents(over=over, concluded=self._concluded, retried=self._retried)
+            self._kept.add(*_mark(contents))
+        except OSError as error:
+            self._failed("the study", error)
+        return str(said)
+
+    def _begin(self, event: Event, number: int) -> None:
+        key = (event.phase, number)
+        if key in self.study.trials:
+            return  # it has ended: a copy
+        if key in self._open:  # lost with its worker: it makes the same reports again
+            self._abandon(self._open[key])
+        data = event.data
+        trial = Trial(
+            phase=event.phase,
+            number=number,
+            params=data.get("params") or {},
+            config=data.get("config") or {},
+            seed=data.get("seed"),
+            began=event.time,
+        )
+        if trial.phase == "test":
+            self._describe_tested(trial)
+        self._open[key] = trial
+        self._broken.discard(key)
+        if self._wanted(trial):
+            self._of_trial(trial, "begin")
+
+    def _retry(self, key: tuple[str, int]) -> None:
+        """Take a trial that had failed for one that is to come: it is kept anew."""
+        del self.study.trials[key]
+        self._retried[key] += 1
+        self._broken.discard(key)
+        self._concluded = False
+
+    def _report(self, event: Event, number: int) -> None:
+        trial = self._known(event, number)
+        step = event.data.get("step")
+        if trial is None or type(step) is not int:
+            return
+        if trial.reports and step <= trial.reports[-1].step:
+            return
+        report = Report(
+            step=step,
+            seconds=max(0.0, event.time - trial.began),
+            time=event.time,
+            metrics=_numbers(event.data.get("metrics")),
+        )
+        trial.reports.append(report)
+        if self._wanted(trial):
+            self._of_trial(trial, "report", report)
+
+    def _end(self, event: Event, number: int) -> None:
+        trial = self._known(event, number)
+        if trial is None:
+            return
+        data = event.data
+        last = trial.reports[-1].metrics if trial.reports else {}
+        trial.state = _STATES[event.kind]
+        trial.ended = event.time
+        trial.value = data.get("value")
+        trial.metrics = _numbers(data.get("metrics")) or last
+        trial.seconds = data.get("seconds")
+        trial.attributes = data.get("attributes") or {}
+        if event.kind == "failed":
+            trial.failure = f"{data.get('kind', '')}: {data.get('message', '')}"
+        del self._open[trial.key]
+        self.study.trials[trial.key] = trial
+        self._concluded = False
+        if self._wanted(trial) and self._of_trial(trial, "end"):
+            try:
+                self._kept.add(*_kept_as(trial.key, self._retried))
+                self.written += 1
+                self._in_a_row = 0
+            except OSError as error:
+                self._failed(_named(trial), error)
+        self._call("progress", self.study, trial)
+
+    def _describe_tested(self, trial: Trial) -> None:
+        confirmed = self.study.trials.get(("confirm", trial.number))
+        if confirmed is not None:
+            trial.params, trial.config = confirmed.params, confirmed.config
+            trial.seed = confirmed.seed
+
+    def _known(self, event: Event, number: int) -> Trial | None:
+        """Return the trial that runs; begun here if its begin is missing; None if it has ended."""
+        key = (event.phase, number)
+        if key in self.study.trials:
+            return None
+        if key not in self._open:
+            self._begin(
+                Event(kind="start", phase=event.phase, trial=number, time=event.time), number
+            )
+        return self._open[key]
+
+    def _wanted(self, trial: Trial) -> bool:
+        kept = _kept_as(trial.key, self._retried) in self._kept
+        return self._runs and not self._given_up and not kept
+
+    def _abandon(self, trial: Trial) -> None:
+        del self._open[trial.key]
+        if self._wanted(trial) and trial.key not in self._broken:
+            self._call("abandon", trial)
+
+    def _of_trial(self, trial: Trial, method: str, *more: Any) -> bool:
+        """Call the tracker about ``trial``, unless it has failed at that before."""
+        if trial.key in self._broken:
+            return False
+        if self._call(method, self.study, trial, *more, at=_named(trial)) is not None:
+            return True
+        self._broken.add(trial.key)
+        return False
+
+    def _call(self, method: str, *arguments: Any, at: str = "the study") -> Any:
+        """Call the tracker; None: it raised. A method that returns nothing counts as ``""``."""
+        try:
+            if self._tracker is None:
+                self._tracker = self._create(self.study)
+            said = getattr(self._tracker, method)(*arguments)
+        except Exception as error:  # whatever a tracker does, the others' trials must not suffer
+            _log.exception("%s at %s", method, at)
+            self._failed(at, error)
+            return None
+        return "" if said is None else said
+
+    def _failed(self, at: str, error: Exception) -> None:
+        self.missed += 1
+        self._in_a_row += 1
+        if self.missed == 1:
+            reason = " ".join(masked(str(error)).split()) or "no reason given"
+            self._say(f"failed at {at}: {type(error).__name__}: {reason[:200]}")
+        if self._in_a_row == GIVEN_UP:
+            self._say(f"failed {GIVEN_UP} times in a row: given up for now")
+            self._tracker, self._given_up = NullTracker(), True
+
+
+def lack(names: Iterable[str], folder: Path, *, runs: bool) -> list[str]:
+    """Return the trackers that have not kept all that the log in ``folder`` tells.
+
+    Raises:
+        OSError: the log, or what a tracker has kept, cannot be read.
+    """
+    contents = survey(folder / FILE)
+    return [name for name in names if not _kept_by(name, folder).whole(contents, runs=runs)]
+
+
+def _kept_by(name: str, folder: Path) -> Kept:
+    return Kept(folder / "trackers" / f"{name}{KEPT}")
+
+
+def read_study(path: Path) -> Study | None:
+    """Return the study as the log at ``path`` tells it; None: there is no such log."""
+    nothing = Kept(path.with_name(f"{path.name}.kept-by-nobody"))
+    follower = Follower(lambda study: NullTracker(), nothing, print, runs=False)
+    for event in Tail(path).read():
+        follower.take(event)
+    return follower.study if follower.study.id else None
+
+
+def _mark(contents: Contents) -> tuple[object, ...]:
+    """Return what is put among the kept when the study itself was, with all that it then had."""
+    retried = sum(contents.retried.values())
+    return "study", len(contents.over), int(contents.concluded), *([retried] if retried else [])
+
+
+def _kept_as(key: tuple[str, int], retried: Mapping[tuple[str, int], int]) -> tuple[object, ...]:
+    """Return what is put among the kept for a trial that was run again so often after its end."""
+    times = retried.get(key, 0)
+    return (*key, "retry", times) if times else key
+
+
+def _named(trial: Trial) -> str:
+    return f"{trial.phase} trial {trial.number}"
+
+
+def _numbers(metrics: Any) -> dict[str, float]:
+    if not isinstance(metrics, dict):
+        return {}
+    return {
+        str(name): float(value)
+        for name, value in metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _written(what: tuple[object, ...]) -> str:
+    return " ".join(map(str, what))

@@ -1,0 +1,194 @@
+"""The processes in which trackers run, as seen by whoever starts them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from studies.planning.tracking_settings import VARIABLE, TrackingSettings
+from studies.tracking.follow import lack
+
+_ROOT = Path(__file__).resolve().parents[2]
+_GRACE = 2.0
+"""Seconds beyond a tracker's own limit before it is killed."""
+
+
+class TrackerProcess:
+    """One tracker at work on a study's log.
+
+    Args:
+        name: of the tracker.
+        folder: the study's; its log is there, or comes.
+        settings: ``[tracking]``.
+        seconds: it may take after ``finish`` was called, or after this process has died.
+        sync: the command that a person is told, to send what is kept here.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, settings: TrackingSettings, *, seconds: float, sync: str
+    ) -> None:
+        self.name = name
+        self._seconds = seconds
+        self._log = folder / "trackers" / f"{name}.log"
+        environment = dict(os.environ)
+        path = [str(_ROOT), environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
+        environment[VARIABLE] = settings.model_dump_json()
+        arguments = [name, str(folder.absolute()), str(seconds), sync]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "studies.tracking", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            # Its own session: Ctrl-C is not for it.
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+
+    def dismiss(self) -> None:
+        """Tell it that nothing more comes: it reads on to the end of the log, and leaves."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+    def finish(self) -> list[str]:
+        """Wait until it is done, or kill it when it takes too long; return what it has to say."""
+        self.dismiss()
+        deadline = time.monotonic() + self._seconds + _GRACE
+        interrupted = False
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except KeyboardInterrupt:
+            interrupted = True
+        late = self._process.poll() is None or self._process.returncode == 3
+        self.kill()
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            lines = output.read().decode(errors="replace").splitlines()
+        if interrupted:
+            return [*lines, "ended by Ctrl-C"]
+        if late:
+            return [*lines, f"not done within {self._seconds:g} seconds (tracking.finish_seconds)"]
+        code = self._process.returncode
+        if code not in (0, 1) or (code and not lines):
+            how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+            return [*lines, f"died ({how}); details: {self._log}"]
+        return lines
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has kept everything; known after ``finish``."""
+        return self._process.returncode == 0
+
+    def kill(self) -> None:
+        """End it, with what its libraries started, and wait until it is gone."""
+        self.dismiss()
+        if self._process.poll() is None:
+            for process in _started_by(self.pid):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        self._process.wait()
+
+
+def _started_by(pid: int) -> list[psutil.Process]:
+    """Return process ``pid`` and all that it started, first itself: then it starts no more."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+class TrackerProcesses:
+    """The trackers of one study. A context manager that leaves none behind.
+
+    Args:
+        names: of the trackers.
+        folder: the study's.
+        settings: ``[tracking]``.
+        sync: the command that a person is told.
+        seconds: that each may take at the end; None: as the settings say.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        folder: Path,
+        settings: TrackingSettings,
+        *,
+        sync: str,
+        seconds: float | None = None,
+    ) -> None:
+        self._names, self._folder, self._settings = tuple(names), folder, settings
+        self._sync = sync
+        self._seconds = settings.finish_seconds if seconds is None else seconds
+        self._running: list[TrackerProcess] = []
+        self._complete: dict[str, bool] = {}
+
+    def complete(self, name: str) -> bool:
+        """Whether tracker ``name`` has kept everything; known after ``finish``."""
+        return self._complete.get(name, False)
+
+    def catch_up(self) -> list[str]:
+        """Start those that do not run and lack something; return lines as ``start`` does.
+
+        A tracker that was killed in an earlier run lacks trials, and this run may train nothing.
+        """
+        idle = [n for n in self._names if all(process.name != n for process in self._running)]
+        if not idle:
+            return []
+        try:
+            names = lack(idle, self._folder, runs=self._settings.mode == "trial")
+        except OSError as error:
+            return [f"{error.filename}: cannot be read: {error.strerror}"]
+        return self.start(names)
+
+    def start(self, names: Sequence[str] | None = None) -> list[str]:
+        """Start those that do not run; return a line for each that cannot be started.
+
+        Args:
+            names: of those that are to run; None: all.
+        """
+        said = []
+        for name in self._names if names is None else names:
+            if any(process.name == name for process in self._running):
+                continue
+            try:
+                self._running.append(
+                    TrackerProcess(
+                        name, self._folder, self._settings, seconds=self._seconds, sync=self._sync
+                    )
+                )
+            except OSError as error:
+                said.append(f"{name}: cannot be started: {error.strerror or error}")
+        return said
+
+    def finish(self) -> list[tuple[str, str, bool]]:
+        """Wait for all at the same time; return name, line and whether it kept everything."""
+        for process in self._running:
+            process.dismiss()
+        said = []
+        for process in self._running:
+            lines = process.finish()
+            self._complete[process.name] = process.complete
+            said += [(process.name, line, process.complete) for line in lines]
+        self._running = []
+        return said
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in self._running:
+            process.kill()
+            process.finish()
+        self._running = []

@@ -1,0 +1,232 @@
+"""What a study leaves of itself while it runs: its event log first, then whoever tracks it.
+
+The ``study`` event, with which each run begins in the log, holds what the other events rest on::
+
+    id          the study's identity, see ``studies/storage/belonging.py``
+    name, goal, metric, direction, scientific, baseline, objective, trials, confirm_seeds
+    space       of the search, by parameter: kind, range or choices, condition, what it sets
+    distributions  the same as Optuna writes them
+    train       resolved settings that all trials share, by dotted name
+    data        fingerprint of the images
+    machine     device, workers, threads
+    versions    python, torch, optuna, this package
+
+The ``result`` event, with which a finished study ends: ``verdict`` (lines), ``table`` (a row a
+choice), ``best`` (label, params, value, interval, confirm trial) and ``files`` by what they are.
+"""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from mnist_core.config import TrainConfig
+from mnist_core.errors import UserError
+from mnist_core.files import from_here
+from mnist_core.table import flat
+from mnist_core.trainer import optimizers
+from search_spaces.space import SpaceError
+from studies.analysis.result import StudyResult
+from studies.core.event_log import FILE, OVER, EventLog, survey
+from studies.core.events import Event
+from studies.planning.next_commands import look_command
+from studies.planning.plan import Plan
+from studies.storage.belonging import new_identity
+from studies.tracking import chosen
+from studies.tracking.backfill import missing_events
+from studies.tracking.process import TrackerProcesses
+
+
+class Recording:
+    """A listener that keeps every event in the study's log, and has trackers follow it.
+
+    The log begins with the first event, when the study is leased to this process; trackers with the
+    first trial. When this context ends they are waited for, as long as the settings allow.
+
+    Args:
+        plan: of the study.
+        say: gets a line about what goes wrong, while the study runs.
+        tell: gets, at the end, the name of a tracker and what it has to say.
+        trackers: their processes; None: those that the plan names.
+
+    Raises:
+        ConfigError: one of these is unknown, or its package is not installed.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        say: Callable[[str], object],
+        tell: Callable[[str, str], object],
+        *,
+        trackers: TrackerProcesses | None = None,
+    ) -> None:
+        tracking = plan.settings.tracking
+        self._plan, self._say, self._tell = plan, say, tell
+        self._trackers = trackers or TrackerProcesses(
+            chosen(tracking), plan.folder, tracking, sync=look_command("sync", plan)
+        )
+        self._log = EventLog(plan.folder / FILE, say, sync=look_command("sync", plan))
+        self._over: set[tuple[str, int]] = set()
+        self._concluded = False
+        self._shared = _shared(plan)
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._log.close()
+        with self._trackers as trackers:
+            for name, line, complete in trackers.finish():
+                hint = "" if complete else f"; what is missing: {look_command('sync', self._plan)}"
+                self._tell(name, f"{line}{hint}")
+
+    def __call__(self, event: Event) -> None:
+        """Write ``event``; the ``study`` event, which comes first, with what the study is."""
+        if event.kind == "study":
+            self._begin(str(event.data.get("id", "")))
+            return
+        if not self._begun:
+            self._begin()
+        if event.kind == "start":
+            event = replace(event, data={**event.data, "config": self._config(event)})
+            for line in self._trackers.start():
+                self._say(line)
+        elif event.kind in OVER and event.trial is not None:
+            self._over.add((event.phase, event.trial))
+            self._concluded = False
+        elif event.kind == "lost" and event.trial is not None:  # perhaps one that had ended
+            self._over.discard((event.phase, event.trial))
+        elif event.kind == "phase":
+            self._compare(event)
+        self._log(event)
+
+    def _compare(self, event: Event) -> None:
+        """Say so if the log knows of more trials that are over than the database does."""
+        known = sum(phase == event.data.get("name") for phase, _ in self._over)
+        more = known - int(event.data.get("done", known))
+        if more > 0 and event.phase != "test":
+            self._say(
+                f"{from_here(self._plan.folder / FILE)} has the end of {more} more"
+                f" {event.phase} trials than the database, which was put back to an earlier state:"
+                " they are run again, and the log and the trackers keep their first end; if there"
+                " is a newer copy of the database, stop and put it in its place"
+            )
+
+    def fill(self) -> None:
+        """Write the trials that are over in the database and not in the log.
+
+        Raises:
+            UserError: the database cannot be read.
+        """
+        if not self._begun:
+            self._begin()
+        for event in missing_events(self._plan, frozenset(self._over)):
+            self(event)
+
+    def conclude(self, result: StudyResult, described: Mapping[str, Any]) -> None:
+        """Write what the log lacks of the study, and what it came to; have trackers catch up.
+
+        Args:
+            result: of the study.
+            described: data of the ``result`` event, see ``result_event``.
+
+        Raises:
+            UserError: the database cannot be read.
+        """
+        if not self._begun:
+            self._begin()
+        ended = sum(result.states.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
+        needed = {("confirm", record.number) for record in result.confirmed}
+        needed |= {("test", number) for number in result.test.values}
+        searched = sum(phase == "search" for phase, _ in self._over)
+        if searched < ended or not needed <= self._over:
+            self.fill()
+        if not self._concluded:
+            self(Event(kind="result", phase="test", data=described))
+            self._concluded = True
+        for line in self._trackers.catch_up():
+            self._say(line)
+
+    def _begin(self, study: str = "") -> None:
+        """Write the ``study`` event; without an identity that of the log, or a new one."""
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            contents = survey(self._plan.folder / FILE)
+        except OSError as error:
+            self._say(f"{self._plan.folder / FILE}: cannot be read: {error.strerror}")
+        else:
+            self._over, study = set(contents.over), study or contents.study
+            self._concluded = contents.concluded
+        about = describe(self._plan, study or new_identity(), shared=self._shared)
+        self._log(Event(kind="study", phase="", data=about))
+
+    def _config(self, event: Event) -> dict[str, Any]:
+        """Return the resolved settings of a trial that differ from those that all share."""
+        try:
+            config = _resolved(self._plan.config_for(event.data["params"], event.data["seed"]))
+        except (UserError, SpaceError):  # the trial itself will say so
+            return {}
+        own = flat(config.to_dict())
+        names = [*self._shared, *(name for name in own if name not in self._shared)]
+        # None: a setting that this trial has not.
+        return {name: own.get(name) for name in names if self._shared.get(name) != own.get(name)}
+
+
+def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of a ``study`` event."""
+    from optuna.distributions import distribution_to_json
+
+    from studies.search.optuna_bridge import to_distribution
+
+    spec = plan.spec
+    return {
+        "id": identity,
+        "name": plan.name,
+        "goal": spec.goal,
+        "metric": spec.metric,
+        "direction": spec.direction,
+        "scientific": spec.scientific,
+        "baseline": spec.baseline,
+        "objective": spec.objective,
+        "trials": plan.trials,
+        "confirm_seeds": plan.confirm_seeds,
+        "space": spec.space.to_dict(),
+        "distributions": {
+            name: distribution_to_json(to_distribution(parameter))
+            for name, parameter in spec.space.parameters.items()
+        },
+        "train": dict(shared),
+        "data": plan.data_fingerprint,
+        "machine": {
+            "device": plan.train.device,
+            "workers": plan.workers,
+            "threads": plan.threads,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("torch", "optuna")},
+        },
+    }
+
+
+def _shared(plan: Plan) -> dict[str, Any]:
+    """Return the resolved settings that no trial decides, by dotted name."""
+    space = plan.spec.space
+    of_trials = {"seed", *(space.setting(name) for name in space.parameters)}
+    settings = flat(_resolved(plan.train).to_dict())
+    return {name: value for name, value in settings.items() if name not in of_trials}
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"optim": optimizers.resolve(config.optim)})

@@ -1,1 +1,0 @@
-"""What a study says while it runs: its events, their log, and who listens."""
