@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from mnist_core import optim
 from mnist_core.config import OptimConfig
 from mnist_core.errors import ConfigError
 from mnist_core.train import train
@@ -96,7 +97,7 @@ def test_an_update_is_as_large_as_one_of_adamw():
 
 
 def test_defaults_and_refusals(refusal):
-    resolved = optimizers.resolve(OptimConfig(name="muon")).to_dict()
+    resolved = optim.resolve(OptimConfig(name="muon")).to_dict()
     assert resolved == {
         "name": "muon",
         "lr": 1e-3,
@@ -105,7 +106,7 @@ def test_defaults_and_refusals(refusal):
         "beta1": 0.9,
         "beta2": 0.999,
     }
-    message = refusal(ConfigError, optimizers.resolve, OptimConfig(name="muon", alpha=0.5))
+    message = refusal(ConfigError, optim.resolve, OptimConfig(name="muon", alpha=0.5))
     assert message.startswith("optim.alpha: 'muon' has no alpha")
     only = nn.Linear(9, 4)
     message = refusal(
@@ -125,7 +126,7 @@ def test_no_compiler_is_imported():
     program = """
 import sys
 import torch
-from mnist_core import optimizers
+from mnist_core.trainer import optimizers
 from mnist_core.config import OptimConfig
 
 model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
