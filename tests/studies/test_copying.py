@@ -114,7 +114,7 @@ def finished(tmp_path_factory):
     """The folder of a finished study."""
     plan = plan_at(tmp_path_factory.mktemp("finished"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", describe)
+        patch.setattr(phases.fingerprint, "describe", describe)
         run(plan, Toy())
     return plan.folder
 
