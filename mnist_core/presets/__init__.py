@@ -1,4 +1,4 @@
-"""Presets: trainings with a name and a claim, one TOML file each; the file's name is the preset's.
+"""Presets: trainings with a name and a claim, one TOML file each.
 
 A file holds the settings of a training, as any configuration does, and a table ``preset``: what it
 is, where it comes from and what was claimed. With ``[[variant]]`` it holds several trainings that
