@@ -231,7 +231,8 @@ def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
 
 HELD = """
 import os, time
-from mnist_core import __main__, command_line
+from mnist_core import __main__
+from mnist_core.console import command_line
 from mnist_core.runs import run_folder, training_run
 training_run._STATE_SECONDS = 0.0
 left, report = int(os.environ["REPORTS"]), run_folder.RunFolder.report
@@ -249,7 +250,8 @@ command_line.run(__main__.app, "python -m mnist_core")
 
 FULL_DISK = """
 import resource
-from mnist_core import __main__, command_line
+from mnist_core import __main__
+from mnist_core.console import command_line
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 command_line.run(__main__.app, "python -m mnist_core")
 """
