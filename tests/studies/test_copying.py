@@ -237,7 +237,7 @@ def test_a_server_refuses_what_it_cannot_hold(server, tmp_path):  # noqa: F811
 
 COPY = """
 import sys
-from studies.storages import copying
+from studies.storage import copying
 def check(*arguments):
     print("written", flush=True)
     sys.stdin.read()

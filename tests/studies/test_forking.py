@@ -332,8 +332,8 @@ KILLED = """
 import os, signal
 from pathlib import Path
 from test_forking import WIDER, changed, make_plan
-from studies.forks.forking import fork
-from studies.storages import copying
+from studies.protocol.fork import fork
+from studies.storage import copying
 copying.{step} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
 """
