@@ -209,7 +209,7 @@ def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
     return study, take_part(study, storage)
 
 
-def check_folder(plan: Plan) -> None:
+def check_unowned_folder(plan: Plan) -> None:
     """Check, where the study's database is not there, that its folder holds nothing of a study.
 
     Raises:
