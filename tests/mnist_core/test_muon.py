@@ -125,7 +125,7 @@ def test_no_compiler_is_imported():
     program = """
 import sys
 import torch
-from mnist_core import optimizers
+from mnist_core.trainer import optimizers
 from mnist_core.config import OptimConfig
 
 model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))

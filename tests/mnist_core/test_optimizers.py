@@ -203,7 +203,7 @@ def test_a_training_does_not_import_torchs_compiler():
     program = f"""
 import sys
 import torch
-from mnist_core import optimizers
+from mnist_core.trainer import optimizers
 from mnist_core.config import DataConfig, OptimConfig, TrainConfig
 from mnist_core.data import load
 from mnist_core.train import train

@@ -131,7 +131,8 @@ def test_refused(run, words, said):
 def test_help_is_quick_and_teaches(command, root):
     """It imports neither torch nor matplotlib, which take seconds."""
     code = (
-        "import sys; from mnist_core import __main__ as m, command_line\n"
+        "import sys; from mnist_core import __main__ as m\n"
+        "from mnist_core.console import command_line\n"
         f"sys.argv = ['mnist_core', '{command}', '--help']\n"
         "try: command_line.run(m.app, 'python -m mnist_core')\n"
         "finally: assert not {'torch', 'matplotlib', 'scipy'} & set(sys.modules)"

@@ -114,7 +114,7 @@ def finished(tmp_path_factory):
     """The folder of a finished study."""
     plan = plan_at(tmp_path_factory.mktemp("finished"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", describe)
+        patch.setattr(phases.fingerprint, "describe", describe)
         run(plan, Toy())
     return plan.folder
 
@@ -237,7 +237,7 @@ def test_a_server_refuses_what_it_cannot_hold(server, tmp_path):  # noqa: F811
 
 COPY = """
 import sys
-from studies.storages import copying
+from studies.storage import copying
 def check(*arguments):
     print("written", flush=True)
     sys.stdin.read()

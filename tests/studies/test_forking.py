@@ -46,7 +46,7 @@ ADAM = When("optim.name", ("adam",))
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
 
 
 def content(plan, phase=""):
@@ -75,7 +75,7 @@ def old(tmp_path_factory):
     """A finished study of 12 trials."""
     plan = make_plan(tmp_path_factory.mktemp("old"), trials=12)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {})
         run(plan, toy=Toy(failing=("sgd",)))
     return plan
 
@@ -332,8 +332,8 @@ KILLED = """
 import os, signal
 from pathlib import Path
 from test_forking import WIDER, changed, make_plan
-from studies.forks.forking import fork
-from studies.storages import copying
+from studies.protocol.fork import fork
+from studies.storage import copying
 copying.{step} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
 """

@@ -76,7 +76,7 @@ def test_a_line_longer_than_a_block_is_kept(path):
 
 HOLD = """
 import sys, pathlib
-from studies.storages.storage_journal import Journal
+from studies.storage.journal import Journal
 with Journal("journal:///" + sys.argv[1], pathlib.Path(sys.argv[1])).file.locked():
     print("locked", flush=True)
     sys.stdin.read()

@@ -96,8 +96,8 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
 
 HOLD = """
 import optuna, sys
-from studies.storages import leases
-from studies.storages.storage import open_storage
+from studies.storage import leases
+from studies.storage.open import open_storage
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 storage = open_storage(sys.argv[1], create=True)
 study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)

@@ -83,8 +83,8 @@ def test_one_whose_supervisor_was_killed_reads_to_the_end_and_leaves(tmp_path):
     program = f"""
 import os, signal
 from pathlib import Path
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
+from studies.tracking.process import TrackerProcess
+from studies.planning.tracking_settings import TrackingSettings
 made = TrackerProcess({NAME!r}, Path({str(tmp_path)!r}), TrackingSettings(), seconds=600, sync="")
 print(made.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
