@@ -1,4 +1,4 @@
-"""Presets: trainings with a name and a claim, one TOML file each; the file's name is the preset's.
+"""Presets: trainings with a name and a claim, one TOML file each.
 
 A file holds the settings of a training and a table ``preset``. With ``[[variant]]`` it holds
 several trainings that are compared. A new file is a new preset; nothing else is to do.

@@ -27,6 +27,7 @@ from mnist_core import parsing
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flatten
 from search_spaces.space import Float, Space, SpaceError
+from studies.storage.optuna_internals import required_params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ def merged(*lists: Iterable[Known]) -> list[Known]:
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return the params of ``trial``; of one that waits, those that are required of it."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    return {**required_params(trial), **trial.params}
 
 
 def _check_export(tables: Mapping[str, Any], settings: Mapping[str, Any], source: str) -> None:

@@ -214,6 +214,10 @@ for name in {OPTIMIZERS!r}:
     optimizer = optimizers.build(OptimConfig(name=name), [parameter])
     parameter.sum().backward()
     optimizers.step(optimizer)
+matrices = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+optimizer = optimizers.build(OptimConfig(name="muon"), matrices.parameters())
+matrices(torch.ones(2, 3)).sum().backward()
+optimizers.step(optimizer)
 train(TrainConfig(epochs=1, batch_size=2000), load(DataConfig()))
 print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """
