@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from mnist_core.errors import UserError
-from mnist_core.nested import difference
+from mnist_core.table import difference
 from mnist_core.version import TRAINER_VERSION
 from studies.core.attributes import CODE, FINGERPRINT
 from studies.planning.machine import DEVICE_KIND

@@ -16,8 +16,7 @@ from pydantic import Field
 from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.nested import flat_items
-from mnist_core.table import Table, unknown_setting
+from mnist_core.table import Table, flat_items, unknown_setting
 from studies.planning.ray_settings import RaySettings
 from studies.planning.tracking_settings import TrackingSettings
 

@@ -18,7 +18,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 from mnist_core import models
 from mnist_core.batches.augment import augment
 from mnist_core.batches.batches import stream_seed
-from mnist_core.config import OPTIMIZERS as ALL
+from mnist_core.optim import OPTIMIZERS as ALL
 from mnist_core.train import train
 
 OPTIMIZERS = tuple(name for name in ALL if name != "muon")

@@ -15,7 +15,7 @@ from mnist_core.config import AverageConfig, ModelConfig, ScheduleConfig
 from mnist_core.data import Split
 from mnist_core.device.runtime import resolve as resolve_runtime
 from mnist_core.errors import ConfigError
-from mnist_core.tasks.classification import focal_loss
+from mnist_core.losses import focal
 from mnist_core.train import TrainingFailed, resolve, train
 from mnist_core.trainer import averaging
 from mnist_core.trainer.schedules import Plateau
@@ -201,14 +201,14 @@ def test_focal_loss_is_its_formula(gamma):
     logits, labels = torch.randn(50, 10, dtype=torch.float64) * 3, torch.randint(0, 10, (50,))
     p = logits.softmax(dim=1)[range(50), labels]
     expected = (-((1 - p) ** gamma) * p.log()).mean()
-    torch.testing.assert_close(focal_loss(logits, labels, gamma=gamma), expected)
+    torch.testing.assert_close(focal(logits, labels, gamma=gamma), expected)
     if gamma == 0:
         torch.testing.assert_close(expected, functional.cross_entropy(logits, labels))
 
 
 def test_focal_loss_has_a_gradient_where_the_model_is_sure():
     logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
-    focal_loss(logits, torch.tensor([0, 0]), gamma=0.5).backward()
+    focal(logits, torch.tensor([0, 0]), gamma=0.5).backward()
     assert torch.isfinite(logits.grad).all()
 
 

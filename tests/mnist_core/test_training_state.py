@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mnist_core.config import OPTIMIZERS
 from mnist_core.errors import CheckpointError
+from mnist_core.optim import OPTIMIZERS
 from mnist_core.train import StopTraining, train
 
 CASES = {
