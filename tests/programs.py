@@ -47,7 +47,11 @@ def start(
 
 def start_script(path: Path, *words: object, **options: Any) -> subprocess.Popen[str]:
     """Run the Python file ``path`` as a program."""
-    script = partial(runpy.run_path, str(path), run_name="__main__")
+
+    def script() -> None:
+        sys.path.insert(0, str(path.parent))
+        runpy.run_path(str(path), run_name="__main__")
+
     return start(script, path, *words, **options)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
+from small_data import of_small_data
 from waiting import PATIENCE
 
 from mnist_core import __main__ as program
@@ -269,7 +270,7 @@ def test_a_record_without_a_value_is_said(done, tmp_path):
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32", "bf16"])
 def test_a_precision_that_a_cpu_is_slow_with_is_said(done, precision):
-    lines = done("--no-save", *SETS, "--set", f"precision={precision}")
+    lines = done("--no-save", *SETS, *of_small_data(), "--set", f"precision={precision}")
     said = "warning: fp16 takes several times as long as fp32 on a CPU; use fp32 or bf16"
     assert (lines[1] == said) == (precision == "fp16")
 
