@@ -289,7 +289,8 @@ def test_retries_come_to_an_end(opened):
         book.lose(task, LOST)
     (record,) = book.records()
     assert (record.state, record.failure.kind) == ("FAIL", "WorkerLost")
-    assert record.failure.message == "lost 3 times, given up; last: killed by SIGKILL"
+    assert record.failure.message.startswith("lost 3 times")
+    assert record.failure.message.endswith("killed by SIGKILL")
     assert record.failure.traceback == "tail"
     assert book.ask().number == 1
 
@@ -412,7 +413,7 @@ def entries(count):
 
 def test_another_programs_study_of_other_directions_is_refused(tmp_path, storage):
     optuna.create_study(study_name="toy", storage=storage, direction="minimize")
-    with pytest.raises(FingerprintMismatch, match="another program, with the directions minimize"):
+    with pytest.raises(FingerprintMismatch, match="minimize"):
         open_search(toy_plan(tmp_path), storage)
 
 
@@ -432,13 +433,11 @@ def test_a_trial_that_another_program_put_there_is_refused(tmp_path, storage, pu
     with open_search(plan, storage) as book:
         complete(book, begin(book))
         if put.__code__.co_names[0] == "enqueue_trial":  # while it is run, too
-            with pytest.raises(
-                UserError, match="changed by another program: trial 3 came instead of trial 2"
-            ):
+            with pytest.raises(UserError, match=r"another program.*trial 3.*trial 2"):
                 put(study), book.ask()
         else:
             put(study)
-    with pytest.raises(UserError, match="another program, which put trial 2 into it"):
+    with pytest.raises(UserError, match=r"another program.*trial 2"):
         open_search(plan, storage)
 
 
