@@ -18,6 +18,7 @@ from studies.search.pruning import FairPruning
 from studies.search.rungs import WITH_RUNGS, create_rungs, with_resources
 from studies.storage.open import (
     close_storage,
+    load_study,
     one_line_errors,
     one_line_garbage,
     open_storage,
@@ -92,7 +93,7 @@ def read_curves(plan: Plan) -> Curves:
         with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
             if plan.name not in optuna.get_all_study_names(storage):
                 raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
-            study = optuna.load_study(study_name=plan.name, storage=storage)
+            study = load_study(plan.name, storage)
             return collect(plan, study.get_trials(deepcopy=False))
     finally:
         close_storage(storage)

@@ -32,6 +32,7 @@ from studies.storage.leases import Lease, read_lease
 from studies.storage.open import (
     Storage,
     close_storage,
+    load_study,
     one_line_errors,
     one_line_garbage,
     open_storage,
@@ -221,7 +222,7 @@ def _opened(plan: Plan, opened: Storage | None = None) -> Iterator[dict[str, opt
         with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
             names = set(optuna.get_all_study_names(storage))
             yield {
-                name: optuna.load_study(study_name=name, storage=storage)
+                name: load_study(name, storage)
                 for name in (plan.name, f"{plan.name}{CONFIRM}")
                 if name in names
             }

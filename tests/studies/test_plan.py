@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.files import check_writable, prepare_folder
 from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
 from studies.planning import machine
@@ -317,17 +318,17 @@ def test_a_gpu_that_is_hidden_is_not_there(tmp_path, hidden):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
-    machine.check_folder(tmp_path / "a/b")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any(tmp_path.iterdir())
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.check_folder(tmp_path / "a/b")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any((tmp_path / "a/b").iterdir())
     assert list((tmp_path / "a/b").iterdir()) == []
     (tmp_path / "file").write_text("")
-    for refuses in (machine.prepare_folder, machine.check_folder):
+    for refuses in (prepare_folder, check_writable):
         for folder in (tmp_path / "file", tmp_path / "file/inner"):
-            message = error_of(refuses, folder)
+            message = error_of(refuses, folder, "results.folder")
             assert message.startswith("results.folder: ") and str(folder) in message
     assert "results.folder" in error_of(plan_of, results__folder="a\0b")
     assert "s3://bucket/results" in error_of(plan_of, results__folder="s3://bucket/results")
@@ -336,7 +337,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    assert "Permission denied" in error_of(machine.prepare_folder, tmp_path / "a")
+    assert "Permission denied" in error_of(prepare_folder, tmp_path / "a", "results.folder")
 
 
 def spec_of(monkeypatch, **changes):
