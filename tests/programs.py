@@ -5,6 +5,7 @@ To import torch takes 3 s of CPU time, more than most of what the programs do.
 
 import atexit
 import gc
+import logging
 import os
 import runpy
 import signal
@@ -94,6 +95,7 @@ def _be(
 ) -> None:
     gc.freeze()  # objects of the parent must not close descriptors that are others' here
     atexit._clear()  # what the parent does at its end
+    logging.getLogger().handlers.clear()
     # Popen waits for the end of its own pipe, too, which the start of a program would close.
     first = 3
     for kept in (*sorted(keep), 4096):

@@ -189,6 +189,32 @@ def test_pruned_by_the_pruner(opened):
     assert (record.state, record.value) == ("PRUNED", 0.15)
     assert record.curve == {1: 0.1, 2: 0.15}
     assert record.attributes == {"device": "cpu"}
+    assert book.study.get_trials(deepcopy=False)[4].value == 0.15  # as Optuna's samplers have it
+
+
+def test_a_default_configuration_goes_on_where_the_pruner_would_stop_it(opened):
+    book = opened(trials=20, pruner="median", pruner_options=EARLY)
+    default = begin(book)
+    while len(book.trials) < 8:
+        complete(book, begin(book), 0.8)
+    complete(book, default, 0.01)  # each report is answered: go on
+    while (task := begin(book)).params["kind"] != default.params["kind"]:
+        complete(book, task, 0.8)
+    answers = [book.report(task, step, metrics(0.005 * step)) for step in (1, 2)]
+    assert answers == [True, False]
+
+
+def test_a_report_that_could_not_be_written_is_written_later(opened, storage, monkeypatch):
+    book = opened(trials=3)
+    task = begin(book)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "set_trial_intermediate_value", lambda *_: 1 / 0)
+        assert book.report(task, 1, metrics(0.5))
+        with pytest.raises(ZeroDivisionError):
+            book.settle()
+    book.settle()
+    (trial,) = storage.get_all_trials(book.study._study_id, deepcopy=False)
+    assert trial.intermediate_values == {1: 0.5}
 
 
 def test_default_configurations_are_never_pruned(opened):

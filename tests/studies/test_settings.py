@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_core.config import TrainConfig
@@ -234,6 +234,7 @@ VALUES = (
 TREES = st.recursive(VALUES, lambda inner: st.dictionaries(NAMES | st.text(max_size=3), inner))
 
 
+@settings(max_examples=20)
 @given(st.dictionaries(NAMES | st.sampled_from(Settings.setting_names()), TREES))
 def test_whatever_comes_is_taken_or_refused_in_one_line(values):
     try:

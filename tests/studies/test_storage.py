@@ -260,7 +260,10 @@ def test_a_database_appears_whole(tmp_path):
         print("waits", flush=True)
         while not path.exists():
             pass
-        print(optuna.get_all_study_names(f"sqlite:///{path}"))
+        storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+        print(optuna.get_all_study_names(storage))
+        storage.remove_session()
+        storage.engine.dispose()
 
     waiting = programs.start(wait_and_open)
     assert waiting.stdout.readline() == "waits\n"
