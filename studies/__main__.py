@@ -91,7 +91,7 @@ def show(
     check_objective(plan)
     check_search(plan)
     check_url(plan.storage_url)
-    there = stored_study.exists(plan)
+    there = stored_study.exists(plan.location)
     if not there:
         check_writable(plan.folder, "results.folder")
     check_made(plan)

@@ -176,7 +176,7 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     if say is not None and issubclass(kind, Training):  # what others cost is not known
         say(preflight.describe(plan, found))
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
-    if whole != without_test and stored_study.data_fingerprint(plan) == without_test:
+    if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:
         # The study was begun without a test set, which is here now: the same images are trained on.
         return dataclasses.replace(plan.with_data(without_test), test_data=whole)
     return plan.with_data(whole)

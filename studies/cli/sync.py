@@ -60,7 +60,7 @@ def sync_command(
             f" {look_command('sync', plan, '--tracker', 'wandb')}"
         )
     found = stored_study.read(plan).comparable()
-    holder = stored_study.supervisor(plan)
+    holder = stored_study.supervisor(plan.location)
     if holder is not None:
         raise UserError(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"

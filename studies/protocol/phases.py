@@ -94,7 +94,7 @@ def run_study(
         StudyInterrupted: it was asked to stop through ``control``.
         ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
     """
-    check_unowned_folder(plan)
+    check_unowned_folder(plan.location)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)

@@ -19,6 +19,7 @@ from studies.planning import machine
 from studies.planning.layout import models_folder
 from studies.planning.plan import resolve
 from studies.protocol.objective import build_objective
+from studies.report.overview import describe
 from studies.spec import StudySpec
 
 STUDY = catalog.get("optim_search")
@@ -158,7 +159,7 @@ def test_what_a_trial_must_be_does_not_depend_on_the_budget(fewer):
 
 
 def test_trials_per_choice_yields_to_few_trials_but_not_if_asked_for():
-    shown = {row.name: row.value for row in plan_of(search__trials=20).describe()}
+    shown = {row.name: row.value for row in describe(plan_of(search__trials=20))}
     assert shown["search.trials"] == "20, 2 or more for each choice"
     assert plan_of(search__trials=10_000).trials_per_choice == STUDY.trials_per_choice
     message = error_of(plan_of, search__trials=20, search__trials_per_choice=3)
@@ -210,7 +211,7 @@ def test_plans_are_frozen_printable_and_travel():
 
 def test_describe_names_values_and_sources():
     conf = "grad_clip = 2.0\n[search]\nsampler_options = {n_startup_trials = 5}"
-    rows = {row.name: row for row in plan_of(conf=conf, search__trials=70, epochs=2).describe()}
+    rows = {row.name: row for row in describe(plan_of(conf=conf, search__trials=70, epochs=2))}
     assert rows["epochs"] == ("epochs", "2", "--set")
     assert rows["grad_clip"] == ("grad_clip", "2.0", "conf.toml")
     assert rows["batch_size"].source == "studies/catalog/optim_search.py (fixed)"
