@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from io import TextIOWrapper
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def _be(
     gc.freeze()  # objects of the parent must not close descriptors that are others' here
     atexit._clear()  # what the parent does at its end
     logging.getLogger().handlers.clear()
+    tracker = resource_tracker._resource_tracker  # the parent's process; this one has its own
+    tracker._fd = tracker._pid = None
     # Popen waits for the end of its own pipe, too, which the start of a program would close.
     first = 3
     for kept in (*sorted(keep), 4096):
