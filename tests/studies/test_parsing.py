@@ -12,7 +12,7 @@ from mnist_core import config_file, parsing, presets
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.runs import run_record
 from mnist_core.table import parse_assignment
-from studies.planning.settings import read_conf
+from studies.planning.layers import read_conf
 from studies.search.enqueued import read_known
 from studies.storage.open import open_storage
 

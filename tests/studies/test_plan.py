@@ -13,7 +13,7 @@ import pytest
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
-from studies.planning import machine
+from studies.planning import layout, machine, resources
 from studies.planning.layout import models_folder
 from studies.planning.plan import resolve
 from studies.protocol.objective import build_objective
@@ -76,7 +76,7 @@ def test_no_path_of_a_trial_depends_on_the_working_directory():
     plan = plan_of(data__root="images", data__name="folder", results__folder="a/../b")
     here = Path.cwd()
     assert plan.folder == here / "a" / ".." / "b" / "optim_search"
-    for phase_keeps in (None, models_folder(plan)):
+    for phase_keeps in (None, models_folder(plan.folder)):
         made = build_objective(plan, phase_keeps)
         assert made.states.is_absolute()
         assert made.keep_models is None or made.keep_models.is_absolute()
@@ -246,7 +246,7 @@ def test_describe_names_values_and_sources():
 )
 def test_workers_share_the_cores(asked, on_gpu, tasks, given):
     cores, workers, threads = asked
-    shared = machine.share(
+    shared = resources.share(
         available=cores, workers=workers, threads=threads, tasks=tasks, on_gpu=on_gpu
     )
     assert shared == given
@@ -323,19 +323,19 @@ def test_a_gpu_that_is_hidden_is_not_there(tmp_path, hidden):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
-    machine.check_folder(tmp_path / "a/b")
+    layout.check_folder(tmp_path / "a/b")
     assert not any(tmp_path.iterdir())
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.check_folder(tmp_path / "a/b")
+    layout.prepare_folder(tmp_path / "a/b")
+    layout.prepare_folder(tmp_path / "a/b")
+    layout.check_folder(tmp_path / "a/b")
     assert not any((tmp_path / "a/b").iterdir())
     assert list((tmp_path / "a/b").iterdir()) == []
     (tmp_path / "file").write_text("")
-    message = error_of(machine.prepare_folder, tmp_path / "file")
+    message = error_of(layout.prepare_folder, tmp_path / "file")
     assert message.startswith(f"results.folder: cannot write to {tmp_path / 'file'}: ")
-    assert "cannot write" in error_of(machine.prepare_folder, tmp_path / "file/inner")
-    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file")
-    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file/inner")
+    assert "cannot write" in error_of(layout.prepare_folder, tmp_path / "file/inner")
+    assert "cannot write" in error_of(layout.check_folder, tmp_path / "file")
+    assert "cannot write" in error_of(layout.check_folder, tmp_path / "file/inner")
     assert "null byte" in error_of(plan_of, results__folder="a\0b")
     assert "is a URL; mount it" in error_of(plan_of, results__folder="s3://bucket/results")
 
@@ -343,7 +343,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    assert "Permission denied" in error_of(machine.prepare_folder, tmp_path / "a")
+    assert "Permission denied" in error_of(layout.prepare_folder, tmp_path / "a")
 
 
 def spec_of(monkeypatch, **changes):

@@ -28,7 +28,7 @@ from studies.engines.ray.cluster import Claim, Cluster
 from studies.engines.ray.nodes import check_folder, check_modules, living_nodes
 from studies.engines.ray.quiet import environment, quiet
 from studies.engines.ray.tasks import search_path
-from studies.planning import machine
+from studies.planning import layout, machine
 from studies.planning.ray_settings import RaySettings
 from studies.search.population_checks import is_population
 
@@ -130,7 +130,7 @@ class Ray:
         workers = min(plan.workers, room)
         if self._settings.address:  # a cluster may grow while the study runs
             workers = plan.settings.engine.workers or min(room, plan.trials)
-            machine.prepare_folder(plan.folder)
+            layout.prepare_folder(plan.folder)
             check_folder(plan.folder.absolute())
         self._workers = workers
         return replace(plan, workers=workers, folder=plan.folder.absolute())
