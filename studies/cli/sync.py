@@ -38,9 +38,9 @@ def sync_command(
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from mnist_core.errors import UserError
+    from mnist_core.files import prepare_folder
     from studies.analysis import stored_study
     from studies.core.events import Event
-    from studies.planning.layout import prepare_folder
     from studies.planning.next_commands import look_command
     from studies.report.table import result_event
     from studies.storage.belonging import check_owner
@@ -65,7 +65,7 @@ def sync_command(
         )
     if found.identity:
         check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
-    prepare_folder(found.plan.folder)
+    prepare_folder(found.plan.folder, "results.folder")
     failed = []
 
     def tell(name: str, line: str) -> None:

@@ -52,7 +52,7 @@ from studies.storage.belonging import check_owner, new_identity, owner
 from studies.storage.leases import Lease
 from studies.storage.location import OpenedStudies, StudyLocation
 from studies.storage.membership import Part, take_part
-from studies.storage.open import Storage, exclusive, shown, storage_file
+from studies.storage.open import Storage, create_study, exclusive, load_study, shown, storage_file
 
 __all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
 
@@ -197,7 +197,7 @@ def _open(
     try:
         if retry and retry_failed(study, storage):
             # Optuna holds what it has read of trials that were over.
-            study = optuna.load_study(study_name=name, storage=storage)
+            study = load_study(name, storage)
     except BaseException:
         leases.release(study, lease)
         raise
@@ -210,7 +210,7 @@ def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
     return study, take_part(study, storage)
 
 
-def check_folder(location: StudyLocation) -> None:
+def check_unowned_folder(location: StudyLocation) -> None:
     """Check, where the study's database is not there, that its folder holds nothing of a study.
 
     Raises:
@@ -247,12 +247,7 @@ def _identify(study: optuna.Study, folder: Path, storage: Storage) -> str:
 def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
     _check_owner(plan.location, storage)
     wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        directions=wanted,
-        load_if_exists=True,
-    )
+    study = create_study(name, storage, wanted)
     if FINGERPRINT not in study.user_attrs and study.directions != wanted:
         there = ", ".join(direction.name.lower() for direction in study.directions)
         raise FingerprintMismatch(

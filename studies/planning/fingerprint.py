@@ -4,11 +4,13 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.errors import UserError
+from mnist_core.nested import difference
 from mnist_core.version import TRAINER_VERSION
 from studies.core.attributes import CODE, FINGERPRINT
 
@@ -20,7 +22,6 @@ PACKAGE = "mnist-studies"
 DEVICE_KIND = "environment"
 """Key of a fingerprint's values: ``cuda``. Absent on a CPU."""
 
-_ABSENT = object()
 _MEANING = (
     *("objective", "metric", "direction", "seed", "space", "train"),
     *("objectives", "constraints"),
@@ -150,27 +151,12 @@ def check_environment(study: "optuna.Study", values: Mapping[str, Any]) -> None:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return what differs between two fingerprints' values, e.g. ``train.epochs: 5 -> 6``."""
-    return [
-        f"{name}: {_show(one)} -> {_show(other)}" for name, one, other in _differences(old, new)
-    ]
-
-
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted({*old, *new}):
-            inner = f"{name}.{key}" if name else str(key)
-            yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
-    elif _plain(old) != _plain(new):
-        yield name, old, new
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` with lists for tuples, which JSON does not have."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    found = sorted(difference(old, new), key=itemgetter(0))
+    return [f"{name}: {_show(before)} -> {_show(after)}" for name, before, after in found]
 
 
 def _show(value: Any) -> str:
-    text = "nothing" if value is _ABSENT else str(value)
+    text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

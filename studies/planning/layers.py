@@ -3,7 +3,7 @@
 Each mistake is one line that names the file or option, and the key as it was written.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.nested import flat_items
 from mnist_core.table import unknown_setting
 from studies import catalog
 from studies.planning.settings import CONF, OPTIONS, SET, Settings, setting_of, short_name
@@ -157,7 +158,7 @@ def make_layer(values: Mapping[str, Any], *, source: str, searched: Iterable[str
     """
     found: dict[str, Any] = {}
     written: dict[str, str] = {}
-    for name, value in _flat(values, ()):
+    for name, value in flat_items(values, keep_empty=True):
         if value == {} and _is_table(name):
             continue
         key = _full_name(name, source=source)
@@ -223,15 +224,6 @@ def _full_name(name: str, *, source: str) -> str:
     siblings = {short_name(prefix + n) for n in inside if prefix + n not in _OF_THE_PLAN}
     unknown = unknown_setting(short_name(key), siblings, (short_name(name) for name in names))
     raise ConfigError(f"{source}: {unknown}")
-
-
-def _flat(values: Mapping[str, Any], parents: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        path = (*parents, str(name))
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, path)
-        else:
-            yield ".".join(path), value
 
 
 def _is_table(name: str) -> bool:

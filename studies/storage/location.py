@@ -104,11 +104,11 @@ class OpenedStudies:
         return self.storage.get_study_user_attrs(self.storage.get_study_id_from_name(name))
 
     def _study(self, name: str) -> "optuna.Study | None":
-        import optuna
+        from studies.storage.open import load_study
 
         if self.storage is None or name not in self.names:
             return None
-        return optuna.load_study(study_name=name, storage=self.storage)
+        return load_study(name, self.storage)
 
 
 def _may_exist(url: str) -> bool:

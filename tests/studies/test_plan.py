@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.files import check_writable, prepare_folder
 from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
-from studies.planning import layout, machine, resources
+from studies.planning import machine, resources
 from studies.planning.layout import models_folder
 from studies.planning.plan import resolve
 from studies.protocol.objective import build_objective
@@ -323,19 +324,19 @@ def test_a_gpu_that_is_hidden_is_not_there(tmp_path, hidden):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
-    layout.check_folder(tmp_path / "a/b")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any(tmp_path.iterdir())
-    layout.prepare_folder(tmp_path / "a/b")
-    layout.prepare_folder(tmp_path / "a/b")
-    layout.check_folder(tmp_path / "a/b")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any((tmp_path / "a/b").iterdir())
     assert list((tmp_path / "a/b").iterdir()) == []
     (tmp_path / "file").write_text("")
-    message = error_of(layout.prepare_folder, tmp_path / "file")
+    message = error_of(prepare_folder, tmp_path / "file", "results.folder")
     assert message.startswith(f"results.folder: cannot write to {tmp_path / 'file'}: ")
-    assert "cannot write" in error_of(layout.prepare_folder, tmp_path / "file/inner")
-    assert "cannot write" in error_of(layout.check_folder, tmp_path / "file")
-    assert "cannot write" in error_of(layout.check_folder, tmp_path / "file/inner")
+    assert "cannot write" in error_of(prepare_folder, tmp_path / "file/inner", "results.folder")
+    assert "cannot write" in error_of(check_writable, tmp_path / "file", "results.folder")
+    assert "cannot write" in error_of(check_writable, tmp_path / "file/inner", "results.folder")
     assert "null byte" in error_of(plan_of, results__folder="a\0b")
     assert "is a URL; mount it" in error_of(plan_of, results__folder="s3://bucket/results")
 
@@ -343,7 +344,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    assert "Permission denied" in error_of(layout.prepare_folder, tmp_path / "a")
+    assert "Permission denied" in error_of(prepare_folder, tmp_path / "a", "results.folder")
 
 
 def spec_of(monkeypatch, **changes):
