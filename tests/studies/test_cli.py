@@ -234,7 +234,7 @@ def test_ctrl_c_once_finishes_says_how_to_resume_and_loses_nothing(tmp_path, run
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "finishing" in err and "Ctrl-C again to stop now" in err
-    assert "nothing is lost. Go on with: python -m studies.run optim_search --quick" in err
+    assert "nothing is lost. Resume with: python -m studies.run optim_search --quick" in err
     found = states(tmp_path)
     assert 1 <= len(found) < 4000
     assert set(found) <= {"COMPLETE", "PRUNED"}
@@ -281,7 +281,7 @@ def test_ctrl_c_at_the_start_leaves_nothing_behind(tmp_path):
     assert "Traceback" not in err
     assert out == ""
     (line,) = err.splitlines()
-    assert line == "interrupted" or "nothing is lost. Go on with: " in line
+    assert line == "interrupted" or "nothing is lost. Resume with: " in line
     assert not psutil.wait_procs(workers, timeout=PATIENCE)[1]
 
 

@@ -15,7 +15,7 @@ from mnist_core.errors import ConfigError, UserError
 from mnist_core.files import check_writable, prepare_folder
 from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
-from studies.planning import machine
+from studies.planning import machine, resources
 from studies.planning.layout import models_folder
 from studies.planning.plan import resolve
 from studies.protocol.objective import build_objective
@@ -78,7 +78,7 @@ def test_no_path_of_a_trial_depends_on_the_working_directory():
     plan = plan_of(data__root="images", data__name="folder", results__folder="a/../b")
     here = Path.cwd()
     assert plan.folder == here / "a" / ".." / "b" / "optim_search"
-    for phase_keeps in (None, models_folder(plan)):
+    for phase_keeps in (None, models_folder(plan.folder)):
         made = build_objective(plan, phase_keeps)
         assert made.states.is_absolute()
         assert made.keep_models is None or made.keep_models.is_absolute()
@@ -245,7 +245,7 @@ def test_describe_names_values_and_sources():
 )
 def test_workers_share_the_cores(asked, on_gpu, tasks, given):
     cores, workers, threads = asked
-    shared = machine.share(
+    shared = resources.share(
         available=cores, workers=workers, threads=threads, tasks=tasks, on_gpu=on_gpu
     )
     assert shared == given

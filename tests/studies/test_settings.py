@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.table import parse_assignment
-from studies.planning.settings import Settings, combine, make_layer, read_conf
+from studies.planning.layers import combine, make_layer, read_conf
+from studies.planning.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 OF_THE_PLAN = {"train.seed", "train.threads"}

@@ -13,7 +13,7 @@ from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
 from mnist_core.errors import UserError
 from studies.analysis import stored_study
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.storage import sqlite
 from studies.storage.open import StorageError, close_storage, open_storage
 
@@ -259,6 +259,6 @@ def test_a_study_that_another_program_deletes_is_one_line(tmp_path, kind, refere
     one_line(plan, FailsAt(3, delete))
     with pytest.raises(UserError, match="--fresh"):  # its files are still there
         run(plan, Toy())
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
     run(plan, Toy())
     assert trail(plan.storage_url) == reference

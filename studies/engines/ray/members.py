@@ -72,7 +72,7 @@ def rules_of(plan: Plan) -> Rules:
         metric=plan.spec.metric,
         mode="max" if plan.spec.direction == "maximize" else "min",
         parameters=perturbed(plan),
-        states=states_folder(plan, "search"),
+        states=states_folder(plan.folder, "search"),
     )
 
 
