@@ -27,7 +27,7 @@ from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.console import command_line
 from mnist_core.data import load, load_test
 from mnist_core.errors import UserError
-from mnist_core.runs import run_folder, run_record, training_run
+from mnist_core.runs import figure_files, run_folder, run_record, training_run
 from mnist_core.train import train
 
 QUICK = {
@@ -120,7 +120,8 @@ def test_what_a_training_leaves(run, tmp_path):
     assert changed == QUICK
 
 
-def test_pairs(run, tmp_path):
+def test_pairs(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figure_files, "save", lambda figure, path: path.touch())
     code, _, err = run(*words(PAIRS), "--name", "mine")
     assert (code, err) == (0, [])
     folder = only_run(tmp_path)

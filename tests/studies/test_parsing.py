@@ -13,7 +13,7 @@ from mnist_core.config import read_settings
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.runs import run_record
 from mnist_core.table import parse_assignment
-from studies.planning.settings import read_conf
+from studies.planning.layers import read_conf
 from studies.search.enqueued import read_known
 from studies.storage.open import open_storage
 
