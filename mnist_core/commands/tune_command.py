@@ -105,7 +105,7 @@ def tune_lr_command(
 
 
 def described(config: TrainConfig) -> str:
-    """Say what is trained, and where."""
+    """Return model, data, optimizer and machine in words."""
     return (
         f"{config.model.name} on {config.data.name}, {config.optim.name}; "
         f"{config.device}, {config.precision}, {counted(config.threads, 'thread')}"

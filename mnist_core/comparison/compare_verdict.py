@@ -77,7 +77,7 @@ def measure(
 
 
 def identical(a: ModelRecord, b: ModelRecord, curves: Curves | None, weights: bool | None) -> bool:
-    """Whether all that is recorded of both came out the same to the last bit.
+    """Return whether all records of both are the same to the last bit.
 
     Their figures alone do not show it: reports or weights must be there.
     """

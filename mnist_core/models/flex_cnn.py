@@ -53,7 +53,7 @@ def complete(config: ModelConfig) -> ModelConfig:
 
 
 def check(config: ModelConfig) -> None:
-    """Refuse what cannot be built.
+    """Check that the network can be built.
 
     Raises:
         ConfigError: if there are too many layers, pools, channels or weights, or the kernel is not

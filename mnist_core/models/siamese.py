@@ -32,7 +32,7 @@ OPTIONS = {
 
 
 def check(config: ModelConfig) -> None:
-    """Refuse what cannot be built.
+    """Check that the network can be built.
 
     Raises:
         ConfigError: if there are too many layers or channels, or the head cannot be quartered.

@@ -53,7 +53,7 @@ class Average:
         self.count += 1
 
     def has_norms(self) -> bool:
-        """Whether the model has statistics of its own to be computed again."""
+        """Return whether the model has statistics of its own to be computed again."""
         return any(isinstance(module, _NORMS) for module in self.model.modules())
 
     @torch.no_grad()
