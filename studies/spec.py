@@ -7,7 +7,8 @@ from typing import Any, Literal
 from mnist_core.console.plain_text import is_safe, one_line
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Space, SpaceError, Value
-from studies.core.goals import Direction, Goals
+from studies.core.goals import Goals
+from studies.core.statistics import Direction, sign_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,11 @@ class StudySpec:
         goals = {"objectives": self.objectives, "constraints": self.constraints}
         found = {f"search.{name}": dict(values) for name, values in goals.items() if values}
         return {**self.fixed, **found}
+
+    @property
+    def sign(self) -> float:
+        """1 where more of the metric is better, else -1."""
+        return sign_of(self.direction)
 
     @property
     def choices(self) -> tuple[Value, ...]:

@@ -8,12 +8,10 @@ the study's trials, but not as one that failed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.measured import KNOWN_BEFORE, MEASURES
-
-Direction = Literal["maximize", "minimize"]
+from studies.core.statistics import Direction, sign_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,16 @@ class Goals:
     @property
     def signs(self) -> tuple[float, ...]:
         """For each objective 1 where more is better, else -1."""
-        return tuple(1.0 if direction == "maximize" else -1.0 for direction in self.directions)
+        return tuple(map(sign_of, self.directions))
+
+    @property
+    def sign(self) -> float:
+        """1 where more of the metric is better, else -1."""
+        return sign_of(self.direction)
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether ``value`` of the metric is better than another value."""
+        return self.sign * value > self.sign * than
 
     @property
     def several(self) -> bool:
@@ -107,7 +114,7 @@ class Goals:
         Only such trials tell, by the metric alone, that the other one is beaten.
         """
         return all(
-            other[name] >= than[name] if direction == "maximize" else other[name] <= than[name]
+            sign_of(direction) * other[name] >= sign_of(direction) * than[name]
             for name, direction in self.further.items()
             if name in KNOWN_BEFORE and name in other and name in than
         )

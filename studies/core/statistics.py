@@ -34,6 +34,11 @@ NOISY_TIMES = 5
 Direction = Literal["maximize", "minimize"]
 
 
+def sign_of(direction: Direction) -> float:
+    """Return 1 where a larger value is better, else -1."""
+    return 1.0 if direction == "maximize" else -1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Interval:
     """A mean with its t interval.
@@ -182,7 +187,7 @@ def judge(
     Returns:
         The verdict, or None if no choice (that was not stopped) has a value.
     """
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = sign_of(direction)
     means = {
         choice: sign * mean_interval(list(by_seed.values())).mean
         for choice, by_seed in values.items()

@@ -5,9 +5,44 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 from mnist_core.console.plain_text import counted, one_line, safe_lines
+
+
+class TrialState(StrEnum):
+    """What has become of a trial; the values are Optuna's names and stand in reports."""
+
+    COMPLETE = "COMPLETE"
+    """It ran its full budget."""
+    PRUNED = "PRUNED"
+    """The pruner or the scheduler stopped it."""
+    FAIL = "FAIL"
+    """It has no result; ``TrialRecord.failure`` says why."""
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    """It is to run, also when its supervisor died under it."""
+    INFEASIBLE = "INFEASIBLE"
+    """It was not trained because it is over a limit; Optuna stores it as FAIL."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial runs no more."""
+        return self not in (TrialState.RUNNING, TrialState.WAITING)
+
+    @property
+    def word(self) -> str:
+        """The word that events, trackers and reports use."""
+        return "failed" if self is TrialState.FAIL else self.value.lower()
+
+    @property
+    def end_event(self) -> Literal["complete", "pruned", "failed"]:
+        """The kind of the event that tells the end of a trial that ended so."""
+        if self is TrialState.COMPLETE:
+            return "complete"
+        return "pruned" if self is TrialState.PRUNED else "failed"
+
 
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
@@ -94,8 +129,7 @@ class TrialRecord:
 
     Attributes:
         number: from 0.
-        state: COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING or WAITING (to be run, also
-            when its supervisor died under it).
+        state: every one but INFEASIBLE, see ``ending``.
         params: hyperparameters; those that were active. Of a confirmed member of a population also
             ``changes``.
         seed: the trial's seed.
@@ -114,7 +148,7 @@ class TrialRecord:
     """
 
     number: int
-    state: str
+    state: TrialState
     params: dict[str, Any]
     seed: int
     value: float | None
@@ -136,10 +170,15 @@ class TrialRecord:
         return all(excess <= 0 for excess in self.excesses.values())
 
     @property
-    def ending(self) -> str:
-        """The state, but INFEASIBLE for one that was not trained, as it is over a limit."""
+    def complete(self) -> bool:
+        """Whether it ran its full budget."""
+        return self.state == TrialState.COMPLETE
+
+    @property
+    def ending(self) -> TrialState:
+        """The state, but INFEASIBLE for a trial that was not trained, as it is over a limit."""
         untrained = self.failure is not None and self.failure.kind == INFEASIBLE
-        return "INFEASIBLE" if untrained else self.state
+        return TrialState.INFEASIBLE if untrained else self.state
 
 
 @dataclass(frozen=True, kw_only=True)

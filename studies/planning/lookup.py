@@ -190,7 +190,7 @@ def _recorded(now: Now, name: str | None) -> Plan | None:
     import optuna
 
     from studies.storage import open as opening
-    from studies.storage.url import NoStudies
+    from studies.storage.errors import NoStudies
 
     url = now.storage_url
     try:

@@ -133,7 +133,7 @@ class Locks(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class MemberLease:
     """One of several that supervise a study together, dead or alive.
 
     Attributes:
@@ -155,10 +155,10 @@ def read_lease(study: optuna.Study) -> Lease | None:
     sole = _sole(study)
     if sole is not None:
         return sole
-    return next((member.lease for member in living(study).values()), None)
+    return next((member.lease for member in living_members(study).values()), None)
 
 
-def living(study: optuna.Study) -> dict[str, Member]:
+def living_members(study: optuna.Study) -> dict[str, MemberLease]:
     """Return who supervises ``study`` together with others and lives, by identity."""
     members = {}
     for name, value in study.user_attrs.items():
@@ -209,7 +209,7 @@ def take(study: optuna.Study, *, force: bool = False) -> Lease:
             locks.evict(study.study_name)
         if not locks.lock(study.study_name):
             raise _in_use(study, held)
-    for member in living(study).values():
+    for member in living_members(study).values():
         if not (force and member.lease.elsewhere):
             if locks is not None:
                 locks.unlock(study.study_name)
@@ -278,7 +278,7 @@ def _sole(study: optuna.Study) -> Lease | None:
     return replace(lease, locked=locks.is_locked(study.study_name))
 
 
-def _lives(study: optuna.Study, member: Member) -> bool:
+def _lives(study: optuna.Study, member: MemberLease) -> bool:
     if not member.lease.elsewhere:
         return member.lease.live
     age = time.time() - member.beat
@@ -288,7 +288,7 @@ def _lives(study: optuna.Study, member: Member) -> bool:
     return age <= LIMIT_OF_LOCKS or locks.is_locked(lock_name(study, member.identity))
 
 
-def _member(name: str, value: Any) -> Member | None:
+def _member(name: str, value: Any) -> MemberLease | None:
     if not name.startswith(PART) or not isinstance(value, Mapping):
         return None
     values = dict(value)
@@ -296,7 +296,7 @@ def _member(name: str, value: Any) -> Member | None:
     lease = _parse(values)
     if lease is None or not isinstance(beat, int | float):
         return None
-    return Member(identity=name.removeprefix(PART), lease=lease, beat=float(beat))
+    return MemberLease(identity=name.removeprefix(PART), lease=lease, beat=float(beat))
 
 
 def _parse(value: Any) -> Lease | None:

@@ -273,6 +273,7 @@ def tables() -> Tables:
 @_checked("the tables of a database")
 def tables_known() -> None:
     """Whether Optuna's tables, and the calls of its cache, can be replaced by plain queries."""
+    _require(identities_known(), "identities")
     found = tables()
     for name, columns in COLUMNS.items():
         table: sqlalchemy.Table = getattr(found, name)

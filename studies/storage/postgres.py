@@ -24,11 +24,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from studies.storage.errors import StorageError, reason
 from studies.storage.leases import StudyInUse, TurnLost
 from studies.storage.optuna_internals import tables
 from studies.storage.postgres_connection import KEY, connection_options, is_lost
-from studies.storage.sql import SqlStorage, reason
-from studies.storage.url import StorageError, shown
+from studies.storage.sql import SqlStorage
+from studies.storage.url import shown
 
 PATIENCE = 120.0
 """Seconds that a server which is gone is waited for."""

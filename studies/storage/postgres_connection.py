@@ -7,8 +7,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from studies.storage.errors import NoStudies, StorageError
+from studies.storage.kinds import parsed
 from studies.storage.optuna_internals import COLUMNS
-from studies.storage.url import NoStudies, StorageError, no_driver, parse, shown
+from studies.storage.url import shown
 
 KEY = "hashtextextended(current_schema() || '.studies.' || :name, 0)"
 """SQL: the advisory lock of the study ``:name``."""
@@ -38,10 +40,7 @@ def prepare(url: str, *, create: bool) -> None:
     Raises:
         StorageError: no such server or database, none of ours, or made by an incompatible Optuna.
     """
-    try:
-        engine = sqlalchemy.create_engine(url, connect_args=connection_options(url))
-    except ImportError:
-        raise no_driver(url) from None
+    engine = sqlalchemy.create_engine(url, connect_args=connection_options(url))
     try:
         with engine.connect() as connection:
             connection.execute(text(f"SELECT pg_advisory_lock({KEY})"), {"name": "*"})
@@ -73,7 +72,7 @@ def prepare(url: str, *, create: bool) -> None:
 
 def connection_options(url: str) -> dict[str, Any]:
     """Return the driver's options; those of the server that ``url`` has, a schema perhaps, stay."""
-    given = parse(url).query.get("options", ())
+    given = parsed(url, url).query.get("options", ())
     words = [given] if isinstance(given, str) else list(given)
     return {**_CONNECTION, "options": " ".join([*words, _OPTIONS])}
 

@@ -1,21 +1,16 @@
 """Studies in an SQL database: Optuna's storage, with trials read by plain queries.
 
 Optuna reads trials as mapped objects, one for each parameter, attribute and intermediate value, and
-parses the distribution of each parameter twice: 7 s for 10,000 trials. Plain rows give the same
-trials in a fraction of that.
-
-Optuna keeps every trial of a study that it has read. They are read a page at a time, trials that
-are over share what is the same in them, and what an objective left with a trial may stay in the
-database, see ``hold_only``.
+parses each distribution twice: 7 s for 10,000 trials. Plain rows take a fraction of that.
 """
 
 import copy
 import json
-import sqlite3
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,9 +19,11 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import Connection, Row
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
-from studies.core.redaction import masked
+from studies.storage.base import Content, Storage
+from studies.storage.contents import append, check_same, read_content
+from studies.storage.errors import CopyError, StorageError, reason
 from studies.storage.optuna_internals import (
     NOT_FOUND,
     OpenRDBStorage,
@@ -34,7 +31,17 @@ from studies.storage.optuna_internals import (
     tables,
     tables_known,
 )
-from studies.storage.rows import attribute_rows, forget_begin, insert_trial
+from studies.storage.sharing import forget_begin
+from studies.storage.sql_writing import (
+    insert_study,
+    insert_trial,
+    inserted_study,
+    rename_study,
+    reopen_trial,
+    replace_attributes,
+    study_names,
+)
+from studies.storage.url import shown
 
 _PAGE = 200
 """Trials that are read at a time: SQLite takes some hundred identities in one query, and rows take
@@ -44,21 +51,18 @@ Rows = Mapping[int, list[Row[Any]]]
 """Rows of one table by trial identity."""
 
 
-class SqlStorage(OpenRDBStorage):
+class SqlStorage(OpenRDBStorage, Storage):
     """Optuna's storage in an SQL database.
 
-    Where Optuna's tables are not as expected, it does all that Optuna does, in Optuna's own way.
+    If Optuna's tables are not as expected, Optuna's own methods do everything, and trials are held
+    with all attributes.
 
     Args:
         url: an SQLAlchemy URL.
         engine_kwargs: as SQLAlchemy's ``create_engine`` takes them.
-
-    Attributes:
-        held: names of the user attributes that a study's trials have when they are read through
-            Optuna, which keeps them; None: all.
     """
 
-    held: frozenset[str] | None = None
+    held = None
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any], **options: Any) -> None:
         self._distributions: dict[str, BaseDistribution] = {}
@@ -107,7 +111,7 @@ class SqlStorage(OpenRDBStorage):
                 self.set_trial_user_attr(trial_id, name, value)
         elif attributes:
             with self._changing(trial_id) as connection:
-                _write_attributes(connection, trial_id, attributes)
+                replace_attributes(connection, trial_id, attributes)
 
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Have a trial that runs wait again, and set user attributes of it, in one transaction."""
@@ -118,7 +122,7 @@ class SqlStorage(OpenRDBStorage):
             return
         trials = tables().trials
         with self._changing(trial_id) as connection:
-            _write_attributes(connection, trial_id, attributes)
+            replace_attributes(connection, trial_id, attributes)
             one = sqlalchemy.update(trials).where(trials.c.trial_id == trial_id)
             connection.execute(one.values(state=TrialState.WAITING))
 
@@ -139,8 +143,8 @@ class SqlStorage(OpenRDBStorage):
             self.check_trial_is_updatable(trial_id, state)
             yield connection
 
-    def ended(self, identity: int, trial: FrozenTrial) -> FrozenTrial:
-        """Return ``trial``, which is over now, as it may be held: sharing what others have too."""
+    def ended(self, trial_id: int, trial: FrozenTrial) -> FrozenTrial:
+        """Return ``trial``, which has just ended, sharing what other trials have too."""
         if not tables_known():
             return trial
         known = tuple(
@@ -151,10 +155,6 @@ class SqlStorage(OpenRDBStorage):
         trial.distributions = self._shared.setdefault(known, trial.distributions)
         forget_begin(trial)
         return trial
-
-    def trials_in(self, connection: Connection, study_id: int) -> list[FrozenTrial]:
-        """Return all trials of a study, in full, as ``connection``, in its transaction, sees it."""
-        return self._read(connection, study_id, None)
 
     def whole_trials(
         self, study_id: int, names: Collection[str] | None = None
@@ -200,6 +200,82 @@ class SqlStorage(OpenRDBStorage):
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return trials
+
+    def write(
+        self,
+        contents: Sequence[Content],
+        *,
+        renamed: Mapping[str, str],
+        refuse: Callable[[Collection[str]], None],
+        check: Callable[[Sequence[Content]], None],
+    ) -> None:
+        """Write studies in one transaction, which is rolled back if ``check`` raises."""
+        if not tables_known():
+            self._write_with_optuna(contents, renamed, refuse, check)
+            return
+        try:
+            with self.engine.begin() as connection:
+                for old, new in renamed.items():
+                    rename_study(connection, old, new)
+                refuse(study_names(connection))
+                made = [(insert_study(connection, one), one.name) for one in contents]
+                check(
+                    [
+                        inserted_study(connection, i, name, self._read(connection, i, None))
+                        for i, name in made
+                    ]
+                )
+        except IntegrityError as error:  # another program was faster
+            refuse({content.name for content in contents})
+            raise CopyError(f"{shown(self.url)}: {reason(error)}; nothing was written") from None
+
+    def _write_with_optuna(
+        self,
+        contents: Sequence[Content],
+        renamed: Mapping[str, str],
+        refuse: Callable[[Collection[str]], None],
+        check: Callable[[Sequence[Content]], None],
+    ) -> None:
+        """Write studies by Optuna's public calls, a trial at a time.
+
+        A study is renamed as a whole copy, before the old one is deleted. What cannot be read back
+        is deleted; if this process is killed, it stays.
+        """
+        refuse({study.study_name for study in self.get_all_studies()} - renamed.keys())
+        made: list[int] = []
+
+        def written(content: Content) -> Content:
+            made.append(append(self, content))
+            return read_content(self, content.name)
+
+        try:
+            moved = [replace(read_content(self, old), name=new) for old, new in renamed.items()]
+            check_same(moved, [written(one) for one in moved], shown(self.url))
+            for old in renamed:
+                self.delete_study(self.get_study_id_from_name(old))
+            made.clear()
+            check([written(content) for content in contents])
+        except BaseException:
+            for identity in made:
+                self.delete_study(identity)
+            raise
+
+    def reopen(self, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:
+        """Have failed trials of a study wait again, in one transaction."""
+        if not tables_known():
+            raise StorageError(
+                f"{shown(self.url)}: --retry-failed changes Optuna's tables, which are other ones"
+                " in this version of Optuna; install the version that pyproject.toml names"
+            )
+        identity = self.get_study_id_from_name(name)
+        with self.engine.begin() as connection:
+            for number, attributes in failed.items():
+                reopen_trial(connection, identity, number, attributes)
+
+    def close(self) -> None:
+        """Close all connections; SQLite's last one folds its log into the file."""
+        self.remove_session()
+        self.engine.dispose()
 
     def _check_study(self, connection: Connection, study_id: int, *, lock: bool = False) -> None:
         """Check that there is such a study, and lock it against other transactions.
@@ -341,15 +417,6 @@ class SqlStorage(OpenRDBStorage):
         return known
 
 
-def _write_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, Any]) -> None:
-    table = tables().trial_user_attributes
-    before = (table.c.trial_id == trial_id) & table.c.key.in_(attributes)
-    connection.execute(sqlalchemy.delete(table).where(before))
-    rows = [{"trial_id": trial_id, **row} for row in attribute_rows(attributes)]
-    if rows:
-        connection.execute(sqlalchemy.insert(table), rows)
-
-
 def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
     return {sys.intern(row.key): json.loads(row.value_json) for row in rows}
 
@@ -357,50 +424,3 @@ def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:
 def _local(stored: datetime | None) -> datetime | None:
     """Optuna stores UTC and gives local time, both without a zone."""
     return None if stored is None else stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
-
-
-def advised(place: str, said: str) -> str:
-    """Return one line: what the database said, and what to do about it.
-
-    Args:
-        place: the database.
-        said: its own words.
-    """
-    found = [advice for word, advice in _ADVICE if word in said]
-    advice = found[0] if found else "make room, or put a sound copy in its place"
-    return f"{place}: {said}; {advice}, and run the same command again"
-
-
-_ADVICE = (
-    (
-        "locked",
-        "another program has locked it (a database viewer, a backup, a copy, an Optuna script):"
-        " wait until it is done, or end it",
-    ),
-    ("full", "make room"),
-    ("No space", "make room"),
-    ("unable to open", "make the file and its folder readable and writable"),
-    ("readonly", "make the file and its folder writable"),
-    ("malformed", "put a sound copy in its place"),
-    ("not a database", "put a sound copy in its place"),
-)
-"""What to do, by what the database says."""
-
-
-def is_damage(error: BaseException) -> bool:
-    """Return whether ``error`` says that an SQLite file was cut or written over."""
-    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
-    code = getattr(getattr(cause, "orig", cause), "sqlite_errorcode", None)
-    # The low byte; the others say more exactly what was found.
-    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return isinstance(code, int) and code & 0xFF in broken
-
-
-def reason(error: BaseException) -> str:
-    """Return the database's own words, without SQLAlchemy's wrapping and links."""
-    cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
-    origin = getattr(cause, "orig", None)
-    lines = str(origin if origin is not None else cause).strip().splitlines()
-    # The driver tried several addresses; each has a line of its own.
-    text = lines[-1] if lines and lines[0].startswith("Multiple") else "".join(lines[:1])
-    return masked(text) or type(error).__name__

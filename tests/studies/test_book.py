@@ -60,7 +60,7 @@ def begin(book):
 def complete(book, task, value=0.5):
     for step in (1, 2):
         assert book.report(task, step, metrics(value * step / 2))
-        book.settle()
+        book.flush()
     book.finish(task, Outcome(metrics=metrics(value), attributes={"device": "cpu"}))
 
 
@@ -438,7 +438,7 @@ def test_a_trial_that_another_program_put_there_is_refused(tmp_path, storage, pu
                 put(study), book.ask()
         else:
             put(study)
-    with pytest.raises(UserError, match="another program, which put trial 2 into it"):
+    with pytest.raises(UserError, match=r"changed by another program.*trial 2"):
         open_search(plan, storage)
 
 
@@ -495,7 +495,7 @@ def test_a_failure_that_was_never_told_is_not_kept_with_what_came_of_it_later(
     book = open_search(plan, storage)
     task = begin(book)
     with monkeypatch.context() as patch:
-        patch.setattr(book._pages, "tell", lambda *rest: 1 / 0)
+        patch.setattr(book._table, "tell", lambda *rest: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             book.fail(task, Failure(kind="TimeLimit", message="ended after 1 s"))
     (left,) = book.study.get_trials()

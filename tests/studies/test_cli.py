@@ -68,10 +68,10 @@ def one_line(done, *parts, code=1):
         (["optim_search", "--conf", "nowhere.toml"], ["nowhere.toml"]),
         (["optim_search", "--set", "search.pruner=foo"], ["foo", "median"]),
         (["optim_search", "--set", "search.sampler=foo"], ["foo", "tpe"]),
-        (["optim_search", "--set", "storage.url=foo"], ["foo", "no database URL"]),
+        (["optim_search", "--set", "storage.url=foo"], ["foo", "storage 'foo'"]),
         (
             ["optim_search", "--set", "storage.url=oracle://a/b"],
-            ["is of no supported kind", "postgresql+psycopg://"],
+            ["is not of a supported kind", "postgresql+psycopg://"],
         ),
         (["optim_search", "--save-svg", "/proc/x/y.svg"], ["--save-svg", "/proc/x"]),
         (["optim_search", "--save-svg", "/proc"], ["--save-svg", "is a folder"]),
@@ -92,7 +92,7 @@ def test_a_wrong_option_is_one_line(tmp_path, arguments, parts):
         ("search.sampler=foo", "unknown sampler 'foo'"),
         ("engine.name=foo", "unknown engine 'foo'"),
         ("results.folder=/proc/x", "cannot write to /proc/x"),
-        ("storage.url=foo", "no database URL"),
+        ("storage.url=foo", "storage 'foo'"),
     ],
 )
 def test_show_refuses_what_run_would(setting, part):
@@ -150,7 +150,7 @@ def test_a_database_that_is_none(tmp_path):
     for module in ("studies.run", "studies"):
         before = ["status"] if module == "studies" else []
         options = [*tiny(tmp_path), "--set", "engine.workers=1"]
-        one_line(inside([module, *before, *options]), "no SQLite database")
+        one_line(inside([module, *before, *options]), "not an SQLite database")
     assert (folder / "study.db").read_text() == "this is no database at all"
 
 

@@ -17,8 +17,8 @@ from studies.ledger.opening import open_search
 from studies.search.sources import SearchSource
 from studies.storage.contents import read_content
 from studies.storage.open import close_storage, open_storage, whole_trials
-from studies.storage.rows import insert_trials
 from studies.storage.sql import _PAGE
+from studies.storage.sql_writing import insert_trials
 
 LEFT = {"confusion": [[10.5 * row + k for k in range(10)] for row in range(10)], "device": "cpu"}
 LEFT_BYTES = 3_000
@@ -59,7 +59,7 @@ def run(book, trials):
         book.started(task, 0)
         for step in (1, 2, 3, 4, 5):
             book.report(task, step, {"val_accuracy": step / 10, "val_loss": 1.0})
-            book.settle()
+            book.flush()
         metrics = {"val_accuracy": 0.5, "val_loss": 1.0, "val_macro_f1": 0.5}
         book.finish(task, Outcome(metrics=metrics, attributes=LEFT))
 

@@ -149,7 +149,7 @@ def test_a_missing_database_is_not_made_by_reading(path):
 def test_a_file_that_is_no_database_is_left_alone(tmp_path, create):
     file = tmp_path / "notes.txt"
     file.write_text("these are my notes")
-    assert "no SQLite database" in refusal(sqlite_url(file), create=create)
+    assert "not an SQLite database" in refusal(sqlite_url(file), create=create)
     assert file.read_text() == "these are my notes"
 
 
@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_written():
         ("nosuch://x", "sqlite:///"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
-        ("mysql+pymysql://me@host/x", "no supported kind"),
+        ("mysql+pymysql://me@host/x", "not of a supported kind"),
         ("postgresql://me@host/x", r"postgresql+psycopg://USER@HOST"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_torn_line_is_cut_off(path, torn):
 def test_a_journal_that_is_all_one_torn_line(path):
     path.parent.mkdir()
     path.write_bytes(b'{"op_code":0,"worker' + b"x" * 200_000)
-    assert "no Optuna journal" in refusal(path)
+    assert "not an Optuna journal" in refusal(path)
 
 
 def test_a_line_longer_than_a_block_is_kept(path):
@@ -117,7 +117,7 @@ def test_a_missing_journal_is_not_made_by_reading(path):
 def test_a_file_that_is_no_journal_is_left_alone(path, content, create):
     path.parent.mkdir()
     path.write_bytes(content)
-    assert "no Optuna journal" in refusal(path, create=create)
+    assert "not an Optuna journal" in refusal(path, create=create)
     assert path.read_bytes() == content
 
 
@@ -156,7 +156,7 @@ def test_what_is_not_written_is_not_in_the_file(path, monkeypatch):
         real(descriptor, data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("studies.storage.journal.os.write", half)
+    monkeypatch.setattr("studies.storage.journal_file.os.write", half)
     with pytest.raises(StorageError, match="No space left on device"):
         study.set_user_attr("x", 1)
     monkeypatch.undo()

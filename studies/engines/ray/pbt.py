@@ -160,7 +160,7 @@ class MemberScheduler(PopulationBasedTraining):
         for trial in living:
             trial.set_config({**trial.config, KNOWN: step})  # type: ignore[no-untyped-call]
         work = cast(Kept, self._desk.work)
-        work.settle()  # the reports that it was decided by
+        work.flush()  # the reports that it was decided by
         copies = self._population.end_generation(step, values)
         work.set_attribute(POPULATION, self._population.record())
         for copy in copies:

@@ -156,7 +156,7 @@ class WorkStopper(tune.Stopper):
         """Look, and say whether to stop now."""
         desk = self._desk
         with desk.guard():
-            desk.work.settle()
+            desk.work.flush()
             for running in desk.out.values():
                 self._limit(running)
             if desk.out and all(running.began is None for running in desk.out.values()):
