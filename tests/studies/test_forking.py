@@ -3,11 +3,10 @@
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 
 import optuna
+import programs
 import pytest
 from optuna.trial import TrialState
 from postgres import server  # noqa: F401
@@ -25,7 +24,7 @@ from studies.core import study_names
 from studies.core.attributes import CARRIED, FINGERPRINT
 from studies.core.event_log import FILE, to_line
 from studies.core.events import Event
-from studies.planning import machine
+from studies.planning import layout
 from studies.planning.fingerprint import FingerprintMismatch
 from studies.planning.next_commands import look_command, run_command
 from studies.protocol import phases
@@ -37,6 +36,7 @@ from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.run import app
 from studies.search.sources import SearchSource
+from studies.storage import copying
 from studies.storage.contents import difference, read_content
 from studies.storage.open import close_storage, open_storage
 
@@ -257,11 +257,11 @@ def test_the_same_settings_find_their_fork_again(tmp_path, old):
     assert said[-1].startswith("going on with toy-2, forked from toy: 12 of")
     assert fork(changed(plan, **WIDER), "wide", say=str).name == "toy-wide"
     assert fork(changed(plan, **WIDER), "toy-wide", say=str).name == "toy-wide"
-    with pytest.raises(UserError, match="study toy-wide with other settings"):
+    with pytest.raises(UserError, match="toy-wide"):
         fork(other, "wide", say=str)
-    with pytest.raises(UserError, match="these very settings"):
+    with pytest.raises(UserError, match=r"toy.*settings"):
         fork(plan, "", say=str)
-    with pytest.raises(UserError, match=r"no study 'toy' in .* to be forked"):
+    with pytest.raises(UserError, match="'toy'"):
         fork(changed(make_plan(tmp_path / "none"), **WIDER), "", say=str)
     again = changed(first, **WIDER, batch_size=Choice((64, 128)))
     assert fork(again, "", say=said.append).name == "toy-4"
@@ -275,7 +275,7 @@ def test_what_an_earlier_fork_of_that_name_has_left_is_not_gone_on_with(tmp_path
     folder.mkdir()
     event = Event(kind="study", phase="", data={"id": "other"})
     (folder / FILE).write_bytes(to_line(event))
-    with pytest.raises(UserError, match="study other"):
+    with pytest.raises(UserError, match="other"):
         fork(changed(plan, **WIDER), "left", say=str)
     assert [path.name for path in folder.iterdir()] == [FILE]
 
@@ -328,17 +328,6 @@ def test_in_a_storage_that_holds_both(tmp_path, kind, request):
     assert sum(run(forked, toy=Toy()).states.values()) == 9
 
 
-KILLED = """
-import os, signal
-from pathlib import Path
-from test_forking import WIDER, changed, make_plan
-from studies.protocol.fork import fork
-from studies.storage import copying
-copying.{step} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
-fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
-"""
-
-
 @pytest.mark.parametrize(
     "step",
     [
@@ -348,17 +337,16 @@ fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
 )
 def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     plan = copy_of(old, tmp_path)
-    code = KILLED.format(folder=str(tmp_path), step=step)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
     wide = changed(plan, **WIDER)
-    with pytest.raises(UserError, match="no study 'toy-2'"):
+
+    def fork_and_die():
+        setattr(copying, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        fork(wide, "", say=print)
+
+    process = programs.start(fork_and_die)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL, errors
+    with pytest.raises(UserError, match="'toy-2'"):
         check_made(fork_plan(wide))
     assert fork(wide, "", say=str).name == "toy-2"
     check_made(fork_plan(wide))
@@ -406,7 +394,7 @@ def test_the_config_of_a_toy_is_what_is_compared():
 def test_commands_name_the_fork(tmp_path):
     plan = fork_plan(make_plan(tmp_path))
     assert run_command(plan) == "python -m studies.run toy-2"
-    folder = machine.results_folder("results") / "toy-quick-2"
+    folder = layout.results_folder("results") / "toy-quick-2"
     quick = dataclasses.replace(plan, name="toy-quick-2", folder=folder)
     assert look_command("dashboard", quick) == "python -m studies dashboard toy-2 --quick"
 
@@ -429,6 +417,6 @@ def test_a_forks_order_is_not_replayed(old):
     trials = study.get_trials(deepcopy=True)
     trials[3].user_attrs[CARRIED] = {"study": "toy", "trial": 3}
     study.get_trials = lambda deepcopy: trials
-    with pytest.raises(UserError, match="is a fork: the trials that it began with"):
+    with pytest.raises(UserError, match="fork"):
         replay(old, study, old.folder)
     close_storage(storage)
