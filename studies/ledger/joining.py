@@ -44,33 +44,26 @@ class WriteGuard:
         self.gone: set[int] = set()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
+        call = getattr(self._storage, name)
+        return functools.partial(self._write, call) if name in _TRIAL_WRITES else call
 
-    def set_trial_intermediate_value(self, trial_id: int, step: int, value: float) -> None:
-        """Write a report."""
-        self._write("set_trial_intermediate_value", trial_id, step, value)
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Write a user attribute."""
-        self._write("set_trial_user_attr", trial_id, key, value)
-
-    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Write user attributes."""
-        self._write("set_trial_user_attrs", trial_id, attributes)
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Write a system attribute."""
-        self._write("set_trial_system_attr", trial_id, key, value)
-
-    def _write(self, how: str, trial_id: int, *arguments: Any) -> None:
+    def _write(self, call: Callable[..., None], trial_id: int, *arguments: Any) -> None:
         if trial_id in self.gone:
             return
         try:
-            getattr(self._storage, how)(trial_id, *arguments)
+            call(trial_id, *arguments)
         except UpdateFinishedTrialError:  # taken away, run and ended since the last look
             self.gone.add(trial_id)
 
 
+_TRIAL_WRITES = frozenset(
+    {
+        "set_trial_intermediate_value",
+        "set_trial_user_attr",
+        "set_trial_user_attrs",
+        "set_trial_system_attr",
+    }
+)
 _DIED = Failure(kind="SupervisorDied", message="its supervisor died")
 _FRESH = 1.0
 """Seconds after which the storage is looked at again."""

@@ -29,6 +29,12 @@ class Content:
     trials: list[FrozenTrial]
 
 
+Refuse = Callable[[Collection[str]], None]
+"""Gets the names of the stored studies, and raises if one of them must not be there."""
+Check = Callable[[Sequence[Content]], None]
+"""Gets what was written as it is read back, and raises if it is not the same."""
+
+
 class Storage(BaseStorage):
     """An open storage of studies.
 
@@ -67,18 +73,17 @@ class Storage(BaseStorage):
     def write(
         self,
         contents: Sequence[Content],
-        *,
         renamed: Mapping[str, str],
-        refuse: Callable[[Collection[str]], None],
-        check: Callable[[Sequence[Content]], None],
+        refuse: Refuse,
+        check: Check,
     ) -> None:
         """Write studies, all of them or none.
 
         Args:
             contents: what is written.
             renamed: stored studies that get other names in the same step: new names by old ones.
-            refuse: gets the names of the stored studies, and raises if one must not be there.
-            check: gets what was written as it is read back, and raises if it is not the same.
+            refuse: called before the write.
+            check: called before it becomes visible.
         """
 
     @abstractmethod

@@ -87,7 +87,7 @@ def _write(
         storage = open_storage(target, create=True)
         try:
             with one_line_errors(target):
-                storage.write(contents, renamed=renamed, refuse=refuse, check=check)
+                storage.write(contents, renamed, refuse, check)
         finally:
             storage.close()
     except BaseException:

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.core.attributes import LEASE
-from studies.storage.base import Content, Storage
+from studies.storage.base import Check, Content, Refuse, Storage
 from studies.storage.contents import append, check_same, read_content
 from studies.storage.errors import StorageError
 from studies.storage.journal_file import GARBAGE, JournalFile, damaged, only, with_names
@@ -121,40 +121,14 @@ class Journal(JournalStorage, Storage):
     def write(
         self,
         contents: Sequence[Content],
-        *,
         renamed: Mapping[str, str],
-        refuse: Callable[[Collection[str]], None],
-        check: Callable[[Sequence[Content]], None],
+        refuse: Refuse,
+        check: Check,
     ) -> None:
-        """Write studies at the end of a new file, and put that in the place of this one."""
-        self._rewrite(contents, renamed, refuse, check)
+        """Write studies at the end of a new file, and put that in the place of this one.
 
-    def reopen(self, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:
-        """Have failed trials wait again: the study is written again in a new file."""
-        found = read_content(self, name)
-        trials = [
-            _waiting(trial, failed[trial.number]) if trial.number in failed else trial
-            for trial in found.trials
-        ]
-        content = replace(found, trials=trials)
-        self._rewrite(
-            [content],
-            {},
-            refuse=lambda names: None,
-            check=lambda copies: check_same([content], copies, str(self.file.path)),
-        )
-
-    def close(self) -> None:
-        """Do nothing: no file stays open."""
-
-    def _rewrite(
-        self,
-        contents: Sequence[Content],
-        renamed: Mapping[str, str],
-        refuse: Callable[[Collection[str]], None],
-        check: Callable[[Sequence[Content]], None],
-    ) -> None:
-        """Write ``contents`` in the place of the studies of their names."""
+        They take the place of studies of their names, which keep their lease.
+        """
         path = self.file.path
         part = path.with_name(f"{path.name}.copying")
         with self.file.locked() as descriptor:
@@ -182,6 +156,24 @@ class Journal(JournalStorage, Storage):
                 raise StorageError(f"{part}: {said}; nothing was written") from None
             finally:
                 part.unlink(missing_ok=True)
+
+    def reopen(self, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:
+        """Have failed trials wait again: the study is written again in a new file."""
+        found = read_content(self, name)
+        trials = [
+            _waiting(trial, failed[trial.number]) if trial.number in failed else trial
+            for trial in found.trials
+        ]
+        content = replace(found, trials=trials)
+        self.write(
+            [content],
+            {},
+            refuse=lambda names: None,
+            check=lambda copies: check_same([content], copies, str(self.file.path)),
+        )
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
 
     def _delete(self, name: str) -> Any:
         """Remove study ``name``; return its lease, which no ``Content`` holds."""

@@ -58,9 +58,9 @@ class JournalFile(JournalFileBackend):
 
     @contextmanager
     def one_write(self) -> Iterator[None]:
-        """Write what this thread appends inside at once, at the end; until then it reads nothing.
+        """Write everything that this thread appends inside in one write at the end.
 
-        If the block raises, nothing is written.
+        Until then the thread reads nothing. If the block raises, nothing is written.
         """
         thread = threading.get_ident()
         logs = self._together[thread] = []

@@ -1,7 +1,7 @@
-"""All private parts of Optuna that this program uses.
+"""All private parts of Optuna that this program uses, in three groups.
 
-Each group is checked at its first use. If it is not as expected, as in another version of Optuna
-perhaps, the public and slower way is taken, and one line says so.
+A group is checked at its first use. If it is not as expected, perhaps in another version of Optuna,
+the slower public way is taken, and one line says so.
 """
 
 import functools

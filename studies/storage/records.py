@@ -1,4 +1,4 @@
-"""What a study's trials came to, as plain records: the one way to read a study."""
+"""Reads a study's trials as plain records."""
 
 import math
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ def read_trials(study: optuna.Study, *, brief: bool = False) -> list[TrialRecord
 
     Args:
         study: a search or a confirmation.
-        brief: whether what the objective left with a trial, ``attributes``, may be missing: it is
-            many times all else.
+        brief: whether the objective's own ``attributes`` may be missing, which are many times
+            larger than everything else.
     """
     runs = supervisor(study) is not None
     return [_record(t, runs=runs) for t in whole_trials(study, _BRIEF if brief else None)]
@@ -42,7 +42,7 @@ def state_of(state: OptunaState) -> TrialState:
 
 
 def to_json(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """Return ``metrics`` as JSON can hold them, None for what is not finite."""
+    """Return ``metrics`` as JSON can hold them, None for values that are not finite."""
     values = {name: float(value) for name, value in metrics.items()}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
@@ -52,7 +52,7 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
     state = state_of(trial.state)
     if state is TrialState.RUNNING and not runs:
         state = TrialState.WAITING
-    # One that was about to fail when its supervisor was killed is run again, and has its reason.
+    # A trial whose supervisor was killed while it failed has a reason, and is run again.
     failure = attributes.get(FAILURE) if state is TrialState.FAIL else None
     metrics = attributes.get(METRICS, {})
     return TrialRecord(

@@ -92,7 +92,7 @@ def open_file(url: str, path: Path, *, create: bool) -> SqliteStorage:
     storage = None
     try:
         if not path.exists():
-            _make_file(path)
+            make_file(path)
         storage = SqliteStorage(url, path, read_only=read_only)
         with storage.engine.connect():
             return storage
@@ -138,7 +138,7 @@ def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
         raise NoStudies(f"{path} holds no study; run a study first")
 
 
-def _make_file(path: Path) -> None:
+def make_file(path: Path) -> None:
     """Make a database with Optuna's tables at ``path``, where there is no file.
 
     It appears there as a whole. A dashboard that opened a half-made file would make the same

@@ -30,7 +30,7 @@ def absolute_url(url: str) -> str:
     An objective may change the working directory while the study runs.
     """
     for kind in known().values():
-        for scheme in kind.FILE_SCHEMES:
+        for scheme in kind.file_schemes:
             path = url.removeprefix(scheme)
             if path != url and path and path[0] not in "/:?":  # ":memory:" is not a file
                 return f"{scheme}{kind.quoted(Path.cwd().as_posix())}/{path}"
@@ -48,14 +48,14 @@ def storage_file(url: str) -> Path | None:
 
 def is_joinable(url: str) -> bool:
     """Return whether several processes can write to the storage at ``url``."""
-    return kind_of(url).JOINABLE
+    return kind_of(url).joinable
 
 
 def shown(url: str) -> str:
     """Return ``url`` as it may be printed: the file of SQLite, or the URL without its password."""
     kind = kind_of(url)
     path = kind.file(url)
-    return masked(url) if path is None or kind.JOINABLE else str(from_here(path))
+    return masked(url) if path is None or kind.joinable else str(from_here(path))
 
 
 def check_url(url: str) -> None:
@@ -68,4 +68,4 @@ def check_url(url: str) -> None:
 
 
 def _file_url(kind: Kind, path: Path) -> str:
-    return f"{kind.FILE_SCHEMES[0]}{kind.quoted(path.as_posix())}"
+    return f"{kind.file_schemes[0]}{kind.quoted(path.as_posix())}"

@@ -3,8 +3,9 @@
 import functools
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -16,28 +17,36 @@ if TYPE_CHECKING:
     from studies.storage.base import Storage  # imports Optuna, which a plan does not need
 
 
-class Kind(Protocol):
-    """What a module of this package states about one kind of storage."""
+class Kind(ABC):
+    """One kind of storage; each module of this package has one as ``KIND``.
 
-    EXAMPLE: str
-    """A URL of this kind."""
-    FILE_SCHEMES: tuple[str, ...]
-    """What comes before a file's path in a URL; () if the studies are not in a file."""
-    JOINABLE: bool
-    """Whether several processes can write to it at the same time."""
+    Attributes:
+        example: a URL of this kind.
+        schemes: how its URLs begin.
+        file_schemes: what comes before the path of a file in its URLs; () for servers.
+        joinable: whether several processes can write to it at the same time.
+    """
 
-    def matches(self, url: str) -> bool:
-        """Whether ``url`` is of this kind."""
+    example: str
+    schemes: tuple[str, ...]
+    file_schemes: tuple[str, ...] = ()
+    joinable = True
 
-    def quoted(self, path: str) -> str:
-        """Return ``path`` as it stands in a URL."""
-
+    @abstractmethod
     def file(self, url: str) -> Path | None:
-        """Return the file of ``url``, None if the studies are not in a file.
+        """Return the file of ``url``, None if the studies are on a server.
 
         Raises:
             StorageError: if the URL is wrong.
         """
+
+    @abstractmethod
+    def open_storage(self, url: str, *, create: bool) -> "Storage":
+        """Open the storage at ``url``; see ``studies.storage.open``."""
+
+    def quoted(self, path: str) -> str:
+        """Return the path of a file as it stands in a URL."""
+        return path
 
     def check(self, url: str) -> None:
         """Check what can be known of ``url`` without opening it.
@@ -45,9 +54,7 @@ class Kind(Protocol):
         Raises:
             StorageError: if it is wrong, or its driver is not installed.
         """
-
-    def open_storage(self, url: str, *, create: bool) -> "Storage":
-        """Open the storage at ``url``; see ``studies.storage.open``."""
+        self.file(url)
 
     def check_sound(self, url: str) -> None:
         """Check that a closed storage can be read.
@@ -55,16 +62,18 @@ class Kind(Protocol):
         Raises:
             StorageError: if it is damaged or missing.
         """
+        del url
 
     def lock_path(self, path: Path) -> Path:
         """Return the file or folder to lock while the storage's file ``path`` is changed."""
+        return path.parent
 
 
 @functools.cache
 def known() -> dict[str, Kind]:
     """Return all kinds by name."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return {name: cast(Kind, importlib.import_module(f"{__name__}.{name}")) for name in names}
+    return {name: importlib.import_module(f"{__name__}.{name}").KIND for name in names}
 
 
 def kind_of(url: str) -> Kind:
@@ -73,10 +82,10 @@ def kind_of(url: str) -> Kind:
     Raises:
         StorageError: if there is none.
     """
-    found = [kind for kind in known().values() if kind.matches(url)]
-    if found:
-        return found[0]
-    examples = " or ".join(kind.EXAMPLE for kind in known().values())
+    for kind in known().values():
+        if url.startswith(kind.schemes):
+            return kind
+    examples = " or ".join(kind.example for kind in known().values())
     parsed(url, examples)
     raise StorageError(f"storage {masked(url)!r} is not of a supported kind; write {examples}")
 

@@ -4,57 +4,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.storage.errors import StorageError
-from studies.storage.kinds import parsed
+from studies.storage.kinds import Kind, parsed
 
 if TYPE_CHECKING:
     from studies.storage.base import Storage
 
-EXAMPLE = "sqlite:///FILE"
-FILE_SCHEMES = ("sqlite:///", "sqlite+pysqlite:///")
-JOINABLE = False
+
+class Sqlite(Kind):
+    """SQLite files."""
+
+    example = "sqlite:///FILE"
+    schemes = ("sqlite:", "sqlite+pysqlite:")
+    file_schemes = ("sqlite:///", "sqlite+pysqlite:///")
+    joinable = False
+
+    def file(self, url: str) -> Path:
+        """Return the file of ``url``."""
+        database = parsed(url, self.example).database
+        if not database or database == ":memory:":
+            raise StorageError(f"storage {url!r} names no file; write {self.example}")
+        return Path(database)
+
+    def open_storage(self, url: str, *, create: bool) -> "Storage":
+        """Open the file of ``url``."""
+        from studies.storage.sqlite import open_file
+
+        return open_file(url, self.file(url), create=create)
+
+    def quoted(self, path: str) -> str:
+        """Return ``path`` as SQLAlchemy reads it in a URL."""
+        return path.replace("%", "%25").replace("?", "%3F")
+
+    def check_sound(self, url: str) -> None:
+        """Check the closed file of ``url``."""
+        from studies.storage.sqlite import check_file
+
+        check_file(self.file(url), create=False)
 
 
-def matches(url: str) -> bool:
-    """Whether ``url`` is one of SQLite."""
-    return url.startswith(("sqlite:", "sqlite+pysqlite:"))
-
-
-def quoted(path: str) -> str:
-    """Return ``path`` as SQLAlchemy reads it in a URL."""
-    return path.replace("%", "%25").replace("?", "%3F")
-
-
-def file(url: str) -> Path:
-    """Return the file of ``url``.
-
-    Raises:
-        StorageError: if it does not name a file.
-    """
-    database = parsed(url, EXAMPLE).database
-    if not database or database == ":memory:":
-        raise StorageError(f"storage {url!r} names no file; write {EXAMPLE}")
-    return Path(database)
-
-
-def check(url: str) -> None:
-    """Check that ``url`` names a file."""
-    file(url)
-
-
-def open_storage(url: str, *, create: bool) -> "Storage":
-    """Open the file of ``url``."""
-    from studies.storage.sqlite import open_file
-
-    return open_file(url, file(url), create=create)
-
-
-def check_sound(url: str) -> None:
-    """Check the closed file of ``url``."""
-    from studies.storage.sqlite import check_file
-
-    check_file(file(url), create=False)
-
-
-def lock_path(path: Path) -> Path:
-    """Return the file's folder: SQLite locks the file itself."""
-    return path.parent
+KIND = Sqlite()
