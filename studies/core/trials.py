@@ -160,6 +160,10 @@ class TrialRecord:
     values: tuple[float, ...] = ()
     excesses: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Take the state by its name as well."""
+        object.__setattr__(self, "state", TrialState(self.state))
+
     @property
     def feasible(self) -> bool:
         """Whether it keeps the limits of the study, as far as is known."""
