@@ -16,11 +16,11 @@ from studies.core.attributes import RACE
 from studies.core.events import Stream
 from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord
-from studies.ledger.opening import Book, Entry
+from studies.ledger.opening import Entry, TrialBook
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
 
-OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[Book]]
+OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[TrialBook]]
 """Opens the confirmation with the trainings that are due."""
 
 
@@ -34,7 +34,7 @@ class Confirmed:
         race: the configurations that were stopped, by ``identity``, with their seeds.
     """
 
-    book: Book
+    book: TrialBook
     records: Sequence[TrialRecord]
     race: Mapping[str, int]
 
@@ -45,7 +45,7 @@ def confirmed(
     chosen: Sequence[Candidate],
     *,
     open_book: OpenBook,
-    work_off: Callable[[Book], None],
+    work_off: Callable[[TrialBook], None],
     stream: Stream,
 ) -> Iterator[Confirmed]:
     """Train what is due until nothing more is, and hand out the open book.
@@ -143,7 +143,7 @@ def losers(
 def _keep(
     plan: Plan,
     chosen: Sequence[Candidate],
-    book: Book,
+    book: TrialBook,
     stopped: Mapping[str, int],
     stream: Stream,
 ) -> None:

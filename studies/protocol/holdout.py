@@ -18,7 +18,7 @@ from studies.analysis.holdout_record import Reading
 from studies.core.attributes import TEST
 from studies.core.events import Stream
 from studies.core.trials import TrialRecord
-from studies.ledger.opening import Book
+from studies.ledger.opening import TrialBook
 from studies.planning.layout import models_folder
 from studies.planning.plan import Plan
 from studies.protocol.checkpoints import Control
@@ -30,7 +30,7 @@ ReadTest = Callable[[Plan, Mapping[int, Path]], Mapping[int, Mapping[str, float]
 
 def read_confirmed(
     plan: Plan,
-    book: Book,
+    book: TrialBook,
     reading: Reading,
     *,
     chosen: Sequence[Candidate],

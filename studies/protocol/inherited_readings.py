@@ -27,11 +27,11 @@ from studies.core.event_log import FILE
 from studies.planning.lookup import DATABASE
 from studies.planning.plan import Plan
 from studies.storage.contents import Content
+from studies.storage.errors import NoStudies
 from studies.storage.open import (
     Damaged,
     Storage,
     close_storage,
-    journal_url,
     one_line_errors,
     one_line_garbage,
     open_storage,
@@ -39,7 +39,7 @@ from studies.storage.open import (
     sqlite_url,
     storage_file,
 )
-from studies.storage.url import NoStudies, journal_path
+from studies.storage.url import with_file
 
 _STAMP = re.compile(r"\.\d{8}-\d{6}")
 """What is added to the name of a study that is moved aside."""
@@ -226,7 +226,7 @@ def url_in(plan: Plan, folder: Path) -> str:
     file = storage_file(plan.storage_url)
     assert file is not None
     path = folder / file.absolute().relative_to(plan.folder.absolute())
-    return sqlite_url(path) if journal_path(plan.storage_url) is None else journal_url(path)
+    return with_file(plan.storage_url, path)
 
 
 def names_in(storage: Storage | None) -> set[str]:

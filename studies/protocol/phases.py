@@ -29,7 +29,7 @@ from studies.core import statistics
 from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY, TEST_DATA
 from studies.core.events import Event, Listener, Stream
 from studies.core.trials import Forked, TrialRecord
-from studies.ledger.opening import Book, Entry, check_unowned_folder, open_confirm, open_search
+from studies.ledger.opening import Entry, TrialBook, check_unowned_folder, open_confirm, open_search
 from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.next_commands import run_command
@@ -141,7 +141,7 @@ def run_study(
         with one_line_garbage(plan.storage_url):
             chosen = candidates(plan, search)
 
-        def open_book(entries: Sequence[Entry]) -> Book:
+        def open_book(entries: Sequence[Entry]) -> TrialBook:
             with one_line_garbage(plan.storage_url):
                 try:
                     return open_confirm(
@@ -157,7 +157,7 @@ def run_study(
                         raise ConfirmedElsewhere(str(busy)) from None
                     raise
 
-        def work_off(book: Book) -> None:
+        def work_off(book: TrialBook) -> None:
             states["confirm"].tidy(book.records)
             if book.done < book.total:
                 data = plan.train.data
@@ -217,7 +217,7 @@ class _Run:
         self._control = control
         self._objective = objective
 
-    def work_off(self, book: Book, *, keep_models: Path | None) -> None:
+    def work_off(self, book: TrialBook, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
 
         Raises:
@@ -241,12 +241,12 @@ class _Run:
                 f"the engine ended the {book.phase} after {book.done} of {book.total} trials"
             )
 
-    def _check_not_stopped(self, book: Book) -> None:
+    def _check_not_stopped(self, book: TrialBook) -> None:
         if self._control.asked:
             raise StudyInterrupted(book.phase, book.done, book.total)
 
 
-def _keep_test_data(plan: Plan, book: Book) -> None:
+def _keep_test_data(plan: Plan, book: TrialBook) -> None:
     """Record the test files when a study that was begun without them first sees them.
 
     Raises:

@@ -33,13 +33,14 @@ from studies.core.attributes import (
     SEED,
 )
 from studies.core.trials import Failure
-from studies.ledger.opening import Book, open_search
+from studies.ledger.opening import TrialBook, open_search
 from studies.ledger.order import RULES, Happening, happenings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.search.enqueued import point_of
 from studies.search.failures import untrained
-from studies.storage.open import Journal, create_study, journal_url, open_storage
+from studies.storage.journal import Journal
+from studies.storage.open import create_study, journal_url
 
 
 class ReplayDiffers(UserError):
@@ -105,11 +106,10 @@ class _Replay:
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
         self._imported = study.user_attrs.get(IMPORTED, [])
         self._directions = study.directions
-        storage = open_storage(journal_url(folder / "replay"), create=True)
-        assert isinstance(storage, Journal)
+        storage = Journal(journal_url(folder / "replay"), folder / "replay")
         storage.file.durable = False
         self._storage = storage
-        self._book: Book | None = None
+        self._book: TrialBook | None = None
         self._tasks: dict[int, Task] = {}
         self._reports: dict[int, int] = {}
         self._found = Replayed()
@@ -134,7 +134,7 @@ class _Replay:
             while self._reports.get(event.number, 0) < event.reports:
                 self._report(event.number)
         if self._book is not None:
-            self._book.settle()
+            self._book.flush()
         self._optuna, self._rules = run["optuna"], run.get("rules", 1)
         settings = self._plan.settings.model_dump()
         settings["search"] |= run["search"] | {
@@ -221,7 +221,7 @@ class _Replay:
         metric, value = self._plan.goals.metric, trial.intermediate_values[steps[index]]
         metrics = {**_metrics(trial), metric: value}
         goes_on = self._book.report(self._tasks[number], steps[index], metrics)
-        self._book.settle()
+        self._book.flush()
         return goes_on
 
     def _tell(self, number: int) -> None:

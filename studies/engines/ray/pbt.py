@@ -204,7 +204,7 @@ class MemberScheduler(PopulationBasedTraining):
         for trial in living:
             trial.set_config({**trial.config, KNOWN: step})  # type: ignore[no-untyped-call]
         work = cast(Kept, self._table.work)
-        work.settle()  # writes the reports that were decided by
+        work.flush()  # writes the reports that were decided by
         copies = self._population.end_generation(step, values)
         work.set_attribute(POPULATION, self._population.record())
         for copy in copies:
