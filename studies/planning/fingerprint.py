@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.errors import UserError
-from mnist_core.nested import difference
+from mnist_core.table import difference
 from mnist_core.version import TRAINER_VERSION
 from studies.core.attributes import CODE, FINGERPRINT
 

@@ -11,8 +11,7 @@ from typing import Any
 from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.nested import flat_items
-from mnist_core.table import unknown_setting
+from mnist_core.table import flat_items, unknown_setting
 from studies import catalog
 from studies.planning.settings import CONF, OPTIONS, SET, Settings, setting_of, short_name
 from studies.spec import StudySpec

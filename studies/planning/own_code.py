@@ -14,7 +14,7 @@ import mnist_core
 import objectives
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.nested import flatten
+from mnist_core.table import flatten
 from search_spaces.space import Choice
 from studies.spec import StudySpec
 

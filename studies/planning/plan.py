@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mnist_core import optim
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
-from mnist_core.trainer import optimizers
 from mnist_core.version import TRAINER_VERSION
 from objectives.base import CHANGES
 from search_spaces.space import Choice, Float, Int, Parameter
@@ -243,7 +243,7 @@ def resolve(
         storage_url=storage_url_of(settings, folder),
     )
     for config in plan.ends():
-        optimizers.resolve(config.optim)
+        optim.resolve(config.optim)
     return plan
 
 

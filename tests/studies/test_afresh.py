@@ -275,7 +275,9 @@ def test_a_fork_that_is_begun_anew_keeps_its_own_reading(plan):
     assert len(record(again)[0].openings) == 2
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize(
+    "kind", [*FILES[:2], *(pytest.param(kind, marks=pytest.mark.long) for kind in FILES[2:])]
+)
 @pytest.mark.parametrize("lines", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_killed_at_every_step_the_record_is_there_at_the_next_start(tmp_path, kind, lines, request):
     killed_everywhere(tmp_path, kind, request, lines=lines)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from toy import SPACE
 
-from mnist_core import config_file, parsing, presets
+from mnist_core import parsing, presets
+from mnist_core.config import read_settings
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.runs import run_record
 from mnist_core.table import parse_assignment
@@ -17,7 +18,7 @@ from studies.search.enqueued import read_known
 from studies.storage.open import open_storage
 
 READERS = {
-    "settings": config_file.read,
+    "settings": read_settings,
     "preset": presets.read,
     "conf": lambda path: read_conf(path, studies=[]),
     "enqueue": lambda path: read_known(path, SPACE),
