@@ -125,7 +125,7 @@ def test_a_population_is_no_search_of_single_trials(population, tmp_path):
         check_kind(kept, single)
     with pytest.raises(ConfigError, match="a population is led by one supervisor"):
         check_joinable_plan(plan, None)
-    with pytest.raises(UserError, match="none can be carried over; begin anew"):
+    with pytest.raises(UserError, match="none can be carried over; start fresh"):
         fork(plan, "", say=str)
 
 

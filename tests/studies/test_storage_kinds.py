@@ -14,7 +14,7 @@ from waiting import until
 
 from studies.analysis import stored_study
 from studies.engines.inline import Inline
-from studies.protocol.phases import Control, StudyInterrupted
+from studies.protocol.control import Control, StudyInterrupted
 from studies.storage.contents import read_content
 from studies.storage.leases import StudyInUse, supervisor, take
 from studies.storage.open import close_storage, open_storage
