@@ -23,7 +23,8 @@ from studies.planning.layers import settings_of
 from studies.planning.plan import Plan, storage_url_of
 from studies.planning.recorded import Now, contradictions, recorded_plan
 from studies.planning.settings import SET, Settings
-from studies.storage.url import journal_url
+from studies.storage.belonging import check_owner
+from studies.storage.url import journal_url, shown
 
 DATABASE = "study.db"
 _JOURNAL = b'{"op_code"'
@@ -69,6 +70,8 @@ def find(
             if different:
                 say(f"study {found.name} is shown as it was run: {different} as --set says")
             return found
+        # A run would be refused as well, so "run it first" would be the wrong advice.
+        check_owner(now.folder, "", shown(now.storage_url))
         name = name or now.folder.resolve().name.partition(".")[0]
         return _not_run(name, now, conf=conf, sets=given, quick=quick)
     except ConfigError as error:

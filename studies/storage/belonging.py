@@ -21,6 +21,7 @@ KEPT = ".kept"
 """Ending of the lists of what trackers have kept, in the folder ``trackers``."""
 
 _MARK = "study.id"
+_MODELS = f"{MODELS}/"
 _LINE = "study id "
 
 
@@ -65,6 +66,16 @@ def check_owner(folder: Path, identity: str, database: str) -> None:
         )
 
 
+def foreign_models(folder: Path, identity: str) -> str:
+    """Return the identity of the other study that the models in ``folder`` belong to; "": none.
+
+    Raises:
+        UserError: if their mark cannot be read.
+    """
+    found = next((of for what, of in _owners(folder) if what == _MODELS), identity)
+    return "" if found == identity else found
+
+
 def mark(folder: Path, identity: str) -> None:
     """Write ``identity`` beside the models in ``folder``, unless it is there.
 
@@ -85,7 +96,7 @@ def _owners(folder: Path) -> Iterator[tuple[str, str]]:
             yield FILE, identity
         path = folder / MODELS / _MARK
         if path.is_file():
-            yield f"{MODELS}/", path.read_text(encoding="utf-8", errors="replace").strip()
+            yield _MODELS, path.read_text(encoding="utf-8", errors="replace").strip()
         for path in sorted((folder / "trackers").glob(f"*{KEPT}")):
             with path.open(encoding="utf-8", errors="replace") as file:
                 line = file.readline()
