@@ -9,15 +9,16 @@ import json
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-_FIXED = "fixed_params"
-"""System attribute in which Optuna keeps the params that a trial is required to have."""
+from studies.storage.optuna_internals import FIXED_PARAMS, draft_trial, storage_of, study_on
+
+_DRAFT = -1
+"""Identity of the draft, which no stored trial has."""
 
 
 def propose(
@@ -48,13 +49,12 @@ def propose(
         params={},
         distributions={},
         user_attrs=_stored(dict(attributes)),
-        system_attrs=_stored({_FIXED: dict(required)}),
+        system_attrs=_stored({FIXED_PARAMS: dict(required)}),
         intermediate_values={},
-        trial_id=-1,
+        trial_id=_DRAFT,
     )
-    storage = cast(BaseStorage, _WithDraft(study, trials, draft))
-    shown = optuna.Study(study.study_name, storage, sampler=study.sampler)
-    params = suggest(optuna.Trial(shown, draft._trial_id))
+    storage = _WithDraft(study, trials, draft)
+    params = suggest(draft_trial(study_on(storage, study.study_name, sampler=study.sampler), draft))
     return draft, params
 
 
@@ -64,7 +64,7 @@ class _WithDraft:
     def __init__(
         self, study: optuna.Study, trials: Sequence[FrozenTrial], draft: FrozenTrial
     ) -> None:
-        self._storage = study._storage
+        self._storage = storage_of(study)
         self._trials = [*trials, draft]
         self._draft = draft
 
@@ -73,7 +73,7 @@ class _WithDraft:
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; of the draft a copy, as a database would."""
-        if trial_id != self._draft._trial_id:
+        if trial_id != _DRAFT:
             return self._storage.get_trial(trial_id)
         return _copied(self._draft)
 
@@ -100,7 +100,7 @@ class _WithDraft:
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep with the draft what the sampler would keep with the trial."""
-        if trial_id == self._draft._trial_id:
+        if trial_id == _DRAFT:
             self._draft.system_attrs[key] = _stored(value)
         else:
             self._storage.set_trial_system_attr(trial_id, key, value)

@@ -45,7 +45,7 @@ def living_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def check_folder(folder: Path) -> None:
+def check_shared_folder(folder: Path) -> None:
     """Check that every node sees the files in ``folder`` of this one.
 
     Raises:
