@@ -189,7 +189,7 @@ def _at(now: Now, **places: Any) -> Now:
 
 def _no_database(folder: Path) -> UserError:
     ran = (folder / EVENTS).is_file()
-    what = "holds no" if ran else "is no folder of a study, which holds a"
+    what = "holds no" if ran else "is not the folder of a study, which holds a"
     return UserError(
         f"{folder}: {what} {DATABASE} or a journal; if the study is kept elsewhere, say where by"
         " --set storage.url=URL" + ("" if ran else "; or name another study or folder")

@@ -27,7 +27,7 @@ from mnist_core.console import command_line
 from mnist_core.data import Split, load_test
 from mnist_core.device import runtime
 from mnist_core.errors import ConfigError, DataError, UserError
-from mnist_core.models._activations import ACTIVATIONS
+from mnist_core.models._layers import ACTIVATIONS
 
 PAIRS = [name for name in models.names() if models.task(ModelConfig(name=name)) == "pairs"]
 
@@ -103,9 +103,7 @@ def test_a_model_judged_by_its_embeddings(tmp_path, digits, some, loss):
     machine = runtime.resolve(model.config.override({"device": "cpu", "precision": "fp32"}))
 
     def judge(threshold):
-        return tasks.evaluate(
-            model.model, some, model.config, n_classes=10, runtime=machine, threshold=threshold
-        )
+        return tasks.evaluate(model.model, some, model.config, runtime=machine, threshold=threshold)
 
     threshold = judge(0.0).scores.median().item()  # one score lies on it, so it says: the same
     judged = judge(threshold)

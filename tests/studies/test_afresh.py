@@ -264,7 +264,7 @@ def test_a_fork_that_is_begun_anew_keeps_its_own_reading(plan):
     assert len(record(forked)[0].openings) == 2
     start_fresh(forked, say=str)
     check_made(forked)  # killed here
-    with pytest.raises(UserError, match="begun anew"):
+    with pytest.raises(UserError, match=r"study toy-wide .*--fresh"):
         fork(changed, "wide", say=str)
     shutil.rmtree(forked.folder)  # killed between the renamings
     check_made(forked)

@@ -21,6 +21,7 @@ from studies.core.attributes import CONFIRM, FINGERPRINT
 from studies.core.seeds import confirm_seeds
 from studies.planning.fingerprint import FingerprintMismatch
 from studies.protocol import phases
+from studies.protocol.control import StudyInterrupted
 from studies.storage.open import close_storage, open_storage
 
 ENVIRONMENT = {
@@ -170,7 +171,7 @@ def test_a_write_leaves_nothing_else_behind(tmp_path):
 
 def test_before_a_confirmation_a_trial_names_data_and_trainer(tmp_path):
     plan, stop = make_plan(tmp_path), StopAfter(4)
-    with pytest.raises(phases.StudyInterrupted):
+    with pytest.raises(StudyInterrupted):
         run(plan, listeners=[stop], control=stop.control)
     found = stored_study.read(plan)
     record = read(write_trial(plan, found.search, 1, environment=found.environment))["record"]

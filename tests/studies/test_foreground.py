@@ -17,7 +17,7 @@ from mnist_core.errors import UserError
 from studies.cli import foreground
 from studies.engines.inline import Inline
 from studies.protocol import phases
-from studies.protocol.phases import Control
+from studies.protocol.control import Control
 from studies.protocol.preflight import Preparation
 from studies.report.progress import Progress
 

@@ -135,7 +135,7 @@ def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  #
     for command, *words in (["watch"], ["replay"], ["compare", plan.folder]):
         done = here("studies", command, plan.folder, *words)
         assert done.returncode == 1, command
-        assert re.search("nobody runs|no recorded order|the same study", done.stderr)
+        assert re.search("not being run|no recorded order|the same study", done.stderr)
     assert len(studies.load(str(plan.folder)).trials) == 8
 
 
@@ -184,8 +184,8 @@ def test_a_changed_space_can_be_looked_at(toyland, here, widen):  # noqa: F811
     widen()
     assert found("toyland").rows == before.rows
     shown = here("studies", "show", "toyland")
-    assert shown.returncode == 0 and "was begun with other settings" in shown.stdout
-    assert "was begun" not in here("studies", "show", "results/toyland").stdout
+    assert shown.returncode == 0 and "was started with other settings" in shown.stdout
+    assert "other settings" not in here("studies", "show", "results/toyland").stdout
 
 
 def test_a_given_setting_that_is_another_one_is_said(toyland, here):  # noqa: F811
@@ -248,8 +248,8 @@ def test_no_such_study(toyland, here):  # noqa: F811
     Path("empty").mkdir()
     for study, said in (
         ("toylant", "did you mean 'toyland'"),
-        ("./nowhere", "is no folder of a study"),
-        ("empty", "is no folder of a study"),
+        ("./nowhere", "is not the folder of a study"),
+        ("empty", "is not the folder of a study"),
         ("toyland", "there is no study database"),
     ):
         done = here("studies", "status", study)

@@ -17,7 +17,7 @@ from studies.analysis.audit_curves import read_curves
 from studies.analysis.export import write_best_config, write_trial
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
-from studies.protocol.checkpoints import Control
+from studies.protocol.control import Control
 from studies.protocol.phases import run_study
 from studies.report.overview import print_status
 from studies.report.table import markdown, verdict_lines
