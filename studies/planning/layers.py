@@ -121,9 +121,7 @@ def general_quick(spec: StudySpec) -> dict[str, Any]:
 def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
     """Read ``path``, or ``conf.toml`` in the working directory, which may be missing.
 
-    Args:
-        path: as given by ``--conf``.
-        studies: names of all studies; a table for any other is refused.
+    A table for a study that is not among ``studies`` is refused.
 
     Raises:
         ConfigError: if it cannot be read, is not TOML, or a name is wrong.

@@ -76,10 +76,6 @@ def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
 
     Settings that would differ now have the origin ``RECORDED``, so that commands repeat them.
 
-    Args:
-        attributes: the study's user attributes.
-        now: the settings now, and where the study is.
-
     Returns:
         The plan; None: the study keeps none, as another program made it.
 

@@ -1,19 +1,19 @@
 """The protocol of every study: search -> confirm -> test -> result.
 
-* Search: the plan's trials, proposed by the sampler, some of them stopped by the pruner.
+* Search: the plan's trials, proposed by the sampler; the pruner stops some of them.
 * Confirm: the best configuration of *each* choice of the scientific parameter, and the baseline's
-  default one, are trained again at full budget on the same fresh seeds, so that they can be
-  compared seed by seed; in a race, clear losers get fewer seeds. Their models are kept.
-* Test: every confirmed model is evaluated on the test images, once. Nothing is chosen by the
-  outcome, and each reading of the test set is recorded with the study before it happens.
+  default, are trained again at full budget on the same fresh seeds, so that they can be compared
+  seed by seed. In a race, clear losers get fewer seeds. Their models are kept.
+* Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 
-Every step looks at what the database holds and adds what is missing. So a run that was interrupted
-goes on where it stopped, and one of a finished study trains nothing.
+Every step adds what the database lacks. So an interrupted run resumes where it stopped, and a run
+of a finished study trains nothing.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
@@ -34,13 +34,9 @@ from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.next_commands import run_command
 from studies.planning.plan import Plan
-from studies.protocol.checkpoints import (
-    ConfirmedElsewhere,
-    Control,
-    RunningStates,
-    StudyInterrupted,
-)
+from studies.protocol.checkpoints import RunningStates
 from studies.protocol.confirm import confirmed
+from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.fresh_start import inherit_record
 from studies.protocol.holdout import ReadTest, read_confirmed
 from studies.protocol.objective import build_objective, limits
@@ -57,10 +53,25 @@ from studies.storage.open import (
 )
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
-"""Makes the objective of a plan; the folder, if any, is where it keeps models."""
-
+"""Makes the objective of a plan; the folder, if any, is for its models."""
 
 _PHASES = ("search", "confirm")
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of one run, all off by default.
+
+    Attributes:
+        take_over: take the study also from a supervisor on another machine.
+        join: search together with all supervisors that join; one of them confirms and tests.
+        read_test_again: read the test set also if it was read before, for models without a value.
+        retry_failed: run failed trials again first, see ``studies/ledger/retrying.py``.
+    """
+
+    take_over: bool
+    join: bool
+    read_test_again: bool
+    retry_failed: bool
 
 
 def run_study(
@@ -70,31 +81,30 @@ def run_study(
     listeners: Sequence[Listener] = (),
     objective: ObjectiveFactory | None = None,
     read_test: ReadTest | None = None,
-    take_over: bool = False,
-    join: bool = False,
-    read_test_again: bool = False,
-    retry_failed: bool = False,
+    **options: Unpack[RunOptions],
 ) -> StudyResult:
     """Run what is missing of the study and return its result.
 
     Args:
-        plan: a plan that knows its data's fingerprint.
+        plan: the study's; it knows its data's fingerprint.
         control: holds the started engine.
         listeners: get every event.
         objective: makes the objective; by default that of ``plan.spec.objective``.
         read_test: evaluates models on the test images; by default the trainer does, in workers.
-        take_over: take the study also from a supervisor on another machine.
-        join: search together with all others that do so; one of them confirms and tests.
-        read_test_again: read the test set also when it was read before, for what has no test value.
-        retry_failed: run failed trials again first, see ``studies/ledger/retrying.py``.
+        options: see ``RunOptions``.
 
     Raises:
-        UserError: the folder or storage cannot be used, the study is being run, was begun with
-            other settings, or not one of its search trials was completed.
-        StudyInterrupted: it was asked to stop through ``control``.
-        ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
+        UserError: if the folder or storage cannot be used, the study is being run or has other
+            settings, or none of its search trials was completed.
+        StudyInterrupted: if it was stopped through ``control``.
+        ConfirmedElsewhere: if the search has finished, and another supervisor confirms it.
     """
     check_unowned_folder(plan.location)
+    join = options.get("join", False)
+    opening = {
+        "take_over": options.get("take_over", False),
+        "retry": options.get("retry_failed", False),
+    }
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)
@@ -105,36 +115,35 @@ def run_study(
         prepare_folder(plan.folder, "results.folder")
         run = _Run(plan, control, objective or build_objective)
         states = {phase: RunningStates(states_folder(plan.folder, phase)) for phase in _PHASES}
-        # The search stays leased to the end: nobody else may add trials while it is confirmed.
+        # The search stays leased to the end: no other process may add trials while it is confirmed.
         with one_line_garbage(plan.storage_url):
             book = stack.enter_context(
                 open_search(
                     plan,
                     storage,
                     listeners=[*listeners, states["search"]],
-                    take_over=take_over,
                     join=join,
-                    retry=retry_failed,
+                    **opening,
                 )
             )
         mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
         for text in inherited:
             Stream("search", listeners).emit("message", None, text=text, level="warning")
-        _keep_test_data(plan, book)
-        if not join:  # others may be writing
+        _keep_test_data(plan.name, plan.test_data, book)
+        if not join:  # or other supervisors may be writing
             for folder in (plan.folder, models_folder(plan.folder)):
                 remove_drafts(folder)
             states["search"].tidy(lambda: book.records(brief=True))
-        run.work_off(book, keep_models=None)
+        run.remaining(book, keep_models=None)
         if (wanted := plan.trials_complete) and book.stopped is None:
             Stream("search", listeners).emit(
                 "message",
                 None,
-                text=f"search.trials_complete: {wanted} were to be complete, but fewer are after"
+                text=f"search.trials_complete: fewer than {wanted} trials are complete after"
                 f" {book.total} trials, the most that search.trials allows",
                 level="warning",
             )
-        # A population's schedule is among what its members left.
+        # The records of a population's members hold its schedule.
         search = book.records(brief=not is_population(plan))
         check_feasible(plan, search)
         _check_any_complete(plan, search, book.stopped)
@@ -149,28 +158,27 @@ def run_study(
                         storage,
                         entries,
                         listeners=[*listeners, states["confirm"], _look_ahead],
-                        take_over=take_over,
-                        retry=retry_failed,
+                        **opening,
                     )
                 except StudyInUse as busy:
                     if join:
                         raise ConfirmedElsewhere(str(busy)) from None
                     raise
 
-        def work_off(book: TrialBook) -> None:
+        def run_remaining(book: TrialBook) -> None:
             states["confirm"].tidy(book.records)
             if book.done < book.total:
                 data = plan.train.data
                 (described,) = engines.call(control.engine, fingerprint.describe, [(data,)])
                 book.set_attribute(ENVIRONMENT, described)
-            run.work_off(book, keep_models=models_folder(plan.folder))
+            run.remaining(book, keep_models=models_folder(plan.folder))
 
         confirm = stack.enter_context(
             confirmed(
                 plan,
                 chosen,
                 open_book=open_book,
-                work_off=work_off,
+                run_remaining=run_remaining,
                 stream=Stream("confirm", listeners),
             )
         )
@@ -186,7 +194,7 @@ def run_study(
             control=control,
             stream=Stream("test", listeners),
             read=read_test,
-            again=read_test_again,
+            again=options.get("read_test_again", False),
         )
         with one_line_garbage(plan.storage_url):
             return summarize(
@@ -204,68 +212,58 @@ def run_study(
 
 
 class _Run:
-    """One run of a study."""
+    """One run of a study; counts what it trains."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        control: Control,
-        objective: ObjectiveFactory,
-    ) -> None:
+    def __init__(self, plan: Plan, control: Control, objective: ObjectiveFactory) -> None:
         self.trained = 0
         self._plan = plan
         self._control = control
         self._objective = objective
 
-    def work_off(self, book: TrialBook, *, keep_models: Path | None) -> None:
+    def remaining(self, book: TrialBook, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
 
         Raises:
-            StudyInterrupted: something is missing still, or nothing more is to be begun.
+            StudyInterrupted: if the study was asked to stop.
         """
         before = book.done
         if before < book.total:
-            self._check_not_stopped(book)
+            self._control.check(book.phase, before, book.total)
             self._control.busy = True
             try:
                 objective = self._objective(self._plan, keep_models)
-                self._control.engine.run(book, objective, limits(self._plan))
+                taken = limits(self._plan.settings.engine)
+                self._control.engine.run(book, objective, taken)
                 while book.wait_for_others(lambda: self._control.asked > 0):
-                    self._control.engine.run(book, objective, limits(self._plan))
+                    self._control.engine.run(book, objective, taken)
             finally:
                 self._control.busy = False
         self.trained += book.done - before
-        self._check_not_stopped(book)
+        self._control.check(book.phase, book.done, book.total)
         if book.done < book.total:
             raise RuntimeError(
                 f"the engine ended the {book.phase} after {book.done} of {book.total} trials"
             )
 
-    def _check_not_stopped(self, book: TrialBook) -> None:
-        if self._control.asked:
-            raise StudyInterrupted(book.phase, book.done, book.total)
 
-
-def _keep_test_data(plan: Plan, book: TrialBook) -> None:
-    """Record the test files when a study that was begun without them first sees them.
+def _keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
+    """Record the test files when a study that was started without them first sees them.
 
     Raises:
-        UserError: they are not those that it saw first.
+        UserError: if they differ from those that it saw first.
     """
-    if not plan.test_data:
-        return
     before = book.study.user_attrs.get(TEST_DATA)
-    if before is None:
-        book.set_attribute(TEST_DATA, plan.test_data)
-    elif before != plan.test_data:
+    if test_data and before is None:
+        book.set_attribute(TEST_DATA, test_data)
+    elif test_data and before != test_data:
         raise UserError(
-            f"study {plan.name}: its test set was changed after the study saw it first (data"
-            f" fingerprint {before} -> {plan.test_data}); put the test files back"
+            f"study {study}: its test set was changed after the study saw it first (data"
+            f" fingerprint {before} -> {test_data}); put the test files back"
         )
 
 
 def _look_ahead(event: Event) -> None:
-    """Get ready, while workers train, for what comes when none does: the study's summing up."""
+    """Prepare the study's summary while workers train."""
     if event.kind == "report":
         statistics.warm_up()
 
@@ -279,15 +277,14 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop
         raise UserError(f"study {plan.name}: {stopped or 'there was no trial to run'}")
     if failed < len(search):
         raise UserError(
-            f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its"
-            " full budget"
-            f" ({failed} failed, the others were pruned); raise search.trials, set"
-            " search.pruner=none, or mend what failed and run it again (--retry-failed)"
+            f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its full"
+            f" budget ({failed} failed, the others were pruned); raise search.trials, set"
+            " search.pruner=none, or repair what failed and run it again (--retry-failed)"
         )
     reason, count = reasons[0]
     every = "its one search trial" if failed == 1 else f"all {failed} search trials"
     raise UserError(
         f"study {plan.name}: {every} failed, most often ({counted(count, 'time')}) with {reason}"
         + (f" (search.stop.{stopped.rule} ended the search early)" if stopped else "")
-        + f"; mend it, and run them again: {run_command(plan)} --retry-failed"
+        + f"; repair it, and run them again: {run_command(plan)} --retry-failed"
     )

@@ -29,8 +29,8 @@ from studies.planning.fingerprint import FingerprintMismatch
 from studies.planning.next_commands import look_command, run_command
 from studies.protocol import phases
 from studies.protocol.carry_over import carry
+from studies.protocol.control import StudyInterrupted
 from studies.protocol.fork import check_made, fork
-from studies.protocol.phases import StudyInterrupted
 from studies.protocol.replay import replay
 from studies.report.table import markdown
 from studies.report.warnings import warnings
@@ -254,7 +254,7 @@ def test_the_same_settings_find_their_fork_again(tmp_path, old):
     assert (first.name, second.name) == ("toy-2", "toy-3")
     assert said[0].endswith("0 of its 12 trials carried over; 12 not: epochs: 5 -> 9")
     assert fork(changed(plan, **WIDER), "", say=said.append).name == "toy-2"
-    assert said[-1].startswith("going on with toy-2, forked from toy: 12 of")
+    assert said[-1].startswith("resuming toy-2, forked from toy: 12 of")
     assert fork(changed(plan, **WIDER), "wide", say=str).name == "toy-wide"
     assert fork(changed(plan, **WIDER), "toy-wide", say=str).name == "toy-wide"
     with pytest.raises(UserError, match="toy-wide"):
@@ -403,7 +403,7 @@ def test_commands_name_the_fork(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["wide"], "a second name is that of a fork; add --fork"),
+        (["wide"], "a second name is the name of a fork; add --fork"),
         (["--fork", "--fresh"], "leave --fresh out"),
     ],
 )

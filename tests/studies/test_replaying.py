@@ -145,7 +145,7 @@ def test_another_answer_of_the_pruner_is_named(tmp_path):
     search(plan, 1)
     assert "PRUNED" in {trial.state.name for trial in trials(plan.storage_url)}
     changed(plan, {"pruner": "none", "pruner_options": {}})
-    with pytest.raises(ReplayDiffers, match=r"it was stopped, but now it is let go on"):
+    with pytest.raises(ReplayDiffers, match=r"it was stopped, but now it is continued"):
         again(plan, tmp_path / "replay")
 
 

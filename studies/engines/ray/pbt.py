@@ -135,7 +135,7 @@ class MemberScheduler(PopulationBasedTraining):
         )
         self._table, self._reports = table, reports
         self._population, self._plan = population, plan
-        self._states = states_folder(plan, "search")
+        self._states = states_folder(plan.folder, "search")
         # Of equal values the earlier member is worse.
         self._pbt = PbtState(
             self, order=_number, quantiles=self._without_defaults, new_config=self._copied
