@@ -166,7 +166,6 @@ def _alike(key: str, names: Iterable[str]) -> str | None:
 
 
 def _first_problem(cls: type[Table], error: ValidationError) -> str:
-    """Say the first problem that pydantic found in one line, with the nearest valid key."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":

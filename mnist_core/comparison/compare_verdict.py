@@ -99,17 +99,7 @@ def judge(
     same_images: bool,
     only_the_seed: bool,
 ) -> Verdict:
-    """Return the verdict.
-
-    Args:
-        measured: from ``measure``.
-        tolerance: percentage points, >= 0; None: what the noise allows.
-        all_the_same: from ``identical``.
-        curves: from ``compare.curves``.
-        weights: from ``compare.same_weights``.
-        same_images: from ``compare.same_images``.
-        only_the_seed: from ``compare.only_the_seed``.
-    """
+    """Return the verdict; ``tolerance`` is percentage points, None: what the noise allows."""
     if all_the_same and all(one.points == 0 for one in measured):
         what = ["every figure"]
         what += [f"every report ({curves.common})"] if curves else []

@@ -59,7 +59,6 @@ def show(name: _OptionalName = "", root: _Root = "") -> None:
 
 
 def _present(data_set: DataSet) -> bool:
-    """Whether any file of it is here without a root."""
     if data_set.name == FOLDER:
         return False
     return len(storage.missing(data_set, storage.folder_of(data_set))) < len(data_set.files)

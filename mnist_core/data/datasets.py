@@ -47,10 +47,9 @@ class Data:
     """Everything that search and training may see of a data set.
 
     Attributes:
-        name: as in ``data.name``.
         sha256: file name (without ``.gz``) to hash of its raw content, the test files included.
         fingerprint: 16 hexadecimal digits that change when anything of the above does.
-        train_fingerprint: the same without the test files; where there are none, the same.
+        train_fingerprint: the same without the test files.
         test_problem: why the test images cannot be read, one line; empty: they can.
     """
 

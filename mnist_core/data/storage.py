@@ -8,7 +8,6 @@ import functools
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,8 @@ import platformdirs
 
 from mnist_core.data import file_kinds, idx
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet
-from mnist_core.errors import DataError
-from mnist_core.files import check_regular
+from mnist_core.errors import DataError, UserError
+from mnist_core.files import check_regular, write_atomically
 
 CACHE_VARIABLE: Final = "MNIST_STUDIES_CACHE"
 EMBEDDED: Final = Path(__file__).parent / "embedded"
@@ -145,12 +144,10 @@ def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
         DataError: if the folder cannot be written to.
     """
     text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-    draft = folder / f"{SUMS}.{os.getpid()}.{threading.get_ident()}"
     try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, folder / SUMS)
-    except OSError as error:
-        raise DataError(f"{idx.one_line(folder)}: cannot write {SUMS}: {error.strerror}") from None
+        write_atomically(folder / SUMS, text)
+    except UserError as error:
+        raise DataError(str(error)) from None
 
 
 def _owner(sha256: str, path: Path | None) -> tuple[str, str]:

@@ -33,10 +33,8 @@ class Runtime:
     """Where and how a training computes.
 
     Attributes:
-        device: the device actually used.
-        precision: of the computation. ``bf16`` and ``fp16``: activations are of that type, weights
-            fp32. ``tf32`` (CUDA): products are of 10 bits of mantissa, everything is kept in fp32.
-            ``fp64``: weights and activations alike.
+        precision: ``bf16``, ``fp16``: activations of that type, weights fp32. ``tf32`` (CUDA):
+            products with 10 bits of mantissa. ``fp64``: weights and activations.
         threads: CPU threads of one operation.
     """
 

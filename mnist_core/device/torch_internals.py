@@ -44,7 +44,7 @@ def muon_step(
     for weight, gradient, momentum in zip(weights, gradients, momenta, strict=True):
         weight.grad = gradient
         optimizer.state[weight]["momentum_buffer"] = momentum
-    optimizer.step()
+    optimizer.step()  # type: ignore[no-untyped-call]
 
 
 def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any]) -> Optimizer:
@@ -99,13 +99,13 @@ def _muon_function() -> Callable[..., None] | None:
 
 
 @cache
-def _bare(kind: type[Optimizer], name: str) -> Callable[..., Any]:
+def _bare(kind: Any, name: str) -> Callable[..., Any]:
     """Return the method under torch's wrappers, or the wrapped one where it is not found."""
     wrapped = getattr(kind, name)
     bare = inspect.unwrap(wrapped)
     owners = [owner.__qualname__ for owner in kind.__mro__]
     if getattr(bare, "__qualname__", "") in [f"{owner}.{name}" for owner in owners]:
-        return bare
+        return bare  # type: ignore[no-any-return]
     _warn(f"the method under {kind.__qualname__}.{name}", "its wrapper imports torch's compiler")
     return wrapped  # type: ignore[no-any-return]
 

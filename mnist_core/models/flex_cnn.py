@@ -16,16 +16,15 @@ Options, beside those that explain themselves:
   with 3 pools after layers 1, 2 and 4 of 4; with 2 pools after layers 2 and 5 of 5.
 - ``global_pool``: the head sees the mean of every channel instead of all its pixels.
 
-The order within a layer is norm, pooling, activation where that is exact, see ``_activations``.
+The order within a layer is norm, pooling, activation where that is exact, see ``_layers``.
 """
 
 from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS, with_pooling
 from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size
-from mnist_core.models._layers import Dropout, Flatten, GlobalAverage
+from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten, GlobalAverage, with_pooling
 
 OPTIONS = {
     "activation": "relu",
@@ -130,7 +129,6 @@ def _pooled_layers(config: ModelConfig) -> set[int]:
 
 
 def _features(config: ModelConfig) -> int:
-    """Return how many values of an image reach the head."""
     assert config.pools is not None
     side = 1 if config.global_pool else SIDE >> config.pools
     return channels(config)[-1] * side**2

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS
 from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size, pair_encoder
-from mnist_core.models._layers import Dropout, Flatten
+from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten
 
 TASK = "pairs"
 
@@ -68,6 +67,5 @@ class SideBySide(nn.Module):
 
 
 def _features(config: ModelConfig) -> int:
-    """Return how many values of a pair reach the head."""
     assert config.depth is not None
     return channels(config)[-1] * (SIDE >> config.depth) * (2 * SIDE >> config.depth)

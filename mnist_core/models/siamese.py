@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS
 from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, pair_encoder
-from mnist_core.models._layers import Dropout, GlobalAverage
+from mnist_core.models._layers import ACTIVATIONS, Dropout, GlobalAverage, PairModel
 
 TASK = "pairs"
 
@@ -57,8 +56,8 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
     return Siamese(config)
 
 
-class Siamese(nn.Module):
-    """Two images in, one logit out; ``forward`` is ``embed`` and ``compare``."""
+class Siamese(PairModel):
+    """One encoder for both images, and a head over their difference and product."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -70,19 +69,6 @@ class Siamese(nn.Module):
             nn.Linear(channels(config)[-1], config.embedding), activation()
         )
         self.head = _head(config)
-
-    def forward(self, pairs: Tensor) -> Tensor:
-        """Compare the two images of every pair.
-
-        Args:
-            pairs: normalised images ``[N, 2, 28, 28]``.
-
-        Returns:
-            logits ``[N]``.
-        """
-        # Both through the encoder in one batch: larger products, and the batch norm sees all.
-        embeddings = self.embed(pairs.flatten(0, 1).unsqueeze(1))
-        return self.compare(embeddings[0::2], embeddings[1::2])
 
     def embed(self, images: Tensor) -> Tensor:
         """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""

@@ -71,11 +71,7 @@ def compares_pairs(kept: Checkpoint) -> bool:
 
 
 def classify(kept: Checkpoint, images: Tensor) -> Classes:
-    """Classify images.
-
-    Args:
-        kept: a classifier; its model is moved to the device of ``images``.
-        images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
+    """Classify uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
 
     Raises:
         ConfigError: if the images have another size.
@@ -94,25 +90,12 @@ def evaluation(found: Classes, labels: Tensor) -> Evaluation:
         found: of N >= 1 images.
         labels: int64 ``[N]``, on the CPU, each in ``0 .. C - 1``.
     """
-    confusion = class_metrics.confusion_matrix(labels, found.predicted, found.logits.shape[1])
-    return Evaluation(
-        loss=functional.cross_entropy(found.logits.double(), labels).item(),
-        accuracy=confusion.trace().item() / len(labels),
-        balanced_accuracy=class_metrics.balanced_accuracy(confusion),
-        macro_f1=class_metrics.macro_f1(confusion),
-        confusion=confusion,
-        predictions=found.predicted,
-        labels=labels,
-        logits=found.logits,
-    )
+    loss = functional.cross_entropy(found.logits.double(), labels).item()
+    return class_metrics.of_logits(found.logits, labels, loss=loss)
 
 
 def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
-    """Compare the first image with the second, the third with the fourth, and so on.
-
-    Args:
-        kept: a model of pairs; it is moved to the device of ``images``.
-        images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
+    """Compare the first image of uint8 ``[N, 28, 28]`` with the second, and so on.
 
     Raises:
         ConfigError: if the number or size of the images is wrong, or the model has no threshold.

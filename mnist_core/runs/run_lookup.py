@@ -50,8 +50,8 @@ def find_model(what: str, *, runs: Path = RUNS, checkpoint: str | None = None) -
     """Return the model that ``what`` means.
 
     Args:
-        what: a checkpoint file; the folder or id of a run (the beginning of an id does, if no other
-            begins so); a study's folder or its ``best_config.toml``, whose confirmed model it is.
+        what: a checkpoint; the folder or id of a run, or the beginning of an id; a study's folder
+            or its ``best_config.toml``, whose confirmed model it is.
         checkpoint: of a run, ``last`` (if left out) or ``best``.
 
     Raises:

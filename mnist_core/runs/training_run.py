@@ -37,8 +37,6 @@ class Plan:
         overrides: settings that the command line changed, dotted.
         record: what the configuration file recorded of an earlier training.
         resume: the folder of a run to resume.
-        test: whether to read the test images at the end.
-        pictures: whether to draw.
         save: a file for the model beside the folder's own.
     """
 

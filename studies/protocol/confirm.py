@@ -16,11 +16,11 @@ from studies.core.attributes import RACE
 from studies.core.events import Stream
 from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord
-from studies.ledger.opening import Book, Entry
+from studies.ledger.opening import Entry, TrialBook
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
 
-OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[Book]]
+OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[TrialBook]]
 """Opens the confirmation with the trainings that are due."""
 
 
@@ -34,7 +34,7 @@ class Confirmed:
         race: the configurations that were stopped, by ``identity``, with their number of seeds.
     """
 
-    book: Book
+    book: TrialBook
     records: Sequence[TrialRecord]
     race: Mapping[str, int]
 
@@ -45,7 +45,7 @@ def confirmed(
     chosen: Sequence[Candidate],
     *,
     open_book: OpenBook,
-    run_remaining: Callable[[Book], None],
+    run_remaining: Callable[[TrialBook], None],
     stream: Stream,
 ) -> Iterator[Confirmed]:
     """Train what is due until nothing more is, and yield the confirmation with its open book."""
@@ -133,7 +133,7 @@ class Rules:
             stopped = race(values, self.seeds, rounds=rounds, **arguments)  # type: ignore[arg-type]
         return stopped
 
-    def keep(self, book: Book, stopped: Mapping[str, int], stream: Stream) -> None:
+    def keep(self, book: TrialBook, stopped: Mapping[str, int], stream: Stream) -> None:
         """Keep with the study which candidates are stopped, and tell which are new."""
         before = book.study.user_attrs.get(RACE) or {}
         if before == stopped:

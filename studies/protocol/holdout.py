@@ -21,7 +21,7 @@ from studies.core.attributes import TEST, TEST_DATA
 from studies.core.events import Stream
 from studies.core.trials import TrialRecord
 from studies.engines.base import Engine
-from studies.ledger.opening import Book
+from studies.ledger.opening import TrialBook
 from studies.planning.layout import models_folder
 from studies.planning.plan import Plan
 from studies.protocol.control import Control
@@ -33,7 +33,7 @@ ReadTest = Callable[[TrainConfig, Mapping[int, Path]], Mapping[int, Mapping[str,
 
 def read_confirmed(
     plan: Plan,
-    book: Book,
+    book: TrialBook,
     reading: Reading,
     *,
     chosen: Sequence[Candidate],
@@ -92,7 +92,7 @@ def read_confirmed(
     return reading
 
 
-def keep_test_data(study: str, test_data: str, book: Book) -> None:
+def keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
     """Record the test files when a study that was started without them first sees them.
 
     Raises:
@@ -108,7 +108,7 @@ def keep_test_data(study: str, test_data: str, book: Book) -> None:
         )
 
 
-def _kept(book: Book, reading: Reading) -> Reading:
+def _kept(book: TrialBook, reading: Reading) -> Reading:
     """Keep ``reading`` with the study, and return it."""
     book.set_attribute(TEST, reading.to_attribute())
     return reading

@@ -13,7 +13,7 @@ from pathlib import Path
 from mnist_core.errors import UserError
 from studies.core.attributes import CONFIRM
 from studies.storage.location import StudyLocation
-from studies.storage.url import journal_path, journal_url, sqlite_url, storage_file
+from studies.storage.url import storage_file, with_file
 
 _STAMP = re.compile(r"\.\d{8}-\d{6}")
 
@@ -45,7 +45,7 @@ def url_in(location: StudyLocation, folder: Path) -> str:
     file = storage_file(location.url)
     assert file is not None
     path = folder / file.absolute().relative_to(location.folder.absolute())
-    return sqlite_url(path) if journal_path(location.url) is None else journal_url(path)
+    return with_file(location.url, path)
 
 
 def was_moved(location: StudyLocation, names: Collection[str]) -> bool:

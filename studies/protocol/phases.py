@@ -29,7 +29,7 @@ from studies.core import statistics
 from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY
 from studies.core.events import Event, Listener, Stream
 from studies.core.trials import Forked, TrialRecord
-from studies.ledger.opening import Book, Entry, check_unowned_folder, open_confirm, open_search
+from studies.ledger.opening import Entry, TrialBook, check_unowned_folder, open_confirm, open_search
 from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.next_commands import run_command
@@ -178,7 +178,7 @@ class _Run:
         folder = plan.folder
         self._states = {n: RunningStates(states_folder(folder, n)) for n in ("search", "confirm")}
 
-    def open_search(self) -> Book:
+    def open_search(self) -> TrialBook:
         with one_line_garbage(self._plan.storage_url):
             return open_search(
                 self._plan,
@@ -189,7 +189,7 @@ class _Run:
                 retry=self._retry,
             )
 
-    def search(self, book: Book) -> Sequence[TrialRecord]:
+    def search(self, book: TrialBook) -> Sequence[TrialRecord]:
         """Run the rest of the search and return its trials.
 
         Raises:
@@ -212,7 +212,7 @@ class _Run:
         _check_any_complete(plan, search, book.stopped)
         return search
 
-    def open_confirm(self, entries: Sequence[Entry]) -> Book:
+    def open_confirm(self, entries: Sequence[Entry]) -> TrialBook:
         with one_line_garbage(self._plan.storage_url):
             try:
                 return open_confirm(
@@ -228,7 +228,7 @@ class _Run:
                     raise ConfirmedElsewhere(str(busy)) from None
                 raise
 
-    def confirm(self, book: Book) -> None:
+    def confirm(self, book: TrialBook) -> None:
         """Run the rest of the trainings that are due."""
         self._states["confirm"].tidy(book.records)
         if book.done < book.total:
@@ -240,7 +240,7 @@ class _Run:
     def warn(self, text: str) -> None:
         Stream("search", self._listeners).emit("message", None, text=text, level="warning")
 
-    def _run_remaining(self, book: Book, *, keep_models: Path | None) -> None:
+    def _run_remaining(self, book: TrialBook, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
 
         Raises:

@@ -31,13 +31,14 @@ from studies.core.attributes import (
     SEED,
 )
 from studies.core.trials import Failure
-from studies.ledger.opening import Book, open_search
+from studies.ledger.opening import TrialBook, open_search
 from studies.ledger.order import RULES, Happening, happenings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.search.enqueued import point_of
 from studies.search.failures import untrained
-from studies.storage.open import Journal, create_study, journal_url, open_storage
+from studies.storage.journal import Journal
+from studies.storage.open import create_study, journal_url
 
 
 class ReplayDiffers(UserError):
@@ -81,7 +82,7 @@ class Replay:
         UserError: if no order was recorded.
     """
 
-    _book: Book  # of the run that is being replayed
+    _book: TrialBook  # of the run that is being replayed
 
     def __init__(self, plan: Plan, study: optuna.Study, folder: Path) -> None:
         trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
@@ -96,8 +97,7 @@ class Replay:
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
         self._imported = study.user_attrs.get(IMPORTED, [])
         self._directions = study.directions
-        storage = open_storage(journal_url(folder / "replay"), create=True)
-        assert isinstance(storage, Journal)
+        storage = Journal(journal_url(folder / "replay"), folder / "replay")
         storage.file.durable = False
         self._storage = storage
         self._tasks: dict[int, Task] = {}
@@ -129,7 +129,7 @@ class Replay:
             while self._reports.get(event.number, 0) < event.reports:
                 self._report(event.number)
         if self._optuna:  # of an earlier run
-            self._book.settle()
+            self._book.flush()
         self._optuna, self._rules = run["optuna"], run.get("rules", 1)
         settings = self._plan.settings.model_dump()
         settings["search"] |= run["search"] | {
@@ -213,7 +213,7 @@ class Replay:
         metric, value = self._plan.goals.metric, trial.intermediate_values[steps[index]]
         metrics = {**_metrics(trial), metric: value}
         goes_on = self._book.report(self._tasks[number], steps[index], metrics)
-        self._book.settle()
+        self._book.flush()
         return goes_on
 
     def _tell(self, number: int) -> None:

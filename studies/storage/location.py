@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studies.core.attributes import CONFIRM
-from studies.storage.url import NoStudies, storage_file
+from studies.storage.errors import NoStudies
+from studies.storage.url import storage_file
 
 if TYPE_CHECKING:  # Optuna takes a second to import, and a plan that is only shown needs none
     import optuna

@@ -27,7 +27,7 @@ from mnist_core.console import command_line
 from mnist_core.data import Split, load_test
 from mnist_core.device import runtime
 from mnist_core.errors import ConfigError, DataError, UserError
-from mnist_core.models._activations import ACTIVATIONS
+from mnist_core.models._layers import ACTIVATIONS
 
 PAIRS = [name for name in models.names() if models.task(ModelConfig(name=name)) == "pairs"]
 
@@ -102,9 +102,7 @@ def test_a_model_judged_by_its_embeddings(tmp_path, digits, some, loss):
     model = replace(kept("siamese", **{"loss.name": loss}), metrics={"val_threshold": -0.25})
     out, parity = exported(model, tmp_path, "onnx", digits, some)
     machine = runtime.resolve(model.config.override({"device": "cpu", "precision": "fp32"}))
-    judged = tasks.evaluate(
-        model.model, some, model.config, n_classes=10, runtime=machine, threshold=-0.25
-    )
+    judged = tasks.evaluate(model.model, some, model.config, runtime=machine, threshold=-0.25)
     run = FORMATS["onnx"].load(out, 1)
     scores = run(some.images[judged.pairs].float() / 255)
     torch.testing.assert_close(scores, judged.scores.float(), rtol=1e-4, atol=1e-5)

@@ -40,7 +40,7 @@ def network(config, seed=1):
 
 
 def evaluate(model, split, config, *, runtime=FP32, threshold=None):
-    return tasks.evaluate(model, split, config, n_classes=10, runtime=runtime, threshold=threshold)
+    return tasks.evaluate(model, split, config, runtime=runtime, threshold=threshold)
 
 
 def inputs_of(split, pairs):

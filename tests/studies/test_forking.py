@@ -36,7 +36,7 @@ from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.run import app
 from studies.search.sources import SearchSource
-from studies.storage import copying
+from studies.storage import copying, sql, sql_writing
 from studies.storage.contents import difference, read_content
 from studies.storage.open import close_storage, open_storage
 
@@ -331,8 +331,9 @@ def test_in_a_storage_that_holds_both(tmp_path, kind, request):
 @pytest.mark.parametrize(
     "step",
     [
-        *(pytest.param(step, marks=pytest.mark.long) for step in ("_insert", "insert_trials")),
-        "_check",
+        pytest.param((sql, "insert_study"), marks=pytest.mark.long),
+        pytest.param((sql_writing, "insert_trials"), marks=pytest.mark.long),
+        (copying, "check_same"),
     ],
 )
 def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
@@ -340,7 +341,7 @@ def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     wide = changed(plan, **WIDER)
 
     def fork_and_die():
-        setattr(copying, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        setattr(*step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         fork(wide, "", say=print)
 
     process = programs.start(fork_and_die)

@@ -50,7 +50,6 @@ def test_a_classifier(tmp_path):
         model,
         load_test(config.data),
         config,
-        n_classes=10,
         runtime=runtime.resolve(config),
     )
     assert values[4].keys() == {f"test_{name}" for name in found.metrics}
@@ -65,9 +64,7 @@ def test_pairs_take_the_threshold_of_the_validation(tmp_path, loss):
     model, _ = kept(tmp_path, "draft", config, {})
 
     def evaluate(split, threshold=None):
-        return tasks.evaluate(
-            model, split, config, n_classes=10, runtime=machine, threshold=threshold
-        )
+        return tasks.evaluate(model, split, config, runtime=machine, threshold=threshold)
 
     threshold = evaluate(load(config.data).validation).threshold
     _, path = kept(tmp_path, "model", config, {"val_threshold": threshold})

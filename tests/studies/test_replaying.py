@@ -51,7 +51,7 @@ def search(plan, chance, *, steps=None, kill=False):
             book.lose(task, LOST)
             continue
         goes_on = book.report(task, step + 1, {"val_accuracy": values[step]})
-        book.settle()
+        book.flush()
         chosen[2] += 1
         reported += 1
         if not goes_on or step == 2:
@@ -96,7 +96,7 @@ def test_a_search_is_replayed(tmp_path, sampler, pruner):
 @pytest.mark.parametrize("chance", [2, 3])
 def test_a_search_of_several_runs_is_replayed(tmp_path, monkeypatch, kill, chance):
     if kill:  # the next run finds the lease of a process that is gone
-        monkeypatch.setattr("studies.ledger.trial_book.Book.close", lambda book: None)
+        monkeypatch.setattr("studies.ledger.trial_book.TrialBook.close", lambda book: None)
     search(at(tmp_path, trials=8), chance, steps=9, kill=kill)
     search(at(tmp_path, trials=8, workers=2), chance, steps=9, kill=kill)
     plan = at(tmp_path, trials=14, workers=4)

@@ -16,6 +16,7 @@ from needs import missing
 from waiting import PATIENCE
 
 from studies.storage import sqlite
+from studies.storage.errors import NoStudies
 from studies.storage.open import (
     Damaged,
     StorageError,
@@ -27,7 +28,6 @@ from studies.storage.open import (
     sqlite_url,
     storage_file,
 )
-from studies.storage.url import NoStudies
 
 
 @pytest.fixture

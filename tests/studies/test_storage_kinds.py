@@ -81,7 +81,7 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
 
     with pytest.MonkeyPatch.context() as patch:
         # What a killed process does not do any more.
-        patch.setattr("studies.ledger.trial_book.Book.close", lambda book: None)
+        patch.setattr("studies.ledger.trial_book.TrialBook.close", lambda book: None)
         with pytest.raises(Killed):
             run(plan, KilledAt())
     storage = open_storage(url, create=False)

@@ -30,7 +30,7 @@ class Study:
         task = self.book.ask()
         self.book.started(task, 1)
         self.book.report(task, 1, {"val_accuracy": value})
-        self.book.settle()
+        self.book.flush()
         if end:
             self.book.finish(task, Outcome(metrics={"val_accuracy": value}))
 
