@@ -13,7 +13,15 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flat_items, unknown_setting
 from studies import catalog
-from studies.planning.settings import CONF, OPTIONS, SET, Settings, setting_of, short_name
+from studies.planning.settings import (
+    CONF,
+    OPTIONS,
+    SET,
+    Settings,
+    put_setting,
+    setting_of,
+    short_name,
+)
 from studies.spec import StudySpec
 
 GENERAL_QUICK = "--quick (general)"
@@ -185,14 +193,10 @@ def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
     settings, origins = Settings(), {}
     for layer in layers:
         for key, value in layer.values.items():
-            *parents, leaf = key.split(".")
-            table = nested
-            for parent in parents:
-                table = table.setdefault(parent, {})
             # conf.toml spells out every default; only what it changes comes from it.
-            if layer is not layers[0] or table.get(leaf) != value:
+            if layer is not layers[0] or setting_of(nested, key) != value:
                 origins[key] = layer.source
-            table[leaf] = value
+            put_setting(nested, key, value)
         try:
             settings = Settings.from_mapping(nested, source=layer.source)
         except ConfigError as error:
