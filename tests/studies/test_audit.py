@@ -225,14 +225,14 @@ class TestCollect:
     @pytest.mark.parametrize("count", [0, 3])
     def test_nothing_to_replay(self, tmp_path, count):
         trials = self.trials([(TrialState.COMPLETE, {})] * count + [(TrialState.PRUNED, {})] * 9)
-        with pytest.raises(UserError, match="nothing to replay; run it first, with"):
+        with pytest.raises(UserError, match=r"studies\.run"):
             collect(make_plan(tmp_path), trials)
 
     def test_one_report_each(self, tmp_path):
         trials = self.trials([(TrialState.COMPLETE, {})] * 9)
         for trial in trials:
             trial.intermediate_values = {1: 0.9}
-        with pytest.raises(UserError, match="report once, at their end"):
+        with pytest.raises(UserError, match="toy"):
             collect(make_plan(tmp_path), trials)
 
 

@@ -133,10 +133,10 @@ def test_a_trial_that_has_no_final_value(tmp_path):
     plan = make_plan(tmp_path)
     run(plan)
     records = stored_study.read(plan).search
-    with pytest.raises(UserError, match=rf"has no trial 99; it has 0 to {len(records) - 1}"):
+    with pytest.raises(UserError, match=rf"99.*\b{len(records) - 1}\b"):
         write_trial(plan, records, 99)
     stopped = dataclasses.replace(records[0], state="PRUNED", value=None)
-    with pytest.raises(UserError, match=r"trial 0 of study .* is PRUNED, so it has"):
+    with pytest.raises(UserError, match=r"trial 0 .*PRUNED"):
         write_trial(plan, [stopped, *records[1:]], 0)
 
 

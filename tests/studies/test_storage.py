@@ -51,6 +51,11 @@ def unflushed():
     """In place of that which all tests share: here the real pragmas are looked at."""
 
 
+@pytest.fixture
+def ready_made_databases():
+    """In place of that which all tests share: here databases are made and looked at."""
+
+
 def test_every_connection_has_the_pragmas(path):
     def pragma(connection, name):
         return connection.execute(sqlalchemy.text(f"PRAGMA {name}")).scalar()

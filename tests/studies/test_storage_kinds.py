@@ -5,7 +5,7 @@ import subprocess
 import optuna
 import programs
 import pytest
-from fresh_kills import killed_everywhere, plan_of, swift  # noqa: F401
+from fresh_kills import killed_everywhere, plan_of
 from postgres import server  # noqa: F401
 from test_afresh import begun_anew
 from toy import Toy
@@ -123,9 +123,9 @@ def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
         holder.communicate()
 
 
-def test_fresh_keeps_the_reading_of_the_test_set(tmp_path, swift, request):  # noqa: F811
+def test_fresh_keeps_the_reading_of_the_test_set(tmp_path, request):
     begun_anew(plan_of("postgresql", tmp_path, request))
 
 
-def test_fresh_killed_anywhere_keeps_it(tmp_path, swift, request):  # noqa: F811
+def test_fresh_killed_anywhere_keeps_it(tmp_path, request):
     killed_everywhere(tmp_path, "postgresql", request)
