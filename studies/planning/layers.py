@@ -70,15 +70,9 @@ def settings_of(
 ) -> tuple[Settings, dict[str, str]]:
     """Return the settings of ``study`` and the source of each that is not a default.
 
-    In this order: the defaults, ``conf.toml``, what the study fixes, ``[studies.<name>]`` in
-    ``conf.toml``, ``--quick``, and ``sets``.
-
-    Args:
-        study: its name in the catalog.
-        spec: the study; None: it is not in the catalog.
-        conf: read instead of ``conf.toml``.
-        sets: dotted settings of the command line.
-        quick: use the study's ``quick`` settings, or else ``general_quick``.
+    In this order: the defaults, ``conf.toml`` (or the file ``conf``), what the study fixes,
+    ``[studies.<name>]`` in ``conf.toml``, ``--quick`` (the study's, or else ``general_quick``), and
+    ``sets`` of the command line. ``spec`` is None for a study that is not in the catalog.
 
     Raises:
         ConfigError: if a setting is unknown or wrong.
