@@ -66,7 +66,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python >= 3.11 is needed, but {sys.executable} is {sys.version.split()[0]}; use make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-# Installed anew only when what is to be installed has changed.
+# Installed again only when the requirements have changed.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@

@@ -89,12 +89,13 @@ _NAMES: Final = (
 _MNIST_LICENCE: Final = "CC BY-SA 3.0, Y. LeCun, C. Cortes, C. J. C. Burges"
 
 
-def _files(raw: tuple[str, ...] = ("",) * 4, gz: tuple[str, ...] = ("",) * 4) -> list[DataFile]:
+def _files(
+    raw: tuple[str, ...] = ("",) * 4, gz: tuple[str, ...] = ("",) * 4
+) -> tuple[DataFile, DataFile, DataFile, DataFile]:
     """Return files named as MNIST's, with their hashes: SHA-256, hexadecimal."""
-    named = zip(_NAMES, raw, gz, strict=True)
-    return [
-        DataFile(name, one, f"sha256:{packed}" if packed else "") for name, one, packed in named
-    ]
+    hashes = zip(_NAMES, raw, gz, strict=True)
+    a, b, c, d = (DataFile(name, one, two and f"sha256:{two}") for name, one, two in hashes)
+    return a, b, c, d
 
 
 _ENTRIES: Final = (

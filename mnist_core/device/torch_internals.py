@@ -56,7 +56,8 @@ def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any
     made = kind.__new__(kind)
     # The constructor calls this wrapped method; for as long as it runs, the bare one hides it.
     own = vars(made)
-    own["add_param_group"] = partial(_bare(kind, "add_param_group"), made)
+    bare = _bare(kind, "add_param_group")  # type: ignore[arg-type]
+    own["add_param_group"] = partial(bare, made)
     kind.__init__(made, parameters, **values)
     del own["add_param_group"]
     return made
@@ -64,13 +65,13 @@ def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any
 
 def zero_grad(optimizer: Optimizer) -> None:
     """Do what ``optimizer.zero_grad()`` does, as ``make_optimizer``."""
-    _bare(type(optimizer), "zero_grad")(optimizer)
+    _bare(type(optimizer), "zero_grad")(optimizer)  # type: ignore[arg-type]
 
 
 def step(optimizer: Optimizer) -> None:
     """Do what ``optimizer.step()`` does, as ``make_optimizer``; hooks on steps are not called."""
     with torch.no_grad():  # one of the wrappers does this
-        _bare(type(optimizer), "step")(optimizer)
+        _bare(type(optimizer), "step")(optimizer)  # type: ignore[arg-type]
 
 
 def cpu_has_bf16() -> bool:

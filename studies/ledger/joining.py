@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.console.plain_text import counted
@@ -28,42 +27,9 @@ from studies.planning.plan import Plan
 from studies.search.population_checks import is_population
 from studies.search.stopping import Stop
 from studies.storage.leases import Lease
-from studies.storage.membership import Member
+from studies.storage.membership import Member, WriteGuard
 from studies.storage.open import Storage
 
-
-class WriteGuard:
-    """A storage that does not write to trials that were taken away from this process.
-
-    Attributes:
-        gone: identities of those trials.
-    """
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self.gone: set[int] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._storage, name)
-        return functools.partial(self._write, call) if name in _TRIAL_WRITES else call
-
-    def _write(self, call: Callable[..., None], trial_id: int, *arguments: Any) -> None:
-        if trial_id in self.gone:
-            return
-        try:
-            call(trial_id, *arguments)
-        except UpdateFinishedTrialError:  # taken away, run and ended since the last look
-            self.gone.add(trial_id)
-
-
-_TRIAL_WRITES = frozenset(
-    {
-        "set_trial_intermediate_value",
-        "set_trial_user_attr",
-        "set_trial_user_attrs",
-        "set_trial_system_attr",
-    }
-)
 _DIED = Failure(kind="SupervisorDied", message="its supervisor died")
 _FRESH = 1.0
 """Seconds after which the storage is looked at again."""

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
+from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from studies import engines
 from studies.analysis.candidates import Candidate
 from studies.analysis.holdout_record import Reading
-from studies.core.attributes import TEST
+from studies.core.attributes import TEST, TEST_DATA
 from studies.core.events import Stream
 from studies.core.trials import TrialRecord
 from studies.engines.base import Engine
@@ -89,6 +90,22 @@ def read_confirmed(
     for number in sorted(models):
         stream.emit("tested", number, metrics=dict(reading.values.get(number, {})))
     return reading
+
+
+def keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
+    """Record the test files when a study that was started without them first sees them.
+
+    Raises:
+        UserError: if they differ from those that it saw first.
+    """
+    before = book.study.user_attrs.get(TEST_DATA)
+    if test_data and before is None:
+        book.set_attribute(TEST_DATA, test_data)
+    elif test_data and before != test_data:
+        raise UserError(
+            f"study {study}: its test set was changed after the study saw it first (data"
+            f" fingerprint {before} -> {test_data}); put the test files back"
+        )
 
 
 def _kept(book: TrialBook, reading: Reading) -> Reading:

@@ -2,8 +2,8 @@
 
 * Search: the plan's trials, proposed by the sampler; the pruner stops some of them.
 * Confirm: the best configuration of *each* choice of the scientific parameter, and the baseline's
-  default, are trained again at full budget on the same fresh seeds, so that they can be compared
-  seed by seed. In a race, clear losers get fewer seeds. Their models are kept.
+  default, are trained again at full budget. They get the same fresh seeds, so that they can be
+  compared seed by seed; in a race, clear losers get fewer. Their models are kept.
 * Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 
 Every step adds what the database lacks. So an interrupted run resumes where it stopped, and a run
@@ -26,7 +26,7 @@ from studies.analysis.pareto import check_feasible
 from studies.analysis.result import StudyResult
 from studies.analysis.summary import failure_reasons, summarize
 from studies.core import statistics
-from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY, TEST_DATA
+from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY
 from studies.core.events import Event, Listener, Stream
 from studies.core.trials import Forked, TrialRecord
 from studies.ledger.opening import Entry, TrialBook, check_unowned_folder, open_confirm, open_search
@@ -38,13 +38,14 @@ from studies.protocol.checkpoints import RunningStates
 from studies.protocol.confirm import confirmed
 from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.fresh_start import inherit_record
-from studies.protocol.holdout import ReadTest, read_confirmed
+from studies.protocol.holdout import ReadTest, keep_test_data, read_confirmed
 from studies.protocol.objective import build_objective, limits
 from studies.search.population_checks import is_population
 from studies.search.stopping import Stop
 from studies.storage.belonging import mark
 from studies.storage.leases import StudyInUse
 from studies.storage.open import (
+    Storage,
     check_sound,
     close_storage,
     one_line_errors,
@@ -54,8 +55,6 @@ from studies.storage.open import (
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
 """Makes the objective of a plan; the folder, if any, is for its models."""
-
-_PHASES = ("search", "confirm")
 
 
 class RunOptions(TypedDict, total=False):
@@ -100,11 +99,6 @@ def run_study(
         ConfirmedElsewhere: if the search has finished, and another supervisor confirms it.
     """
     check_unowned_folder(plan.location)
-    join = options.get("join", False)
-    opening = {
-        "take_over": options.get("take_over", False),
-        "retry": options.get("retry_failed", False),
-    }
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)
@@ -113,82 +107,31 @@ def run_study(
         stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder, "results.folder")
-        run = _Run(plan, control, objective or build_objective)
-        states = {phase: RunningStates(states_folder(plan.folder, phase)) for phase in _PHASES}
+        run = _Run(plan, control, storage, listeners, objective or build_objective, options)
         # The search stays leased to the end: no other process may add trials while it is confirmed.
-        with one_line_garbage(plan.storage_url):
-            book = stack.enter_context(
-                open_search(
-                    plan,
-                    storage,
-                    listeners=[*listeners, states["search"]],
-                    join=join,
-                    **opening,
-                )
-            )
+        book = stack.enter_context(run.open_search())
         mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
         for text in inherited:
-            Stream("search", listeners).emit("message", None, text=text, level="warning")
-        _keep_test_data(plan.name, plan.test_data, book)
-        if not join:  # or other supervisors may be writing
-            for folder in (plan.folder, models_folder(plan.folder)):
-                remove_drafts(folder)
-            states["search"].tidy(lambda: book.records(brief=True))
-        run.remaining(book, keep_models=None)
-        if (wanted := plan.trials_complete) and book.stopped is None:
-            Stream("search", listeners).emit(
-                "message",
-                None,
-                text=f"search.trials_complete: fewer than {wanted} trials are complete after"
-                f" {book.total} trials, the most that search.trials allows",
-                level="warning",
-            )
-        # The records of a population's members hold its schedule.
-        search = book.records(brief=not is_population(plan))
-        check_feasible(plan, search)
-        _check_any_complete(plan, search, book.stopped)
+            run.warn(text)
+        keep_test_data(plan.name, plan.test_data, book)
+        search = run.search(book)
         with one_line_garbage(plan.storage_url):
             chosen = candidates(plan, search)
-
-        def open_book(entries: Sequence[Entry]) -> TrialBook:
-            with one_line_garbage(plan.storage_url):
-                try:
-                    return open_confirm(
-                        plan,
-                        storage,
-                        entries,
-                        listeners=[*listeners, states["confirm"], _look_ahead],
-                        **opening,
-                    )
-                except StudyInUse as busy:
-                    if join:
-                        raise ConfirmedElsewhere(str(busy)) from None
-                    raise
-
-        def run_remaining(book: TrialBook) -> None:
-            states["confirm"].tidy(book.records)
-            if book.done < book.total:
-                data = plan.train.data
-                (described,) = engines.call(control.engine, fingerprint.describe, [(data,)])
-                book.set_attribute(ENVIRONMENT, described)
-            run.remaining(book, keep_models=models_folder(plan.folder))
-
         confirm = stack.enter_context(
             confirmed(
                 plan,
                 chosen,
-                open_book=open_book,
-                run_remaining=run_remaining,
+                open_book=run.open_confirm,
+                run_remaining=run.confirm,
                 stream=Stream("confirm", listeners),
             )
         )
         attributes = confirm.book.study.user_attrs
         outside = command_readings(book.study.user_attrs, plan.folder)
-        reading = read_record(attributes, plan.storage_url, outside)
         reading = read_confirmed(
             plan,
             confirm.book,
-            reading,
+            read_record(attributes, plan.storage_url, outside),
             chosen=chosen,
             records=confirm.records,
             control=control,
@@ -212,15 +155,92 @@ def run_study(
 
 
 class _Run:
-    """One run of a study; counts what it trains."""
+    """One run of a study on an open storage; counts what it trains."""
 
-    def __init__(self, plan: Plan, control: Control, objective: ObjectiveFactory) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        control: Control,
+        storage: Storage,
+        listeners: Sequence[Listener],
+        objective: ObjectiveFactory,
+        options: RunOptions,
+    ) -> None:
         self.trained = 0
         self._plan = plan
         self._control = control
+        self._storage = storage
+        self._listeners = listeners
         self._objective = objective
+        self._join = options.get("join", False)
+        self._take_over = options.get("take_over", False)
+        self._retry = options.get("retry_failed", False)
+        folder = plan.folder
+        self._states = {n: RunningStates(states_folder(folder, n)) for n in ("search", "confirm")}
 
-    def remaining(self, book: TrialBook, *, keep_models: Path | None) -> None:
+    def open_search(self) -> TrialBook:
+        with one_line_garbage(self._plan.storage_url):
+            return open_search(
+                self._plan,
+                self._storage,
+                listeners=[*self._listeners, self._states["search"]],
+                take_over=self._take_over,
+                join=self._join,
+                retry=self._retry,
+            )
+
+    def search(self, book: TrialBook) -> Sequence[TrialRecord]:
+        """Run the rest of the search and return its trials.
+
+        Raises:
+            UserError: if no trial was completed, or none is feasible.
+        """
+        plan = self._plan
+        if not self._join:  # or other supervisors may be writing
+            for folder in (plan.folder, models_folder(plan.folder)):
+                remove_drafts(folder)
+            self._states["search"].tidy(lambda: book.records(brief=True))
+        self._run_remaining(book, keep_models=None)
+        if (wanted := plan.trials_complete) and book.stopped is None:
+            self.warn(
+                f"search.trials_complete: fewer than {wanted} trials are complete after"
+                f" {book.total} trials, the most that search.trials allows"
+            )
+        # The records of a population's members hold its schedule.
+        search = book.records(brief=not is_population(plan))
+        check_feasible(plan, search)
+        _check_any_complete(plan, search, book.stopped)
+        return search
+
+    def open_confirm(self, entries: Sequence[Entry]) -> TrialBook:
+        with one_line_garbage(self._plan.storage_url):
+            try:
+                return open_confirm(
+                    self._plan,
+                    self._storage,
+                    entries,
+                    listeners=[*self._listeners, self._states["confirm"], _look_ahead],
+                    take_over=self._take_over,
+                    retry=self._retry,
+                )
+            except StudyInUse as busy:
+                if self._join:
+                    raise ConfirmedElsewhere(str(busy)) from None
+                raise
+
+    def confirm(self, book: TrialBook) -> None:
+        """Run the rest of the trainings that are due."""
+        self._states["confirm"].tidy(book.records)
+        if book.done < book.total:
+            data = self._plan.train.data
+            (described,) = engines.call(self._control.engine, fingerprint.describe, [(data,)])
+            book.set_attribute(ENVIRONMENT, described)
+        self._run_remaining(book, keep_models=models_folder(self._plan.folder))
+
+    def warn(self, text: str) -> None:
+        Stream("search", self._listeners).emit("message", None, text=text, level="warning")
+
+    def _run_remaining(self, book: TrialBook, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
 
         Raises:
@@ -244,22 +264,6 @@ class _Run:
             raise RuntimeError(
                 f"the engine ended the {book.phase} after {book.done} of {book.total} trials"
             )
-
-
-def _keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
-    """Record the test files when a study that was started without them first sees them.
-
-    Raises:
-        UserError: if they differ from those that it saw first.
-    """
-    before = book.study.user_attrs.get(TEST_DATA)
-    if test_data and before is None:
-        book.set_attribute(TEST_DATA, test_data)
-    elif test_data and before != test_data:
-        raise UserError(
-            f"study {study}: its test set was changed after the study saw it first (data"
-            f" fingerprint {before} -> {test_data}); put the test files back"
-        )
 
 
 def _look_ahead(event: Event) -> None:

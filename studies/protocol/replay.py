@@ -45,6 +45,16 @@ class ReplayDiffers(UserError):
     """The replay differs from the record; the message has the first difference."""
 
 
+_CANNOT = {
+    CARRIED: "is a fork: the trials that it began with were run in another study, and the order of"
+    " the two cannot be replayed",
+    FAILURES: "had failed trials that were run again (--retry-failed): their earlier reports are"
+    " not kept, so the order cannot be replayed",
+    OWNER: "was run by several supervisors (--join), which have no common order",
+}
+"""Why a study cannot be replayed, by an attribute that its trials then have."""
+
+
 @dataclass(kw_only=True)
 class Replayed:
     """What a replay compared.
@@ -60,51 +70,49 @@ class Replayed:
     untold: int = 0
 
 
-def replay(plan: Plan, study: optuna.Study, folder: Path) -> Replayed:
-    """Replay the search ``study``, which is not changed.
+class Replay:
+    """A replay of a search, which is read once and not changed.
+
+    Args:
+        plan: of the study.
+        study: the search.
+        folder: an empty folder for the replay's own study.
 
     Raises:
-        ReplayDiffers: if something differs.
         UserError: if no order was recorded.
     """
-    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-    runs = study.user_attrs.get(RUNS, [])
-    reasons = {
-        CARRIED: "is a fork: the trials that it began with were run in another study, and the order"
-        " of the two cannot be replayed",
-        FAILURES: "had failed trials that were run again (--retry-failed): their earlier reports"
-        " are not kept, so the order cannot be replayed",
-        OWNER: "was run by several supervisors (--join), which have no common order",
-    }
-    for attribute, reason in reasons.items():
-        if any(attribute in trial.user_attrs for trial in trials.values()):
-            raise UserError(f"study {plan.name} {reason}")
-    if not runs or not all(map(happenings, trials.values())):
-        raise UserError(f"study {plan.name} holds no recorded order")
-    return _Replay(plan, study, trials, folder).go(runs)
 
+    _book: TrialBook  # of the run that is being replayed
 
-class _Replay:
-    def __init__(
-        self, plan: Plan, study: optuna.Study, trials: Mapping[int, FrozenTrial], folder: Path
-    ) -> None:
+    def __init__(self, plan: Plan, study: optuna.Study, folder: Path) -> None:
+        trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+        runs = study.user_attrs.get(RUNS, [])
+        for attribute, reason in _CANNOT.items():
+            if any(attribute in trial.user_attrs for trial in trials.values()):
+                raise UserError(f"study {plan.name} {reason}")
+        if not runs or not all(map(happenings, trials.values())):
+            raise UserError(f"study {plan.name} holds no recorded order")
         self._plan, self._folder = plan, folder
-        self._trials = trials
+        self._trials, self._runs = trials, runs
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
         self._imported = study.user_attrs.get(IMPORTED, [])
         self._directions = study.directions
         storage = Journal(journal_url(folder / "replay"), folder / "replay")
         storage.file.durable = False
         self._storage = storage
-        self._book: TrialBook | None = None
         self._tasks: dict[int, Task] = {}
         self._reports: dict[int, int] = {}
         self._found = Replayed()
         self._unknown = list(_unknown(trials.values()))
         self._optuna, self._rules = "", RULES
 
-    def go(self, runs: Sequence[Mapping[str, Any]]) -> Replayed:
-        """Replay the runs, one after another."""
+    def go(self) -> Replayed:
+        """Replay the runs, one after another.
+
+        Raises:
+            ReplayDiffers: if something differs.
+        """
+        runs = self._runs
         events = sorted(one for trial in self._trials.values() for one in happenings(trial))
         ends = [*(run["from"] for run in runs[1:]), float("inf")]
         for run, end in zip(runs, ends, strict=True):
@@ -120,7 +128,7 @@ class _Replay:
         for event in died:
             while self._reports.get(event.number, 0) < event.reports:
                 self._report(event.number)
-        if self._book is not None:
+        if self._optuna:  # of an earlier run
             self._book.flush()
         self._optuna, self._rules = run["optuna"], run.get("rules", 1)
         settings = self._plan.settings.model_dump()
@@ -148,7 +156,6 @@ class _Replay:
 
     def _do(self, event: Happening) -> None:
         number = event.number
-        assert self._book is not None
         if event.kind in "ab":
             self._ask(event)
         elif event.kind in "rs":
@@ -159,7 +166,6 @@ class _Replay:
             self._book.lose(self._tasks[number], Failure(kind="Interrupted", message="it was lost"))
 
     def _ask(self, event: Happening) -> None:
-        assert self._book is not None
         recorded = self._trials[event.number]
         task = self._book.ask()
         if task is None or task.number != event.number:
@@ -198,7 +204,6 @@ class _Replay:
 
     def _report(self, number: int) -> bool | None:
         """Give the book the trial's next report; None: it was not a number, and is not kept."""
-        assert self._book is not None
         trial = self._trials[number]
         steps = sorted(trial.intermediate_values)
         index = self._reports[number]
@@ -212,7 +217,6 @@ class _Replay:
         return goes_on
 
     def _tell(self, number: int) -> None:
-        assert self._book is not None
         trial, task = self._trials[number], self._tasks[number]
         if trial.state is TrialState.FAIL and not untrained(trial):
             failure = trial.user_attrs.get(FAILURE, {"kind": "unknown", "message": ""})

@@ -20,6 +20,7 @@ KEPT = ".kept"
 """How the names of the trackers' lists end, in the folder ``trackers``."""
 
 _MARK = "study.id"
+_MODELS = f"{MODELS}/"
 _LINE = "study id "
 
 
@@ -64,6 +65,16 @@ def check_owner(folder: Path, identity: str, database: str) -> None:
         )
 
 
+def foreign_models(folder: Path, identity: str) -> str:
+    """Return the identity of the other study that the models in ``folder`` belong to; "": none.
+
+    Raises:
+        UserError: if their mark cannot be read.
+    """
+    found = next((of for what, of in _owners(folder) if what == _MODELS), identity)
+    return "" if found == identity else found
+
+
 def mark(folder: Path, identity: str) -> None:
     """Write ``identity`` beside the models in ``folder``, if there is none.
 
@@ -84,7 +95,7 @@ def _owners(folder: Path) -> Iterator[tuple[str, str]]:
             yield FILE, identity
         path = folder / MODELS / _MARK
         if path.is_file():
-            yield f"{MODELS}/", path.read_text(encoding="utf-8", errors="replace").strip()
+            yield _MODELS, path.read_text(encoding="utf-8", errors="replace").strip()
         for path in sorted((folder / "trackers").glob(f"*{KEPT}")):
             with path.open(encoding="utf-8", errors="replace") as file:
                 line = file.readline()

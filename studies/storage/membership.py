@@ -7,13 +7,15 @@ Trials start, end and are put back in *turns*: under a lock of the server's, or 
 journal. If the server restarts within a turn, the turn is lost, and its work is done again.
 """
 
+import functools
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 
 from mnist_core.errors import UserError
 from studies.core.attributes import PART, STOPPED
@@ -27,6 +29,15 @@ BEAT = 15.0
 
 _PAUSE = 0.02
 """Seconds between two tries to have the turn."""
+
+_TRIAL_WRITES = frozenset(
+    {
+        "set_trial_intermediate_value",
+        "set_trial_user_attr",
+        "set_trial_user_attrs",
+        "set_trial_system_attr",
+    }
+)
 
 T = TypeVar("T")
 
@@ -150,3 +161,27 @@ def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
         yield
     finally:
         locks.unlock(name)
+
+
+class WriteGuard:
+    """A storage that does not write to trials that were taken away from this process.
+
+    Attributes:
+        gone: identities of those trials.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.gone: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._storage, name)
+        return functools.partial(self._write, call) if name in _TRIAL_WRITES else call
+
+    def _write(self, call: Callable[..., None], trial_id: int, *arguments: Any) -> None:
+        if trial_id in self.gone:
+            return
+        try:
+            call(trial_id, *arguments)
+        except UpdateFinishedTrialError:  # taken away, run and ended since the last look
+            self.gone.add(trial_id)

@@ -212,26 +212,30 @@ class SqlStorage(OpenRDBStorage, Storage):
     ) -> None:
         """Write studies by Optuna's public calls, a trial at a time.
 
-        A study is renamed as a whole copy, before the old one is deleted. What cannot be read back
-        is deleted; if this process is killed, it stays.
+        A study is renamed as a whole copy before the old one is deleted. If an error comes, all is
+        put back; if this process is killed, what was written stays.
         """
         refuse({study.study_name for study in self.get_all_studies()} - renamed.keys())
         made: list[int] = []
+        deleted: list[Content] = []
 
         def written(content: Content) -> Content:
             made.append(append(self, content))
             return read_content(self, content.name)
 
         try:
-            moved = [replace(read_content(self, old), name=new) for old, new in renamed.items()]
+            olds = [read_content(self, old) for old in renamed]
+            moved = [replace(old, name=renamed[old.name]) for old in olds]
             check_same(moved, [written(one) for one in moved], shown(self.url))
-            for old in renamed:
-                self.delete_study(self.get_study_id_from_name(old))
-            made.clear()
+            for old in olds:
+                self.delete_study(self.get_study_id_from_name(old.name))
+                deleted.append(old)
             check([written(content) for content in contents])
         except BaseException:
             for identity in made:
                 self.delete_study(identity)
+            for old in deleted:
+                append(self, old)
             raise
 
     def reopen(self, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:

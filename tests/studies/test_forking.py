@@ -31,7 +31,7 @@ from studies.protocol import phases
 from studies.protocol.carry_over import carry
 from studies.protocol.control import StudyInterrupted
 from studies.protocol.fork import check_made, fork
-from studies.protocol.replay import replay
+from studies.protocol.replay import Replay
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.run import app
@@ -419,5 +419,5 @@ def test_a_forks_order_is_not_replayed(old):
     trials[3].user_attrs[CARRIED] = {"study": "toy", "trial": 3}
     study.get_trials = lambda deepcopy: trials
     with pytest.raises(UserError, match="fork"):
-        replay(old, study, old.folder)
+        Replay(old, study, old.folder)
     close_storage(storage)

@@ -26,6 +26,7 @@ from studies.planning.layers import QUICK_TRIALS
 from studies.planning.next_commands import look_command, resumable, run_command
 from studies.planning.plan import resolve
 from studies.planning.recorded import plan_attribute
+from studies.storage.belonging import MODELS, ForeignFiles
 from studies.storage.open import close_storage, open_storage
 from studies.tracking import process
 
@@ -55,6 +56,17 @@ WAYS = {
     "conf": (["storage.url=journal:///elsewhere/toyland/a"], {"conf": Path("my conf.toml")}),
     "folder": (["results.folder=my 'odd' results", "epochs=3"], {}),
 }
+
+
+def test_a_database_without_the_study_that_its_folder_is_of_is_said(toyland):  # noqa: F811
+    """An empty database is no reason to advise a first run, which would be refused."""
+    plan = begin()
+    (plan.folder / MODELS).mkdir(exist_ok=True)
+    (plan.folder / MODELS / "study.id").write_text("0123abcd\n")
+    (plan.folder / "study.db").write_bytes(b"")
+    for name in ("toyland", str(plan.folder)):
+        with pytest.raises(ForeignFiles, match="0123abcd"):
+            lookup.find(name)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -19,7 +19,7 @@ from studies.core.trials import Failure
 from studies.ledger.opening import open_search
 from studies.ledger.order import happenings
 from studies.protocol import replay as replaying
-from studies.protocol.replay import ReplayDiffers, replay
+from studies.protocol.replay import Replay, ReplayDiffers
 from studies.storage.open import close_storage, open_storage
 
 MEDIAN = {"sampler": "tpe", "sampler_options": {"n_startup_trials": 4}}
@@ -70,7 +70,7 @@ def again(plan, folder):
     folder.mkdir()
     storage = open_storage(plan.storage_url, create=False)
     study = optuna.load_study(study_name="toy", storage=storage)
-    found = replay(plan, study, folder)
+    found = Replay(plan, study, folder).go()
     close_storage(storage)
     return found
 
