@@ -22,7 +22,7 @@ CLASSIFICATION, PAIRS = "classification", "pairs"
 
 
 class LossConfig(Table):
-    """What is minimised. Classifiers: cross_entropy, focal; pairs: the other four."""
+    """What is minimised; ``LOSSES`` says for which task."""
 
     name: str | None = Field(None, description="left out: cross_entropy, or bce for pairs")
     gamma: float = Field(2.0, ge=0, le=10, description="focal: weight of hard images")
