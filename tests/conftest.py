@@ -99,6 +99,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say in the last line what was left out."""
+    gc.unfreeze()
     if config.stash[NOT_RUN] and not hasattr(config, "workerinput"):
         print(f"{config.stash[NOT_RUN]} long tests not run: make test-all")
 
