@@ -85,7 +85,8 @@ def settings_of(
         layers.append(make_layer(spec.given, source=f"{file} (fixed)", searched=searched))
     if study in given.studies:
         own = given.studies[study]
-        layers.append(make_layer(own.values, source=own.source, searched=searched))
+        written = {own.written[key]: value for key, value in own.values.items()}
+        layers.append(make_layer(written, source=own.source, searched=searched))
     if quick and spec is not None and spec.quick:
         layers.append(make_layer(spec.quick, source=f"{file} (quick)", searched=searched))
     elif quick and spec is not None:

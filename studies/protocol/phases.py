@@ -207,7 +207,8 @@ class _Run:
                 f" {book.total} trials, the most that search.trials allows"
             )
         # The records of a population's members hold its schedule.
-        search = book.records(brief=not is_population(plan))
+        with one_line_garbage(plan.storage_url):
+            search = book.records(brief=not is_population(plan))
         check_feasible(plan, search)
         _check_any_complete(plan, search, book.stopped)
         return search

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from mnist_core.errors import UserError
-from studies.core.attributes import misshapen
+from studies.core.attributes import FINGERPRINT, misshapen
 from studies.storage.base import Storage
-from studies.storage.contents import read_content
+from studies.storage.contents import Content, read_content
 from studies.storage.errors import Damaged, StorageError, advised, is_damage, reason
 from studies.storage.kinds import kind_of
 from studies.storage.optuna_internals import (
@@ -183,7 +183,8 @@ def _garbage_in(url: str) -> str:
                     content = read_content(storage, name)
                 except Exception:  # whatever rows and lines of another program lead to
                     return f"study {name!r}"
-                if found := misshapen(content.user_attrs, [t.user_attrs for t in content.trials]):
+                found = misshapen(content.user_attrs, [t.user_attrs for t in content.trials])
+                if found := found or _stray_parameter(content):
                     return f"{found} of study {name!r}"
         except _GARBAGE:
             return "the list of studies"
@@ -191,6 +192,17 @@ def _garbage_in(url: str) -> str:
             storage.close()
         return ""
     return "a value"
+
+
+def _stray_parameter(content: Content) -> str:
+    """Return the name of the first parameter that the study's space does not have, "" if none."""
+    fingerprint = content.user_attrs.get(FINGERPRINT)
+    space = {} if fingerprint is None else fingerprint["values"].get("space", {})
+    for trial in content.trials:
+        for name in trial.params if space else ():
+            if name not in space:
+                return f"parameter {name!r} of trial {trial.number}"
+    return ""
 
 
 def _make_folder(path: Path) -> None:
