@@ -39,7 +39,7 @@ class DataConfig(Table):
 
 
 class ModelConfig(Table):
-    """Which network. A value left out is the model's own; one that it has not is refused."""
+    """Which network. A value left out is the model's own default; unknown ones are refused."""
 
     name: str = Field("net", description="a file in mnist_core/models/")
     activation: Activation | None = None
@@ -114,7 +114,7 @@ class PairsConfig(Table):
 
 
 class AverageConfig(Table):
-    """Averaged weights; they are what is validated, kept and served."""
+    """Averaged weights, which are validated, kept and served."""
 
     name: Literal["none", "ema", "swa"] = "none"
     decay: float = Field(0.999, ge=0, lt=1, description="ema: fraction of the old average a step")

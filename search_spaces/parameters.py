@@ -128,7 +128,7 @@ Parameter = Float | Int | Choice
 
 
 def among(value: object, values: tuple[Value, ...]) -> bool:
-    """Whether ``value`` is one of ``values``, of the same type too."""
+    """Return whether ``value`` is one of ``values``, of the same type too."""
     # True == 1 in Python, yet they are different settings.
     return any(type(value) is type(other) and value == other for other in values)
 

@@ -22,7 +22,7 @@ LOWEST_ASPECT, GREATEST_ASPECT = 0.3, 3.3
 
 
 def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Change every image by parameters of its own; what comes in from outside is 0.
+    """Change every image by parameters of its own; pixels from outside are 0.
 
     Args:
         images: float32 ``[N, 1, rows, columns]``, 0 is the ground.

@@ -71,7 +71,7 @@ def config_at(kept: Checkpoint, device: str) -> TrainConfig:
 
 
 def check_finite(kept: Checkpoint, numbers: Tensor | float) -> None:
-    """Refuse what overflowed: the first class would be "the most probable" of nan.
+    """Refuse numbers that overflowed: of nan, the first class would be "the most probable".
 
     Raises:
         CheckpointError: if one is nan or infinite.

@@ -67,7 +67,7 @@ class Parity:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """What the trained model says.
+    """The images and logits of the trained model.
 
     Attributes:
         images: uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2.

@@ -30,7 +30,7 @@ def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
 
 
 def _same(one: DataConfig, other: DataConfig) -> bool:
-    """Whether both are the same split of the same images, wherever they lie."""
+    """Return whether both are the same split of the same images, wherever they lie."""
     same = (one.name, one.split_seed) == (other.name, other.split_seed)
     # What has a name of its own is known by its content; a folder only by its path.
     return same and (one.name != FOLDER or one.root == other.root)

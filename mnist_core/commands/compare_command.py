@@ -93,13 +93,7 @@ def compare_command(
     console.print(f"weights: {_say_weights(bits)}")
     console.print(f"noise: {_say_noise(noise)}")
     verdict = compare_verdict.judge(
-        measured,
-        tolerance=tolerance,
-        all_the_same=compare_verdict.identical(first, second, reports, bits),
-        curves=reports,
-        weights=bits,
-        same_images=compare.same_images(first, second),
-        only_the_seed=compare.only_the_seed(first, second),
+        first, second, measured, curves=reports, weights=bits, tolerance=tolerance
     )
     console.print(f"verdict: {verdict.sentence}")
     if not verdict.equal:

@@ -46,14 +46,17 @@ def changes(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
     return given | dict(parse_assignment(text) for text in assignments or [])
 
 
-def configuration(config_file: Path | None, changed: dict[str, Any]) -> TrainConfig:
-    """Return the settings of ``config_file`` with those of ``changed``.
+def configuration(
+    config_file: Path | None, assignments: list[str] | None, **options: Any
+) -> TrainConfig:
+    """Return the settings of ``config_file`` with ``changes``.
 
     Raises:
         ConfigError: if one of them is wrong.
     """
     settings, _ = read_settings(config_file) if config_file else ({}, {})
-    return TrainConfig.from_mapping(settings, source=str(config_file)).override(changed)
+    config = TrainConfig.from_mapping(settings, source=str(config_file))
+    return config.override(changes(assignments, **options))
 
 
 def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str, Any]:

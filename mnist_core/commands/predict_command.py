@@ -143,7 +143,7 @@ def _check(
 
 
 def _check_out(out: Path) -> None:
-    """Refuse what cannot be written, and what writing would put a file in the place of."""
+    """Refuse a path that cannot be written, or whose device or pipe a file would replace."""
     try:
         special = out.exists() and not out.is_file() and not out.is_dir()
     except (OSError, ValueError) as error:  # no possible name: too long, a NUL

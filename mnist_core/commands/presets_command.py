@@ -49,7 +49,7 @@ def list_command() -> None:
 
 @app.command("show")
 def show_command(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Show a preset: what it is, its claim, in what it deviates, and its settings.
+    """Show a preset: what it is, its claim, its deviations from the source, and its settings.
 
     Settings that are not shown are the defaults.
     """
@@ -92,7 +92,7 @@ def run_command(
         "results/presets"
     ),
 ) -> None:
-    """Train a preset with several seeds and print what came out beside what was claimed.
+    """Train a preset with several seeds and print the results beside the claims.
 
     What is done already, with the same settings and data, is not done again: an interrupted preset
     resumes where it stopped. Nothing is chosen by the test images.

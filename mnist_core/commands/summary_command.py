@@ -54,8 +54,9 @@ def _configuration(targets: list[str], assignments: list[str] | None) -> TrainCo
     for kind, given in (("model", names), ("CONFIG.toml", files)):
         if len(given) > 1:
             raise ConfigError(f"summary takes one {kind}, but got {' '.join(given)}")
-    changed = options.changes(assignments, model__name=names[0] if names else None)
-    return options.configuration(Path(files[0]) if files else None, changed)
+    name = names[0] if names else None
+    file = Path(files[0]) if files else None
+    return options.configuration(file, assignments, model__name=name)
 
 
 def _print(summary: "Summary", *, batch_size: int) -> None:

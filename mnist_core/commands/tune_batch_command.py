@@ -57,12 +57,8 @@ def tune_batch_command(
 
         python -m mnist_core tune-batch --model siamese --low 64 --high 1024
     """
-    config = options.configuration(
-        config_file,
-        options.changes(
-            assignments, model__name=model, data__name=dataset, seed=seed, device=device
-        ),
-    )
+    given = {"model__name": model, "data__name": dataset, "seed": seed, "device": device}
+    config = options.configuration(config_file, assignments, **given)
     if not 0 < share <= 1:
         raise ConfigError(f"--share must be above 0 and at most 1, but got {share:g}")
     from mnist_core import train as trainer

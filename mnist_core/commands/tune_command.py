@@ -63,12 +63,8 @@ def tune_lr_command(
 
         python -m mnist_core tune-lr results/optim_search/best_config.toml --steps 400
     """
-    config = options.configuration(
-        config_file,
-        options.changes(
-            assignments, model__name=model, data__name=dataset, seed=seed, device=device
-        ),
-    )
+    given = {"model__name": model, "data__name": dataset, "seed": seed, "device": device}
+    config = options.configuration(config_file, assignments, **given)
     from mnist_core import train as trainer
     from mnist_core.data import load
     from mnist_core.finders import lr_finder
@@ -109,7 +105,7 @@ def tune_lr_command(
 
 
 def described(config: TrainConfig) -> str:
-    """Say what is trained, and where."""
+    """Return model, data, optimizer and machine in words."""
     return (
         f"{config.model.name} on {config.data.name}, {config.optim.name}; "
         f"{config.device}, {config.precision}, {counted(config.threads, 'thread')}"

@@ -64,7 +64,7 @@ class Data:
     test_problem: str = ""
 
     def is_of(self, fingerprint: str) -> bool:
-        """Whether the images to train and validate on are those that had ``fingerprint``.
+        """Return whether the images to train and validate on are those that had ``fingerprint``.
 
         Where it was taken without test files, test files that came later do not matter.
         """
@@ -73,7 +73,7 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class ValidationImages:
-    """The validation images for those who show them.
+    """The validation images as arrays, to be shown.
 
     Attributes:
         images: uint8 ``[N, rows, columns]``, 0 (ground) to 255 (ink), in the split's order.

@@ -32,7 +32,7 @@ class _MirrorError(Exception):
 
 
 class _BrokenError(_MirrorError):
-    """The connection ended early; what came is kept and can be resumed."""
+    """The connection ended early; the part that arrived is kept and can be resumed."""
 
 
 def download(

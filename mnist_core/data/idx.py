@@ -280,7 +280,7 @@ def _gunzip(path: Path, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _what(content: bytearray) -> str:
-    """Say what a file is whose content begins so, or ""."""
+    """Return a hint on what the file is, or ""."""
     words = file_kinds.describe(bytes(content[: file_kinds.HEAD_BYTES]))
     return f"; this is {words}: {file_kinds.READ}" if words else ""
 

@@ -51,7 +51,7 @@ def folder_of(data_set: DataSet, root: str | Path = "") -> Path:
 
 
 def is_cache(data_set: DataSet, folder: Path) -> bool:
-    """Whether ``folder`` is this data set's own in the cache, where hashes are recorded."""
+    """Return whether ``folder`` is this data set's own in the cache, where hashes are recorded."""
     return folder == cache_folder().absolute() / data_set.name
 
 
@@ -102,7 +102,7 @@ def holds_none(data_set: DataSet, file: DataFile, folder: Path) -> str:
 
 
 def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
-    """Return the raw hash that ``file`` must have in ``folder`` and who says so; else twice ""."""
+    """Return the raw hash that ``file`` must have in ``folder``, and its source; else twice ""."""
     if file.sha256:
         return file.sha256, "published"
     recorded = recorded_sums(folder).get(file.name, "")
@@ -110,7 +110,7 @@ def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
 
 
 def vouched(file: DataFile, raw: idx.Raw, folder: Path) -> str:
-    """Return who says that ``raw`` is the published ``file``; empty: no hash tells.
+    """Return the source that vouches for ``raw`` as the published ``file``; empty: none.
 
     Args:
         raw: what ``read_verified`` gave.

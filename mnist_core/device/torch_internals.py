@@ -47,6 +47,16 @@ def muon_step(
     optimizer.step()  # type: ignore[no-untyped-call]
 
 
+def lerp_all(averages: list[Tensor], values: list[Tensor], weight: float) -> None:
+    """Move each of ``averages`` by ``weight`` of its way to ``values``, in place."""
+    function = _lerp_function()
+    if function is not None:
+        function(averages, values, weight)
+        return
+    for average, value in zip(averages, values, strict=True):
+        average.lerp_(value, weight)
+
+
 def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any]) -> Optimizer:
     """Return ``kind(parameters, **values)`` without the import of torch's compiler.
 
@@ -96,6 +106,21 @@ def _muon_function() -> Callable[..., None] | None:
     if _takes(function, *names, "has_complex"):
         return function
     _warn("torch.optim._muon.muon", "each step makes a torch.optim.Muon")
+    return None
+
+
+@cache
+def _lerp_function() -> Callable[..., None] | None:
+    """Return the function that moves a whole list of tensors at once."""
+    function = getattr(torch, "_foreach_lerp_", None)
+    start, end = torch.zeros(2), torch.ones(2)
+    try:
+        function([start], [end], 0.25)  # type: ignore[misc]
+    except (TypeError, RuntimeError):
+        start.zero_()
+    if start.tolist() == [0.25, 0.25]:
+        return function
+    _warn("torch._foreach_lerp_", "the tensors are moved one by one")
     return None
 
 

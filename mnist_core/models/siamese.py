@@ -1,13 +1,7 @@
 """``siamese``: are two images of the same class? One encoder for both; 192,449 parameters.
 
-Encoder: ``depth`` convolutions, each with batch norm, activation and, but for the last, a 2 x 2 max
-pooling, then the mean of every channel (93,632 parameters). Projection: a linear layer to
-``embedding`` values and the activation (16,512). Head: from |a - b| and a * b, which are the same
-for both orders of the two images, over ``head_width`` and a quarter of it to one logit, with
-``dropout`` and half of it (82,305). ``head_width = 0``: one linear layer.
-
-After Bromley et al. 1993 ("siamese"), and for the features Conneau et al. 2017, arXiv:1705.02364.
-Positive logits mean the same class.
+After Bromley et al. 1993 ("siamese"), and for the features |a - b| and a * b, which are the same
+for both orders of the images, Conneau et al. 2017, arXiv:1705.02364. Positive logits: same class.
 """
 
 import torch
@@ -32,7 +26,7 @@ OPTIONS = {
 
 
 def check(config: ModelConfig) -> None:
-    """Refuse what cannot be built.
+    """Check that the network can be built.
 
     Raises:
         ConfigError: if there are too many layers or channels, or the head cannot be quartered.

@@ -1,11 +1,7 @@
-"""``siamese_flex``: are two images of the same class? ``flex_cnn`` for both, and their cosine.
+"""``siamese_flex``: are two images of the same class? ``flex_cnn`` for both; 297,250 parameters.
 
-Each image goes through ``flex_cnn``, every size of which can be searched, with ``embedding``
-outputs in place of logits. The logit of a pair is ``scale * (cosine - middle)`` of the two
-embeddings, with ``scale`` and ``middle`` learned (loss bce; losses that compare embeddings leave
-them alone). As it stands it has 297,250 parameters.
-
-After Bromley et al. 1993 ("siamese"). Positive logits mean the same class.
+The logit is ``scale * (cosine - middle)`` of two embeddings, with ``scale`` and ``middle`` learned
+by the loss bce. After Bromley et al. 1993 ("siamese"). Positive logits: same class.
 """
 
 import torch

@@ -171,7 +171,7 @@ def _border(values: Grey) -> Grey:
 
 
 def _without_specks(ink: Grey, edge: float) -> Grey:
-    """Blot out what has next to no ink beside the largest stroke."""
+    """Blot out specks, which have little ink beside the largest stroke."""
     from scipy import ndimage  # type: ignore[import-untyped]  # takes a tenth of a second
 
     touching = np.ones((3, 3), bool)

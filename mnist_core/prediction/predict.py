@@ -22,7 +22,7 @@ THRESHOLD = "val_threshold"
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """What a classifier says of ``N`` images, on the CPU.
+    """Predictions of a classifier for ``N`` images, on the CPU.
 
     Attributes:
         logits: ``[N, C]``.
@@ -47,7 +47,7 @@ class Classes:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """What a model of pairs says of ``P`` pairs of images, on the CPU.
+    """Predictions of a model of pairs for ``P`` pairs of images, on the CPU.
 
     Attributes:
         chosen: int64 ``[P, 2]``, indices into the images.
@@ -66,7 +66,7 @@ class Pairs:
 
 
 def compares_pairs(kept: Checkpoint) -> bool:
-    """Whether the model compares two images, and does not classify one."""
+    """Return whether the model compares two images, and does not classify one."""
     return models.task(kept.config.model) == "pairs"
 
 
@@ -84,7 +84,7 @@ def classify(kept: Checkpoint, images: Tensor) -> Classes:
 
 
 def evaluation(found: Classes, labels: Tensor) -> Evaluation:
-    """Return the figures of what was said of images whose classes are known.
+    """Return the figures of predictions for images whose classes are known.
 
     Args:
         found: of N >= 1 images.
@@ -114,7 +114,7 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
 
 
 def threshold(kept: Checkpoint) -> float:
-    """Return from which score on a model of pairs takes two images for the same.
+    """Return the score from which a model of pairs takes two images for the same.
 
     Raises:
         ConfigError: if its training did not record it.

@@ -112,7 +112,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_pipe(path: Path) -> bool:
-    """Whether it is something that is there and can be read once, if ever."""
+    """Return whether the path exists but is not a file, so that reading may block."""
     try:
         return path.exists() and not path.is_file()
     except (OSError, ValueError):
@@ -120,7 +120,7 @@ def _is_pipe(path: Path) -> bool:
 
 
 def _is_idx(path: Path) -> bool:
-    """Whether it begins as an IDX file does, plain or compressed; a picture never does."""
+    """Return whether the file begins as an IDX file, plain or compressed; no picture does."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_IDX))

@@ -158,7 +158,7 @@ class RunFolder:
         return not self.state.exists() and not last.exists()
 
     def update(self, **facts: Any) -> None:
-        """Change ``run.json``; what is None is taken out."""
+        """Change ``run.json``; entries that are None are removed."""
         changed = {**self._facts, **facts}
         self._facts = {name: value for name, value in changed.items() if value is not None}
         run_record.write(self.path, self._facts)
@@ -228,12 +228,12 @@ class RunFolder:
         checkpoint.save(path, model, result.config, n_classes=n_classes, metrics=metrics)
 
     def add_test_reading(self, reading: Mapping[str, Any]) -> None:
-        """Add to ``run.json`` that the test images were read, and what came out."""
+        """Add a reading of the test images to ``run.json``."""
         run_record.add_test_reading(self.path, reading)
         self._facts = run_record.read(self.path)
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Say in ``run.json`` how it ended; of a run that is done no state is left."""
+        """Record in ``run.json`` how the run ended; remove the state of a finished run."""
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.update(status=status, reason=reason, ended=ended, process=None)
         if status == run_record.DONE:

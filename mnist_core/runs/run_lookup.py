@@ -129,7 +129,7 @@ def _of_a_run(path: Path) -> Found:
 
 
 def _confirmed(path: Path) -> Found:
-    """Return the model of which a study's ``best_config.toml`` was written."""
+    """Return the confirmed model of a study's ``best_config.toml``."""
     _, record = read_settings(path)
     number = record.get("confirm_trial")
     if not isinstance(number, int):

@@ -95,7 +95,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
-    """Add to ``run.json`` that the test images were read: when, and what came out.
+    """Add a reading of the test images, with the time, to ``run.json``.
 
     Raises:
         UserError: if the file cannot be read or written.
@@ -107,7 +107,7 @@ def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
 
 
 def process_mark() -> dict[str, float]:
-    """Return what tells this process from all others of this machine.
+    """Return a mark that identifies this process on this machine.
 
     The number alone would not do: the system gives it to another process later.
     """
@@ -115,7 +115,7 @@ def process_mark() -> dict[str, float]:
 
 
 def process_lives(marked: Mapping[str, float]) -> bool:
-    """Whether the process that called ``process_mark`` still runs on this machine."""
+    """Return whether the process that called ``process_mark`` still runs on this machine."""
     try:
         started = psutil.Process(int(marked["pid"])).create_time()
         # Processes may reckon a start from boot times that are a second apart.

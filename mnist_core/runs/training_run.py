@@ -205,7 +205,7 @@ def _finish(
 
 
 def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
-    """Write what took the time; where one place cannot be written, the other is all the same.
+    """Write the results; a place that cannot be written does not keep the other from it.
 
     Raises:
         UserError: if a file cannot be written.

@@ -25,7 +25,7 @@ SIDE = 28
 
 
 class Task(ABC):
-    """What a step is fed with, what it minimises, how the model is judged."""
+    """The batches of a training, its loss, and the evaluation of its model."""
 
     def __init__(self, config: TrainConfig, batches: Stream, runtime: Runtime) -> None:
         self._config, self._batches, self._runtime = config, batches, runtime
@@ -80,7 +80,7 @@ class Task(ABC):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse settings that the model's task has not.
+    """Refuse settings that do not fit the model's task.
 
     Raises:
         ConfigError: if one does not fit, e.g. a loss of another task.

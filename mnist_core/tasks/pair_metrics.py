@@ -39,7 +39,7 @@ class PairEvaluation:
         scores: Tensor,
         threshold: float | None = None,
     ) -> None:
-        """Keep what was measured; ``threshold`` None: the best on these pairs."""
+        """Keep the scores; ``threshold`` None: the best on these pairs."""
         self.loss = loss
         self.pairs = pairs.cpu()
         self.same = same.cpu()

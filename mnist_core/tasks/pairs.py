@@ -41,7 +41,7 @@ class Embedder(Protocol):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse what cannot be trained.
+    """Refuse settings that cannot be trained.
 
     Raises:
         ConfigError: if the loss is of another task or needs embeddings that the model lacks, or

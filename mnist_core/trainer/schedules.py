@@ -11,7 +11,7 @@ _END = 1 / 25 / 1e4
 
 
 def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epoch: int) -> float:
-    """Return what ``optim.lr`` is multiplied with at ``step``, 0 <= step < total_steps: 0 to 1.
+    """Return the factor of ``optim.lr``, 0 to 1, at ``step``, 0 <= step < total_steps.
 
     ``one_cycle`` is torch's OneCycleLR with its defaults (from 1/25 up to 1, down to 1/250,000,
     both along a cosine; Smith & Topin, arXiv 1708.07120) without the cycling of momentum.

@@ -116,7 +116,7 @@ class Training:
         return itertools.islice(groups, done, None)
 
     def _change(self, epochs: int) -> None:
-        """Bring the settings to those of the epoch that begins after ``epochs``."""
+        """Switch to the settings of the epoch that begins after ``epochs`` epochs."""
         now = self.config.in_force(epochs)
         if now == self.now:
             return

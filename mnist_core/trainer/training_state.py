@@ -53,12 +53,12 @@ class CheckpointTimer:
         self._next = clock() + seconds
 
     def due(self) -> bool:
-        """Whether to write now."""
+        """Return whether to write now."""
         return self._clock() >= self._next
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Measure what is done inside; the more it costs, the later the next time."""
+        """Measure the writing inside; the more it costs, the later the next one."""
         began = self._clock()
         yield
         now = self._clock()

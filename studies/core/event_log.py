@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from studies.core.events import Event, Kind
+from studies.core.events import TRIAL_ENDS, Event, Kind
 
 FILE = "events.jsonl"
-OVER = ("complete", "pruned", "failed", "tested")
+OVER = (*TRIAL_ENDS, "tested")
 """Kinds of events after which a trial has nothing more to tell."""
 
 _KINDS = frozenset(get_args(Kind))

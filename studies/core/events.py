@@ -29,6 +29,9 @@ Kind = Literal[
     "message",  # data: text, level ("info" | "warning")
 ]
 
+TRIAL_ENDS = ("complete", "pruned", "failed")
+"""Kinds of events that end a trial; ``TrialState.end_event`` is one of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:

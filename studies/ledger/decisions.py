@@ -108,8 +108,8 @@ class SearchEnd:
         complete = len(self._table.numbers(TrialState.COMPLETE)) if self._complete else 0
         if self._complete and complete >= self._complete:
             why = f"{complete} ran their full budget"
-            begun, planned = len(self._trials), self._planned()
-            self.stopped = Stop(rule=COMPLETE, why=why, trials=begun, planned=planned)
+            started, planned = len(self._trials), self._planned()
+            self.stopped = Stop(rule=COMPLETE, why=why, trials=started, planned=planned)
             return
         if self._batches is not None and not self._batches.between():
             return

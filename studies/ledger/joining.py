@@ -238,7 +238,7 @@ def check_joinable_plan(plan: Plan, member: Member) -> None:
     """
     if plan.settings.search.order == "batch":
         raise ConfigError(
-            "--join: trials in batch order are begun by one supervisor; leave out one of --join and"
+            "--join: one supervisor starts trials in batch order; leave out one of --join and"
             " --order batch"
         )
     if is_population(plan):

@@ -250,7 +250,7 @@ def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
         there = ", ".join(direction.name.lower() for direction in study.directions)
         raise FingerprintMismatch(
             f"study {name!r} was made by another program, with the directions {there}; choose"
-            " another storage, or begin anew (--fresh)"
+            " another storage, or start fresh (--fresh)"
         )
     check_environment(study, plan.fingerprint()[1])
     check_fingerprint(study, plan.fingerprint())

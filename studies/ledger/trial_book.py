@@ -125,11 +125,11 @@ class TrialBook:
 
         If a number is to be complete, those that run now are counted as complete.
         """
-        begun, missing = len(self._trials), self._end.missing()
+        started, missing = len(self._trials), self._end.missing()
         if self.stopped is not None:
-            return begun
-        total = max(self._source.total, begun)
-        return total if missing is None else min(total, begun + missing)
+            return started
+        total = max(self._source.total, started)
+        return total if missing is None else min(total, started + missing)
 
     @property
     def stopped(self) -> Stop | None:

@@ -22,6 +22,7 @@ from studies.planning.settings import (
     RECORDED,
     SET,
     Settings,
+    put_setting,
     setting_of,
     short_name,
 )
@@ -142,13 +143,8 @@ def _settings(
     nested = now.settings.model_dump(mode="json")
     kept = set(record["given"])
     for key, value in _leaves(record["settings"]):
-        if _is_own(key) and (key not in kept or now.origins.get(key) == SET):
-            continue
-        *parents, leaf = key.split(".")
-        table = nested
-        for parent in parents:
-            table = table[parent]
-        table[leaf] = value
+        if not _is_own(key) or (key in kept and now.origins.get(key) != SET):
+            put_setting(nested, key, value)
     settings = Settings.from_mapping(nested, source=source)
     hidden = {*searched_settings(spec), "train.seed", "train.threads"}
     origins = {}

@@ -20,6 +20,7 @@ from studies.core.seeds import trial_seed
 from studies.core.trials import tally
 from studies.planning.fingerprint import comparable_settings, differences
 from studies.planning.plan import Plan
+from studies.planning.settings import put_setting, setting_of
 from studies.search.enqueued import point_of
 from studies.search.optuna_bridge import to_distribution
 from studies.storage.optuna_internals import FIXED_PARAMS
@@ -94,7 +95,7 @@ def _point(plan: Plan, values: Mapping[str, Any], params: Mapping[str, Any]) -> 
     old = _trained(values, params)
 
     def choose(name: str, parameter: Parameter) -> Any:
-        return params[name] if name in params else _get(old, space.setting(name))
+        return params[name] if name in params else setting_of(old, space.setting(name))
 
     point = space.walk(choose)
     try:
@@ -120,9 +121,9 @@ def _trained(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, 
     default = TrainConfig().model_dump()
     searched = {name: one.get("sets") or name for name, one in values["space"].items()}
     for setting in searched.values():
-        _put(settings, setting, _get(default, setting))
+        put_setting(settings, setting, setting_of(default, setting))
     for name, value in params.items():
-        _put(settings, searched[name], value)
+        put_setting(settings, searched[name], value)
     return settings
 
 
@@ -176,17 +177,3 @@ def _waiting(number: int, params: Mapping[str, Any], seed: int) -> FrozenTrial:
         system_attrs={FIXED_PARAMS: dict(params)},
         intermediate_values={},
     )
-
-
-def _get(settings: Mapping[str, Any], dotted: str) -> Any:
-    value: Any = settings
-    for part in dotted.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _put(settings: dict[str, Any], dotted: str, value: Any) -> None:
-    *tables, leaf = dotted.split(".")
-    for table in tables:
-        settings = settings.setdefault(table, {})
-    settings[leaf] = value

@@ -4,11 +4,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mnist_core.files import remove_drafts
-from studies.core.events import Event
+from studies.core.events import TRIAL_ENDS, Event
 from studies.core.trials import TrialRecord
-
-_END_EVENTS = ("complete", "pruned", "failed")
-_END_STATES = ("COMPLETE", "PRUNED", "FAIL")
 
 
 class RunningStates:
@@ -22,12 +19,12 @@ class RunningStates:
         if self._folder.is_dir() and any(self._folder.iterdir()):
             remove_drafts(self._folder)
             for record in records():
-                if record.state in _END_STATES:
+                if record.state.finished:
                     self._remove(record.number)
 
     def __call__(self, event: Event) -> None:
         """Remove the state of the trial whose end ``event`` is."""
-        if event.kind in _END_EVENTS and event.trial is not None:
+        if event.kind in TRIAL_ENDS and event.trial is not None:
             self._remove(event.trial)
 
     def _remove(self, number: int) -> None:

@@ -15,7 +15,7 @@ from studies.analysis.summary import metric_step
 from studies.core.attributes import RACE
 from studies.core.events import Stream
 from studies.core.seeds import confirm_seeds
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.ledger.opening import Entry, TrialBook
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
@@ -111,7 +111,7 @@ class Rules:
             return {}
         # An infeasible configuration wins nothing, so it beats no other one either.
         kept = {identity(one.params) for one in self._different if one.feasible}
-        complete = [r for r in records if r.state == "COMPLETE" and r.value is not None]
+        complete = [r for r in records if r.complete and r.value is not None]
         values: dict[str, dict[int, float]] = {one: {} for one in kept}
         for record in complete:
             if record.value is not None and (one := identity(record.params)) in kept:
@@ -153,7 +153,7 @@ def _ended(records: Sequence[TrialRecord]) -> set[tuple[str, int]]:
     return {
         (identity(record.params), record.seed)
         for record in records
-        if record.state in ("COMPLETE", "FAIL")
+        if record.state in (TrialState.COMPLETE, TrialState.FAIL)
     }
 
 

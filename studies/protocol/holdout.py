@@ -125,7 +125,7 @@ def _unread(
     wanted = [
         record.number
         for record in records
-        if record.state == "COMPLETE"
+        if record.complete
         and record.number not in reading.values
         and any(record.params == candidate.params for candidate in chosen)
     ]

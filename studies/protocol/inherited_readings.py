@@ -61,13 +61,10 @@ class Inheritance:
         search: Mapping[str, Any] | None,
         confirm: Mapping[str, Any] | None,
     ) -> None:
-        """Add the readings of a study.
+        """Add the readings of a study, its own under ``name``.
 
-        Args:
-            name: that the study's own readings are recorded under.
-            url: of its storage, named in errors.
-            search: user attributes of its search; None: there is none.
-            confirm: user attributes of its confirmation.
+        ``search`` and ``confirm`` are the user attributes of both phases; None: there is none. The
+        storage's ``url`` is named in errors.
 
         Raises:
             UserError: if its record has another shape.

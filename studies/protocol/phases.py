@@ -273,7 +273,7 @@ def _look_ahead(event: Event) -> None:
 
 
 def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop | None) -> None:
-    if any(record.state == "COMPLETE" for record in search):
+    if any(record.complete for record in search):
         return
     reasons = failure_reasons(search)
     failed = sum(count for _, count in reasons)

@@ -95,7 +95,7 @@ class OpenedStudies:
 
     @property
     def confirm(self) -> "optuna.Study | None":
-        """The study's confirmation; None: it has not begun."""
+        """The study's confirmation; None: it has not started."""
         return self._study(self.location.confirm)
 
     def attributes(self, name: str) -> Mapping[str, Any] | None:

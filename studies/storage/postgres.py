@@ -111,13 +111,13 @@ class PostgresStorage(SqlStorage):
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         """Set a trial's state, and its values if any; see Optuna."""
-        begun = False
+        tried = False
 
         def write() -> bool:
-            nonlocal begun
-            if begun and self.get_trial(trial_id).state is state:
+            nonlocal tried
+            if tried and self.get_trial(trial_id).state is state:
                 return True
-            begun = True
+            tried = True
             return bool(RDBStorage.set_trial_state_values(self, trial_id, state, values))
 
         try:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -9,8 +10,11 @@ import pytest
 from toy import Toy
 from toy_trail import plan_at, quiet, reference, run, trail  # noqa: F401
 
+from studies.storage import copying
 from studies.storage import optuna_internals as internals
-from studies.storage.copying import copy_study
+from studies.storage.contents import difference, read_content
+from studies.storage.copying import CopyError, copy_study, write_studies
+from studies.storage.open import close_storage, open_storage
 
 pytestmark = pytest.mark.usefixtures("quiet")
 CHECKS = ("identities_known", "drafts_known", "tables_known")
@@ -134,6 +138,28 @@ def test_copies_by_the_public_way(hidden, tmp_path, reference):  # noqa: F811
     copy_study("toy", source=plan.storage_url, target=target)
     patch.undo()
     assert trail(target) == reference
+
+
+@pytest.mark.parametrize("check", [None, "tables_known"])
+def test_studies_get_other_names_or_all_stays(check, hidden, tmp_path, reference):  # noqa: F811
+    plan = plan_at(tmp_path)
+    run(plan, Toy())
+    storage = open_storage(plan.storage_url, create=False)
+    search, confirm = (read_content(storage, name) for name in ("toy", "toy.confirm"))
+    patch = hidden(check) if check else None
+    with pytest.raises(CopyError):  # one of that name is there
+        write_studies([confirm], plan.storage_url, renamed={"toy": "aside"})
+    with pytest.raises(CopyError), pytest.MonkeyPatch.context() as wrong:
+        wrong.setattr(copying, "check_same", lambda *_: (_ for _ in ()).throw(CopyError("other")))
+        write_studies([replace(confirm, name="toy")], plan.storage_url, renamed={"toy": "aside"})
+    assert set(optuna.get_all_study_names(storage)) == {"toy", "toy.confirm"}
+    assert difference(read_content(storage, "toy"), search) == ""
+    write_studies([replace(confirm, name="toy")], plan.storage_url, renamed={"toy": "aside"})
+    if patch:
+        patch.undo()
+    assert difference(replace(search, name="aside"), read_content(storage, "aside")) == ""
+    assert difference(replace(confirm, name="toy"), read_content(storage, "toy")) == ""
+    close_storage(storage)
 
 
 PRIVATE = re.compile(
