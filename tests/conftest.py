@@ -131,14 +131,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def ready_made_databases(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Databases are copies of an empty one, whose schema nobody looks at again.
+def ready_made_databases(request: pytest.FixtureRequest) -> Iterator[pytest.MonkeyPatch | None]:
+    """Databases are copies of an empty one, whose schema nobody looks at again; see ``undo``.
 
     test_storage.py has them made and looked at as the product does.
     """
     sqlite = sys.modules.get("studies.storage.sqlite")
     if sqlite is None:
-        yield
+        yield None
         return
     from optuna.storages import RDBStorage
 
@@ -153,7 +153,7 @@ def ready_made_databases(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setattr(sqlite, "make_file", make_file)
         init = partialmethod(RDBStorage.__init__, skip_compatibility_check=True)
         patch.setattr(RDBStorage, "__init__", init)
-        yield
+        yield patch
 
 
 @pytest.fixture(scope="session")

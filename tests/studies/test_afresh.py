@@ -177,7 +177,9 @@ def test_a_record_of_another_shape_is_refused_and_nothing_is_moved(plan, value):
     assert "record of the test set" in refused(plan)
 
 
-def test_what_is_unreadable_for_another_reason_than_damage_is_refused(plan, monkeypatch):
+def test_what_is_unreadable_for_another_reason_than_damage_is_refused(
+    plan, monkeypatch, ready_made_databases
+):
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.1)
     with locker(plan.folder / "study.db", 600) as lock:
         change(plan, "PRAGMA journal_mode=DELETE")
@@ -188,6 +190,7 @@ def test_what_is_unreadable_for_another_reason_than_damage_is_refused(plan, monk
     assert "another program" in refused(plan)
     change(plan, "ALTER TABLE other RENAME TO version_info")
     monkeypatch.undo()
+    ready_made_databases.undo()
     change(plan, "UPDATE alembic_version SET version_num = 'v99.0.0.a'")
     assert "optuna" in refused(plan)
     change(plan, "UPDATE alembic_version SET version_num = 'v3.2.0.a'")

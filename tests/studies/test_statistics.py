@@ -143,3 +143,8 @@ def test_one_that_failed_on_a_seed_is_not_the_best_by_luck_on_the_others(directi
     # Fewer seeds are no failure: a study may go on with fewer than before.
     verdict = judge(values, direction=direction)
     assert verdict is not None and verdict.best == "lucky"
+
+
+def test_without_a_common_seed_nothing_is_told_apart():
+    verdict = judge({"a": {1: 0.9, 2: 0.9}, "b": {3: 0.1, 4: 0.1}})
+    assert (verdict.best, verdict.ties, verdict.differences) == ("a", ("b",), {"b": None})
