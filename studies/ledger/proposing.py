@@ -7,14 +7,15 @@ itself: some forty transactions, while a worker waits. So it is shown a draft in
 import copy
 import json
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
+
+from studies.search.study_views import StudyView
 
 _FIXED = "fixed_params"
 """System attribute in which Optuna keeps the params that a trial is required to have."""
@@ -52,44 +53,29 @@ def propose(
         intermediate_values={},
         trial_id=-1,
     )
-    storage = cast(BaseStorage, _WithDraft(study, trials, draft))
-    shown = optuna.Study(study.study_name, storage, sampler=study.sampler)
+    shown = _WithDraft(study, trials, draft).as_study(study.sampler)
     params = suggest(optuna.Trial(shown, draft._trial_id))
     return draft, params
 
 
-class _WithDraft:
-    """A study's storage with one trial more, which is in memory alone."""
+class _WithDraft(StudyView):
+    """A study with one trial more, which is in memory alone."""
 
     def __init__(
         self, study: optuna.Study, trials: Sequence[FrozenTrial], draft: FrozenTrial
     ) -> None:
-        self._storage = study._storage
-        self._trials = [*trials, draft]
+        super().__init__([*trials, draft], study=study)
         self._draft = draft
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; of the draft a copy, as a database would."""
-        if trial_id != self._draft._trial_id:
-            return self._storage.get_trial(trial_id)
-        return _copied(self._draft)
+        stored = trial_id != self._draft._trial_id
+        trial: FrozenTrial = self._storage.get_trial(trial_id) if stored else _copied(self._draft)
+        return trial
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Return what the sampler has kept with a trial."""
         return self.get_trial(trial_id).system_attrs
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        """Return all trials by number."""
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
-        return copy.deepcopy(trials) if deepcopy else trials
 
     def set_trial_param(
         self, trial_id: int, name: str, internal: float, distribution: BaseDistribution

@@ -111,7 +111,7 @@ def test_it_goes_on_from_its_record(population):
 
 
 def test_other_settings_are_refused(population):
-    with pytest.raises(UserError, match="begun with interval = 2, but it is 3 now; set it back"):
+    with pytest.raises(UserError, match="with interval = 2, but it is 3 now"):
         Population(SPACE, {**SETTINGS, "interval": 3}, population.record())
 
 
