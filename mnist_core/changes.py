@@ -18,7 +18,8 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
-from mnist_core.table import Table, flat, unknown_setting
+from mnist_core.nested import flatten
+from mnist_core.table import Table, unknown_setting
 
 CHANGEABLE = (
     "label_smoothing",
@@ -47,7 +48,7 @@ class Change(Table):
     def _gather(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        named = flat({name: value for name, value in values.items() if name != "epoch"})
+        named = flatten({name: value for name, value in values.items() if name != "epoch"})
         given = {"epoch": values["epoch"]} if "epoch" in values else {}
         return {**given, "settings": tuple(sorted(named.items()))}
 

@@ -28,9 +28,17 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged or of another model."""
 
 
+def nearest_name(name: str, names: Iterable[str], *, likeness: float = 0.5) -> str | None:
+    """Return that of ``names`` that is spelled most like ``name``, if one is.
+
+    ``likeness`` is the smallest ratio of difflib (0: nothing in common, 1: equal) that counts.
+    """
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=likeness)), None)
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
-    """One line that says ``name`` is no ``kind``, with the nearest valid name and all of them."""
+    """Return one line: ``name`` is not a ``kind``, the nearest valid name and all of them."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest_name(name, names)
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})"

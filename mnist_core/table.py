@@ -3,14 +3,14 @@
 The line names the key, what came and what is allowed; an unknown key brings the nearest valid one.
 """
 
-import difflib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mnist_core import parsing
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, nearest_name
 
 
 class Table(BaseModel):
@@ -93,15 +93,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested tables into dotted keys: ``{"optim": {"lr": 1}}`` into ``{"optim.lr": 1}``."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+def as_assignment(name: str, value: Any) -> str:
+    """Return ``name=value`` as ``parse_assignment`` reads it."""
+    return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
@@ -117,18 +111,18 @@ def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> s
     near = _alike(key, [name for name in names if name.rpartition(".")[2] == last])
     near = near or _alike(key, [name for name in names if name.rpartition(".")[0] == table])
     near = near or _alike(key, names)
-    near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = near or nearest_name(key, names, likeness=0.6)
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"unknown setting {key!r}{hint} (valid: {', '.join(sorted(siblings))})"
 
 
-def _alike(key: str, names: Iterable[str]) -> list[str]:
+def _alike(key: str, names: Iterable[str]) -> str | None:
     """Return that of ``names`` whose last part is spelled most like that of ``key``, if any is."""
     by_last: dict[str, list[str]] = {}
     for name in names:
         by_last.setdefault(name.rpartition(".")[2], []).append(name)
-    last = difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1, cutoff=0.6)
-    return difflib.get_close_matches(key, by_last[last[0]], n=1, cutoff=0.0) if last else []
+    last = nearest_name(key.rpartition(".")[2], by_last, likeness=0.6)
+    return nearest_name(key, by_last[last], likeness=0.0) if last else None
 
 
 def _first_problem(cls: type[Table], error: ValidationError) -> str:

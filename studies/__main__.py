@@ -76,10 +76,10 @@ def show(
     )
     import optuna
 
+    from mnist_core.files import check_writable
     from studies import engines
     from studies.analysis import stored_study
     from studies.ledger.opening import check_search
-    from studies.planning.machine import check_folder
     from studies.planning.objective_class import check_objective
     from studies.planning.recorded import changed_settings
     from studies.protocol.fork import check_made
@@ -91,9 +91,9 @@ def show(
     check_objective(plan)
     check_search(plan)
     check_url(plan.storage_url)
-    there = stored_study.exists(plan)
+    there = stored_study.exists(plan.location)
     if not there:
-        check_folder(plan.folder)
+        check_writable(plan.folder, "results.folder")
     check_made(plan)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)

@@ -201,7 +201,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deaths = Deaths(args.die)
     plan = make_plan(args.folder)
-    phases.environment.describe = describe
+    phases.fingerprint.describe = describe
     try:
         if args.copy:
             with deaths.during("copy"):

@@ -23,9 +23,9 @@ from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.console.streams import can_redraw
 from mnist_core.errors import ConfigError
+from mnist_core.nested import ABSENT, difference
 from mnist_core.presets import Preset
-from mnist_core.presets.settings import differences
-from mnist_core.table import parse_assignment
+from mnist_core.table import as_assignment, parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.presets.outcome import Row
@@ -214,4 +214,5 @@ def _print(
 
 def _settings(config: TrainConfig, base: TrainConfig) -> list[str]:
     """Return what differs from ``base`` as ``--set`` takes it."""
-    return [text for _, text in differences(config.to_dict(), base.to_dict())]
+    found = difference(base.to_dict(), config.to_dict())
+    return [as_assignment(name, value) for name, _, value in found if value is not ABSENT]

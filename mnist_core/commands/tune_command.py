@@ -138,7 +138,7 @@ def described(config: TrainConfig) -> str:
 
 def _places(folder: Path, name: str) -> tuple[Path, Path]:
     """Return where the picture and the table go, before anything is computed for them."""
-    files.check_folder(folder, "--folder")
+    files.prepare_folder(folder, "--folder")
     return folder / f"{name}.png", folder / f"{name}.csv"
 
 

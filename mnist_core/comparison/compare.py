@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_core.comparison import model_record
 from mnist_core.comparison.model_record import ModelRecord
-from mnist_core.table import flat
+from mnist_core.nested import ABSENT, difference
 
 COMPUTED = ("device", "precision", "threads", "deterministic", "compile", "cuda_graph")
 """Settings that say how it is computed; results differ by rounding."""
@@ -64,24 +64,22 @@ class Curves:
 
 def differences(a: ModelRecord, b: ModelRecord) -> list[Difference]:
     """Return what differs in configuration, data, device and versions."""
-    first, second = flat(a.config.to_dict()), flat(b.config.to_dict())
     found: list[Difference] = []
-    for name in [*first, *(name for name in second if name not in first)]:
+    for name, x, y in difference(a.config.to_dict(), b.config.to_dict()):
         kind = "configuration"
         if name.startswith("data."):
             kind = "data"
         elif name in COMPUTED:
             kind = "device"
-        if first.get(name) != second.get(name):
-            found.append(Difference(kind, name, first.get(name), second.get(name)))
-    for kind, x, y in (
+        found.append(Difference(kind, name, *(None if v is ABSENT else v for v in (x, y))))
+    for kind, facts, others in (
         ("data", a.data, b.data),
         ("device", a.machine, b.machine),
         ("versions", a.versions, b.versions),
     ):
-        found += _facts(kind, x, y)
+        found += _facts(kind, facts, others)
     order = ("configuration", "data", "device", "versions")
-    return sorted(found, key=lambda difference: order.index(difference.kind))
+    return sorted(found, key=lambda one: order.index(one.kind))
 
 
 def only_the_seed(a: ModelRecord, b: ModelRecord) -> bool:

@@ -27,8 +27,8 @@ from mnist_core.comparison import compare, model_record
 from mnist_core.comparison.model_record import ACCURACY, ModelRecord
 from mnist_core.config import TrainConfig
 from mnist_core.errors import DataError, UserError
+from mnist_core.nested import flatten
 from mnist_core.runs import run_lookup
-from mnist_core.table import flat
 
 _Z = 1.96
 _LEVEL = 0.975
@@ -199,7 +199,7 @@ def _certainty(record: ModelRecord) -> tuple[int, float]:
 
 
 def _meant(config: TrainConfig) -> dict[str, Any]:
-    return {key: value for key, value in flat(config.to_dict()).items() if key not in _NOT_MEANT}
+    return {key: value for key, value in flatten(config.to_dict()).items() if key not in _NOT_MEANT}
 
 
 def _checkpoint_name(record: ModelRecord) -> str:

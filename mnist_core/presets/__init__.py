@@ -1,4 +1,4 @@
-"""Presets: trainings with a name and a claim, one TOML file each; the file's name is the preset's.
+"""Presets: trainings with a name and a claim, one TOML file each.
 
 A file holds the settings of a training, as any configuration does, and a table ``preset``: what it
 is, where it comes from and what was claimed. With ``[[variant]]`` it holds several trainings that
@@ -16,7 +16,8 @@ from pydantic import Field, field_validator
 from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.table import Table, flat
+from mnist_core.nested import flatten
+from mnist_core.table import Table
 
 _FOLDER = Path(__file__).parent
 _PRESET, _VARIANT = "preset", "variant"
@@ -72,7 +73,7 @@ class Preset:
         Raises:
             ConfigError: a setting that is none.
         """
-        own = self.config.override(flat(variant.settings), source=f"variant {variant.name}")
+        own = self.config.override(flatten(variant.settings), source=f"variant {variant.name}")
         return own.override(changes or {})
 
     def variant(self, name: str) -> Variant:

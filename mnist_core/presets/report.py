@@ -11,10 +11,11 @@ from typing import Any
 from mnist_core import parsing, presets
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
+from mnist_core.nested import ABSENT, difference
 from mnist_core.presets import Preset
 from mnist_core.presets.outcome import Estimate, Row
 from mnist_core.presets.runs import RESULT
-from mnist_core.presets.settings import differences
+from mnist_core.table import as_assignment
 
 COLUMNS = ("variant", "metric", "claim (test)", "validation", "test", "test - claim", "n", "s")
 _HEADER = (f"| preset | {' | '.join(COLUMNS)} |", "|---|---|---|--:|--:|--:|--:|--:|--:|")
@@ -108,7 +109,11 @@ def _notes(preset: Preset, trainings: Iterable[Mapping[str, Any]]) -> list[str]:
             continue
         variant = preset.variant(entry["variant"])
         whole = trainer.resolve(preset.config_of(variant)).to_dict()  # with what it leaves out
-        changed = [text for key, text in differences(entry["config"], whole) if key not in _MACHINE]
+        changed = [
+            as_assignment(name, value)
+            for name, _, value in difference(whole, entry["config"])
+            if name not in _MACHINE and value is not ABSENT
+        ]
         config, versions = entry["config"], entry["versions"]
         said = (
             f"{config['data']['name']}, {entry['device_name']},"

@@ -3,7 +3,6 @@
 No torch is needed here.
 """
 
-import difflib
 import os.path
 import re
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from mnist_core import config_file
 from mnist_core.console.shell_words import argument, command
-from mnist_core.errors import UserError
+from mnist_core.errors import UserError, nearest_name
 
 RUNS = Path("results/runs")
 """Where runs lie if nothing else is said: ``<environment>/<run id>`` in it."""
@@ -105,8 +104,8 @@ def find_run(what: str, *, runs: Path = RUNS) -> Path:
     if not folders:
         raise UserError(f"{what!r}: no such file, and no run in {runs}")
     ids_by_name = [name for folder in folders for name in _ids(folder)]
-    alike = difflib.get_close_matches(what, ids_by_name, n=1, cutoff=0.4)
-    hint = f"; did you mean {alike[0]!r}?" if alike else f", the latest of which is {folders[-1]}"
+    alike = nearest_name(what, ids_by_name, likeness=0.4)
+    hint = f"; did you mean {alike!r}?" if alike else f", the latest of which is {folders[-1]}"
     raise UserError(f"{what!r}: no such file, and none of the {len(folders)} runs in {runs}{hint}")
 
 

@@ -1,4 +1,4 @@
-"""What a model learns: ``classification`` or ``pairs``, a module each; the model's file says which.
+"""What a model learns: ``classification`` or ``pairs``, a module each.
 
 The trainer drives a ``Task`` and knows nothing else of it; so a new task is a new module here with
 ``create`` and ``evaluate``.

@@ -18,6 +18,7 @@ from torch import Tensor
 from mnist_core import changes, files, parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
+from mnist_core.nested import difference
 
 _ELSEWHERE = ("device", "threads")
 """Settings that say where a training runs."""
@@ -90,12 +91,16 @@ def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingSt
     own = config.to_dict()
     for settings in (theirs, own):
         settings.get("data", {}).pop("test_set", None)
-    difference = _difference(changes.so_far(theirs, epochs), changes.so_far(own, epochs))
+    found = [
+        f"{name}: {old} -> {new}"
+        for name, old, new in difference(*(changes.so_far(s, epochs) for s in (theirs, own)))
+        if name not in _ELSEWHERE
+    ]
     if data not in data_fingerprints:
-        difference = f"data: {data} -> {data_fingerprints[0]}"
-    if difference:
+        found = [f"data: {data} -> {data_fingerprints[0]}"]
+    if found:
         raise CheckpointError(
-            f"{path}: is the state of another training ({difference}); delete it to begin anew"
+            f"{path}: is the state of another training ({found[0]}); delete it to begin anew"
         )
     return TrainingState(tensors=tensors, values=values)
 
@@ -132,14 +137,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         for name, value in named.items():
             stays = name in numbers and name != "step"  # torch knows where the steps are counted
             loaded[name] = value if stays else loaded[name].to(value.dtype)
-
-
-def _difference(old: Any, new: Any, name: str = "") -> str:
-    """Name the first setting that differs, or ""."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return "" if old == new else f"{name}: {old} -> {new}"
-    for key in sorted({*old, *new} - (set() if name else set(_ELSEWHERE))):
-        inner = f"{name}.{key}" if name else key
-        if found := _difference(old.get(key), new.get(key), inner):
-            return found
-    return ""

@@ -1,12 +1,10 @@
 """What a storage holds of a study, read without changing it."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-
-import optuna
 
 from mnist_core.errors import UserError
 from studies.analysis.holdout_record import Reading, command_readings, read_record
@@ -14,7 +12,6 @@ from studies.analysis.result import StudyResult
 from studies.analysis.summary import summarize
 from studies.core.attributes import (
     BUDGET,
-    CONFIRM,
     ENVIRONMENT,
     FINGERPRINT,
     FORKED,
@@ -29,14 +26,8 @@ from studies.planning.plan import Plan
 from studies.search.stopping import Stop
 from studies.storage import leases
 from studies.storage.leases import Lease, read_lease
-from studies.storage.open import (
-    Storage,
-    close_storage,
-    one_line_errors,
-    one_line_garbage,
-    open_storage,
-    shown,
-)
+from studies.storage.location import StudyLocation
+from studies.storage.open import Storage, shown
 from studies.storage.records import read_trials
 
 
@@ -135,8 +126,8 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
     Raises:
         UserError: there is no such database or study.
     """
-    with _opened(plan, storage) as studies:
-        search_study = studies.get(plan.name)
+    with plan.location.opened(storage, required=True) as studies:
+        search_study, confirm_study = studies.search, studies.confirm
         if search_study is None:
             raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
         plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
@@ -149,7 +140,6 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
             except FingerprintMismatch as mismatch:
                 differs = str(mismatch)
         search = read_trials(search_study)
-        confirm_study = studies.get(f"{plan.name}{CONFIRM}")
         confirm = read_trials(confirm_study) if confirm_study else []
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
@@ -185,46 +175,23 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
     )
 
 
-def exists(plan: Plan) -> bool:
-    """Return whether there is a study of ``plan``, as far as its storage can be read."""
-    try:
-        with _opened(plan) as studies:
-            return plan.name in studies
-    except UserError:
-        return False
+def exists(location: StudyLocation) -> bool:
+    """Return whether there is such a study, as far as its storage can be read."""
+    with suppress(UserError), location.opened() as studies:
+        return studies.search is not None
+    return False
 
 
-def data_fingerprint(plan: Plan) -> str:
-    """Return the data's fingerprint that the study of ``plan`` was begun with; "": not known."""
-    try:
-        with _opened(plan) as studies:
-            known = studies[plan.name].user_attrs.get(FINGERPRINT) if plan.name in studies else None
-            return str(known["values"]["data"]) if known else ""
-    except UserError:
-        return ""
+def data_fingerprint(location: StudyLocation) -> str:
+    """Return the data's fingerprint that the study was started with; "": not known."""
+    with suppress(UserError), location.opened() as studies:
+        known = (studies.attributes(location.name) or {}).get(FINGERPRINT)
+        return str(known["values"]["data"]) if known else ""
+    return ""
 
 
-def supervisor(plan: Plan) -> Lease | None:
-    """Return who runs the study of ``plan`` now; None also where there is no readable study."""
-    try:
-        with _opened(plan) as studies:
-            return leases.supervisor(studies[plan.name]) if plan.name in studies else None
-    except UserError:
-        return None
-
-
-@contextmanager
-def _opened(plan: Plan, opened: Storage | None = None) -> Iterator[dict[str, optuna.Study]]:
-    """Open search and confirmation of the plan, those that there are, by name."""
-    storage = open_storage(plan.storage_url, create=False) if opened is None else opened
-    try:
-        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
-            names = set(optuna.get_all_study_names(storage))
-            yield {
-                name: optuna.load_study(study_name=name, storage=storage)
-                for name in (plan.name, f"{plan.name}{CONFIRM}")
-                if name in names
-            }
-    finally:
-        if opened is None:
-            close_storage(storage)
+def supervisor(location: StudyLocation) -> Lease | None:
+    """Return who runs the study now; None also where there is no readable study."""
+    with suppress(UserError), location.opened() as studies:
+        return None if studies.search is None else leases.supervisor(studies.search)
+    return None

@@ -19,7 +19,7 @@ from mnist_core.console.plain_text import counted, safe_lines
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from mnist_core.files import from_here
+from mnist_core.files import check_writable, from_here
 from objectives.training import Training
 from studies import engines, tracking
 from studies.analysis import stored_study
@@ -29,7 +29,6 @@ from studies.cli.first_failure import FirstTraceback
 from studies.core.events import Listener
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.machine import check_folder
 from studies.planning.next_commands import again_command, look_command, train_command
 from studies.planning.objective_class import is_trainer, objective_class
 from studies.planning.plan import Plan
@@ -98,9 +97,9 @@ def run(
         if join:
             check_joinable(plan.storage_url)
         tracking.chosen(plan.settings.tracking)
-        check_folder(plan.folder)
+        check_writable(plan.folder, "results.folder")
         if save_svg is not None:
-            check_folder(save_svg.parent, setting="--save-svg")
+            check_writable(save_svg.parent, "--save-svg")
             if save_svg.is_dir():
                 raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
         estimate: list[str] = []
@@ -177,7 +176,7 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     if say is not None and issubclass(kind, Training):  # what others cost is not known
         say(preflight.describe(plan, found))
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
-    if whole != without_test and stored_study.data_fingerprint(plan) == without_test:
+    if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:
         # The study was begun without a test set, which is here now: the same images are trained on.
         return dataclasses.replace(plan.with_data(without_test), test_data=whole)
     return plan.with_data(whole)

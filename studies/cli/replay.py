@@ -30,13 +30,13 @@ def replay_command(
 
     from studies.analysis import stored_study
     from studies.protocol.replay import replay
-    from studies.storage.open import close_storage, open_storage
+    from studies.storage.open import close_storage, load_study, open_storage
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(plan.storage_url, create=False)
     try:
         plan = stored_study.read(plan, storage).comparable().plan
-        search = optuna.load_study(study_name=plan.name, storage=storage)
+        search = load_study(plan.name, storage)
         with tempfile.TemporaryDirectory() as folder:
             found = replay(plan, search, Path(folder))
     finally:

@@ -40,9 +40,9 @@ def sync_command(
     import optuna
 
     from mnist_core.errors import UserError
+    from mnist_core.files import prepare_folder
     from studies.analysis import stored_study
     from studies.core.events import Event
-    from studies.planning.machine import prepare_folder
     from studies.planning.next_commands import look_command
     from studies.report.table import result_event
     from studies.storage.belonging import check_owner
@@ -60,7 +60,7 @@ def sync_command(
             f" {look_command('sync', plan, '--tracker', 'wandb')}"
         )
     found = stored_study.read(plan).comparable()
-    holder = stored_study.supervisor(plan)
+    holder = stored_study.supervisor(plan.location)
     if holder is not None:
         raise UserError(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
@@ -68,7 +68,7 @@ def sync_command(
         )
     if found.identity:
         check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
-    prepare_folder(found.plan.folder)
+    prepare_folder(found.plan.folder, "results.folder")
     failed = []
 
     def tell(name: str, line: str) -> None:

@@ -35,14 +35,14 @@ def tables_command(
     """
     import optuna
 
-    from mnist_core.files import check_folder
+    from mnist_core.files import prepare_folder
     from studies.analysis import stored_study
     from studies.analysis import tables as frames
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     frames.check_formats(formats or ["csv"])
     found = stored_study.read(options.find(study, conf=conf, assignments=assignments, quick=quick))
-    check_folder(to, "--to")
+    prepare_folder(to, "--to")
     tables = frames.tables(found)
     files = frames.write(tables, to, formats or ["csv"])
     for name, table in tables.by_name().items():

@@ -113,7 +113,7 @@ class _Runs:
         lease, now = self._lease, time.monotonic()
         if lease is None or not lease.live or now - self._asked >= ASK_SECONDS:
             # One of several that run it together (--join) may have ended: then another one has it.
-            self._lease, self._asked = stored_study.supervisor(self._plan), now
+            self._lease, self._asked = stored_study.supervisor(self._plan.location), now
         return self._lease is not None
 
 

@@ -18,7 +18,7 @@ from studies.dashboard import pictures
 from studies.dashboard.figures import figures
 from studies.dashboard.notes import TrialNotes, confirm_note, is_number, readable, study_note
 from studies.planning.layout import models_folder
-from studies.storage.open import Storage
+from studies.storage.open import Storage, load_study
 
 Json = dict[str, Any]
 """An object of the dashboard's answers, see ``optuna_dashboard/_serializer.py``."""
@@ -170,7 +170,7 @@ class Completion:
 
     def _study(self, confirm: bool) -> optuna.Study:
         name = f"{self._name}{CONFIRM}" if confirm else self._name
-        return optuna.load_study(study_name=name, storage=self._storage)
+        return load_study(name, self._storage)
 
 
 def _add_note(thing: Json, write: Callable[[], str]) -> None:

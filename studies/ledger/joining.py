@@ -129,11 +129,11 @@ class JoinedBook(Book):
         task = None if waiting in self._out else super().ask()
         if task is not None:
             trial = self._trials[task.number]
-            self._fence.gone.discard(trial._trial_id)
+            self._fence.gone.discard(self._pages.identity(trial))
             self._pages.attribute(trial, OWNER, self._part.identity)
             # It is begun now: without its owner it would be put back.
             self._out.add(task.number)
-            self._mine[task.number] = trial._trial_id
+            self._mine[task.number] = self._pages.identity(trial)
         return task
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
@@ -212,7 +212,7 @@ class JoinedBook(Book):
                     continue
                 del self._mine[trial.number]
                 self._attempts.end(trial.number)
-                self._fence.gone.add(trial._trial_id)
+                self._fence.gone.add(self._pages.identity(trial))
                 self._announce.say(
                     f"trial {trial.number} was taken over by another supervisor: this one was"
                     " silent for too long"
@@ -235,7 +235,7 @@ class JoinedBook(Book):
 
     def _put_orphans_back(self) -> None:
         for number in self._orphans():
-            trial = self._storage.get_trial(self._trials[number]._trial_id)
+            trial = self._storage.get_trial(self._pages.identity(self._trials[number]))
             self._trials[number] = trial
             if self._is_orphan(trial, self._others()):
                 self._lose(trial, _DIED)

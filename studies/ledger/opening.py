@@ -1,8 +1,8 @@
 """Opening a study's trial book: its search, or its confirmation."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import optuna
 from optuna.study import StudyDirection
@@ -51,8 +51,9 @@ from studies.search.sources import Entry, SearchSource, Source
 from studies.storage import leases
 from studies.storage.belonging import check_owner, new_identity, owner
 from studies.storage.leases import Lease
+from studies.storage.location import OpenedStudies, StudyLocation
 from studies.storage.membership import Part, take_part
-from studies.storage.open import Storage, exclusive, shown, storage_file
+from studies.storage.open import Storage, create_study, exclusive, load_study, shown, storage_file
 
 __all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
 
@@ -107,9 +108,9 @@ def open_search(
         source = _search_source(plan, study)
         if part is not None:
             check_joined(study, part, total=source.total, complete=plan.trials_complete)
-            identity = part.in_turn(lambda: _identify(study, plan, storage))
+            identity = part.in_turn(lambda: _identify(study, plan.folder, storage))
         else:
-            identity = _identify(study, plan, storage)
+            identity = _identify(study, plan.folder, storage)
     except UserError:
         if part is not None:
             part.leave()
@@ -197,7 +198,7 @@ def _open(
     try:
         if retry and retry_failed(study, storage):
             # Optuna holds what it has read of trials that were over.
-            study = optuna.load_study(study_name=name, storage=storage)
+            study = load_study(name, storage)
     except BaseException:
         leases.release(study, lease)
         raise
@@ -210,51 +211,44 @@ def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
     return study, take_part(study, storage)
 
 
-def check_folder(plan: Plan) -> None:
+def check_unowned_folder(location: StudyLocation) -> None:
     """Check, where the study's database is not there, that its folder holds nothing of a study.
 
     Raises:
         UserError: if it does: the database was deleted, and would be made anew beside it.
     """
-    file = storage_file(plan.storage_url)
+    file = storage_file(location.url)
     if file is not None and (not file.exists() or (file.is_file() and file.stat().st_size == 0)):
-        check_owner(plan.folder, "", shown(plan.storage_url))
+        check_owner(location.folder, "", shown(location.url))
 
 
-def _check_owner(plan: Plan, storage: Storage) -> None:
-    """Check that the folder's files belong to the study in ``storage``, before one is made there.
+def _check_owner(location: StudyLocation, storage: Storage) -> None:
+    """Check that the folder's files belong to the study in ``storage``, before it is made there.
 
     Studies of earlier versions have no identity; they take that of their files.
     """
-    attributes: Mapping[str, Any] = {}
-    if plan.name in optuna.get_all_study_names(storage):
-        attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(plan.name))
+    attributes = OpenedStudies(location, storage).attributes(location.name) or {}
     if FINGERPRINT not in attributes or IDENTITY in attributes:
-        check_owner(plan.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))
+        check_owner(location.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))
 
 
-def _identify(study: optuna.Study, plan: Plan, storage: Storage) -> str:
+def _identify(study: optuna.Study, folder: Path, storage: Storage) -> str:
     """Return the identity of ``study``, which this process alone changes now; give it one."""
     identity = study.user_attrs.get(IDENTITY)
     if identity is None:
-        identity = owner(plan.folder) or new_identity()
-        check_owner(plan.folder, identity, shown(storage.url))
+        identity = owner(folder) or new_identity()
+        check_owner(folder, identity, shown(storage.url))
         study.set_user_attr(IDENTITY, identity)
-    folders, here = study.user_attrs.get(FOLDERS, []), str(plan.folder)
+    folders, here = study.user_attrs.get(FOLDERS, []), str(folder)
     if here not in folders:  # single commands record there that they have read the test set
         study.set_user_attr(FOLDERS, [*folders, here])
     return str(identity)
 
 
 def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
-    _check_owner(plan, storage)
+    _check_owner(plan.location, storage)
     wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        directions=wanted,
-        load_if_exists=True,
-    )
+    study = create_study(name, storage, wanted)
     if FINGERPRINT not in study.user_attrs and study.directions != wanted:
         there = ", ".join(direction.name.lower() for direction in study.directions)
         raise FingerprintMismatch(

@@ -18,6 +18,7 @@ from studies.core.attributes import FAILURE, METRICS, RESERVED, SECONDS, SEED
 from studies.core.trials import Failure
 from studies.ledger.proposing import propose
 from studies.storage.open import Storage
+from studies.storage.optuna_internals import drafts_known, identify, storage_of, study_id, trial_id
 from studies.storage.records import to_json
 
 
@@ -75,6 +76,12 @@ class Pages:
         Raises:
             UserError: it came to be another number: somebody else writes to the study.
         """
+        if not drafts_known():
+            # In one write, too: a kill after it leaves a trial that waits, with its seed.
+            self._study.enqueue_trial(dict(required), user_attrs=dict(attributes))
+            asked = self.ask(number)
+            params = suggest(asked)
+            return self.add(asked), params
         trial, params = propose(
             self._study,
             number,
@@ -83,8 +90,8 @@ class Pages:
             attributes=attributes,
             suggest=suggest,
         )
-        trial._trial_id = self._storage.create_new_trial(self._study._study_id, trial)
-        came = self._storage.get_trial_number_from_id(trial._trial_id)
+        identify(trial, self._storage.create_new_trial(study_id(self._study), trial))
+        came = self._storage.get_trial_number_from_id(self.identity(trial))
         if came != number:
             self.put_back(trial, {})
             raise self._changed(came, number)
@@ -106,8 +113,8 @@ class Pages:
     def share(self) -> None:
         """Hold no second copy of what Optuna, which has just read the study, has of it."""
         for number in self._ended:
-            identity = self.trials[number]._trial_id
-            self.trials[number] = self._study._storage.get_trial(identity)
+            identity = self.identity(self.trials[number])
+            self.trials[number] = storage_of(self._study).get_trial(identity)
         self._ended.clear()
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
@@ -116,7 +123,9 @@ class Pages:
         Raises:
             UserError: another program put it there.
         """
-        frozen = self._storage.get_trial(trial._trial_id)
+        storage, study = self._storage, study_id(self._study)
+        identity = storage.get_trial_id_from_study_id_trial_number(study, trial.number)
+        frozen = storage.get_trial(identity)
         self._check_ours(frozen)
         self.trials[trial.number] = frozen
         return frozen
@@ -127,6 +136,10 @@ class Pages:
             f"trial {came} came instead of trial {number}; see that nothing else"
             " writes to it, and run again"
         )
+
+    def identity(self, trial: FrozenTrial) -> int:
+        """Return the identity of ``trial`` in the storage."""
+        return trial_id(self._study, trial)
 
     def numbers(self, state: TrialState) -> list[int]:
         """Return the numbers of the trials in ``state``."""
@@ -175,12 +188,12 @@ class Pages:
         if trial.intermediate_values.get(step) == value:
             return
         trial.intermediate_values = {**trial.intermediate_values, step: value}
-        identity = trial._trial_id
+        identity = self.identity(trial)
         self.put_off(lambda: self._storage.set_trial_intermediate_value(identity, step, value))
 
     def mark(self, number: int, key: str, value: Any) -> None:
         """Store a pruner's own mark with trial ``number``; it is written by ``settle``."""
-        identity = self.trials[number]._trial_id
+        identity = self.identity(self.trials[number])
         self.put_off(lambda: self._storage.set_trial_system_attr(identity, key, value))
 
     def attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
@@ -188,7 +201,7 @@ class Pages:
         self._attributes(trial, {name: value})
 
     def _attributes(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
-        self._storage.set_trial_user_attrs(trial._trial_id, attributes)
+        self._storage.set_trial_user_attrs(self.identity(trial), attributes)
         trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
 
     def _held(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -232,7 +245,7 @@ class Pages:
         for name, excess in excesses.items():
             probe.set_constraint(name, excess)
         for key, value in probe.system_attrs.items():
-            self._storage.set_trial_system_attr(trial._trial_id, key, value)
+            self._storage.set_trial_system_attr(self.identity(trial), key, value)
         trial.system_attrs = {**trial.system_attrs, **probe.system_attrs}
 
     def tell(
@@ -244,16 +257,16 @@ class Pages:
         if state is TrialState.PRUNED and last is not None and len(self._study.directions) == 1:
             told = [trial.intermediate_values[last]]  # as ``study.tell`` has it
         self._study.sampler.after_trial(self._study, trial, state, told)
-        self._storage.set_trial_state_values(trial._trial_id, state, told)
+        self._storage.set_trial_state_values(self.identity(trial), state, told)
         trial.state = state
         if told is not None:
             trial.values = told
-        self.trials[trial.number] = self._storage.ended(trial)
+        self.trials[trial.number] = self._storage.ended(self.identity(trial), trial)
         self._ended.append(trial.number)
 
     def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         """Have ``trial`` wait to be run again, and keep ``attributes`` with it, in one write."""
-        self._storage.put_back(trial._trial_id, attributes)
+        self._storage.put_back(self.identity(trial), attributes)
         trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
         trial.state = TrialState.WAITING
 

@@ -16,9 +16,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.study_views import StudyView
+from studies.storage.optuna_internals import FIXED_PARAMS, draft_trial
 
-_FIXED = "fixed_params"
-"""System attribute in which Optuna keeps the params that a trial is required to have."""
+_DRAFT = -1
+"""Identity of the draft, which no stored trial has."""
 
 
 def propose(
@@ -49,12 +50,12 @@ def propose(
         params={},
         distributions={},
         user_attrs=_stored(dict(attributes)),
-        system_attrs=_stored({_FIXED: dict(required)}),
+        system_attrs=_stored({FIXED_PARAMS: dict(required)}),
         intermediate_values={},
-        trial_id=-1,
+        trial_id=_DRAFT,
     )
     shown = _WithDraft(study, trials, draft).as_study(study.sampler)
-    params = suggest(optuna.Trial(shown, draft._trial_id))
+    params = suggest(draft_trial(shown, draft))
     return draft, params
 
 
@@ -69,7 +70,7 @@ class _WithDraft(StudyView):
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; of the draft a copy, as a database would."""
-        stored = trial_id != self._draft._trial_id
+        stored = trial_id != _DRAFT
         trial: FrozenTrial = self._storage.get_trial(trial_id) if stored else _copied(self._draft)
         return trial
 
@@ -86,7 +87,7 @@ class _WithDraft(StudyView):
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Keep with the draft what the sampler would keep with the trial."""
-        if trial_id == self._draft._trial_id:
+        if trial_id == _DRAFT:
             self._draft.system_attrs[key] = _stored(value)
         else:
             self._storage.set_trial_system_attr(trial_id, key, value)

@@ -2,13 +2,15 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
 from mnist_core.errors import UserError
+from mnist_core.nested import difference
 from mnist_core.version import TRAINER_VERSION
 from studies.core.attributes import CODE, FINGERPRINT
 from studies.planning.machine import DEVICE_KIND
@@ -46,7 +48,6 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
-_ABSENT = object()
 _MEANING = (
     *("objective", "metric", "direction", "seed", "space", "train"),
     *("objectives", "constraints"),
@@ -139,26 +140,13 @@ def _has_results(study: optuna.Study) -> bool:
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Name what differs between two fingerprints' values, e.g. ``train.epochs: 5 -> 6``."""
     return [
-        f"{name}: {_show(one)} -> {_show(other)}" for name, one, other in _differences(old, new)
+        f"{name}: {_show(x)} -> {_show(y)}"
+        for name, x, y in sorted(difference(old, new), key=itemgetter(0))
     ]
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted({*old, *new}):
-            inner = f"{name}.{key}" if name else str(key)
-            yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
-    elif _plain(old) != _plain(new):
-        yield name, old, new
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no tuples."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def _show(value: Any) -> str:
-    text = "nothing" if value is _ABSENT else str(value)
+    text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

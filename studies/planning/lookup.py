@@ -203,7 +203,7 @@ def _recorded(now: Now, name: str | None) -> Plan | None:
             name = _in_folder(names, now) if name is None else name
             if name not in names:
                 return None
-            attributes = optuna.load_study(study_name=name, storage=storage).user_attrs
+            attributes = opening.load_study(name, storage).user_attrs
             return recorded_plan(name, attributes, _placed(now, name))
     finally:
         opening.close_storage(storage)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from mnist_core.console.plain_text import counted
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError
 from studies.planning import machine
 from studies.planning.ray_settings import RaySettings
 from studies.planning.settings import EngineSettings
@@ -259,44 +258,3 @@ def gpus(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, .
     visible = environment.get("CUDA_VISIBLE_DEVICES", "")
     named = [part.strip() for part in visible.split(",") if part.strip()]
     return tuple(named[:count]) if named else tuple(map(str, range(count)))
-
-
-def check_folder(folder: Path, *, setting: str = "results.folder") -> None:
-    """Check that ``folder`` can be made and written to, and leave nothing behind.
-
-    Args:
-        folder: where to.
-        setting: what the user set it by, for the error.
-
-    Raises:
-        UserError: it cannot.
-    """
-    try:
-        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-        with tempfile.TemporaryDirectory(dir=there):  # /proc allows neither, and root all the rest
-            pass
-    except OSError as error:
-        raise _unusable(folder, setting, error) from None
-
-
-def prepare_folder(folder: Path, *, setting: str = "results.folder") -> None:
-    """Make ``folder`` and check that files can be written there.
-
-    Args:
-        folder: where to.
-        setting: what the user set it by, for the error.
-
-    Raises:
-        UserError: it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        raise _unusable(folder, setting, error) from None
-
-
-def _unusable(folder: Path, setting: str, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return UserError(f"{setting}: cannot write to {folder}: {reason}; choose another")

@@ -17,7 +17,7 @@ import mnist_core
 import objectives
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.table import flat
+from mnist_core.nested import flatten
 from search_spaces.space import Choice
 from studies.spec import StudySpec
 
@@ -74,7 +74,7 @@ def check_models(spec: StudySpec) -> None:
         ConfigError: if one is not.
     """
     default = TrainConfig().model.name
-    for name in _models(spec, str(flat(spec.fixed).get("model.name", default))):
+    for name in _models(spec, str(flatten(spec.fixed).get("model.name", default))):
         file = _file(_model_folders(), name)
         if not file.is_file():
             known = [path.stem for at in _model_folders() for path in at.glob("[!_]*.py")]

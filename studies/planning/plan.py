@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
-from mnist_core.files import from_here
 from mnist_core.trainer import optimizers
 from mnist_core.version import TRAINER_VERSION
 from objectives.base import CHANGES
@@ -22,21 +21,14 @@ from studies.core.attributes import CODE
 from studies.core.goals import Goals
 from studies.planning import machine, own_code
 from studies.planning import machine as places
-from studies.planning.layers import searched_settings, setting_of, settings_of, unset
-from studies.planning.settings import Settings, short_name
+from studies.planning.layers import searched_settings, settings_of, unset
+from studies.planning.settings import Settings
 from studies.spec import StudySpec
+from studies.storage.location import StudyLocation
 from studies.storage.url import absolute_url, sqlite_url
 
 _NOT_IN_FINGERPRINT = ("seed", "device", "threads")
 """Settings of the trainer that say where a trial runs or which one it is, not what is measured."""
-
-
-class Row(NamedTuple):
-    """One line of ``show``: a name, its value, and where the value comes from."""
-
-    name: str
-    value: str
-    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +76,11 @@ class Plan:
     trials_complete: int = 0
     most_workers: int = 0
     gpus: tuple[str, ...] = ()
+
+    @property
+    def location(self) -> StudyLocation:
+        """Which study it is, and where."""
+        return StudyLocation(self.name, self.folder, self.storage_url)
 
     @property
     def goals(self) -> Goals:
@@ -212,48 +209,6 @@ class Plan:
             del settings["changes"]  # older studies have none
         return settings
 
-    def describe(self) -> list[Row]:
-        """Return what there is to know before the first trial, a row each."""
-        from studies.storage.open import shown
-
-        spec, space = self.spec, self.spec.space
-        file = f"studies/catalog/{spec.name}.py"
-        rows = [Row("study", self.name, file), Row("goal", spec.goal, file)]
-        if spec.minutes is not None:
-            rows.append(Row("takes", f"about {spec.minutes} minutes on 2 cores", file))
-        for name, parameter in space.parameters.items():
-            role = "scientific" if name == spec.scientific else "nuisance"
-            rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
-        rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
-        least = min(self.trials_per_choice, self.trials // len(spec.choices))
-        budgets = {
-            "search.trials": f"{self.search_budget}, {least} or more for each choice",
-            "confirm.seeds": f"{self.confirm_seeds}",
-        }
-        machine_rows = {
-            "train.device": self.train.device,
-            "engine.workers": f"{self.workers}"
-            + (f", up to {self.most_workers} as memory allows" if self.most_workers else ""),
-            "engine.threads": f"{self.threads}",
-            "storage.url": shown(self.storage_url),
-        }
-        skipped = {"train.seed", "train.threads", "search.trials_per_choice"}
-        skipped |= searched_settings(spec)
-        for key in [*Settings.setting_names(), *sorted(self.origins)]:
-            if key in skipped:
-                continue
-            skipped.add(key)
-            source = self.origins.get(key, "default")
-            if key in budgets:
-                rows.append(Row(key, budgets[key], self.origins.get(key, file)))
-            elif key in machine_rows:
-                chosen = setting_of(self.settings, key) in (0, "", "auto")
-                source = "this machine" if chosen else source
-                rows.append(Row(short_name(key), machine_rows[key], source))
-            elif (value := setting_of(self.settings, key)) not in (None, {}, [], ()):
-                rows.append(Row(short_name(key), str(value), source))
-        return [*rows, Row("folder", str(from_here(self.folder)), "")]
-
 
 def resolve(
     study: str, *, conf: Path | None = None, sets: Mapping[str, Any], quick: bool = False
@@ -329,23 +284,6 @@ def storage_url_of(settings: Settings, folder: Path) -> str:
     """Return where Optuna keeps the study whose files are in ``folder``."""
     given = settings.storage.url
     return absolute_url(given) if given else sqlite_url(folder / "study.db")
-
-
-def describe_parameter(name: str, parameter: Parameter) -> str:
-    """Say in one line what a parameter can be, what it sets and when it exists."""
-    if isinstance(parameter, Choice):
-        text = ", ".join(map(str, parameter.choices))
-    else:
-        text = f"{parameter.low:g} to {parameter.high:g}"
-        text += ", log" if parameter.log else ""
-        text += "" if parameter.step is None else f", step {parameter.step:g}"
-    text += f"; sets {parameter.sets}" if parameter.sets not in ("", name) else ""
-    when = parameter.when
-    return (
-        text
-        if when is None
-        else f"{text}; when {when.parameter} is " + ", ".join(map(str, when.values))
-    )
 
 
 def _own(study: str) -> tuple[str, str]:

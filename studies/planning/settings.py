@@ -16,6 +16,7 @@ from pydantic import Field
 from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.nested import flat_items
 from mnist_core.table import Table, unknown_setting
 from studies.planning.ray_settings import RaySettings
 from studies.planning.tracking_settings import TrackingSettings
@@ -168,7 +169,7 @@ def make_layer(values: Mapping[str, Any], *, source: str, searched: Iterable[str
     """
     found: dict[str, Any] = {}
     written: dict[str, str] = {}
-    for name, value in _flat(values, ()):
+    for name, value in flat_items(values, keep_empty=True):
         if value == {} and _is_table(name):
             continue
         key = full_name(name, source=source)
@@ -268,15 +269,6 @@ OPTIONS = tuple(
     f"search.{name}" for name in ("sampler_options", "pruner_options", "objectives", "constraints")
 )
 """Tables whose keys are free; Optuna knows them, or ``studies/core/goals.py``."""
-
-
-def _flat(values: Mapping[str, Any], parents: tuple[str, ...]) -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        path = (*parents, str(name))
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, path)
-        else:
-            yield ".".join(path), value
 
 
 def _is_table(name: str) -> bool:

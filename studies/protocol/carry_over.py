@@ -23,6 +23,7 @@ from studies.planning.fingerprint import differences
 from studies.planning.plan import Plan
 from studies.search.enqueued import point_of
 from studies.search.optuna_bridge import to_distribution
+from studies.storage.optuna_internals import FIXED_PARAMS
 
 _PER_TRIAL = ("space", "train", "seed")
 """Parts of a fingerprint that may differ: each trial is looked at, and has its own seed."""
@@ -181,7 +182,7 @@ def _waiting(number: int, params: Mapping[str, Any], seed: int) -> FrozenTrial:
         params={},
         distributions={},
         user_attrs={SEED: seed, ATTEMPT: 0},
-        system_attrs={"fixed_params": dict(params)},
+        system_attrs={FIXED_PARAMS: dict(params)},
         intermediate_values={},
     )
 

@@ -38,6 +38,7 @@ from studies.storage.open import (
     Storage,
     close_storage,
     exclusive,
+    load_study,
     open_storage,
     shown,
     sqlite_url,
@@ -157,11 +158,9 @@ def _contents(plan: Plan, found: Inheritance) -> list[Content]:
 
 def _check_idle(plan: Plan, storage: Storage | None) -> None:
     """Refuse to move a study that a living process runs."""
-    import optuna
-
     if storage is None or plan.name not in names_in(storage):
         return
-    holder = leases.supervisor(optuna.load_study(study_name=plan.name, storage=storage))
+    holder = leases.supervisor(load_study(plan.name, storage))
     if holder is not None:
         raise StudyInUse(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host};"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
-from mnist_core.files import remove_drafts
+from mnist_core.files import prepare_folder, remove_drafts
 from objectives.base import Objective
 from studies import engines
 from studies.analysis.candidates import candidates
@@ -29,10 +29,9 @@ from studies.core import statistics
 from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY, TEST_DATA
 from studies.core.events import Event, Listener, Stream
 from studies.core.trials import Forked, TrialRecord
-from studies.ledger.opening import Book, Entry, check_folder, open_confirm, open_search
+from studies.ledger.opening import Book, Entry, check_unowned_folder, open_confirm, open_search
 from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
-from studies.planning.machine import prepare_folder
 from studies.planning.next_commands import run_command
 from studies.planning.plan import Plan
 from studies.protocol.checkpoints import (
@@ -95,7 +94,7 @@ def run_study(
         StudyInterrupted: it was asked to stop through ``control``.
         ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
     """
-    check_folder(plan)
+    check_unowned_folder(plan.location)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)
@@ -103,7 +102,7 @@ def run_study(
             storage, inherited = inherit_record(plan, storage)
         stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
-        prepare_folder(plan.folder)
+        prepare_folder(plan.folder, "results.folder")
         run = _Run(plan, control, objective or build_objective)
         states = {phase: RunningStates(states_folder(plan, phase)) for phase in _PHASES}
         # The search stays leased to the end: nobody else may add trials while it is confirmed.

@@ -39,7 +39,7 @@ from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.search.enqueued import point_of
 from studies.search.failures import untrained
-from studies.storage.open import Journal, journal_url, open_storage
+from studies.storage.open import Journal, create_study, journal_url, open_storage
 
 
 class ReplayDiffers(UserError):
@@ -152,12 +152,7 @@ class _Replay:
             folder=self._folder,
             storage_url=self._storage.url,
         )
-        study = optuna.create_study(
-            study_name=plan.name,
-            storage=self._storage,
-            directions=self._directions,
-            load_if_exists=True,
-        )
+        study = create_study(plan.name, self._storage, self._directions)
         if run["known"]:
             study.set_user_attr(ENQUEUED, self._enqueued[: run["known"]])
         if run.get("imported"):

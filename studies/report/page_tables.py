@@ -8,7 +8,7 @@ from studies.analysis.audit import Audit
 from studies.analysis.result import StudyResult
 from studies.core.formatting import bare_text, params_text, unit
 from studies.core.trials import TrialRecord
-from studies.planning.plan import describe_parameter
+from studies.report.overview import describe_parameter
 from studies.report.table import cells, headings
 
 TOP = 20

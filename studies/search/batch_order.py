@@ -19,6 +19,7 @@ from mnist_core.errors import ConfigError
 from studies.core.attributes import SEARCH_ORDER as ORDER
 from studies.planning.plan import Plan
 from studies.search.study_views import StudyView, ViewSampler
+from studies.storage.optuna_internals import trial_id
 
 _STUDY = "study:"
 """Prefix of what a sampler keeps with the study, which is kept with the trial instead."""
@@ -175,7 +176,7 @@ class _Past(StudyView):
             elif other.number < trial.number:
                 trials.append(_as_begun(other))
         super().__init__(sorted(trials, key=lambda other: other.number), study=study)
-        self._trial = trial
+        self._identity = trial_id(study, trial)
         self._kept = super().get_study_system_attrs(self._study_id) | kept
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
@@ -185,7 +186,7 @@ class _Past(StudyView):
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Keep ``value`` with the trial."""
         self._kept[key] = value
-        self.set_trial_system_attr(self._trial._trial_id, f"{_STUDY}{key}", value)
+        self.set_trial_system_attr(self._identity, f"{_STUDY}{key}", value)
 
 
 def _kept_for_study(trial: FrozenTrial) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from search_spaces.space import Choice, Space
 from studies.search.branches import Branch, branches, deciding
 from studies.search.optuna_bridge import to_distribution
 from studies.search.study_views import Show, StudyView, TpeViewSampler
+from studies.storage.optuna_internals import required_params
 
 MakeSampler = Callable[[Branch], BaseSampler]
 """Makes the sampler of one branch."""
@@ -108,7 +109,7 @@ class BranchSampler(BaseSampler):
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Return the branch's choices, and what its sampler proposes."""
-        required = trial.system_attrs.get("fixed_params", {})
+        required = required_params(trial)
         branch = self._choose(study, trial, required)
         distributions = {
             name: to_distribution(self._space.parameters[name])

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
 from studies.search.study_views import TpeViewSampler
+from studies.storage.optuna_internals import required_params
 
 _TRIES = 10
 """Proposals for one trial; the last one is taken, so that no region is closed."""
@@ -35,7 +36,7 @@ class FailureAvoidingSampler(TpeViewSampler):
         ]
         if not proposed or not any(map(failed_by_itself, past)):
             return proposed
-        required = trial.system_attrs.get("fixed_params", {})
+        required = required_params(trial)
         for _ in range(_TRIES):
             params = {**proposed, **required}
             nearest = min(past, key=lambda other: _distance(params, other.params, search_space))

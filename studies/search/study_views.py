@@ -8,15 +8,15 @@ import operator
 from collections.abc import Callable, Container, Sequence
 from copy import copy
 from copy import deepcopy as copy_deeply
-from typing import Any, cast
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
+from studies.storage.optuna_internals import storage_of, study_id, study_on
 
 Show = Callable[[list[FrozenTrial], Sequence[StudyDirection]], list[FrozenTrial]]
 """Returns trials as a sampler is to see them, for a study with these directions."""
@@ -43,16 +43,16 @@ class StudyView:
         prefix: str = "",
     ) -> None:
         self._trials = trials
-        # Optuna's private names; the storage of a view may be another view.
-        self._storage: Any = study._storage if study is not None else None
-        self._study_id = study._study_id if study is not None else 0
+        # The storage of a view may be another view.
+        self._storage: Any = storage_of(study) if study is not None else None
+        self._study_id = study_id(study) if study is not None else 0
         self._name = study.study_name if study is not None else "view"
         self._directions = directions
         self._prefix = prefix
 
     def as_study(self, sampler: BaseSampler | None = None) -> Study:
         """Return it as samplers and pruners take it."""
-        return Study(self._name, cast(BaseStorage, self), sampler=sampler)
+        return study_on(self, self._name, sampler=sampler)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -8,14 +8,14 @@ it.
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy
-from optuna.storages._rdb import models
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -34,12 +34,10 @@ from studies.storage.open import (
     shown,
     storage_file,
 )
+from studies.storage.optuna_internals import load_study, tables, tables_known
 from studies.storage.rows import attribute_rows, insert_trials
 from studies.storage.sql import SqlStorage, reason
 from studies.storage.url import journal_url
-
-_TABLES = models.BaseModel.metadata.tables
-_STUDIES = _TABLES["studies"]
 
 
 class CopyError(UserError):
@@ -126,7 +124,7 @@ def _read(name: str, url: str) -> list[Content]:
             names = [n for n in optuna.get_all_study_names(storage) if _is_of(name, n)]
             if name not in names:
                 raise CopyError(f"there is no study {name!r} in {shown(url)}")
-            holder = leases.supervisor(optuna.load_study(study_name=name, storage=storage))
+            holder = leases.supervisor(load_study(name, storage))
             if holder is not None:
                 raise CopyError(
                     f"study {name!r} is being run by process {holder.pid} on {holder.host}; stop it"
@@ -144,12 +142,16 @@ def _write_sql(
     renamed: Mapping[str, str],
 ) -> None:
     """Write ``contents`` in one transaction, which ends well only if they can be read back."""
+    if not tables_known():
+        _write_with_optuna(storage, contents, source, renamed)
+        return
+    studies = tables().studies
     try:
         with storage.engine.begin() as connection:
             for old, new in renamed.items():
                 connection.execute(
-                    sqlalchemy.update(_STUDIES)
-                    .where(_STUDIES.c.study_name == old)
+                    sqlalchemy.update(studies)
+                    .where(studies.c.study_name == old)
                     .values(study_name=new)
                 )
             _refuse_existing(storage, contents, _names(connection))
@@ -165,19 +167,20 @@ def _write_sql(
 
 
 def _insert(connection: Connection, content: Content) -> int:
+    known = tables()
     identity = connection.scalars(
-        sqlalchemy.insert(_STUDIES).returning(_STUDIES.c.study_id),
+        sqlalchemy.insert(known.studies).returning(known.studies.c.study_id),
         [{"study_name": content.name}],
     ).one()
     directions = [{"direction": d, "objective": n} for n, d in enumerate(content.directions)]
     for table, rows in (
-        ("study_directions", directions),
-        ("study_user_attributes", attribute_rows(content.user_attrs)),
-        ("study_system_attributes", attribute_rows(content.system_attrs)),
+        (known.study_directions, directions),
+        (known.study_user_attributes, attribute_rows(content.user_attrs)),
+        (known.study_system_attributes, attribute_rows(content.system_attrs)),
     ):
         if rows:
             connection.execute(
-                sqlalchemy.insert(_TABLES[table]), [{"study_id": identity, **row} for row in rows]
+                sqlalchemy.insert(table), [{"study_id": identity, **row} for row in rows]
             )
     insert_trials(connection, identity, content.trials)
     return int(identity)
@@ -186,27 +189,62 @@ def _insert(connection: Connection, content: Content) -> int:
 def _inserted(storage: SqlStorage, connection: Connection, identity: int, name: str) -> Content:
     """Read a study within the transaction that wrote it."""
 
-    def rows(table: str) -> list[Any]:
-        chosen = _TABLES[table]
-        return list(
-            connection.execute(sqlalchemy.select(chosen).where(chosen.c.study_id == identity))
-        )
+    def rows(table: sqlalchemy.Table) -> list[Any]:
+        query = sqlalchemy.select(table).where(table.c.study_id == identity)
+        return list(connection.execute(query))
 
-    directions = sorted(rows("study_directions"), key=lambda row: row.objective)
+    known = tables()
+    directions = sorted(rows(known.study_directions), key=lambda row: row.objective)
     trials = storage.trials_in(connection, identity)
     return Content(
         name=name,
         directions=[row.direction for row in directions],
-        user_attrs={row.key: json.loads(row.value_json) for row in rows("study_user_attributes")},
-        system_attrs={
-            row.key: json.loads(row.value_json) for row in rows("study_system_attributes")
-        },
+        user_attrs=_attributes(rows(known.study_user_attributes)),
+        system_attrs=_attributes(rows(known.study_system_attributes)),
         trials=sorted(trials, key=lambda trial: trial.number),
     )
 
 
+def _attributes(rows: Iterable[Any]) -> dict[str, Any]:
+    return {row.key: json.loads(row.value_json) for row in rows}
+
+
 def _names(connection: Connection) -> set[str]:
-    return set(connection.scalars(sqlalchemy.select(_STUDIES.c.study_name)))
+    return set(connection.scalars(sqlalchemy.select(tables().studies.c.study_name)))
+
+
+def _write_with_optuna(
+    storage: Storage,
+    contents: Sequence[Content],
+    source: str | None,
+    renamed: Mapping[str, str],
+) -> None:
+    """Write ``contents`` by Optuna's public calls, a trial at a time.
+
+    Studies get their new names as copies, which are whole before the old ones are deleted. What was
+    written is deleted if it cannot be read back; if this process is killed, it stays.
+    """
+    names = {study.study_name for study in storage.get_all_studies()}
+    _refuse_existing(storage, contents, names - renamed.keys())
+    made: list[int] = []
+
+    def copied(content: Content) -> Content:
+        made.append(_append(storage, content))
+        return read_content(storage, content.name)
+
+    try:
+        for old, new in renamed.items():
+            moved = replace(read_content(storage, old), name=new)
+            _check([moved], [copied(moved)], None, storage)
+        olds = [storage.get_study_id_from_name(old) for old in renamed]
+        for identity in olds:
+            storage.delete_study(identity)
+        made.clear()
+        _check(contents, [copied(content) for content in contents], source, storage)
+    except BaseException:
+        for identity in made:
+            storage.delete_study(identity)
+        raise
 
 
 def replace_in_journal(storage: Journal, content: Content) -> None:
@@ -216,7 +254,7 @@ def replace_in_journal(storage: Journal, content: Content) -> None:
         CopyError: what was written cannot be read back.
         StorageError: the file cannot be written.
     """
-    _write_journal(storage, [content], None, {}, replace=True)
+    _write_journal(storage, [content], None, {}, in_place=True)
 
 
 def _write_journal(
@@ -225,7 +263,7 @@ def _write_journal(
     source: str | None,
     renamed: Mapping[str, str],
     *,
-    replace: bool = False,
+    in_place: bool = False,
 ) -> None:
     """Write the journal with ``contents`` at its end to a new file, and put that in its place."""
     path = storage.file.path
@@ -239,7 +277,7 @@ def _write_journal(
             copy = Journal(journal_url(part), part)
             copy.file.durable = False
             there = {study.study_name for study in copy.get_all_studies()}
-            if not replace:
+            if not in_place:
                 _refuse_existing(storage, contents, there)
             for content in contents:
                 lease = _delete(copy, content.name) if content.name in there else None
@@ -264,14 +302,14 @@ def _delete(journal: Journal, name: str) -> Any:
     return lease
 
 
-def _append(journal: Journal, content: Content) -> int:
-    identity = journal.create_new_study(content.directions, content.name)
+def _append(storage: Storage, content: Content) -> int:
+    identity = storage.create_new_study(content.directions, content.name)
     for key, value in content.user_attrs.items():
-        journal.set_study_user_attr(identity, key, value)
+        storage.set_study_user_attr(identity, key, value)
     for key, value in content.system_attrs.items():
-        journal.set_study_system_attr(identity, key, value)
+        storage.set_study_system_attr(identity, key, value)
     for trial in content.trials:
-        journal.create_new_trial(identity, trial)
+        storage.create_new_trial(identity, trial)
     return identity
 
 

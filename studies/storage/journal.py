@@ -14,15 +14,16 @@ Optuna's journal is used, but for how a line gets into the file:
 import json
 import os
 import sys
-from collections.abc import Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Collection, Container, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import copy
+from copy import deepcopy as deepcopied
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.files import check_regular
@@ -65,10 +66,10 @@ class Journal(JournalStorage):
 
     def hold_only(self, names: Collection[str]) -> None:
         """From now on leave user attributes of trials that have other names in the file."""
-        self.file.held = frozenset(names)
-        with self._thread_lock:
-            for trial in self._replay_result._trials.values():
-                trial.user_attrs = _only(self.file.held, trial.user_attrs)
+        held = self.file.held = frozenset(names)
+        for study in self.get_all_studies():
+            for trial in self._kept(self.get_study_id_from_name(study.study_name)):
+                trial.user_attrs = _only(held, trial.user_attrs)
                 forget_begin(trial)
 
     def whole_trials(
@@ -80,45 +81,62 @@ class Journal(JournalStorage):
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Set user attributes of a trial in one write; Optuna takes one for each."""
-        self._append(trial_id, attributes)
+        with self.file.one_write():
+            for name, value in attributes.items():
+                self.set_trial_user_attr(trial_id, name, value)
+        super().get_trial(trial_id)  # reads what was written: a finished trial is refused here
 
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Have a trial that runs wait again, and set user attributes of it, in one write."""
-        waits = {"state": TrialState.WAITING, "values": None}
-        self._append(
-            trial_id, attributes, {"op_code": JournalOperation.SET_TRIAL_STATE_VALUES, **waits}
-        )
+        with self.file.one_write():
+            for name, value in attributes.items():
+                self.set_trial_user_attr(trial_id, name, value)
+            self.set_trial_state_values(trial_id, TrialState.WAITING)
+        super().get_trial(trial_id)
 
-    def _append(
-        self, trial_id: int, attributes: Mapping[str, Any], *more: Mapping[str, Any]
-    ) -> None:
-        with self._thread_lock:
-            log = {
-                "op_code": JournalOperation.SET_TRIAL_USER_ATTR,
-                "worker_id": self._replay_result.worker_id,
-                "trial_id": trial_id,
-            }
-            logs = [{**log, "user_attr": {key: value}} for key, value in attributes.items()]
-            self.file.append_logs(logs + [{**log, **one} for one in more])
-            self._sync_with_backend()
-
-    def ended(self, trial: FrozenTrial) -> FrozenTrial:
+    def ended(self, identity: int, trial: FrozenTrial) -> FrozenTrial:
         """Return what is held here of ``trial``, which is over now."""
-        return self.get_trial(trial._trial_id)
+        del trial
+        self._share()
+        return self.get_trial(identity)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return one trial, that which is kept if it is over; Optuna does so with all."""
         trial = super().get_trial(trial_id)
         return trial if trial.state.is_finished() else copy(trial)
 
-    def _sync_with_backend(self) -> None:
-        self.file.ended.clear()
-        super()._sync_with_backend()
-        trials = self._replay_result._trials
-        for trial in filter(None, map(trials.get, self.file.ended)):
-            self._distributions.share(trial)
-            if self.held is not None:
-                forget_begin(trial)
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return trials by number."""
+        trials = self._kept(study_id)
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return deepcopied(trials) if deepcopy else trials
+
+    def _kept(self, study_id: int) -> list[FrozenTrial]:
+        """Return the trials that Optuna keeps of a study, by number."""
+        trials = super().get_all_trials(study_id, deepcopy=False)
+        self._share()
+        return trials
+
+    def _share(self) -> None:
+        """Have trials that have ended hold once what is the same in them."""
+        ended, self.file.ended = self.file.ended, []
+        with self.file.one_write():  # of nothing: the file is not read for each of them
+            for identity in ended:
+                with suppress(KeyError):  # of a study that was deleted
+                    trial = super().get_trial(identity)
+                    self._distributions.share(trial)
+                    if self.held is not None:
+                        forget_begin(trial)
+
+
+class _Together(threading.local):
+    logs: list[dict[str, Any]] | None = None
 
 
 class _File(JournalFileBackend):
@@ -132,12 +150,31 @@ class _File(JournalFileBackend):
         """Identities of trials whose ends were given out; whoever needs them clears it."""
         self._next = (0, 0)
         """Number of the first line that was not given out yet, and where it begins."""
+        self._turnstile = JournalFileOpenLock(str(path))
+        self._together = _Together()
         try:
-            super().__init__(str(path), lock_obj=JournalFileOpenLock(str(path)))
+            super().__init__(str(path), lock_obj=self._turnstile)
         except OSError as error:
             raise _unusable(path, error) from None
 
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Write what this thread appends inside at once, at the end; until then it reads nothing.
+
+        If the block raises, nothing is written.
+        """
+        self._together.logs = []
+        try:
+            yield
+            logs = self._together.logs
+        finally:
+            self._together.logs = None
+        if logs:
+            self.append_logs(logs)
+
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        if self._together.logs is not None:
+            return
         try:
             with self.path.open("rb") as file:
                 number, position = self._next if log_number_from >= self._next[0] else (0, 0)
@@ -147,7 +184,7 @@ class _File(JournalFileBackend):
                     if number > log_number_from:
                         log = json.loads(line)
                         self._next = number, position
-                        if log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES:
+                        if "trial_id" in log and "state" in log:
                             self.ended.append(log["trial_id"])
                         yield log if self.held is None else _without(self.held, log)
         except OSError as error:
@@ -156,6 +193,9 @@ class _File(JournalFileBackend):
             raise _damaged(self.path, error) from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._together.logs is not None:
+            self._together.logs += logs
+            return
         lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode()
         try:
             with self.locked() as descriptor:
@@ -177,13 +217,13 @@ class _File(JournalFileBackend):
     def locked(self) -> Iterator[int]:
         """Hold the lock; yields the open file."""
         if os.name != "posix":
-            self._lock.acquire()
+            self._turnstile.acquire()
             descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
             try:
                 yield descriptor
             finally:
                 os.close(descriptor)
-                self._lock.release()
+                self._turnstile.release()
             return
         descriptor = _open_locked(self.path)
         try:
@@ -245,7 +285,7 @@ def with_names(lines: bytes, names: Mapping[str, str]) -> bytes:
     for line in lines.splitlines(keepends=True):
         if b'"study_name"' in line:
             log = json.loads(line)
-            if log["op_code"] == JournalOperation.CREATE_STUDY and log["study_name"] in names:
+            if log.get("study_name") in names:  # only the line that makes a study has one
                 log["study_name"] = names[log["study_name"]]
                 line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
         found.append(line)

@@ -27,6 +27,7 @@ import optuna
 
 from mnist_core.errors import UserError
 from studies.core.attributes import LEASE, PART
+from studies.storage.optuna_internals import backend_of
 from studies.storage.process_identity import boot_id, pid_namespace, process_start
 
 
@@ -231,8 +232,7 @@ def release(study: optuna.Study, lease: Lease) -> None:
 
 def locks_of(study: optuna.Study) -> Locks | None:
     """Return the study's storage, if it knows by itself who lives."""
-    # Optuna keeps a cache before a database.
-    storage = getattr(study._storage, "_backend", study._storage)
+    storage = backend_of(study)
     return storage if isinstance(storage, Locks) else None
 
 

@@ -12,13 +12,19 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import NOT_FOUND_MSG
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from studies.storage import journal as storage_journal
 from studies.storage import sqlite
 from studies.storage.journal import Journal
+from studies.storage.optuna_internals import (
+    NOT_FOUND,
+    backend_of,
+    create_study,
+    load_study,
+    study_id,
+)
 from studies.storage.sql import SqlStorage, advised, is_damage, reason
 from studies.storage.url import (
     Damaged,
@@ -41,8 +47,10 @@ __all__ = [
     "check_sound",
     "check_url",
     "close_storage",
+    "create_study",
     "exclusive",
     "journal_url",
+    "load_study",
     "one_line_errors",
     "one_line_garbage",
     "open_storage",
@@ -114,7 +122,7 @@ def one_line_errors(url: str) -> Iterator[None]:
             raise _kind(error)(advised(shown(url), reason(error))) from error
         raise
     except KeyError as error:
-        if error.args != (NOT_FOUND_MSG,):
+        if error.args != (NOT_FOUND,):
             raise
         raise StorageError(
             f"{shown(url)}: what was to be read or written there is gone: another program has"
@@ -157,10 +165,9 @@ def whole_trials(study: optuna.Study, names: Collection[str] | None = None) -> l
         study: of one of these storages, or of another.
         names: of the user attributes that are wanted; others may be left out. None: all.
     """
-    # Optuna keeps a cache before a database.
-    for storage in (study._storage, getattr(study._storage, "_backend", None)):
-        if isinstance(storage, SqlStorage | Journal) and storage.held is not None:
-            return storage.whole_trials(study._study_id, names)
+    storage = backend_of(study)
+    if isinstance(storage, SqlStorage | Journal) and storage.held is not None:
+        return storage.whole_trials(study_id(study), names)
     return study.get_trials(deepcopy=False)
 
 

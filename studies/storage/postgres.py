@@ -18,16 +18,14 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from studies.storage.leases import StudyInUse, TurnLost
+from studies.storage.optuna_internals import tables
 from studies.storage.postgres_connection import KEY, connection_options, is_lost
 from studies.storage.sql import SqlStorage, reason
 from studies.storage.url import StorageError, shown
@@ -68,7 +66,6 @@ class PostgresStorage(SqlStorage):
         self._locked: list[str] = []
         self._turn: str | None = None
         self._gone = ""
-        self._next: tuple[int, bool] | None = None
         options = {**connection_options(url), "application_name": self._name}
         # One connection: what writes is what holds the lock.
         pool = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
@@ -130,52 +127,30 @@ class PostgresStorage(SqlStorage):
                 return True
             raise
 
-    def _create_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None = None
-    ) -> FrozenTrial:
-        count = "SELECT count(*) FROM trials WHERE study_id = :name"
-        self._next = int(self._scalar(count, study_id)), False
-        try:
-            return self._patiently(
-                lambda: RDBStorage._create_new_trial(self, study_id, template_trial)
-            )
-        finally:
-            self._next = None
+    def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Add a trial as ``template_trial`` has it."""
+        query = "SELECT count(*) FROM trials WHERE study_id = :name"
+        number, tried = int(self._scalar(query, study_id)), False
 
-    def _get_prepared_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None, session: Session
-    ) -> models.TrialModel:
-        assert self._next is not None
-        number, tried = self._next
-        self._next = number, True
-        if tried:
-            # There already: an earlier try wrote it, and the server went before it said so.
-            trials = session.query(models.TrialModel)
-            found = trials.filter_by(study_id=study_id, number=number).first()
-            if found is not None:
-                return found
-        return super()._get_prepared_new_trial(study_id, template_trial, session)
+        def add() -> FrozenTrial:
+            nonlocal tried
+            if tried:
+                # There already: an earlier try wrote it, and the server went before it said so.
+                table = tables().trials
+                which = (table.c.study_id == study_id) & (table.c.number == number)
+                with self.engine.connect() as connection:
+                    found = self._page(connection, which)
+                if found:
+                    return found[0]
+            tried = True
+            return SqlStorage.add_trial(self, study_id, template_trial)
 
-    def _set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None,
-    ) -> None:
-        # Done twice, the second row breaks a constraint, which Optuna passes over.
-        self._patiently(
-            lambda: RDBStorage._set_trial_param(
-                self,
-                trial_id,
-                param_name,
-                param_value_internal,
-                distribution,
-                previous_distribution,
-            )
-        )
+        return self._patiently(add)
 
+    # Done twice, the second row breaks a constraint, which Optuna passes over.
+    write_param = _patient(SqlStorage.write_param)
+    read_trials = _patient(SqlStorage.read_trials)
+    best_trial_id = _patient(SqlStorage.best_trial_id)
     create_new_study = _patient(SqlStorage.create_new_study)
     delete_study = _patient(SqlStorage.delete_study)
     set_study_user_attr = _patient(SqlStorage.set_study_user_attr)
@@ -195,8 +170,6 @@ class PostgresStorage(SqlStorage):
         SqlStorage.get_trial_id_from_study_id_trial_number
     )
     get_trial = _patient(SqlStorage.get_trial)
-    _get_trials = _patient(SqlStorage._get_trials)
-    _get_best_trial_id = _patient(SqlStorage._get_best_trial_id)
 
     def _scalar(self, query: str, name: object) -> Any:
         def read() -> Any:

@@ -4,10 +4,10 @@ from typing import Any
 
 import sqlalchemy
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from studies.storage.optuna_internals import COLUMNS
 from studies.storage.url import NoStudies, StorageError, no_driver, parse, shown
 
 KEY = "hashtextextended(current_schema() || '.studies.' || :name, 0)"
@@ -46,7 +46,7 @@ def prepare(url: str, *, create: bool) -> None:
         with engine.connect() as connection:
             connection.execute(text(f"SELECT pg_advisory_lock({KEY})"), {"name": "*"})
             tables = set(sqlalchemy.inspect(connection).get_table_names())
-            ours = set(models.BaseModel.metadata.tables)
+            ours = {*COLUMNS, "trial_heartbeats", "version_info"}
             if "version_info" not in tables:
                 if tables & ours:
                     raise StorageError(

@@ -11,17 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 import sqlalchemy
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.storage.contents import Content, read_content
 from studies.storage.copying import replace_in_journal
-from studies.storage.open import Journal, Storage
+from studies.storage.open import Journal, Storage, StorageError, shown
+from studies.storage.optuna_internals import FIXED_PARAMS, tables, tables_known
 from studies.storage.rows import attribute_rows
 from studies.storage.sql import SqlStorage
 
-_TABLES = models.BaseModel.metadata.tables
-_KEPT = "fixed_params"
+_KEPT = FIXED_PARAMS
 """What Optuna requires of the params; its other marks are of values that do not count any more."""
 
 
@@ -60,8 +59,14 @@ def _waiting(trial: FrozenTrial, attributes: Mapping[str, Any]) -> FrozenTrial:
 
 
 def _in_rows(storage: SqlStorage, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:
-    trials, user = _TABLES["trials"], _TABLES["trial_user_attributes"]
-    system = _TABLES["trial_system_attributes"]
+    if not tables_known():
+        raise StorageError(
+            f"{shown(storage.url)}: --retry-failed changes Optuna's tables, which this version of"
+            " Optuna has changed; install the version that pyproject.toml names"
+        )
+    known = tables()
+    trials, user = known.trials, known.trial_user_attributes
+    system = known.trial_system_attributes
     identity = storage.get_study_id_from_name(name)
     with storage.engine.begin() as connection:
         for number, attributes in failed.items():
@@ -73,8 +78,8 @@ def _in_rows(storage: SqlStorage, name: str, failed: Mapping[int, Mapping[str, A
                 .returning(trials.c.trial_id)
             ).one()
             for table, more in (
-                (_TABLES["trial_values"], sqlalchemy.true()),
-                (_TABLES["trial_intermediate_values"], sqlalchemy.true()),
+                (known.trial_values, sqlalchemy.true()),
+                (known.trial_intermediate_values, sqlalchemy.true()),
                 (system, system.c.key != _KEPT),
                 (user, user.c.key.in_(attributes)),
             ):

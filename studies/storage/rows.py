@@ -8,12 +8,10 @@ from typing import Any
 
 import sqlalchemy
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import Connection
 
-_OF_ITS_BEGIN = "fixed_params"
-"""What Optuna keeps with a trial that was enqueued; once it is over its params say it."""
+from studies.storage.optuna_internals import FIXED_PARAMS, tables
 
 _NOTHING: dict[str, Any] = {}
 """Nobody adds to a trial that is over."""
@@ -22,7 +20,7 @@ _NOTHING: dict[str, Any] = {}
 def forget_begin(trial: FrozenTrial) -> None:
     """Leave out what ``trial`` was begun with, if it is over."""
     if trial.state.is_finished():
-        kept = {n: value for n, value in trial.system_attrs.items() if n != _OF_ITS_BEGIN}
+        kept = {n: value for n, value in trial.system_attrs.items() if n != FIXED_PARAMS}
         trial.system_attrs = kept or _NOTHING
 
 
@@ -44,18 +42,16 @@ class SharedDistributions:
             }
 
 
-_TABLES = models.BaseModel.metadata.tables
-
-
-def insert_trial(connection: Connection, study_id: int, trial: FrozenTrial) -> int:
-    """Add ``trial`` to a study under the next number; return its identity."""
+def insert_trial(connection: Connection, study_id: int, trial: FrozenTrial) -> tuple[int, int]:
+    """Add ``trial`` to a study under the next number; return its identity and that number."""
     (identity,) = insert_trials(connection, study_id, [trial])
-    table = _TABLES["trials"]
+    table = tables().trials
     before = (table.c.study_id == study_id) & (table.c.trial_id < identity)
-    number = sqlalchemy.select(sqlalchemy.func.count()).select_from(table).where(before)
+    count = sqlalchemy.select(sqlalchemy.func.count()).select_from(table).where(before)
+    number = int(connection.scalar(count) or 0)
     numbered = sqlalchemy.update(table).where(table.c.trial_id == identity)
-    connection.execute(numbered.values(number=connection.scalar(number)))
-    return identity
+    connection.execute(numbered.values(number=number))
+    return identity, number
 
 
 def insert_trials(
@@ -71,7 +67,8 @@ def insert_trials(
     trials = list(trials)
     if not trials:
         return []
-    table = _TABLES["trials"]
+    known = tables()
+    table = known.trials
     identities = connection.scalars(
         sqlalchemy.insert(table).returning(table.c.trial_id, sort_by_parameter_order=True),
         [
@@ -92,11 +89,11 @@ def insert_trials(
         if found:
             connection.execute(sqlalchemy.insert(table), found)
 
-    insert(_TABLES["trial_values"], _value_rows)
-    insert(_TABLES["trial_params"], _param_rows)
-    insert(_TABLES["trial_intermediate_values"], _step_rows)
-    insert(_TABLES["trial_user_attributes"], lambda trial: attribute_rows(trial.user_attrs))
-    insert(_TABLES["trial_system_attributes"], lambda trial: attribute_rows(trial.system_attrs))
+    insert(known.trial_values, _value_rows)
+    insert(known.trial_params, _param_rows)
+    insert(known.trial_intermediate_values, _step_rows)
+    insert(known.trial_user_attributes, lambda trial: attribute_rows(trial.user_attrs))
+    insert(known.trial_system_attributes, lambda trial: attribute_rows(trial.system_attrs))
     return identities
 
 
@@ -106,7 +103,7 @@ def attribute_rows(attributes: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _value_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
-    stored = map(models.TrialValueModel.value_to_stored_repr, trial.values or ())
+    stored = map(tables().value_to_stored, trial.values or ())
     return [
         {"objective": objective, "value": value, "value_type": kind}
         for objective, (value, kind) in enumerate(stored)
@@ -125,7 +122,7 @@ def _param_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
 
 
 def _step_rows(trial: FrozenTrial) -> list[dict[str, Any]]:
-    stored = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
+    stored = tables().step_to_stored
     return [
         {"step": step, "intermediate_value": found[0], "intermediate_value_type": found[1]}
         for step, found in ((s, stored(v)) for s, v in trial.intermediate_values.items())

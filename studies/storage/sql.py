@@ -9,35 +9,33 @@ are over share what is the same in them, and what an objective left with a trial
 database, see ``hold_only``.
 """
 
+import copy
 import json
 import sqlite3
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from studies.core.redaction import masked
+from studies.storage.optuna_internals import (
+    NOT_FOUND,
+    OpenRDBStorage,
+    identify,
+    tables,
+    tables_known,
+)
 from studies.storage.rows import attribute_rows, forget_begin, insert_trial
 
-_STUDIES = models.BaseModel.metadata.tables["studies"]
-_TRIALS = models.BaseModel.metadata.tables["trials"]
-_VALUES = models.BaseModel.metadata.tables["trial_values"]
-_PARAMS = models.BaseModel.metadata.tables["trial_params"]
-_STEPS = models.BaseModel.metadata.tables["trial_intermediate_values"]
-_USER = models.BaseModel.metadata.tables["trial_user_attributes"]
-_SYSTEM = models.BaseModel.metadata.tables["trial_system_attributes"]
 _PAGE = 200
 """Trials that are read at a time: SQLite takes some hundred identities in one query, and rows take
 several times the memory of the trials that are made of them."""
@@ -46,8 +44,10 @@ Rows = Mapping[int, list[Row[Any]]]
 """Rows of one table by trial identity."""
 
 
-class SqlStorage(RDBStorage):
+class SqlStorage(OpenRDBStorage):
     """Optuna's storage in an SQL database.
+
+    Where Optuna's tables are not as expected, it does all that Optuna does, in Optuna's own way.
 
     Args:
         url: an SQLAlchemy URL.
@@ -71,12 +71,14 @@ class SqlStorage(RDBStorage):
         """Return one trial.
 
         Raises:
-            KeyError: there is none.
+            KeyError: if there is none.
         """
+        if not tables_known():
+            return super().get_trial(trial_id)
         with self.engine.connect() as connection:
-            found = self._page(connection, _TRIALS.c.trial_id == trial_id)
+            found = self._page(connection, tables().trials.c.trial_id == trial_id)
         if not found:
-            raise KeyError(models.NOT_FOUND_MSG)
+            raise KeyError(NOT_FOUND)
         return found[0]
 
     def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
@@ -95,33 +97,52 @@ class SqlStorage(RDBStorage):
 
     def hold_only(self, names: Collection[str]) -> None:
         """From now on leave user attributes of other names in the database; see ``held``."""
-        self.held = frozenset(names)
+        if tables_known():
+            self.held = frozenset(names)
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Set user attributes of a trial in one transaction; Optuna takes one for each."""
-        rows = [{"trial_id": trial_id, **row} for row in attribute_rows(attributes)]
-        if not rows:
-            return
-        before = (_USER.c.trial_id == trial_id) & _USER.c.key.in_(attributes)
-        with _create_scoped_session(self.scoped_session, True) as session:
-            trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
-            self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
-            session.execute(sqlalchemy.delete(_USER).where(before))
-            session.execute(sqlalchemy.insert(_USER), rows)
+        if not tables_known():
+            for name, value in attributes.items():
+                self.set_trial_user_attr(trial_id, name, value)
+        elif attributes:
+            with self._changing(trial_id) as connection:
+                _write_attributes(connection, trial_id, attributes)
 
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
         """Have a trial that runs wait again, and set user attributes of it, in one transaction."""
-        with _create_scoped_session(self.scoped_session) as session:
-            for key, value in attributes.items():
-                self._set_trial_attr_without_commit(
-                    session, models.TrialUserAttributeModel, trial_id, key, value
-                )
-            trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-            self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
-            trial.state = TrialState.WAITING
+        if not tables_known():
+            # In this order: after a kill in between the next supervisor puts the trial back.
+            self.set_trial_user_attrs(trial_id, attributes)
+            self.set_trial_state_values(trial_id, TrialState.WAITING)
+            return
+        trials = tables().trials
+        with self._changing(trial_id) as connection:
+            _write_attributes(connection, trial_id, attributes)
+            one = sqlalchemy.update(trials).where(trials.c.trial_id == trial_id)
+            connection.execute(one.values(state=TrialState.WAITING))
 
-    def ended(self, trial: FrozenTrial) -> FrozenTrial:
+    @contextmanager
+    def _changing(self, trial_id: int) -> Iterator[Connection]:
+        """Yield a connection for one transaction on a trial.
+
+        Raises:
+            KeyError: if there is no such trial.
+            UpdateFinishedTrialError: if it is finished.
+        """
+        trials = tables().trials
+        which = sqlalchemy.select(trials.c.state).where(trials.c.trial_id == trial_id)
+        with self.engine.begin() as connection:
+            state = connection.scalar(which.with_for_update())
+            if state is None:
+                raise KeyError(NOT_FOUND)
+            self.check_trial_is_updatable(trial_id, state)
+            yield connection
+
+    def ended(self, identity: int, trial: FrozenTrial) -> FrozenTrial:
         """Return ``trial``, which is over now, as it may be held: sharing what others have too."""
+        if not tables_known():
+            return trial
         known = tuple(
             text
             for name, distribution in trial.distributions.items()
@@ -139,47 +160,57 @@ class SqlStorage(RDBStorage):
         self, study_id: int, names: Collection[str] | None = None
     ) -> list[FrozenTrial]:
         """Return all trials of a study by number, with all user attributes, or those ``names``."""
+        if not tables_known():
+            return self.get_all_trials(study_id, deepcopy=False)
         with self.engine.connect() as connection:
             return sorted(self._read(connection, study_id, names), key=lambda trial: trial.number)
 
-    def _get_prepared_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None, session: Session
-    ) -> models.TrialModel:
+    def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         """Add a trial as ``template_trial`` has it; Optuna takes three queries a value."""
         if template_trial is None:
-            return super()._get_prepared_new_trial(study_id, template_trial, session)
-        identity = insert_trial(session.connection(), study_id, template_trial)
-        return models.TrialModel.find_or_raise_by_id(identity, session)
+            trial = create_trial(state=TrialState.RUNNING)
+            trial.datetime_start = datetime.now()
+        else:
+            trial = copy.deepcopy(template_trial)
+        with self.engine.begin() as connection:
+            self._check_study(connection, study_id, lock=True)
+            identity, trial.number = insert_trial(connection, study_id, trial)
+        identify(trial, identity)
+        return trial
 
-    def _get_trials(
+    def read_trials(
         self,
         study_id: int,
         states: Container[TrialState] | None,
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
+        """Return trials with these identities, or with a greater one than that, by identity."""
+        identity = tables().trials.c.trial_id
+        known = sorted(i for i in included_trial_ids if i <= trial_id_greater_than)
+        trials: list[FrozenTrial] = []
         with self.engine.connect() as connection:
             # Apart: an OR of both would read the whole study each time.
-            trials = self._read(connection, study_id, self.held, after=trial_id_greater_than)
-            known = sorted(i for i in included_trial_ids if i <= trial_id_greater_than)
             for first in range(0, len(known), _PAGE):
-                some = _TRIALS.c.trial_id.in_(known[first : first + _PAGE])
+                some = identity.in_(known[first : first + _PAGE])
                 trials += self._page(connection, some, self.held)
+            trials += self._read(connection, study_id, self.held, after=trial_id_greater_than)
             if not trials:
                 self._check_study(connection, study_id)
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
-        return sorted(trials, key=lambda trial: trial._trial_id)
+        return trials
 
-    def _check_study(self, connection: Connection, study_id: int) -> None:
-        """Check that there is such a study: one without trials is looked for, as Optuna does.
+    def _check_study(self, connection: Connection, study_id: int, *, lock: bool = False) -> None:
+        """Check that there is such a study, and lock it against other transactions.
 
         Raises:
             KeyError: if there is none.
         """
-        which = _STUDIES.c.study_id == study_id
-        if connection.execute(sqlalchemy.select(_STUDIES.c.study_id).where(which)).first() is None:
-            raise KeyError(models.NOT_FOUND_MSG)
+        studies = tables().studies
+        which = sqlalchemy.select(studies.c.study_id).where(studies.c.study_id == study_id)
+        if connection.execute(which.with_for_update() if lock else which).first() is None:
+            raise KeyError(NOT_FOUND)
 
     def _read(
         self,
@@ -188,15 +219,16 @@ class SqlStorage(RDBStorage):
         held: Collection[str] | None,
         after: int = -1,
     ) -> list[FrozenTrial]:
-        """Return the trials of a study whose identity is greater than ``after``."""
+        """Return the trials of a study whose identity is greater than ``after``, by identity."""
+        table = tables().trials
         trials: list[FrozenTrial] = []
         while True:
-            which = (_TRIALS.c.study_id == study_id) & (_TRIALS.c.trial_id > after)
-            page = self._page(connection, which, held)
+            which = (table.c.study_id == study_id) & (table.c.trial_id > after)
+            page, last = self._page_and_last(connection, which, held)
             trials += page
             if len(page) < _PAGE:
                 return trials
-            after = page[-1]._trial_id
+            after = last
 
     def _page(
         self,
@@ -204,11 +236,21 @@ class SqlStorage(RDBStorage):
         which: sqlalchemy.ColumnElement[bool],
         held: Collection[str] | None = None,
     ) -> list[FrozenTrial]:
-        """Return the first ``_PAGE`` trials of those that ``which`` chooses, by identity."""
-        first = sqlalchemy.select(_TRIALS).where(which).order_by(_TRIALS.c.trial_id).limit(_PAGE)
+        return self._page_and_last(connection, which, held)[0]
+
+    def _page_and_last(
+        self,
+        connection: Connection,
+        which: sqlalchemy.ColumnElement[bool],
+        held: Collection[str] | None = None,
+    ) -> tuple[list[FrozenTrial], int]:
+        """Return the first ``_PAGE`` trials that ``which`` chooses, and the last one's identity."""
+        known = tables()
+        table = known.trials
+        first = sqlalchemy.select(table).where(which).order_by(table.c.trial_id).limit(_PAGE)
         found = connection.execute(first).all()
         if not found:
-            return []
+            return [], -1
         identities = [row.trial_id for row in found]
 
         def of(table: sqlalchemy.Table, *more: sqlalchemy.ColumnElement[bool]) -> Rows:
@@ -218,8 +260,10 @@ class SqlStorage(RDBStorage):
                 grouped[row.trial_id].append(row)
             return grouped
 
-        values, params, steps, system = map(of, (_VALUES, _PARAMS, _STEPS, _SYSTEM))
-        user = of(_USER) if held is None else of(_USER, _USER.c.key.in_(held))
+        values, params = of(known.trial_values), of(known.trial_params)
+        steps, system = of(known.trial_intermediate_values), of(known.trial_system_attributes)
+        user_table = known.trial_user_attributes
+        user = of(user_table) if held is None else of(user_table, user_table.c.key.in_(held))
         trials = [
             self._trial(
                 row,
@@ -234,7 +278,7 @@ class SqlStorage(RDBStorage):
         if held is not None:
             for trial in trials:
                 forget_begin(trial)
-        return trials
+        return trials, identities[-1]
 
     def _trial(
         self,
@@ -246,8 +290,7 @@ class SqlStorage(RDBStorage):
         system: Iterable[Row[Any]],
     ) -> FrozenTrial:
         distributions = self._distributions_of(params, share=row.state.is_finished())
-        to_value = models.TrialValueModel.stored_repr_to_value
-        to_step = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+        to_value, to_step = tables().value_from_stored, tables().step_from_stored
         by_objective = sorted(values, key=lambda value: value.objective)
         return FrozenTrial(
             number=row.number,
@@ -296,6 +339,15 @@ class SqlStorage(RDBStorage):
         if known is None:
             known = self._distributions[text] = json_to_distribution(text)
         return known
+
+
+def _write_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, Any]) -> None:
+    table = tables().trial_user_attributes
+    before = (table.c.trial_id == trial_id) & table.c.key.in_(attributes)
+    connection.execute(sqlalchemy.delete(table).where(before))
+    rows = [{"trial_id": trial_id, **row} for row in attribute_rows(attributes)]
+    if rows:
+        connection.execute(sqlalchemy.insert(table), rows)
 
 
 def _attributes(rows: Iterable[Row[Any]]) -> dict[str, Any]:

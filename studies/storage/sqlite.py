@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from mnist_core.files import check_regular
 from studies.storage.sql import SqlStorage, advised, is_damage
@@ -78,13 +76,15 @@ class SqliteStorage(SqlStorage):
                 " written: put it back in its place, and run the same command again"
             )
 
-    def _get_prepared_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None, session: Session
-    ) -> models.TrialModel:
+    def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Add a trial as ``template_trial`` has it.
+
+        Raises:
+            StorageError: if the file is locked for too long, or the disk is full.
+        """
         try:
-            return super()._get_prepared_new_trial(study_id, template_trial, session)
+            return super().add_trial(study_id, template_trial)
         except OperationalError as error:
-            # Optuna would try five times, and wait for the lock each time.
             raise StorageError(advised(str(self._path), str(error.orig))) from error
 
 

@@ -25,7 +25,7 @@ from typing import Any, Self
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
-from mnist_core.table import flat
+from mnist_core.nested import flatten
 from mnist_core.trainer import optimizers
 from search_spaces.space import SpaceError
 from studies.analysis.result import StudyResult
@@ -177,7 +177,7 @@ class Recording:
             config = _resolved(self._plan.config_for(event.data["params"], event.data["seed"]))
         except (UserError, SpaceError):  # the trial itself will say so
             return {}
-        own = flat(config.to_dict())
+        own = flatten(config.to_dict())
         names = [*self._shared, *(name for name in own if name not in self._shared)]
         # None: a setting that this trial has not.
         return {name: own.get(name) for name in names if self._shared.get(name) != own.get(name)}
@@ -224,7 +224,7 @@ def _shared(plan: Plan) -> dict[str, Any]:
     """Return the resolved settings that no trial decides, by dotted name."""
     space = plan.spec.space
     of_trials = {"seed", *(space.setting(name) for name in space.parameters)}
-    settings = flat(_resolved(plan.train).to_dict())
+    settings = flatten(_resolved(plan.train).to_dict())
     return {name: value for name, value in settings.items() if name not in of_trials}
 
 

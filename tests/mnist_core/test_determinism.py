@@ -107,7 +107,7 @@ SCRIPT = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from mnist_core import checkpoint
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import Split, load
 from mnist_core.train import train

@@ -203,7 +203,7 @@ def test_a_training_does_not_import_torchs_compiler():
     program = f"""
 import sys
 import torch
-from mnist_core import optimizers
+from mnist_core.trainer import optimizers
 from mnist_core.config import DataConfig, OptimConfig, TrainConfig
 from mnist_core.data import load
 from mnist_core.train import train
@@ -213,6 +213,10 @@ for name in {OPTIMIZERS!r}:
     optimizer = optimizers.build(OptimConfig(name=name), [parameter])
     parameter.sum().backward()
     optimizers.step(optimizer)
+matrices = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+optimizer = optimizers.build(OptimConfig(name="muon"), matrices.parameters())
+matrices(torch.ones(2, 3)).sum().backward()
+optimizers.step(optimizer)
 train(TrainConfig(epochs=1, batch_size=2000), load(DataConfig()))
 print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """

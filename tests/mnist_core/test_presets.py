@@ -284,7 +284,7 @@ def readings(monkeypatch):
         read.append(arguments)
         return original(*arguments)
 
-    monkeypatch.setattr(runs.judge, "judge", counted)
+    monkeypatch.setattr(runs.evaluate_checkpoint, "judge", counted)
     return read
 
 

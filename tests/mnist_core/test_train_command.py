@@ -331,7 +331,8 @@ HELP = """
 import sys
 from pathlib import Path
 sys.argv = ["mnist_core", "train", "--help"]
-from mnist_core import __main__, command_line
+from mnist_core import __main__
+from mnist_core.console import command_line
 try:
     command_line.run(__main__.app, "python -m mnist_core")
 finally:

@@ -6,13 +6,15 @@ The runs take mlp512 on the embedded images; one of them is broken off three tim
 import json
 import os
 import re
+import resource
 import shlex
 import signal
-import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 from waiting import PATIENCE
@@ -25,7 +27,7 @@ from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.console import command_line
 from mnist_core.data import load, load_test
 from mnist_core.errors import UserError
-from mnist_core.runs import run_record, training_run
+from mnist_core.runs import run_folder, run_record, training_run
 from mnist_core.train import train
 
 QUICK = {
@@ -229,48 +231,43 @@ def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
     assert all(torch.equal(value, kept[key]) for key, value in saved.items())
 
 
-HELD = """
-import os, time
-from mnist_core import __main__, command_line
-from mnist_core.runs import run_folder, training_run
-training_run._STATE_SECONDS = 0.0
-left, report = int(os.environ["REPORTS"]), run_folder.RunFolder.report
-def held(self, step, metrics):
-    global left
-    report(self, step, metrics)
-    left -= 1
-    if left == 0:
-        print("held", flush=True)
-        time.sleep(3600)
-run_folder.RunFolder.report = held
-command_line.run(__main__.app, "python -m mnist_core")
-"""
+def held():
+    """``train``, which waits for its end after so many reports; a state is written at each."""
+    training_run._STATE_SECONDS = 0.0
+    report, left = run_folder.RunFolder.report, int(os.environ["REPORTS"])
+
+    def report_and_wait(self, step, metrics):
+        nonlocal left
+        report(self, step, metrics)
+        left -= 1
+        if left == 0:
+            print("held", flush=True)
+            time.sleep(3600)
+
+    run_folder.RunFolder.report = report_and_wait
+    train_command()
 
 
-FULL_DISK = """
-import resource
-from mnist_core import __main__, command_line
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-command_line.run(__main__.app, "python -m mnist_core")
-"""
+def on_a_full_disk():
+    """``train``, where no file can be larger than 200 kB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    train_command()
+
+
+def train_command():
+    command_line.run(program.app, "python -m mnist_core")
 
 
 @pytest.fixture
-def start(root, tmp_path):
+def start(tmp_path):
     """Starts ``train``; after so many ``reports`` it waits to be broken off. None is left."""
     started = []
 
-    def start_one(args, program=HELD, reports=0):
-        child = subprocess.Popen(
-            [sys.executable, "-c", program, "train", *args],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(root), "REPORTS": str(reports)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(child)
-        return child
+    def start_one(args, run=held, reports=0, **options):
+        words = ("mnist_core", "train", *args)
+        env = {"REPORTS": str(reports)}
+        started.append(programs.start(run, *words, env=env, cwd=tmp_path, **options))
+        return started[-1]
 
     yield start_one
     for child in started:
@@ -327,7 +324,7 @@ def test_ctrl_c_and_kill_9_cost_no_more_than_time(start, tmp_path):
 
 def test_a_disk_that_is_full(start, tmp_path):
     """A limit on the size of files stands for it: rows and log can be written, no state can."""
-    child = start([*words(QUICK), "--no-pictures"], FULL_DISK)
+    child = start([*words(QUICK), "--no-pictures"], on_a_full_disk)
     _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 1
     assert re.fullmatch(r"error: .*\.safetensors: cannot be written: File too large\n", err)
@@ -335,16 +332,9 @@ def test_a_disk_that_is_full(start, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
-def test_output_that_cannot_be_written(root, tmp_path):
+def test_output_that_cannot_be_written(start):
     with open("/dev/full", "w") as full:
-        ran = subprocess.run(
-            [sys.executable, "-m", "mnist_core", "train", *words(QUICK), "--no-pictures"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-        )
-    assert ran.returncode != 0
-    assert "Traceback" not in ran.stderr and "No space left on device" in ran.stderr
+        child = start([*words(QUICK), "--no-pictures"], train_command, stdout=full)
+        _, err = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 1
+    assert "Traceback" not in err and "No space left on device" in err

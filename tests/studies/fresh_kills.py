@@ -18,8 +18,9 @@ from toy import make_plan
 
 from studies.analysis.holdout_record import Reading
 from studies.core.attributes import TEST
+from studies.protocol import fresh_start, inherited_readings
 from studies.protocol.fresh_start import begin_afresh, inherit_record
-from studies.storage import sqlite
+from studies.storage import copying, sqlite
 from studies.storage.open import close_storage, open_storage
 
 REAL_MAKE_FILE = sqlite.make_file
@@ -100,7 +101,7 @@ def count(number, action, *, lines):
             step()
 
     def trace(frame, event, argument):
-        if not frame.f_code.co_filename.endswith(MODULES):
+        if frame.f_code.co_filename not in MODULES:
             return None
         if event == "line":
             step()
@@ -121,7 +122,7 @@ def count(number, action, *, lines):
 
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
-MODULES = ("afresh.py", "inheriting.py", "copying.py")
+MODULES = (fresh_start.__file__, inherited_readings.__file__, copying.__file__)
 
 
 def state(kind, base, folder, request):

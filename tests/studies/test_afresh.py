@@ -40,7 +40,7 @@ def finished(tmp_path_factory):
     """A finished study in SQLite."""
     plan = make_plan(tmp_path_factory.mktemp("finished"), trials=6, seeds=2, sqlite=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studies.protocol.phases.environment.describe", lambda plan: {})
+        patch.setattr("studies.protocol.phases.fingerprint.describe", lambda plan: {})
         run(plan)
     (plan.folder / FILE).touch()
     return plan

@@ -25,7 +25,7 @@ from studies.tracking.follow import Kept
 @pytest.fixture(autouse=True, scope="module")
 def _no_data():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {})
         yield
 
 

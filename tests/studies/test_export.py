@@ -31,7 +31,7 @@ ENVIRONMENT = {
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: ENVIRONMENT)
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: ENVIRONMENT)
 
 
 def read(path):

@@ -50,7 +50,7 @@ def test_a_study_begun_without_a_test_set_goes_on_when_it_comes(tmp_path, monkey
             patch.setattr(foreground.engines, "call", lambda *_: [prepared])
             return foreground.with_data(plan, Inline())
 
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     plan = make_plan(tmp_path)
     new = with_data(plan)
     assert (new.data_fingerprint, new.test_data) == ("whole", "")
@@ -85,7 +85,7 @@ class _Full:
 
 
 def test_a_result_that_cannot_be_printed_is_in_the_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     dropped = []
     monkeypatch.setattr(foreground, "drop_output", lambda: dropped.append(1))
     result = run(make_plan(tmp_path))

@@ -3,11 +3,10 @@
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 
 import optuna
+import programs
 import pytest
 from optuna.trial import TrialState
 from postgres import server  # noqa: F401
@@ -37,6 +36,7 @@ from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.run import app
 from studies.search.sources import SearchSource
+from studies.storage import copying
 from studies.storage.contents import difference, read_content
 from studies.storage.open import close_storage, open_storage
 
@@ -46,7 +46,7 @@ ADAM = When("optim.name", ("adam",))
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
 
 
 def content(plan, phase=""):
@@ -75,7 +75,7 @@ def old(tmp_path_factory):
     """A finished study of 12 trials."""
     plan = make_plan(tmp_path_factory.mktemp("old"), trials=12)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {})
         run(plan, toy=Toy(failing=("sgd",)))
     return plan
 
@@ -328,17 +328,6 @@ def test_in_a_storage_that_holds_both(tmp_path, kind, request):
     assert sum(run(forked, toy=Toy()).states.values()) == 9
 
 
-KILLED = """
-import os, signal
-from pathlib import Path
-from test_forking import WIDER, changed, make_plan
-from studies.forks.forking import fork
-from studies.storages import copying
-copying.{step} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
-fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
-"""
-
-
 @pytest.mark.parametrize(
     "step",
     [
@@ -348,16 +337,15 @@ fork(changed(make_plan(Path({folder!r}), trials=12), **WIDER), "", say=print)
 )
 def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     plan = copy_of(old, tmp_path)
-    code = KILLED.format(folder=str(tmp_path), step=step)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
     wide = changed(plan, **WIDER)
+
+    def fork_and_die():
+        setattr(copying, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        fork(wide, "", say=print)
+
+    process = programs.start(fork_and_die)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL, errors
     with pytest.raises(UserError, match="no study 'toy-2'"):
         check_made(fork_plan(wide))
     assert fork(wide, "", say=str).name == "toy-2"

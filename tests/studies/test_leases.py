@@ -88,8 +88,8 @@ def test_another_container_of_this_machine_is_another_machine(study):
 
 HOLDER = """
 import json, sys
-from studies.storages import leases
-from studies.storages.lease import Lease
+from studies.storage import leases
+from studies.storage.leases import Lease
 print(json.dumps(leases.to_attribute(Lease.of_this_process())), flush=True)
 sys.stdin.read()
 """

@@ -142,12 +142,13 @@ def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  #
 def test_no_command_that_looks_resolves_settings():
     """But for ``show``, which plans: it is called once, in that command."""
     place = Path(studies.__file__).parent
-    files = [*(place / "commands").glob("*_command.py"), place / "__main__.py"]
-    sources = {file.stem: file.read_text() for file in files}
-    assert sum(source.count("cli.resolve(") for source in sources.values()) == 1
-    assert "cli.resolve(" in sources["__main__"].partition("def status")[0]
-    without = {"reproduce_command"}  # a file's own settings
-    assert all("cli.find(" in source for name, source in sources.items() if name not in without)
+    parts = {"__init__", "options", "foreground", "first_failure"}
+    files = [file for file in (place / "cli").glob("*.py") if file.stem not in parts]
+    sources = {file.stem: file.read_text() for file in [*files, place / "__main__.py"]}
+    assert sum(source.count("options.resolve(") for source in sources.values()) == 1
+    assert "options.resolve(" in sources["__main__"].partition("def status")[0]
+    without = {"reproduce"}  # a file's own settings
+    assert all("options.find(" in source for name, source in sources.items() if name not in without)
 
 
 class Trackers:

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.files import check_writable, prepare_folder
 from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
 from studies.planning import machine
 from studies.planning.layout import models_folder
 from studies.planning.plan import resolve
 from studies.protocol.objective import build_objective
+from studies.report.overview import describe
 from studies.spec import StudySpec
 
 STUDY = catalog.get("optim_search")
@@ -158,7 +160,7 @@ def test_what_a_trial_must_be_does_not_depend_on_the_budget(fewer):
 
 
 def test_trials_per_choice_yields_to_few_trials_but_not_if_asked_for():
-    shown = {row.name: row.value for row in plan_of(search__trials=20).describe()}
+    shown = {row.name: row.value for row in describe(plan_of(search__trials=20))}
     assert shown["search.trials"] == "20, 2 or more for each choice"
     assert plan_of(search__trials=10_000).trials_per_choice == STUDY.trials_per_choice
     assert error_of(plan_of, search__trials=20, search__trials_per_choice=3) == (
@@ -211,7 +213,7 @@ def test_plans_are_frozen_printable_and_travel():
 
 def test_describe_names_values_and_sources():
     conf = "grad_clip = 2.0\n[search]\nsampler_options = {n_startup_trials = 5}"
-    rows = {row.name: row for row in plan_of(conf=conf, search__trials=70, epochs=2).describe()}
+    rows = {row.name: row for row in describe(plan_of(conf=conf, search__trials=70, epochs=2))}
     assert rows["epochs"] == ("epochs", "2", "--set")
     assert rows["grad_clip"] == ("grad_clip", "2.0", "conf.toml")
     assert rows["batch_size"].source == "studies/catalog/optim_search.py (fixed)"
@@ -322,19 +324,19 @@ def test_a_gpu_that_is_hidden_is_not_there(tmp_path, hidden):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
-    machine.check_folder(tmp_path / "a/b")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any(tmp_path.iterdir())
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.check_folder(tmp_path / "a/b")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any((tmp_path / "a/b").iterdir())
     assert list((tmp_path / "a/b").iterdir()) == []
     (tmp_path / "file").write_text("")
-    message = error_of(machine.prepare_folder, tmp_path / "file")
+    message = error_of(prepare_folder, tmp_path / "file", "results.folder")
     assert message.startswith(f"results.folder: cannot write to {tmp_path / 'file'}: ")
-    assert "cannot write" in error_of(machine.prepare_folder, tmp_path / "file/inner")
-    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file")
-    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file/inner")
+    assert "cannot write" in error_of(prepare_folder, tmp_path / "file/inner", "results.folder")
+    assert "cannot write" in error_of(check_writable, tmp_path / "file", "results.folder")
+    assert "cannot write" in error_of(check_writable, tmp_path / "file/inner", "results.folder")
     assert "null byte" in error_of(plan_of, results__folder="a\0b")
     assert "is a URL; mount it" in error_of(plan_of, results__folder="s3://bucket/results")
 
@@ -342,7 +344,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    assert "Permission denied" in error_of(machine.prepare_folder, tmp_path / "a")
+    assert "Permission denied" in error_of(prepare_folder, tmp_path / "a", "results.folder")
 
 
 def spec_of(monkeypatch, **changes):

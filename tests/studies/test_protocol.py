@@ -29,7 +29,7 @@ from studies.storage.sql import SqlStorage
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {"torch": "x"}})
 
 
 def run(plan, *, toy=None, test=None, listeners=(), control=None, **options):
@@ -345,7 +345,7 @@ def finished(tmp_path_factory):
     """The folder of a study that is finished, in SQLite."""
     plan = make_plan(tmp_path_factory.mktemp("finished"), sqlite=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {"torch": "x"}})
         run(plan)
     return plan.folder
 

@@ -101,7 +101,7 @@ def test_a_stopped_choice_is_never_the_best():
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
 
 
 def raced(folder, seeds=8, **options):
@@ -143,7 +143,7 @@ def test_a_finished_race_trains_nothing_and_is_read_as_such(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {})
         return run(raced(tmp_path_factory.mktemp("whole")))
 
 

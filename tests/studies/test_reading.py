@@ -90,7 +90,7 @@ def test_pairs_take_the_threshold_of_the_validation(tmp_path, loss):
 
 
 def test_a_study_of_pairs_from_search_to_test(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {}})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {}})
     spec = StudySpec(
         name="pairs",
         goal="Which loss is best?",

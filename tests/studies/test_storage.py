@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import optuna
+import programs
 import pytest
 import sqlalchemy
 from needs import missing
@@ -222,18 +223,13 @@ def test_a_database_made_by_a_newer_optuna(path):
 
 
 def test_three_processes_make_one_database_at_once(path):
-    code = (
-        "import sys, studies.storage.open as s;"
-        "s.close_storage(s.open_storage(sys.argv[1], create=True))"
-    )
-    command = [sys.executable, "-c", code, sqlite_url(path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    processes = [
-        subprocess.Popen(command, stderr=subprocess.PIPE, env=environment) for _ in range(3)
-    ]
+    def make():
+        close_storage(open_storage(sqlite_url(path), create=True))
+
+    processes = [programs.start(make) for _ in range(3)]
     for process in processes:
         _, errors = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, errors.decode()
+        assert process.returncode == 0, errors
 
 
 def test_a_password_is_never_shown():
@@ -252,16 +248,14 @@ def test_the_file_of_a_url():
 def test_a_database_appears_whole(tmp_path):
     """Plain Optuna programs that wait for the file open it the moment it is there."""
     path = tmp_path / "study.db"
-    program = (
-        "import sys, pathlib, optuna\n"
-        "path = pathlib.Path(sys.argv[1])\n"
-        "print('waits', flush=True)\n"
-        "while not path.exists(): pass\n"
-        "print(optuna.get_all_study_names(f'sqlite:///{path}'))\n"
-    )
-    waiting = subprocess.Popen(
-        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True
-    )
+
+    def wait_and_open():
+        print("waits", flush=True)
+        while not path.exists():
+            pass
+        print(optuna.get_all_study_names(f"sqlite:///{path}"))
+
+    waiting = programs.start(wait_and_open)
     assert waiting.stdout.readline() == "waits\n"
     storage = open_storage(sqlite_url(path), create=True)
     close_storage(storage)

@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import optuna
+import programs
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from waiting import PATIENCE
 
+from studies.storage.journal import Journal
 from studies.storage.open import StorageError, open_storage
 
 
@@ -74,25 +77,17 @@ def test_a_line_longer_than_a_block_is_kept(path):
     assert set(again.user_attrs) == {"long", "short", "more"}
 
 
-HOLD = """
-import sys, pathlib
-from studies.storages.storage_journal import Journal
-with Journal("journal:///" + sys.argv[1], pathlib.Path(sys.argv[1])).file.locked():
-    print("locked", flush=True)
-    sys.stdin.read()
-"""
-
-
 @pytest.mark.skipif(os.name != "posix", reason="the kernel's lock")
 def test_a_killed_holders_lock_is_gone_at_once(path):
     study = made(path)
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert holder.stdout.readline() == b"locked\n"
+
+    def hold():
+        with Journal(f"journal:///{path}", path).file.locked():
+            print("locked", flush=True)
+            sys.stdin.read()
+
+    holder = programs.start(hold, stdin=subprocess.PIPE)
+    assert holder.stdout.readline() == "locked\n"
     written = threading.Thread(target=study.set_user_attr, args=("x", 1))
     written.start()
     written.join(0.2)
@@ -167,17 +162,16 @@ def test_what_is_not_written_is_not_in_the_file(path, monkeypatch):
 
 def test_two_processes_append_to_one_journal(path):
     made(path, trials=1)
-    code = (
-        "import optuna, sys; from studies.storage.open import open_storage;"
-        "study = optuna.load_study(study_name='s', storage=open_storage(sys.argv[1], create=True));"
-        "[study.set_user_attr(sys.argv[2] + str(n), n) for n in range(40)]"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code, f"journal:///{path}", name], env=environment)
-        for name in "ab"
-    ]
-    assert [process.wait(timeout=PATIENCE) for process in processes] == [0, 0]
+
+    def append(name):
+        study = optuna.load_study(study_name="s", storage=opened(path))
+        for n in range(40):
+            study.set_user_attr(f"{name}{n}", n)
+
+    processes = [programs.start(partial(append, name)) for name in "ab"]
+    for process in processes:
+        _, errors = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, errors
     again = optuna.load_study(study_name="s", storage=opened(path))
     assert len(again.user_attrs) == 80
 

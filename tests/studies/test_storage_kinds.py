@@ -1,9 +1,9 @@
 """One study in an SQLite file, a journal and a PostgreSQL database: the same trail in each."""
 
 import subprocess
-import sys
 
 import optuna
+import programs
 import pytest
 from fresh_kills import killed_everywhere, plan_of, swift  # noqa: F401
 from postgres import server  # noqa: F401
@@ -94,29 +94,18 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
     ]
 
 
-HOLD = """
-import optuna, sys
-from studies.storages import leases
-from studies.storages.storage import open_storage
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-storage = open_storage(sys.argv[1], create=True)
-study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
-leases.take(study)
-print("held", flush=True)
-input()
-"""
-
-
 def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
     close_storage(open_storage(url, create=True))
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
-    )
+
+    def hold():
+        storage = open_storage(url, create=True)
+        take(optuna.create_study(study_name="s", storage=storage, load_if_exists=True))
+        print("held", flush=True)
+        input()
+
+    holder = programs.start(hold, stdin=subprocess.PIPE)
     try:
-        assert holder.stdout.readline() == b"held\n"
+        assert holder.stdout.readline() == "held\n"
         storage = open_storage(url, create=False)
         study = optuna.load_study(study_name="s", storage=storage)
         assert supervisor(study).pid == holder.pid

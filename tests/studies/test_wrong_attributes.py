@@ -34,7 +34,7 @@ PLACES += [("toy.confirm", name) for name in CONFIRM]
 def finished(tmp_path_factory):
     plan = make_plan(tmp_path_factory.mktemp("finished"), trials=6, seeds=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", describe)
+        patch.setattr(phases.fingerprint, "describe", describe)
         run(plan)
         yield plan
 

@@ -38,7 +38,7 @@ if host := options.pop("host", ""):  # as if it ran on another machine
     leases.socket.gethostname = lambda: host
     leases.LIMIT = leases.LIMIT_OF_LOCKS = 3.0
     membership.BEAT = 0.5
-phases.environment.describe = describe
+phases.fingerprint.describe = describe
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 tracking = {"trackers": track or [], "finish_seconds": PATIENCE}
 search = options.pop("search", {})

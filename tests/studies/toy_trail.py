@@ -29,7 +29,7 @@ def describe(plan):
 @pytest.fixture
 def quiet(monkeypatch):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    monkeypatch.setattr(phases.environment, "describe", describe)
+    monkeypatch.setattr(phases.fingerprint, "describe", describe)
 
 
 def run(plan, toy, **options):
@@ -76,6 +76,6 @@ def reference(tmp_path_factory):
     """The trail of an undisturbed run in SQLite."""
     plan = plan_at(tmp_path_factory.mktemp("reference"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", describe)
+        patch.setattr(phases.fingerprint, "describe", describe)
         run(plan, Toy())
     return trail(plan.storage_url)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.files import prepare_folder
 from objectives.base import Objective
 from studies.core.trials import NO_LIMITS, Limits
 from studies.engines._local.calls import Calls
 from studies.engines._local.worker_start import pickled
 from studies.engines.base import ALL, Resources, Work
 from studies.engines.ray.cluster import Cluster
-from studies.engines.ray.nodes import Claim, check_folder, check_modules, living_nodes
+from studies.engines.ray.nodes import Claim, check_modules, check_shared_folder, living_nodes
 from studies.engines.ray.ray_internals import check_pbt, fitting, keep_last_words
 from studies.planning import machine
 from studies.planning.ray_settings import RaySettings
@@ -116,8 +117,8 @@ class Ray:
         workers = min(plan.workers, room)
         if self._settings.address:  # a cluster may grow while the study runs
             workers = plan.settings.engine.workers or min(room, plan.trials)
-            machine.prepare_folder(plan.folder)
-            check_folder(plan.folder.absolute())
+            prepare_folder(plan.folder, "results.folder")
+            check_shared_folder(plan.folder.absolute())
         self._workers = workers
         return replace(plan, workers=workers, folder=plan.folder.absolute())
 

@@ -97,7 +97,7 @@ def check_reachable(address: str) -> None:
         ) from None
 
 
-def check_folder(folder: Path) -> None:
+def check_shared_folder(folder: Path) -> None:
     """Check that every node sees the files in ``folder`` of this one.
 
     Raises:
