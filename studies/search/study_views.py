@@ -55,7 +55,7 @@ class StudyView:
         return study_on(self, self._name, sampler=sampler)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._storage, name)
 

@@ -9,6 +9,8 @@ import pytest
 from mnist_core.errors import ConfigError
 from studies import catalog
 from studies.planning.plan import resolve
+from studies.search.pruners import PRUNERS
+from studies.search.sampler_kinds import SAMPLERS
 from studies.search.search_checks import (
     check_search,
     enqueued_configs,
@@ -141,6 +143,18 @@ def test_what_works_otherwise_than_one_may_think_is_said(search, part):
     said = notes(plan)
     assert any(re.search(part, text) for text in said), said
     assert all("\n" not in text for text in said)
+
+
+def test_a_new_pruner_or_sampler_is_one_entry(monkeypatch):
+    halving = dataclasses.replace(PRUNERS["successive_halving"], defaults={"reduction_factor": 2})
+    monkeypatch.setitem(PRUNERS, "halving", halving)
+    monkeypatch.setitem(SAMPLERS, "drawn", dataclasses.replace(SAMPLERS["random"], several=False))
+    plan = plan_of(search__pruner="halving", search__sampler="drawn")
+    check_search(plan)
+    assert notes(plan) == [*goal_notes(plan)]
+    plan = plan_of(search__sampler="drawn", search__objectives={"parameters": "minimize"})
+    with pytest.raises(ConfigError, match=r"search.sampler: drawn .* use one of random"):
+        check_search(plan)
 
 
 def test_a_balanced_sobol_sequence_and_a_grid_that_ends():
