@@ -6,35 +6,27 @@ is one line that names the key, what came and what is allowed.
 """
 
 import re
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from mnist_core import parsing
 from mnist_core.changes import Change
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
+from mnist_core.losses import LossConfig as LossConfig
+from mnist_core.optim import OptimConfig as OptimConfig
 from mnist_core.table import Table
 
-OptimizerName = Literal[
-    "sgd",
-    "momentum",
-    "nesterov",
-    "adam",
-    "adamw",
-    "nadam",
-    "rmsprop",
-    "adadelta",
-    "adagrad",
-    "muon",
-]
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
-LossName = Literal["cross_entropy", "focal", "bce", "contrastive", "triplet", "supcon"]
 Activation = Literal["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"]
 Norm = Literal["none", "batch", "group"]
 Pooling = Literal["max", "average"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp64"]
-OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+RECORD = "record"
+"""The table in which a study's best_config.toml says what it measured; not a setting."""
 
 
 class DataConfig(Table):
@@ -63,22 +55,6 @@ class ModelConfig(Table):
     dropout: float | None = Field(None, ge=0, lt=1, description="before and in the head")
     embedding: int | None = Field(None, ge=1, le=4096, description="pairs: values an image")
     stem: int | None = Field(None, description="resnet18: kernel of the first layer, 3 or 7")
-
-
-class OptimConfig(Table):
-    """The optimizer. A value left out is torch's default for that optimizer."""
-
-    name: OptimizerName = "adam"
-    lr: float | None = Field(None, gt=0, le=100, description="learning rate per step")
-    weight_decay: float | None = Field(None, ge=0, le=10)
-    momentum: float | None = Field(
-        None, ge=0, lt=1, description="momentum, nesterov, rmsprop, muon"
-    )
-    beta1: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam, muon")
-    beta2: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam, muon")
-    alpha: float | None = Field(None, ge=0, lt=1, description="rmsprop: decay of the mean square")
-    rho: float | None = Field(None, ge=0, lt=1, description="adadelta: decay of both means")
-    eps: float | None = Field(None, gt=0, le=1)
 
 
 class ScheduleConfig(Table):
@@ -128,15 +104,6 @@ class AugmentConfig(Table):
     def active(self) -> bool:
         """Whether any change is asked for."""
         return self.affine or any((self.elastic, self.blur_p, self.erase_p))
-
-
-class LossConfig(Table):
-    """What is minimised. Classifiers: cross_entropy, focal; pairs: the other four."""
-
-    name: LossName | None = Field(None, description="left out: cross_entropy, or bce for pairs")
-    gamma: float = Field(2.0, ge=0, le=10, description="focal: weight of hard images")
-    margin: float = Field(1.0, gt=0, le=100, description="contrastive, triplet: wanted distance")
-    temperature: float = Field(0.1, gt=0, le=10, description="supcon")
 
 
 class PairsConfig(Table):
@@ -239,3 +206,16 @@ class TrainConfig(Table):
             del values["data"]["test_set"]
         changes = values.pop("changes")
         return {**values, "changes": list(changes)} if changes else values
+
+
+def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of a TOML file, and its record apart (empty if there is none).
+
+    Raises:
+        ConfigError: if the file cannot be read or is not TOML.
+    """
+    tables = parsing.toml_file(path)
+    record = tables.pop(RECORD, {})
+    if not isinstance(record, dict):
+        raise ConfigError(f"{path}: {RECORD} must be a table, but got {record!r}")
+    return tables, record

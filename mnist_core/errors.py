@@ -1,7 +1,7 @@
 """Errors that a user can mend, each one line: what is wrong, where, what came, what to do.
 
-The command lines print such an error's message and exit with a code other than 0; anything else
-that is raised is a defect of this program and keeps its traceback.
+The command lines print the message and exit with a code other than 0. Any other exception is a
+defect of this program and keeps its traceback.
 """
 
 import difflib

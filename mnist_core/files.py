@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``content`` (text as UTF-8): a crash midway leaves what was there before.
 
     Raises:
-        UserError: the folder cannot be made or written to.
+        UserError: if the folder cannot be made or written to.
     """
     # A file's name that is not UTF-8 has lone surrogates.
     raw = content.encode(errors="backslashreplace") if isinstance(content, str) else content
@@ -73,7 +73,7 @@ def check_file(path: Path, option: str, example: str) -> None:
     """Check that ``path`` can be written, as ``prepare_folder`` does.
 
     Raises:
-        UserError: it is a folder, or cannot be written; the message begins with ``option``.
+        UserError: if it is a folder, or cannot be written; the message begins with ``option``.
     """
     prepare_folder(path.parent, option)
     if path.is_dir():

@@ -1,16 +1,22 @@
-"""Tables of settings: frozen, validated, and every mistake is one line.
-
-The line names the key, what came and what is allowed; an unknown key brings the nearest valid one.
-"""
+"""Tables of settings: frozen and validated; every mistake is one line with the nearest key."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mnist_core import parsing
 from mnist_core.errors import ConfigError, nearest_name
+
+
+class _Absent:
+    def __str__(self) -> str:
+        return "nothing"
+
+
+ABSENT = _Absent()
+"""Stands in a difference for a setting that one side does not have."""
 
 
 class Table(BaseModel):
@@ -36,7 +42,8 @@ class Table(BaseModel):
         """Build from nested ``values``; ``source`` (a file or option) is named in errors.
 
         Raises:
-            ConfigError: an unknown key (with the nearest valid one), a wrong type or range.
+            ConfigError: if a key is unknown (with the nearest valid one), or of a wrong type or
+                range.
         """
         try:
             return cls.model_validate(values)
@@ -76,11 +83,45 @@ class Table(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
+def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``tables`` by dotted names: ``{"optim": {"lr": 1}}`` as ``{"optim.lr": 1}``."""
+    return dict(flat_items(tables))
+
+
+def flat_items(
+    tables: Mapping[str, Any], prefix: str = "", *, keep_empty: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Yield the items of ``flatten``; a name given twice, dotted and nested, comes twice.
+
+    Empty tables are left out, unless ``keep_empty``.
+    """
+    for key, value in tables.items():
+        if isinstance(value, Mapping) and (value or not keep_empty):
+            yield from flat_items(value, f"{prefix}{key}.", keep_empty=keep_empty)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted name, old and new value of what differs, in the order of ``old``, then ``new``.
+
+    A list and a tuple of the same values are equal, as JSON does not have tuples.
+    """
+    for key in {**old, **new}:
+        one, other = old.get(key, ABSENT), new.get(key, ABSENT)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from difference(one, other, f"{prefix}{key}.")
+        elif _plain(one) != _plain(other):
+            yield f"{prefix}{key}", one, other
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """Split ``a.b=value`` into key and value; the value is read as TOML, else taken as a string.
 
     Raises:
-        ConfigError: there is no ``=`` or no key.
+        ConfigError: if there is no ``=`` or no key.
     """
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
@@ -99,11 +140,10 @@ def as_assignment(name: str, value: Any) -> str:
 
 
 def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
-    """One line that says ``key`` is no setting, with the nearest one of all.
+    """Return one line: ``key`` is not a setting, and the nearest of all settings.
 
     Args:
         key: what came, dotted.
-        siblings: what is valid in the table where it was looked for; listed.
         keys: all settings; the nearest is one whose last part is spelled alike (``lr``:
             ``optim.lr``; ``trainer.max_epochs``: ``epochs``), or else one that is as a whole.
     """
@@ -144,4 +184,10 @@ def _first_problem(cls: type[Table], error: ValidationError) -> str:
         problem["input"], Mapping
     ):  # a rule of a whole table, which names its setting
         return message
+    if problem["type"] == "value_error" and repr(problem["input"]) in message:
+        return f"{where}: {message}"
     return f"{where}: {message}, but got {problem['input']!r}"
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

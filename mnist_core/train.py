@@ -1,17 +1,15 @@
 """The trainer: ``train(config, data, report) -> TrainResult``.
 
-It knows nothing of studies; all it knows of the outside is that ``report`` may raise
-``StopTraining``. Inside an epoch nothing is copied from the device to the host: losses accumulate
-there and are read once for each report.
+It knows nothing of studies, only that ``report`` may raise ``StopTraining``. Losses accumulate on
+the device and are copied to the host once for each report.
 """
 
 from pathlib import Path
 
-from mnist_core import models, tasks
+from mnist_core import models, optim, tasks
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.device import compilation, cuda_graph, device_errors, memory, runtime
-from mnist_core.trainer import optimizers
 from mnist_core.trainer.pace import Pace
 from mnist_core.trainer.results import Best, Report, StopTraining, TrainingFailed, TrainResult
 from mnist_core.trainer.training import Training
@@ -23,12 +21,12 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """Fill in everything that is left to this machine or to torch's defaults.
 
     Raises:
-        ConfigError: a model or a device that is not there, a value that the optimizer has not.
+        ConfigError: if model or device do not exist, or the optimizer lacks a setting.
     """
     model = models.resolve(config.model)
     for stage in config.stages():
         tasks.check(stage)
-        optimizers.resolve(stage.optim)
+        optim.resolve(stage.optim)
     compilation.check(config)
     machine = runtime.resolve(config)
     cuda_graph.check(config, machine)
@@ -38,7 +36,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
             "device": str(machine.device),
             "precision": machine.precision,
             "threads": machine.threads,
-            "optim": optimizers.resolve(config.optim),
+            "optim": optim.resolve(config.optim),
         }
     )
 
@@ -57,12 +55,10 @@ def train(
     """Train one model.
 
     Args:
-        config: everything the training depends on, beside the data.
         data: train and validation images, on the device of ``config``.
         report: called after each validation; it may raise ``StopTraining``.
-        keep_best: whether to keep the weights of the best report, too.
         state_file: the training's state is written there at each report, before ``report`` is
-            called; a training that finds its own state there goes on from it, to the same result,
+            called; a training that finds its own state there resumes from it, to the same result,
             and makes no report again.
         keep_state: whether to leave the state there at the end, for a caller that removes it when
             it has kept the result.
@@ -75,10 +71,10 @@ def train(
             the accuracy of the trained model on the training images. The result is the same.
 
     Raises:
-        ConfigError: the configuration cannot be trained on this machine or data.
-        CheckpointError: the state is damaged, or of another training.
-        UserError: the state cannot be written.
-        TrainingFailed: the loss is no finite number any more, or memory ran out.
+        ConfigError: if the configuration cannot be trained on this machine or data.
+        CheckpointError: if the state is damaged, or of another training.
+        UserError: if the state cannot be written.
+        TrainingFailed: if the loss is not finite, or memory ran out.
     """
     config = resolve(config)
     machine = runtime.resolve(config)

@@ -22,7 +22,6 @@ class When:
 
     Attributes:
         parameter: name of a Choice that stands earlier in the space.
-        values: one or more of its choices.
     """
 
     parameter: str
@@ -38,7 +37,6 @@ class Float:
 
     Attributes:
         low: least value; above 0 for ``log``.
-        high: greatest value.
         log: whether it is searched on a logarithmic scale.
         step: if given, only ``low + k * step``; it divides ``high - low``. Not with ``log``.
         sets: dotted setting that the value is written to; empty: the parameter's name.
@@ -71,7 +69,7 @@ class Float:
     def snapped(self, value: float) -> float:
         """Return ``value`` as it is written: 0.3 for 0.1 + 0.2, three steps of 0.1.
 
-        One that is no multiple of the step, or of a range without steps, is returned as it is.
+        A value off the grid, or of a range without steps, is returned as it is.
         """
         if self.step is None or not _is_number(value) or _off_grid(value, self.low, self.step):
             return value
@@ -85,7 +83,6 @@ class Int:
 
     Attributes:
         low: least value; above 0 for ``log``.
-        high: greatest value.
         log: whether it is searched on a logarithmic scale.
         step: only ``low + k * step``; it divides ``high - low``; None: 1. Not with ``log``.
         sets: dotted setting that the value is written to; empty: the parameter's name.
@@ -118,7 +115,6 @@ class Choice:
     """One of a few values without an order.
 
     Attributes:
-        choices: the values, all different.
         sets: dotted setting that the value is written to; empty: the parameter's name.
         when: condition under which the parameter exists; None: always.
     """

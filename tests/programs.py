@@ -5,6 +5,7 @@ To import torch takes 3 s of CPU time, more than most of what the programs do.
 
 import atexit
 import gc
+import logging
 import os
 import runpy
 import signal
@@ -14,6 +15,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from io import TextIOWrapper
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,11 @@ def start(
 
 def start_script(path: Path, *words: object, **options: Any) -> subprocess.Popen[str]:
     """Run the Python file ``path`` as a program."""
-    script = partial(runpy.run_path, str(path), run_name="__main__")
+
+    def script() -> None:
+        sys.path.insert(0, str(path.parent))
+        runpy.run_path(str(path), run_name="__main__")
+
     return start(script, path, *words, **options)
 
 
@@ -90,6 +96,9 @@ def _be(
 ) -> None:
     gc.freeze()  # objects of the parent must not close descriptors that are others' here
     atexit._clear()  # what the parent does at its end
+    logging.getLogger().handlers.clear()
+    tracker = resource_tracker._resource_tracker  # the parent's process; this one has its own
+    tracker._fd = tracker._pid = None
     # Popen waits for the end of its own pipe, too, which the start of a program would close.
     first = 3
     for kept in (*sorted(keep), 4096):

@@ -42,7 +42,7 @@ from studies.planning.settings import Settings
 from studies.protocol import phases
 from studies.protocol.checkpoints import Control
 from studies.protocol.fork import fork
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import run_study
 from studies.report.table import result_event, write_markdown
 from studies.spec import StudySpec
@@ -209,7 +209,7 @@ def main() -> None:
         else:
             if args.fresh:
                 with deaths.during("fresh"):
-                    begin_afresh(plan, say=note)
+                    start_fresh(plan, say=note)
             if args.fork:
                 with deaths.during("fork"):
                     plan = fork(changed(plan), FORK, say=note)

@@ -31,7 +31,6 @@ def unreadable(path: Path, error: Exception) -> str:
     """Return one line that says what ``path`` is and what is read.
 
     Args:
-        path: what should have been a checkpoint.
         error: why it could not be read, said where the file is of no known kind.
     """
     kind = _kind(path)
@@ -41,12 +40,7 @@ def unreadable(path: Path, error: Exception) -> str:
 
 
 def foreign(path: Path, error: Exception) -> str:
-    """Return one line that says why the safetensors file ``path`` is not a checkpoint.
-
-    Args:
-        path: the file.
-        error: what is wrong with its metadata.
-    """
+    """Return one line that says why the safetensors file ``path`` is not a checkpoint."""
     said = f"its metadata has no {error}" if isinstance(error, KeyError) else _short(error)
     said = said.removeprefix(f"{path}: ")
     return f"{path}: is not a checkpoint of this program: {said}"

@@ -83,10 +83,6 @@ def config_at(kept: Checkpoint, device: str) -> TrainConfig:
 def check_finite(kept: Checkpoint, numbers: Tensor | float) -> None:
     """Refuse what overflowed: the first class would be "the most probable" of nan.
 
-    Args:
-        kept: the model.
-        numbers: what it gives for images, or its mean loss on them.
-
     Raises:
         CheckpointError: if one is nan or infinite.
     """

@@ -26,12 +26,7 @@ def text_console() -> Console:
 
 
 def print_evaluation(say: Say, found: "Evaluation") -> None:
-    """Print figures, confusion matrix, and each class's recall and precision (- if there is none).
-
-    Args:
-        say: prints a line or a table.
-        found: what is printed.
-    """
+    """Print figures, the confusion matrix, and the recall and precision of each class."""
     from mnist_core.tasks.pair_metrics import PairEvaluation
 
     say(", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items()))

@@ -17,7 +17,6 @@ def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
     nothing is counted: the split keeps them apart.
 
     Args:
-        trained: where the model's training images are; nothing is downloaded.
         place: where ``images`` are from.
         images: uint8 ``[N, rows, columns]``, on any device.
     """

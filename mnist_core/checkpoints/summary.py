@@ -20,7 +20,6 @@ class Layer:
     Attributes:
         name: dotted, as in the model's ``state_dict``; empty for what the modules around do
             themselves, if that has parameters or operations.
-        kind: the module's class.
         shape: of what comes out, for one image or pair; where an encoder sees both images of a
             pair, the first number is 2.
         parameters: trainable ones; 0 when the same module is called again.
@@ -41,8 +40,6 @@ class Summary:
     Attributes:
         model: the resolved configuration.
         sample: what goes in, ``image`` or ``pair``.
-        layers: in the order in which they run.
-        parameters: trainable ones of the whole model.
         flops: operations of the forward pass for one sample, as ``torch.utils.flop_counter`` counts
             them: 2 for each multiply-add of convolutions and matrix products, 0 for all else. The
             backward pass has about twice as many.

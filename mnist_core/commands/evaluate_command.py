@@ -71,7 +71,7 @@ def evaluate_command(
     On another split or data set, images that the model was trained on are counted, and said.
     Of a run it is the model at its end, or with --checkpoint best the one at its best report.
 
-    Whoever chooses between models by their test accuracy has no test images any more. Each reading
+    A choice between models by their test accuracy uses the test images up. Each reading
     is recorded: of a run's model in its run.json, of a study's in the study, which counts it.
 
     Examples:
@@ -128,7 +128,7 @@ def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str
     """Return the changes of the data's settings.
 
     Raises:
-        ConfigError: another setting is to be changed.
+        ConfigError: if another setting is to be changed.
     """
     changes = dict(parse_assignment(text) for text in assignments or [])
     for key in changes:
@@ -143,7 +143,7 @@ def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
     """Refuse data with another number of classes.
 
     Raises:
-        ConfigError: naming both.
+        ConfigError: if the numbers of classes differ.
     """
     if data.n_classes != kept.n_classes:
         raise ConfigError(
@@ -165,15 +165,7 @@ def say_overlap(say: Say, kept: "Checkpoint", place: "DataConfig", images: "Spli
 def say_logged(
     say: Say, kept: "Checkpoint", place: "DataConfig", device: str, accuracy: float
 ) -> None:
-    """Say whether the accuracy on the validation images is the one that the training logged.
-
-    Args:
-        say: prints a line.
-        kept: the model.
-        place: whose validation images they are; of another data set nothing is said.
-        device: on which it was found.
-        accuracy: as it was found now.
-    """
+    """Say whether the accuracy on the validation images is the one that the training logged."""
     logged = kept.metrics.get("val_accuracy")
     elsewhere = {"root", "test_set"}
     if logged is None or place.model_dump(exclude=elsewhere) != kept.config.data.model_dump(
@@ -191,17 +183,11 @@ def say_logged(
 def record_in_study(by: str, found: Found, kept: "Checkpoint", data: str) -> str:
     """Record, in the study that keeps the model, that it is about to be judged on test images.
 
-    Args:
-        by: the command.
-        found: the model's file.
-        kept: the model.
-        data: name of the data set whose test images are read.
-
     Returns:
         A line that says so; empty if the model belongs to no study.
 
     Raises:
-        UserError: it cannot be recorded.
+        UserError: if it cannot be recorded.
     """
     trained_on = kept.config.data.name
     return study_readings.record(found.checkpoint, by=by, trained_on=trained_on, data=data)
@@ -215,7 +201,7 @@ def record_in_run(found: Found, reading: Mapping[str, Any]) -> str:
         result; empty if it was not, or belongs to no run.
 
     Raises:
-        UserError: the run's record is damaged, or cannot be written.
+        UserError: if the run's record is damaged, or cannot be written.
     """
     if found.run is None:
         return ""

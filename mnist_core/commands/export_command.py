@@ -38,7 +38,7 @@ def export_command(
     data, configuration and versions are in its metadata.
 
     Before it is moved in place, it is compared with the trained model on all test images, or on the
-    validation images where there is no test set. That only shows that both say the same; it is
+    validation images where there is no test set. That only shows that both agree; it is
     recorded as a reading of the test set all the same.
 
     Examples:

@@ -23,9 +23,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.console.streams import can_redraw
 from mnist_core.errors import ConfigError
-from mnist_core.nested import ABSENT, difference
 from mnist_core.presets import Preset
-from mnist_core.table import as_assignment, parse_assignment
+from mnist_core.table import ABSENT, as_assignment, difference, parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.presets.outcome import Row
@@ -97,7 +96,7 @@ def run_command(
     """Train a preset with several seeds and print what came out beside what was claimed.
 
     What is done already, with the same settings and data, is not done again: an interrupted preset
-    goes on where it stopped. Nothing is chosen by the test images.
+    resumes where it stopped. Nothing is chosen by the test images.
 
     Examples:
         python -m mnist_core presets run siamese_10pct --test
@@ -146,7 +145,7 @@ def run_command(
 def report_command(
     folder: Annotated[Path, typer.Option(help="where presets were run")] = Path("results/presets"),
 ) -> None:
-    """Print what all presets came to beside what was claimed, as a Markdown table.
+    """Print the results of all presets beside their claims, as a Markdown table.
 
     Only what was run is in it; each preset as it was summed up last.
 

@@ -11,8 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from mnist_core import config_file
-from mnist_core.config import TrainConfig
+from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.safe_console import SafeConsole
 from mnist_core.errors import ConfigError
 from mnist_core.table import parse_assignment
@@ -61,7 +60,7 @@ def _configuration(targets: list[str]) -> TrainConfig:
             raise ConfigError(f"summary takes one {kind}, but got {' '.join(given)}")
     config = TrainConfig()
     if files:
-        settings, _ = config_file.read(Path(files[0]))
+        settings, _ = read_settings(Path(files[0]))
         config = TrainConfig.from_mapping(settings, source=files[0])
     return config.override({"model.name": names[0]}) if names else config
 

@@ -14,9 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mnist_core import config_file as config_file_reader
 from mnist_core import files
-from mnist_core.config import TrainConfig
+from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.plain_text import counted
 from mnist_core.console.safe_console import SafeConsole
 from mnist_core.console.streams import can_redraw
@@ -119,9 +118,9 @@ def configuration(
     """Read the settings; options win over the file, and ``--set`` over all.
 
     Raises:
-        ConfigError: a mistake in any of them.
+        ConfigError: if one of them is wrong.
     """
-    settings, _ = config_file_reader.read(config_file) if config_file else ({}, {})
+    settings, _ = read_settings(config_file) if config_file else ({}, {})
     config = TrainConfig.from_mapping(settings, source=str(config_file))
     options = {"model.name": model, "data.name": dataset, "seed": seed, "device": device}
     changes = {key: value for key, value in options.items() if value is not None}

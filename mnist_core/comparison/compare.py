@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_core.comparison import model_record
 from mnist_core.comparison.model_record import ModelRecord
-from mnist_core.nested import ABSENT, difference
+from mnist_core.table import ABSENT, difference
 
 COMPUTED = ("device", "precision", "threads", "deterministic", "compile", "cuda_graph")
 """Settings that say how it is computed; results differ by rounding."""
@@ -21,9 +21,6 @@ class Difference:
 
     Attributes:
         kind: ``configuration``, ``data``, ``device`` or ``versions``.
-        name: of the setting or fact.
-        a: its value in A.
-        b: its value in B.
     """
 
     kind: str
@@ -47,7 +44,6 @@ class Curves:
     """Two histories of reports, epoch by epoch.
 
     Attributes:
-        reports: numbers of reports of A and B.
         common: of how many epochs both have a report.
         parting: the first that differs; None: none does.
     """
@@ -108,7 +104,7 @@ def same_weights(a: ModelRecord, b: ModelRecord) -> bool | None:
     """Whether all weights are the same to the last bit; None: a checkpoint is missing.
 
     Raises:
-        CheckpointError: one cannot be read.
+        CheckpointError: if one cannot be read.
     """
     if a.checkpoint is None or b.checkpoint is None:
         return None
@@ -145,7 +141,7 @@ def readings_of_both(
 
 
 def _facts(kind: str, x: Mapping[str, Any], y: Mapping[str, Any]) -> Iterator[Difference]:
-    """Yield what differs; what one of them has not recorded is no difference."""
+    """Yield what differs; what one of them has not recorded does not count."""
     for name in x:
         if x[name] is not None and y.get(name) not in (None, x[name]):
             yield Difference(kind, name, x[name], y[name])

@@ -45,7 +45,6 @@ class Verdict:
     Attributes:
         equal: whether A and B pass for equal: within the tolerance, or without one within the
             noise.
-        sentence: and why.
     """
 
     equal: bool
@@ -58,7 +57,7 @@ def measure(
     """Return the accuracies that are judged: validation, and test if both were read.
 
     Raises:
-        UserError: a reading is damaged.
+        UserError: if a reading is damaged.
     """
     found = [Measured("validation accuracy", a.metrics[ACCURACY], b.metrics[ACCURACY], noise)]
     if readings:
@@ -171,6 +170,6 @@ def _against_noise(one: Measured, only_the_seed: bool) -> str:
     if one.noise.of_seeds:
         return f", which is more than seeds make in 19 cases of 20 ({bound})"
     return (
-        f", which is more than so many images make in 19 cases of 20 ({bound}); how much seeds make"
-        " is not recorded: train some of both"
+        f", which is more than that number of images makes in 19 cases of 20 ({bound});"
+        " how much seeds make is not recorded: train some of both"
     )

@@ -14,7 +14,7 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
 
     Exit codes: 0 done; 1 a mistake that the user can mend (one of ``errors``, printed as one
     line); 2 a command line that cannot be read; 130 interrupted. Other exceptions are defects and
-    keep their traceback. An output that nobody reads, or can read, changes none of them.
+    keep their traceback. An output without a reader changes none of them.
     """
     streams.prepare()
     command = typer.main.get_command(app)

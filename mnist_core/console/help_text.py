@@ -1,8 +1,4 @@
-"""What ``--help`` prints: the docstrings, as they are.
-
-typer takes ``[…]`` in a docstring for rich's markup, and drops it. It also keeps a paragraph's line
-ends, which the terminal's width then breaks a second time.
-"""
+"""What ``--help`` prints: the docstrings as they are."""
 
 from typing import Any
 

@@ -1,9 +1,7 @@
-"""The standard streams of a program, so that nobody's output ends its work.
+"""The standard streams of a program, kept from ending its work.
 
-* Closed from the begin (``>&-``): it goes nowhere. Else the next file that is opened, a database
-  perhaps, would get the stream's number, and a worker's print would be written into it.
-* A reader that is gone (``| head``): what is left goes nowhere, and the exit code is the work's.
-* An encoding that lacks a character (``PYTHONIOENCODING=ascii``): the character is spelled out.
+A stream that is closed, or whose reader is gone (``| head``), goes nowhere; the exit code is that
+of the work. A character that the encoding lacks (``PYTHONIOENCODING=ascii``) is spelled out.
 """
 
 import codecs

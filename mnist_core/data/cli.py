@@ -1,7 +1,4 @@
-"""The commands of ``python -m mnist_core data``: prepare, verify, show.
-
-``UserError`` is left to whoever mounts ``app``: one line to stderr, exit code 1.
-"""
+"""The commands of ``python -m mnist_core data``: prepare, verify, show."""
 
 from pathlib import Path
 from typing import Annotated

@@ -26,18 +26,15 @@ def download(
     Several processes may do so at once: one works, the others wait and find the files.
 
     Args:
-        data_set: which files, from where.
-        folder: where they go; made if need be.
-        replace: fetch damaged files anew; else they are an error, since in a folder that is not
-            our cache they may be somebody's other data set.
+        replace: fetch damaged files again; else they are an error, since in a folder that is not
+            our cache they may belong to another data set.
         timeout: seconds without an answer after which a mirror is given up.
-        progress: told now and then how far it is.
 
     Returns:
         Names of the files that were fetched.
 
     Raises:
-        DataError: no mirror gave a file (says which files to put where by hand), or a file that
+        DataError: if no mirror gave a file (says which files to put where by hand), or a file that
             is there is damaged and not to be replaced.
     """
     fetched = []
@@ -61,7 +58,7 @@ def check(file: DataFile, path: Path) -> None:
     """Check that ``path`` holds the published ``file``, by the best hash that is known.
 
     Raises:
-        DataError: damaged, or not what was published.
+        DataError: if it is damaged, or not what was published.
     """
     came = idx.read_raw(path).sha256()
     if file.sha256:

@@ -45,14 +45,11 @@ def fetch(
     the same target (see ``download``).
 
     Args:
-        urls: addresses of the same file, the best first.
-        target: where the file goes; its folder exists.
         check: raises ``DataError`` when the file at the given path is not the right one.
         timeout: seconds without an answer after which an address is given up.
-        progress: told now and then how far it is.
 
     Raises:
-        DataError: no address gave the file (with each one's reason), or it cannot be written.
+        DataError: if no address gave the file (with each one's reason), or it cannot be written.
     """
     part = target.with_name(f"{target.name}.part")
     problems = []

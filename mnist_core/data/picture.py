@@ -16,7 +16,7 @@ def picture(images: UInt8Array, width: int = 80, *, max_rows: int = 2) -> str:
     Args:
         images: uint8 ``[N, rows, columns]``.
         width: characters a line; one image a row is drawn even where it is wider.
-        max_rows: the images that do not fit into so many rows are left out.
+        max_rows: images that do not fit into that number of rows are left out.
 
     Returns:
         ``rows / 2`` lines a row: a character is twice as high as wide, so it shows two pixels.

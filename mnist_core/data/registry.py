@@ -1,9 +1,8 @@
 """The data sets known by name: their files, hashes, mirrors and licences, as data.
 
-A hash of the *raw* (decompressed) file decides wherever it is known. For KMNIST and QMNIST only
-hashes of the published ``.gz`` are known for sure. They are checked on download. The raw hash is
-then recorded in a ``SHA256SUMS`` beside the files and checked from there on (trust on first use,
-for files placed by hand).
+The hash of the *raw* (decompressed) file decides where it is known. Only hashes of the published
+``.gz`` are known for KMNIST and QMNIST: a download is checked by them, and its raw hash recorded in
+``SHA256SUMS`` beside the files (trust on first use for files placed by hand).
 """
 
 from collections.abc import Mapping
@@ -44,9 +43,6 @@ class DataSet:
 
     Attributes:
         name: what ``data.name`` says.
-        title: its name in words.
-        licence: licence and authors.
-        train_images: and the other three: its files.
         mirrors: addresses to which ``NAME.gz`` is appended; empty: not downloaded.
         n_classes: number of classes; 0: as many as the training labels show.
     """
@@ -71,7 +67,7 @@ def by_name(name: str) -> DataSet:
     """Return the data set called ``name``.
 
     Raises:
-        DataError: there is none; the message has the nearest and all valid names.
+        DataError: if there is none; the message has the nearest and all valid names.
     """
     if name not in DATA_SETS:
         raise DataError(unknown_name("data set", name, DATA_SETS))

@@ -1,7 +1,7 @@
 """Where the files of a data set lie, and whether they are the right ones.
 
-Embedded files lie in this package; all others in ``data.root`` where it is given, else in the
-cache folder: ``$MNIST_STUDIES_CACHE`` or the platform's, one folder a data set.
+Embedded files lie in this package; others in ``data.root`` if given, else in the cache folder
+(``$MNIST_STUDIES_CACHE`` or the platform's), one folder a data set.
 """
 
 import functools
@@ -40,7 +40,7 @@ def folder_of(data_set: DataSet, root: str | Path = "") -> Path:
     """Return the folder where the files of ``data_set`` belong; it need not exist.
 
     Raises:
-        DataError: the data set ``folder`` without a root.
+        DataError: if ``folder`` is named without a root.
     """
     if root:
         return Path(root).expanduser().absolute()
@@ -70,8 +70,8 @@ def read_verified(data_set: DataSet, file: DataFile, folder: Path) -> idx.Raw:
     """Read one file, check its structure and, where a hash is known, its content.
 
     Raises:
-        DataError: it is missing, damaged, a known file of another data set, or its hash is not the
-            known or recorded one.
+        DataError: if it is missing, damaged, a known file of another data set, or its hash is not
+            the known or recorded one.
     """
     path = find(file, folder)
     if path is None:
@@ -114,9 +114,7 @@ def vouched(file: DataFile, raw: idx.Raw, folder: Path) -> str:
     """Return who says that ``raw`` is the published ``file``; empty: no hash tells.
 
     Args:
-        file: what it should be.
         raw: what ``read_verified`` gave.
-        folder: where it lies.
     """
     known = known_hash(file, folder)[1]
     return known or ("published .gz" if _is_published_gz(file, raw.path) else "")
@@ -126,7 +124,7 @@ def recorded_sums(folder: Path) -> dict[str, str]:
     """Return file name to raw hash as recorded in the folder's ``SHA256SUMS``; empty if none.
 
     Raises:
-        DataError: the record exists and cannot be read.
+        DataError: if the record exists and cannot be read.
     """
     path = folder / SUMS
     if not path.exists():
@@ -144,7 +142,7 @@ def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
     """Write ``SHA256SUMS`` atomically: raw hashes, in the format of ``sha256sum``.
 
     Raises:
-        DataError: the folder cannot be written to.
+        DataError: if the folder cannot be written to.
     """
     text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
     draft = folder / f"{SUMS}.{os.getpid()}.{threading.get_ident()}"

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from mnist_core import losses
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 
@@ -20,11 +21,11 @@ def check(config: TrainConfig) -> None:
     """Refuse to compile what cannot be compiled.
 
     Raises:
-        ConfigError: there is no compiler, or the loss goes around the model's forward pass.
+        ConfigError: if there is no compiler, or the loss goes around the model's forward pass.
     """
     if not config.compile:
         return
-    if config.loss.name in ("contrastive", "triplet", "supcon"):
+    if losses.embeds(config.loss):
         raise ConfigError(
             f"compile: {config.loss.name} uses the embeddings, not the forward pass that would be"
             " compiled; use compile=false"

@@ -1,7 +1,6 @@
 """What an error says of the machine: it is out of memory, or a GPU failed.
 
-CUDA, its libraries, torch's allocators and the system each have words of their own, mostly in a
-plain ``RuntimeError``. torch is not imported here: a process without it cannot raise its errors.
+torch is not imported here: a process without it cannot raise its errors.
 """
 
 import errno

@@ -1,8 +1,4 @@
-"""The machine under a training: device, precision, threads, memory allocator.
-
-Settings of torch that are global are changed only inside the ``session`` of one training and put
-back after it.
-"""
+"""The machine under a training: device, precision, threads, memory allocator."""
 
 import ctypes
 import os
@@ -18,6 +14,7 @@ from torch import Tensor, nn
 
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import are, counted
+from mnist_core.device import torch_internals
 from mnist_core.errors import ConfigError, DeviceMissing
 
 _DTYPES = {
@@ -80,7 +77,7 @@ class Runtime:
         return state
 
     def set_random_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a ``random_state``."""
+        """Continue from a ``random_state``."""
         torch.set_rng_state(state["cpu"])
         if self.device.type == "cuda" and "cuda" in state:
             torch.cuda.set_rng_state(state["cuda"], self.device)
@@ -102,7 +99,7 @@ def resolve(config: TrainConfig) -> Runtime:
     """Turn ``auto`` and 0 into what this machine has.
 
     Raises:
-        ConfigError: a device that this machine has not, or a precision that the device has not.
+        ConfigError: if this machine lacks the device, or the device the precision.
     """
     precision = config.precision
     if why := why_no_tf32(config):
@@ -263,5 +260,4 @@ def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         with current(device):  # torch asks the current GPU
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
+    return torch_internals.cpu_has_bf16()

@@ -20,7 +20,6 @@ class Mistake:
     Attributes:
         images: the place in the split of the image, or of both images.
         truth: the right class; of a pair: 0 different, 1 same.
-        said: the predicted one.
         score: the probability of the predicted class, 0 to 1; of a pair: its score, the higher, the
             more alike.
     """

@@ -21,10 +21,8 @@ class Cost:
     """One training.
 
     Attributes:
-        parameters: trainable ones.
         flops: operations of the forward pass for one image or pair, see ``forward_flops``.
-        seconds: of all its epochs with a validation after each, nothing else going on.
-        epochs: how many these are.
+        seconds: of all its epochs with a validation after each, on an idle machine.
         memory: bytes at most so far: on a CPU of the whole process, see ``memory.peak``.
     """
 
@@ -45,8 +43,8 @@ def measure(config: TrainConfig, data: Data) -> Cost:
         data: on the device of ``config``.
 
     Raises:
-        ConfigError: the model and the data do not fit together.
-        DataError: the images do not make what the task needs.
+        ConfigError: if the model and the data do not fit together.
+        DataError: if the images do not make what the task needs.
     """
     machine = runtime.resolve(config)
     with runtime.session(machine, deterministic=config.deterministic):
@@ -79,7 +77,6 @@ def forward_flops(config: ModelConfig, n_classes: int) -> int:
 
     Args:
         config: a resolved model.
-        n_classes: of the data.
     """
     total = 0
 

@@ -39,7 +39,6 @@ class Isolated(Generic[T]):
         """Prepare the calls.
 
         Args:
-            function: can be pickled, as its arguments and results can.
             memory: bytes the child may hold in memory, its libraries included; None: no limit.
         """
         self._function = function
@@ -72,10 +71,10 @@ class Isolated(Generic[T]):
         """Call the function there.
 
         Raises:
-            OutOfMemory: it raised such an error, or its process held more than it may and was
+            OutOfMemory: if it raised such an error, or its process held more than it may and was
                 killed, or was killed by the system, which happens where memory runs short.
-            UserError: the function raised one.
-            RuntimeError: it raised something else, or its process ended by itself.
+            UserError: if the function raised one.
+            RuntimeError: if it raised something else, or its process ended by itself.
         """
         connection = self._connection or self._start()
         try:

@@ -1,8 +1,4 @@
-"""Training steps without the training around them, for the finders.
-
-A fresh model, its task and its optimizer, as ``train`` makes them; no schedule, no validation, no
-averaged weights, nothing reported.
-"""
+"""Training steps without schedule, validation, averages and reports, for the finders."""
 
 from collections.abc import Iterator
 
@@ -23,8 +19,6 @@ class Steps:
 
     Attributes:
         model: with fresh weights of the configuration's seed, in training mode.
-        optimizer: of its parameters.
-        seen: images (or pairs) trained on so far.
     """
 
     def __init__(self, config: TrainConfig, data: Data, machine: Runtime) -> None:
@@ -33,7 +27,6 @@ class Steps:
         Args:
             config: a resolved configuration.
             data: on the device of ``machine``.
-            machine: where it computes.
         """
         torch.manual_seed(stream_seed(config.seed, "model"))
         self.model = machine.place(models.build(config.model, data.n_classes))

@@ -30,8 +30,8 @@ def resolve(config: ModelConfig) -> ModelConfig:
     """Fill in the model's defaults.
 
     Raises:
-        ConfigError: there is no such model, its file cannot be imported, a value is given that the
-            model has not, or the values do not make a network.
+        ConfigError: if there is no such model, its file cannot be imported, a value is given that
+            the model has not, or the values do not make a network.
     """
     module = _module(config.name)
     options: dict[str, Any] = getattr(module, "OPTIONS", {})
@@ -56,7 +56,7 @@ def task(config: ModelConfig) -> str:
     """Return what the model does: ``classification`` or ``pairs``.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: if there is no such model.
     """
     return str(getattr(_module(config.name), "TASK", "classification"))
 

@@ -57,7 +57,8 @@ def check(config: ModelConfig) -> None:
     """Refuse what cannot be built.
 
     Raises:
-        ConfigError: too many layers, pools, channels or weights, or a kernel other than 3 and 5.
+        ConfigError: if there are too many layers, pools, channels or weights, or the kernel is not
+            3 or 5.
     """
     assert config.depth is not None and config.pools is not None
     if config.depth > _MOST_DEPTH:

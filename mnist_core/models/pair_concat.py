@@ -32,7 +32,7 @@ def check(config: ModelConfig) -> None:
     """Refuse what cannot be built.
 
     Raises:
-        ConfigError: too many layers, channels or weights.
+        ConfigError: if there are too many layers, channels or weights.
     """
     assert config.depth is not None
     if config.depth > MOST_POOLS:

@@ -36,7 +36,7 @@ def check(config: ModelConfig) -> None:
     """Refuse what cannot be built.
 
     Raises:
-        ConfigError: too many layers or channels, or a head that cannot be quartered.
+        ConfigError: if there are too many layers or channels, or the head cannot be quartered.
     """
     assert config.depth is not None and config.head_width is not None
     if config.depth > MOST_POOLS:

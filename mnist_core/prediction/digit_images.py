@@ -1,12 +1,8 @@
 """Pictures of any kind made into images as MNIST's: 28x28, light ink on a dark ground, centred.
 
-MNIST's own way (yann.lecun.com/exdb/mnist, Y. LeCun, C. Cortes, C. J. C. Burges): the digit is
-scaled to fit a box of 20x20, its proportions kept, with grey levels by anti-aliasing, and moved so
-that its centre of mass is the centre of the image. A network that has seen nothing else expects it.
-
-Before that, the ground is taken away: paper in a photo is lit unevenly, and darker or lighter than
-the ink. What covers much of the picture besides one digit (lines of a form, the edge of a sheet, a
-hard shadow, a second digit) is not told from it; such a picture must be cut first.
+As for MNIST (yann.lecun.com/exdb/mnist), the digit is scaled to a box of 20x20 and its centre of
+mass is moved to the middle. The ground is taken away first. Lines of a form, hard shadows or a
+second digit are not told from the digit: such a picture must be cut first.
 """
 
 import math
@@ -71,7 +67,6 @@ class Digit:
 
     Attributes:
         image: uint8 ``[28, 28]``, 0 (ground) to 255 (ink).
-        note: what was done to it, in words.
     """
 
     image: npt.NDArray[np.uint8]
@@ -86,12 +81,11 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
     as it is. Of 16 bits a pixel, as many are taken for the scale as the brightest pixel needs.
 
     Args:
-        path: the file; of several frames the first counts.
         invert: whether the ground is light; None: it is light if what stands out from it is darker.
         raw: only turn it to grey and scale it to 28x28; then it is inverted only if ``invert``.
 
     Raises:
-        DataError: it is missing, no picture, too large or small, or shows nothing.
+        DataError: if it is missing, not a picture, too large or small, or shows nothing.
     """
     grey = _read_grey(path)
     if raw:
@@ -251,7 +245,7 @@ def _read_grey(path: Path) -> Grey:
         with path.open("rb") as opened:
             words = file_kinds.describe(opened.read(file_kinds.HEAD_BYTES))
         raise DataError(
-            f"{one_line(path)}: is no picture (PNG, JPEG …) and no IDX file of images"
+            f"{one_line(path)}: is neither a picture (PNG, JPEG …) nor an IDX file of images"
             + (f"; it is {words}" if words else "")
         ) from None
     except Image.DecompressionBombError as error:
@@ -265,7 +259,7 @@ def _of_wide_pixels(picture: Image.Image, path: Path) -> Grey:
     """Return grey levels of a picture of integers of 16 bits or more, or of floating numbers."""
     values = np.asarray(picture, np.float32)
     if not np.isfinite(values).all():
-        raise DataError(f"{one_line(path)}: cannot be read: a pixel is no finite number")
+        raise DataError(f"{one_line(path)}: cannot be read: a pixel is not a finite number")
     if picture.mode.startswith("I"):
         lowest, highest = min(0.0, float(values.min())), float(values.max())
         # Full scale is not said in the file: 12 bits in 16 would be nearly black.

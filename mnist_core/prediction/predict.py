@@ -1,7 +1,6 @@
 """What a kept model says of images, one by one: classes and probabilities, or same and different.
 
-It computes exactly as training and evaluation do, in the same precision and batches: on the images
-of its own validation split, on the same kind of device, it is right as often as was logged.
+It computes as training and evaluation do, in the same precision and batches.
 """
 
 from dataclasses import dataclass
@@ -79,8 +78,8 @@ def classify(kept: Checkpoint, images: Tensor) -> Classes:
         images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
 
     Raises:
-        ConfigError: images of another size.
-        CheckpointError: the logits are not finite.
+        ConfigError: if the images have another size.
+        CheckpointError: if the logits are not finite.
     """
     check_size(images)
     logits = evaluate_checkpoint.logits(kept, images)
@@ -116,8 +115,8 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
         images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
 
     Raises:
-        ConfigError: an odd number of images, or of another size; or the model has no threshold.
-        CheckpointError: the scores are not finite.
+        ConfigError: if the number or size of the images is wrong, or the model has no threshold.
+        CheckpointError: if the scores are not finite.
     """
     if len(images) % 2 or not len(images):
         raise ConfigError(
@@ -135,7 +134,7 @@ def threshold(kept: Checkpoint) -> float:
     """Return from which score on a model of pairs takes two images for the same.
 
     Raises:
-        ConfigError: its training did not record it.
+        ConfigError: if its training did not record it.
     """
     if THRESHOLD not in kept.metrics:
         raise ConfigError(
@@ -149,7 +148,7 @@ def check_size(images: Tensor, source: str = "") -> None:
     """Refuse images that no model takes; ``source`` is named.
 
     Raises:
-        ConfigError: naming both sizes.
+        ConfigError: if the images have another size.
     """
     rows, columns = images.shape[1:]
     if (rows, columns) != (SIDE, SIDE):

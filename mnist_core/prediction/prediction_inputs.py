@@ -1,7 +1,4 @@
-"""The images that a user names to have them predicted: pictures, folders of them, IDX files.
-
-No torch is needed here.
-"""
+"""The images that a user names for a prediction: pictures, folders of them, IDX files. No torch."""
 
 import re
 from collections.abc import Sequence
@@ -30,10 +27,8 @@ class Inputs:
     Attributes:
         images: uint8 ``[28, 28]`` each (of an IDX file perhaps of another size), 0 (ground) to 255
             (ink).
-        names: the file of each.
         indices: its place in the file; None: the file is a picture.
         labels: its class, or ``UNKNOWN``.
-        notes: what was done to it, in words.
         remarks: a line on each input that needs one, e.g. where the classes come from.
         problems: a line on each picture of a folder that cannot be used.
         sha256: of the raw content of each IDX file by name.
@@ -73,8 +68,8 @@ def gather(
         raw: see ``digit_images.read``.
 
     Raises:
-        DataError: a file cannot be used, a folder has no picture, or all images of an IDX file are
-            of another size than the rest.
+        DataError: if a file cannot be used, a folder has no picture, or all images of an IDX file
+            are of another size than the rest.
     """
     found = Inputs()
     for path in paths:
@@ -137,7 +132,7 @@ def _is_idx(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             start = file.read(len(_IDX))
-    except (OSError, ValueError):  # said by whoever reads it as a picture
+    except (OSError, ValueError):  # reading it as a picture says why
         return False
     return start == _IDX or start.startswith(_GZIP)
 
@@ -195,7 +190,7 @@ def _add_folder(
         }
         found.remarks.append(
             f"{idx.one_line(folder)}: the names of its folders are not taken for classes, so there"
-            f" is no accuracy: pictures lie also in {_listed(others)}, which names no class of"
+            f" is not an accuracy: pictures also lie in {_listed(others)}, which names no class of"
             f" 0..{n_classes - 1}; name the folders of classes only"
         )
     for path, label in zip(pictures, classes, strict=True):

@@ -18,10 +18,10 @@ from mnist_core.prediction.predict import Classes, Pairs
 from mnist_core.prediction.prediction_inputs import UNKNOWN
 
 LISTED = 30
-"""Up to so many are printed one by one; of more, a summary."""
+"""Largest number that is printed one by one; more are summed up."""
 
 _NOTABLE = 10
-"""So many of a summary's images are listed: the surest mistakes, or the least sure."""
+"""Number of a summary's images that are listed: the surest mistakes, or the least sure."""
 
 _DRAWN = 12
 _SAID = ("different", "same")
@@ -34,9 +34,6 @@ class Predictions:
     """What was predicted, ready to be printed and written.
 
     Attributes:
-        header: of the CSV's columns.
-        rows: of the CSV, one a prediction.
-        tables: what is printed, in order.
         drawn: int ``[K]``, the images that are worth a look, in the order of the tables.
         known: of how many predictions the truth is known.
         accuracy: share of those that are right; None: of none.
@@ -55,7 +52,7 @@ class Predictions:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.header)
         writer.writerows(self.rows)
-        # A file's name may hold bytes that are no text.
+        # A file's name may hold bytes that are not text.
         return text.getvalue().encode(errors="backslashreplace").decode()
 
 
@@ -69,11 +66,8 @@ def of_classes(
     """Return what a classifier predicts.
 
     Args:
-        found: of N images.
-        names: of their files or data set.
         indices: of each in there; None: it is a file of its own.
         labels: the true classes, or ``UNKNOWN``.
-        notes: what was done to each.
     """
     n, n_classes = found.logits.shape
     truth = torch.tensor(labels)
@@ -162,8 +156,6 @@ def show(say: Say, predictions: Predictions, pixels: UInt8Array | None) -> None:
     """Print predictions.
 
     Args:
-        say: prints a line or a table.
-        predictions: what.
         pixels: uint8 ``[N, 28, 28]``, all images, to draw some of them; None: without drawings.
     """
     for table in predictions.tables:

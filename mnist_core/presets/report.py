@@ -1,7 +1,4 @@
-"""All presets that were run, as one Markdown table: what was claimed, and what came out here.
-
-It is written from the ``result.json`` of each preset, so it can say nothing that was not measured.
-"""
+"""All presets that were run, as one Markdown table: the claims, and the results here."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,11 +8,10 @@ from typing import Any
 from mnist_core import parsing, presets
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
-from mnist_core.nested import ABSENT, difference
 from mnist_core.presets import Preset
 from mnist_core.presets.outcome import Estimate, Row
 from mnist_core.presets.runs import RESULT
-from mnist_core.table import as_assignment
+from mnist_core.table import ABSENT, as_assignment, difference
 
 COLUMNS = ("variant", "metric", "claim (test)", "validation", "test", "test - claim", "n", "s")
 _HEADER = (f"| preset | {' | '.join(COLUMNS)} |", "|---|---|---|--:|--:|--:|--:|--:|--:|")
@@ -28,7 +24,7 @@ def markdown(folder: Path) -> str:
     """Return the table of all presets that have results in ``folder``, with notes below.
 
     Raises:
-        UserError: there are none, or a file is damaged.
+        UserError: if there are none, or a file is damaged.
     """
     lines, notes = list(_HEADER), []
     for name in presets.names():
@@ -59,7 +55,7 @@ def _read(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read or is damaged: {error}") from None
     if not isinstance(content, dict) or "summary" not in content:
-        return None  # broken off before its first end
+        return None  # interrupted before its first end
     return content
 
 

@@ -1,6 +1,6 @@
-"""Which process works on something, as a file can say it: so that one that died is known as dead.
+"""Which process works on something, as a file can record it.
 
-A number alone would not do: the system gives it to another process later.
+The process number alone would not do: the system gives it to another process later.
 """
 
 import os

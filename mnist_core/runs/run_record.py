@@ -27,7 +27,7 @@ def read(folder: Path) -> dict[str, Any]:
     """Return the content of a run's ``run.json``.
 
     Raises:
-        UserError: it cannot be read or is damaged.
+        UserError: if it cannot be read or is damaged.
     """
     file = folder / RUN
     try:
@@ -59,7 +59,7 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write ``run.json``, the whole of it or nothing.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: if it cannot be written.
     """
     write_atomically(folder / RUN, to_text(facts))
 
@@ -76,11 +76,11 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     """Return the rows of a run's ``metrics.csv``, without the half of one that a kill left.
 
     Raises:
-        UserError: it cannot be read or is damaged.
+        UserError: if it cannot be read or is damaged.
     """
     file = folder / METRICS
     try:
-        # What follows the last line's end is no whole row.
+        # What follows the last line's end is an incomplete row.
         lines = file.read_text(encoding="utf-8").split("\n")[:-1]
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
         return [{**row, "step": int(row["step"])} for row in rows]
@@ -96,7 +96,7 @@ def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
     """Add to ``run.json`` that the test images were read: when, and what came out.
 
     Raises:
-        UserError: the file cannot be read or written.
+        UserError: if the file cannot be read or written.
     """
     facts = read(folder)
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -27,7 +27,7 @@ class Log:
         """Print a line or a table.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: if it cannot be written.
         """
         try:
             self.console.print(what)
@@ -39,7 +39,7 @@ class Log:
         """Write into the file only.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: if it cannot be written.
         """
         if self._file is None:
             return

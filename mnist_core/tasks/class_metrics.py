@@ -25,7 +25,6 @@ class Evaluation:
     """What a model does on a split.
 
     Attributes:
-        loss: mean cross-entropy, nats an image.
         accuracy: share of right predictions, 0 to 1.
         balanced_accuracy: mean over the classes that occur of the share of their images that is
             recognised (recall), 0 to 1.
@@ -57,11 +56,7 @@ class Evaluation:
         }
 
     def mistakes(self, count: int) -> list[Mistake]:
-        """Return the images that are surest to be of a wrong class, the surest first.
-
-        Args:
-            count: how many, if there are so many.
-        """
+        """Return the images that are surest to be of a wrong class, the surest first."""
         wrong = (self.predictions != self.labels.cpu()).nonzero().flatten()
         sure = self._odds[wrong].gather(1, self.predictions[wrong].unsqueeze(1)).squeeze(1)
         order = sure.argsort(descending=True, stable=True)[:count]
@@ -97,7 +92,7 @@ class Evaluation:
 
 
 def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
-    """Run ``model`` in evaluation mode over ``split``; its mode is put back afterwards."""
+    """Run ``model`` in evaluation mode over ``split``; its mode is restored afterwards."""
     device = split.labels.device
     loss = torch.zeros((), device=device, dtype=torch.float64)
     found: list[Tensor] = []

@@ -1,7 +1,6 @@
 """How well scores tell pairs of one class from pairs of two; all figures as scikit-learn has them.
 
-A pair is predicted to be of the same class where its score is not below a threshold. All is
-computed on the host, in float64: some thousand scores take about a millisecond.
+All is computed on the host, in float64: some thousand scores take about a millisecond.
 """
 
 from functools import cached_property
@@ -141,9 +140,6 @@ class PairEvaluation:
     def hardest(self, count: int) -> Tensor:
         """Return the pairs that are judged worst, the worst first.
 
-        Args:
-            count: how many, if there are so many.
-
         Returns:
             int64 ``[count]``, indices into ``pairs``, by how far the score lies on the wrong side
             of the threshold; right predictions come last, the surest at the end. Ties keep their
@@ -155,11 +151,7 @@ class PairEvaluation:
         return wrong_by.argsort(descending=True, stable=True)[:count]
 
     def mistakes(self, count: int) -> list[Mistake]:
-        """Return the pairs that are judged wrong, the worst first, see ``hardest``.
-
-        Args:
-            count: how many, if there are so many.
-        """
+        """Return the pairs that are judged wrong, the worst first, see ``hardest``."""
         wrong = int((self.predictions != self.same).sum())
         return [
             Mistake(

@@ -14,10 +14,7 @@ def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epo
     """Return what ``optim.lr`` is multiplied with at ``step``.
 
     Args:
-        config: the schedule.
         step: 0 <= step < total_steps.
-        total_steps: steps of the whole training.
-        steps_per_epoch: steps of one epoch.
 
     Returns:
         A factor between 0 and 1. ``one_cycle`` is torch's OneCycleLR with its defaults (from 1/25
@@ -33,7 +30,7 @@ def report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
     """Return the steps (from 1) after which the model is validated.
 
     Raises:
-        ConfigError: an epoch has fewer steps than reports.
+        ConfigError: if an epoch has fewer steps than reports.
     """
     reports = config.reports_per_epoch
     if reports > per_epoch:
@@ -53,8 +50,6 @@ class Plateau:
 
     Attributes:
         factor: what the rate of the schedule is multiplied with, 0 to 1.
-        best: the lowest loss so far.
-        bad: reports since then.
     """
 
     def __init__(self, config: ScheduleConfig, lr: float) -> None:

@@ -102,7 +102,7 @@ class Training:
                             state, fingerprint = self._state(), self.data.fingerprint
                             training_state.write(state_file, state, self.config, fingerprint)
                     if report is not None:
-                        # Dropout goes on drawing where it was, whatever the report draws.
+                        # Dropout continues its random stream, whatever the report draws.
                         with self.machine.own_random_state():
                             report(len(self.history), self._metrics() | self._followed())
                     if self._no_better():
@@ -126,7 +126,7 @@ class Training:
             self.epoch_began = self.task.state()
         batches = self.task.epoch()
         groups = iter(lambda: list(itertools.islice(batches, self.config.accumulate)), [])
-        # What was trained on before is drawn again: so the random streams go on as they would.
+        # What was trained on before is drawn again, so the random streams continue as they would.
         return itertools.islice(groups, done, None)
 
     def _change(self, epochs: int) -> None:

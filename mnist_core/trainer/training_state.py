@@ -1,7 +1,7 @@
-"""The state of a training in the middle: written at reports, so that it can go on exactly there.
+"""The state of a training at a report, in one safetensors file, for an exact resume.
 
-One safetensors file: weights, the optimizer's and the average's state and all random generators as
-tensors, the rest as JSON in the header. Nothing in it is executed when it is read.
+Weights, optimizer, average and random generators are tensors; the rest is JSON in the header.
+Nothing in it is executed when it is read.
 """
 
 import json
@@ -18,7 +18,7 @@ from torch import Tensor
 from mnist_core import changes, files, parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
-from mnist_core.nested import difference
+from mnist_core.table import difference
 
 _ELSEWHERE = ("device", "threads")
 """Settings that say where a training runs."""
@@ -30,7 +30,6 @@ class TrainingState:
 
     Attributes:
         tensors: by group (``model``, ``optimizer``, …) and name.
-        values: plain JSON: steps, history, counters.
     """
 
     tensors: Mapping[str, Mapping[str, Tensor]]
@@ -41,7 +40,7 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
     """Write ``state``; ``path`` holds the whole of it or what was there before.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: if it cannot be written.
     """
     header = {
         "config": json.dumps(config.to_dict()),
@@ -59,16 +58,14 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
 def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingState | None:
     """Return the state in ``path`` of a training by ``config``; None if there is no such file.
 
-    Changes of settings that were still to come do not matter: another training may go on from there
+    Later changes of settings do not matter: another training may continue from there
     with changes of its own. Neither does whether there is a test set.
 
     Args:
-        path: the file.
-        config: of the training.
         data_fingerprints: of the data; that of the state must be one of them.
 
     Raises:
-        CheckpointError: it is damaged, or of another training; the message names the difference.
+        CheckpointError: if it is damaged, or of another training; the message names the difference.
     """
     if not path.exists():
         return None
@@ -87,7 +84,7 @@ def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingSt
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read the training's state: {error}") from None
     except (LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: is no state of a training: {error}") from None
+        raise CheckpointError(f"{path}: is not the state of a training: {error}") from None
     own = config.to_dict()
     for settings in (theirs, own):
         settings.get("data", {}).pop("test_set", None)
@@ -100,7 +97,7 @@ def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingSt
         found = [f"data: {data} -> {data_fingerprints[0]}"]
     if found:
         raise CheckpointError(
-            f"{path}: is the state of another training ({found[0]}); delete it to begin anew"
+            f"{path}: is the state of another training ({found[0]}); delete it to start again"
         )
     return TrainingState(tensors=tensors, values=values)
 

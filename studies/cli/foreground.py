@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-import optuna
 from rich.console import Console
 
 from mnist_core.console.plain_text import counted, safe_lines
@@ -25,6 +24,7 @@ from studies import engines, tracking
 from studies.analysis import stored_study
 from studies.analysis.export import write_best_config
 from studies.analysis.result import StudyResult
+from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
 from studies.core.events import Listener
 from studies.engines.base import Engine
@@ -35,7 +35,7 @@ from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
 from studies.protocol.checkpoints import ConfirmedElsewhere, Control, StudyInterrupted
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import run_study
 from studies.report.console import Snapshot, drop_output, make_console, save_picture
 from studies.report.live import LiveView, PlainView
@@ -63,28 +63,28 @@ def run(
     save_svg: Path | None = None,
     arguments: Sequence[str] = (),
 ) -> int:
-    """Run ``plan``'s study and print and save its result.
+    """Run ``plan``'s study, print and save its result, and return the exit code.
 
     Args:
-        plan: what to run.
-        engine: where; started.
-        fresh: move what is there aside and begin anew.
-        plain: lines instead of the live view.
+        plan: the study's.
+        engine: where trials run; started.
+        fresh: move the old study aside first.
+        plain: print lines instead of the live view.
         take_over: take the study from a supervisor on another machine.
-        join: search together with all others that do so.
-        read_test_again: read the test set also when it was read before.
+        join: search together with all supervisors that join.
+        read_test_again: read the test set also if it was read before.
         retry_failed: run failed trials again first.
-        fork: run the fork of that name ("": the one that fits) with these settings; None: no fork.
+        fork: run the fork of this name ("": the next number) with these settings; None: no fork.
         save_svg: save a picture of the view and the result here.
-        arguments: the command line, repeated in the line that says how to go on.
+        arguments: the command line, repeated in the line that says how to resume.
 
     Returns:
-        The exit code: 0, or 130 if the study was interrupted.
+        0, or 130 if the study was interrupted.
 
     Raises:
         UserError: see ``run_study``.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    options.quiet_optuna()
     console = make_console()
     control = Control(engine)
     progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
@@ -109,7 +109,7 @@ def run(
         else:
             plan = forking.fork(plan, fork, say=_say)
         if fresh:
-            begin_afresh(plan, say=_say)
+            start_fresh(plan, say=_say)
         if live:
             console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
             view: LiveView | PlainView = _live_view(plan, progress, console)
@@ -134,13 +134,13 @@ def run(
             recording.conclude(result, result_event(result))
     except ConfirmedElsewhere:
         _say(
-            f"the search of {plan.name} is over; another supervisor confirms its winners and reads"
-            f" the test set, so this one has ended: {look_command('status', plan)}"
+            f"the search of {plan.name} has finished; another supervisor confirms its winners and"
+            f" reads the test set, so this one has ended: {look_command('status', plan)}"
         )
         return 0
     except (StudyInterrupted, KeyboardInterrupt) as stop:
         said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
-        _say(f"{said}; nothing is lost. Go on with: {again_command(arguments)}")
+        _say(f"{said}; nothing is lost. Resume with: {again_command(arguments)}")
         return INTERRUPTED
     if save_svg is not None and snapshot is not None:
         save_picture(save_svg, result, snapshot)
@@ -152,41 +152,41 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     """Check what would fail every trial, and return the plan with its data's fingerprint.
 
     Args:
-        plan: what is to be run.
-        engine: where; started.
-        say: gets a line with what a training and the study will take.
+        plan: the study's.
+        engine: where trials run; started.
+        say: gets a line with the estimated time of a training and of the study.
 
     Raises:
-        UserError: an unknown model, a device or data that is not there, a setting that an
-            optimizer has not.
+        UserError: if a model, device, data or setting cannot be used.
     """
     config = plan.train.data
     data_set = registry.by_name(config.name)
-    # Downloaded once, and here, where it is seen.
+    # Downloaded once, and here, where the user sees it.
     datasets.ensure(data_set, folder_of(data_set, config.root))
     open.warm_up()  # the workers are still at their imports
     defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
     configs = [*defaults, *plan.ends()]
-    # In each worker: the data is then there when the first trial comes.
+    # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
     kind = objective_class(plan.spec.objective)
     check = {"check": kind.check} if issubclass(kind, Training) else {}
     prepare = functools.partial(preflight.prepare, most_parameters=most, **check)
     found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
-    if say is not None and issubclass(kind, Training):  # what others cost is not known
+    if say is not None and issubclass(kind, Training):  # the cost of other objectives is unknown
         say(preflight.describe(plan, found))
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
     if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:
-        # The study was begun without a test set, which is here now: the same images are trained on.
+        # The study was started without a test set, which is here now; the training images are the
+        # same.
         return dataclasses.replace(plan.with_data(without_test), test_data=whole)
     return plan.with_data(whole)
 
 
 def finish(result: StudyResult, console: Console) -> None:
-    """Write the result's files, then print it: whoever reads the output may be gone.
+    """Write the result's files, then print it: the output's reader may have gone.
 
     Raises:
-        UserError: a file cannot be written, or the output.
+        UserError: if a file or the output cannot be written.
     """
     plan = result.plan
     config = from_here(write_best_config(result))
@@ -204,7 +204,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     plan = result.plan
     if result.trained == 0:
         console.print(
-            f"study {plan.name} was finished before: nothing was trained, this is its result",
+            f"study {plan.name} had finished before: nothing was trained, this is its result",
         )
     console.print()
     print_result(console, result)
@@ -216,17 +216,21 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
         *([("train it again", train_command(config))] if trained else []),
         ("all trials", look_command("dashboard", plan)),
     ):
-        console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)
+        _print_line(console, what, where)
 
 
 def _teller(console: Console) -> Callable[[str, str], None]:
-    """Return what prints a line about something, as the result's own lines are."""
+    """Return a function that prints a line in the format of the result's last lines."""
 
     def tell(what: str, text: str) -> None:
-        with suppress(OSError):  # nobody reads any more
-            console.print(f"{what + ':':<20}{text}", soft_wrap=True, markup=False, emoji=False)
+        with suppress(OSError):  # the output's reader has gone
+            _print_line(console, what, text)
 
     return tell
+
+
+def _print_line(console: Console, what: str, text: object) -> None:
+    console.print(f"{what + ':':<20}{text}", soft_wrap=True, markup=False, emoji=False)
 
 
 def _above(text: str) -> None:
@@ -247,24 +251,23 @@ def _plain_view(plan: Plan, progress: Progress, *lines: str) -> PlainView:
         print(safe_lines(text), flush=True)
 
     hint = (
-        f"Study {plan.name}: {plan.spec.goal}\n"
+        f"Study {plan.name}: {plan.spec.goal}",
         f"{counted(plan.workers, 'worker')} x {counted(plan.threads, 'thread')} on"
-        f" {plan.train.device},"
-        f" {plan.train.data.name}; {open.shown(plan.storage_url)}\n"
-        f"dashboard: {look_command('dashboard', plan)}"
+        f" {plan.train.device}, {plan.train.data.name}; {open.shown(plan.storage_url)}",
+        f"dashboard: {look_command('dashboard', plan)}",
+        *lines,
     )
-    hint = "\n".join([hint, *lines])
-    return PlainView(progress, write, hint=hint)
+    return PlainView(progress, write, hint="\n".join(hint))
 
 
 @contextmanager
 def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a gentle stop, and a second one into a stop now."""
+    """Turn the first SIGINT or SIGTERM into a gentle stop, the second into a stop now."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if control.reading and control.asked == 0:
             control.asked += 1
-            say("reading the test set, which takes a moment; Ctrl-C again breaks it off")
+            say("reading the test set, which takes a moment; Ctrl-C again interrupts it")
             return
         if not control.busy:
             if control.reading or control.asked == 0:
@@ -274,18 +277,14 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
             return
         control.stop()
         running = len(progress.running)
-        trials = counted(running, "running trial") if running else "what has begun"
+        trials = counted(running, "running trial") if running else "what has started"
         say(
             f"finishing {trials}; Ctrl-C again to stop now"
             if control.asked == 1
-            else f"ending {trials} now; they are run again when you go on"
+            else f"ending {trials} now; they run again when you resume"
         )
 
-    def say(said: str) -> None:
-        if live:
-            progress.messages.append(said)
-        else:
-            _say(said)
+    say = progress.messages.append if live else _say
 
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
@@ -300,6 +299,6 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
 
 def _say(text: str) -> None:
     # Unbuffered: a signal handler may have interrupted a print.
-    with suppress(OSError):  # nobody reads any more: the terminal was closed
+    with suppress(OSError):  # the terminal was closed
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
         os.write(2, f"{safe_lines(text)}\n".encode(encoding, "backslashreplace"))

@@ -1,4 +1,4 @@
-"""``python -m studies sync STUDY``: give trackers what they lack of a study, and upload it."""
+"""``python -m studies sync STUDY``: give trackers what they miss of a study, and upload it."""
 
 from typing import Annotated
 
@@ -28,17 +28,15 @@ def sync_command(
 ) -> None:
     """Replay a study's events to trackers that missed some, then upload W&B's offline runs.
 
-    A trial that a tracker has kept is not kept twice; one that it never saw, or lost half way, is
-    written now. It works for studies that were run without trackers, too.
+    A tracker gets each trial once: only trials that it misses, or has in part, are written. It also
+    works for studies that were run without trackers.
 
     Examples:
         python -m studies sync optim_search
 
-        python -m studies sync optim_search --tracker tensorboard --tracker mlflow
+        python -m studies sync optim_search --tracker mlflow
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
-    import optuna
-
     from mnist_core.errors import UserError
     from mnist_core.files import prepare_folder
     from studies.analysis import stored_study
@@ -52,7 +50,6 @@ def sync_command(
     from studies.tracking.process import TrackerProcesses
     from studies.tracking.recording import Recording
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = check(tracker or plan.settings.tracking.trackers, source="--tracker")
     if not names:
         raise UserError(
@@ -64,7 +61,7 @@ def sync_command(
     if holder is not None:
         raise UserError(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
-            " keeps its trackers up to date; sync when it is over"
+            " keeps its trackers up to date; run sync when it has ended"
         )
     if found.identity:
         check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))

@@ -12,7 +12,7 @@ from typing import Any
 
 import tomli_w
 
-from mnist_core.config_file import RECORD
+from mnist_core.config import RECORD
 
 SEAL = "sha256"
 """Its name in the table ``[record]``."""

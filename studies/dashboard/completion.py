@@ -148,7 +148,7 @@ class Completion:
                 mimetype="image/png",
                 make=lambda: pictures.validation_curves(record, kept),
             )
-        model = models_folder(self._stored.plan) / f"{number}.safetensors"
+        model = models_folder(self._stored.plan.folder) / f"{number}.safetensors"
         if confirm and model.is_file():
             files["model"] = File(
                 name=f"{self._name}_confirm_{number}.safetensors",

@@ -19,7 +19,7 @@ from search_spaces.space import Float, Parameter, SpaceError
 from studies.core.attributes import ATTEMPT, CARRIED, ENQUEUED, ORDER, OWNER, SEED, WOULD_PRUNE
 from studies.core.seeds import trial_seed
 from studies.core.trials import tally
-from studies.planning.fingerprint import differences
+from studies.planning.fingerprint import comparable_settings, differences
 from studies.planning.plan import Plan
 from studies.search.enqueued import point_of
 from studies.search.optuna_bridge import to_distribution
@@ -106,7 +106,7 @@ def _point(plan: Plan, values: Mapping[str, Any], params: Mapping[str, Any]) -> 
         config = plan.config_for(point, seed=0)
     except (SpaceError, ConfigError) as error:
         raise _Incompatible(str(error)) from None
-    changed = differences(old, plan.comparable_settings(config))
+    changed = differences(old, comparable_settings(config))
     if changed:
         raise _Incompatible(changed[0])
     return point

@@ -45,7 +45,7 @@ from studies.storage.open import (
 )
 
 
-def begin_afresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
+def start_fresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
     """Move the study aside, and keep on record when the test set was read.
 
     Args:

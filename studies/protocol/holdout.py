@@ -110,7 +110,7 @@ def _unread(
     stream: Stream,
 ) -> dict[int, Path]:
     """Return the models without a test value by confirm trial; say which are not there."""
-    folder = models_folder(plan)
+    folder = models_folder(plan.folder)
     wanted = [
         record.number
         for record in records

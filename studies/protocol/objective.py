@@ -27,7 +27,7 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
         base=_from_anywhere(plan.train),
         space=plan.spec.space,
         keep_models=keep_models,
-        states=states_folder(plan, phase) if seconds or members else None,
+        states=states_folder(plan.folder, phase) if seconds or members else None,
         state_seconds=0.0 if members else seconds,
     )
     goals = plan.goals

@@ -104,7 +104,7 @@ def run_study(
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder, "results.folder")
         run = _Run(plan, control, objective or build_objective)
-        states = {phase: RunningStates(states_folder(plan, phase)) for phase in _PHASES}
+        states = {phase: RunningStates(states_folder(plan.folder, phase)) for phase in _PHASES}
         # The search stays leased to the end: nobody else may add trials while it is confirmed.
         with one_line_garbage(plan.storage_url):
             book = stack.enter_context(
@@ -122,7 +122,7 @@ def run_study(
             Stream("search", listeners).emit("message", None, text=text, level="warning")
         _keep_test_data(plan, book)
         if not join:  # others may be writing
-            for folder in (plan.folder, models_folder(plan)):
+            for folder in (plan.folder, models_folder(plan.folder)):
                 remove_drafts(folder)
             states["search"].tidy(lambda: book.records(brief=True))
         run.work_off(book, keep_models=None)
@@ -160,9 +160,10 @@ def run_study(
         def work_off(book: Book) -> None:
             states["confirm"].tidy(book.records)
             if book.done < book.total:
-                (described,) = engines.call(control.engine, fingerprint.describe, [(plan,)])
+                data = plan.train.data
+                (described,) = engines.call(control.engine, fingerprint.describe, [(data,)])
                 book.set_attribute(ENVIRONMENT, described)
-            run.work_off(book, keep_models=models_folder(plan))
+            run.work_off(book, keep_models=models_folder(plan.folder))
 
         confirm = stack.enter_context(
             confirmed(

@@ -107,10 +107,10 @@ def mistakes(result: StudyResult) -> Mistakes:
     """
     plan = result.plan
     records = result.confirm.get(result.best or "", ())
-    files = [models_folder(plan) / f"{record.number}.safetensors" for record in records]
+    files = [models_folder(plan.folder) / f"{record.number}.safetensors" for record in records]
     files = [file for file in files if file.is_file()]
     if not files:
-        return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan))}.")
+        return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan.folder))}.")
     from mnist_core.checkpoints import checkpoint
     from mnist_core.data import load
 

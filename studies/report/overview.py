@@ -13,11 +13,11 @@ from studies import catalog
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
 from studies.core.trials import Failure, TrialRecord, same_reason
-from studies.planning.layers import searched_settings, setting_of
+from studies.planning.layers import searched_settings
 from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
 from studies.planning.plan import Plan
-from studies.planning.settings import Settings, short_name
+from studies.planning.settings import Settings, setting_of, short_name
 from studies.report.console import make_console
 from studies.report.table import print_result
 from studies.storage.leases import Lease

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from mnist_core import parsing
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.nested import flatten
+from mnist_core.table import flatten
 from search_spaces.space import Float, Space, SpaceError
 from studies.storage.optuna_internals import required_params
 

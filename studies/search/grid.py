@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.nested import flatten
+from mnist_core.table import flatten
 from search_spaces.space import Choice, Float, Int, Parameter, Space
 from studies.search.branches import branches
 from studies.search.enqueued import point_of

@@ -22,11 +22,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from mnist_core import optim
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
-from mnist_core.nested import flatten
-from mnist_core.trainer import optimizers
+from mnist_core.table import flatten
 from search_spaces.space import SpaceError
 from studies.analysis.result import StudyResult
 from studies.core.event_log import FILE, OVER, EventLog, survey
@@ -229,4 +229,4 @@ def _shared(plan: Plan) -> dict[str, Any]:
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:
-    return config.model_copy(update={"optim": optimizers.resolve(config.optim)})
+    return config.model_copy(update={"optim": optim.resolve(config.optim)})

@@ -396,7 +396,7 @@ def test_the_accuracy_that_fails_is_named():
         ({"judged": {"n": "many"}}, "is damaged: judged"),
         ({"judged": 3}, "judged must be a table"),
         ({"test_readings": [3]}, "test_readings must be a list of tables"),
-        ({"status": "running"}, "has not ended (its status is 'running')"),
+        ({"status": "running"}, "running"),
     ],
 )
 def test_damaged_runs(folder, refusal, change, said):

@@ -54,7 +54,7 @@ def two_epochs(config):
         ("net", "fp32", True, 1),
         pytest.param("cnn", "bf16", True, 1, marks=pytest.mark.long),
         ("lenet5", "fp32", False, 2),
-        ("lenet5", "bf16", True, 2),
+        pytest.param("lenet5", "bf16", True, 2, marks=pytest.mark.long),
     ],
 )
 def test_twice_the_same(few, two_epochs, model, precision, deterministic, threads):

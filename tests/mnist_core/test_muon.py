@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from mnist_core import optim
 from mnist_core.config import OptimConfig
 from mnist_core.errors import ConfigError
 from mnist_core.train import train
@@ -94,7 +95,7 @@ def test_an_update_is_as_large_as_one_of_adamw():
 
 
 def test_defaults_and_refusals(refusal):
-    resolved = optimizers.resolve(OptimConfig(name="muon")).to_dict()
+    resolved = optim.resolve(OptimConfig(name="muon")).to_dict()
     assert resolved == {
         "name": "muon",
         "lr": 1e-3,
@@ -103,7 +104,7 @@ def test_defaults_and_refusals(refusal):
         "beta1": 0.9,
         "beta2": 0.999,
     }
-    message = refusal(ConfigError, optimizers.resolve, OptimConfig(name="muon", alpha=0.5))
+    message = refusal(ConfigError, optim.resolve, OptimConfig(name="muon", alpha=0.5))
     assert message.startswith("optim.alpha: 'muon' has no alpha")
     only = nn.Linear(9, 4)
     message = refusal(

@@ -4,6 +4,7 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
+from small_data import small_data
 
 from mnist_core import train as trainer
 from mnist_core.config import TrainConfig
@@ -49,9 +50,8 @@ def test_it_takes_its_share_at_most(seconds, costs, every):
 
 
 def test_a_short_training_writes_nothing(tmp_path, monkeypatch):
-    config = TrainConfig().override(
-        {"model.name": "lenet5", "batch_size": 512, "epochs": 2, "device": "cpu", "threads": 1}
-    )
+    config = TrainConfig().override({"data.name": "folder", "data.root": str(small_data())})
+    config = config.override({"model.name": "lenet5", "epochs": 2, "device": "cpu", "threads": 1})
     written = []
     monkeypatch.setattr(training_state, "write", lambda *arguments: written.append(1))
     for seconds, times in ((3600.0, 0), (0.0, 1)):

@@ -16,7 +16,7 @@ from mnist_core.console import command_line
 from mnist_core.data import load, load_test
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.presets import outcome, runs
-from mnist_core.runs import run_record
+from mnist_core.runs import figure_files, run_record
 from mnist_core.trainer.results import TrainingFailed
 
 LIGHTNING = {
@@ -227,6 +227,12 @@ QUICK = {
     "threads": 1,
 }
 SETS = [word for key, value in QUICK.items() for word in ("--set", f"{key}={value}")]
+
+
+@pytest.fixture(autouse=True)
+def unrendered(monkeypatch):
+    """Pictures are drawn, but not rendered, which takes longer than the training."""
+    monkeypatch.setattr(figure_files, "save", lambda figure, path: path.touch())
 
 
 @pytest.fixture

@@ -7,14 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mnist_core import models, tasks
+from mnist_core import losses, models, tasks
 from mnist_core.batches.batches import normalise
 from mnist_core.batches.pair_batches import evaluation_pairs
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError, DataError
-from mnist_core.tasks import pair_losses
 from mnist_core.tasks import pairs as pair_task
 from mnist_core.train import resolve, train
 
@@ -95,11 +94,11 @@ def test_metric_losses_take_the_embeddings(few, settings, loss):
     first, second = net.embed(inputs[:, :1]), net.embed(inputs[:, 1:])
     both, of = torch.cat([first, second]), torch.cat([targets[:, 0], targets[:, 1]])
     expected = {
-        "contrastive": pair_losses.contrastive(
+        "contrastive": losses.contrastive(
             first, second, targets[:, 0] == targets[:, 1], margin=2.0
         ),
-        "triplet": pair_losses.triplet(both, of, margin=2.0),
-        "supcon": pair_losses.supervised_contrastive(both, of, temperature=0.3),
+        "triplet": losses.triplet(both, of, margin=2.0),
+        "supcon": losses.supervised_contrastive(both, of, temperature=0.3),
     }[loss]
     torch.testing.assert_close(task.loss(net, inputs, targets), expected)
 

@@ -27,7 +27,7 @@ from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.console import command_line
 from mnist_core.data import load, load_test
 from mnist_core.errors import UserError
-from mnist_core.runs import run_folder, run_record, training_run
+from mnist_core.runs import figure_files, run_folder, run_record, training_run
 from mnist_core.train import train
 
 QUICK = {
@@ -120,7 +120,8 @@ def test_what_a_training_leaves(run, tmp_path):
     assert changed == QUICK
 
 
-def test_pairs(run, tmp_path):
+def test_pairs(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figure_files, "save", lambda figure, path: path.touch())
     code, _, err = run(*words(PAIRS), "--name", "mine")
     assert (code, err) == (0, [])
     folder = only_run(tmp_path)
@@ -177,7 +178,7 @@ def test_a_name_that_is_taken(run, tmp_path):
 )
 def test_a_run_goes_on_as_it_began(run, options):
     code, _, (error,) = run("--resume", "x", *options)
-    assert code == 1 and error.startswith("error: --resume x: goes on as it began")
+    assert code == 1 and error.startswith("error: --resume x: ")
 
 
 def test_what_was_asked_for_is_done_by_whoever_goes_on(run, tmp_path, monkeypatch):
@@ -190,7 +191,8 @@ def test_what_was_asked_for_is_done_by_whoever_goes_on(run, tmp_path, monkeypatc
     monkeypatch.setattr(training_run, "_judge", stop)
     code, out, err = run(*words(QUICK), "--test", "--no-pictures", "--save", save, "--name", "x")
     assert (code, err) == (130, ["interrupted"])
-    assert out[-1] == "broken off; to go on: python -m mnist_core train --resume results/runs/cpu/x"
+    command = "python -m mnist_core train --resume results/runs/cpu/x"
+    assert out[-1] == f"interrupted; to resume: {command}"
     assert run_record.read(only_run(tmp_path))["status"] == "interrupted"
     save.unlink()
     monkeypatch.undo()
@@ -202,7 +204,7 @@ def test_what_was_asked_for_is_done_by_whoever_goes_on(run, tmp_path, monkeypatc
     assert facts["status"] == "done" and len(facts["test_readings"]) == 1
     assert "curves.png" not in names(only_run(tmp_path))
     code, _, (error,) = run("--resume", "x")
-    assert code == 1 and "this run has ended" in error
+    assert code == 1 and "nothing is left to train" in error
 
 
 def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
@@ -221,7 +223,7 @@ def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
     assert "last.safetensors: cannot be written: No space left on device; the model is in m.s" in (
         error
     )
-    assert error.endswith("to go on: python -m mnist_core train --resume results/runs/cpu/x")
+    assert error.endswith("to resume: python -m mnist_core train --resume results/runs/cpu/x")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     code, _, _ = run("--resume", "x", "--no-pictures")
@@ -291,7 +293,7 @@ def test_ctrl_c_and_kill_9_cost_no_more_than_time(start, tmp_path):
     facts = run_record.read(folder)
     assert facts["status"] == "interrupted" and "process" not in facts
     last = out.splitlines()[-1]
-    command = shlex.split(last.removeprefix("broken off; to go on: "))
+    command = shlex.split(last.removeprefix("interrupted; to resume: "))
     assert command[:4] == ["python", "-m", "mnist_core", "train"]
 
     child = start(command[4:], reports=3)

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+from small_data import small_data
 
 from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
@@ -17,6 +18,8 @@ from search_spaces.space import Choice, Float, Space
 SPACE = Space({"loss.name": Choice(("bce", "supcon")), "lr": Float(1e-4, 0.1, sets="optim.lr")})
 BASE = TrainConfig().override(
     {
+        "data.name": "folder",
+        "data.root": str(small_data()),
         "model.name": "siamese",
         "model.width": 8,
         "pairs.per_epoch": 100,

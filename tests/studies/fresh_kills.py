@@ -19,7 +19,7 @@ from toy import make_plan
 from studies.analysis.holdout_record import Reading
 from studies.core.attributes import TEST
 from studies.protocol import fresh_start, inherited_readings
-from studies.protocol.fresh_start import begin_afresh, inherit_record
+from studies.protocol.fresh_start import inherit_record, start_fresh
 from studies.storage import copying, sqlite
 from studies.storage.open import close_storage, open_storage
 
@@ -165,11 +165,11 @@ def killed_everywhere(folder, kind, request, *, lines=False):
     died, begun = 0, set()
     for number in itertools.count(1):
         plan = state(kind, base, folder / str(number), request)
-        if not die_at(number, partial(begin_afresh, plan, say=str), lines=lines):
+        if not die_at(number, partial(start_fresh, plan, say=str), lines=lines):
             break
         died += 1
         if number % 2:  # the same command again, or without --fresh
-            begin_afresh(plan, say=str)
+            start_fresh(plan, say=str)
         again, search = next_start(plan)
         assert again.times == found.times, number
         # Either nothing has happened yet, or the new study knows of the old one's reading.

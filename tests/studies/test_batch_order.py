@@ -13,6 +13,7 @@ from toy import make_plan
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
 from studies.ledger.opening import open_search
+from studies.planning import machine
 from studies.planning import plan as plans
 from studies.search.batch_order import order_notes
 from studies.storage.open import close_storage, open_storage
@@ -126,7 +127,7 @@ def test_a_study_keeps_its_order(tmp_path):
 
 
 def test_threads_do_not_follow_the_workers(monkeypatch, tmp_path):
-    monkeypatch.setattr(plans.machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
 
     def plan(**settings):
         return plans.resolve("optim_search", sets={"device": "cpu", **settings})

@@ -14,7 +14,7 @@ from studies.analysis import stored_study
 from studies.cli.sync import sync_command
 from studies.core.event_log import FILE, survey
 from studies.protocol import phases
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.storage.belonging import MODELS, ForeignFiles, owner
 from studies.storage.copying import copy_study
 from studies.storage.open import close_storage, open_storage, storage_file
@@ -202,7 +202,7 @@ def test_a_study_of_an_earlier_version_takes_the_identity_of_its_log(plan):
 def test_what_is_begun_anew_knows_from_the_log_that_the_test_set_was_read(plan):
     storage_file(plan.storage_url).unlink()
     said, test = [], TestSet()
-    moved = begin_afresh(plan, say=said.append)
+    moved = start_fresh(plan, say=said.append)
     result = run(plan, test=test)
     assert test.readings == [] and result.untested > 0
     (opening,) = result.test.openings

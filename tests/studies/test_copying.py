@@ -61,7 +61,7 @@ def chain(server, tmp_path_factory):  # noqa: F811
     return [*files, server.new_database(), *others]
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(content=contents())
 def test_round_trips_lose_nothing(chain, content):
     name = f"toy {uuid.uuid4()}"
@@ -79,7 +79,7 @@ def test_round_trips_lose_nothing(chain, content):
     plain.engine.dispose()
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(one=contents(), other=contents())
 def test_a_difference_is_seen(one, other):
     assert difference(one, one) == ""

@@ -13,7 +13,7 @@ from toy import make_plan
 from toyland import toyland  # noqa: F401
 
 import studies
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import UserError
 from search_spaces.space import Choice, Space, SpaceError
 from studies import catalog
 from studies.analysis import stored_study
@@ -165,19 +165,6 @@ class Trackers:
         pass
 
 
-def unknown(name):
-    """Stand for ``catalog.get`` where there is no such file."""
-    raise ConfigError(name)
-
-
-def without_record(plan):
-    """Take from a study what versions before that of the record did not keep."""
-    storage = open_storage(plan.storage_url, create=False)
-    with storage.engine.begin() as connection:
-        connection.exec_driver_sql(f"DELETE FROM study_user_attributes WHERE key = '{RECORD}'")
-    close_storage(storage)
-
-
 @pytest.fixture
 def widen(monkeypatch):
     """Gives the toyland's study one more choice, as somebody does who edits its file."""
@@ -190,20 +177,6 @@ def widen(monkeypatch):
         monkeypatch.setattr(catalog, "get", lambda name: wider)
 
     return edit
-
-
-def test_a_study_of_an_older_version(toyland, monkeypatch, widen):  # noqa: F811
-    plan = begin("toyland", "label_smoothing=0.05", "search.seed=3")
-    before = stored_study.read(plan).finished()
-    without_record(plan)
-    looked = found("toyland")
-    assert looked.rows == before.rows and looked.plan.settings.search.seed == 3
-    assert "label_smoothing=0.05" in run_command(looked.plan)
-    widen()
-    assert stored_study.read(lookup.find("toyland")).differs
-    monkeypatch.setattr(catalog, "get", unknown)
-    with pytest.raises(UserError, match="left its question in the catalog"):
-        lookup.find("results/toyland")
 
 
 def test_a_changed_space_can_be_looked_at(toyland, here, widen):  # noqa: F811

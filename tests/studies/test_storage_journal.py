@@ -1,6 +1,7 @@
 """The journal: torn lines are cut off, a killed holder's lock is gone, garbage is one line."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from optuna.storages.journal import JournalFileBackend
 from waiting import PATIENCE
 
 from studies.storage.journal import Journal
-from studies.storage.open import StorageError, open_storage
+from studies.storage.open import Damaged, StorageError, open_storage
+from studies.storage.url import NoStudies
 
 
 @pytest.fixture
@@ -28,8 +30,8 @@ def opened(path, *, create=True):
     return open_storage(f"journal:///{path}", create=create)
 
 
-def refusal(path, *, create=True):
-    with pytest.raises(StorageError) as caught:
+def refusal(path, kind=StorageError, *, create=True):
+    with pytest.raises(kind, match=re.escape(str(path))) as caught:
         opened(path, create=create)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -64,7 +66,7 @@ def test_a_torn_line_is_cut_off(path, torn):
 def test_a_journal_that_is_all_one_torn_line(path):
     path.parent.mkdir()
     path.write_bytes(b'{"op_code":0,"worker' + b"x" * 200_000)
-    assert "no Optuna journal" in refusal(path)
+    refusal(path, Damaged)
 
 
 def test_a_line_longer_than_a_block_is_kept(path):
@@ -100,7 +102,7 @@ def test_a_killed_holders_lock_is_gone_at_once(path):
 
 
 def test_a_missing_journal_is_not_made_by_reading(path):
-    assert "run a study first" in refusal(path, create=False)
+    refusal(path, NoStudies, create=False)
     assert not path.exists()
 
 
@@ -112,7 +114,7 @@ def test_a_missing_journal_is_not_made_by_reading(path):
 def test_a_file_that_is_no_journal_is_left_alone(path, content, create):
     path.parent.mkdir()
     path.write_bytes(content)
-    assert "no Optuna journal" in refusal(path, create=create)
+    refusal(path, Damaged, create=create)
     assert path.read_bytes() == content
 
 
@@ -131,14 +133,14 @@ def test_a_damaged_journal_is_one_line(path, garbage):
     made(path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:3], garbage, *lines[3:]]))
-    assert "is damaged" in refusal(path)
+    refusal(path, Damaged)
 
 
 def test_a_journal_that_is_damaged_while_it_is_open_is_one_line(path):
     study = made(path)
     with path.open("ab") as file:
         file.write(b"nonsense\nmore\n")
-    with pytest.raises(StorageError, match="is damaged"):
+    with pytest.raises(Damaged, match=r"study\.log"):
         study.set_user_attr("x", 1)
 
 
@@ -186,5 +188,5 @@ def test_a_trial_that_runs_is_given_as_a_copy(path):
 
 def test_urls(tmp_path):
     for url in ("journal:", "journal://", "journal:///", "journal://host/x"):
-        with pytest.raises(StorageError, match="names no file"):
+        with pytest.raises(StorageError, match=re.escape(url)):
             open_storage(url, create=True)

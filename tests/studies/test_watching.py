@@ -62,10 +62,10 @@ def test_what_was_is_one_line_and_what_comes_a_line_each(plan):
     study.train(0.25)
     lines = []
     watch(plan, Console(file=io.StringIO()), runs=study.runs, write=lines.append)
-    assert lines[0].startswith("search: 1 of 9 over (1 complete); best so far 25.00 %, trial 0")
+    assert lines[0].startswith("search: 1 of 9 finished (1 complete); best so far 25.00 %, trial 0")
     assert len(lines) == 5
     assert "62.50 %" in lines[1] and "75.00 %" in lines[2]
-    assert lines[3].startswith("search: 3 of 9 over (3 complete); best so far 75.00 %, trial 2")
+    assert lines[3].startswith("search: 3 of 9 finished (3 complete); best so far 75.00 %, trial 2")
     assert lines[4].endswith(look_command("status", plan))
 
 
@@ -76,7 +76,7 @@ def test_on_a_terminal_it_is_the_live_view(plan):
     console = Console(file=screen, force_terminal=True, width=100, height=30)
     lines = []
     watch(plan, console, runs=study.runs, write=lines.append)
-    assert "the study goes on" in screen.getvalue() and "best so far" in screen.getvalue()
+    assert "the study continues" in screen.getvalue() and "best so far" in screen.getvalue()
     assert len(lines) == 2
 
 
@@ -92,7 +92,7 @@ def test_ctrl_c_leaves_the_study_alone(plan):
 
     lines = []
     watch(plan, Console(file=io.StringIO()), runs=runs, write=lines.append)
-    assert lines[-1] == "study toy goes on without you"
+    assert lines[-1] == "study toy continues without you"
     study.train()
     study.close()
 

@@ -19,7 +19,7 @@ from mnist_core.errors import UserError
 from studies.analysis import stored_study
 from studies.protocol import phases
 from studies.protocol.fork import fork
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.report.table import markdown
 from studies.storage.copying import copy_study
 from studies.storage.open import close_storage, open_storage
@@ -54,7 +54,7 @@ def make_fork(plan):
 
 
 def fresh(plan):
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
 
 
 def set_attribute(plan, study, name, value):
