@@ -156,13 +156,13 @@ def _wrapped(options: Options, source: str) -> BasePruner | None:
         if own:
             raise ConfigError(f"{source}: {_WRAPPED_OPTIONS} need {_WRAPPED}, the pruner's name")
         return None
-    if name not in PRUNERS or not PRUNERS[name].wrappable:
-        wrappable = ", ".join(known for known, kind in PRUNERS.items() if kind.wrappable)
+    wrappable = [known for known, kind in PRUNERS.items() if kind.wrappable]
+    if name not in wrappable:
+        with_rungs = [known for known, kind in PRUNERS.items() if kind.rungs is not None]
         why = "; it must see every report, and patient hides those of a trial that improves"
-        has_rungs = name in PRUNERS and PRUNERS[name].rungs is not None
         raise ConfigError(
-            f"{source}: {_WRAPPED} must be one of {wrappable}, but got {name!r}"
-            f"{why if has_rungs else ''}"
+            f"{source}: {_WRAPPED} must be one of {', '.join(wrappable)}, but got {name!r}"
+            f"{why if name in with_rungs else ''}"
         )
     if not isinstance(own, Mapping):
         raise ConfigError(f"{source}: {_WRAPPED_OPTIONS} must be a table, but got {own!r}")
