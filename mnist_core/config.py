@@ -39,7 +39,7 @@ class DataConfig(Table):
 
 
 class ModelConfig(Table):
-    """Which network. A value left out is the model's own; one that it has not is refused."""
+    """Which network. A value left out is the model's own default; unknown ones are refused."""
 
     name: str = Field("net", description="a file in mnist_core/models/")
     activation: Activation | None = None
@@ -61,11 +61,11 @@ class ScheduleConfig(Table):
     """How the learning rate moves; it is updated at every step."""
 
     name: ScheduleName = "constant"
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps, linear from 0")
+    warmup: float = Field(0.0, ge=0, lt=1, description="fraction of all steps, linear from 0")
     step_epochs: int = Field(1, ge=1, description="step: epochs between two drops")
     gamma: float = Field(0.7, gt=0, le=1, description="step: factor of a drop")
-    final: float = Field(0.0, ge=0, le=1, description="cosine: last lr as a share of optim.lr")
-    peak: float = Field(0.3, gt=0, lt=1, description="one_cycle: share of steps up to optim.lr")
+    final: float = Field(0.0, ge=0, le=1, description="cosine: last lr as a fraction of optim.lr")
+    peak: float = Field(0.3, gt=0, lt=1, description="one_cycle: fraction of steps up to optim.lr")
     factor: float = Field(0.5, gt=0, lt=1, description="plateau: factor of a drop")
     patience: int = Field(2, ge=0, description="plateau: reports without a lower loss")
     min_lr: float = Field(0.0, ge=0, description="plateau: the learning rate stays above")
@@ -74,18 +74,18 @@ class ScheduleConfig(Table):
 class AugmentConfig(Table):
     """Random changes of the training images, on the device, a whole batch at a time. All 0: off."""
 
-    shift: float = Field(0.0, ge=0, le=0.5, description="greatest shift, share of the width")
+    shift: float = Field(0.0, ge=0, le=0.5, description="greatest shift, fraction of the width")
     rotate: float = Field(0.0, ge=0, le=180, description="greatest rotation, degrees")
     scale: float = Field(0.0, ge=0, lt=1, description="greatest change of size, share")
     shear: float = Field(0.0, ge=0, le=45, description="greatest shear, degrees")
-    affine_p: float = Field(1.0, ge=0, le=1, description="share of images the four above change")
+    affine_p: float = Field(1.0, ge=0, le=1, description="fraction of images the four above change")
     elastic: float = Field(0.0, ge=0, le=10, description="greatest displacement, pixels")
     elastic_sigma: float = Field(4.0, gt=0, le=14, description="smoothness of it, pixels")
-    blur_p: float = Field(0.0, ge=0, le=1, description="share of images that are blurred, 3x3")
+    blur_p: float = Field(0.0, ge=0, le=1, description="fraction of images that are blurred, 3x3")
     blur_low: float = Field(0.1, gt=0, le=10, description="smallest sigma of the blur, pixels")
     blur_high: float = Field(1.0, gt=0, le=10, description="greatest sigma of the blur, pixels")
-    erase_p: float = Field(0.0, ge=0, le=1, description="share of images that lose a rectangle")
-    erase_area: float = Field(0.2, gt=0, le=1, description="greatest share of the image it takes")
+    erase_p: float = Field(0.0, ge=0, le=1, description="fraction of images that lose a rectangle")
+    erase_area: float = Field(0.2, gt=0, le=1, description="largest fraction of the image it takes")
 
     @field_validator("blur_high")
     @classmethod
@@ -114,11 +114,11 @@ class PairsConfig(Table):
 
 
 class AverageConfig(Table):
-    """Averaged weights; they are what is validated, kept and served."""
+    """Averaged weights, which are validated, kept and served."""
 
     name: Literal["none", "ema", "swa"] = "none"
-    decay: float = Field(0.999, ge=0, lt=1, description="ema: share of the old average a step")
-    start: float = Field(0.8, ge=0, lt=1, description="swa: share of the training before it begins")
+    decay: float = Field(0.999, ge=0, lt=1, description="ema: fraction of the old average a step")
+    start: float = Field(0.8, ge=0, lt=1, description="swa: fraction of the training before it")
 
 
 class TrainConfig(Table):

@@ -29,7 +29,7 @@ class CheckpointError(UserError):
 
 
 def nearest_name(name: str, names: Iterable[str], *, likeness: float = 0.5) -> str | None:
-    """Return that of ``names`` that is spelled most like ``name``, if one is.
+    """Return the one of ``names`` that is spelled most like ``name``, if any.
 
     ``likeness`` is the smallest ratio of difflib (0: nothing in common, 1: equal) that counts.
     """

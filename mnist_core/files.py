@@ -36,7 +36,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote left in ``folder``."""
+    """Remove the drafts of killed processes from ``folder``."""
     for left in folder.glob(f"{_DRAFTS}*"):
         shutil.rmtree(left, ignore_errors=True)
 

@@ -32,7 +32,7 @@ class LossConfig(Table):
     @field_validator("name")
     @classmethod
     def _name_is_known(cls, name: str | None) -> str | None:
-        if name not in (None, *LOSSES):
+        if name is not None and name not in LOSSES:
             raise ValueError(unknown_name("loss", name, LOSSES))
         return name
 
@@ -42,9 +42,9 @@ class Loss:
     """A loss.
 
     Attributes:
-        compute: ``(outputs, classes, settings, smoothing)`` to the mean loss of a batch. Outputs
-            and classes are logits ``[B, C]`` and ``[B]``; of pairs logits ``[B]`` and ``[B, 2]``,
-            or, if ``embeds``, embeddings ``[B, 2, D]`` and ``[B, 2]``.
+        compute: ``(outputs, classes, settings, smoothing)`` to the mean loss of a batch: of logits
+            ``[B, C]`` and classes ``[B]``; of pairs, of logits ``[B]``, or of embeddings
+            ``[B, 2, D]`` if ``embeds``, and classes ``[B, 2]``.
         embeds: whether it compares embeddings; then the head of the model is not trained.
         cosine: whether embeddings are alike by their cosine; else by their L2 distance.
     """
@@ -81,12 +81,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> 
 def focal(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
     """Return the mean of -(1 - p)^gamma log p, p the probability of the true class.
 
-    Lin et al. 2017, arXiv:1708.02002, without class weights; gamma 0 is the cross-entropy.
-
-    Args:
-        logits: ``[B, C]``.
-        labels: int64 ``[B]``.
-        gamma: >= 0; the higher, the less the images count that are right already.
+    Lin et al. 2017, arXiv:1708.02002, without class weights, of logits ``[B, C]`` and int64
+    ``[B]``. The higher gamma, the less the images count that are right already; 0 is the
+    cross-entropy.
     """
     import torch
     from torch.nn import functional
@@ -97,12 +94,9 @@ def focal(logits: Tensor, labels: Tensor, *, gamma: float) -> Tensor:
 
 
 def binary_cross_entropy(logits: Tensor, same: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Return the cross-entropy of "the same class?", nats a pair.
+    """Return the cross-entropy of logits ``[B]`` and "the same class?", bool ``[B]``, nats a pair.
 
-    Args:
-        logits: ``[B]``, positive for the same class.
-        same: bool ``[B]``.
-        smoothing: a target is 1 with this share of it spread over both answers.
+    A target is 1 with the fraction ``smoothing`` of it spread over both answers.
     """
     from torch.nn import functional
 
@@ -121,14 +115,8 @@ def distances(first: Tensor, second: Tensor) -> Tensor:
 def contrastive(first: Tensor, second: Tensor, same: Tensor, *, margin: float) -> Tensor:
     """Return the contrastive loss (Hadsell, Chopra, LeCun 2006, equation 4).
 
-    ``D**2 / 2`` for a pair of the same class and ``max(0, margin - D)**2 / 2`` for others, where D
-    is the L2 distance of the embeddings.
-
-    Args:
-        first: embeddings ``[B, D]``.
-        second: embeddings ``[B, D]``.
-        same: bool ``[B]``.
-        margin: distance up to which different images push each other away, > 0.
+    ``D**2 / 2`` for a pair of the same class (bool ``[B]``), ``max(0, margin - D)**2 / 2`` for
+    others; D is the L2 distance of the embeddings ``[B, D]``.
     """
     import torch
 
@@ -141,13 +129,7 @@ def triplet(embeddings: Tensor, classes: Tensor, *, margin: float) -> Tensor:
     """Return the batch-hard triplet loss (Hermans et al. 2017, arXiv:1703.07737, equation 5).
 
     Every image is an anchor: ``max(0, margin + D(anchor, farthest image of its class) -
-    D(anchor, nearest image of another class))``, the L2 distances as torch's
-    ``TripletMarginLoss`` takes them.
-
-    Args:
-        embeddings: ``[N, D]``.
-        classes: int64 ``[N]``.
-        margin: how much farther an image of another class is to be, > 0.
+    D(anchor, nearest image of another class))``, of embeddings ``[N, D]`` and int64 ``[N]``.
 
     Returns:
         The mean over the anchors that have both; 0 where there are none.
@@ -171,13 +153,8 @@ def triplet(embeddings: Tensor, classes: Tensor, *, margin: float) -> Tensor:
 def supervised_contrastive(embeddings: Tensor, classes: Tensor, *, temperature: float) -> Tensor:
     """Return the supervised contrastive loss (Khosla et al. 2020, arXiv:2004.11362, equation 2).
 
-    ``-mean over p of log(exp(z_i z_p / t) / sum over a of exp(z_i z_a / t))``, where z are the
-    embeddings scaled to length 1, p the other images of i's class and a all images but i.
-
-    Args:
-        embeddings: ``[N, D]``.
-        classes: int64 ``[N]``.
-        temperature: t, > 0.
+    ``-mean over p of log(exp(z_i z_p / t) / sum over a of exp(z_i z_a / t))``: z are the embeddings
+    ``[N, D]`` scaled to length 1, p the other images of i's class, a all images but i, t > 0.
 
     Returns:
         The mean over the images i that have a p; 0 where there are none.
@@ -226,7 +203,7 @@ LOSSES = {
     ),
     "contrastive": Loss(
         PAIRS,
-        lambda x, of, settings, _: contrastive(*x.unbind(1), _same(of), margin=settings.margin),
+        lambda x, of, settings, _: contrastive(x[:, 0], x[:, 1], _same(of), margin=settings.margin),
         embeds=True,
     ),
     "triplet": Loss(

@@ -157,7 +157,7 @@ def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> s
 
 
 def _alike(key: str, names: Iterable[str]) -> str | None:
-    """Return that of ``names`` whose last part is spelled most like that of ``key``, if any is."""
+    """Return the name whose last part is spelled most like that of ``key``, if any."""
     by_last: dict[str, list[str]] = {}
     for name in names:
         by_last.setdefault(name.rpartition(".")[2], []).append(name)
@@ -166,7 +166,6 @@ def _alike(key: str, names: Iterable[str]) -> str | None:
 
 
 def _first_problem(cls: type[Table], error: ValidationError) -> str:
-    """Say the first problem that pydantic found in one line, with the nearest valid key."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":

@@ -21,17 +21,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the supervisor of a stud
 class Training:
     """The objective of a study that trains models of one task.
 
-    The data are loaded once a process (``mnist_core.data`` keeps them).
-
     Attributes:
         base: the configuration that all trials share.
         space: turns a trial's params into settings of the trainer.
-        keep_models: folder for the models of trials that ran their full budget, each as
-            ``<number>.safetensors``; None: none is kept.
-        states: folder for the states of running trainings, each as ``<number>.safetensors``: a
-            trial that was lost resumes from its own. The engine removes the state
-            of one that is over. None: no states.
-        state_seconds: a state is written not more often, see ``mnist_core.train``.
+        keep_models: folder for the models of trials with a full budget, ``<number>.safetensors``.
+        states: folder for the states of running trainings, ``<number>.safetensors``: a trial that
+            was lost resumes from its own. The engine removes the state of a finished trial.
+        state_seconds: smallest time between two writings of a state, see ``mnist_core.train``.
         TASK: what the models do; the names of the metrics depend on it.
     """
 

@@ -36,8 +36,7 @@ class Float:
     """A real number in ``[low, high]``.
 
     Attributes:
-        low: least value; above 0 for ``log``.
-        log: whether it is searched on a logarithmic scale.
+        log: whether it is searched on a logarithmic scale; ``low`` is above 0 then.
         step: if given, only ``low + k * step``; it divides ``high - low``. Not with ``log``.
         sets: dotted setting that the value is written to; empty: the parameter's name.
         when: condition under which the parameter exists; None: always.
@@ -79,15 +78,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number in ``[low, high]``.
-
-    Attributes:
-        low: least value; above 0 for ``log``.
-        log: whether it is searched on a logarithmic scale.
-        step: only ``low + k * step``; it divides ``high - low``; None: 1. Not with ``log``.
-        sets: dotted setting that the value is written to; empty: the parameter's name.
-        when: condition under which the parameter exists; None: always.
-    """
+    """A whole number in ``[low, high]``; the attributes are those of ``Float``."""
 
     low: int
     high: int
@@ -137,7 +128,7 @@ Parameter = Float | Int | Choice
 
 
 def among(value: object, values: tuple[Value, ...]) -> bool:
-    """Whether ``value`` is one of ``values``, of the same type too."""
+    """Return whether ``value`` is one of ``values``, of the same type too."""
     # True == 1 in Python, yet they are different settings.
     return any(type(value) is type(other) and value == other for other in values)
 

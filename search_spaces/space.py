@@ -157,7 +157,7 @@ class Space:
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> "Space":
-        """Return the space of which ``to_dict`` gave ``described``, also after a trip as JSON.
+        """Return the space that ``to_dict`` described, also after a round trip through JSON.
 
         Raises:
             SpaceError: if it describes no space.

@@ -136,7 +136,7 @@ def export(
         int | None, typer.Option(min=0, metavar="N", help="write search trial N, as trial_N.toml")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="instead of the study's folder")
+        Path | None, typer.Option(metavar="FILE", help="write here, not in the study's folder")
     ] = None,
     dataset: options.DatasetOption = None,
     assignments: options.SetOption = None,

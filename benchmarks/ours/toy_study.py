@@ -40,7 +40,7 @@ from studies.core.events import Event
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.protocol import phases
-from studies.protocol.checkpoints import Control
+from studies.protocol.control import Control
 from studies.protocol.fork import fork
 from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import run_study

@@ -22,7 +22,7 @@ LOWEST_ASPECT, GREATEST_ASPECT = 0.3, 3.3
 
 
 def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Change every image by parameters of its own; what comes in from outside is 0.
+    """Change every image by parameters of its own; pixels from outside are 0.
 
     Args:
         images: float32 ``[N, 1, rows, columns]``, 0 is the ground.
@@ -172,7 +172,7 @@ def erased_rectangles(
     """Draw the rectangle that each image loses (Zhong 2020, "Random Erasing").
 
     Its share of the image is uniform between ``SMALLEST_AREA`` and ``erase_area``; the logarithm of
-    its aspect (height by width, each as a share of the image's side) is uniform between the two
+    its aspect (height by width, each as a fraction of the image's side) is uniform between the two
     limits, narrowed to what fits into the image; its place is uniform. Sides are rounded down to
     whole pixels, at least one.
 
@@ -247,7 +247,6 @@ def _noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def _whole(values: Tensor, low: int, high: int) -> Tensor:
-    """Round down to int64 between ``low`` and ``high``."""
     return values.floor().long().clamp(low, high)
 
 

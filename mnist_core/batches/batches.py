@@ -144,5 +144,5 @@ class Batches(Stream):
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches: images ``[B, 1, rows, columns]``, labels ``[B]``."""
         order = torch.randperm(self.size, generator=self._order).to(self._split.labels.device)
-        for chosen in order.split(self._batch_size):
+        for chosen in torch.split(order, self._batch_size):
             yield self._images(chosen), self._split.labels.index_select(0, chosen)

@@ -149,6 +149,7 @@ class PairBatches(Stream):
         """Yield the next epoch's batches: ``[B, 2, rows, columns]``, their classes ``[B, 2]``."""
         labels = self._split.labels
         words = torch.randint(2**_WORD_BITS, (_WORDS, self._per_epoch), generator=self._order)
-        for pairs in self._sampler.draw(words.to(labels.device)).split(self._batch_size):
+        drawn = self._sampler.draw(words.to(labels.device))
+        for pairs in torch.split(drawn, self._batch_size):
             images = self._images(pairs.flatten()).squeeze(1)
             yield images.view(len(pairs), 2, *images.shape[1:]), labels[pairs]

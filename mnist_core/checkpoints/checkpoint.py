@@ -93,7 +93,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _check_weights(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights that are not finite or whole numbers: such a model says class 0 of all images.
+    """Refuse weights that are not finite or of a wrong type: such a model predicts class 0 only.
 
     Raises:
         CheckpointError: if one is nan or infinite, or of another kind than a trained model's.

@@ -9,20 +9,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from mnist_core.console.safe_console import SafeConsole
-
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.evaluation.evaluation import Evaluation
 
 Say = Callable[[str | Table], object]
-
-
-def text_console() -> Console:
-    """Return a console that prints text as it is; a pipe has no width of its own."""
-    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
 
 
 def print_evaluation(say: Say, found: "Evaluation") -> None:
@@ -71,7 +61,6 @@ _LISTED = 30
 
 
 def _confusions(found: "Evaluation") -> Table:
-    """Return the most frequent confusions, the most frequent first."""
     counts = found.confusion.clone()
     counts.fill_diagonal_(0)
     pairs = sorted(counts.nonzero().tolist(), key=lambda pair: -int(counts[pair[0], pair[1]]))

@@ -67,7 +67,7 @@ class Parity:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """What the trained model says.
+    """The images and logits of the trained model.
 
     Attributes:
         images: uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2.
@@ -112,17 +112,12 @@ class Exportable(nn.Module):
 
 
 def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: Split) -> Parity:
-    """Write ``kept`` to ``out`` and prove it.
+    """Write ``kept`` to ``out`` and prove it; a file is replaced only by a proved one.
 
-    Args:
-        out: the file; it is replaced only by one that was proved.
-        file_format: ``onnx`` or ``torch``.
-        test: images to compare on, on the CPU; all test images, or the validation images where
-            there is no test set.
+    ``test`` are the images to compare on: test images, or validation images if there are none.
 
     Raises:
-        ConfigError: if there is no such format, ``out`` is not named after it, or its packages are
-            not installed.
+        ConfigError: as ``check``.
         DataError: if the model is of other classes than the data.
         ParityError: if the file computed something else; it was deleted.
         UserError: if the file cannot be written.
@@ -159,7 +154,8 @@ def check(file_format: str, out: Path) -> None:
     """Refuse what cannot be exported, before any work.
 
     Raises:
-        ConfigError: as ``export``.
+        ConfigError: if the format is unknown, ``out`` is not named after it, or a package is
+            missing.
     """
     if file_format not in FORMATS:
         raise ConfigError(f"--format: {unknown_name('format', file_format, FORMATS)}")
@@ -186,7 +182,6 @@ def _expected(kept: Checkpoint, config: TrainConfig, test: Split, machine: Runti
             model,
             test,
             config,
-            n_classes=kept.n_classes,
             runtime=machine,
             threshold=kept.metrics.get("val_threshold"),
         )

@@ -48,8 +48,8 @@ def record(checkpoint: Path, *, by: str, trained_on: str, data: str) -> str:
     """Record that ``checkpoint`` is about to be judged on test images.
 
     Returns:
-        A line that says where it is recorded; empty if the model belongs to no study, or the
-        images are of a data set that shares none with the study's.
+        A line that says where it is recorded; empty if the model does not belong to a study, or the
+        images cannot be those of the study.
 
     Raises:
         UserError: if the line cannot be written, so the images must not be read.

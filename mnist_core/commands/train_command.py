@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from mnist_core import files, presets
-from mnist_core.checkpoints.evaluation_table import text_console
+from mnist_core.commands import options
+from mnist_core.commands.options import Assignments, DataName, Device, ModelName, Seed
 from mnist_core.config import TrainConfig, read_settings
+from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
 from mnist_core.runs import run_lookup, run_record
-from mnist_core.table import parse_assignment
 
 
 def train_command(
@@ -25,15 +26,12 @@ def train_command(
     variant: Annotated[
         str | None, typer.Option(help="of a preset that compares several trainings")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")] = None,
-    dataset: Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")] = None,
+    model: ModelName = None,
+    dataset: DataName = None,
     epochs: Annotated[int | None, typer.Option(help="times through the training images")] = None,
-    seed: Annotated[int | None, typer.Option(help="weights, order and augmentation")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.lr=0.01"),
-    ] = None,
+    seed: Seed = None,
+    device: Device = None,
+    assignments: Assignments = None,
     test: Annotated[
         bool, typer.Option("--test", help="read the test images, once, at the end")
     ] = False,
@@ -65,15 +63,14 @@ def train_command(
 
         python -m mnist_core train drawing_cnn.toml --dataset mnist-10pct
     """
-    options = {
-        "model.name": model,
-        "data.name": dataset,
-        "epochs": epochs,
-        "seed": seed,
-        "device": device,
-    }
-    changes = {key: value for key, value in options.items() if value is not None}
-    changes |= dict(parse_assignment(text) for text in assignments or [])
+    changes = options.changes(
+        assignments,
+        model__name=model,
+        data__name=dataset,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+    )
     settings: dict[str, Any] = {}
     record: dict[str, Any] = {}
     if config_file is not None:

@@ -17,7 +17,7 @@ _NO_FIGURE = ("step", "epoch", "seconds")
 
 @dataclass(frozen=True)
 class Difference:
-    """Something recorded of both models that is not the same; None: it is not recorded.
+    """A recorded fact that differs between the two models; None: it is not recorded.
 
     Attributes:
         kind: ``configuration``, ``data``, ``device`` or ``versions``.
@@ -79,13 +79,13 @@ def differences(a: ModelRecord, b: ModelRecord) -> list[Difference]:
 
 
 def only_the_seed(a: ModelRecord, b: ModelRecord) -> bool:
-    """Whether A and B are trainings of one configuration that differ in the seed alone."""
+    """Return whether A and B are trainings of one configuration that differ in the seed alone."""
     found = [one.name for one in differences(a, b) if one.name != "data.root"]
     return found == ["seed"] and same_images(a, b)
 
 
 def curves(a: ModelRecord, b: ModelRecord) -> Curves | None:
-    """Return where the reports part; None: of one of them none are recorded."""
+    """Return where the reports part; None if one of the models has none recorded."""
     if not a.history or not b.history:
         return None
     later = {report["epoch"]: report for report in b.history}
@@ -101,7 +101,7 @@ def curves(a: ModelRecord, b: ModelRecord) -> Curves | None:
 
 
 def same_weights(a: ModelRecord, b: ModelRecord) -> bool | None:
-    """Whether all weights are the same to the last bit; None: a checkpoint is missing.
+    """Return whether all weights are the same to the last bit; None: a checkpoint is missing.
 
     Raises:
         CheckpointError: if one cannot be read.
@@ -113,7 +113,7 @@ def same_weights(a: ModelRecord, b: ModelRecord) -> bool | None:
 
 
 def same_images(a: ModelRecord, b: ModelRecord) -> bool:
-    """Whether both were judged on the same images, as far as is recorded; of pairs, the same."""
+    """Return whether both were judged on the same images, or pairs, as far as is recorded."""
     marks = [record.data.get("fingerprint") for record in (a, b)]
     if None not in marks and marks[0] != marks[1]:
         return False
@@ -125,7 +125,7 @@ def same_images(a: ModelRecord, b: ModelRecord) -> bool:
 
 
 def same(a: float, b: float) -> bool:
-    """Whether two numbers are the same to the last bit (two that are none are)."""
+    """Return whether two numbers are the same to the last bit (two NaN are)."""
     return a == b or (math.isnan(a) and math.isnan(b))
 
 

@@ -42,7 +42,7 @@ class Noise:
 
 
 def all_records(folders: Iterable[Path], checkpoint: str) -> list[ModelRecord]:
-    """Return what is recorded of all runs that have ended and can be read.
+    """Return the records of all finished runs that can be read.
 
     Args:
         checkpoint: which of their models: ``last`` or ``best``.

@@ -77,7 +77,7 @@ def measure(
 
 
 def identical(a: ModelRecord, b: ModelRecord, curves: Curves | None, weights: bool | None) -> bool:
-    """Whether all that is recorded of both came out the same to the last bit.
+    """Return whether all records of both are the same to the last bit.
 
     Their figures alone do not show it: reports or weights must be there.
     """
@@ -90,38 +90,28 @@ def identical(a: ModelRecord, b: ModelRecord, curves: Curves | None, weights: bo
 
 
 def judge(
+    a: ModelRecord,
+    b: ModelRecord,
     measured: list[Measured],
     *,
-    tolerance: float | None,
-    all_the_same: bool,
-    curves: Curves | None,
-    weights: bool | None,
-    same_images: bool,
-    only_the_seed: bool,
+    curves: Curves | None = None,
+    weights: bool | None = None,
+    tolerance: float | None = None,
 ) -> Verdict:
-    """Return the verdict.
-
-    Args:
-        measured: from ``measure``.
-        tolerance: percentage points, >= 0; None: what the noise allows.
-        all_the_same: from ``identical``.
-        curves: from ``compare.curves``.
-        weights: from ``compare.same_weights``.
-        same_images: from ``compare.same_images``.
-        only_the_seed: from ``compare.only_the_seed``.
-    """
-    if all_the_same and all(one.points == 0 for one in measured):
+    """Return the verdict; ``tolerance`` is percentage points, None: what the noise allows."""
+    if identical(a, b, curves, weights) and all(one.points == 0 for one in measured):
         what = ["every figure"]
         what += [f"every report ({curves.common})"] if curves else []
         what += ["all weights"] * (weights is True)
         listed = " and ".join(", ".join(what).rsplit(", ", 1))
         return Verdict(True, f"identical: {listed} are the same to the last bit")
+    only_the_seed = compare.only_the_seed(a, b)
     outside = [one for one in measured if not _passes(one, tolerance, only_the_seed)]
     worst = max(outside or measured, key=lambda one: (abs(one.points), one.name))
     said = _head(worst, tolerance, equal=not outside) + _what(worst)
     if worst.points:
         said += _against_noise(worst, only_the_seed)
-    if not same_images:
+    if not compare.same_images(a, b):
         said += "; A and B were judged on different images"
     return Verdict(not outside, said)
 

@@ -26,14 +26,11 @@ class ModelRecord:
     """A trained model as it is recorded; what is not recorded is empty or None.
 
     Attributes:
-        config: the resolved configuration.
-        metrics: what the training ended with, of this model.
         data: ``name``, ``fingerprint``, ``train_images``, ``validation_images``, ``classes``.
         machine: the device's name, and the environment.
         cost: ``seconds``, ``images_per_second`` and the like.
         history: the reports, ``step`` and ``epoch`` and metrics each.
         judged: on how much the accuracy was measured: ``n``, ``of``, ``accuracy_se``.
-        checkpoint: the file of the model, if it is there.
         other_seeds: validation accuracy by seed of other trainings of the same configuration.
     """
 
@@ -53,11 +50,7 @@ class ModelRecord:
 
 
 def find(what: str, *, runs: Path = run_lookup.RUNS, checkpoint: str | None = None) -> ModelRecord:
-    """Return what is recorded of what the user names.
-
-    Args:
-        what: a run's id or folder, a checkpoint, a study's folder or its ``best_config.toml``.
-        checkpoint: of a run, ``last`` (if left out) or ``best``.
+    """Return the record of ``what``: a run, a checkpoint, a study's folder or result.
 
     Raises:
         UserError: if it does not exist or is damaged, or the run has not finished.
@@ -101,7 +94,7 @@ def of_a_run(name: str, folder: Path, checkpoint: str) -> ModelRecord:
         )
     settings, _ = read_settings(folder / run_lookup.CONFIG)
     config = TrainConfig.from_mapping(settings, source=str(folder / run_lookup.CONFIG))
-    of_best = _table(facts, "best", folder).get("metrics")
+    of_best = facts.get("best", {}).get("metrics")
     metrics = facts.get("metrics") if checkpoint == "last" else of_best
     kept = folder / f"{checkpoint}.safetensors"
     names = ("seconds", "train_seconds", "images_per_second", "peak_memory", "n_parameters")
@@ -109,15 +102,15 @@ def of_a_run(name: str, folder: Path, checkpoint: str) -> ModelRecord:
         name=name,
         config=config,
         metrics=_metrics(metrics, str(folder / run_lookup.RUN)),
-        data=_table(facts, "data", folder),
+        data=facts.get("data", {}),
         machine={
             key: facts[key] for key in ("environment", "device_name") if facts.get(key) is not None
         },
-        versions={key: str(value) for key, value in _table(facts, "versions", folder).items()},
+        versions={key: str(value) for key, value in facts.get("versions", {}).items()},
         cost={key: facts[key] for key in names if isinstance(facts.get(key), int | float)},
         history=_history(folder),
-        judged=_judged(_table(facts, "judged", folder), folder),
-        readings=_readings(facts.get("test_readings") or [], checkpoint, folder),
+        judged=_judged(facts.get("judged", {}), folder),
+        readings=_readings(facts.get("test_readings", []), checkpoint),
         checkpoint=kept if kept.is_file() else None,
         run=folder,
     )
@@ -222,11 +215,7 @@ def _judged(judged: dict[str, Any], folder: Path) -> dict[str, Any]:
     return judged
 
 
-def _readings(readings: Any, checkpoint: str, folder: Path) -> list[dict[str, Any]]:
-    if not isinstance(readings, list) or not all(isinstance(one, dict) for one in readings):
-        raise UserError(
-            f"{folder / run_lookup.RUN}: is damaged: test_readings is not a list of tables"
-        )
+def _readings(readings: list[dict[str, Any]], checkpoint: str) -> list[dict[str, Any]]:
     # What an export compared itself on has no figures of the model as it was trained.
     own = [one for one in readings if one.get("checkpoint") == checkpoint]
     return [one for one in own if one.get("by") != run_record.EXPORT]

@@ -44,7 +44,7 @@ def markdown(text: str) -> str:
 
 
 def is_safe(text: str) -> bool:
-    """Whether ``text`` is one line without anything that a terminal acts on."""
+    """Return whether ``text`` is one line without anything that a terminal acts on."""
     return not _UNSAFE.search(text) and not re.search(r"[\t\n]", text)
 
 

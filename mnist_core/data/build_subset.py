@@ -20,13 +20,7 @@ def drawn(n: int) -> npt.NDArray[np.int64]:
 
 
 def build(source: Path, target: Path) -> dict[str, str]:
-    """Write the four files of the subset into ``target``.
-
-    Args:
-        target: folder that exists; gets four ``.gz`` files.
-
-    Returns:
-        File name (without ``.gz``) to SHA-256 of the raw content.
+    """Write the four ``.gz`` files of the subset; return the SHA-256 of each raw content by name.
 
     Raises:
         DataError: if a full file is missing, damaged or not MNIST's.

@@ -47,10 +47,9 @@ class Data:
     """Everything that search and training may see of a data set.
 
     Attributes:
-        name: as in ``data.name``.
         sha256: file name (without ``.gz``) to hash of its raw content, the test files included.
         fingerprint: 16 hexadecimal digits that change when anything of the above does.
-        train_fingerprint: the same without the test files; where there are none, the same.
+        train_fingerprint: the same without the test files.
         test_problem: why the test images cannot be read, one line; empty: they can.
     """
 
@@ -65,7 +64,7 @@ class Data:
     test_problem: str = ""
 
     def is_of(self, fingerprint: str) -> bool:
-        """Whether the images to train and validate on are those that had ``fingerprint``.
+        """Return whether the images to train and validate on are those that had ``fingerprint``.
 
         Where it was taken without test files, test files that came later do not matter.
         """
@@ -74,7 +73,7 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class ValidationImages:
-    """The validation images for those who show them.
+    """The validation images as arrays, to be shown.
 
     Attributes:
         images: uint8 ``[N, rows, columns]``, 0 (ground) to 255 (ink), in the split's order.

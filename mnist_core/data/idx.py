@@ -108,13 +108,7 @@ class Raw:
 
 
 def read_images(path: str | Path, *, limit: int = MAX_BYTES) -> UInt8Array:
-    """Read an image file.
-
-    Args:
-        limit: largest decompressed size in bytes.
-
-    Returns:
-        uint8 ``[N, rows, columns]``, rows and columns in 1..4096.
+    """Return the images of a file, uint8 ``[N, rows, columns]`` of at most ``limit`` bytes.
 
     Raises:
         DataError: if the file is missing, unreadable, damaged, too large or not an image file.
@@ -123,17 +117,10 @@ def read_images(path: str | Path, *, limit: int = MAX_BYTES) -> UInt8Array:
 
 
 def read_labels(path: str | Path, *, n_classes: int = 10, limit: int = MAX_BYTES) -> UInt8Array:
-    """Read a label file (MNIST's, or QMNIST's table, of which the class column is returned).
-
-    Args:
-        n_classes: labels must be in ``0 .. n_classes - 1``; at most 256.
-        limit: largest decompressed size in bytes.
-
-    Returns:
-        uint8 ``[N]``.
+    """Return the classes of a file, uint8 ``[N]``: MNIST's labels, or QMNIST's table.
 
     Raises:
-        DataError: as ``read_images``, or a label is out of range.
+        DataError: as ``read_images``, or if a label is not in ``0 .. n_classes - 1``.
     """
     return read_raw(path, LABELS, LABEL_TABLE, limit=limit).labels(n_classes)
 
@@ -293,7 +280,7 @@ def _gunzip(path: Path, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _what(content: bytearray) -> str:
-    """Say what a file is whose content begins so, or ""."""
+    """Return a hint on what the file is, or ""."""
     words = file_kinds.describe(bytes(content[: file_kinds.HEAD_BYTES]))
     return f"; this is {words}: {file_kinds.READ}" if words else ""
 

@@ -51,10 +51,7 @@ def stratified(labels: npt.NDArray[np.integer], seed: int) -> Indices:
     """Split so that each class has its share of validation images, to within one image.
 
     Shares are rounded by largest remainder (ties to the lower class), so the sizes are exact.
-
-    Args:
-        labels: class of each image, ``[n]``, n >= 3, values >= 0.
-        seed: >= 0; any size.
+    Labels are ``[n]``, >= 0; a seed is >= 0, of any size.
 
     Raises:
         DataError: if there are fewer than 3 images.

@@ -8,7 +8,6 @@ import functools
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,8 @@ import platformdirs
 
 from mnist_core.data import file_kinds, idx
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet
-from mnist_core.errors import DataError
-from mnist_core.files import check_regular
+from mnist_core.errors import DataError, UserError
+from mnist_core.files import check_regular, write_atomically
 
 CACHE_VARIABLE: Final = "MNIST_STUDIES_CACHE"
 EMBEDDED: Final = Path(__file__).parent / "embedded"
@@ -52,7 +51,7 @@ def folder_of(data_set: DataSet, root: str | Path = "") -> Path:
 
 
 def is_cache(data_set: DataSet, folder: Path) -> bool:
-    """Whether ``folder`` is this data set's own in the cache, where hashes are recorded."""
+    """Return whether ``folder`` is this data set's own in the cache, where hashes are recorded."""
     return folder == cache_folder().absolute() / data_set.name
 
 
@@ -103,7 +102,7 @@ def holds_none(data_set: DataSet, file: DataFile, folder: Path) -> str:
 
 
 def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
-    """Return the raw hash that ``file`` must have in ``folder`` and who says so; else twice ""."""
+    """Return the raw hash that ``file`` must have in ``folder``, and its source; else twice ""."""
     if file.sha256:
         return file.sha256, "published"
     recorded = recorded_sums(folder).get(file.name, "")
@@ -111,7 +110,7 @@ def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
 
 
 def vouched(file: DataFile, raw: idx.Raw, folder: Path) -> str:
-    """Return who says that ``raw`` is the published ``file``; empty: no hash tells.
+    """Return the source that vouches for ``raw`` as the published ``file``; empty: none.
 
     Args:
         raw: what ``read_verified`` gave.
@@ -145,12 +144,10 @@ def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
         DataError: if the folder cannot be written to.
     """
     text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-    draft = folder / f"{SUMS}.{os.getpid()}.{threading.get_ident()}"
     try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, folder / SUMS)
-    except OSError as error:
-        raise DataError(f"{idx.one_line(folder)}: cannot write {SUMS}: {error.strerror}") from None
+        write_atomically(folder / SUMS, text)
+    except UserError as error:
+        raise DataError(str(error)) from None
 
 
 def _owner(sha256: str, path: Path | None) -> tuple[str, str]:

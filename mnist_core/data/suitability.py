@@ -67,7 +67,7 @@ def look_at_test(
 def _check_test(
     images: idx.Raw, labels: idx.Raw, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
 ) -> None:
-    """Check that what was learned from the training images can be judged on the test images.
+    """Check that the test images fit the training images.
 
     Raises:
         DataError: if the counts differ, there is none, they are of another size, or of a class that

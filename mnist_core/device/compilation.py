@@ -18,7 +18,7 @@ _DEFAULTS = {"darwin": "clang++", "win32": "cl"}
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse to compile what cannot be compiled.
+    """Check that the model can be compiled, if it is to be.
 
     Raises:
         ConfigError: if there is no compiler, or the loss goes around the model's forward pass.
@@ -62,7 +62,7 @@ def _check_compiler() -> None:
 
 
 def forward_of(model: nn.Module, config: TrainConfig) -> nn.Module:
-    """Return what computes the forward pass in training; it shares the model's weights."""
+    """Return the module of the forward pass in training; it shares the model's weights."""
     if not config.compile:
         return model
     # Another size for the last batch of an epoch: compiled once for each, not for any size.

@@ -23,7 +23,7 @@ _WARMUP = 3
 
 
 def check(config: TrainConfig, machine: Runtime) -> None:
-    """Refuse to record what cannot be recorded.
+    """Check that a graph can be recorded, if it is to be.
 
     Raises:
         ConfigError: if there is no GPU, or a setting changes the step from batch to batch.

@@ -56,5 +56,4 @@ def first_line(error: BaseException) -> str:
 
 
 def _is_a(error: BaseException, name: str) -> bool:
-    """Return whether ``error`` is of torch's class ``name``."""
     return any(kind.__name__ == name for kind in type(error).__mro__)

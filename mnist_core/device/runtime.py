@@ -33,10 +33,8 @@ class Runtime:
     """Where and how a training computes.
 
     Attributes:
-        device: the device actually used.
-        precision: of the computation. ``bf16`` and ``fp16``: activations are of that type, weights
-            fp32. ``tf32`` (CUDA): products are of 10 bits of mantissa, everything is kept in fp32.
-            ``fp64``: weights and activations alike.
+        precision: ``bf16``, ``fp16``: activations of that type, weights fp32. ``tf32`` (CUDA):
+            products with 10 bits of mantissa. ``fp64``: weights and activations.
         threads: CPU threads of one operation.
     """
 
@@ -96,7 +94,7 @@ class Runtime:
 
 
 def resolve(config: TrainConfig) -> Runtime:
-    """Turn ``auto`` and 0 into what this machine has.
+    """Replace ``auto`` and 0 by the device, precision and threads of this machine.
 
     Raises:
         ConfigError: if this machine lacks the device, or the device the precision.
@@ -138,7 +136,7 @@ def available_cores() -> int:
 
 @contextmanager
 def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
-    """Set torch up for one training and put everything back after it.
+    """Set torch up for one training and restore everything after it.
 
     The random state of torch is forked, so what runs outside is not disturbed.
     """
@@ -159,7 +157,7 @@ def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which ``device`` is the GPU that torch means where none is named."""
+    """Return a context in which ``device`` is torch's current GPU."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
@@ -195,7 +193,7 @@ def _tf32(runtime: Runtime) -> Iterator[None]:
 
 
 def gradient_scaler(runtime: Runtime) -> torch.amp.GradScaler | None:
-    """Return what keeps small gradients from vanishing in fp16; None for other precisions."""
+    """Return the scaler that keeps small gradients from vanishing in fp16; else None."""
     return torch.amp.GradScaler(runtime.device.type) if runtime.precision == "fp16" else None
 
 
@@ -256,7 +254,7 @@ def _device(name: str) -> torch.device:
 
 
 def _computes_bf16(device: torch.device) -> bool:
-    """Whether bf16 is fast on ``device``; elsewhere it is emulated and slow."""
+    """Return whether bf16 is fast on ``device``; elsewhere it is emulated and slow."""
     if device.type == "cuda":
         with current(device):  # torch asks the current GPU
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -44,7 +44,17 @@ def muon_step(
     for weight, gradient, momentum in zip(weights, gradients, momenta, strict=True):
         weight.grad = gradient
         optimizer.state[weight]["momentum_buffer"] = momentum
-    optimizer.step()
+    optimizer.step()  # type: ignore[no-untyped-call]
+
+
+def lerp_all(averages: list[Tensor], values: list[Tensor], weight: float) -> None:
+    """Move each of ``averages`` by ``weight`` of its way to ``values``, in place."""
+    function = _lerp_function()
+    if function is not None:
+        function(averages, values, weight)
+        return
+    for average, value in zip(averages, values, strict=True):
+        average.lerp_(value, weight)
 
 
 def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any]) -> Optimizer:
@@ -56,7 +66,8 @@ def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any
     made = kind.__new__(kind)
     # The constructor calls this wrapped method; for as long as it runs, the bare one hides it.
     own = vars(made)
-    own["add_param_group"] = partial(_bare(kind, "add_param_group"), made)
+    bare = _bare(kind, "add_param_group")  # type: ignore[arg-type]
+    own["add_param_group"] = partial(bare, made)
     kind.__init__(made, parameters, **values)
     del own["add_param_group"]
     return made
@@ -64,13 +75,13 @@ def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any
 
 def zero_grad(optimizer: Optimizer) -> None:
     """Do what ``optimizer.zero_grad()`` does, as ``make_optimizer``."""
-    _bare(type(optimizer), "zero_grad")(optimizer)
+    _bare(type(optimizer), "zero_grad")(optimizer)  # type: ignore[arg-type]
 
 
 def step(optimizer: Optimizer) -> None:
     """Do what ``optimizer.step()`` does, as ``make_optimizer``; hooks on steps are not called."""
     with torch.no_grad():  # one of the wrappers does this
-        _bare(type(optimizer), "step")(optimizer)
+        _bare(type(optimizer), "step")(optimizer)  # type: ignore[arg-type]
 
 
 def cpu_has_bf16() -> bool:
@@ -99,13 +110,28 @@ def _muon_function() -> Callable[..., None] | None:
 
 
 @cache
-def _bare(kind: type[Optimizer], name: str) -> Callable[..., Any]:
+def _lerp_function() -> Callable[..., None] | None:
+    """Return the function that moves a whole list of tensors at once."""
+    function = getattr(torch, "_foreach_lerp_", None)
+    start, end = torch.zeros(2), torch.ones(2)
+    try:
+        function([start], [end], 0.25)  # type: ignore[misc]
+    except (TypeError, RuntimeError):
+        start.zero_()
+    if start.tolist() == [0.25, 0.25]:
+        return function
+    _warn("torch._foreach_lerp_", "the tensors are moved one by one")
+    return None
+
+
+@cache
+def _bare(kind: Any, name: str) -> Callable[..., Any]:
     """Return the method under torch's wrappers, or the wrapped one where it is not found."""
     wrapped = getattr(kind, name)
     bare = inspect.unwrap(wrapped)
     owners = [owner.__qualname__ for owner in kind.__mro__]
     if getattr(bare, "__qualname__", "") in [f"{owner}.{name}" for owner in owners]:
-        return bare
+        return bare  # type: ignore[no-any-return]
     _warn(f"the method under {kind.__qualname__}.{name}", "its wrapper imports torch's compiler")
     return wrapped  # type: ignore[no-any-return]
 

@@ -30,7 +30,7 @@ class Mistake:
     score: float
 
     def text(self) -> str:
-        """Say what was taken for what: ``7 taken for 1, 99 %``."""
+        """Return the mistake in words: ``7 taken for 1, 99 %``."""
         if len(self.images) == 1:
             return f"{self.truth} taken for {self.said}, {self.score:.0%}".replace("%", " %")
         names = ("different", "same")

@@ -77,7 +77,7 @@ class Size:
 
     @property
     def spread(self) -> float:
-        """How far apart the highest and the lowest rate are, as a share of the median."""
+        """How far apart the highest and the lowest rate are, as a fraction of the median."""
         return (max(self.rates) - min(self.rates)) / self.rate
 
 
@@ -120,8 +120,8 @@ def find(
     """Find the largest and the fastest batch size between ``low`` and ``high``.
 
     Args:
-        memory_limit: bytes that a size may take at its peak; None: whatever ``measure`` lets it.
-        on_progress: told the stage, what is tried next, and the share that is done.
+        memory_limit: bytes that a size may take at its peak; None: whatever ``measure`` allows.
+        on_progress: called with the stage, what is tried next, and the finished fraction.
 
     Raises:
         ConfigError: if the range is empty, or ``low`` does not fit.

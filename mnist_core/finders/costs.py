@@ -34,13 +34,7 @@ class Cost:
 
 
 def measure(config: TrainConfig, data: Data) -> Cost:
-    """Do two steps, the first of which pays for what is done once, and time the second.
-
-    An estimate, good to some ten per cent: nothing here knows what else will run on the machine.
-
-    Args:
-        config: a configuration that ``train.resolve`` has filled in.
-        data: on the device of ``config``.
+    """Estimate the cost of a resolved configuration, to some ten per cent, by two steps.
 
     Raises:
         ConfigError: if the model and the data do not fit together.

@@ -113,7 +113,7 @@ class Isolated(Generic[T]):
         return connection
 
     def _await(self, connection: Connection) -> None:
-        """Wait for an answer, or for the end of the child; do not let it take too much memory."""
+        """Wait for an answer or the end of the child; end it if it takes too much memory."""
         process = psutil.Process(self._process.pid)
         while not connection.poll(_GLANCE):
             with contextlib.suppress(psutil.NoSuchProcess):

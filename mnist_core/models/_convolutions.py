@@ -6,7 +6,7 @@ from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS, with_pooling
+from mnist_core.models._layers import ACTIVATIONS, with_pooling
 
 SIDE = 28
 """Rows and columns of an image."""
@@ -44,9 +44,6 @@ def channels(config: ModelConfig) -> list[int]:
 
 def check_size(config: ModelConfig, *, kernel: int, features: int) -> None:
     """Refuse a network that is too large to be meant.
-
-    Args:
-        config: resolved.
 
     Raises:
         ConfigError: if a layer would have more than ``MOST_CHANNELS``, or convolutions and head

@@ -102,7 +102,7 @@ def find(path: Path) -> Path:
 
 
 def is_preset(tables: Mapping[str, Any]) -> bool:
-    """Whether the content of a TOML file is a preset's."""
+    """Return whether the content of a TOML file is a preset's."""
     return _PRESET in tables or _VARIANT in tables
 
 

@@ -30,8 +30,7 @@ class Row:
     """One metric of one variant.
 
     Attributes:
-        metric: e.g. ``accuracy``.
-        claimed: what was claimed on test images; None: nothing.
+        claimed: on test images; None: nothing.
         validation: on the validation images; None if no training finished.
         test: on the test images; None if they were not read of all those trainings.
         seconds: mean time of the trainings that were not interrupted; None if there is none.

@@ -79,7 +79,7 @@ def cells(row: Row) -> list[str]:
 
 
 def number(metric: str, value: float, *, unit: bool = True, sign: str = "") -> str:
-    """Say a metric: a share in per cent with two decimals, others with four."""
+    """Return a metric as text: a fraction in per cent with two decimals, others with four."""
     if metric in _SHARES:
         return f"{100 * value:{sign}.2f}{' %' if unit else ''}"
     return f"{value:{sign}.4f}"
@@ -96,7 +96,7 @@ def _interval(metric: str, estimate: Estimate | None, *, less: float | None = No
 
 
 def _notes(preset: Preset, trainings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Say on what it was run, and with which settings that are not the preset's."""
+    """Return a line for each machine and set of changed settings that it was run with."""
     from mnist_core import train as trainer  # torch takes seconds to import
 
     found = []

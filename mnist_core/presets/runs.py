@@ -203,7 +203,6 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
 
 
 def _train(job: Job, state: Path, report: trainer.Report | None) -> trainer.TrainResult:
-    """Train; the state stays until the result is kept."""
     data = load(job.config.data, job.config.device)
     train = functools.partial(trainer.train, state_file=state, keep_state=True, follow=True)
     if state.exists():

@@ -102,7 +102,7 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) ->
 
 
 def confusion(path: Path, counts: Tensor, classes: Sequence[str], *, title: str) -> None:
-    """Draw a confusion matrix: numbers as they are, shades by the share of the true class.
+    """Draw a confusion matrix: numbers as they are, shades by the fraction of the true class.
 
     Args:
         counts: ``[C, C]``, rows are true classes.

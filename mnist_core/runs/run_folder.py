@@ -25,7 +25,7 @@ from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.errors import UserError
-from mnist_core.runs import process, run_lookup, run_record
+from mnist_core.runs import run_lookup, run_record
 from mnist_core.trainer import training_state
 from mnist_core.trainer.results import TrainResult
 from mnist_core.version import TRAINER_VERSION, versions
@@ -63,7 +63,6 @@ class RunFolder:
         """Make the folder of a new run.
 
         Args:
-            config: resolved.
             name: of the folder; left out: UTC time, model and ``key``.
             overrides: settings that the command line changed, dotted.
             asked: what is to be done at the end; a resume reads it.
@@ -99,7 +98,7 @@ class RunFolder:
         try:
             run._write(run_lookup.CONFIG, tomli_w.dumps(config.to_dict()))
             run._write("overrides.toml", tomli_w.dumps(changed))
-            run.update(status=run_record.RUNNING, process=process.mark())
+            run.update(status=run_record.RUNNING, process=run_record.process_mark())
         except UserError:
             run.discard()
             raise
@@ -124,7 +123,9 @@ class RunFolder:
         if facts.get("versions") != here:
             run.update(versions=here, versions_before=facts.get("versions"))
         times = int(facts.get("resumed", 0)) + 1
-        run.update(status=run_record.RUNNING, process=process.mark(), resumed=times, reason=None)
+        run.update(
+            status=run_record.RUNNING, process=run_record.process_mark(), resumed=times, reason=None
+        )
         files.remove_drafts(path)
         if state is None:
             (path / run_record.METRICS).unlink(missing_ok=True)
@@ -157,7 +158,7 @@ class RunFolder:
         return not self.state.exists() and not last.exists()
 
     def update(self, **facts: Any) -> None:
-        """Change ``run.json``; what is None is taken out."""
+        """Change ``run.json``; entries that are None are removed."""
         changed = {**self._facts, **facts}
         self._facts = {name: value for name, value in changed.items() if value is not None}
         run_record.write(self.path, self._facts)
@@ -227,12 +228,12 @@ class RunFolder:
         checkpoint.save(path, model, result.config, n_classes=n_classes, metrics=metrics)
 
     def add_test_reading(self, reading: Mapping[str, Any]) -> None:
-        """Add to ``run.json`` that the test images were read, and what came out."""
+        """Add a reading of the test images to ``run.json``."""
         run_record.add_test_reading(self.path, reading)
         self._facts = run_record.read(self.path)
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Say in ``run.json`` how it ended; of a run that is done no state is left."""
+        """Record in ``run.json`` how the run ended; remove the state of a finished run."""
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.update(status=status, reason=reason, ended=ended, process=None)
         if status == run_record.DONE:
@@ -252,12 +253,11 @@ class RunFolder:
 
 
 def _check_resumable(run: RunFolder, data: Data) -> None:
-    """Refuse a run that cannot be resumed exactly."""
     facts, place = run.facts, f"--resume {run.path}"
     status = facts.get("status")
     if status == run_record.DONE:
         raise UserError(f"{place}: this run is finished; nothing is left to train")
-    if status == run_record.RUNNING and process.lives(facts.get("process", {})):
+    if status == run_record.RUNNING and run_record.process_lives(facts.get("process", {})):
         raise UserError(f"{place}: this run is running, in process {facts['process']['pid']}")
     if status == run_record.FAILED and not run.state.exists():
         raise UserError(

@@ -50,8 +50,8 @@ def find_model(what: str, *, runs: Path = RUNS, checkpoint: str | None = None) -
     """Return the model that ``what`` means.
 
     Args:
-        what: a checkpoint file; the folder or id of a run (the beginning of an id does, if no other
-            begins so); a study's folder or its ``best_config.toml``, whose confirmed model it is.
+        what: a checkpoint; the folder or id of a run, or the beginning of an id; a study's folder
+            or its ``best_config.toml``, whose confirmed model it is.
         checkpoint: of a run, ``last`` (if left out) or ``best``.
 
     Raises:
@@ -129,7 +129,7 @@ def _of_a_run(path: Path) -> Found:
 
 
 def _confirmed(path: Path) -> Found:
-    """Return the model of which a study's ``best_config.toml`` was written."""
+    """Return the confirmed model of a study's ``best_config.toml``."""
     _, record = read_settings(path)
     number = record.get("confirm_trial")
     if not isinstance(number, int):

@@ -37,8 +37,6 @@ class Plan:
         overrides: settings that the command line changed, dotted.
         record: what the configuration file recorded of an earlier training.
         resume: the folder of a run to resume.
-        test: whether to read the test images at the end.
-        pictures: whether to draw.
         save: a file for the model beside the folder's own.
     """
 
@@ -207,7 +205,7 @@ def _finish(
 
 
 def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
-    """Write what took the time; where one place cannot be written, the other is all the same.
+    """Write the results; a place that cannot be written does not keep the other from it.
 
     Raises:
         UserError: if a file cannot be written.

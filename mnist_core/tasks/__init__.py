@@ -25,7 +25,7 @@ SIDE = 28
 
 
 class Task(ABC):
-    """What a step is fed with, what it minimises, how the model is judged."""
+    """The batches of a training, its loss, and the evaluation of its model."""
 
     def __init__(self, config: TrainConfig, batches: Stream, runtime: Runtime) -> None:
         self._config, self._batches, self._runtime = config, batches, runtime
@@ -80,7 +80,7 @@ class Task(ABC):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse settings that the model's task has not.
+    """Refuse settings that do not fit the model's task.
 
     Raises:
         ConfigError: if one does not fit, e.g. a loss of another task.
@@ -89,15 +89,10 @@ def check(config: TrainConfig) -> None:
 
 
 def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
-    """Return the task of a training of ``config.model``.
-
-    Args:
-        config: a resolved configuration.
-        data: on the device of ``runtime``.
+    """Return the task of a training of the resolved ``config``.
 
     Raises:
-        ConfigError: if the images are of a size that models are not made for; or as
-            ``check_batches``.
+        ConfigError: if the images are not 28x28; or as ``check_batches``.
     """
     rows, columns = data.train.images.shape[1:]
     if (rows, columns) != (SIDE, SIDE):
@@ -105,18 +100,18 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
             f"data.name: models take images of {SIDE}x{SIDE}, but those of {data.name!r} are"
             f" {rows}x{columns}; bring the files to that size"
         )
+    if data.train.images.device != runtime.device:
+        raise ConfigError(
+            f"device: the data lies on {data.train.images.device}, but the training runs on"
+            f" {runtime.device}; load the data there"
+        )
     check_batches(config, data)
     task: Task = _module(config).create(config, data, runtime)
     return task
 
 
 def check_batches(config: TrainConfig, data: Data) -> None:
-    """Refuse a batch of one image for a batch norm that would see one value a channel of it.
-
-    One value has no variance, so torch cannot train on it. Nothing is computed, or drawn.
-
-    Args:
-        config: a resolved configuration.
+    """Refuse a batch of one image for a batch norm: one value a channel has no variance.
 
     Raises:
         ConfigError: if every batch, or an epoch's last one, is such a batch.
@@ -141,11 +136,7 @@ def check_batches(config: TrainConfig, data: Data) -> None:
 
 
 def take_one_batch(config: TrainConfig, data: Data) -> None:
-    """Compute the loss of one small batch: what fails every training fails before the first.
-
-    Args:
-        config: a configuration that ``train.resolve`` has filled in.
-        data: on the device of ``config``.
+    """Compute the loss of one small batch, so that errors of all trainings come before the first.
 
     Raises:
         ConfigError: if the model and the data do not fit together.
@@ -164,21 +155,16 @@ def evaluate(
     split: Split,
     config: TrainConfig,
     *,
-    n_classes: int,
     runtime: Runtime,
     threshold: float | None = None,
 ) -> Evaluation:
-    """Judge ``model`` on any split.
+    """Judge ``model`` on any split; its mode is restored afterwards.
 
-    Args:
-        model: trained by ``config``, on the device; its mode is restored afterwards.
-        split: on the device.
-        config: a resolved configuration.
-        threshold: for pairs, the score from which on two images count as the same, as chosen on
-            the validation images (their metric ``threshold``); None: the best on ``split`` itself.
+    ``threshold`` is the score from which two images count as the same, as chosen on the validation
+    images (their metric ``threshold``); None: the best on ``split`` itself.
     """
     evaluation: Evaluation = _module(config).evaluate(
-        model, split, config, n_classes=n_classes, runtime=runtime, threshold=threshold
+        model, split, config, runtime=runtime, threshold=threshold
     )
     return evaluation
 

@@ -43,12 +43,11 @@ def evaluate(
     split: Split,
     config: TrainConfig,
     *,
-    n_classes: int,
     runtime: Runtime,
     threshold: float | None = None,
 ) -> Evaluation:
     """Judge ``model`` on ``split``; a threshold means nothing here."""
-    return class_metrics.evaluate(model, split, n_classes=n_classes, runtime=runtime)
+    return class_metrics.evaluate(model, split, runtime=runtime)
 
 
 class Classification(Task):
@@ -83,6 +82,4 @@ class Classification(Task):
 
     def evaluate(self, model: nn.Module) -> Evaluation:
         """Judge ``model`` on the validation images."""
-        return class_metrics.evaluate(
-            model, self._data.validation, n_classes=self._data.n_classes, runtime=self._runtime
-        )
+        return class_metrics.evaluate(model, self._data.validation, runtime=self._runtime)

@@ -41,7 +41,7 @@ class Embedder(Protocol):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse what cannot be trained.
+    """Refuse settings that cannot be trained.
 
     Raises:
         ConfigError: if the loss is of another task or needs embeddings that the model lacks, or
@@ -88,7 +88,6 @@ def evaluate(
     split: Split,
     config: TrainConfig,
     *,
-    n_classes: int,
     runtime: Runtime,
     threshold: float | None = None,
 ) -> PairEvaluation:
@@ -103,13 +102,7 @@ def evaluate(
 def score(
     model: nn.Module, images: Tensor, pairs: Tensor, config: TrainConfig, runtime: Runtime
 ) -> Tensor:
-    """Compare any pairs, exactly as ``evaluate`` does.
-
-    Args:
-        model: trained by ``config``, on the device.
-        images: uint8 ``[N, rows, columns]`` on the device.
-        pairs: int64 ``[P, 2]`` on the device, indices into ``images``.
-        config: a resolved configuration.
+    """Compare pairs int64 ``[P, 2]`` of uint8 ``[N, rows, columns]`` exactly as ``evaluate`` does.
 
     Returns:
         float64 ``[P]`` on the CPU: the higher, the more alike.
@@ -275,5 +268,4 @@ def _embedder(model: nn.Module) -> Embedder:
 
 
 def _full(values: Tensor) -> Tensor:
-    """Leave half precision."""
     return values if values.dtype == torch.float64 else values.float()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_core.config import AverageConfig
+from mnist_core.device import torch_internals
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -48,11 +49,11 @@ class Average:
 
     @torch.no_grad()
     def _move(self, weight: float) -> None:
-        torch._foreach_lerp_(self._averaged, self._trained, weight)
+        torch_internals.lerp_all(self._averaged, self._trained, weight)
         self.count += 1
 
     def has_norms(self) -> bool:
-        """Whether the model has statistics of its own to be computed again."""
+        """Return whether the model has statistics of its own to be computed again."""
         return any(isinstance(module, _NORMS) for module in self.model.modules())
 
     @torch.no_grad()

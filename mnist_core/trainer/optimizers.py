@@ -11,7 +11,7 @@ from mnist_core.device import torch_internals
 from mnist_core.device.torch_internals import step, zero_grad
 from mnist_core.optim import OPTIMIZERS, OptimConfig, resolve
 
-__all__ = ["build", "change", "step", "zero_grad"]
+__all__ = ["build", "change", "step", "update", "zero_grad"]
 
 
 def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -38,8 +38,26 @@ def change(optimizer: torch.optim.Optimizer, config: OptimConfig) -> None:
         group.update({name: value for name, value in values.items() if name in group})
 
 
+def update(
+    optimizer: torch.optim.Optimizer,
+    parameters: Iterable[nn.Parameter],
+    *,
+    scaler: torch.amp.GradScaler | None,
+    grad_clip: float,
+) -> None:
+    """Do a step on gradients that ``scaler`` has scaled, cut to an L2 norm of ``grad_clip``."""
+    if scaler is not None:
+        scaler.unscale_(optimizer)
+    if grad_clip:
+        nn.utils.clip_grad_norm_(parameters, grad_clip)
+    if scaler is None:
+        step(optimizer)
+    else:
+        scaler.step(optimizer)
+        scaler.update()
+
+
 def _arguments(config: OptimConfig) -> dict[str, Any]:
-    """Return the resolved settings as torch names them."""
     values = resolve(config).to_dict()
     values.pop("name")
     if "beta1" in values:

@@ -46,22 +46,17 @@ class TrainResult:
     """The result of a training.
 
     Attributes:
-        config: the configuration with nothing left to guess: device, precision, threads, and the
-            defaults of model and optimizer are filled in. Training it again gives the same result.
-        metrics: what the task judges by, e.g. ``val_accuracy``, ``val_loss``, ``val_macro_f1``,
-            and ``train_loss``, of ``model``: at the last report, or at the best one if
-            ``early_stopping`` is on.
-        history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics; of a
-            training that is followed also ``lr`` and ``train_accuracy``, see ``train``.
+        config: with nothing left to guess; training it again gives the same result.
+        metrics: e.g. ``val_accuracy``, ``val_loss`` and ``train_loss`` of ``model``: at the last
+            report, or at the best one if ``early_stopping`` is on.
+        history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics; also
+            ``lr`` and ``train_accuracy`` if the training is followed, see ``train``.
         evaluation: of ``model`` on the validation images.
-        model: the trained model, on the device, in evaluation mode: averaged, if that was asked
-            for, and the very one that ``metrics`` were measured with.
+        model: on the device, in evaluation mode; averaged, if that was asked for.
         stopped: whether ``report`` ended the training early.
         stopped_early: whether ``early_stopping`` did.
-        best: the best report, if it was to be kept.
         seconds: wall time of the whole training; of a resumed one since it was resumed.
         peak_memory: bytes, see ``memory.peak``.
-        device_name: what the device is called.
     """
 
     config: TrainConfig

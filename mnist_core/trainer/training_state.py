@@ -5,7 +5,9 @@ Nothing in it is executed when it is read.
 """
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from mnist_core.table import difference
 
 _ELSEWHERE = ("device", "threads")
 """Settings that say where a training runs."""
+DEAREST = 0.02
+"""Largest fraction of the time that writing states may take."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +38,32 @@ class TrainingState:
 
     tensors: Mapping[str, Mapping[str, Tensor]]
     values: Mapping[str, Any]
+
+
+class CheckpointTimer:
+    """When a training's state is worth its writing.
+
+    Args:
+        seconds: between two writings, and before the first; 0: whenever there is a chance.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._next = clock() + seconds
+
+    def due(self) -> bool:
+        """Return whether to write now."""
+        return self._clock() >= self._next
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure the writing inside; the more it costs, the later the next one."""
+        began = self._clock()
+        yield
+        now = self._clock()
+        wait = max(self._seconds, (now - began) / DEAREST) if self._seconds else 0.0
+        self._next = now + wait
 
 
 def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprint: str) -> None:
@@ -58,11 +88,8 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
 def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingState | None:
     """Return the state in ``path`` of a training by ``config``; None if there is no such file.
 
-    Later changes of settings do not matter: another training may continue from there
-    with changes of its own. Neither does whether there is a test set.
-
-    Args:
-        data_fingerprints: of the data; that of the state must be one of them.
+    Later changes of settings do not matter, nor whether there is a test set. The state must be of
+    one of ``data_fingerprints``.
 
     Raises:
         CheckpointError: if it is damaged, or of another training; the message names the difference.
@@ -88,9 +115,10 @@ def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingSt
     own = config.to_dict()
     for settings in (theirs, own):
         settings.get("data", {}).pop("test_set", None)
+    seen = [changes.so_far(settings, epochs) for settings in (theirs, own)]
     found = [
-        f"{name}: {old} -> {new}"
-        for name, old, new in difference(*(changes.so_far(s, epochs) for s in (theirs, own)))
+        f"{name}: {before} -> {now}"
+        for name, before, now in difference(seen[0], seen[1])
         if name not in _ELSEWHERE
     ]
     if data not in data_fingerprints:

@@ -25,6 +25,7 @@ from studies.planning.next_commands import resume_hint
 from studies.planning.plan import Plan
 from studies.search.stopping import Stop
 from studies.storage import leases
+from studies.storage.belonging import foreign_models
 from studies.storage.leases import Lease, read_lease
 from studies.storage.location import StudyLocation
 from studies.storage.open import Storage, shown
@@ -89,6 +90,11 @@ class Stored:
             "data": {"fingerprint": self.plan.data_fingerprint},
             "versions": {} if trainer is None else {"trainer": trainer},
         }
+
+    @property
+    def foreign_models(self) -> str:
+        """The identity of another study that the models in the folder belong to; "": none."""
+        return foreign_models(self.plan.folder, self.identity)
 
     def comparable(self) -> "Stored":
         """Return this, if the plan is that of the study: then its parameters mean the same.

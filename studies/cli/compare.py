@@ -39,7 +39,7 @@ def compare_command(
     Examples:
         python -m studies compare optim_search results/cuda/optim_search
 
-        python -m studies compare optim_search results/optim_search.20261121-101500
+        python -m studies compare optim_search optim_search.20261121-101500
     """
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise ConfigError(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Unpack
 
 from rich.console import Console
 
@@ -34,9 +35,9 @@ from studies.planning.objective_class import is_trainer, objective_class
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
-from studies.protocol.checkpoints import ConfirmedElsewhere, Control, StudyInterrupted
+from studies.protocol.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.protocol.fresh_start import start_fresh
-from studies.protocol.phases import run_study
+from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import Snapshot, drop_output, make_console, save_picture
 from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
@@ -55,13 +56,10 @@ def run(
     *,
     fresh: bool = False,
     plain: bool = False,
-    take_over: bool = False,
-    join: bool = False,
-    read_test_again: bool = False,
-    retry_failed: bool = False,
     fork: str | None = None,
     save_svg: Path | None = None,
     arguments: Sequence[str] = (),
+    **run_options: Unpack[RunOptions],
 ) -> int:
     """Run ``plan``'s study, print and save its result, and return the exit code.
 
@@ -70,13 +68,10 @@ def run(
         engine: where trials run; started.
         fresh: move the old study aside first.
         plain: print lines instead of the live view.
-        take_over: take the study from a supervisor on another machine.
-        join: search together with all supervisors that join.
-        read_test_again: read the test set also if it was read before.
-        retry_failed: run failed trials again first.
         fork: run the fork of this name ("": the next number) with these settings; None: no fork.
         save_svg: save a picture of the view and the result here.
         arguments: the command line, repeated in the line that says how to resume.
+        run_options: see ``RunOptions``.
 
     Returns:
         0, or 130 if the study was interrupted.
@@ -94,7 +89,7 @@ def run(
         check_search(plan)
         stopping.check(plan.settings.search.stop, plan.spec.space)
         open.check_url(plan.storage_url)
-        if join:
+        if run_options.get("join"):
             check_joinable(plan.storage_url)
         tracking.chosen(plan.settings.tracking)
         check_writable(plan.folder, "results.folder")
@@ -110,26 +105,14 @@ def run(
             plan = forking.fork(plan, fork, say=_say)
         if fresh:
             start_fresh(plan, say=_say)
-        if live:
-            console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
-            view: LiveView | PlainView = _live_view(plan, progress, console)
-        else:
-            view = _plain_view(plan, progress, *estimate)
+        view = _view(plan, progress, console, estimate, live=live)
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
             tell = _above if live else _say
             listeners: list[Listener] = [recording, view, FirstTraceback(tell)]
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
-                result = run_study(
-                    plan,
-                    control,
-                    listeners=listeners,
-                    take_over=take_over,
-                    join=join,
-                    read_test_again=read_test_again,
-                    retry_failed=retry_failed,
-                )
+                result = run_study(plan, control, listeners=listeners, **run_options)
             finish(result, console)
             recording.conclude(result, result_event(result))
     except ConfirmedElsewhere:
@@ -150,11 +133,6 @@ def run(
 
 def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None = None) -> Plan:
     """Check what would fail every trial, and return the plan with its data's fingerprint.
-
-    Args:
-        plan: the study's.
-        engine: where trials run; started.
-        say: gets a line with the estimated time of a training and of the study.
 
     Raises:
         UserError: if a model, device, data or setting cannot be used.
@@ -239,25 +217,26 @@ def _above(text: str) -> None:
         print(safe_lines(text), file=sys.stderr, flush=True)
 
 
-def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
-    hint = f"Ctrl-C: finish running trials and stop  ·  {look_command('dashboard', plan)}"
-    place = open.shown(plan.storage_url)
-    title = f"{plan.name}  ·  {counted(plan.workers, 'worker')} on {plan.train.device}  ·  {place}"
-    return LiveView(progress, console, title=title, hint=hint)
-
-
-def _plain_view(plan: Plan, progress: Progress, *lines: str) -> PlainView:
-    def write(text: str) -> None:
-        print(safe_lines(text), flush=True)
-
-    hint = (
+def _view(
+    plan: Plan, progress: Progress, console: Console, estimate: list[str], *, live: bool
+) -> LiveView | PlainView:
+    place, dashboard = open.shown(plan.storage_url), look_command("dashboard", plan)
+    workers = counted(plan.workers, "worker")
+    if live:
+        console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
+        title = f"{plan.name}  ·  {workers} on {plan.train.device}  ·  {place}"
+        hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
+        return LiveView(progress, console, title=title, hint=hint)
+    lines = (
         f"Study {plan.name}: {plan.spec.goal}",
-        f"{counted(plan.workers, 'worker')} x {counted(plan.threads, 'thread')} on"
-        f" {plan.train.device}, {plan.train.data.name}; {open.shown(plan.storage_url)}",
-        f"dashboard: {look_command('dashboard', plan)}",
-        *lines,
+        f"{workers} x {counted(plan.threads, 'thread')} on {plan.train.device},"
+        f" {plan.train.data.name}; {place}",
+        f"dashboard: {dashboard}",
+        *estimate,
     )
-    return PlainView(progress, write, hint="\n".join(hint))
+    return PlainView(
+        progress, lambda text: print(safe_lines(text), flush=True), hint="\n".join(lines)
+    )
 
 
 @contextmanager
@@ -285,7 +264,6 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
         )
 
     say = progress.messages.append if live else _say
-
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return

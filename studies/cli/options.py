@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs n
 STUDY_OR_FOLDER = "a study's name or its folder, e.g. results/cuda/NAME"
 
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="a study's name: `python -m studies list`")
+    str, typer.Argument(metavar="STUDY", help="a study's name: python -m studies list")
 ]
 RunStudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help=STUDY_OR_FOLDER)]
 SetOption = Annotated[

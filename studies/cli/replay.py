@@ -24,13 +24,14 @@ def replay_command(
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from studies.analysis import stored_study
-    from studies.protocol.replay import replay
+    from studies.protocol.replay import Replay
 
-    with plan.location.opened(required=True) as studies:
-        plan = stored_study.read(plan, studies.storage).comparable().plan
-        assert studies.search is not None  # or it could not be read
-        with tempfile.TemporaryDirectory() as folder:
-            found = replay(plan, studies.search, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        with plan.location.opened(required=True) as studies:
+            plan = stored_study.read(plan, studies.storage).comparable().plan
+            assert studies.search is not None  # it has been read
+            replay = Replay(plan, studies.search, Path(folder))
+        found = replay.go()
     typer.echo(
         f"{plan.name}: replayed in the recorded order; {counted(found.proposals, 'proposal')} and"
         f" {counted(found.decisions, 'answer')} to reports are the same"

@@ -15,7 +15,7 @@ def report_command(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="instead of report.html in the study's folder; needed for several studies",
+            help="write here, not to report.html in the study's folder; needed for several studies",
         ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,

@@ -21,12 +21,13 @@ def reproduce_command(
         float | None,
         typer.Option(
             min=0,
+            metavar="POINTS",
             help="largest difference; percentage points of an accuracy. Left out: the 95 %"
             " prediction interval of the recorded seeds",
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="instead of the recorded one: cpu, cuda, cuda:1 …")
+        str | None, typer.Option(metavar="NAME", help="not the recorded one: cpu, cuda, cuda:1 …")
     ] = None,
     assignments: Annotated[
         list[str] | None,

@@ -63,8 +63,8 @@ def sync_command(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
             " keeps its trackers up to date; run sync when it has ended"
         )
-    if found.identity:
-        check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
+    # Also where the database names no identity: another program's study has none.
+    check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
     prepare_folder(found.plan.folder, "results.folder")
     failed = []
 

@@ -14,7 +14,7 @@ def tables_command(
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="where the files go")],
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="NAME", help="csv or parquet (may be repeated)"),
+        typer.Option("--format", metavar="NAME", help="csv (default) or parquet (may be repeated)"),
     ] = None,
     assignments: options.SetOption = None,
     conf: options.ConfOption = None,

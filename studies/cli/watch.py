@@ -36,13 +36,6 @@ def watch(
 ) -> None:
     """Show the study until its run ends, or Ctrl-C.
 
-    Args:
-        plan: of the study.
-        console: of the live view.
-        plain: print lines instead of the live view.
-        runs: says whether the study is being run; by default the storage does.
-        write: prints a line; by default to the output.
-
     Raises:
         UserError: if the study is not being run, or its log is not on this machine.
     """
@@ -53,8 +46,8 @@ def watch(
     runs, write = runs or _Runs(plan.location), write or partial(print, flush=True)
     if not runs():
         raise UserError(
-            f"nobody runs study {plan.name}; `{look_command('status', plan)}` says how"
-            f" far it is; to resume it: {resume_hint(plan)}"
+            f"study {plan.name} is not being run; `{look_command('status', plan)}` says how far it"
+            f" is; to resume it: {resume_hint(plan)}"
         )
     file = plan.folder / FILE
     if not file.is_file():

@@ -149,7 +149,7 @@ class Completion:
                 make=lambda: pictures.validation_curves(record, kept),
             )
         model = models_folder(self._stored.plan.folder) / f"{number}.safetensors"
-        if confirm and model.is_file():
+        if confirm and model.is_file() and not self._stored.foreign_models:
             files["model"] = File(
                 name=f"{self._name}_confirm_{number}.safetensors",
                 mimetype="application/octet-stream",

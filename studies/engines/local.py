@@ -118,7 +118,7 @@ class Local:
             while not self._finished():
                 self._listen(watch)
                 self._enforce(watch)
-                work.settle()
+                work.flush()
         finally:
             for index, worker in self._places():
                 if worker.task is not None:

@@ -1,7 +1,7 @@
-"""A new trial is proposed in memory, and then begins in one write: seed, params and all.
+"""Has a sampler propose a new trial in memory, so that it can start in one write.
 
-A sampler that works on a stored trial reads the study at each step and writes each parameter by
-itself: some forty transactions, while a worker waits. So it is shown a draft instead.
+A sampler that works on a stored trial takes some forty transactions while a worker waits: it reads
+the study at each step and writes each parameter by itself.
 """
 
 import copy
@@ -31,14 +31,14 @@ def propose(
     attributes: Mapping[str, Any],
     suggest: Callable[[optuna.Trial], dict[str, Any]],
 ) -> tuple[FrozenTrial, dict[str, Any]]:
-    """Have the sampler of ``study`` propose a trial; return it as it is to begin, and its params.
+    """Have the sampler of ``study`` propose a trial; return it, not stored yet, and its params.
 
     Args:
-        study: what the sampler keeps with it is written.
-        number: of the trial.
-        trials: all others of the study, by number.
-        required: params that it is to have.
-        attributes: JSON values, its user attributes.
+        study: the sampler's attributes of the study are written.
+        number: the trial's.
+        trials: all other trials by number.
+        required: params that it must have.
+        attributes: its user attributes, JSON values.
         suggest: lets a trial choose its params.
     """
     draft = FrozenTrial(
@@ -75,7 +75,7 @@ class _WithDraft(StudyView):
         return trial
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """Return what the sampler has kept with a trial."""
+        """Return the sampler's attributes of a trial."""
         return self.get_trial(trial_id).system_attrs
 
     def set_trial_param(
@@ -86,7 +86,7 @@ class _WithDraft(StudyView):
         self._draft.params[name] = distribution.to_external_repr(internal)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Keep with the draft what the sampler would keep with the trial."""
+        """Keep the sampler's attribute of a trial."""
         if trial_id == _DRAFT:
             self._draft.system_attrs[key] = _stored(value)
         else:

@@ -87,10 +87,6 @@ def check_fingerprint(study: "optuna.Study", fingerprint: tuple[str, Mapping[str
     A change of the user's own objective or model alone is accepted as long as no trial has a
     result: it repairs a mistake.
 
-    Args:
-        study: an open study.
-        fingerprint: a hash and the JSON values it was taken of.
-
     Raises:
         FingerprintMismatch: if they differ; the message has the first differences.
     """
@@ -115,11 +111,6 @@ def check_readable(name: str, recorded: Mapping[str, Any], values: Mapping[str, 
 
     To read a study no more is needed: the data, the trainer and the code may have changed.
 
-    Args:
-        name: of the study.
-        recorded: values of the study's fingerprint.
-        values: values of the plan's fingerprint.
-
     Raises:
         FingerprintMismatch: if they differ; the message has the first differences.
     """
@@ -130,10 +121,6 @@ def check_readable(name: str, recorded: Mapping[str, Any], values: Mapping[str, 
 
 def check_environment(study: "optuna.Study", values: Mapping[str, Any]) -> None:
     """Check that old and new trials of a study are of the same environment, CPU or CUDA.
-
-    Args:
-        study: an open study.
-        values: values of the plan's fingerprint.
 
     Raises:
         FingerprintMismatch: if they are not.
@@ -163,7 +150,7 @@ def _show(value: Any) -> str:
 def _mismatch(name: str, changes: list[str]) -> FingerprintMismatch:
     more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
     return FingerprintMismatch(
-        f"study {name!r} was begun with other settings ({'; '.join(changes[:3])}{more}); set them"
+        f"study {name!r} was started with other settings ({'; '.join(changes[:3])}{more}); set them"
         " back, continue in a new study with the trials that fit (--fork), or start fresh (--fresh)"
     )
 

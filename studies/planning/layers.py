@@ -13,7 +13,15 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flat_items, unknown_setting
 from studies import catalog
-from studies.planning.settings import CONF, OPTIONS, SET, Settings, setting_of, short_name
+from studies.planning.settings import (
+    CONF,
+    OPTIONS,
+    SET,
+    Settings,
+    put_setting,
+    setting_of,
+    short_name,
+)
 from studies.spec import StudySpec
 
 GENERAL_QUICK = "--quick (general)"
@@ -62,15 +70,9 @@ def settings_of(
 ) -> tuple[Settings, dict[str, str]]:
     """Return the settings of ``study`` and the source of each that is not a default.
 
-    In this order: the defaults, ``conf.toml``, what the study fixes, ``[studies.<name>]`` in
-    ``conf.toml``, ``--quick``, and ``sets``.
-
-    Args:
-        study: its name in the catalog.
-        spec: the study; None: it is not in the catalog.
-        conf: read instead of ``conf.toml``.
-        sets: dotted settings of the command line.
-        quick: use the study's ``quick`` settings, or else ``general_quick``.
+    In this order: the defaults, ``conf.toml`` (or the file ``conf``), what the study fixes,
+    ``[studies.<name>]`` in ``conf.toml``, ``--quick`` (the study's, or else ``general_quick``), and
+    ``sets`` of the command line. ``spec`` is None for a study that is not in the catalog.
 
     Raises:
         ConfigError: if a setting is unknown or wrong.
@@ -121,9 +123,7 @@ def general_quick(spec: StudySpec) -> dict[str, Any]:
 def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
     """Read ``path``, or ``conf.toml`` in the working directory, which may be missing.
 
-    Args:
-        path: as given by ``--conf``.
-        studies: names of all studies; a table for any other is refused.
+    A table for a study that is not among ``studies`` is refused.
 
     Raises:
         ConfigError: if it cannot be read, is not TOML, or a name is wrong.
@@ -187,14 +187,10 @@ def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
     settings, origins = Settings(), {}
     for layer in layers:
         for key, value in layer.values.items():
-            *parents, leaf = key.split(".")
-            table = nested
-            for parent in parents:
-                table = table.setdefault(parent, {})
             # conf.toml spells out every default; only what it changes comes from it.
-            if layer is not layers[0] or table.get(leaf) != value:
+            if layer is not layers[0] or setting_of(nested, key) != value:
                 origins[key] = layer.source
-            table[leaf] = value
+            put_setting(nested, key, value)
         try:
             settings = Settings.from_mapping(nested, source=layer.source)
         except ConfigError as error:

@@ -24,8 +24,9 @@ from studies.planning.layout import results_folder
 from studies.planning.plan import Plan, storage_url_of
 from studies.planning.recorded import Now, contradictions, recorded_plan
 from studies.planning.settings import SET, Settings
+from studies.storage.belonging import check_owner
 from studies.storage.location import StudyLocation
-from studies.storage.url import journal_url
+from studies.storage.url import journal_url, shown
 
 DATABASE = "study.db"
 _JOURNAL = b'{"op_code"'
@@ -91,6 +92,8 @@ class _Lookup:
         now = self._of_folder(study) if name is None else self._of_name(name)
         found = _recorded(now, name)
         if found is None:
+            # A run would be refused as well, so "run it first" would be the wrong advice.
+            check_owner(now.location.folder, "", shown(now.location.url))
             return self._not_run(name or _name_in(now.location.folder), now.location)
         if different := contradictions(found.settings, now):
             say(f"study {found.name} is shown as it was run: {different} as --set says")
@@ -189,7 +192,7 @@ def _at(now: Now, **places: Any) -> Now:
 
 def _no_database(folder: Path) -> UserError:
     ran = (folder / EVENTS).is_file()
-    what = "holds no" if ran else "is no folder of a study, which holds a"
+    what = "holds no" if ran else "is not the folder of a study, which holds a"
     return UserError(
         f"{folder}: {what} {DATABASE} or a journal; if the study is kept elsewhere, say where by"
         " --set storage.url=URL" + ("" if ran else "; or name another study or folder")

@@ -89,11 +89,8 @@ def free_memory(root: Path = Path("/")) -> int:
 def gpus(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the GPUs that workers take in turn, each as a value of ``CUDA_VISIBLE_DEVICES``.
 
-    Empty where there is no GPU, or where ``name`` names a single one (``cuda:1``).
-
-    Args:
-        name: the setting: auto, cpu, cuda or cuda:N.
-        environment: of this process; it may show only some GPUs.
+    Empty where there is no GPU, or where ``name``, the setting, names a single one (``cuda:1``).
+    ``environment`` may show only some GPUs.
     """
     if not device(name).startswith("cuda") or ":" in name:
         return ()

@@ -37,9 +37,7 @@ _HASHED = 16
 def hashes(spec: StudySpec, model: str) -> dict[str, str]:
     """Return the hash of each of the user's own files that trains a study's trials, by its name.
 
-    Args:
-        spec: of the study.
-        model: name of the trials' model, unless they search it.
+    ``model`` counts unless the trials search their model.
 
     Raises:
         ConfigError: if a file is missing or is not Python.

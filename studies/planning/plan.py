@@ -206,11 +206,8 @@ def resolve(
 ) -> Plan:
     """Resolve everything that ``study`` depends on; trains and writes nothing.
 
-    Args:
-        study: name of a file in ``studies/catalog/``, or of a fork, see ``study_names``.
-        conf: read instead of ``conf.toml``.
-        sets: dotted settings of the command line.
-        quick: use the study's ``quick`` settings and a folder of their own.
+    ``study`` names a file in ``studies/catalog/`` or a fork, see ``study_names``; for the other
+    arguments see ``layers.settings_of``.
 
     Raises:
         ConfigError: if a study or setting is unknown or wrong, or the machine lacks what it needs.

@@ -22,6 +22,7 @@ from studies.planning.settings import (
     RECORDED,
     SET,
     Settings,
+    put_setting,
     setting_of,
     short_name,
 )
@@ -75,10 +76,6 @@ def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
     """Return the plan that the study at ``now.location`` was last run with.
 
     Settings that would differ now have the origin ``RECORDED``, so that commands repeat them.
-
-    Args:
-        attributes: the study's user attributes.
-        now: the settings now, and where the study is.
 
     Returns:
         The plan; None: the study keeps none, as another program made it.
@@ -146,13 +143,8 @@ def _settings(
     nested = now.settings.model_dump(mode="json")
     kept = set(record["given"])
     for key, value in _leaves(record["settings"]):
-        if _is_own(key) and (key not in kept or now.origins.get(key) == SET):
-            continue
-        *parents, leaf = key.split(".")
-        table = nested
-        for parent in parents:
-            table = table[parent]
-        table[leaf] = value
+        if not _is_own(key) or (key in kept and now.origins.get(key) != SET):
+            put_setting(nested, key, value)
     settings = Settings.from_mapping(nested, source=source)
     hidden = {*searched_settings(spec), "train.seed", "train.threads"}
     origins = {}

@@ -38,12 +38,6 @@ class Share:
 def share_out(engine: EngineSettings, device: str, *, threads: int, tasks: int) -> Share:
     """Return what the trials get.
 
-    Args:
-        engine: the settings.
-        device: the setting: auto, cpu, cuda …
-        threads: CPU threads of a trial; 0: chosen here.
-        tasks: number of trials.
-
     Raises:
         ConfigError: if this machine does not have the device or the cores.
     """

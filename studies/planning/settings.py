@@ -130,9 +130,17 @@ def short_name(key: str) -> str:
     return key.removeprefix("train.")
 
 
-def setting_of(settings: Settings, key: str) -> Any:
-    """Return the setting with the full dotted name ``key``; None where there is none."""
-    value: Any = settings
+def setting_of(settings: Any, key: str) -> Any:
+    """Return the setting ``key``, dotted, of ``settings`` or nested tables; None: there is none."""
     for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
-    return value
+        is_table = isinstance(settings, Mapping)
+        settings = settings.get(part) if is_table else getattr(settings, part, None)
+    return settings
+
+
+def put_setting(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Set the setting ``key``, dotted, in nested tables."""
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+    tables[leaf] = value

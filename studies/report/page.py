@@ -144,7 +144,7 @@ def gather(found: Stored) -> StudyPage:
         audit=audited,
         audit_text=audit_text,
         confusion=pictures.confusion(result),
-        mistakes=pictures.mistakes(result) if result.confirmed else pictures.Mistakes(),
+        mistakes=_mistakes(found, result),
         seeds=page_tables.seeds(result),
         test_text=_test_text(result),
         top=page_tables.best_trials(result, search),
@@ -153,6 +153,15 @@ def gather(found: Stored) -> StudyPage:
         versions=_versions(found),
         config=tomli_w.dumps(best_config(result)) if result.best else "",
     )
+
+
+def _mistakes(found: Stored, result: StudyResult) -> pictures.Mistakes:
+    if not result.confirmed:
+        return pictures.Mistakes()
+    if other := found.foreign_models:
+        text = f"Cannot be shown: the models here belong to another study ({other})."
+        return pictures.Mistakes(text=text)
+    return pictures.mistakes(result)
 
 
 def _test_text(result: StudyResult) -> str:

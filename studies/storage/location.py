@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studies.core.attributes import CONFIRM
-from studies.storage.url import NoStudies, storage_file
+from studies.storage.errors import NoStudies
+from studies.storage.url import storage_file
 
 if TYPE_CHECKING:  # Optuna takes a second to import, and a plan that is only shown needs none
     import optuna
@@ -94,7 +95,7 @@ class OpenedStudies:
 
     @property
     def confirm(self) -> "optuna.Study | None":
-        """The study's confirmation; None: it has not begun."""
+        """The study's confirmation; None: it has not started."""
         return self._study(self.location.confirm)
 
     def attributes(self, name: str) -> Mapping[str, Any] | None:

@@ -1,7 +1,7 @@
-"""All private parts of Optuna that this program uses.
+"""All private parts of Optuna that this program uses, in three groups.
 
-Each group is checked at its first use. If it is not as expected, as in another version of Optuna
-perhaps, the public and slower way is taken, and one line says so.
+A group is checked at its first use. If it is not as expected, perhaps in another version of Optuna,
+the slower public way is taken, and one line says so.
 """
 
 import functools
@@ -273,6 +273,7 @@ def tables() -> Tables:
 @_checked("the tables of a database")
 def tables_known() -> None:
     """Whether Optuna's tables, and the calls of its cache, can be replaced by plain queries."""
+    _require(identities_known(), "identities")
     found = tables()
     for name, columns in COLUMNS.items():
         table: sqlalchemy.Table = getattr(found, name)

@@ -147,7 +147,7 @@ class FakeGpu:
             }
         )
         machine = FakeRuntime(device=GPU, precision=config.precision, threads=1)
-        self._made[:] = [Training(config, _data(), machine, keep_best=False)]
+        self._made[:] = [Training(config, _data(), machine, keep_best=False, follow=False)]
         return self._made[0]
 
 

@@ -10,7 +10,7 @@ from mnist_core import train as trainer
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
 from mnist_core.trainer import training_state
-from mnist_core.trainer.pace import DEAREST, Pace
+from mnist_core.trainer.training_state import DEAREST, CheckpointTimer
 
 
 class Clock:
@@ -23,7 +23,7 @@ class Clock:
 def writings(seconds, costs, every=1.0, reports=1000):
     """Return when it was written, with a report ``every`` so many seconds."""
     clock, found = Clock(), []
-    pace = Pace(seconds, clock)
+    pace = CheckpointTimer(seconds, clock)
     for _ in range(reports):
         clock.now += every
         if pace.due():

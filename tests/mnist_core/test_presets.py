@@ -541,7 +541,7 @@ def test_list_and_show(command):
         assert TrainConfig().override(changes) == preset.config
 
 
-@pytest.mark.parametrize("file_format", export_formats.FORMATS)
+@pytest.mark.parametrize("file_format", ["torch", pytest.param("onnx", marks=pytest.mark.long)])
 def test_a_trained_preset_can_be_exported(ran, tmp_path, file_format):
     """The end of the way: preset, checkpoint, file."""
     ran("--seeds", 1)

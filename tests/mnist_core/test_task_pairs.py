@@ -40,7 +40,7 @@ def network(config, seed=1):
 
 
 def evaluate(model, split, config, *, runtime=FP32, threshold=None):
-    return tasks.evaluate(model, split, config, n_classes=10, runtime=runtime, threshold=threshold)
+    return tasks.evaluate(model, split, config, runtime=runtime, threshold=threshold)
 
 
 def inputs_of(split, pairs):
@@ -255,16 +255,15 @@ def test_a_state_goes_on_where_it_was(few, settings):
 def test_training_learns_and_its_last_report_is_what_evaluation_says(digits, settings, loss):
     config = settings(
         loss__name=loss,
-        model__width=16,
         model__depth=2,
         optim__lr=3e-3,
         epochs=2,
-        pairs__per_epoch=1500,
-        pairs__evaluation=1000,
+        pairs__per_epoch=1000,
+        pairs__evaluation=500,
     )
     result = train(config, digits)
-    assert result.images == 3000
-    assert result.metrics["val_roc_auc"] > (0.65 if loss == "bce" else 0.8)
+    assert result.images == 2000
+    assert result.metrics["val_roc_auc"] > (0.6 if loss == "bce" else 0.7)
     assert result.history[1]["val_loss"] < result.history[0]["val_loss"]
     threshold = result.metrics["val_threshold"]
     found = evaluate(result.model, digits.validation, config, threshold=threshold)

@@ -8,14 +8,20 @@ from mnist_core.device import torch_internals
 from mnist_core.optim import OPTIMIZERS, OptimConfig
 from mnist_core.trainer import optimizers
 
+CACHED = (
+    torch_internals._muon_function,
+    torch_internals._bare,
+    torch_internals._lerp_function,
+)
+
 
 @pytest.fixture(autouse=True)
 def _first_use():
     """Check anew in each test, and after it."""
-    for cached in (torch_internals._muon_function, torch_internals._bare):
+    for cached in CACHED:
         cached.cache_clear()
     yield
-    for cached in (torch_internals._muon_function, torch_internals._bare):
+    for cached in CACHED:
         cached.cache_clear()
 
 
@@ -34,6 +40,7 @@ def test_this_torch_has_all_that_is_expected(recwarn):
     for name in OPTIMIZERS:
         trained(name)
     torch_internals.cpu_has_bf16()
+    torch_internals.lerp_all([torch.zeros(2)], [torch.ones(2)], 0.5)
     assert not [one for one in recwarn if one.category is RuntimeWarning]
 
 
@@ -87,3 +94,20 @@ def test_bf16_without_torchs_answer(monkeypatch, tmp_path, flags, has):
     monkeypatch.setattr(torch_internals, "_CPU", tmp_path / "cpuinfo")
     with pytest.warns(RuntimeWarning, match="avx512_bf16"):
         assert torch_internals.cpu_has_bf16() is has
+
+
+def refuse(*arguments):
+    raise TypeError
+
+
+def forget(averages, values, weight):
+    """Do nothing, unlike torch's."""
+
+
+@pytest.mark.parametrize("other", [None, refuse, forget])
+def test_averages_without_the_function_for_lists(monkeypatch, other):
+    monkeypatch.setattr(torch, "_foreach_lerp_", other)
+    moved = [torch.zeros(3), torch.full((2, 2), 8.0)]
+    with pytest.warns(RuntimeWarning, match="_foreach_lerp_"):
+        torch_internals.lerp_all(moved, [torch.ones(3), torch.zeros(2, 2)], 0.25)
+    assert moved[0].tolist() == [0.25] * 3 and moved[1].tolist() == [[6.0, 6.0], [6.0, 6.0]]

@@ -83,9 +83,7 @@ def test_the_averaged_model_is_the_scored_one(few, config, name, model):
     some = config(average__name=name, average__start=0.4, **small)
     result = train(some, few)
     machine = resolve_runtime(result.config)
-    again = tasks.evaluate(
-        result.model, few.validation, result.config, n_classes=10, runtime=machine
-    )
+    again = tasks.evaluate(result.model, few.validation, result.config, runtime=machine)
     assert again.metrics["accuracy"] == result.metrics["val_accuracy"]
     assert again.loss == pytest.approx(result.metrics["val_loss"], rel=1e-6)
     plain = train(config(**small), few)
@@ -228,9 +226,7 @@ def test_early_stopping_serves_the_best_report(few, config):
     confusion = torch.tensor(result.confusion)
     assert confusion.trace().item() / confusion.sum().item() == max(accuracies)
     machine = resolve_runtime(result.config)
-    again = tasks.evaluate(
-        result.model, few.validation, result.config, n_classes=10, runtime=machine
-    )
+    again = tasks.evaluate(result.model, few.validation, result.config, runtime=machine)
     assert again.metrics["accuracy"] == max(accuracies)
 
 
@@ -242,9 +238,7 @@ def test_without_early_stopping_the_last_model_counts(few, config):
     model = models.build(ModelConfig(name="net"), 10)
     model.load_state_dict(result.best.weights)
     machine = resolve_runtime(result.config)
-    again = tasks.evaluate(
-        machine.place(model), few.validation, result.config, n_classes=10, runtime=machine
-    )
+    again = tasks.evaluate(machine.place(model), few.validation, result.config, runtime=machine)
     assert again.metrics["accuracy"] == best["val_accuracy"]
 
 
@@ -253,9 +247,7 @@ def test_balanced_accuracy_is_scikit_learns(few, config):
 
     result = train(config(epochs=2), few)
     machine = resolve_runtime(result.config)
-    found = tasks.evaluate(
-        result.model, few.validation, result.config, n_classes=10, runtime=machine
-    )
+    found = tasks.evaluate(result.model, few.validation, result.config, runtime=machine)
     expected = balanced_accuracy_score(few.validation.labels, found.predictions)
     assert found.metrics["balanced_accuracy"] == pytest.approx(expected)
 

@@ -94,10 +94,13 @@ def test_the_state_of_another_training_is_refused(few, config, digits, tmp_path,
     file = tmp_path / "state.safetensors"
     with pytest.raises(Killed):
         train(config(epochs=3), few, killed_at(1), state_file=file)
-    message = refusal(CheckpointError, train, config(epochs=4), few, state_file=file)
-    assert "another training (epochs: 3 -> 4); delete it" in message
+    for changed, named in (
+        ({"epochs": 4}, "epochs: 3 -> 4"),
+        ({"epochs": 3, "seed": 5}, "seed: 0 -> 5"),
+    ):
+        assert named in refusal(CheckpointError, train, config(**changed), few, state_file=file)
     message = refusal(CheckpointError, train, config(epochs=3), digits, state_file=file)
-    assert "another training (data: " in message
+    assert "data: " in message
     assert train(config(epochs=3, threads=2), few, state_file=file).history[0]["step"] == 1
 
 

@@ -7,12 +7,10 @@ import shutil
 import signal
 import sys
 import traceback
-from functools import partial, partialmethod
+from functools import partial
 
 import optuna
-import pytest
 import sqlalchemy
-from optuna.storages import RDBStorage
 from test_protocol import run
 from toy import make_plan
 
@@ -139,22 +137,6 @@ def next_start(plan):
     storage, _ = inherit_record(plan, open_storage(plan.storage_url, create=True))
     close_storage(storage)
     return record(plan)
-
-
-@pytest.fixture
-def swift(tmp_path, monkeypatch):
-    """Open databases without Optuna's reading of its schema revisions, 0.1 s each time."""
-    made = tmp_path / "made.db"
-    REAL_MAKE_FILE(made)
-
-    def make_file(path):
-        draft = path.with_name(".making")
-        shutil.copy(made, draft)
-        draft.rename(path)
-
-    monkeypatch.setattr(sqlite, "make_file", make_file)
-    init = partialmethod(RDBStorage.__init__, skip_compatibility_check=True)
-    monkeypatch.setattr(RDBStorage, "__init__", init)
 
 
 def killed_everywhere(folder, kind, request, *, lines=False):

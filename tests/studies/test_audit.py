@@ -108,7 +108,7 @@ class TestDraws:
     def test_a_slow_starter_that_wins_is_lost_and_one_that_leads_is_not(self, tmp_path):
         plan = make_plan(tmp_path)
         others = some(25, seed=1)
-        lost = audit(plan, self.curves([*others, curve(25, 2.0, slow=True)]), draws=10)
+        lost = audit(plan, self.curves([*others, curve(25, 2.0, slow=True)]), draws=20)
         safe = audit(plan, self.curves([*others, curve(25, 2.0)]), draws=10)
         by_name = {verdict.label: verdict for verdict in lost.verdicts}
         assert by_name["none"].chance == by_name["none"].saved == by_name["none"].given_up == 0
@@ -138,7 +138,7 @@ class TestDraws:
 
     def test_minimize(self, tmp_path):
         full = [*some(25, seed=1, sign=-1), curve(25, 2.0, slow=True, sign=-1)]
-        found = audit(make_plan(tmp_path), self.curves(full, direction=DOWN), draws=10)
+        found = audit(make_plan(tmp_path), self.curves(full, direction=DOWN), draws=15)
         median = next(verdict for verdict in found.verdicts if verdict.label == "median")
         assert median.loses and median.chance > 0.3 and median.given_up > 0.3
 
@@ -224,14 +224,14 @@ class TestCollect:
     @pytest.mark.parametrize("count", [0, 3])
     def test_nothing_to_replay(self, tmp_path, count):
         trials = self.trials([(TrialState.COMPLETE, {})] * count + [(TrialState.PRUNED, {})] * 9)
-        with pytest.raises(UserError, match="nothing to replay; run it first, with"):
+        with pytest.raises(UserError, match=r"studies\.run"):
             collect(make_plan(tmp_path), trials)
 
     def test_one_report_each(self, tmp_path):
         trials = self.trials([(TrialState.COMPLETE, {})] * 9)
         for trial in trials:
             trial.intermediate_values = {1: 0.9}
-        with pytest.raises(UserError, match="report once, at their end"):
+        with pytest.raises(UserError, match="toy"):
             collect(make_plan(tmp_path), trials)
 
 

@@ -49,7 +49,7 @@ def search(folder, workers, chance, *, until=None, trials=16, stop=None, **setti
             chosen = turns.choice(running)
             task, values, step = chosen
             goes_on = book.report(task, step + 1, {"val_accuracy": values[step]})
-            book.settle()
+            book.flush()
             chosen[2] += 1
             if not goes_on or step == 2:
                 running.remove(chosen)

@@ -11,10 +11,13 @@ from toy import TestSet, make_plan
 
 from mnist_core.errors import UserError
 from studies.analysis import stored_study
+from studies.analysis.mistakes import MistakeImages
 from studies.cli.sync import sync_command
 from studies.core.event_log import FILE, survey
+from studies.dashboard.completion import Completion
 from studies.protocol import phases
 from studies.protocol.fresh_start import start_fresh
+from studies.report.page import gather
 from studies.storage.belonging import MODELS, ForeignFiles, owner
 from studies.storage.copying import copy_study
 from studies.storage.open import close_storage, open_storage, storage_file
@@ -142,6 +145,36 @@ def test_sync_refuses_the_log_of_another_study(plan, finished, monkeypatch):
     with pytest.raises(ForeignFiles):
         sync_command("toy", tracker=["tensorboard"])
     assert contents(plan.folder) == before
+
+
+def test_sync_refuses_a_log_beside_the_database_of_another_program(plan, monkeypatch):
+    """It has a study of that name, but one that this program has not made: without identity."""
+    storage_file(plan.storage_url).unlink()
+    storage = open_storage(plan.storage_url, create=True)
+    optuna.create_study(study_name=plan.name, storage=storage, direction="maximize")
+    close_storage(storage)
+    monkeypatch.setattr("studies.cli.options.find", lambda *_, **__: plan)
+    before = contents(plan.folder)
+    with pytest.raises(ForeignFiles):
+        sync_command("toy", tracker=["tensorboard"])
+    assert contents(plan.folder) == before
+
+
+def test_models_of_another_study_are_not_shown_as_the_study_s_own(plan, finished):
+    found = stored_study.read(plan)
+    model = next((plan.folder / MODELS / "confirm").iterdir())
+    number = int(model.stem)
+    for foreign in (False, True):
+        if foreign:
+            (plan.folder / MODELS / "study.id").write_text(
+                stored_study.read(finished[1]).identity + "\n"
+            )
+        text = gather(found).mistakes.text
+        assert ("another study" in text) == foreign
+        storage = open_storage(plan.storage_url, create=False)
+        files = Completion(found, storage, MistakeImages())._files(found.confirm[number], True)
+        close_storage(storage)
+        assert any(file.name.endswith(model.name) for file in files.values()) != foreign
 
 
 @pytest.mark.parametrize("name", [FILE, "trackers", MODELS])

@@ -60,7 +60,7 @@ def begin(book):
 def complete(book, task, value=0.5):
     for step in (1, 2):
         assert book.report(task, step, metrics(value * step / 2))
-        book.settle()
+        book.flush()
     book.finish(task, Outcome(metrics=metrics(value), attributes={"device": "cpu"}))
 
 
@@ -211,8 +211,8 @@ def test_a_report_that_could_not_be_written_is_written_later(opened, storage, mo
         patch.setattr(storage, "set_trial_intermediate_value", lambda *_: 1 / 0)
         assert book.report(task, 1, metrics(0.5))
         with pytest.raises(ZeroDivisionError):
-            book.settle()
-    book.settle()
+            book.flush()
+    book.flush()
     (trial,) = storage.get_all_trials(book.study._study_id, deepcopy=False)
     assert trial.intermediate_values == {1: 0.5}
 
@@ -520,7 +520,7 @@ def test_a_failure_that_was_never_told_is_not_kept_with_what_came_of_it_later(
     book = open_search(plan, storage)
     task = begin(book)
     with monkeypatch.context() as patch:
-        patch.setattr(book._pages, "tell", lambda *rest: 1 / 0)
+        patch.setattr(book._table, "tell", lambda *rest: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             book.fail(task, Failure(kind="TimeLimit", message="ended after 1 s"))
     (left,) = book.study.get_trials()

@@ -219,7 +219,7 @@ def test_a_source_that_changes_meanwhile_leaves_no_copy(
 
 
 def test_a_copy_that_reads_back_otherwise_is_none(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("studies.storage.rows.attribute_rows", lambda attributes: [])
+    monkeypatch.setattr("studies.storage.sql_writing.attribute_rows", lambda attributes: [])
     assert "does not hold what was written" in refused(source, f"sqlite:///{tmp_path / 'x.db'}")
     assert not (tmp_path / "x.db").exists()
 
@@ -243,7 +243,7 @@ def copy_and_wait():
         print("written", flush=True)
         sys.stdin.read()
 
-    copying._check = check
+    copying.check_same = check
     copy_study("toy", source=sys.argv[1], target=sys.argv[2])
 
 

@@ -172,7 +172,7 @@ def test_calls():
 def test_calls_end_when_no_node_has_room_any_more(monkeypatch):
     with ray_engine(wait_seconds=0.0) as engine:
         monkeypatch.setattr(engine._cluster, "room", lambda claim: 0)
-        with pytest.raises(UserError, match="a trial takes 1 CPU, but no node has that"):
+        with pytest.raises(UserError, match="1 CPU"):
             engines.call(engine, time.sleep, [(600,)])
 
 
@@ -330,7 +330,7 @@ def test_an_own_cluster_always_has_a_token(monkeypatch):
 
 
 def test_resources_that_no_node_has():
-    with pytest.raises(UserError, match="a trial takes 64 CPU, but no node has that"):
+    with pytest.raises(UserError, match="64 CPU"):
         ray_engine(cpus=64).__enter__()
 
 

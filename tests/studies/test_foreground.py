@@ -17,7 +17,7 @@ from mnist_core.errors import UserError
 from studies.cli import foreground
 from studies.engines.inline import Inline
 from studies.protocol import phases
-from studies.protocol.phases import Control
+from studies.protocol.control import Control
 from studies.protocol.preflight import Preparation
 from studies.report.progress import Progress
 
@@ -89,7 +89,7 @@ def test_a_result_that_cannot_be_printed_is_in_the_files(tmp_path, monkeypatch):
     dropped = []
     monkeypatch.setattr(foreground, "drop_output", lambda: dropped.append(1))
     result = run(make_plan(tmp_path))
-    with pytest.raises(UserError, match=r"cannot be printed: No space.*report\.md"):
+    with pytest.raises(UserError, match=r"No space.*report\.md"):
         foreground.finish(result, Console(file=_Full()))
     assert dropped == [1]
     assert {"report.md", "best_config.toml"} < {path.name for path in result.plan.folder.iterdir()}

@@ -29,14 +29,14 @@ from studies.planning.fingerprint import FingerprintMismatch
 from studies.planning.next_commands import look_command, run_command
 from studies.protocol import phases
 from studies.protocol.carry_over import carry
+from studies.protocol.control import StudyInterrupted
 from studies.protocol.fork import check_made, fork
-from studies.protocol.phases import StudyInterrupted
-from studies.protocol.replay import replay
+from studies.protocol.replay import Replay
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.run import app
 from studies.search.sources import SearchSource
-from studies.storage import copying
+from studies.storage import copying, sql, sql_writing
 from studies.storage.contents import difference, read_content
 from studies.storage.open import close_storage, open_storage
 
@@ -254,7 +254,7 @@ def test_the_same_settings_find_their_fork_again(tmp_path, old):
     assert (first.name, second.name) == ("toy-2", "toy-3")
     assert said[0].endswith("0 of its 12 trials carried over; 12 not: epochs: 5 -> 9")
     assert fork(changed(plan, **WIDER), "", say=said.append).name == "toy-2"
-    assert said[-1].startswith("going on with toy-2, forked from toy: 12 of")
+    assert said[-1].startswith("resuming toy-2, forked from toy: 12 of")
     assert fork(changed(plan, **WIDER), "wide", say=str).name == "toy-wide"
     assert fork(changed(plan, **WIDER), "toy-wide", say=str).name == "toy-wide"
     with pytest.raises(UserError, match="toy-wide"):
@@ -331,8 +331,9 @@ def test_in_a_storage_that_holds_both(tmp_path, kind, request):
 @pytest.mark.parametrize(
     "step",
     [
-        *(pytest.param(step, marks=pytest.mark.long) for step in ("_insert", "insert_trials")),
-        "_check",
+        pytest.param((sql, "insert_study"), marks=pytest.mark.long),
+        pytest.param((sql_writing, "insert_trials"), marks=pytest.mark.long),
+        (copying, "check_same"),
     ],
 )
 def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
@@ -340,7 +341,7 @@ def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     wide = changed(plan, **WIDER)
 
     def fork_and_die():
-        setattr(copying, step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        setattr(*step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         fork(wide, "", say=print)
 
     process = programs.start(fork_and_die)
@@ -402,7 +403,7 @@ def test_commands_name_the_fork(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["wide"], "a second name is that of a fork; add --fork"),
+        (["wide"], "a second name is the name of a fork; add --fork"),
         (["--fork", "--fresh"], "leave --fresh out"),
     ],
 )
@@ -418,5 +419,5 @@ def test_a_forks_order_is_not_replayed(old):
     trials[3].user_attrs[CARRIED] = {"study": "toy", "trial": 3}
     study.get_trials = lambda deepcopy: trials
     with pytest.raises(UserError, match="fork"):
-        replay(old, study, old.folder)
+        Replay(old, study, old.folder)
     close_storage(storage)

@@ -199,22 +199,22 @@ def member(study, identity="m", *, age=0.0, **changes):
 
 def test_a_member_here_lives_as_long_as_its_process(study):
     member(study, age=10 * leases.LIMIT)
-    assert set(leases.living(study)) == {"m"} and supervisor(study) == MINE
+    assert set(leases.living_members(study)) == {"m"} and supervisor(study) == MINE
     member(study, pid=2**22 + 1)
-    assert leases.living(study) == {} and supervisor(study) is None
+    assert leases.living_members(study) == {} and supervisor(study) is None
 
 
 def test_a_member_elsewhere_lives_as_long_as_its_heart_beats(study):
     member(study, host="elsewhere", age=leases.LIMIT - 5)
-    assert set(leases.living(study)) == {"m"}
+    assert set(leases.living_members(study)) == {"m"}
     with pytest.raises(StudyInUse, match=r"on elsewhere .*--join"):
         take(study)
     member(study, host="elsewhere", age=leases.LIMIT + 5)
-    assert leases.living(study) == {}
+    assert leases.living_members(study) == {}
     assert take(study).pid == MINE.pid
 
 
 @pytest.mark.parametrize("value", [None, "x", {}, {"beat": 1.0}, {"beat": "x", "pid": 3}])
 def test_an_unreadable_member_is_none(study, value):
     study.set_user_attr(f"{PART}m", value)
-    assert leases.living(study) == {}
+    assert leases.living_members(study) == {}

@@ -26,6 +26,7 @@ from studies.planning.layers import QUICK_TRIALS
 from studies.planning.next_commands import look_command, resumable, run_command
 from studies.planning.plan import resolve
 from studies.planning.recorded import plan_attribute
+from studies.storage.belonging import MODELS, ForeignFiles
 from studies.storage.open import close_storage, open_storage
 from studies.tracking import process
 
@@ -55,6 +56,17 @@ WAYS = {
     "conf": (["storage.url=journal:///elsewhere/toyland/a"], {"conf": Path("my conf.toml")}),
     "folder": (["results.folder=my 'odd' results", "epochs=3"], {}),
 }
+
+
+def test_a_database_without_the_study_that_its_folder_is_of_is_said(toyland):  # noqa: F811
+    """An empty database is no reason to advise a first run, which would be refused."""
+    plan = begin()
+    (plan.folder / MODELS).mkdir(exist_ok=True)
+    (plan.folder / MODELS / "study.id").write_text("0123abcd\n")
+    (plan.folder / "study.db").write_bytes(b"")
+    for name in ("toyland", str(plan.folder)):
+        with pytest.raises(ForeignFiles, match="0123abcd"):
+            lookup.find(name)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -135,7 +147,7 @@ def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  #
     for command, *words in (["watch"], ["replay"], ["compare", plan.folder]):
         done = here("studies", command, plan.folder, *words)
         assert done.returncode == 1, command
-        assert re.search("nobody runs|no recorded order|the same study", done.stderr)
+        assert re.search("not being run|no recorded order|the same study", done.stderr)
     assert len(studies.load(str(plan.folder)).trials) == 8
 
 
@@ -184,8 +196,8 @@ def test_a_changed_space_can_be_looked_at(toyland, here, widen):  # noqa: F811
     widen()
     assert found("toyland").rows == before.rows
     shown = here("studies", "show", "toyland")
-    assert shown.returncode == 0 and "was begun with other settings" in shown.stdout
-    assert "was begun" not in here("studies", "show", "results/toyland").stdout
+    assert shown.returncode == 0 and "was started with other settings" in shown.stdout
+    assert "other settings" not in here("studies", "show", "results/toyland").stdout
 
 
 def test_a_given_setting_that_is_another_one_is_said(toyland, here):  # noqa: F811
@@ -248,8 +260,8 @@ def test_no_such_study(toyland, here):  # noqa: F811
     Path("empty").mkdir()
     for study, said in (
         ("toylant", "did you mean 'toyland'"),
-        ("./nowhere", "is no folder of a study"),
-        ("empty", "is no folder of a study"),
+        ("./nowhere", "is not the folder of a study"),
+        ("empty", "is not the folder of a study"),
         ("toyland", "there is no study database"),
     ):
         done = here("studies", "status", study)

@@ -18,8 +18,9 @@ from studies.core.seeds import confirm_seeds
 from studies.engines.inline import Inline
 from studies.planning.layout import models_folder
 from studies.protocol import phases
+from studies.protocol.control import Control, StudyInterrupted
 from studies.protocol.fresh_start import start_fresh
-from studies.protocol.phases import Control, StudyInterrupted, run_study
+from studies.protocol.phases import run_study
 from studies.report.progress import Progress
 from studies.report.table import markdown
 from studies.report.warnings import warnings
@@ -416,7 +417,7 @@ def test_a_study_of_other_settings_is_shown_but_not_exported(tmp_path):
     found = stored_study.read(make_plan(tmp_path, train={"epochs": 9}, search={"seed": 3}))
     assert len(found.search) == 9 and found.result is None
     assert "seed: 0 -> 3" in found.differs
-    with pytest.raises(UserError, match="was begun with other settings"):
+    with pytest.raises(UserError, match="with other settings"):
         found.finished()
 
 

@@ -17,8 +17,8 @@ from studies.core.seeds import confirm_seeds
 from studies.core.statistics import judge, paired_difference
 from studies.core.trials import TrialRecord
 from studies.protocol import phases
-from studies.protocol.confirm import losers
-from studies.protocol.phases import StudyInterrupted
+from studies.protocol.confirm import Rules
+from studies.protocol.control import StudyInterrupted
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.search.enqueued import identity
@@ -246,5 +246,5 @@ def test_what_is_over_a_limit_beats_nobody(tmp_path):
     sgd = candidate("sgd", 0.1)
     for feasible in (True, False):
         chosen = [sgd, candidate("adam", 0.1, default=True, feasible=feasible)]
-        stopped = losers(raced(tmp_path), chosen, held(chosen))
+        stopped = Rules(raced(tmp_path), chosen).losers(held(chosen))
         assert stopped == ({identity(sgd.params): 3} if feasible else {})

@@ -300,7 +300,7 @@ def test_several_studies_are_one_page(tmp_path):
     ("arguments", "said"),
     [
         (["optim_serch"], "did you mean 'optim_search'"),
-        (["./nowhere"], "is no folder of a study"),
+        (["./nowhere"], "is not the folder of a study"),
         (["optim_search", "siamese_search"], "--out: name a file"),
         (["optim_search", "optim_search", "--out", "x.html"], "each study once"),
         (["optim_search", "--out", "x.pdf"], "ends in .html"),

@@ -16,6 +16,7 @@ from needs import missing
 from waiting import PATIENCE
 
 from studies.storage import sqlite
+from studies.storage.errors import NoStudies
 from studies.storage.open import (
     Damaged,
     StorageError,
@@ -27,7 +28,6 @@ from studies.storage.open import (
     sqlite_url,
     storage_file,
 )
-from studies.storage.url import NoStudies
 
 
 @pytest.fixture
@@ -49,6 +49,11 @@ def refusal(url, *, create=True):
 @pytest.fixture
 def unflushed():
     """In place of that which all tests share: here the real pragmas are looked at."""
+
+
+@pytest.fixture
+def ready_made_databases():
+    """In place of that which all tests share: here databases are made and looked at."""
 
 
 def test_every_connection_has_the_pragmas(path):

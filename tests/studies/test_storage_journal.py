@@ -15,9 +15,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from waiting import PATIENCE
 
+from studies.storage.errors import NoStudies
 from studies.storage.journal import Journal
 from studies.storage.open import Damaged, StorageError, open_storage
-from studies.storage.url import NoStudies
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_what_is_not_written_is_not_in_the_file(path, monkeypatch):
         real(descriptor, data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("studies.storage.journal.os.write", half)
+    monkeypatch.setattr("studies.storage.journal_file.os.write", half)
     with pytest.raises(StorageError, match="No space left on device"):
         study.set_user_attr("x", 1)
     monkeypatch.undo()

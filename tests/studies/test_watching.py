@@ -30,7 +30,7 @@ class Study:
         task = self.book.ask()
         self.book.started(task, 1)
         self.book.report(task, 1, {"val_accuracy": value})
-        self.book.settle()
+        self.book.flush()
         if end:
             self.book.finish(task, Outcome(metrics={"val_accuracy": value}))
 
@@ -99,14 +99,14 @@ def test_ctrl_c_leaves_the_study_alone(plan):
 
 def test_the_storage_says_who_runs_it(plan, monkeypatch):
     monkeypatch.setattr(watching, "ASK_SECONDS", 0.0)
-    with pytest.raises(UserError, match=r"nobody runs study toy; .*studies status "):
+    with pytest.raises(UserError, match=r"study toy is not being run; .*studies status "):
         watch(plan, Console())
     study = Study(plan, steps=1)
-    runs = watching._Runs(plan)
+    runs = watching._Runs(plan.location)
     assert runs() and runs()
     study.close()
     assert not runs()
-    with pytest.raises(UserError, match="nobody runs"):
+    with pytest.raises(UserError, match="not being run"):
         watch(plan, Console())
 
 

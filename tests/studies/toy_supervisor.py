@@ -23,7 +23,7 @@ from waiting import PATIENCE, until
 from mnist_core.errors import UserError
 from studies import engines
 from studies.protocol import phases
-from studies.protocol.checkpoints import ConfirmedElsewhere, Control
+from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.phases import run_study
 from studies.report.table import result_event
 from studies.storage import leases, membership

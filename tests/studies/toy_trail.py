@@ -8,7 +8,8 @@ from toy import TestSet, Toy, make_plan
 
 from studies.engines.inline import Inline
 from studies.protocol import phases
-from studies.protocol.phases import Control, run_study
+from studies.protocol.control import Control
+from studies.protocol.phases import run_study
 from studies.storage.contents import read_content
 from studies.storage.open import close_storage, open_storage
 

@@ -66,7 +66,7 @@ class Calls:
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         return True
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         pass
 
     def finish(self, task: Task, outcome: Outcome) -> None:

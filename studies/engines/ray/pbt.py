@@ -128,7 +128,7 @@ class MemberScheduler(PopulationBasedTraining):
         )
         self._table, self._reports = table, reports
         self._population, self._plan = population, plan
-        self._states = states_folder(plan, "search")
+        self._states = states_folder(plan.folder, "search")
         # Of equal values the earlier member is worse.
         self._pbt = PbtState(
             self, order=_number, quantiles=self._without_defaults, new_config=self._copied
@@ -197,7 +197,7 @@ class MemberScheduler(PopulationBasedTraining):
         for trial in living:
             trial.set_config({**trial.config, KNOWN: step})  # type: ignore[no-untyped-call]
         work = cast(Kept, self._table.work)
-        work.settle()  # writes the reports that were decided by
+        work.flush()  # writes the reports that were decided by
         copies = self._population.end_generation(step, values)
         work.set_attribute(POPULATION, self._population.record())
         for copy in copies:

@@ -265,8 +265,8 @@ class PbtState:
             config, operations = config_of_tune(trial, trial_to_clone)
             return new_config(trial, trial_to_clone, config), operations
 
-        self._pbt._quantiles = own_quantiles
-        self._pbt._get_new_config = own_config
+        self._pbt._quantiles = own_quantiles  # type: ignore[method-assign]
+        self._pbt._get_new_config = own_config  # type: ignore[method-assign]
 
     @property
     def due(self) -> int:

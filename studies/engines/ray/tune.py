@@ -222,7 +222,7 @@ class WorkStopper(tune.Stopper):
         """Return whether to stop now."""
         table = self._table
         with table.guard():
-            table.work.settle()
+            table.work.flush()
             for running in table.running.values():
                 self._limit(running)
             if table.running and all(one.began is None for one in table.running.values()):
