@@ -27,8 +27,8 @@ from studies.engines.base import Work
 from studies.ledger.opening import open_search
 from studies.planning.plan import Plan, resolve
 from studies.search.optuna_bridge import suggest
+from studies.search.pruners import with_resources
 from studies.search.pruning import FairPruning
-from studies.search.rungs import with_resources
 from studies.search.sources import SearchSource
 from studies.storage.journal import Journal
 from studies.storage.open import close_storage, open_storage

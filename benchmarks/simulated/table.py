@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces.space import Choice, Float, Int, Parameter, Space
-from studies.search.branch_sampler import deciding
+from studies.search.branches import deciding
 
 
 @dataclass(frozen=True, kw_only=True)

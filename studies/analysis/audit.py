@@ -40,7 +40,7 @@ from typing import Any
 from mnist_core.console.plain_text import counted
 from studies.analysis.audit_curves import Curve, Curves, Replayed, replay
 from studies.planning.plan import Plan
-from studies.search.rungs import with_resources
+from studies.search.pruners import with_resources
 
 ENOUGH = 20
 """Full curves, defaults not counted, below which an audit says little."""
@@ -215,13 +215,6 @@ def _lost(all_of: Curves, curves: Sequence[Curve], done: Replayed) -> _Loss:
 
 def _warnings(curves: Curves) -> list[str]:
     found = []
-    if wrong := curves.misplaced:
-        found.append(
-            f"rungs: {len(wrong)} trial{'s' if len(wrong) > 1 else ''}"
-            f" ({', '.join(map(str, wrong[:5]))}{' …' if len(wrong) > 5 else ''}) entered a rung"
-            " with the value of another step, so the study's own pruner judged some trials wrongly;"
-            " the replays here have the right values"
-        )
     more = "set search.sentinels (say 0.2) or search.pruner=none for the next study"
     if (n := len(curves.kept) + len(curves.stopped)) < ENOUGH:
         found.append(

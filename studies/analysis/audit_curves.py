@@ -14,7 +14,6 @@ from mnist_core.errors import UserError
 from studies.core.attributes import SECONDS, WOULD_PRUNE
 from studies.planning.plan import Plan
 from studies.search.pruning import FairPruning
-from studies.search.rungs import WITH_RUNGS, create_rungs, with_resources
 from studies.storage.url import shown
 
 
@@ -50,14 +49,12 @@ class Curves:
         pruned: how many trials the study's pruner stopped, whose curves are cut short.
         workers: most trials that ran at the same time.
         direction: of the study.
-        misplaced: trials whose stored value of a rung is that of another step.
     """
 
     full: tuple[Curve, ...]
     pruned: int
     workers: int
     direction: StudyDirection
-    misplaced: tuple[int, ...] = ()
 
     @property
     def kept(self) -> tuple[Curve, ...]:
@@ -120,7 +117,6 @@ def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
         pruned=sum(trial.state is TrialState.PRUNED for trial in trials),
         workers=_workers(trials),
         direction=StudyDirection[plan.spec.direction.upper()],
-        misplaced=_misplaced(plan, trials),
     )
     if not curves.kept:
         raise UserError(
@@ -134,16 +130,6 @@ def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
             " anything; raise epochs or reports_per_epoch"
         )
     return curves
-
-
-def _misplaced(plan: Plan, trials: Sequence[FrozenTrial]) -> tuple[int, ...]:
-    """Return the trials that older versions put into rungs with the value of another step."""
-    search = plan.settings.search
-    if search.pruner not in WITH_RUNGS:
-        return ()
-    options = with_resources(search.pruner, search.pruner_options, plan.most_reports)
-    rungs = create_rungs(search.pruner, options)
-    return tuple(trial.number for trial in trials if rungs.misplaced(trial))
 
 
 def _seconds(trial: FrozenTrial) -> float:

@@ -15,8 +15,8 @@ from search_spaces.space import Choice, Space
 from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
 from studies.planning.plan import Plan
+from studies.search.pruners import with_resources
 from studies.search.pruning import FairPruning
-from studies.search.rungs import with_resources
 
 BOUND_SHARE = 0.02
 """A best value within this share of a parameter's range (on its own scale) is on the bound."""

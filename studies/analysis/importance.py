@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.core.trials import TrialRecord
 from studies.planning.plan import Plan
 from studies.search.optuna_bridge import to_distribution
+from studies.search.study_views import StudyView
 
 ENOUGH = 10
 """Trials below which nothing is said: the best tenth would be no trial at all."""
@@ -93,21 +94,6 @@ def importance(
 _Drawn = tuple[TrialRecord, Mapping[str, BaseDistribution]]
 
 
-class _Fixed(InMemoryStorage):
-    """A storage of one study whose trials are given, and never copied."""
-
-    def __init__(self, trials: list[FrozenTrial]) -> None:
-        super().__init__()
-        self._given = trials
-
-    def get_all_trials(
-        self, study_id: int, deepcopy: bool = True, states: object = None
-    ) -> list[FrozenTrial]:
-        """Return the trials, which are all COMPLETE."""
-        del study_id, deepcopy, states
-        return self._given
-
-
 def _measure(plan: Plan, drawn: Sequence[_Drawn]) -> dict[str, float]:
     # Each with a number of its own: a trial that was drawn twice counts twice.
     trials = [
@@ -126,7 +112,8 @@ def _measure(plan: Plan, drawn: Sequence[_Drawn]) -> dict[str, float]:
         )
         for number, (record, distributions) in enumerate(drawn)
     ]
-    study = optuna.create_study(storage=_Fixed(trials), direction=plan.spec.direction)
+    direction = StudyDirection[plan.spec.direction.upper()]
+    study = StudyView(trials, directions=[direction]).as_study()
     with warnings.catch_warnings():
         # A branch of few trials: the intervals say it better.
         warnings.simplefilter("ignore")

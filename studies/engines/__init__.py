@@ -1,4 +1,4 @@
-"""Engines take parameters to where trials run and bring reports back.
+"""Engines run trials and bring their reports back; the trial book alone writes the study.
 
 Each module here that is neither ``base`` nor private is an engine, under its own name; it has a
 function ``create(*, workers, threads, preload, resources) -> Engine``.
@@ -36,15 +36,11 @@ def create(
 ) -> "Engine":
     """Return the engine ``name``, not yet started.
 
-    Args:
-        name: a module in ``studies/engines/``.
-        workers: trials that run at the same time, >= 1.
-        threads: CPU threads of each; 0: an equal share of the cores.
-        preload: modules that worker processes import as they start, whatever else goes on.
-        resources: processors and GPUs of the workers.
+    ``threads``: of each worker, 0: an equal share of the cores. ``preload``: modules that worker
+    processes import as they start.
 
     Raises:
-        ConfigError: there is no such engine.
+        ConfigError: if the engine is unknown.
     """
     if name not in names():
         raise ConfigError(f"engine.name: {unknown_name('engine', name, names())}")
@@ -59,7 +55,7 @@ def adapted(plan: "Plan", engine: "Engine") -> "Plan":
     """Return ``plan`` as ``engine``, which is started, can run it.
 
     Raises:
-        UserError: it cannot.
+        UserError: if it cannot.
     """
-    adapt = getattr(engine, "adapt", None)  # of engines that know only then what they have
+    adapt = getattr(engine, "adapt", None)  # engines that know their resources only now
     return adapt(plan) if adapt is not None else plan

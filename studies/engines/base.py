@@ -1,7 +1,7 @@
-"""The contract between the book, which alone writes the study, and the engines that run trials.
+"""The contract between the trial book, which alone writes the study, and the engines.
 
-An engine asks for tasks, runs them somewhere, and hands every report back; it knows neither the
-study nor the storage. So any engine leaves the same trail.
+An engine asks for tasks, runs them somewhere, and hands every report back. It writes no study
+itself, so any engine leaves the same trail.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +15,16 @@ from studies.planning.ray_settings import RaySettings
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What of this machine workers get.
+    """What workers get of this machine.
 
     Attributes:
         affinity: whether each worker is bound to processors of its own, when all are handed out.
         gpus: values of ``CUDA_VISIBLE_DEVICES``, one a GPU, that workers get in turn; none: workers
             see what this process sees.
-        most: grow to so many workers once a trial has shown how many fit into the GPUs' memory;
-            0: the number stays as it is.
-        ray: of the engine ``ray``: which cluster, and what a trial claims of it.
-        say: gets a line for the user while an engine starts that takes a while.
+        most: maximum number of workers, reached if the first trial shows that they fit into the
+            GPUs' memory; 0: the number stays as it is.
+        ray: which cluster, and what a trial claims of it; for the engine ``ray``.
+        say: gets a line for the user while a slow engine starts.
     """
 
     affinity: bool = True
@@ -38,14 +38,14 @@ ALL = Resources()
 
 
 class Work(Protocol):
-    """What an engine works off. Every method is called from the engine's one supervising thread."""
+    """What an engine runs. Only the engine's supervising thread calls these methods."""
 
     def ask(self) -> Task | None:
-        """Return the next task, or None when there is none to start (now or any more)."""
+        """Return the next task, or None if there is none to start at present."""
         ...
 
     def started(self, task: Task, pid: int) -> None:
-        """A worker process ``pid`` on this host has begun ``task``."""
+        """Note that worker process ``pid`` on this host has started ``task``."""
         ...
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
@@ -56,19 +56,19 @@ class Work(Protocol):
         ...
 
     def flush(self) -> None:
-        """Write what ``report`` put off; call it when no worker waits for an answer."""
+        """Write what ``report`` put off; called when no worker waits for an answer."""
         ...
 
     def finish(self, task: Task, outcome: Outcome) -> None:
-        """``task`` ran to its end, or was stopped as asked (``outcome.stopped``)."""
+        """Take the outcome of ``task``, which ran to its end or was stopped as asked."""
         ...
 
     def fail(self, task: Task, failure: Failure) -> None:
-        """``task`` raised an error: its own fault, not tried again."""
+        """Take the error of ``task``: its own fault, so it is not tried again."""
         ...
 
     def lose(self, task: Task, failure: Failure) -> None:
-        """The worker died under ``task``: not the task's fault; it may be asked for again."""
+        """Take ``task`` back, whose worker died: not its own fault, so it may be tried again."""
         ...
 
 
@@ -80,7 +80,7 @@ class Engine(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
-        """Run tasks until ``work.ask()`` gives none and none is running, or ``stop`` was asked.
+        """Run tasks until ``work`` has no more and none is running, or ``stop`` was called.
 
         A task over a limit fails: ``TimeLimit`` or ``MemoryLimit``.
         """

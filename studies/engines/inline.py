@@ -1,7 +1,7 @@
-"""The inline engine: one trial after the other in this very process, for debugging and notebooks.
+"""The inline engine: one trial after the other in this process, for debugging and notebooks.
 
-It leaves the same trail as the others. A breakpoint in the objective works; a crash of the
-objective takes the study with it (the next run goes on from there).
+It leaves the same trail as the other engines. A breakpoint in the objective works. A crash of the
+objective ends the program; the next run resumes the study.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 def create(
     *, workers: int, threads: int, preload: Sequence[str] = (), resources: Resources = ALL
 ) -> "Inline":
-    """Return the engine; its one worker is this process, which is left as it is."""
+    """Return the engine; its one worker is this process, whose settings stay as they are."""
     return Inline()
 
 
 class _StoppedNow(BaseException):
-    """Unwinds the objective after ``stop(now=True)``; no ``except Exception`` holds it up."""
+    """Unwinds the objective after ``stop(now=True)``, past any ``except Exception``."""
 
 
 class _OverLimit(BaseException):
@@ -53,13 +53,13 @@ class Inline:
         pass
 
     def adapt(self, plan: "Plan") -> "Plan":
-        """Return ``plan`` as it is run here: one trial at a time, with the threads it says."""
+        """Return ``plan`` as it runs here: one trial at a time, with the plan's threads."""
         return dataclasses.replace(plan, workers=1, most_workers=0)
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
-        """Run tasks until there is none, or ``stop`` was asked for.
+        """Run tasks until there are no more, or ``stop`` was called.
 
-        Nobody watches over them: a limit is noticed at the next report.
+        Limits are checked at each report only.
 
         Raises:
             UserError: if this process cannot use its device.

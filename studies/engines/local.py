@@ -1,14 +1,7 @@
 """The local engine: worker processes on this machine that live as long as the engine.
 
 One thread supervises. It sleeps until a worker has sent something or died, answers reports first,
-and lets the book write when no worker waits. On a CPU workers x threads = cores, and each worker
-has cores of its own. A trial over a limit is killed with its worker, whatever it is doing, and a
-new worker takes the place.
-
-On GPUs it may begin with one worker each; when the first trial is over, as many more are started
-as fit by the memory that trial needed at most, and ended again if that is no faster. A trial that
-runs out of memory on a GPU that it shares is run again, with one worker fewer. A worker that cannot
-use its device is replaced, and its trial run again.
+and lets the book write when no worker waits. On a CPU workers x threads = cores.
 """
 
 import contextlib
@@ -24,7 +17,7 @@ from studies.engines._local.gpu_sharing import GpuUse, Sharing
 from studies.engines._local.limits import Watch, memory
 from studies.engines._local.worker_process import WorkerProcess
 from studies.engines._local.worker_start import (
-    Nursery,
+    WorkerStarter,
     WorkerStartError,
     pickled,
     shares,
@@ -38,8 +31,8 @@ __all__ = ["Local", "WorkerStartError", "create"]
 _PULSE = 5.0
 """Seconds after which the book may write at the latest, as it has a heartbeat to keep up."""
 
-_STILLBORN = 2
-"""So many workers in a row that die before they are ready end the run."""
+_DIED_AT_START = 2
+"""Workers in a row that die before they are ready; then the run ends."""
 
 
 def create(
@@ -52,12 +45,13 @@ def create(
 class Local:
     """Runs trials in worker processes.
 
+    On GPUs it may start with one worker each. When the first trial has finished, it adds as many
+    as fit by the memory of that trial, and removes them again if they make the study no faster.
+
     Args:
-        workers: processes, >= 1.
         threads: CPU threads of each, 0: an equal share of the cores.
-        preload: modules that each imports as it starts; one that cannot be imported is of no
-            matter before the objective needs it.
-        resources: processors and GPUs.
+        preload: modules that each imports as it starts; one that cannot be imported matters only
+            if the objective needs it.
     """
 
     def __init__(
@@ -77,16 +71,18 @@ class Local:
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._stopping = False
         self._now = False
-        self._stillborn = 0
+        self._died_at_start = 0
         self._handed_out = False
         self._wake: tuple[int, int] | None = None
-        self._nursery: Nursery | None = None
+        self._starter: WorkerStarter | None = None
+        self._work: Work
+        self._payload = b""
 
     def __enter__(self) -> Self:
         self._wake = os.pipe()
         os.set_blocking(self._wake[1], False)
-        # It is at its imports while this process goes on with its own: workers come with ``run``.
-        self._nursery = Nursery(threads=self._threads, preload=self._preload)
+        # It imports while this process does, too: workers come with ``run``.
+        self._starter = WorkerStarter(threads=self._threads, preload=self._preload)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -94,9 +90,9 @@ class Local:
             worker.end()  # all at once: each takes a while to hand its memory back
         for index in range(len(self._workers)):
             self._remove(index)
-        nursery, self._nursery = self._nursery, None
-        if nursery is not None:
-            nursery.close()
+        starter, self._starter = self._starter, None
+        if starter is not None:
+            starter.close()
         wake, self._wake = self._wake, None
         for descriptor in wake or ():
             os.close(descriptor)
@@ -104,28 +100,28 @@ class Local:
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers."""
-        return [worker.pid for worker in self._workers if worker is not None]
+        return [worker.pid for worker in self._alive()]
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
-        """Run tasks until there is none and none is running, or ``stop`` was asked for.
+        """Run tasks until there are no more and none is running, or ``stop`` was called.
 
         Raises:
-            WorkerStartError: workers die at once, or cannot load ``objective``.
+            WorkerStartError: if workers die at the start, or cannot load ``objective``.
             UserError: if workers again and again cannot use their device.
         """
-        payload, watch = pickled(objective), Watch(limits)
-        self._stillborn = 0
+        self._work, self._payload, watch = work, pickled(objective), Watch(limits)
+        self._died_at_start = 0
         self._spawn()
         for worker in self._alive():
-            worker.load(payload)
+            worker.load(self._payload)
         try:
-            while not self._over(work):
-                self._listen(work, payload, watch)
-                self._enforce(work, payload, watch)
+            while not self._finished():
+                self._listen(watch)
+                self._enforce(watch)
                 work.flush()
         finally:
-            for index, one in enumerate(self._workers):
-                if one is not None and one.task is not None:
+            for index, worker in self._places():
+                if worker.task is not None:
                     self._remove(index)
 
     def stop(self, *, now: bool = False) -> None:
@@ -136,17 +132,17 @@ class Local:
             with contextlib.suppress(BlockingIOError):  # full of earlier calls: it will wake up
                 os.write(self._wake[1], b"!")
 
-    def _over(self, work: Work) -> bool:
+    def _finished(self) -> bool:
         """Hand a task to an idle worker, if there is one of each; return whether all is done."""
-        for index, one in enumerate(self._workers):
-            if one is not None and one.task is None and self._sharing.retired(index):
+        for index, worker in self._places():
+            if worker.task is None and self._sharing.retired(index):
                 self._remove(index)
         if self._now:
             for worker in self._alive():
                 if worker.task is not None:
                     worker.kill()
                     failure = Failure(kind="Interrupted", message="the run was stopped")
-                    work.lose(worker.task, failure)
+                    self._work.lose(worker.task, failure)
             return True
         self._handed_out = False
         busy = any(worker.task is not None for worker in self._alive())
@@ -155,15 +151,15 @@ class Local:
         idle = next((w for w in self._alive() if w.ready and w.task is None), None)
         if idle is None:
             return False
-        task = work.ask()
+        task = self._work.ask()
         if task is None:
             return not busy
         idle.begin(task)
-        work.started(task, idle.pid)
+        self._work.started(task, idle.pid)
         self._handed_out = True
         return False
 
-    def _listen(self, work: Work, payload: bytes, watch: Watch) -> None:
+    def _listen(self, watch: Watch) -> None:
         """Sleep until something happens, and deal with it."""
         assert self._wake is not None
         handles: list[Any] = [self._wake[0]]
@@ -176,109 +172,102 @@ class Local:
         for handle in wait(handles, 0 if self._handed_out else asleep):
             if handle == self._wake[0]:
                 os.read(self._wake[0], 4096)
-        for index, one in enumerate(self._workers):
-            if one is not None:
-                self._hear(index, one, work, payload)
+        for index, worker in self._places():
+            # Asked first: whatever it has sent before it died is then there to be read.
+            dead = worker.dead
+            try:
+                while (message := worker.receive()) is not None:
+                    self._take(index, worker, message)
+            except EOFError:
+                dead = True
+            if dead:
+                self._collect_exit(index, worker)
 
-    def _hear(self, index: int, worker: WorkerProcess, work: Work, payload: bytes) -> None:
-        # Asked first: whatever it has sent before it died is then there to be read.
-        dead = worker.dead
-        try:
-            while (message := worker.receive()) is not None:
-                self._take(index, worker, message, work, payload)
-        except EOFError:
-            dead = True
-        if dead:
-            self._bury(index, worker, work, payload)
-
-    def _enforce(self, work: Work, payload: bytes, watch: Watch) -> None:
-        """End trials that are over a limit."""
-        busy = [(i, w, w.task) for i, w in enumerate(self._workers) if w is not None and w.task]
-        found = watch.look([(worker.pid, worker.began, worker.step) for _, worker, _ in busy])
-        for (index, worker, task), failure in zip(busy, found, strict=True):
+    def _enforce(self, watch: Watch) -> None:
+        """Kill the workers of trials over a limit, and replace them."""
+        busy = [(index, worker) for index, worker in self._places() if worker.task]
+        found = watch.look([(worker.pid, worker.began, worker.step) for _, worker in busy])
+        for (index, worker), failure in zip(busy, found, strict=True):
             if failure is not None:
-                worker.task = None
+                assert worker.task is not None
+                task, worker.task = worker.task, None
                 self._remove(index)
-                work.fail(task, failure)
-                self._replace(payload)
+                self._work.fail(task, failure)
+                self._replace()
 
-    def _take(
-        self,
-        index: int,
-        worker: WorkerProcess,
-        message: tuple[Any, ...],
-        work: Work,
-        payload: bytes,
-    ) -> None:
+    def _take(self, index: int, worker: WorkerProcess, message: tuple[Any, ...]) -> None:
         kind, *content = message
         if kind == "ready":
             worker.ready = True
-            self._stillborn = 0
-            return
-        if kind == "broken":
+            self._died_at_start = 0
+        elif kind == "broken":
             (failure,) = content
             raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
-        task = worker.task
-        assert task is not None
-        if kind == "report":
-            step, metrics = content
-            worker.step = step
-            worker.answer(work.report(task, step, metrics))
+        elif kind == "report":
+            assert worker.task is not None
+            worker.step, metrics = content
+            worker.answer(self._work.report(worker.task, worker.step, metrics))
             self._compare(worker)
-            return
-        result, use = content
-        worker.task, worker.warm = None, True
+        else:
+            self._take_result(index, worker, *content)
+
+    def _take_result(
+        self, index: int, worker: WorkerProcess, result: Outcome | Failure, use: GpuUse | None
+    ) -> None:
+        task, worker.task, worker.warm = worker.task, None, True
+        assert task is not None
         if not isinstance(result, Outcome) and result.kind in UNFIT:
             worker.ready, worker.unfit = False, True
             worker.end()
-            work.lose(task, result)
+            self._work.lose(task, result)
             self._sharing.unfit(index, len(self._workers), task.number, result)
             return
         self._sharing.fit(index)
         if isinstance(result, Outcome):
-            work.finish(task, result)
-            if use is not None and result.metrics:  # a trial, no mere call
-                self._grow(use, worker.pid, payload)
+            self._work.finish(task, result)
+            if use is not None and result.metrics:  # a trial, not a call
+                self._grow(use, worker.pid)
         elif (
             result.kind == "OutOfMemory"
             and use is not None
             and self._sharing.retire(index, len(self._workers))
         ):
-            work.lose(task, result)
+            self._work.lose(task, result)  # run again, on a GPU with one worker fewer
         else:
-            work.fail(task, result)
+            self._work.fail(task, result)
 
-    def _bury(self, index: int, worker: WorkerProcess, work: Work, payload: bytes) -> None:
-        message, tail = worker.bury()
+    def _collect_exit(self, index: int, worker: WorkerProcess) -> None:
+        """Remove a worker that has died, tell the work, and replace it."""
+        message, tail = worker.collect_exit()
         task, ready = worker.task, worker.ready
         worker.task = None
         self._remove(index)
         if not (ready or worker.unfit or self._sharing.retired(index)):
-            self._stillborn += 1
-            if self._stillborn >= _STILLBORN:
+            self._died_at_start += 1
+            if self._died_at_start >= _DIED_AT_START:
                 raise start_error(message, tail)
         if task is not None:
-            work.lose(task, Failure(kind="WorkerLost", message=message, traceback=tail))
-        self._replace(payload)
+            self._work.lose(task, Failure(kind="WorkerLost", message=message, traceback=tail))
+        self._replace()
 
-    def _replace(self, payload: bytes) -> None:
-        """Start the workers that are missing, unless the run comes to its end."""
+    def _replace(self) -> None:
+        """Start the missing workers, unless the run ends."""
         if not self._stopping:
             for worker in self._spawn():
-                worker.load(payload)
+                worker.load(self._payload)
 
-    def _grow(self, use: GpuUse, pid: int, payload: bytes) -> None:
-        """Start as many workers like ``pid`` as there is memory for, the GPUs' and main, once."""
+    def _grow(self, use: GpuUse, pid: int) -> None:
+        """Once, add as many workers like ``pid`` as the GPUs' and the main memory have room for."""
         there = len(self._workers)
         more = self._sharing.room(use, there, host=memory(pid), free=machine.free_memory())
         if more:
             self._sharing.growth.grown(there, there + more)
             self._workers += [None] * more
             self._cpus += [[]] * more
-            self._replace(payload)
+            self._replace()
 
     def _compare(self, worker: WorkerProcess) -> None:
-        """Go back to fewer workers if those that were added have made the study no faster."""
+        """Return to fewer workers if the added ones have made the study no faster."""
         seconds, counts, worker.warm = worker.waited(), worker.warm, True
         crowded = all(one is not None and one.warm and one.task for one in self._workers)
         back = self._sharing.growth.reported(seconds, crowded=crowded) if counts else 0
@@ -288,16 +277,20 @@ class Local:
     def _alive(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker is not None]
 
+    def _places(self) -> list[tuple[int, WorkerProcess]]:
+        """Return the living workers by their places."""
+        return [(index, one) for index, one in enumerate(self._workers) if one is not None]
+
     def _spawn(self) -> list[WorkerProcess]:
         """Start the workers that are missing, and return them."""
-        begun = []
+        started = []
         for index, worker in enumerate(self._workers):
             if worker is None and not self._sharing.retired(index):
-                assert self._nursery is not None, "enter the engine first: `with engine:`"
-                new = self._nursery.start(self._cpus[index], self._sharing.gpu(index))
+                assert self._starter is not None, "enter the engine first: `with engine:`"
+                new = self._starter.start(self._cpus[index], self._sharing.gpu(index))
                 self._workers[index] = new
-                begun.append(new)
-        return begun
+                started.append(new)
+        return started
 
     def _remove(self, index: int) -> None:
         worker, self._workers[index] = self._workers[index], None

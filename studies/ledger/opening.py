@@ -36,17 +36,18 @@ from studies.planning.recorded import plan_attribute
 from studies.planning.settings import StopSettings
 from studies.search import imported, stopping
 from studies.search.batch_order import check_order
+from studies.search.confirm_source import ConfirmSource
 from studies.search.enqueued import from_attribute, merged, to_attribute
 from studies.search.population import check_kind
+from studies.search.pruners import with_resources
 from studies.search.pruning import Pruning
-from studies.search.rungs import with_resources
 from studies.search.search_checks import (
     check_search,
+    enqueued_configs,
     imported_results,
-    known_configurations,
     notes,
 )
-from studies.search.sources import ConfirmSource, Entry, SearchSource, Source
+from studies.search.sources import Entry, SearchSource, Source
 from studies.storage import leases
 from studies.storage.belonging import check_owner, new_identity, owner
 from studies.storage.leases import Lease
@@ -178,7 +179,7 @@ def open_confirm(
 def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
     """Return the source of the search; enqueued and imported results are kept with the study."""
     before = from_attribute(study.user_attrs.get(ENQUEUED))
-    known = merged(before, known_configurations(plan))
+    known = merged(before, enqueued_configs(plan))
     held = imported.from_attribute(study.user_attrs.get(IMPORTED))
     results = imported.merged(held, imported_results(plan))
     source = SearchSource(plan, known, study.get_trials(deepcopy=False), imported=results)

@@ -7,7 +7,7 @@ the study at each step and writes each parameter by itself.
 import copy
 import json
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.storage.optuna_internals import FIXED_PARAMS, draft_trial, storage_of, study_on
+from studies.search.study_views import StudyView
+from studies.storage.optuna_internals import FIXED_PARAMS, draft_trial
 
 _DRAFT = -1
 """Identity of the draft, which no stored trial has."""
@@ -53,43 +54,29 @@ def propose(
         intermediate_values={},
         trial_id=_DRAFT,
     )
-    storage = _WithDraft(study, trials, draft)
-    params = suggest(draft_trial(study_on(storage, study.study_name, sampler=study.sampler), draft))
+    shown = _WithDraft(study, trials, draft).as_study(study.sampler)
+    params = suggest(draft_trial(shown, draft))
     return draft, params
 
 
-class _WithDraft:
-    """A study's storage with one more trial, which is in memory only."""
+class _WithDraft(StudyView):
+    """A study with one trial more, which is in memory alone."""
 
     def __init__(
         self, study: optuna.Study, trials: Sequence[FrozenTrial], draft: FrozenTrial
     ) -> None:
-        self._storage = storage_of(study)
-        self._trials = [*trials, draft]
+        super().__init__([*trials, draft], study=study)
         self._draft = draft
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a trial; the draft is copied, as a database would."""
-        if trial_id != _DRAFT:
-            return self._storage.get_trial(trial_id)
-        return _copied(self._draft)
+        """Return a trial; of the draft a copy, as a database would."""
+        stored = trial_id != _DRAFT
+        trial: FrozenTrial = self._storage.get_trial(trial_id) if stored else _copied(self._draft)
+        return trial
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
         """Return the sampler's attributes of a trial."""
         return self.get_trial(trial_id).system_attrs
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        """Return all trials by number."""
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
-        return copy.deepcopy(trials) if deepcopy else trials
 
     def set_trial_param(
         self, trial_id: int, name: str, internal: float, distribution: BaseDistribution

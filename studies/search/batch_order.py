@@ -1,24 +1,15 @@
 """Batch order: the same trials, states and values for any number of workers, and after any kill.
 
-``search.order = "batch"`` cuts the trials into batches of ``search.batch``, by number. What a trial
-is depends on the study's seed and on *finished* batches alone:
-
-* A batch begins when the one before it is over. The sampler sees the trials of finished batches,
-  and those of its own batch that come before it as running ones: their params, nothing else.
-* The pruner compares with trials of finished batches only. The first batch runs unpruned.
-* Rules that end the search early are looked at between two batches, on the trials by number.
-* Threads change the sums of floating-point numbers, so a trial has ``engine.threads`` of them (1 if
-  left out), whatever the number of workers.
-
-A limit on seconds or memory ends what it ends on a machine; that alone is not the same everywhere.
+``search.order = "batch"`` cuts the trials into batches of ``search.batch``, by number. A trial
+depends on the study's seed and on *finished* batches alone. Limits on seconds or memory are the
+only exception: what they end depends on the machine.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
-from copy import copy, deepcopy
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -27,14 +18,19 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from studies.core.attributes import SEARCH_ORDER as ORDER
 from studies.planning.plan import Plan
-from studies.storage.optuna_internals import storage_of, study_id, study_on, trial_id
+from studies.search.study_views import StudyView, ViewSampler
+from studies.storage.optuna_internals import trial_id
 
 _STUDY = "study:"
-"""Before the name of what a sampler keeps with the study; it is kept with the trial instead."""
+"""Prefix of what a sampler keeps with the study, which is kept with the trial instead."""
 
 
 class Batches:
-    """Which trials may begin, and what they are compared with.
+    """Which trials may start, and what they are compared with.
+
+    A batch starts when the one before it is finished. Its sampler sees the trials of finished
+    batches, and the earlier ones of its own batch as running: their params only. Its pruner
+    compares with finished batches only, so the first batch runs unpruned.
 
     Args:
         size: trials of a batch, >= 1.
@@ -52,22 +48,22 @@ class Batches:
         return number - number % self._size
 
     def may_begin(self, number: int) -> bool:
-        """Whether the batches before that of trial ``number``, a new one, are over."""
+        """Whether the batches before that of trial ``number``, a new one, are finished."""
         return self._all_over() >= self.first(number)
 
     def between(self) -> bool:
-        """Whether no batch is under way."""
+        """Whether no batch is running."""
         return len(self._trials) % self._size == 0 and self._all_over() == len(self._trials)
 
     def ended(self) -> Iterator[FrozenTrial]:
-        """Yield by number, each once, the trials that are over and have none before that is not."""
+        """Yield each trial once that has finished, as have all before it, by number."""
         over = self._all_over()
         while self._taken < over:
             self._taken += 1
             yield self._trials[self._taken - 1]
 
     def earlier(self, trial: FrozenTrial, peers: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-        """Return those of ``peers`` that are of earlier batches, and ``trial`` itself."""
+        """Return the ``peers`` of earlier batches, and ``trial`` itself."""
         first = self.first(trial.number)
         return [peer for peer in peers if peer.number < first or peer.number == trial.number]
 
@@ -76,7 +72,7 @@ class Batches:
         return _OfFinishedBatches(sampler, self.first(number))
 
     def _all_over(self) -> int:
-        """Return how many trials from 0 on are over."""
+        """Return the number of trials from 0 on that are all finished."""
         while self._over in self._trials and self._trials[self._over].state.is_finished():
             self._over += 1
         return self._over
@@ -86,7 +82,7 @@ def check_order(study: optuna.Study, plan: Plan) -> None:
     """Keep the order of ``plan`` with a new ``study``; compare it with that of an old one.
 
     Raises:
-        ConfigError: the study was begun with another one.
+        ConfigError: if the study was started with another one.
     """
     mine = order_of(plan)
     held = study.user_attrs.get(ORDER)
@@ -94,8 +90,8 @@ def check_order(study: optuna.Study, plan: Plan) -> None:
         return
     if study.get_trials(deepcopy=False):
         raise ConfigError(
-            f"search.order: study {plan.name!r} was begun with {_said(held)}, but is to go on with"
-            f" {_said(mine)}; set it back, or begin anew (--fresh)"
+            f"search.order: study {plan.name!r} was started with {_said(held)}, but would continue"
+            f" with {_said(mine)}; set it back, or start again (--fresh)"
         )
     study.set_user_attr(ORDER, mine)
 
@@ -132,7 +128,7 @@ def order_notes(plan: Plan) -> list[str]:
 
 
 def order_of(plan: Plan) -> dict[str, int] | None:
-    """Return what must stay the same of a search in batch order; None: another order."""
+    """Return the settings that a search in batch order must keep; None: another order."""
     search = plan.settings.search
     return {"batch": search.batch, "threads": plan.threads} if search.order == "batch" else None
 
@@ -146,91 +142,51 @@ def _said(order: Mapping[str, int] | None) -> str:
     )
 
 
-class _OfFinishedBatches(BaseSampler):
-    """Has a sampler propose one trial from finished batches.
-
-    Args:
-        sampler: of that trial.
-        first: the first trial of its batch.
-    """
+class _OfFinishedBatches(ViewSampler):
+    """Has a sampler propose one trial from finished batches; ``first``: of the trial's batch."""
 
     def __init__(self, sampler: BaseSampler, first: int) -> None:
-        self._sampler = sampler
+        super().__init__(sampler)
         self._first = first
         self._seen: Study | None = None
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Ask the sampler."""
-        return self._sampler.infer_relative_search_space(self._view(study, trial), trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Ask the sampler."""
-        return self._sampler.sample_relative(self._view(study, trial), trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Ask the sampler."""
-        view = self._view(study, trial)
-        return self._sampler.sample_independent(view, trial, param_name, param_distribution)
-
-    def _view(self, study: Study, trial: FrozenTrial) -> Study:
+    def view(self, study: Study, trial: FrozenTrial) -> Study:
+        """Return ``study`` as it was when the batch of ``trial`` began."""
         if self._seen is None:
-            past = _Past(study, trial, self._first)
-            self._seen = study_on(past, study.study_name)
+            self._seen = _Past(study, trial, self._first).as_study()
         return self._seen
 
 
-class _Past:
-    """A study's storage as it was when the batch of ``trial`` began, and ``trial`` was to begin.
+class _Past(StudyView):
+    """A study as it was when the batch of ``trial`` began, and ``trial`` was about to begin.
 
     What a sampler keeps with the study (a sequence's position, a generation's parents) is kept with
-    the trial that it proposes meanwhile, and is what the trials before it have left: a proposal
-    that a kill cut short leaves no trace in the one that is made in its place.
+    the trial that it proposes, and read from the trials before it. So a proposal that a kill cut
+    short has no effect on the proposal that replaces it.
     """
 
     def __init__(self, study: Study, trial: FrozenTrial, first: int) -> None:
-        self._storage = storage_of(study)
-        self._study, self._trial = study, trial
-        self._kept = dict(self._storage.get_study_system_attrs(study_id(study)))
-        self._trials = []
+        trials = []
+        kept: dict[str, Any] = {}
         for other in study.get_trials(deepcopy=False):
             if other.number < trial.number:
-                self._kept |= _kept_for_study(other)
+                kept |= _kept_for_study(other)
             if other.number < first or other.number == trial.number:
-                self._trials.append(other)
+                trials.append(other)
             elif other.number < trial.number:
-                self._trials.append(_as_begun(other))
-        self._trials.sort(key=lambda other: other.number)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
-        return _copies(trials) if deepcopy else trials
+                trials.append(_as_begun(other))
+        super().__init__(sorted(trials, key=lambda other: other.number), study=study)
+        self._identity = trial_id(study, trial)
+        self._kept = super().get_study_system_attrs(self._study_id) | kept
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return what samplers have kept up to the trial."""
         return dict(self._kept)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Keep ``value`` with the trial."""
         self._kept[key] = value
-        self._storage.set_trial_system_attr(
-            trial_id(self._study, self._trial), f"{_STUDY}{key}", value
-        )
+        self.set_trial_system_attr(self._identity, f"{_STUDY}{key}", value)
 
 
 def _kept_for_study(trial: FrozenTrial) -> dict[str, Any]:
@@ -242,13 +198,9 @@ def _kept_for_study(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _as_begun(trial: FrozenTrial) -> FrozenTrial:
-    """Return ``trial`` as if it had only just begun, whatever has become of it since."""
+    """Return ``trial`` as if it had only just started."""
     begun = copy(trial)
     begun.state, begun.values = TrialState.RUNNING, None
     begun.intermediate_values, begun.system_attrs = {}, {}
     begun.datetime_complete = None
     return begun
-
-
-def _copies(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    return deepcopy(trials)

@@ -1,11 +1,9 @@
 """Sampling within the branches of a conditional space.
 
-Most samplers take a space for one fixed set of parameters. On a space with conditions Optuna hands
-them what all trials have in common, and the rest is drawn at random: with a learning rate for each
-optimizer, nearly everything. Here the space is cut into branches instead, one for each combination
-of the scientific choice and the choices that conditions depend on. A branch has a fixed set of
-parameters, and a sampler of its own that sees its trials alone. It is what TPE's ``group`` does for
-TPE, and it is fair between the choices that a study compares: each is tuned by itself.
+Most samplers take a fixed set of parameters. On a space with conditions Optuna gives them what all
+trials have in common, and draws the rest at random: with a learning rate for each optimizer, nearly
+everything. So the space is cut into branches, one for each combination of the scientific choice and
+the choices that conditions depend on. The sampler of a branch sees only the trials of that branch.
 """
 
 from collections import Counter
@@ -18,58 +16,27 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Space
+from studies.search.branches import Branch, branches, deciding
 from studies.search.optuna_bridge import to_distribution
-from studies.search.study_views import Show, ShownSampler, view
+from studies.search.study_views import Show, StudyView, TpeViewSampler
 from studies.storage.optuna_internals import required_params
-
-Branch = dict[str, Any]
-"""The choices that make a branch, by parameter, in the order of the space."""
 
 MakeSampler = Callable[[Branch], BaseSampler]
 """Makes the sampler of one branch."""
-
-
-def deciding(space: Space, scientific: str) -> tuple[str, ...]:
-    """Return the parameters whose choices make the branches: the compared one and conditions'."""
-    conditions = {p.when.parameter for p in space.parameters.values() if p.when is not None}
-    return tuple(name for name in space.parameters if name in conditions | {scientific})
-
-
-def branches(space: Space, scientific: str) -> list[Branch]:
-    """Return all branches of ``space``, in its order."""
-    found: list[Branch] = [{}]
-    for name in deciding(space, scientific):
-        parameter = space.parameters[name]
-        assert isinstance(parameter, Choice)
-        found = [
-            {**branch, **extra}
-            for branch in found
-            for extra in (
-                [{name: value} for value in parameter.choices]
-                if name in space.active(branch)
-                else [{}]
-            )
-        ]
-    return found
 
 
 class BranchSampler(BaseSampler):
     """Chooses a branch, then has the branch's own sampler propose the rest.
 
     Args:
-        space: the study's space.
-        scientific: the parameter that the study compares.
-        make: makes the sampler of a branch; it is asked to ``sample_relative`` only.
+        make: makes the sampler of a branch, of which only ``sample_relative`` is called.
         seed: of the choice of branches, and of what the branch's sampler leaves open.
-        numbers_only: leave the branch's choices to chance: its sampler knows numbers alone.
-        balanced: take the branch with the fewest trials; else TPE chooses between branches, from
-            all trials.
+        numbers_only: draw the branch's choices at random, as its sampler takes only numbers.
+        balanced: take the branch with the fewest trials; else TPE chooses one from all trials.
         whole: there is one branch, the space; for spaces without conditions.
-        show: how the branch's sampler is shown its trials, see ``views.py``; None:
-            as they are.
-        imported: trials from elsewhere that the samplers are shown as well.
+        show: how the branch's sampler is shown its trials; None: as they are.
 
-    The branch is chosen among those that a trial's required params leave open.
+    The branch is one that a trial's required params allow.
     """
 
     def __init__(
@@ -96,12 +63,12 @@ class BranchSampler(BaseSampler):
         self._proposed: dict[int, dict[str, Any]] = {}
         count = len(branches(space, scientific))
         tpe = TPESampler(seed=seed, n_startup_trials=max(10, 2 * count))
-        self._chooser = ShownSampler(tpe, imported=self._imported)
+        self._chooser = TpeViewSampler(tpe, imported=self._imported)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return nothing: what a trial asks for is known only when it asks."""
+        """Return nothing: the branch is known only when a trial asks for its parameters."""
         return {}
 
     def sample_relative(
@@ -117,9 +84,9 @@ class BranchSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Return what the branch proposes; at random what it leaves open or the space lacks.
+        """Return what the branch proposes, or a random value if it proposes none.
 
-        All parameters of a trial are proposed together, when it asks for the first one.
+        All parameters of a trial are proposed together when it asks for the first one.
         """
         parameter = self._space.parameters.get(param_name)
         if parameter is not None and to_distribution(parameter) == param_distribution:
@@ -157,10 +124,12 @@ class BranchSampler(BaseSampler):
         }
         if not inner:
             return branch
-        trials = _inside([*self._imported, *_trials(study)], branch, without=trial)
+        trials = _inside(
+            [*self._imported, *study.get_trials(deepcopy=False)], branch, without=trial
+        )
         if self._show is not None:
             trials = self._show(trials, study.directions)
-        shown = view(study, trials, prefix=f"branch:{branch}:")
+        shown = StudyView(trials, study=study, prefix=f"branch:{branch}:").as_study()
         return {**self._make(branch).sample_relative(shown, trial, inner), **branch}
 
     def _choose(self, study: Study, trial: FrozenTrial, required: Mapping[str, Any]) -> Branch:
@@ -180,13 +149,9 @@ class BranchSampler(BaseSampler):
     def _fewest(self, study: Study, trial: FrozenTrial, branch: Branch, name: str) -> Any:
         parameter = self._space.parameters[name]
         assert isinstance(parameter, Choice)
-        others = _inside(_trials(study), branch, without=trial)
+        others = _inside(study.get_trials(deepcopy=False), branch, without=trial)
         counts = Counter(other.params.get(name) for other in others)
         return min(parameter.choices, key=lambda value: counts[value])  # equal: the first
-
-
-def _trials(study: Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False)
 
 
 def _inside(

@@ -1,17 +1,8 @@
-"""Known configurations that become a study's first trials: ``--enqueue best_config.toml``.
+"""Configurations that become a study's first trials: ``--enqueue best_config.toml``.
 
-A file is an export of this program (its ``[record.params]`` is read), or holds the parameters of
-the study's space by name, at the top or in a table ``[params]``::
-
-    optim.name = "adam"
-    adam.lr = 0.004
-    schedule.name = "one_cycle"
-
-Parameters that are left out are the sampler's to choose: ``adam.lr = 0.004`` alone is a trial of
-adam with this learning rate.
-
-They come after the default configurations, each once, however often the study is resumed; what
-they are is kept with the study, so a resume does not need the file again.
+A file is an export of this program, whose ``[record.params]`` is read, or it holds parameters of
+the study's space by name, at the top or in a table ``[params]``. The sampler proposes those that
+are left out. The configurations are kept with the study, so a resume does not need the file.
 """
 
 import hashlib
@@ -31,11 +22,11 @@ from studies.storage.optuna_internals import required_params
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """A known configuration.
+class EnqueuedConfig:
+    """A configuration that is tried first.
 
     Attributes:
-        params: hyperparameters by name; the sampler fills in those that are left out.
+        params: hyperparameters by name; the sampler proposes those that are left out.
         source: the file it comes from.
         partial: whether some are left out.
     """
@@ -46,7 +37,7 @@ class Known:
 
     @property
     def point(self) -> str:
-        """The same for params that are equal after rounding."""
+        """The same text for params that are equal after rounding."""
         return point_of(self.params)
 
 
@@ -70,12 +61,12 @@ def _rounded(value: Any) -> Any:
     return 0.0 if abs(value) < 1e-15 else float(f"{value:.12g}")
 
 
-def read_known(path: Path, space: Space) -> Known:
+def read_enqueued(path: Path, space: Space) -> EnqueuedConfig:
     """Read a configuration and check that it is a point of ``space``, or a part of one.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, or holds no part of a point of ``space``;
-            the line names the file and the parameter.
+        ConfigError: if the file cannot be read, is not TOML, or does not hold a part of a point of
+            ``space``; the line names the file and the parameter.
     """
     source = f"--enqueue {path}"
     tables = parsing.toml_file(path, source=source)
@@ -99,7 +90,7 @@ def read_known(path: Path, space: Space) -> Known:
         raise ConfigError(f"{source}: {error}") from None
     _check_export(tables, space.settings(params), source)
     active = space.active(params)
-    return Known(
+    return EnqueuedConfig(
         params={name: params[name] for name in active if name in params},
         source=str(path),
         partial=any(name not in params for name in active),
@@ -107,7 +98,7 @@ def read_known(path: Path, space: Space) -> Known:
 
 
 def _implied(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choices without which some of ``params`` would not exist, where there is one."""
+    """Return the choices without which some of ``params`` would not exist, if there is only one."""
     found: dict[str, Any] = {}
     for name in reversed(list(space.parameters)):  # a condition refers to what stands earlier
         when = space.parameters[name].when
@@ -118,30 +109,30 @@ def _implied(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def to_attribute(known: Sequence[Known]) -> list[dict[str, Any]]:
-    """Return ``known`` as JSON values."""
+def to_attribute(configs: Sequence[EnqueuedConfig]) -> list[dict[str, Any]]:
+    """Return ``configs`` as JSON values."""
     return [
         {"params": dict(one.params), "source": one.source}
         | ({"partial": True} if one.partial else {})
-        for one in known
+        for one in configs
     ]
 
 
-def from_attribute(values: Any) -> list[Known]:
+def from_attribute(values: Any) -> list[EnqueuedConfig]:
     """Return what ``to_attribute`` gave; nothing for None."""
-    return [Known(**value) for value in values or []]
+    return [EnqueuedConfig(**value) for value in values or []]
 
 
-def merged(*lists: Iterable[Known]) -> list[Known]:
+def merged(*lists: Iterable[EnqueuedConfig]) -> list[EnqueuedConfig]:
     """Return all configurations in order, each once."""
-    found: dict[str, Known] = {}
+    found: dict[str, EnqueuedConfig] = {}
     for one in (one for some in lists for one in some):
         found.setdefault(one.point, one)
     return list(found.values())
 
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the params of ``trial``; of one that waits, those that are required of it."""
+    """Return the params of ``trial``; if it waits, those that are required of it."""
     return {**required_params(trial), **trial.params}
 
 
@@ -149,7 +140,7 @@ def _check_export(tables: Mapping[str, Any], settings: Mapping[str, Any], source
     """Check that an export's settings are those of its params, which alone are read.
 
     Raises:
-        ConfigError: one was changed by hand, in one of the two places.
+        ConfigError: if a setting was changed by hand in only one of the two places.
     """
     if "record" not in tables:
         return

@@ -1,4 +1,4 @@
-"""What a trial's kind of failure says of its configuration: the one place where that is decided."""
+"""What a trial's kind of failure says about its configuration."""
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -6,29 +6,26 @@ from studies.core.attributes import ATTEMPT, FAILURE
 from studies.core.trials import BEFORE_TRAINING, GPU_FAILURE, INFEASIBLE
 
 UNCOUNTED = ("Interrupted", "SupervisorDied", BEFORE_TRAINING)
-"""Kinds of loss that use up none of a trial's retries."""
+"""Kinds of loss that do not count as a retry of the trial."""
 
 _LOST = ("WorkerLost", GPU_FAILURE)
-"""Kinds that say something of the configuration only if the trial was lost more than once.
+"""Kinds that say something about the configuration only if the trial was lost more than once.
 
-One loss may come from outside. The system also kills a process that takes too much memory, and a
-training may break its GPU: these come again with each attempt.
+One loss may come from outside. But the system also kills a process that takes too much memory, and
+a training may break its GPU: these happen again with each attempt.
 """
 
 _REPEATED = ("NonFiniteLoss", "MissingMetric", "BadOutcome", INFEASIBLE)
-"""Kinds that come again when the same training is run again."""
+"""Kinds that happen again if the same training is run again."""
 
 
 def untrained(trial: FrozenTrial) -> bool:
-    """Whether ``trial`` was not trained, as it is infeasible."""
+    """Whether ``trial`` was not trained because it is infeasible."""
     return _kind(trial) == INFEASIBLE
 
 
 def failed_by_itself(trial: FrozenTrial) -> bool:
-    """Whether ``trial`` failed by its own doing, so that its configuration is a poor one.
-
-    That is every kind with a recorded reason, but for those that come from outside of the training.
-    """
+    """Whether ``trial`` failed because of its configuration, and not for an outside reason."""
     kind = _kind(trial)
     if kind in _LOST:
         return int(trial.user_attrs.get(ATTEMPT, 0)) > 0
@@ -41,7 +38,7 @@ def would_fail_again(trial: FrozenTrial) -> bool:
 
 
 def _kind(trial: FrozenTrial) -> str | None:
-    """Return the kind of failure of a FAIL trial; None for others, and where none was recorded."""
+    """Return the recorded kind of failure of a FAIL trial, or None."""
     if trial.state is not TrialState.FAIL:
         return None
     kind: str | None = (trial.user_attrs.get(FAILURE) or {}).get("kind")

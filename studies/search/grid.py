@@ -1,19 +1,13 @@
 """A grid over a conditional space: every combination of values, branch by branch, once.
 
-A continuous parameter has no finite number of values, so it must be said which it takes::
+Optuna's GridSampler does not take conditions, nor trials whose params are partly required.
+A continuous parameter needs a number of values, or a list::
 
     [search]
     sampler = "grid"
     [search.sampler_options]
-    points = 4                       # so many values for each continuous parameter …
+    points = 4                       # values of each continuous parameter …
     sgd.lr = [0.01, 0.1, 0.5]        # … but these for this one
-
-``points`` spreads the values evenly from bound to bound, on a logarithmic scale where the parameter
-has one. A parameter with a step, and a whole number, takes all of its values unless it has more
-than ``points``. The order is drawn by the seed, so that a grid that is larger than the budget is
-not cut at a corner.
-
-Optuna's own GridSampler knows no conditions, and takes no trial whose params are partly required.
 """
 
 import math
@@ -25,28 +19,30 @@ from typing import Any
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flatten
 from search_spaces.space import Choice, Float, Int, Parameter, Space
-from studies.search.branch_sampler import branches
+from studies.search.branches import branches
 from studies.search.enqueued import point_of
 
 SOURCE = "search.sampler_options (grid)"
 LARGEST = 50_000
-"""Points that a grid may have: they are all held in memory."""
+"""Maximum number of points: they are all held in memory."""
 
 _MANY = 1000
-"""A whole number with more values than that needs ``points``."""
+"""A whole number with more values than this needs ``points``."""
 
 
 class Grid:
     """The points of a grid.
 
+    ``points`` spreads the values evenly from bound to bound, on a logarithmic scale if the
+    parameter has one. A parameter with a step, and a whole number, takes all of its values unless
+    it has more than ``points``.
+
     Args:
-        space: what is searched.
-        scientific: the parameter that the study compares.
-        options: ``points`` and lists of values by parameter, as described above.
+        options: ``points`` and lists of values by parameter.
 
     Raises:
-        ConfigError: an unknown option, a value outside of its parameter, a continuous parameter
-            without values, or too many points.
+        ConfigError: if an option is unknown, a value is outside of its parameter, a continuous
+            parameter has no values, or there are too many points.
     """
 
     def __init__(self, space: Space, scientific: str, options: Mapping[str, Any]) -> None:
@@ -86,7 +82,7 @@ class Grid:
             )
 
     def points(self, seed: int) -> list[dict[str, Any]]:
-        """Return all points in the order that ``seed`` draws."""
+        """Return all points in an order drawn by ``seed``, so that a budget cuts off no corner."""
         found = [
             dict(zip(names, values, strict=True))
             for names, axes in self._axes()
@@ -134,7 +130,7 @@ def _values(parameter: Parameter, points: int | None) -> Sequence[Any]:
 
 
 def _on(parameter: Float | Int, index: int) -> Any:
-    """Return the value ``index`` steps above the least one, never above the greatest."""
+    """Return the value ``index`` steps above the lowest one, at most the highest."""
     value = parameter.low + index * (parameter.step or 1)
     return min(parameter.snapped(value) if isinstance(parameter, Float) else value, parameter.high)
 

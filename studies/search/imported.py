@@ -1,15 +1,15 @@
-"""Results from elsewhere that teach the sampler: ``--import results.csv``.
+"""Results from elsewhere that the sampler learns from: ``--import results.csv``.
 
 The file has a line of names, then a line for each result: the parameters of the study's space, and
-the study's metric (each objective, where there are several)::
+each objective of the study::
 
     optim.name,adam.lr,sgd.lr,val_accuracy
     adam,0.004,,0.981
     sgd,,0.1,0.975
 
 A parameter that does not exist for a line's choices is left empty. The results are kept with the
-study, each once, and samplers see them as finished trials that are marked as imported. They are no
-trials of the study: none is counted, reported, pruned by or confirmed, unless it is trained here.
+study, and samplers see them as finished trials. They are not trials of the study: none is counted,
+reported, confirmed or used for pruning.
 """
 
 import csv
@@ -30,7 +30,7 @@ from studies.search.enqueued import point_of
 from studies.search.optuna_bridge import to_distribution
 
 MOST = 10_000
-"""Results that a study may have from elsewhere: all are read at each resume."""
+"""Maximum number of imported results of a study: all are read at each resume."""
 
 _ANY_TIME = datetime(2000, 1, 1)
 
@@ -51,16 +51,11 @@ class Result:
 
 
 def read_results(path: Path, space: Space, objectives: Sequence[str]) -> list[Result]:
-    """Return the results in ``path``, a CSV file.
-
-    Args:
-        path: of the file.
-        space: that its parameters are of.
-        objectives: names of the columns with values, the metric first.
+    """Return the results in ``path``, a CSV file with a column for each of ``objectives``.
 
     Raises:
-        ConfigError: the file cannot be read, or a line holds no point of ``space`` or no value; the
-            message names the file, the line and the column.
+        ConfigError: if the file cannot be read, or a line does not hold a point of ``space`` and
+            its values; the message names the file, the line and the column.
     """
     source = f"--import {path}"
     try:
@@ -116,10 +111,10 @@ def from_attribute(values: Any) -> list[Result]:
 
 
 def merged(*lists: Iterable[Result]) -> list[Result]:
-    """Return all results in order, those with the same params and values once.
+    """Return all results in order, without repetitions of the same params and values.
 
     Raises:
-        ConfigError: there are more than ``MOST``.
+        ConfigError: if there are more than ``MOST``.
     """
     found: dict[tuple[str, tuple[float, ...]], Result] = {}
     for one in (one for some in lists for one in some):
@@ -151,9 +146,9 @@ def as_trials(results: Sequence[Result], space: Space) -> list[FrozenTrial]:
 
 
 def _parsed(parameter: Parameter, text: str, where: str) -> Any:
-    """Return the value that ``text`` is of ``parameter``."""
+    """Return the value of ``parameter`` that ``text`` stands for."""
     if isinstance(parameter, Choice):
-        # What is none of them is refused with those that there are.
+        # Another text is refused later, with the list of choices.
         return next((choice for choice in parameter.choices if text == str(choice)), text)
     try:
         number = float(text)

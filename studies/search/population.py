@@ -1,10 +1,9 @@
 """The record of a population (population based training, Jaderberg et al. 2017, arXiv:1711.09846).
 
-The trials of such a search are its *members*. At the end of each generation some of them go on from
-the state of a better one, with hyperparameters of their own. Whatever a member is then, it is what
-one training comes to: its *lineage* is the params and the seed of the member that all began with,
-and the changes since. So the record of who copied whom, which is kept with the study, is enough to
-train any member again, or to go on with it (``mnist_core/changes.py``)::
+The trials of such a search are its *members*. After each generation some of them continue from the
+state of a better one, with other hyperparameters. Each member still equals one training. Its
+*lineage* is the params and seed of the first member, and the changes since. So the record of
+copies is enough to train any member again (``mnist_core/changes.py``)::
 
     {"members": 8, "interval": 2, …, "generations": [
         {"step": 2, "values": {"0": 0.91, …},
@@ -26,10 +25,10 @@ from studies.search.population_checks import is_population
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """The one training that a member is.
+    """The one training that a member equals.
 
     Attributes:
-        params: at the begin; a point of the space.
+        params: at the start; a point of the space.
         seed: of the training.
         changes: since then, as ``TrainConfig.changes`` takes them.
     """
@@ -39,14 +38,14 @@ class Lineage:
     changes: Sequence[Mapping[str, Any]] = ()
 
     def task(self, task: Task) -> Task:
-        """Return what trains the member of ``task``."""
+        """Return the task that trains the member of ``task``."""
         params = dict(self.params)
         if self.changes:
             params[CHANGES] = [dict(change) for change in self.changes]
         return replace(task, params=params, seed=self.seed)
 
     def now(self, space: Space) -> dict[str, Any]:
-        """Return the params as they are after the last change."""
+        """Return the params after the last change."""
         changed: dict[str, Any] = {}
         for change in self.changes:
             changed |= change
@@ -55,20 +54,16 @@ class Lineage:
         }
 
     def changed(self, space: Space, epoch: int, params: Mapping[str, Any]) -> "Lineage":
-        """Return the lineage that goes on with other ``params`` when ``epoch`` epochs are over."""
+        """Return the lineage that continues with other ``params`` after ``epoch`` epochs."""
         change = {"epoch": epoch, **{space.setting(name): v for name, v in params.items()}}
         return replace(self, changes=[*self.changes, change])
 
 
 def check_kind(attributes: Mapping[str, Any], plan: Plan) -> None:
-    """Refuse to go on with a population as with single trials.
-
-    Args:
-        attributes: user attributes of the study.
-        plan: how it is to go on.
+    """Refuse to continue a population as single trials; ``attributes``: the study's.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: if the study is a population but the plan is not.
     """
     if POPULATION in attributes and not is_population(plan):
         raise ConfigError(
@@ -78,15 +73,14 @@ def check_kind(attributes: Mapping[str, Any], plan: Plan) -> None:
 
 
 class Population:
-    """Who copied whom, and what each member is now.
+    """The copies between members, and what each member is now.
 
     Args:
-        space: of the study.
-        settings: what must stay the same over all runs; ``members`` among them.
-        record: of the runs before, as it is kept with the study; None: there are none.
+        settings: what must stay the same in all runs.
+        record: of earlier runs, as it is kept with the study; None: there are none.
 
     Raises:
-        UserError: the runs before had other settings.
+        UserError: if the earlier runs had other settings.
     """
 
     def __init__(
@@ -102,8 +96,8 @@ class Population:
         for name, value in self._settings.items():
             if record.get(name) != value:
                 raise UserError(
-                    f"the population of this study was begun with {name} = {record.get(name)}, but"
-                    f" it is {value} now; set it back, or begin anew (--fresh)"
+                    f"the population of this study was started with {name} = {record.get(name)},"
+                    f" but it is {value} now; set it back, or start again (--fresh)"
                 )
         self.generations = [dict(one) for one in record["generations"]]
         for generation in self.generations:
@@ -112,7 +106,7 @@ class Population:
 
     @property
     def step(self) -> int:
-        """The report at which the last generation ended; 0: none has."""
+        """The report at which the last generation ended; 0: no generation has."""
         return int(self.generations[-1]["step"]) if self.generations else 0
 
     def record(self) -> dict[str, Any]:
@@ -120,22 +114,18 @@ class Population:
         return {**self._settings, "generations": self.generations}
 
     def join(self, task: Task) -> Lineage:
-        """Return what the member of ``task`` is; it begins by itself if it has copied nobody."""
+        """Return the lineage of the member of ``task``: its own if it has not copied another."""
         begun = Lineage(params=dict(task.params), seed=task.seed)
         return self._lineages.setdefault(task.number, begun)
 
     def now(self, member: int) -> dict[str, Any]:
-        """Return the params of ``member``, which has joined, as they are now."""
+        """Return the present params of ``member``, which has joined."""
         return self._lineages[member].now(self._space)
 
     def copy(self, member: int, source: int, *, epoch: int, params: Mapping[str, Any]) -> Lineage:
-        """Have ``member`` go on from ``source`` with ``params`` of its own.
+        """Have ``member`` continue from ``source`` with ``params`` after ``epoch`` epochs.
 
-        Args:
-            member: number of its trial.
-            source: of the other one; it has copied nobody in this generation.
-            epoch: so many are over.
-            params: those that are perturbed, by name.
+        The source itself does not copy in this generation.
         """
         lineage = self._lineages[source].changed(self._space, epoch, params)
         self._lineages[member] = lineage
@@ -144,19 +134,14 @@ class Population:
         return lineage
 
     def end_generation(self, step: int, values: Mapping[int, float]) -> list[dict[str, Any]]:
-        """Enter the copies since the last generation into the record; return them.
-
-        Args:
-            step: the report after which it ended.
-            values: the metric then, by member.
-        """
+        """Enter the copies since the last generation into the record; return them."""
         copies, self._copies = self._copies, []
         named = {str(number): value for number, value in sorted(values.items())}
         self.generations.append({"step": step, "values": named, "copies": copies})
         return copies
 
     def attributes(self, task: Task, *, reports_per_epoch: int) -> dict[str, Any]:
-        """Return what is kept with a member that is over."""
+        """Return what is kept with a finished member."""
         schedule: list[dict[str, Any]] = [{"epoch": 0, "params": dict(task.params)}]
         for generation in self.generations:
             for copy in generation["copies"]:
@@ -178,14 +163,14 @@ def configuration(record: TrialRecord) -> dict[str, Any]:
 
 
 def as_one_training(record: TrialRecord) -> TrialRecord:
-    """Return ``record`` with the params and the seed that train its model in one run."""
+    """Return ``record`` with the params and seed that train its model in one run."""
     lineage = record.attributes.get(LINEAGE)
     seed = record.seed if lineage is None else int(lineage["seed"])
     return replace(record, params=configuration(record), seed=seed)
 
 
 def stages(record: TrialRecord, space: Space) -> list[tuple[int, dict[str, Any]]]:
-    """Return from which epoch on the training that ``record`` is had which params."""
+    """Return the params of the training of ``record``, by the epoch from which they applied."""
     kept = record.attributes.get(LINEAGE)
     if kept is None:
         return [(0, dict(record.params))]
@@ -198,5 +183,5 @@ def stages(record: TrialRecord, space: Space) -> list[tuple[int, dict[str, Any]]
 
 
 def members(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Return the records of members of a population that are over."""
+    """Return the records of finished members of a population."""
     return [record for record in records if SCHEDULE in record.attributes]

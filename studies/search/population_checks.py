@@ -1,4 +1,4 @@
-"""What a population (``engine.ray.scheduler = "pbt"``) can be made of, checked before it begins."""
+"""What a population (``engine.ray.scheduler = "pbt"``) can do, checked before it starts."""
 
 from mnist_core.changes import CHANGEABLE
 from mnist_core.errors import ConfigError
@@ -15,17 +15,17 @@ def is_population(plan: Plan) -> bool:
 
 
 def perturbed(plan: Plan) -> dict[str, Float]:
-    """Return the parameters that a member changes when it copies another, by name."""
+    """Return the parameters that a member changes when it copies another one, by name."""
     parameters = plan.spec.space.parameters
     return {name: p for name, p in parameters.items() if isinstance(p, Float)}
 
 
 def check_population(plan: Plan) -> None:
-    """Refuse what a population cannot do; a study without one passes.
+    """Refuse what a population cannot do; other studies pass.
 
     Raises:
-        ConfigError: the engine is another one, a parameter cannot change midway, or a setting would
-            have no effect.
+        ConfigError: if the engine is not ``ray``, a parameter cannot change midway, or a setting
+            would have no effect.
     """
     if not is_population(plan):
         return

@@ -1,11 +1,10 @@
 """Successive halving and hyperband, decided by the trials' curves alone.
 
-The rules and options are those of Optuna's classes. These keep a rung's value with a trial when
-they are asked about it, and with "auto" they learn where the rungs are from the first trial that is
-complete. A trial that has passed a rung by then enters it with a later value: with one optimizer
-four times as slow as another, all later trials of it were stopped at step 1 (optuna#3088). Here the
-resources are given, and a rung's value is read from the curve: it is that of the trial's first
-report at the rung's step or after it. So it does not matter who reports when, or after what kill.
+The rules and options are those of Optuna's classes. Optuna keeps a rung's value with a trial when
+it is asked, and with "auto" finds the rungs from the first complete trial. A trial that has passed
+a rung by then enters it with a later value: with one optimizer four times as slow as another, all
+later trials of it were stopped at step 1 (optuna#3088). Here a rung's value is that of the trial's
+first report at the rung's step or after it. So the order of reports, and kills, do not matter.
 """
 
 import binascii
@@ -19,11 +18,8 @@ from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-WITH_RUNGS: Mapping[str, type[HyperbandPruner] | type[SuccessiveHalvingPruner]] = {
-    "successive_halving": SuccessiveHalvingPruner,
-    "hyperband": HyperbandPruner,
-}
-"""Pruners that compare trials at rungs, by name."""
+from mnist_core.console.plain_text import counted
+from mnist_core.errors import ConfigError
 
 _MARK = "completed_rung_"
 """Optuna's name for the value of a rung among the system attributes of a trial."""
@@ -31,15 +27,14 @@ _MARK = "completed_rung_"
 
 @dataclass(frozen=True, kw_only=True)
 class Rungs:
-    """Where the rungs are, and who goes on from them.
-
-    Make it with ``create_rungs``.
+    """Where the rungs are, and which trials continue there.
 
     Attributes:
         first: step of the first rung of bracket 0.
-        factor: one of so many goes on at a rung; each rung is that many times as far as the last.
-        bootstrap: so many trials at a rung are all stopped there.
-        shares: the brackets' parts of the trials; successive halving has one bracket.
+        factor: reduction factor: one of ``factor`` trials continues at a rung, and the next rung is
+            ``factor`` times as far.
+        bootstrap: while a rung has fewer trials, all are stopped there.
+        shares: relative numbers of trials of the brackets; successive halving has one bracket.
     """
 
     first: int
@@ -59,15 +54,9 @@ class Rungs:
     def should_prune(
         self, trial: FrozenTrial, others: Iterable[FrozenTrial], direction: StudyDirection
     ) -> tuple[bool, dict[str, float]]:
-        """Return whether ``trial`` is stopped at its last report, and the rungs that it reached.
-
-        Args:
-            trial: a running trial with a report.
-            others: the trials that it is compared with; itself may be among them.
-            direction: of the study.
-        """
+        """Return whether ``trial`` stops at its last report, and the marks of rungs it reached."""
         bracket = self.bracket(trial.number)
-        rivals = [
+        peers = [
             other
             for other in others
             if other.number != trial.number and self.bracket(other.number) == bracket
@@ -79,86 +68,89 @@ class Rungs:
             if before and before[-1] >= step:
                 continue  # it was judged there
             marks[f"{_MARK}{rung}"] = value
-            values = [own for other in rivals if (own := _value(other, step)) is not None]
+            values = [own for other in peers if (own := _value(other, step)) is not None]
             if len(values) < self.bootstrap or not self._is_ahead(value, values, direction):
                 return True, marks
         return False, marks
-
-    def misplaced(self, trial: FrozenTrial) -> bool:
-        """Whether ``trial`` was stored with a value of a rung that is not that of its own step."""
-        stored = [key for key in trial.system_attrs if key.startswith(_MARK)]
-        marks = {int(key.removeprefix(_MARK)): trial.system_attrs[key] for key in stored}
-        # With "auto" there may have been a bracket more, or less: any that fits will do.
-        return not any(
-            all(_value(trial, self._step(b, rung)) == mark for rung, mark in marks.items())
-            for b in range(len(self.shares) + (len(self.shares) > 1))
-        )
 
     def _step(self, bracket: int, rung: int) -> int:
         return int(self.first * self.factor ** (bracket + rung))
 
     def _reached(self, step: int, bracket: int) -> int:
-        """Return how many rungs of ``bracket`` lie at ``step`` or before it."""
+        """Return the number of rungs of ``bracket`` at ``step`` or before it."""
         rungs = 0
         while self._step(bracket, rungs) <= step:
             rungs += 1
         return rungs
 
     def _is_ahead(self, value: float, others: list[float], direction: StudyDirection) -> bool:
-        """Whether ``value`` is among the best of a rung; of few trials the best one is."""
+        """Whether ``value`` is among the best of a rung, at least the best of few."""
         ordered = sorted([value, *others], reverse=direction is StudyDirection.MAXIMIZE)
         worst = ordered[max(0, len(ordered) // self.factor - 1)]
         return value >= worst if direction is StudyDirection.MAXIMIZE else value <= worst
 
 
-def with_resources(name: str, options: Mapping[str, Any], reports: int) -> dict[str, Any]:
-    """Return ``options`` with the resources of pruner ``name`` in the place of "auto".
-
-    Args:
-        name: of a pruner, see ``studies/search/pruning.py``.
-        options: of it.
-        reports: that a trial makes at most, >= 1.
-    """
-    found = dict(options)
-    if name == "successive_halving" and found.get("min_resource", "auto") == "auto":
-        found["min_resource"] = max(1, reports // 100)  # as Optuna has it
-    if name == "hyperband" and found.get("max_resource", "auto") == "auto":
-        found["max_resource"] = reports
-    return found
+def halving_rungs(options: Mapping[str, Any]) -> Rungs:
+    """Return the rungs of successive halving; ``options`` of Optuna's class, with resources."""
+    values = _with_defaults(SuccessiveHalvingPruner, options)
+    factor = int(values["reduction_factor"])
+    return Rungs(
+        first=int(values["min_resource"]) * factor ** int(values["min_early_stopping_rate"]),
+        factor=factor,
+        bootstrap=int(values["bootstrap_count"]),
+        shares=(1,),
+    )
 
 
-def create_rungs(name: str, options: Mapping[str, Any]) -> Rungs:
-    """Return the rungs of pruner ``name``, one of ``WITH_RUNGS``.
-
-    Args:
-        name: of the pruner.
-        options: of Optuna's class, which has accepted them, with resources.
-
-    Raises:
-        ValueError: a resource is "auto", see ``with_resources``.
-    """
-    defaults = inspect.signature(WITH_RUNGS[name]).parameters
-    values = {key: parameter.default for key, parameter in defaults.items()} | dict(options)
-    if "auto" in (values["min_resource"], values.get("max_resource")):
-        raise ValueError(f"{name}: its resources are not known")
+def hyperband_rungs(options: Mapping[str, Any]) -> Rungs:
+    """Return the rungs of hyperband; ``options`` of Optuna's class, with resources."""
+    values = _with_defaults(HyperbandPruner, options)
     first, factor = int(values["min_resource"]), int(values["reduction_factor"])
-    if name == "hyperband":
-        count = max(1, brackets_of(int(values["max_resource"]), first, factor))
-        # https://jmlr.org/papers/volume18/16-558/16-558.pdf, Algorithm 1: n
-        shares = tuple(math.ceil(count * factor**s / (s + 1)) for s in reversed(range(count)))
-    else:
-        first, shares = first * factor ** int(values["min_early_stopping_rate"]), (1,)
+    count = max(1, brackets_of(int(values["max_resource"]), first, factor))
+    # https://jmlr.org/papers/volume18/16-558/16-558.pdf, Algorithm 1: n
+    shares = tuple(math.ceil(count * factor**s / (s + 1)) for s in reversed(range(count)))
     return Rungs(
         first=first, factor=factor, bootstrap=int(values["bootstrap_count"]), shares=shares
     )
 
 
+def _with_defaults(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(cls).parameters
+    values = {name: parameter.default for name, parameter in parameters.items()} | dict(options)
+    if "auto" in (values["min_resource"], values.get("max_resource")):
+        raise ValueError(f"{cls.__name__}: its resources are not known")
+    return values
+
+
 def brackets_of(most: int, least: int, factor: int) -> int:
-    """Return how many brackets hyperband has: one for each rung from ``least`` to ``most``."""
+    """Return the number of hyperband's brackets, one a rung from ``least`` to ``most``."""
     count = 0
     while least * factor**count <= most:
         count += 1
     return count
+
+
+def check_hyperband(where: str, options: Mapping[str, Any], reports: int) -> None:
+    """Check that a trial makes enough reports for two brackets.
+
+    Raises:
+        ConfigError: if it does not.
+    """
+    least, most = options.get("min_resource", 1), options.get("max_resource", "auto")
+    factor = options.get("reduction_factor", 3)
+    made = f"a trial makes {counted(reports, 'report')} (epochs x reports_per_epoch)"
+    if reports <= 1:
+        return
+    if most != "auto" and most > reports:
+        raise ConfigError(
+            f"{where}: max_resource is {most}, but {made}; set it to {reports}, or raise epochs"
+        )
+    if brackets_of(reports if most == "auto" else most, least, factor) < 2:
+        raise ConfigError(
+            f"{where}: {made}, too few for two brackets with min_resource {least} and"
+            f" reduction_factor {factor}; raise epochs or reports_per_epoch to {least * factor} or"
+            " more reports, or use successive_halving"
+        )
 
 
 def _value(trial: FrozenTrial, step: int) -> float | None:

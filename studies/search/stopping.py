@@ -1,9 +1,8 @@
 """When a search ends before its last trial: time, failures, a target, no progress.
 
-A rule says only that nothing new is begun. What runs is finished, trials that were lost are run
-again, and the protocol goes on to confirm and test with what there is. Rules look at what has
-ended, so a resume with a wider limit goes on where the search was stopped; those of time and of
-failures count from the start of the run, so that a resume gets them anew.
+A rule only keeps new trials from starting. Running trials finish, lost ones are run again, and the
+protocol continues with the results. A resume with a wider limit continues where the search stopped;
+rules of time and failures count from the start of each run.
 """
 
 import importlib.util
@@ -26,7 +25,7 @@ from studies.planning.settings import StopSettings
 from studies.search.failures import untrained
 
 COMPLETE = "trials_complete"
-"""The rule that so many trials have run their full budget; a setting of ``search``."""
+"""The rule that enough trials have run their full budget; a setting of ``search``."""
 
 _TERMINATOR_TRIALS = 20
 """COMPLETE trials that Optuna's terminator waits for (its ``DEFAULT_MIN_N_TRIALS``)."""
@@ -34,13 +33,13 @@ _TERMINATOR_TRIALS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """Why a search was ended.
+    """Why a search ended.
 
     Attributes:
         rule: the setting below ``search.stop``, or ``COMPLETE``.
         why: one clause.
-        trials: trials that were begun by then.
-        planned: trials that there were to be.
+        trials: number of started trials.
+        planned: number of planned trials.
     """
 
     rule: str
@@ -73,7 +72,7 @@ def check(settings: StopSettings, space: Space) -> None:
     """Check that Optuna's terminator, if asked for, can be used on ``space``.
 
     Raises:
-        ConfigError: it cannot, or this Optuna has none.
+        ConfigError: if it cannot, or this Optuna has no terminator.
     """
     if not settings.regret:
         return
@@ -92,12 +91,9 @@ def check(settings: StopSettings, space: Space) -> None:
 
 
 class Stopping:
-    """Looks at the trials that end and says when nothing new is to be begun.
+    """Takes the trials that end, and says when to start nothing more.
 
     Args:
-        settings: the limits.
-        direction: of the study.
-        trials: those of the study so far.
         by_number: take these by number, not in the order in which they ended.
         clock: monotonic seconds.
     """
@@ -120,14 +116,14 @@ class Stopping:
         self._judged, self._gain = 0, float("inf")
         self._ended, self._reasons = 0, list[str]()
         over = [trial for trial in trials if trial.state.is_finished()]
-        # A trial without the time of its end was brought here from elsewhere.
+        # A trial that was carried over has no time of its end.
         for trial in sorted(
             over, key=lambda t: ("" if by_number else str(t.datetime_complete or ""), t.number)
         ):
             self._add(trial)
 
     def ended(self, trial: FrozenTrial) -> None:
-        """Take in a trial that ended in this run; one that was not trained says nothing."""
+        """Take a trial that ended in this run; an untrained one does not count."""
         if untrained(trial):
             return
         self._ended += 1
@@ -137,12 +133,7 @@ class Stopping:
         self._add(trial)
 
     def reason(self, trials: Collection[FrozenTrial], planned: int) -> Stop | None:
-        """Return why nothing new is to be begun, or None.
-
-        Args:
-            trials: all trials of the study, looked at by Optuna's terminator only.
-            planned: how many trials there are to be.
-        """
+        """Return why to start nothing more, or None; ``trials``: all of the study."""
         rules: Mapping[str, Callable[[], str | None]] = {
             "target": self._target,
             "failed_share": self._failures,
@@ -170,7 +161,7 @@ class Stopping:
         target, best = self._settings.target, self._best
         if target is None or best is None or self._sign * best[0] < self._sign * target:
             return None
-        return f"trial {best[1]} came to {best[0]:.6g}, the target is {target:g}"
+        return f"trial {best[1]} reached {best[0]:.6g}, the target is {target:g}"
 
     def _failures(self) -> str | None:
         failed, share = len(self._reasons), self._settings.failed_share
@@ -193,13 +184,13 @@ class Stopping:
         seconds = self._settings.seconds
         if not seconds or self._clock() - self._began < seconds:
             return None
-        return f"{seconds:g} seconds are over"
+        return f"{seconds:g} seconds have passed"
 
     def _regret(self, trials: Collection[FrozenTrial]) -> str | None:
         limit = self._settings.regret
         if not limit or self._complete < _TERMINATOR_TRIALS:
             return None
-        # It costs up to a second, while workers wait: once for each twentieth more trials.
+        # It takes up to a second while workers wait, so it is asked after each 5 % more trials.
         if self._complete >= self._judged * 1.05 + 1:
             self._judged = self._complete
             self._gain = _gain(trials, self._direction)
@@ -209,7 +200,7 @@ class Stopping:
 
 
 def _gain(trials: Collection[FrozenTrial], direction: StudyDirection) -> float:
-    """Return Optuna's upper bound of what the best possible trial has above the best one so far."""
+    """Return Optuna's upper bound of the gain over the best trial so far."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # experimental, and to be removed in Optuna 6
         from optuna.terminator import RegretBoundEvaluator

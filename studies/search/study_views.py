@@ -1,10 +1,7 @@
-"""What a sampler is shown of a study: trials as it can learn from them.
+"""What samplers and pruners are shown of a study: trials as they can use them.
 
-Optuna's samplers leave FAIL trials out, so they would propose again and again what cannot be
-trained: with TPE 40 of 60 trials ran out of memory, with random search 26. Trials that failed by
-their own doing (``studies/search/failures.py``) are shown as poor ones. And TPE cannot rank pruned
-trials where there are several objectives: it would ask for the study's one direction. In the
-storage nothing changes.
+In the storage nothing changes. ``StudyView`` is as much of a storage as Optuna's samplers and
+pruners use; ``ViewSampler`` has a sampler propose from one.
 """
 
 import operator
@@ -25,17 +22,131 @@ Show = Callable[[list[FrozenTrial], Sequence[StudyDirection]], list[FrozenTrial]
 """Returns trials as a sampler is to see them, for a study with these directions."""
 
 _FAILED_PER_TRAINED = 9
-"""TPE takes the best tenth for good: with more failed trials than that, some of them."""
+"""TPE takes the best tenth for good. With more failed trials than this, some of them would be."""
+
+
+class StudyView:
+    """A study with given trials.
+
+    Args:
+        study: keeps what a sampler writes, and answers what the view does not; None: there is none.
+        directions: of the study; None: those of ``study``.
+        prefix: before the names of what the sampler keeps with ``study``.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[FrozenTrial],
+        *,
+        study: Study | None = None,
+        directions: Sequence[StudyDirection] | None = None,
+        prefix: str = "",
+    ) -> None:
+        self._trials = trials
+        # The storage of a view may be another view.
+        self._storage: Any = storage_of(study) if study is not None else None
+        self._study_id = study_id(study) if study is not None else 0
+        self._name = study.study_name if study is not None else "view"
+        self._directions = directions
+        self._prefix = prefix
+
+    def as_study(self, sampler: BaseSampler | None = None) -> Study:
+        """Return it as samplers and pruners take it."""
+        return study_on(self, self._name, sampler=sampler)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._storage, name)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the identity of the study."""
+        return self._study_id
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return the directions of the study."""
+        if self._directions is not None:
+            return list(self._directions)
+        directions: list[StudyDirection] = self._storage.get_study_directions(study_id)
+        return directions
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the given trials."""
+        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        return copy_deeply(trials) if deepcopy else trials
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """Return the best complete trial.
+
+        Raises:
+            ValueError: if no trial is complete.
+        """
+        complete = self.get_all_trials(study_id, False, (TrialState.COMPLETE,))
+        if not complete:
+            raise ValueError("No trials are completed yet.")
+        [direction] = self.get_study_directions(study_id)
+        pick = max if direction is StudyDirection.MAXIMIZE else min
+        return pick(complete, key=lambda trial: trial.values[0])
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return what the sampler has kept with the study."""
+        return {
+            name.removeprefix(self._prefix): value
+            for name, value in self._storage.get_study_system_attrs(study_id).items()
+            if name.startswith(self._prefix)
+        }
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """Keep ``value`` with the study."""
+        self._storage.set_study_system_attr(study_id, self._prefix + key, value)
+
+
+class ViewSampler(BaseSampler):
+    """Has ``sampler`` propose from a view of the study."""
+
+    def __init__(self, sampler: BaseSampler) -> None:
+        self.sampler = sampler
+
+    def view(self, study: Study, trial: FrozenTrial) -> Study:
+        """Return what the sampler is shown to propose ``trial``."""
+        raise NotImplementedError
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Ask the sampler."""
+        return self.sampler.infer_relative_search_space(self.view(study, trial), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Ask the sampler."""
+        return self.sampler.sample_relative(self.view(study, trial), trial, search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Ask the sampler."""
+        view = self.view(study, trial)
+        return self.sampler.sample_independent(view, trial, param_name, param_distribution)
 
 
 def for_tpe(trials: Sequence[FrozenTrial], *, several: bool) -> list[FrozenTrial]:
     """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve.
 
-    Where nearly all fail, the latest nine for each trained one are shown as failed ones.
-
-    Args:
-        trials: of a study.
-        several: whether it has several objectives; then all pruned trials are equally poor.
+    Optuna's samplers leave FAIL trials out, so they propose again what cannot be trained: with TPE
+    40 of 60 trials ran out of memory, with random search 26. If nearly all fail, only the latest
+    nine for each trained trial are shown. With several objectives all pruned trials are equally
+    poor, as TPE would ask for the study's one direction to rank them.
     """
     trained = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
     failed = [place for place, trial in enumerate(trials) if failed_by_itself(trial)]
@@ -51,18 +162,19 @@ def for_tpe(trials: Sequence[FrozenTrial], *, several: bool) -> list[FrozenTrial
     return [seen(place, trial) for place, trial in enumerate(trials)]
 
 
+def tpe_view(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Return ``trials`` as TPE can take them, see ``for_tpe``."""
+    return for_tpe(trials, several=len(directions) > 1)
+
+
 def as_no_better(
     trials: list[FrozenTrial], directions: Sequence[StudyDirection], *, pruned: bool = True
 ) -> list[FrozenTrial]:
-    """Return ``trials``, pruned and failed ones as complete and no better than the worst.
+    """Return ``trials``, pruned and failed ones as complete with the worst values.
 
-    The worst is that of the complete ones, in each objective by itself. What a pruned trial
-    reported last is no final value: it may be far below all of them.
-
-    Args:
-        trials: of a study.
-        directions: of the study.
-        pruned: False: leave pruned trials as they are, for a sampler that takes their values.
+    The worst value is that of the complete trials, in each objective by itself. The last report of
+    a pruned trial is not a final value: it may be far below all of them. Without ``pruned``, pruned
+    trials stay as they are, for a sampler that takes their values.
     """
     complete = [
         t.values
@@ -87,64 +199,34 @@ def as_no_better(
     return [seen(trial) for trial in trials]
 
 
-def view(study: Study, trials: list[FrozenTrial], *, prefix: str = "") -> Study:
-    """Return ``study`` with ``trials`` in place of its own.
+def failed_as_no_better(
+    trials: list[FrozenTrial], directions: Sequence[StudyDirection]
+) -> list[FrozenTrial]:
+    """Return ``trials``, failed ones as complete with the worst values."""
+    return as_no_better(trials, directions, pruned=False)
+
+
+class TpeViewSampler(ViewSampler):
+    """Has TPE, or a sampler with a ``show`` of its own, propose from trials that it can take.
 
     Args:
-        study: what a sampler is given.
-        trials: what it is to see.
-        prefix: before the names of what the sampler keeps with the study.
-    """
-    return study_on(_ShownStorage(study, trials, prefix), study.study_name)
-
-
-class ShownSampler(BaseSampler):
-    """Has a sampler propose from trials as ``show`` returns them.
-
-    Args:
-        sampler: Optuna's.
-        show: returns what it is to see; by default what TPE can take.
-        imported: trials from elsewhere that it is to see as well.
+        imported: trials from elsewhere that it is shown as well.
     """
 
     def __init__(
         self,
         sampler: BaseSampler,
-        show: Show | None = None,
+        show: Show = tpe_view,
         *,
         imported: Sequence[FrozenTrial] = (),
     ) -> None:
-        self.sampler = sampler
-        self.imported = list(imported)
-        self._show = show or tpe_view
+        super().__init__(sampler)
+        self._imported = list(imported)
+        self._show = show
 
     def reseed_rng(self) -> None:
         """Ask the sampler."""
         self.sampler.reseed_rng()
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Ask the sampler."""
-        return self.sampler.infer_relative_search_space(self._view(study), trial)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Ask the sampler."""
-        return self.sampler.sample_relative(self._view(study), trial, search_space)
-
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Ask the sampler."""
-        return self.sampler.sample_independent(
-            self._view(study), trial, param_name, param_distribution
-        )
 
     def after_trial(
         self,
@@ -156,58 +238,9 @@ class ShownSampler(BaseSampler):
         """Tell the sampler."""
         self.sampler.after_trial(study, trial, state, values)
 
-    def _view(self, study: Study) -> Study:
+    def view(self, study: Study, trial: FrozenTrial) -> Study:
+        """Return ``study`` with its trials as ``show`` returns them."""
         trials = study.get_trials(deepcopy=False)
-        shown = self._show([*self.imported, *trials], study.directions)
+        shown = self._show([*self._imported, *trials], study.directions)
         same = len(shown) == len(trials) and all(map(operator.is_, shown, trials))
-        return study if same else view(study, shown)
-
-
-def tpe_view(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Return ``trials`` as TPE can take them, see ``for_tpe``."""
-    return for_tpe(trials, several=len(directions) > 1)
-
-
-def failed_as_no_better(
-    trials: list[FrozenTrial], directions: Sequence[StudyDirection]
-) -> list[FrozenTrial]:
-    """Return ``trials``, failed ones as complete and no better than the worst with a value."""
-    return as_no_better(trials, directions, pruned=False)
-
-
-class _ShownStorage:
-    """As much of a storage as Optuna's samplers use of a study, with some trials alone."""
-
-    def __init__(self, study: Study, trials: list[FrozenTrial], prefix: str) -> None:
-        self._study = study
-        self._trials = trials
-        self._prefix = prefix
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        return study_id(self._study)
-
-    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self._study.directions
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
-        return copy_deeply(trials) if deepcopy else trials
-
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        attributes = storage_of(self._study).get_study_system_attrs(study_id)
-        return {
-            name.removeprefix(self._prefix): value
-            for name, value in attributes.items()
-            if name.startswith(self._prefix)
-        }
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        storage_of(self._study).set_study_system_attr(study_id, self._prefix + key, value)
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        storage_of(self._study).set_trial_system_attr(trial_id, key, value)
+        return study if same else StudyView(shown, study=study).as_study()

@@ -1,4 +1,4 @@
-"""Spaces and Optuna: there and back, and Optuna draws points of the space only."""
+"""Spaces as Optuna's distributions, and Optuna draws points of the space only."""
 
 import optuna
 import pytest
@@ -11,20 +11,9 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
-from search_spaces.space import Choice, Float, Int, Space, SpaceError
-from studies.search.optuna_bridge import from_distribution, suggest, to_distribution
+from search_spaces.space import Choice, Float, Int, Space
+from studies.search.optuna_bridge import suggest, to_distribution
 from tests.spaces.test_space import TINY, parameters, spaces
-
-
-@given(parameters())
-def test_round_trip(parameter):
-    distribution = to_distribution(parameter)
-    back = from_distribution(distribution, sets=parameter.sets, when=parameter.when)
-    if isinstance(parameter, Int) and parameter.step == 1:
-        assert back == Int(parameter.low, parameter.high)  # a step of 1 is no step
-    else:
-        assert back == parameter
-    assert to_distribution(back) == distribution
 
 
 @given(parameters())
@@ -53,13 +42,7 @@ def test_optuna_keeps_the_bounds(parameter):
     ],
 )
 def test_known_distributions(distribution, parameter):
-    assert from_distribution(distribution) == parameter
     assert to_distribution(parameter) == distribution
-
-
-def test_a_distribution_without_a_range_is_refused():
-    with pytest.raises(SpaceError, match=r"low.*high"):
-        from_distribution(FloatDistribution(1.0, 1.0))
 
 
 @settings(max_examples=50)

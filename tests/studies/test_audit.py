@@ -20,8 +20,7 @@ from studies.core.attributes import SENTINEL, WOULD_PRUNE
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
 from studies.report.comparison_tables import print_audit
-from studies.search.pruning import create_pruner
-from studies.search.rungs import with_resources
+from studies.search.pruners import create_pruner, with_resources
 from studies.storage.open import close_storage, open_storage
 
 UP, DOWN = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE

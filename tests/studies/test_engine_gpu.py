@@ -18,13 +18,14 @@ from studies.cli import options
 from studies.engines._local.gpu_sharing import (
     CONTEXT,
     HEADROOM,
+    SAMPLES,
     SPARE,
     GpuUse,
+    Growth,
     Sharing,
     fitting,
     workers,
 )
-from studies.engines._local.growth import SAMPLES, Growth
 from studies.engines._local.worker import gpu_use
 from studies.engines.base import Resources
 from studies.planning import machine, plan, resources

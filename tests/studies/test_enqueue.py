@@ -12,7 +12,13 @@ from studies.core.attributes import ENQUEUED
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
-from studies.search.enqueued import Known, from_attribute, merged, read_known, to_attribute
+from studies.search.enqueued import (
+    EnqueuedConfig,
+    from_attribute,
+    merged,
+    read_enqueued,
+    to_attribute,
+)
 from studies.search.search_checks import check_search
 from studies.storage.open import close_storage, open_storage
 
@@ -33,14 +39,14 @@ def write(path: Path, text: str) -> Path:
     ],
 )
 def test_the_forms_of_a_file(tmp_path, text):
-    known = read_known(write(tmp_path / "a.toml", text), TOY_SPACE)
+    known = read_enqueued(write(tmp_path / "a.toml", text), TOY_SPACE)
     assert dict(known.params) == {"optim.name": "adam", "adam.lr": 0.004}
     assert known.source == str(tmp_path / "a.toml")
 
 
 def test_a_whole_number_is_the_same_configuration(tmp_path):
-    one = read_known(write(tmp_path / "1", 'optim.name = "sgd"\nsgd.lr = 1\n'), TOY_SPACE)
-    two = read_known(write(tmp_path / "2", 'sgd.lr = 1.0\noptim.name = "sgd"\n'), TOY_SPACE)
+    one = read_enqueued(write(tmp_path / "1", 'optim.name = "sgd"\nsgd.lr = 1\n'), TOY_SPACE)
+    two = read_enqueued(write(tmp_path / "2", 'sgd.lr = 1.0\noptim.name = "sgd"\n'), TOY_SPACE)
     assert one.point == two.point and type(one.params["sgd.lr"]) is float
     assert merged([one], [two]) == [one]
     assert from_attribute(to_attribute([one])) == [one]
@@ -72,7 +78,7 @@ def test_a_whole_number_is_the_same_configuration(tmp_path):
 def test_mistakes_are_one_line_with_the_file(tmp_path, text, part):
     file = write(tmp_path / "a.toml", text)
     with pytest.raises(ConfigError, match=part) as caught:
-        read_known(file, TOY_SPACE)
+        read_enqueued(file, TOY_SPACE)
     assert str(caught.value).startswith(f"--enqueue {file}: ") and "\n" not in str(caught.value)
 
 
@@ -80,7 +86,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "b.toml").write_bytes(b"a = '\xff'\n")
     for name, part in (("no.toml", "No such file"), ("b.toml", "UTF-8"), (".", "Is a directory")):
         with pytest.raises(ConfigError, match=part):
-            read_known(tmp_path / name, TOY_SPACE)
+            read_enqueued(tmp_path / name, TOY_SPACE)
 
 
 class TestStudy:
@@ -160,7 +166,7 @@ class TestStudy:
     def test_a_part_is_filled_in_by_the_sampler_and_run_once(self, tmp_path):
         (tmp_path / "in").mkdir()
         file = write(tmp_path / "in" / "part.toml", "adam.lr = 0.0123\n")
-        known = read_known(file, TOY_SPACE)
+        known = read_enqueued(file, TOY_SPACE)
         assert dict(known.params) == {"optim.name": "adam", "adam.lr": 0.0123}
         file.write_text('optim.name = "sgd"\n')
         records, _, _ = self.run(tmp_path, [file], until=3)
@@ -179,5 +185,5 @@ def test_an_export_is_read_by_a_real_study(tmp_path):
     check_search(plan)
     bare = resolve("optim_search", sets={})
     assert plan.fingerprint()[0] == bare.fingerprint()[0]
-    known = read_known(file, plan.spec.space)
-    assert known == Known(params=params, source=str(file))
+    known = read_enqueued(file, plan.spec.space)
+    assert known == EnqueuedConfig(params=params, source=str(file))

@@ -14,14 +14,14 @@ from mnist_core.errors import ConfigError, UserError
 from mnist_core.runs import run_record
 from mnist_core.table import parse_assignment
 from studies.planning.layers import read_conf
-from studies.search.enqueued import read_known
+from studies.search.enqueued import read_enqueued
 from studies.storage.open import open_storage
 
 READERS = {
     "settings": read_settings,
     "preset": presets.read,
     "conf": lambda path: read_conf(path, studies=[]),
-    "enqueue": lambda path: read_known(path, SPACE),
+    "enqueue": lambda path: read_enqueued(path, SPACE),
 }
 WHOLE = {
     "settings": "epochs = 3\n",

@@ -11,8 +11,8 @@ from scipy.stats import wilcoxon
 
 from mnist_core.errors import ConfigError
 from studies.core.attributes import SENTINEL, WOULD_PRUNE
-from studies.search.pruning import FairPruning, create_pruner, try_pruner
-from studies.search.rungs import create_rungs, with_resources
+from studies.search.pruners import create_pruner, try_pruner, with_resources
+from studies.search.pruning import FairPruning
 
 KINDS = CategoricalDistribution(("fast", "slow"))
 STEPS = 27
@@ -158,15 +158,6 @@ def test_a_rung_has_the_value_of_its_own_step_whatever_was_asked_before():
     one.intermediate_values = {step: value("slow", 0.8, step) for step in range(1, 10)}
     assert trials.pruning.should_prune(one, trials.trials)
     assert trials.written == [(3, "completed_rung_2", value("slow", 0.8, 9))]
-
-
-def test_a_rung_that_was_stored_with_another_steps_value_is_found():
-    rungs = create_rungs("hyperband", with_resources("hyperband", {}, STEPS))
-    trial = created(0, "slow")
-    trial.intermediate_values = {step: value("slow", 0.8, step) for step in range(1, 10)}
-    for step, wrong in ((1, False), (3, False), (7, True)):
-        trial.system_attrs = {"completed_rung_0": value("slow", 0.8, step)}
-        assert rungs.misplaced(trial) is wrong
 
 
 def test_none_never_prunes():

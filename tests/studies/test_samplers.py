@@ -16,7 +16,8 @@ from studies.core.attributes import ATTEMPT, FAILURE
 from studies.search.branch_sampler import BranchSampler
 from studies.search.failures import failed_by_itself
 from studies.search.optuna_bridge import suggest
-from studies.search.samplers import GRID, Search, create_sampler, names, try_sampler
+from studies.search.sampler_kinds import SAMPLERS
+from studies.search.samplers import Search, create_sampler, try_sampler
 from studies.search.study_views import as_no_better, for_tpe
 
 SEARCH = Search(space=SPACE, scientific="kind", trials=16)
@@ -25,7 +26,7 @@ FLAT = Search(
     scientific="kind",
     trials=16,
 )
-WORKING = [name for name in names() if name not in (GRID, "auto")]
+WORKING = [name for name in SAMPLERS if name not in ("grid", "auto")]
 SOON = {"gp": {"n_startup_trials": 3}, "nsga2": {"population_size": 3}, "cmaes": {"popsize": 4}}
 
 

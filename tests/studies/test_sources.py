@@ -9,14 +9,14 @@ from optuna.trial import FrozenTrial, TrialState
 from toy import SPEC, make_plan
 
 from studies.core.attributes import ENQUEUED, SENTINEL
-from studies.search.enqueued import Known
-from studies.search.sentinels import sentinels
+from studies.search.enqueued import EnqueuedConfig
+from studies.search.pruning import sentinels
 from studies.search.sources import SearchSource
 
-SGD = Known(params={"optim.name": "sgd", "sgd.lr": 0.5}, source="sgd.toml")
-ADAM = Known(params={"optim.name": "adam", "adam.lr": 0.05}, source="adam.toml")
-OTHER_ADAM = Known(params={"optim.name": "adam", "adam.lr": 0.06}, source="other.toml")
-DEFAULT = Known(params={"optim.name": "adam", "adam.lr": 0.001}, source="default.toml")
+SGD = EnqueuedConfig(params={"optim.name": "sgd", "sgd.lr": 0.5}, source="sgd.toml")
+ADAM = EnqueuedConfig(params={"optim.name": "adam", "adam.lr": 0.05}, source="adam.toml")
+OTHER_ADAM = EnqueuedConfig(params={"optim.name": "adam", "adam.lr": 0.06}, source="other.toml")
+DEFAULT = EnqueuedConfig(params={"optim.name": "adam", "adam.lr": 0.001}, source="default.toml")
 
 
 def plan_of(tmp_path, **settings):

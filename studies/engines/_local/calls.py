@@ -11,23 +11,19 @@ from studies.engines.base import Engine
 
 _RESULT, _REFUSED = "result", "refused"
 _LOSSES = 2
-"""So often a call is made again whose worker died under it."""
+"""Maximum number of repetitions of a call whose worker died."""
 
 
 def call(
     engine: Engine, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
-    """Return ``[function(*each) for each in arguments]``, as many at once as there are workers.
+    """Return ``[function(*each) for each in arguments]``, run by the workers of ``engine``.
 
-    Args:
-        engine: a started engine.
-        function: a function of a module; for another process it is pickled, and so are its
-            arguments and results.
-        arguments: of the calls.
+    Function, arguments and results are pickled for another process.
 
     Raises:
-        UserError: as a call raised it, or the engine was stopped, or workers died under a call.
-        RuntimeError: a call raised something else.
+        UserError: if a call raised it, the engine was stopped, or workers died under a call.
+        RuntimeError: if a call raised something else.
     """
     calls = Calls(arguments)
     engine.run(calls, _Called(function))
@@ -51,11 +47,7 @@ class _Called:
 
 
 class Calls:
-    """Calls as an engine's work.
-
-    Attributes:
-        results: by the number of the call.
-    """
+    """Calls as an engine's work; ``results`` by the number of the call."""
 
     def __init__(self, arguments: Sequence[tuple[Any, ...]]) -> None:
         self.results: dict[int, Any] = {}

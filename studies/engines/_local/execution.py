@@ -12,33 +12,28 @@ from objectives.base import Objective, Outcome, StopTraining, Task, TrainingErro
 from studies.core.trials import BEFORE_TRAINING, GPU_FAILURE, Failure
 
 TRACEBACK_LINES = 20
-"""Last lines of a traceback that are kept."""
+"""Number of last lines of a traceback that are kept."""
 
 _LONGEST = 1000
-"""Characters of a message that are kept."""
+"""Maximum number of characters of a message."""
 
 _MOST_STEPS = 2**31 - 1
-"""The greatest step that every database can hold."""
+"""The highest step that every database can hold."""
 
 
 def execute(
     objective: Objective, task: Task, send: Callable[[int, Mapping[str, float]], bool]
 ) -> Outcome | Failure:
-    """Run ``task``.
+    """Run ``task``; ``send`` hands a report over and returns whether the training continues.
 
-    A process that the objective forks may not report, and ends here when it comes back from it.
-    The working directory is afterwards what it was: paths of the next trial may be relative to it.
-
-    Args:
-        objective: what to run.
-        task: what to run it on.
-        send: hands a report over and returns whether the training goes on.
+    A process that the objective forks may not report, and ends here when it returns. The working
+    directory is restored: paths of the next trial may be relative to it.
     """
     process = os.getpid()
     with _back_here():
         result = _execute(objective, task, send, process)
     if os.getpid() != process:
-        os._exit(1)  # or the trial would be over twice
+        os._exit(1)  # otherwise the trial would end twice
     return result
 
 
@@ -78,21 +73,21 @@ def _execute(
         outcome = objective(task, report)
     except StopTraining:
         return Outcome(metrics=latest, stopped=True)
-    except (Exception, SystemExit) as error:  # the border between the study and what it studies
+    except (Exception, SystemExit) as error:  # an objective may raise anything
         return failure_of(error)
     if not isinstance(outcome, Outcome):
         return Failure(kind="BadOutcome", message=f"the objective returned {outcome!r:.80}")
     try:
         return replace(outcome, metrics=_numbers(outcome.metrics), attributes=_named(outcome))
-    except Exception as error:  # whatever its own values raise when they are looked at
+    except Exception as error:  # whatever its values raise when they are converted
         return replace(failure_of(error), kind="BadOutcome")
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return ``metrics`` as plain numbers; whoever stores them knows no others.
+    """Return ``metrics`` as plain numbers, as databases store them.
 
     Raises:
-        TypeError: one is no number.
+        TypeError: if one is not a number.
     """
     numbers = {}
     for name, value in metrics.items():
@@ -121,7 +116,7 @@ def failure_of(error: BaseException) -> Failure:
         kind = GPU_FAILURE
     try:
         message = (str(error).strip().splitlines() or [kind])[0]
-    except Exception:  # whatever goes wrong in its own code
+    except Exception:  # the exception's own code may fail
         message = kind
     return Failure(
         kind=kind, message=message[:_LONGEST], traceback="\n".join(lines[-TRACEBACK_LINES:])

@@ -6,14 +6,12 @@
                                             one in between         supervisor's own child
     (end of file)                           leaves                 its process id, to ``answer``
 
-A worker is a child of the supervisor all the same: its exit code, its death and its signals are as
-if the supervisor had started it, and it lives on when the fork server dies. The kernel gives it to
-the supervisor when the process in between has left, as the supervisor is a "child subreaper" for
-that moment (https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html).
+A worker is the supervisor's child, as if the supervisor had started it, and survives the fork
+server. The kernel gives it to the supervisor when the process in between leaves, as the supervisor
+is a "child subreaper" then (https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html).
 
-The fork server imports and does nothing else: no torch operation has run, so torch and OpenMP have
-no threads yet (OpenBLAS may, and begins anew in a fork by itself), and no GPU was touched. Without
-a fork server each worker is a program of its own; see ``_nursery.py``.
+The fork server only imports. No torch operation has run, so torch and OpenMP have no threads yet
+(OpenBLAS may have, and restarts them in a fork), and no GPU was touched.
 """
 
 import contextlib
@@ -35,20 +33,19 @@ _ALL = b"all"
 _LONGEST = 4096
 """Bytes of a request."""
 _MOMENT = 0.0005
-"""Seconds between two looks at who one's parent is."""
+"""Seconds between two checks of the parent process."""
 
 
 class ForkServerGone(Exception):
-    """The fork server is not there any more; the message has the end of what it printed."""
+    """The fork server has died; the message has the end of what it printed."""
 
 
 class Forked:
-    """A worker that was forked, with as much of ``subprocess.Popen`` as is used of it.
+    """A forked worker, with the parts of ``subprocess.Popen`` that are used here.
 
     Attributes:
         pid: its process id; it is a child of this process.
-        returncode: its exit code, or the negative number of its signal; None: it was not waited
-            for.
+        returncode: its exit code, or the negative number of its signal; None: not known yet.
     """
 
     def __init__(self, pid: int) -> None:
@@ -62,7 +59,7 @@ class Forked:
         return self.returncode
 
     def poll(self) -> int | None:
-        """Return ``returncode``; it is still None where it runs."""
+        """Return ``returncode``, None if it still runs."""
         if self.returncode is None:
             ended, status = os.waitpid(self.pid, os.WNOHANG)
             self.returncode = os.waitstatus_to_exitcode(status) if ended else None
@@ -73,8 +70,7 @@ class ForkServer:
     """The supervisor's end of a fork server.
 
     Args:
-        command: returns what runs ``fork_workers`` on the socket of a descriptor.
-        environment: of the process; its workers have it, too.
+        command: returns the command that runs ``fork_workers`` on a socket's descriptor.
     """
 
     def __init__(self, command: Callable[[int], list[str]], environment: dict[str, str]) -> None:
@@ -92,15 +88,10 @@ class ForkServer:
         theirs.close()
 
     def fork(self, gpu: str | None, connection: int, output: int) -> Forked:
-        """Fork a worker; this waits until it is there, so for the imports, too.
-
-        Args:
-            gpu: the one GPU that it sees; None: all.
-            connection: descriptor of the worker's end of its socket.
-            output: descriptor of what it prints to.
+        """Fork a worker; this waits until it runs, so also for the imports.
 
         Raises:
-            ForkServerGone: there is none to fork it.
+            ForkServerGone: if the fork server has died.
         """
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as answer, _adopting():
@@ -108,7 +99,7 @@ class ForkServer:
                 message = _ALL if gpu is None else gpu.encode()
                 socket.send_fds(self._requests, [message], [connection, output, writing])
             except ConnectionError:
-                pass  # the answer ends without a word
+                pass  # the answer is then empty
             finally:
                 os.close(writing)
             said = answer.read()
@@ -117,7 +108,7 @@ class ForkServer:
         return Forked(int(said))
 
     def close(self) -> None:
-        """End it; its workers stay."""
+        """End it, but not its workers."""
         self._requests.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -130,13 +121,7 @@ class ForkServer:
 
 
 def fork_workers(requests: socket.socket, supervisor: int, work: Callable[[int], None]) -> None:
-    """Fork a worker for each request, until the supervisor closes the socket.
-
-    Args:
-        requests: from the supervisor.
-        supervisor: its process id.
-        work: what a worker does with the descriptor of its socket; it never returns.
-    """
+    """Fork a worker for each request, until the supervisor closes the socket."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, _LONGEST, 3)
         if not message:
@@ -169,7 +154,7 @@ def die_with(supervisor: int) -> None:
 def _become_worker(
     supervisor: int, gpu: str | None, descriptors: Sequence[int], work: Callable[[int], None]
 ) -> None:
-    """Be the supervisor's own child, in a session of its own; say so, and work."""
+    """Become the supervisor's child, in a session of its own; tell it, and work."""
     between = os.getppid()
     connection, output, answer = descriptors
     os.setsid()  # what the objective starts can be ended together with it
@@ -188,7 +173,7 @@ def _become_worker(
 
 @contextmanager
 def _adopting() -> Iterator[None]:
-    """Get, for now, the processes whose parents leave."""
+    """Adopt, for now, the processes whose parents leave."""
     prctl = ctypes.CDLL(None).prctl
     before = ctypes.c_int()
     prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)

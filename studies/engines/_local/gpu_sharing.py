@@ -1,10 +1,11 @@
-"""How many workers share the GPUs, by the memory that a trial was measured to need."""
+"""How many workers share the GPUs, by the measured memory of a trial, and if that is faster."""
 
+import statistics
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studies.core.trials import BEFORE_TRAINING, Failure
-from studies.engines._local.growth import Growth
 from studies.engines._local.worker_start import unfit_error
 
 CONTEXT = 768 * 1024**2
@@ -12,13 +13,16 @@ CONTEXT = 768 * 1024**2
 tell, measured 0.3 to 0.6 GiB on common GPUs."""
 
 HEADROOM = 1.1
-"""Trials differ: the next one may need so much more than the one that was measured."""
+"""Trials differ: the next one may need this many times the memory of the measured one."""
 
 SPARE = 0.05
-"""Share of a GPU's memory, and of the main memory, that is left alone."""
+"""Fraction of a GPU's memory, and of the main memory, that is left free."""
 
 IN_A_ROW = 3
-"""Workers in a row in one place that cannot use their device; then the place is given up."""
+"""Workers in a row in one place that cannot use their device; then no more start there."""
+
+SAMPLES = 3
+"""Reports of each worker that are timed: the time of a report differs by a few per cent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +31,9 @@ class GpuUse:
 
     Attributes:
         total: of the GPU.
-        free: of it, now.
-        held: what this worker's tensors and torch's cache of memory take now.
-        peak: the most they took during the trial.
+        free: on the GPU, now.
+        held: by this worker's tensors and torch's cache of memory, now.
+        peak: the most that these held during the trial.
     """
 
     total: int
@@ -39,35 +43,29 @@ class GpuUse:
 
 
 def fitting(use: GpuUse) -> int:
-    """Return how many workers like the one measured fit into its GPU, itself included, >= 1.
+    """Return the number of workers like the measured one that fit into its GPU, >= 1.
 
-    The worker must have been the only one of ours there; what other programs hold is theirs.
+    The worker must have been our only one there. What other programs hold stays theirs.
     """
     ours = use.free + use.held + CONTEXT - SPARE * use.total
     return max(1, int(ours // (HEADROOM * use.peak + CONTEXT)))
 
 
 def workers(use: GpuUse, *, gpus: int, most: int) -> int:
-    """Return how many workers to have in all; each GPU is taken to be like the measured one.
-
-    Args:
-        use: of the first trial.
-        gpus: how many there are.
-        most: not more than this, but one for each GPU.
-    """
+    """Return the number of workers on ``gpus`` GPUs like the measured one: at most ``most``."""
     return max(gpus, min(most, gpus * fitting(use)))
 
 
 class Sharing:
-    """Which worker is on which GPU, and how many there are to be.
+    """Which worker is on which GPU, and how many workers there are.
 
     Args:
-        gpus: values of ``CUDA_VISIBLE_DEVICES``, one a GPU, given out in turn; none: all workers
-            are on the one GPU (or CPU) that this process sees.
-        most: grow up to so many workers; 0: do not grow.
+        gpus: values of ``CUDA_VISIBLE_DEVICES``, one a GPU, used in turn; none: all workers are on
+            the one GPU (or CPU) that this process sees.
+        most: maximum number of workers to grow to; 0: do not grow.
 
     Attributes:
-        growth: whether it was of use.
+        growth: compares the speed before and after.
     """
 
     def __init__(self, gpus: Sequence[str], *, most: int) -> None:
@@ -82,14 +80,7 @@ class Sharing:
         return self._gpus[index % len(self._gpus)] if self._gpus else None
 
     def room(self, use: GpuUse, there: int, *, host: int, free: int) -> int:
-        """Return how many workers more there is room for, the first time; later 0.
-
-        Args:
-            use: of the first trial.
-            there: how many there are.
-            host: bytes of main memory that a worker takes.
-            free: bytes of main memory that are free.
-        """
+        """Return the number of workers to add to ``there``, the first time; later 0."""
         most, self._most = self._most, 0
         if not most:
             return 0
@@ -98,25 +89,19 @@ class Sharing:
         return max(0, min(on_gpus, in_memory))
 
     def fit(self, index: int) -> None:
-        """Note that worker ``index`` brought a task to its end."""
+        """Note that worker ``index`` finished a task."""
         self._lost.pop(index, None)
 
     def unfit(self, index: int, there: int, number: int, failure: Failure) -> None:
-        """Note that worker ``index`` cannot use its device, and was ended.
+        """Note that worker ``index`` of ``there`` cannot use its device, and was ended.
 
-        It gets a successor, unless there is another worker on the same GPU, which has too little
-        memory, or is for one process only. After ``IN_A_ROW`` it is given up, if there is any other
-        worker. A task under which a GPU failed may be to blame, and has its own limit of retries:
-        it counts once.
-
-        Args:
-            index: of the worker.
-            there: how many there are.
-            number: of the task that it was at.
-            failure: one of ``base.UNFIT``.
+        It is replaced, unless another worker is on the same GPU: then the GPU has too little
+        memory, or allows one process only. After ``IN_A_ROW`` it is not replaced, if there is any
+        other worker. A task under which a GPU failed may be to blame, and has its own limit of
+        retries, so it counts once.
 
         Raises:
-            UserError: if it was given up, and there is no other.
+            UserError: if it is not replaced, and was the last one.
         """
         lost = self._lost.setdefault(index, [])
         if failure.kind == BEFORE_TRAINING:
@@ -129,12 +114,9 @@ class Sharing:
             raise unfit_error(failure, len(lost))
 
     def retire(self, index: int, there: int, *, anywhere: bool = False) -> bool:
-        """Give worker ``index`` up for good; False: it is the last one on its GPU, and stays.
+        """Retire worker ``index`` of ``there``; False: it is the last one on its GPU, and stays.
 
-        Args:
-            index: of the worker.
-            there: how many there are.
-            anywhere: whether a worker on another GPU will do as the other one.
+        With ``anywhere`` it may be the last one on its GPU, but not of all.
         """
         others = (i for i in range(there) if i != index and i not in self._retired)
         if not any(anywhere or self.gpu(i) == self.gpu(index) for i in others):
@@ -143,5 +125,45 @@ class Sharing:
         return True
 
     def retired(self, index: int) -> bool:
-        """Whether worker ``index`` was given up."""
+        """Whether worker ``index`` is not to be replaced."""
         return index in self._retired
+
+
+class Growth:
+    """Compares the reports per second of all workers before and after workers were added.
+
+    It takes the time between two reports, as trials differ in their number of reports: many are
+    pruned. The first report of a worker, which also loads its data, does not count.
+    """
+
+    def __init__(self) -> None:
+        self._alone = deque[float](maxlen=64)
+        self._together: list[float] = []
+        self._before = self._after = 0
+
+    def grown(self, before: int, after: int) -> None:
+        """Note that there are now ``after`` workers instead of ``before``."""
+        self._before, self._after = before, after
+
+    def reported(self, seconds: float, *, crowded: bool) -> int:
+        """Take the time of a report; return the number of workers to return to, 0: keep all.
+
+        The number is returned once, when all workers together are known to be no faster.
+
+        Args:
+            seconds: since that worker's last report, or the start of its trial.
+            crowded: whether all workers were busy, and had loaded their data.
+        """
+        if not self._after:
+            self._alone.append(seconds)
+        elif crowded and self._alone:
+            self._together.append(seconds)
+            if len(self._together) >= SAMPLES * self._after:
+                return self._judge()
+        return 0
+
+    def _judge(self) -> int:
+        alone, together = map(statistics.median, (self._alone, self._together))
+        before, slower = self._before, self._after / together <= self._before / alone
+        self._alone.clear()  # judged once
+        return before if slower else 0

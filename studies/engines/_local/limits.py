@@ -1,4 +1,4 @@
-"""What a trial takes, measured from outside of it, against its limits."""
+"""Limits of a trial's time and memory, measured from outside of it."""
 
 import time
 from collections.abc import Sequence
@@ -9,19 +9,15 @@ import psutil
 from studies.core.trials import Failure, Limits
 
 POLL = 0.2
-"""Seconds between two looks at the workers' memory."""
+"""Seconds between two checks of the workers' memory."""
 
 _GIB = 1024**3
 
 
 def over(limits: Limits, pid: int, seconds: float, step: int) -> Failure | None:
-    """Return why the trial that process ``pid`` is at is to be ended, or None.
+    """Return why to end the trial in process ``pid`` after ``seconds``, or None.
 
-    Args:
-        limits: of a trial.
-        pid: the process that runs it.
-        seconds: how long it has run.
-        step: its last report, 0: none yet.
+    ``step`` is its last report, 0: none yet.
     """
     where = f"after report {step}" if step else "before its first report"
     if 0 < limits.seconds <= seconds:
@@ -40,18 +36,14 @@ def over(limits: Limits, pid: int, seconds: float, step: int) -> Failure | None:
 
 
 class Watch:
-    """Looks at running trials, at their memory not more often than every ``POLL`` seconds."""
+    """Checks running trials, their memory at most every ``POLL`` seconds."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._next = 0.0
 
     def wait(self, began: Sequence[float]) -> float | None:
-        """Return in how many seconds to look at trials that began then; None: never.
-
-        Args:
-            began: ``time.monotonic()`` of their begins.
-        """
+        """Return the seconds until the next check; None: never."""
         if not began:
             return None
         now, at = time.monotonic(), []
@@ -62,11 +54,7 @@ class Watch:
         return max(0.0, min(at) - now) if at else None
 
     def look(self, trials: Sequence[tuple[int, float, int]]) -> list[Failure | None]:
-        """Return for each trial why it is to be ended, or None.
-
-        Args:
-            trials: of each its process, when it began, and its last report.
-        """
+        """Return for each trial why to end it, or None."""
         now, limits = time.monotonic(), self._limits
         if limits.memory and now < self._next:
             limits = replace(limits, memory=0)
@@ -80,7 +68,7 @@ class Watch:
 def memory(pid: int) -> int:
     """Return the resident set of process ``pid`` and of all that it started, in bytes.
 
-    Pages that several of them share count for each. What has just ended counts for nothing.
+    Shared pages count for each process. A process that has just ended counts 0.
     """
     try:
         process = psutil.Process(pid)

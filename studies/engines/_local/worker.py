@@ -1,14 +1,13 @@
 """A worker of the local engine: ``python -m studies.engines._local.worker FORK PID FD MODULE…``.
 
-PID is the supervisor's; the modules are imported while it is still busy with its own. With FORK 1
-workers are forked from it as they are asked for, see ``_forking.py``; with 0 it is one itself. This
-is a program of its own, so the supervisor's main module, be it a script without a
-``__main__`` guard, pytest or a notebook, is never run again. It speaks over one socket::
+PID is the supervisor's; FD is the socket. With FORK 1 the program forks workers as they are asked
+for (``fork_server.py``); with 0 it is one worker. As it is a program of its own, the supervisor's
+main module (a script without ``__main__`` guard, pytest, a notebook) never runs again::
 
     supervisor                                   worker
     ("load", sys.path, cpus, pickled objective)  ("ready",) or ("broken", Failure)
     ("task", Task)                               ("report", step, metrics) …
-    True (go on) or False (stop), per report     ("done", Outcome or Failure, GpuUse or None)
+    True (continue) or False, per report         ("done", Outcome or Failure, GpuUse or None)
     (end of file)                                leaves
 
 Nothing heavy is imported unless it is named there or the objective asks for it.
@@ -34,7 +33,7 @@ from studies.engines._local.gpu_sharing import GpuUse
 
 
 def serve(connection: Connection) -> None:
-    """Work off messages until the supervisor closes the socket."""
+    """Answer messages until the supervisor closes the socket."""
     objective: Objective | None = None
 
     def send(step: int, metrics: Mapping[str, float]) -> bool:
@@ -67,7 +66,7 @@ def serve(connection: Connection) -> None:
 
 
 def preload(modules: Sequence[str]) -> None:
-    """Import ``modules``; what goes wrong is said when the objective needs them."""
+    """Import ``modules``; an error shows when the objective needs them."""
     gc.disable()  # what is imported stays; looking for garbage in it took a fifth of the time
     for module in modules:
         with contextlib.suppress(Exception):
@@ -84,32 +83,32 @@ def _pin(cpus: list[int]) -> None:
 
 
 def gpu_use() -> GpuUse | None:
-    """Return what the last training took of its GPU; None: it used none, or the GPU failed."""
+    """Return the last training's use of its GPU; None: it used none, or the GPU failed."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return None
     try:
-        # Of ``cuda:1``, too: the GPU on which torch holds most.
+        # The GPU on which torch holds most: it may be ``cuda:1``.
         gpu = max(range(torch.cuda.device_count()), key=torch.cuda.max_memory_reserved)
         free, total = torch.cuda.mem_get_info(gpu)
-        # The trainer begins counting anew with each training.
+        # The trainer resets the peak at the start of each training.
         return GpuUse(
             total=total,
             free=free,
             held=torch.cuda.memory_reserved(gpu),
             peak=torch.cuda.max_memory_reserved(gpu),
         )
-    except RuntimeError:  # after some errors no call comes through; the task has said so
+    except RuntimeError:  # after some errors every call fails; the task has reported it
         return None
 
 
 def work(descriptor: int) -> NoReturn:
     """Serve the supervisor at the other end of a socket, and leave."""
     os.set_inheritable(descriptor, False)
-    # The supervisor went away: whatever was being done is of no use to anybody.
+    # Without a supervisor the work is useless.
     with contextlib.suppress(EOFError, ConnectionError), Connection(descriptor) as connection:
         serve(connection)
-    # Skips the tear-down of torch and CUDA, which takes long and says nothing.
+    # Skips the tear-down of torch and CUDA, which takes long.
     sys.stdout.flush()
     os._exit(0)
 

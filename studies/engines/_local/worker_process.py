@@ -1,4 +1,4 @@
-"""The supervisor's end of a worker process: start it, speak to it, learn how it died."""
+"""The supervisor's end of a worker process: start it, speak to it, collect its exit."""
 
 import contextlib
 import os
@@ -18,10 +18,10 @@ from studies.core.trials import Failure
 from studies.engines._local.fork_server import Forked
 
 _TAIL = 2000
-"""Characters kept of what a worker printed before it died."""
+"""Characters that are kept of a worker's last output."""
 
 _DYING = 1.0
-"""Seconds that a worker which has closed its socket has to end by itself, and say how."""
+"""Seconds for a worker that has closed its socket to end by itself."""
 
 Start = Callable[[int, int], subprocess.Popen[bytes] | Forked]
 """Starts a worker with the descriptors of its socket and of what it prints to."""
@@ -33,20 +33,15 @@ class WorkerProcess:
     Attributes:
         pid: its process id.
         ready: whether it has loaded the objective and waits for a task.
-        task: the task it is at, or None.
-        began: ``time.monotonic()`` when that task was given to it.
+        task: its task, or None.
+        began: ``time.monotonic()`` at the start of that task.
         step: that task's last report; 0: none yet.
         unfit: whether it was ended because it cannot use its device.
-        warm: whether it has reported or ended a task, so it has loaded what it needs.
+        warm: whether it has reported or finished a task, so it has loaded what it needs.
     """
 
     def __init__(self, start: Start, cpus: list[int]) -> None:
-        """Start it.
-
-        Args:
-            start: starts it.
-            cpus: processors that it is bound to; none: the kernel chooses.
-        """
+        """Start it with ``start``, bound to the processors ``cpus``; []: the kernel chooses."""
         self.ready = False
         self.task: Task | None = None
         self.began, self.step = 0.0, 0
@@ -54,7 +49,7 @@ class WorkerProcess:
         self._heard = 0.0
         self._cpus = cpus
         ours, theirs = socket.socketpair()
-        # What it prints must not break the live view; the end of it explains a death.
+        # Its output must not break the live view; the end of it explains a death.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         with ours, theirs:
             try:
@@ -69,7 +64,7 @@ class WorkerProcess:
 
     @property
     def handles(self) -> list[Any]:
-        """What becomes readable when the worker has sent something, or has died."""
+        """Handles that become readable when the worker has sent something or died."""
         handles: list[Any] = [self._connection]
         if self._pidfd is not None:
             handles.append(self._pidfd)
@@ -80,7 +75,7 @@ class WorkerProcess:
         """Whether the process has ended."""
         if self._process.returncode is not None or not hasattr(os, "waitid"):
             return self._process.poll() is not None
-        # Not buried yet: until then its id, which is its group's too, is nobody else's.
+        # Its exit is not collected yet, so its id, which is its group's too, is not used again.
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is not None
 
@@ -96,7 +91,7 @@ class WorkerProcess:
         self._send(("task", task))
 
     def waited(self) -> float:
-        """Return the seconds since its last report, which is now, or the begin of its task."""
+        """Return the seconds from its last report, or the start of its task, to the report now."""
         before, self._heard = self._heard, time.monotonic()
         return self._heard - before
 
@@ -105,16 +100,16 @@ class WorkerProcess:
         self._send(goes_on)
 
     def receive(self) -> tuple[Any, ...] | None:
-        """Return its next message, None if there is none now.
+        """Return its next message, or None.
 
         Raises:
-            EOFError: it has closed the socket, so it is dying.
+            EOFError: if it has closed the socket, so it is dying.
         """
         try:
             if not self._connection.poll():
                 return None
             content = self._connection.recv_bytes()
-        except OSError:  # it ended in the middle of a message, too
+        except OSError:  # it may end in the middle of a message
             raise EOFError from None
         try:
             return tuple(pickle.loads(content))
@@ -126,20 +121,20 @@ class WorkerProcess:
             return "done", failure, None
 
     def end(self) -> None:
-        """End it and its children; it may take a moment until it is gone."""
+        """End it and its children, without waiting for it."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """End it and its children at once; wait until it is gone."""
+        """End it and its children, and wait until it has ended."""
         self.end()
         self._process.wait()
 
-    def bury(self) -> tuple[str, str]:
-        """End what is left of it and its children; return how it died, and what it printed last.
+    def collect_exit(self) -> tuple[str, str]:
+        """End what is left of it and its children; return how it died, and its last output.
 
-        Its socket has ended, or itself. One that lives on without its socket is ended.
+        A worker that has closed its socket, but lives on, is killed.
         """
         deadline = time.monotonic() + _DYING
         while not self.dead and time.monotonic() < deadline:
@@ -151,7 +146,7 @@ class WorkerProcess:
         return self._death(), self._tail()
 
     def close(self) -> None:
-        """End it and free everything that belongs to it."""
+        """End it and free all that belongs to it."""
         self.kill()
         self._connection.close()
         self._output.close()
@@ -172,13 +167,13 @@ class WorkerProcess:
         return self._output.read().decode(errors="replace").strip()
 
     def _send(self, message: Any) -> None:
-        # If it died, the socket's end tells, and that is where a death is dealt with.
+        # If it has died, ``receive`` finds out.
         with contextlib.suppress(ConnectionError):
             self._connection.send(message)
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal; the real-time ones between the first and the last have none."""
+    """Return the name of a signal; most real-time signals have only a number."""
     try:
         return signal.Signals(number).name
     except ValueError:

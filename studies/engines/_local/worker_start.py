@@ -1,4 +1,4 @@
-"""Where an engine's workers come from: forked, on Linux without a GPU, or started singly."""
+"""Starts an engine's workers: forked on Linux without a GPU, or each as a program."""
 
 import functools
 import os
@@ -17,14 +17,14 @@ from studies.planning import machine
 
 
 class WorkerStartError(UserError):
-    """Workers cannot start, or cannot load the objective; its note holds what they printed."""
+    """Workers cannot start or load the objective; its note holds what they printed."""
 
 
 def pickled(objective: Objective) -> bytes:
     """Return ``objective`` as it is sent to workers.
 
     Raises:
-        WorkerStartError: it cannot be sent, or could not be found there.
+        WorkerStartError: if it cannot be sent, or workers could not import it.
     """
     module = getattr(objective, "__module__", "")
     if module == "__main__":
@@ -39,12 +39,7 @@ def pickled(objective: Objective) -> bytes:
 
 
 def unfit_error(failure: Failure, times: int) -> UserError:
-    """Return the line that ends a run whose workers cannot use their device.
-
-    Args:
-        failure: the last one's.
-        times: how many failed in a row.
-    """
+    """Return the error of a run in which ``times`` workers in a row could not use their device."""
     return UserError(
         f"workers cannot use their device, {times} in a row: {failure.message}; nothing is lost:"
         " free the device or set another one, and run the study again"
@@ -69,13 +64,8 @@ _THREADS = (
 )
 
 
-class Nursery:
-    """Starts an engine's workers.
-
-    Args:
-        threads: CPU threads of the numeric libraries.
-        preload: modules that are imported at once.
-    """
+class WorkerStarter:
+    """Starts an engine's workers."""
 
     def __init__(self, *, threads: int, preload: Sequence[str] = ()) -> None:
         environment = os.environ | dict.fromkeys(_THREADS, str(threads))
@@ -87,21 +77,18 @@ class Nursery:
         self._server = self._fork_server() if _forks() else None
 
     def start(self, cpus: list[int], gpu: str | None = None) -> WorkerProcess:
-        """Start a worker.
+        """Start a worker, bound to the processors ``cpus`` ([]: the kernel chooses).
 
-        Args:
-            cpus: processors that it is bound to; none: the kernel chooses.
-            gpu: the one GPU that it sees, as ``CUDA_VISIBLE_DEVICES`` names it; None: all that
-                this process sees.
+        It sees only ``gpu``, a value of ``CUDA_VISIBLE_DEVICES``; None: all that this process sees.
 
         Raises:
-            WorkerStartError: none can be forked, again and again.
+            WorkerStartError: if workers cannot be forked, twice in a row.
         """
         if self._server is None:
             return WorkerProcess(functools.partial(self._spawn, gpu), cpus)
         try:
             return WorkerProcess(functools.partial(self._server.fork, gpu), cpus)
-        except ForkServerGone:  # killed: its workers live on, and the next ones have another
+        except ForkServerGone:  # killed: its workers live on, and a new one forks the next
             self.close()
             self._server = self._fork_server()
         try:
@@ -110,7 +97,7 @@ class Nursery:
             raise start_error("the process that forks them has died", str(gone)) from None
 
     def close(self) -> None:
-        """Start no more."""
+        """Start no more workers."""
         if self._server is not None:
             self._server.close()
 
@@ -139,14 +126,14 @@ class Nursery:
 
 
 def _forks() -> bool:
-    # With a GPU's driver in the process a fork has not been tried.
+    # A fork with a GPU's driver in the process was not tested.
     return sys.platform == "linux" and not machine.may_have_gpu()
 
 
 def shares(workers: int, threads: int) -> list[list[int]]:
-    """Return each worker's own processors; none of its own ([]) unless all are handed out.
+    """Return each worker's own processors, or [] for each unless all are handed out.
 
-    Two small studies on one machine would otherwise both be pinned to its first processors.
+    Otherwise two small studies on one machine would both be pinned to its first processors.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if workers == 1 or workers * threads != len(cores):

@@ -32,15 +32,11 @@ def run_calls(
     stopped: Callable[[], tuple[bool, bool]],
     check: Callable[[], None],
 ) -> None:
-    """Run ``calls``, spread over the nodes.
+    """Run ``calls``, spread over the nodes, at most ``places`` at once.
 
-    Args:
-        calls: tasks that report nothing.
-        payload: the pickled objective.
-        options: what each claims, as ``ray.remote`` takes it.
-        places: maximum number of running calls.
-        stopped: returns whether to start nothing more, and whether to end what runs.
-        check: raises when no call can start any more.
+    ``payload`` is the pickled objective; ``options`` is what each call claims. ``stopped`` returns
+    whether to start nothing more, and whether to end what runs. ``check`` raises when no call can
+    start any more.
     """
     remote: Any = ray.remote(run_task).options(
         scheduling_strategy="SPREAD", max_retries=0, **options

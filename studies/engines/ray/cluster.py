@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -25,7 +26,6 @@ from studies.engines.ray.ray_internals import (
     OF_WORKERS,
     QUIET,
     environment,
-    no_chatter,
     read_environment,
     silence,
 )
@@ -155,14 +155,14 @@ class Cluster:
 
         stack.callback(ray.shutdown)
         try:
-            with no_chatter():
+            with _no_chatter():
                 ray.init(
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     configure_logging=True,
                     **options,
                 )
-        except Exception as error:  # Ray raises bare Exceptions, too
+        except Exception as error:  # Ray also raises bare Exceptions
             raise UserError(self._cannot(error)) from None
         silence()
 
@@ -184,6 +184,20 @@ class Cluster:
             f"engine.ray.address: cannot join {self._address}: {text[:300]} (is it Ray's port, and"
             " RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH the cluster's?)"
         )
+
+
+@contextlib.contextmanager
+def _no_chatter() -> Iterator[None]:
+    """Drop what Ray's C++ parts write to the standard error; errors are raised as well."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,6 @@ class Ray:
     """Runs trials on Ray. Workers are used again as long as a run of trials lasts.
 
     Args:
-        workers: trials at once, >= 1.
         threads: CPU threads of each, 0: an equal share of this machine's cores.
         preload: modules that every node must be able to import.
         resources: ``ray`` says where, and what a trial claims.

@@ -1,6 +1,6 @@
 """Tune's population based training, over members whose training is exact and recorded.
 
-``PopulationBasedTraining`` (synchronous) decides who copies whom and with which hyperparameters:
+``PopulationBasedTraining`` (synchronous) decides which member copies which, and what it changes:
 
 * All members wait at the end of a generation, with the state of their training on disk. To copy
   is to take the other's file over and to train on from it with changed settings.
@@ -107,14 +107,7 @@ class MemberSearcher(WorkSearcher):
 
 
 class MemberScheduler(PopulationBasedTraining):
-    """Tune's scheduler, which sees only the reports at the end of a generation.
-
-    Args:
-        table: the running tasks.
-        reports: takes all other events, as for any trial.
-        population: who copied whom.
-        plan: of the study.
-    """
+    """Tune's scheduler, which sees only the reports at the end of a generation."""
 
     def __init__(
         self, table: TaskTable, reports: WorkScheduler, population: Population, plan: Plan
@@ -197,7 +190,7 @@ class MemberScheduler(PopulationBasedTraining):
         return decision
 
     def _end_generation(self, step: int) -> None:
-        """Write down who copied whom, then hand the states over."""
+        """Record the copies, then hand the states over."""
         living = self._living()
         values = {_number(trial): self._values[_number(trial)] for trial in living}
         self._values.clear()

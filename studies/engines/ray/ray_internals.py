@@ -11,7 +11,6 @@ import logging
 import os
 import pickle
 import secrets
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -78,25 +77,16 @@ def fitting(places: int) -> Iterator[None]:
         logger.setLevel(before)
 
 
-@contextlib.contextmanager
-def no_chatter() -> Iterator[None]:
-    """Drop what Ray's C++ parts write to the standard error; errors are raised as well."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 def _changed(what: str, error: Exception) -> str:
     import ray
 
     reason = f"{type(error).__name__}: {error}"
     return f"Ray {ray.__version__}: {what} is not as in Ray {TESTED} ({reason})"
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise AttributeError(what)
 
 
 @contextlib.contextmanager
@@ -151,8 +141,8 @@ def _store() -> Any:
         internal_kv._internal_kv_put(key, b"words")
         found = internal_kv._internal_kv_get(key)
         internal_kv._internal_kv_del(key)
-        if found != b"words" or internal_kv._internal_kv_get(key) is not None:
-            raise AttributeError("a value is not kept, or not deleted")
+        gone = internal_kv._internal_kv_get(key) is None
+        _require(found == b"words" and gone, "a value is not kept, or not deleted")
         return internal_kv
     return None
 
@@ -197,20 +187,11 @@ def _key(ip: str, pid: int) -> bytes:
 
 
 def actor_of(trial: "Trial") -> Any:
-    """Return the worker that ``trial`` is on.
-
-    Raises:
-        UserError: if this Tune does not tell it.
-    """
+    """Return the worker of ``trial``."""
     try:
         return trial.temporary_state.ray_actor
     except AttributeError as error:
         raise _unusable("the worker of a Tune trial", error, "another engine") from None
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise AttributeError(what)
 
 
 def _unusable(what: str, error: Exception, instead: str) -> UserError:
@@ -222,11 +203,7 @@ def _unusable(what: str, error: Exception, instead: str) -> UserError:
 
 @functools.cache
 def check_pbt() -> None:
-    """Check that Tune's population based training is as in the tested Ray.
-
-    Raises:
-        UserError: if it is not.
-    """
+    """Raise a UserError unless Tune's population based training is as in the tested Ray."""
     try:
         from ray.tune.schedulers import PopulationBasedTraining
         from ray.tune.schedulers.pbt import _PBTTrialState
@@ -261,14 +238,10 @@ class PbtState:
     """What Tune's synchronous population based training keeps, under public names.
 
     Args:
-        pbt: the scheduler.
         order: by which Tune looks at the trials.
         quantiles: returns who copies and who is copied from, given what Tune would return.
         new_config: returns the config of a trial that copies, given the trial, the one that it
             copies, and what Tune would return.
-
-    Raises:
-        UserError: if this Tune has other parts.
     """
 
     def __init__(
@@ -317,7 +290,7 @@ class PbtState:
         return list(self._pbt._trial_state)
 
     def step(self, trial: "Trial") -> int:
-        """Return the last step at which ``trial`` came to the end of a generation."""
+        """Return the step of the last generation that ``trial`` has ended."""
         return int(self._pbt._trial_state[trial].last_train_time)
 
     def result(self, trial: "Trial") -> dict[str, Any]:

@@ -50,11 +50,6 @@ class Running:
 class TaskTable:
     """The running tasks, and the work that gives them; Tune's extension points share it.
 
-    Args:
-        work: gives the tasks and takes their results.
-        places: maximum number of running tasks.
-        limits: of each task.
-
     Attributes:
         running: by the identity of Tune's trial.
         error: the first error that the work raised; the run ends with it.

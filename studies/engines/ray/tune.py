@@ -73,9 +73,6 @@ class FairAsha:
     """Tune's ASHA as the pruners are: one for each choice, and it never stops a default.
 
     Args:
-        create: makes one.
-        metric: what it compares.
-        scientific: the parameter whose choices are kept apart.
         defaults: the number of default configurations, which are the first trials.
         is_rung: whether a step is the first one of a rung. Asked at another step, Tune enters a
             trial that was not asked before with the value of that step.
@@ -141,7 +138,6 @@ class WorkScheduler(FIFOScheduler):
     A stopped trial is told to wind up. Tune sees it end by itself, so its outcome comes back.
 
     Args:
-        table: the running tasks.
         searcher: gets to know how workers died.
         asha: stops trials as well; None: the work decides alone.
     """
@@ -207,7 +203,6 @@ class WorkStopper(tune.Stopper):
     has callbacks for that, but with one it imports every installed tracker, which takes seconds.
 
     Args:
-        table: the running tasks.
         check: raises when no task can start any more; called while none runs.
     """
 

@@ -45,13 +45,10 @@ class Worker(tune.Trainable):
         path: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
-        """Load the objective.
+        """Load the pickled objective.
 
-        Args:
-            config: holds the first task.
-            payload: the pickled objective.
-            path: the driver's module search path, for objectives that only it can find.
-            limits: of each task; the worker watches memory only.
+        ``path`` is the driver's module search path, for objectives that only it can find. Of the
+        ``limits`` the worker watches memory only.
         """
         self._limits = Limits(memory=limits.memory if limits else 0)
         # The objective runs in a greenlet, so in the main thread as everywhere else: torch's

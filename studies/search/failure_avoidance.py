@@ -1,8 +1,8 @@
-"""TPE that shuns the neighbourhood of failed trials.
+"""TPE that avoids the neighbourhood of failed trials.
 
-Shown as poor trials (``studies/search/study_views.py``), failures keep TPE away from where they are
-frequent. But a good region often ends at one that fails, and along its border every second proposal
-failed still, more than with random search. So a proposal whose nearest trial failed is made again.
+Shown as poor trials, failures keep TPE away from where they are frequent. But a good region often
+ends at a failing one. Along that border every second proposal still failed, more than with random
+search. So a proposal whose nearest trial failed is made again.
 """
 
 import math
@@ -14,15 +14,15 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
-from studies.search.study_views import ShownSampler
+from studies.search.study_views import TpeViewSampler
 from studies.storage.optuna_internals import required_params
 
-TRIES = 10
-"""How often a proposal is made again; the last one is taken, so that no region is closed."""
+_TRIES = 10
+"""Proposals for one trial; the last one is taken, so that no region is closed."""
 
 
-class WarySampler(ShownSampler):
-    """Has TPE propose again, a few times, what lies nearest to a failed trial."""
+class FailureAvoidingSampler(TpeViewSampler):
+    """Has TPE propose again what lies nearest to a failed trial."""
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -31,13 +31,13 @@ class WarySampler(ShownSampler):
         proposed = super().sample_relative(study, trial, search_space)
         past = [
             other
-            for other in [*self.imported, *study.get_trials(deepcopy=False)]
+            for other in [*self._imported, *study.get_trials(deepcopy=False)]
             if other.state in (TrialState.COMPLETE, TrialState.PRUNED) or failed_by_itself(other)
         ]
         if not proposed or not any(map(failed_by_itself, past)):
             return proposed
         required = required_params(trial)
-        for _ in range(TRIES):
+        for _ in range(_TRIES):
             params = {**proposed, **required}
             nearest = min(past, key=lambda other: _distance(params, other.params, search_space))
             if not failed_by_itself(nearest):
@@ -56,11 +56,11 @@ def _distance(
             if isinstance(distribution, CategoricalDistribution):
                 total += one[name] != other[name]
             else:
-                total += (_share(one[name], distribution) - _share(other[name], distribution)) ** 2
+                total += (_place(one[name], distribution) - _place(other[name], distribution)) ** 2
     return total
 
 
-def _share(value: float, distribution: Any) -> float:
+def _place(value: float, distribution: Any) -> float:
     """Return where ``value`` lies between the bounds, 0 to 1."""
     ends = (distribution.low, value, distribution.high)
     low, at, high = map(math.log, ends) if distribution.log else ends
