@@ -1,15 +1,15 @@
-"""What a storage holds of a study, read without changing it."""
+"""A study as it is stored, read without changing it."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 
 from mnist_core.errors import UserError
-from studies.analysis.holdout_record import Reading, command_readings, read_record
+from studies.analysis.holdout_record import HoldoutRecord, command_readings, read_record
 from studies.analysis.result import StudyResult
 from studies.analysis.summary import summarize
 from studies.core.attributes import (
@@ -39,6 +39,8 @@ from studies.storage.open import (
 )
 from studies.storage.records import read_trials
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
@@ -47,17 +49,13 @@ class Stored:
     Attributes:
         plan: the plan, with the trials and confirm seeds of the last run.
         result: what it found so far; None if ``differs``.
-        lease: who supervises it, dead or alive; None: nobody.
-        search: records of the search.
-        confirm: records of the confirmation; empty before it began.
-        differs: in which settings the plan is not that of the study; "" if it is, be it of another
-            version of the trainer, with which it can be read but not gone on with.
-        stopped: why the search was ended early; None: it was not.
-        test: the readings of the test set.
-        described: versions and data hashes of the confirmation; None before it began.
-        identity: of the study, which its files name, too; "": an earlier version made it.
-        settings: what the study's fingerprint was taken of, by table; {} where it has none.
-        fingerprint: the study's own; "" where it has none.
+        lease: of the process that runs it, dead or alive; None: there is none.
+        confirm: records of the confirmation; empty before it started.
+        differs: the settings in which plan and study differ; "": none do. Another version of the
+            trainer is not such a difference: the study can be read, but not resumed.
+        described: versions and data hashes of the confirmation; None before it started.
+        identity: of the study, which its files name, too.
+        settings: those that the study's fingerprint was taken of, by table.
     """
 
     plan: Plan
@@ -67,7 +65,7 @@ class Stored:
     confirm: list[TrialRecord]
     differs: str = ""
     stopped: Stop | None = None
-    test: Reading = field(default_factory=Reading)
+    test: HoldoutRecord = field(default_factory=HoldoutRecord)
     described: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     identity: str = ""
@@ -91,7 +89,7 @@ class Stored:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """Versions and data hashes of the confirmation; before it what the study itself knows."""
+        """Versions and data hashes of the confirmation; before it those that the study has."""
         known = dict(self.described or {})
         trainer = self.settings.get("trainer")
         return known or {
@@ -100,10 +98,10 @@ class Stored:
         }
 
     def comparable(self) -> "Stored":
-        """Return this, if the plan is that of the study: then its parameters mean the same.
+        """Return this, if plan and study agree.
 
         Raises:
-            FingerprintMismatch: it is not; the message has the first differences.
+            FingerprintMismatch: if they do not; the message has the first differences.
         """
         if self.differs:
             raise FingerprintMismatch(self.differs)
@@ -113,7 +111,7 @@ class Stored:
         """Return the result of a study that has run to its end.
 
         Raises:
-            UserError: it has not, or the plan is not that of the study.
+            UserError: if it has not, or plan and study differ.
         """
         self.comparable()
         assert self.result is not None
@@ -126,14 +124,10 @@ class Stored:
 
 
 def read(plan: Plan, storage: Storage | None = None) -> Stored:
-    """Read the study of ``plan``.
-
-    Args:
-        plan: of the study.
-        storage: of ``plan.storage_url``, where it is open already; it is left open.
+    """Read the study of ``plan``; a ``storage`` that is open already is left open.
 
     Raises:
-        UserError: there is no such database or study.
+        UserError: if there is no such database or study.
     """
     with _opened(plan, storage) as studies:
         search_study = studies.get(plan.name)
@@ -142,7 +136,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
         stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
         if stored is not None:
-            # The data is not loaded for this: the study itself knows which it was.
+            # The study records its data's fingerprint, so the data need not be loaded.
             plan = plan.with_data(stored["values"]["data"])
             try:
                 check_readable(plan.name, stored["values"], plan.fingerprint(code={})[1])
@@ -186,36 +180,33 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
 
 
 def exists(plan: Plan) -> bool:
-    """Return whether there is a study of ``plan``, as far as its storage can be read."""
-    try:
-        with _opened(plan) as studies:
-            return plan.name in studies
-    except UserError:
-        return False
+    """Return whether there is a readable study of ``plan``."""
+    return bool(_asked(plan, lambda study: True))
 
 
 def data_fingerprint(plan: Plan) -> str:
-    """Return the data's fingerprint that the study of ``plan`` was begun with; "": not known."""
-    try:
-        with _opened(plan) as studies:
-            known = studies[plan.name].user_attrs.get(FINGERPRINT) if plan.name in studies else None
-            return str(known["values"]["data"]) if known else ""
-    except UserError:
-        return ""
+    """Return the fingerprint of the data of ``plan``'s study; "": not known."""
+    known = _asked(plan, lambda study: study.user_attrs.get(FINGERPRINT))
+    return str(known["values"]["data"]) if known else ""
 
 
 def supervisor(plan: Plan) -> Lease | None:
-    """Return who runs the study of ``plan`` now; None also where there is no readable study."""
+    """Return the lease of the process that runs the study now; None: there is none."""
+    return _asked(plan, leases.supervisor)
+
+
+def _asked(plan: Plan, ask: Callable[[optuna.Study], T]) -> T | None:
+    """Return what ``ask`` says of the search of ``plan``; None: there is no readable study."""
     try:
         with _opened(plan) as studies:
-            return leases.supervisor(studies[plan.name]) if plan.name in studies else None
+            return ask(studies[plan.name]) if plan.name in studies else None
     except UserError:
         return None
 
 
 @contextmanager
 def _opened(plan: Plan, opened: Storage | None = None) -> Iterator[dict[str, optuna.Study]]:
-    """Open search and confirmation of the plan, those that there are, by name."""
+    """Yield search and confirmation of the plan by name, as far as they exist."""
     storage = open_storage(plan.storage_url, create=False) if opened is None else opened
     try:
         with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):

@@ -127,7 +127,7 @@ def losers(
     arguments = {
         "spared": [identity(candidate.params) for candidate in chosen if candidate.default],
         "direction": spec.direction,
-        "step": metric_step(spec.metric, {"": complete}),
+        "step": metric_step(spec.metric, complete),
     }
     ended, rounds = _ended(records), 0
     stopped: dict[str, int] = {}

@@ -14,7 +14,7 @@ from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from studies import engines
 from studies.analysis.candidates import Candidate
-from studies.analysis.holdout_record import Reading
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import TEST
 from studies.core.events import Stream
 from studies.core.trials import TrialRecord
@@ -31,7 +31,7 @@ ReadTest = Callable[[Plan, Mapping[int, Path]], Mapping[int, Mapping[str, float]
 def read_confirmed(
     plan: Plan,
     book: Book,
-    reading: Reading,
+    reading: HoldoutRecord,
     *,
     chosen: Sequence[Candidate],
     records: Sequence[TrialRecord],
@@ -39,7 +39,7 @@ def read_confirmed(
     stream: Stream,
     read: ReadTest | None = None,
     again: bool = False,
-) -> Reading:
+) -> HoldoutRecord:
     """Evaluate the confirmed models that have no test value yet; record it with the study.
 
     A reading that was broken off before its values were kept is made again, as nobody has seen
@@ -74,7 +74,7 @@ def read_confirmed(
     if not models:
         return reading
     if reading.seen and not again:
-        last = next(one for one in reversed(reading.openings) if one.kept)
+        last = next(one for one in reversed(reading.readings) if one.kept)
         by = f" by study {last.study}" if last.study else ""
         _say(
             stream,
@@ -104,7 +104,7 @@ def read_confirmed(
 
 def _unread(
     plan: Plan,
-    reading: Reading,
+    reading: HoldoutRecord,
     chosen: Sequence[Candidate],
     records: Sequence[TrialRecord],
     stream: Stream,

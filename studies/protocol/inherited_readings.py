@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 
 from mnist_core.checkpoints import study_readings
 from mnist_core.errors import UserError
-from studies.analysis.holdout_record import Reading, command_readings, read_record
+from studies.analysis.holdout_record import HoldoutRecord, command_readings, read_record
 from studies.analysis.logged_reading import reading_in_log
 from studies.core.attributes import CONFIRM, FINGERPRINT, TEST
 from studies.core.event_log import FILE
@@ -54,10 +54,10 @@ class Inheritance:
         notes: a line about each study that may have read it: its database is damaged or gone.
     """
 
-    record: Reading = field(default_factory=Reading)
+    record: HoldoutRecord = field(default_factory=HoldoutRecord)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, record: Reading) -> None:
+    def add(self, record: HoldoutRecord) -> None:
         """Add the readings of one more study."""
         self.record = self.record.joined(record)
 
@@ -67,12 +67,12 @@ class Inheritance:
         Raises:
             UserError: if their file cannot be read.
         """
-        commands = Reading(outside=study_readings.read(folder))
+        commands = HoldoutRecord(outside=study_readings.read(folder))
         self.add(commands.inherited(study, into=plan.train.data.name))
 
     def add_unknown(self, study: str, why: object) -> None:
         """Add that ``study`` may have read the test set."""
-        self.add(Reading.unknown(study))
+        self.add(HoldoutRecord.unknown(study))
         self.notes.append(
             f"whether {study} has read the test set is not known ({why}); that is on record now"
         )
@@ -157,7 +157,7 @@ def was_moved(plan: Plan, names: Collection[str]) -> bool:
     return bool(_moved_folders(plan) or (lies_elsewhere(plan) and _moved_studies(plan, names)))
 
 
-def record_content(plan: Plan, record: Reading) -> Content:
+def record_content(plan: Plan, record: HoldoutRecord) -> Content:
     """Return a confirmation that holds ``record`` and nothing else yet."""
     return Content(
         name=f"{plan.name}{CONFIRM}",
@@ -174,7 +174,7 @@ def record_of(
     name: str,
     search: Mapping[str, Any] | None,
     confirm: Mapping[str, Any] | None,
-) -> Reading:
+) -> HoldoutRecord:
     """Return the readings that ``plan``'s study inherits from the study ``name``.
 
     Args:
@@ -188,7 +188,7 @@ def record_of(
         UserError: its record has another shape.
     """
     if confirm is None:
-        return Reading()
+        return HoldoutRecord()
     data = _data_set(confirm) or _data_set(search or {})
     outside = command_readings(search or {})
     return read_record(confirm, url, outside).inherited(name, data=data, into=plan.train.data.name)
@@ -295,13 +295,13 @@ def _add_logged(found: Inheritance, plan: Plan, log: Path, name: str, why: str) 
     except OSError as error:
         found.add_unknown(name, f"{why}, and {log} cannot be read: {error.strerror or error}")
         return
-    if not logged.reading.empty:
-        found.add(logged.reading.inherited(name, data=logged.data, into=plan.train.data.name))
+    if not logged.record.empty:
+        found.add(logged.record.inherited(name, data=logged.data, into=plan.train.data.name))
     elif logged.confirmed or not logged.data:
         found.add_unknown(name, why)
 
 
-def _record(plan: Plan, url: str, storage: Storage | None, study: str, name: str) -> Reading:
+def _record(plan: Plan, url: str, storage: Storage | None, study: str, name: str) -> HoldoutRecord:
     """Return the readings of ``study`` in ``storage``, its own under ``name``."""
     names = names_in(storage)
 

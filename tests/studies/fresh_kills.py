@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from test_protocol import run
 from toy import make_plan
 
-from studies.analysis.holdout_record import Reading
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import TEST
 from studies.protocol.fresh_start import begin_afresh, inherit_record
 from studies.storage import sqlite
@@ -42,9 +42,9 @@ def record(plan):
         names = optuna.get_all_study_names(storage)
         confirm = f"{plan.name}.confirm"
         if confirm not in names:
-            return Reading(), plan.name in names
+            return HoldoutRecord(), plan.name in names
         study = optuna.load_study(study_name=confirm, storage=storage)
-        return Reading.from_attribute(study.user_attrs.get(TEST)), plan.name in names
+        return HoldoutRecord.from_attribute(study.user_attrs.get(TEST)), plan.name in names
     finally:
         close_storage(storage)
 
@@ -172,7 +172,7 @@ def killed_everywhere(folder, kind, request, *, lines=False):
         again, search = next_start(plan)
         assert again.times == found.times, number
         # Either nothing has happened yet, or the new study knows of the old one's reading.
-        assert search == (not again.openings[0].study), number
+        assert search == (not again.readings[0].study), number
         begun.add(search)
         shutil.rmtree(folder / str(number))
     assert died > 1 and False in begun

@@ -19,7 +19,7 @@ from studies.storage.belonging import MODELS, ForeignFiles, owner
 from studies.storage.copying import copy_study
 from studies.storage.open import close_storage, open_storage, storage_file
 from studies.storage.url import journal_url
-from studies.tracking.follow import Kept
+from studies.tracking.kept import Kept
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -205,7 +205,7 @@ def test_what_is_begun_anew_knows_from_the_log_that_the_test_set_was_read(plan):
     moved = begin_afresh(plan, say=said.append)
     result = run(plan, test=test)
     assert test.readings == [] and result.untested > 0
-    (opening,) = result.test.openings
+    (opening,) = result.test.readings
     assert opening.study == moved.name and opening.kept
     read = {e.trial for e in events(dataclasses.replace(plan, folder=moved)) if e.kind == "tested"}
     assert set(opening.trials) == read
