@@ -10,7 +10,7 @@ STUDY ?= optim_search
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-all lint format bench dashboard clean-results clean-all
+.PHONY: help study test test-all newest lint format bench dashboard clean-results clean-all
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,19 @@ test: $(VENV)/.installed-dev ## run the tests but the long ones (ARGS="-k idx")
 test-all: $(VENV)/.installed-dev ## run every test
 	$(PYTEST) $(ARGS)
 
+NEWEST := .venv-newest
+NAMES = import re, tomllib; \
+	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	names = project["dependencies"] + project["optional-dependencies"]["dev"]; \
+	print(*(re.match(r"[\w.-]+(\[\w+\])?", name)[0] for name in names), sep="\n")
+
+newest: ## run the tests with the newest of all packages, beside .venv (ARGS="-k idx")
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -c '$(NAMES)' > $(NEWEST)/names.txt
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -r $(NEWEST)/names.txt
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(NEWEST)/bin/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+
 lint: $(VENV)/.installed-dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,14 +59,14 @@ clean-results: ## delete what studies wrote
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
 
 clean-all: clean-results ## delete the environment and all caches too
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) $(NEWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python >= 3.11 is needed, but {sys.executable} is {sys.version.split()[0]}; use make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-# Installed anew only when what is to be installed has changed.
+# Installed again only when the requirements have changed.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@

@@ -60,7 +60,7 @@ def busy(seed: int, workers: int, batch: int, folder: Path) -> tuple[float, int]
             if epoch <= len(curve):
                 metrics = {METRIC: curve[epoch - 1]}
                 goes_on = work.report(task, epoch, metrics)
-                work.settle()
+                work.flush()
             if epoch > len(curve):
                 work.fail(task, Failure(kind="NonFiniteLoss", message="as recorded"))
             elif epoch == table.epochs:

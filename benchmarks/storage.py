@@ -49,8 +49,8 @@ def fill(url: str, size: int) -> None:
     from studies.planning.fingerprint import check_fingerprint
     from studies.search.sources import SearchSource
     from studies.storage.open import close_storage, open_storage
-    from studies.storage.rows import insert_trials
     from studies.storage.sql import SqlStorage
+    from studies.storage.sql_writing import insert_trials
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     plan = study_plan(url, "random")

@@ -1,16 +1,7 @@
 """Settings that change while a training runs: ``[[changes]]`` of its configuration.
 
-    epochs = 6
-    optim.lr = 0.003
-
-    [[changes]]
-    epoch = 4               # when 4 epochs are over
-    optim.lr = 0.001
-    augment.shift = 0.1
-
-A changed setting holds until it is changed again. Only what the state of a training does not depend
-on can change: not the network, the optimizer, the size of a batch or the number of epochs. A
-schedule of the learning rate goes on: ``optim.lr`` is what it is a factor of.
+Each has ``epoch = N`` (after N epochs) and new values, e.g. ``optim.lr = 0.001``, which hold until
+they change again. A schedule continues as a factor of the new ``optim.lr``.
 """
 
 from collections.abc import Mapping
@@ -18,15 +9,13 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
-from mnist_core.table import Table, flat, unknown_setting
+from mnist_core.optim import OptimConfig
+from mnist_core.table import Table, flatten, unknown_setting
 
 CHANGEABLE = (
     "label_smoothing",
     "grad_clip",
-    *(
-        f"optim.{name}"
-        for name in ("lr", "weight_decay", "momentum", "beta1", "beta2", "alpha", "rho", "eps")
-    ),
+    *(f"optim.{name}" for name in OptimConfig.setting_names() if name != "name"),
     *(
         f"augment.{name}"
         for name in ("shift", "rotate", "scale", "shear", "affine_p", "elastic", "elastic_sigma")
@@ -39,7 +28,7 @@ CHANGEABLE = (
 class Change(Table):
     """New values of some settings; written as one table of ``epoch`` and dotted or nested names."""
 
-    epoch: int = Field(ge=1, description="so many epochs are over when it comes")
+    epoch: int = Field(ge=1, description="number of finished epochs at which it applies")
     settings: tuple[tuple[str, float], ...] = Field(min_length=1)
 
     @model_validator(mode="before")
@@ -47,7 +36,7 @@ class Change(Table):
     def _gather(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        named = flat({name: value for name, value in values.items() if name != "epoch"})
+        named = flatten({name: value for name, value in values.items() if name != "epoch"})
         given = {"epoch": values["epoch"]} if "epoch" in values else {}
         return {**given, "settings": tuple(sorted(named.items()))}
 
@@ -69,7 +58,6 @@ def so_far(settings: Mapping[str, Any], epochs: float) -> dict[str, Any]:
 
     Args:
         settings: of a configuration, as ``TrainConfig.to_dict`` or a state gives them.
-        epochs: that are over, also parts of one.
     """
     seen = [one for one in settings.get("changes", ()) if one["epoch"] < epochs]
     rest = {name: value for name, value in settings.items() if name != "changes"}

@@ -6,35 +6,27 @@ is one line that names the key, what came and what is allowed.
 """
 
 import re
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from mnist_core import parsing
 from mnist_core.changes import Change
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
+from mnist_core.losses import LossConfig as LossConfig
+from mnist_core.optim import OptimConfig as OptimConfig
 from mnist_core.table import Table
 
-OptimizerName = Literal[
-    "sgd",
-    "momentum",
-    "nesterov",
-    "adam",
-    "adamw",
-    "nadam",
-    "rmsprop",
-    "adadelta",
-    "adagrad",
-    "muon",
-]
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle", "plateau"]
-LossName = Literal["cross_entropy", "focal", "bce", "contrastive", "triplet", "supcon"]
 Activation = Literal["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"]
 Norm = Literal["none", "batch", "group"]
 Pooling = Literal["max", "average"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp64"]
-OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+RECORD = "record"
+"""The table in which a study's best_config.toml says what it measured; not a setting."""
 
 
 class DataConfig(Table):
@@ -47,7 +39,7 @@ class DataConfig(Table):
 
 
 class ModelConfig(Table):
-    """Which network. A value left out is the model's own; one that it has not is refused."""
+    """Which network. A value left out is the model's own default; unknown ones are refused."""
 
     name: str = Field("net", description="a file in mnist_core/models/")
     activation: Activation | None = None
@@ -65,31 +57,15 @@ class ModelConfig(Table):
     stem: int | None = Field(None, description="resnet18: kernel of the first layer, 3 or 7")
 
 
-class OptimConfig(Table):
-    """The optimizer. A value left out is torch's default for that optimizer."""
-
-    name: OptimizerName = "adam"
-    lr: float | None = Field(None, gt=0, le=100, description="learning rate per step")
-    weight_decay: float | None = Field(None, ge=0, le=10)
-    momentum: float | None = Field(
-        None, ge=0, lt=1, description="momentum, nesterov, rmsprop, muon"
-    )
-    beta1: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam, muon")
-    beta2: float | None = Field(None, ge=0, lt=1, description="adam, adamw, nadam, muon")
-    alpha: float | None = Field(None, ge=0, lt=1, description="rmsprop: decay of the mean square")
-    rho: float | None = Field(None, ge=0, lt=1, description="adadelta: decay of both means")
-    eps: float | None = Field(None, gt=0, le=1)
-
-
 class ScheduleConfig(Table):
     """How the learning rate moves; it is updated at every step."""
 
     name: ScheduleName = "constant"
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of all steps, linear from 0")
+    warmup: float = Field(0.0, ge=0, lt=1, description="fraction of all steps, linear from 0")
     step_epochs: int = Field(1, ge=1, description="step: epochs between two drops")
     gamma: float = Field(0.7, gt=0, le=1, description="step: factor of a drop")
-    final: float = Field(0.0, ge=0, le=1, description="cosine: last lr as a share of optim.lr")
-    peak: float = Field(0.3, gt=0, lt=1, description="one_cycle: share of steps up to optim.lr")
+    final: float = Field(0.0, ge=0, le=1, description="cosine: last lr as a fraction of optim.lr")
+    peak: float = Field(0.3, gt=0, lt=1, description="one_cycle: fraction of steps up to optim.lr")
     factor: float = Field(0.5, gt=0, lt=1, description="plateau: factor of a drop")
     patience: int = Field(2, ge=0, description="plateau: reports without a lower loss")
     min_lr: float = Field(0.0, ge=0, description="plateau: the learning rate stays above")
@@ -98,18 +74,18 @@ class ScheduleConfig(Table):
 class AugmentConfig(Table):
     """Random changes of the training images, on the device, a whole batch at a time. All 0: off."""
 
-    shift: float = Field(0.0, ge=0, le=0.5, description="greatest shift, share of the width")
+    shift: float = Field(0.0, ge=0, le=0.5, description="greatest shift, fraction of the width")
     rotate: float = Field(0.0, ge=0, le=180, description="greatest rotation, degrees")
     scale: float = Field(0.0, ge=0, lt=1, description="greatest change of size, share")
     shear: float = Field(0.0, ge=0, le=45, description="greatest shear, degrees")
-    affine_p: float = Field(1.0, ge=0, le=1, description="share of images the four above change")
+    affine_p: float = Field(1.0, ge=0, le=1, description="fraction of images the four above change")
     elastic: float = Field(0.0, ge=0, le=10, description="greatest displacement, pixels")
     elastic_sigma: float = Field(4.0, gt=0, le=14, description="smoothness of it, pixels")
-    blur_p: float = Field(0.0, ge=0, le=1, description="share of images that are blurred, 3x3")
+    blur_p: float = Field(0.0, ge=0, le=1, description="fraction of images that are blurred, 3x3")
     blur_low: float = Field(0.1, gt=0, le=10, description="smallest sigma of the blur, pixels")
     blur_high: float = Field(1.0, gt=0, le=10, description="greatest sigma of the blur, pixels")
-    erase_p: float = Field(0.0, ge=0, le=1, description="share of images that lose a rectangle")
-    erase_area: float = Field(0.2, gt=0, le=1, description="greatest share of the image it takes")
+    erase_p: float = Field(0.0, ge=0, le=1, description="fraction of images that lose a rectangle")
+    erase_area: float = Field(0.2, gt=0, le=1, description="largest fraction of the image it takes")
 
     @field_validator("blur_high")
     @classmethod
@@ -130,15 +106,6 @@ class AugmentConfig(Table):
         return self.affine or any((self.elastic, self.blur_p, self.erase_p))
 
 
-class LossConfig(Table):
-    """What is minimised. Classifiers: cross_entropy, focal; pairs: the other four."""
-
-    name: LossName | None = Field(None, description="left out: cross_entropy, or bce for pairs")
-    gamma: float = Field(2.0, ge=0, le=10, description="focal: weight of hard images")
-    margin: float = Field(1.0, gt=0, le=100, description="contrastive, triplet: wanted distance")
-    temperature: float = Field(0.1, gt=0, le=10, description="supcon")
-
-
 class PairsConfig(Table):
     """Pairs of images, for the models that compare two."""
 
@@ -147,11 +114,11 @@ class PairsConfig(Table):
 
 
 class AverageConfig(Table):
-    """Averaged weights; they are what is validated, kept and served."""
+    """Averaged weights, which are validated, kept and served."""
 
     name: Literal["none", "ema", "swa"] = "none"
-    decay: float = Field(0.999, ge=0, lt=1, description="ema: share of the old average a step")
-    start: float = Field(0.8, ge=0, lt=1, description="swa: share of the training before it begins")
+    decay: float = Field(0.999, ge=0, lt=1, description="ema: fraction of the old average a step")
+    start: float = Field(0.8, ge=0, lt=1, description="swa: fraction of the training before it")
 
 
 class TrainConfig(Table):
@@ -239,3 +206,16 @@ class TrainConfig(Table):
             del values["data"]["test_set"]
         changes = values.pop("changes")
         return {**values, "changes": list(changes)} if changes else values
+
+
+def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of a TOML file, and its record apart (empty if there is none).
+
+    Raises:
+        ConfigError: if the file cannot be read or is not TOML.
+    """
+    tables = parsing.toml_file(path)
+    record = tables.pop(RECORD, {})
+    if not isinstance(record, dict):
+        raise ConfigError(f"{path}: {RECORD} must be a table, but got {record!r}")
+    return tables, record

@@ -1,7 +1,7 @@
 """Errors that a user can mend, each one line: what is wrong, where, what came, what to do.
 
-The command lines print such an error's message and exit with a code other than 0; anything else
-that is raised is a defect of this program and keeps its traceback.
+The command lines print the message and exit with a code other than 0. Any other exception is a
+defect of this program and keeps its traceback.
 """
 
 import difflib
@@ -28,9 +28,17 @@ class CheckpointError(UserError):
     """A checkpoint is missing, damaged or of another model."""
 
 
+def nearest_name(name: str, names: Iterable[str], *, likeness: float = 0.5) -> str | None:
+    """Return the one of ``names`` that is spelled most like ``name``, if any.
+
+    ``likeness`` is the smallest ratio of difflib (0: nothing in common, 1: equal) that counts.
+    """
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=likeness)), None)
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
-    """One line that says ``name`` is no ``kind``, with the nearest valid name and all of them."""
+    """Return one line: ``name`` is not a ``kind``, the nearest valid name and all of them."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest_name(name, names)
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})"

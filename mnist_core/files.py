@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``content`` (text as UTF-8): a crash midway leaves what was there before.
 
     Raises:
-        UserError: the folder cannot be made or written to.
+        UserError: if the folder cannot be made or written to.
     """
     # A file's name that is not UTF-8 has lone surrogates.
     raw = content.encode(errors="backslashreplace") if isinstance(content, str) else content
@@ -36,32 +36,46 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote left in ``folder``."""
+    """Remove the drafts of killed processes from ``folder``."""
     for left in folder.glob(f"{_DRAFTS}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
-def check_folder(folder: Path, option: str) -> None:
+def prepare_folder(folder: Path, option: str) -> None:
     """Make ``folder`` and check that files can be written there, before any work is done for them.
 
     Raises:
-        UserError: it is a file, or may not be written to; the message begins with ``option``.
+        UserError: if it cannot be made or written to; the message begins with ``option``.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except (OSError, ValueError) as error:
-        raise UserError(f"{option} {folder}: cannot be written: {_reason(error)}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise _unusable(folder, option, error) from None
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Check that ``folder`` can be made and written to, and leave nothing behind.
+
+    Raises:
+        UserError: if it cannot; the message begins with ``option``.
+    """
+    try:
+        there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+        with tempfile.TemporaryDirectory(dir=there):  # /proc allows neither, and root all the rest
+            pass
+    except OSError as error:
+        raise _unusable(folder, option, error) from None
 
 
 def check_file(path: Path, option: str, example: str) -> None:
-    """Check that ``path`` can be written, as ``check_folder`` does.
+    """Check that ``path`` can be written, as ``prepare_folder`` does.
 
     Raises:
-        UserError: it is a folder, or cannot be written; the message begins with ``option``.
+        UserError: if it is a folder, or cannot be written; the message begins with ``option``.
     """
-    check_folder(path.parent, option)
+    prepare_folder(path.parent, option)
     if path.is_dir():
         raise UserError(f"{option} {path}: is a folder; name a file, e.g. {path / example}")
 
@@ -91,6 +105,10 @@ def from_here(path: Path) -> Path:
 def printable(text: str) -> str:
     """Return ``text`` in one line without control characters, as a TOML comment must be."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _unusable(folder: Path, option: str, error: Exception) -> UserError:
+    return UserError(f"{option}: cannot write to {folder}: {_reason(error)}; choose another")
 
 
 def _reason(error: Exception) -> object:

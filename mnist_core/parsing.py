@@ -1,8 +1,7 @@
-"""Reading TOML and JSON that others may have written: every mistake is one line.
+"""Reading of TOML and JSON from elsewhere: every mistake is one line.
 
-Python's parsers raise errors of their own for a number of thousands of digits (``ValueError``) and
-for brackets nested as deep (``RecursionError``). Dotted TOML keys nest without any error, and then
-break whatever walks through the tables.
+Python's parsers raise other errors for thousands of digits (``ValueError``) and for deep brackets
+(``RecursionError``). Dotted TOML keys nest without an error and then break what walks the tables.
 """
 
 import json
@@ -26,7 +25,6 @@ def toml_file(path: Path, *, source: str = "") -> dict[str, Any]:
     """Return the tables of a TOML file; a byte order mark at its begin is passed over.
 
     Args:
-        path: the file.
         source: what errors begin with; "": the path.
 
     Raises:

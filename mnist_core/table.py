@@ -1,16 +1,22 @@
-"""Tables of settings: frozen, validated, and every mistake is one line.
+"""Tables of settings: frozen and validated; every mistake is one line with the nearest key."""
 
-The line names the key, what came and what is allowed; an unknown key brings the nearest valid one.
-"""
-
-import difflib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mnist_core import parsing
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, nearest_name
+
+
+class _Absent:
+    def __str__(self) -> str:
+        return "nothing"
+
+
+ABSENT = _Absent()
+"""Stands in a difference for a setting that one side does not have."""
 
 
 class Table(BaseModel):
@@ -36,7 +42,8 @@ class Table(BaseModel):
         """Build from nested ``values``; ``source`` (a file or option) is named in errors.
 
         Raises:
-            ConfigError: an unknown key (with the nearest valid one), a wrong type or range.
+            ConfigError: if a key is unknown (with the nearest valid one), or of a wrong type or
+                range.
         """
         try:
             return cls.model_validate(values)
@@ -76,11 +83,45 @@ class Table(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
+def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``tables`` by dotted names: ``{"optim": {"lr": 1}}`` as ``{"optim.lr": 1}``."""
+    return dict(flat_items(tables))
+
+
+def flat_items(
+    tables: Mapping[str, Any], prefix: str = "", *, keep_empty: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Yield the items of ``flatten``; a name given twice, dotted and nested, comes twice.
+
+    Empty tables are left out, unless ``keep_empty``.
+    """
+    for key, value in tables.items():
+        if isinstance(value, Mapping) and (value or not keep_empty):
+            yield from flat_items(value, f"{prefix}{key}.", keep_empty=keep_empty)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted name, old and new value of what differs, in the order of ``old``, then ``new``.
+
+    A list and a tuple of the same values are equal, as JSON does not have tuples.
+    """
+    for key in {**old, **new}:
+        one, other = old.get(key, ABSENT), new.get(key, ABSENT)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from difference(one, other, f"{prefix}{key}.")
+        elif _plain(one) != _plain(other):
+            yield f"{prefix}{key}", one, other
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """Split ``a.b=value`` into key and value; the value is read as TOML, else taken as a string.
 
     Raises:
-        ConfigError: there is no ``=`` or no key.
+        ConfigError: if there is no ``=`` or no key.
     """
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
@@ -93,23 +134,16 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested tables into dotted keys: ``{"optim": {"lr": 1}}`` into ``{"optim.lr": 1}``."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+def as_assignment(name: str, value: Any) -> str:
+    """Return ``name=value`` as ``parse_assignment`` reads it."""
+    return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
-    """One line that says ``key`` is no setting, with the nearest one of all.
+    """Return one line: ``key`` is not a setting, and the nearest of all settings.
 
     Args:
         key: what came, dotted.
-        siblings: what is valid in the table where it was looked for; listed.
         keys: all settings; the nearest is one whose last part is spelled alike (``lr``:
             ``optim.lr``; ``trainer.max_epochs``: ``epochs``), or else one that is as a whole.
     """
@@ -117,22 +151,21 @@ def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> s
     near = _alike(key, [name for name in names if name.rpartition(".")[2] == last])
     near = near or _alike(key, [name for name in names if name.rpartition(".")[0] == table])
     near = near or _alike(key, names)
-    near = near or difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = near or nearest_name(key, names, likeness=0.6)
+    hint = f"; did you mean {near!r}?" if near else ""
     return f"unknown setting {key!r}{hint} (valid: {', '.join(sorted(siblings))})"
 
 
-def _alike(key: str, names: Iterable[str]) -> list[str]:
-    """Return that of ``names`` whose last part is spelled most like that of ``key``, if any is."""
+def _alike(key: str, names: Iterable[str]) -> str | None:
+    """Return the name whose last part is spelled most like that of ``key``, if any."""
     by_last: dict[str, list[str]] = {}
     for name in names:
         by_last.setdefault(name.rpartition(".")[2], []).append(name)
-    last = difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1, cutoff=0.6)
-    return difflib.get_close_matches(key, by_last[last[0]], n=1, cutoff=0.0) if last else []
+    last = nearest_name(key.rpartition(".")[2], by_last, likeness=0.6)
+    return nearest_name(key, by_last[last], likeness=0.0) if last else None
 
 
 def _first_problem(cls: type[Table], error: ValidationError) -> str:
-    """Say the first problem that pydantic found in one line, with the nearest valid key."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -150,4 +183,10 @@ def _first_problem(cls: type[Table], error: ValidationError) -> str:
         problem["input"], Mapping
     ):  # a rule of a whole table, which names its setting
         return message
+    if problem["type"] == "value_error" and repr(problem["input"]) in message:
+        return f"{where}: {message}"
     return f"{where}: {message}, but got {problem['input']!r}"
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,20 +1,18 @@
 """The trainer: ``train(config, data, report) -> TrainResult``.
 
-It knows nothing of studies; all it knows of the outside is that ``report`` may raise
-``StopTraining``. Inside an epoch nothing is copied from the device to the host: losses accumulate
-there and are read once for each report.
+It knows nothing of studies, only that ``report`` may raise ``StopTraining``. Losses accumulate on
+the device and are copied to the host once for each report.
 """
 
 from pathlib import Path
 
-from mnist_core import models, tasks
+from mnist_core import models, optim, tasks
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.device import compilation, cuda_graph, device_errors, memory, runtime
-from mnist_core.trainer import optimizers
-from mnist_core.trainer.pace import Pace
 from mnist_core.trainer.results import Best, Report, StopTraining, TrainingFailed, TrainResult
 from mnist_core.trainer.training import Training
+from mnist_core.trainer.training_state import CheckpointTimer
 
 __all__ = ["Best", "Report", "StopTraining", "TrainResult", "TrainingFailed", "resolve", "train"]
 
@@ -23,12 +21,12 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """Fill in everything that is left to this machine or to torch's defaults.
 
     Raises:
-        ConfigError: a model or a device that is not there, a value that the optimizer has not.
+        ConfigError: if model or device do not exist, or the optimizer lacks a setting.
     """
     model = models.resolve(config.model)
     for stage in config.stages():
         tasks.check(stage)
-        optimizers.resolve(stage.optim)
+        optim.resolve(stage.optim)
     compilation.check(config)
     machine = runtime.resolve(config)
     cuda_graph.check(config, machine)
@@ -38,7 +36,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
             "device": str(machine.device),
             "precision": machine.precision,
             "threads": machine.threads,
-            "optim": optimizers.resolve(config.optim),
+            "optim": optim.resolve(config.optim),
         }
     )
 
@@ -54,31 +52,24 @@ def train(
     state_seconds: float = 0.0,
     follow: bool = False,
 ) -> TrainResult:
-    """Train one model.
+    """Train one model on ``data``, which is on the device of ``config``.
 
     Args:
-        config: everything the training depends on, beside the data.
-        data: train and validation images, on the device of ``config``.
         report: called after each validation; it may raise ``StopTraining``.
         keep_best: whether to keep the weights of the best report, too.
-        state_file: the training's state is written there at each report, before ``report`` is
-            called; a training that finds its own state there goes on from it, to the same result,
-            and makes no report again.
-        keep_state: whether to leave the state there at the end, for a caller that removes it when
-            it has kept the result.
-        state_seconds: the state is written at the first report so long after the begin, or after it
-            was last written; later, where writing would take more than 2 % of the time. 0: at every
-            report.
-        follow: whether reports and history also have ``lr``, the learning rate of the last step,
-            and, where the loss gives answers, ``train_accuracy``: the share of right ones since the
-            report before, of augmented images, with dropout, while the weights change. It is not
-            the accuracy of the trained model on the training images. The result is the same.
+        state_file: where the training's state is written before ``report`` is called. A training
+            that finds its own state there resumes from it, to the same result, without new reports.
+        keep_state: whether to leave the state there at the end.
+        state_seconds: between two writings of the state, more if writing would take over 2 % of the
+            time; 0: at every report.
+        follow: whether reports also have ``lr`` and, where the loss gives answers,
+            ``train_accuracy``: of augmented images, with dropout, while the weights change.
 
     Raises:
-        ConfigError: the configuration cannot be trained on this machine or data.
-        CheckpointError: the state is damaged, or of another training.
-        UserError: the state cannot be written.
-        TrainingFailed: the loss is no finite number any more, or memory ran out.
+        ConfigError: if the configuration cannot be trained on this machine or data.
+        CheckpointError: if the state is damaged, or of another training.
+        UserError: if the state cannot be written.
+        TrainingFailed: if the loss is not finite, or memory ran out.
     """
     config = resolve(config)
     machine = runtime.resolve(config)
@@ -86,7 +77,7 @@ def train(
         memory.reset_peak(machine.device)
         try:
             training = Training(config, data, machine, keep_best=keep_best, follow=follow)
-            result = training.run(report, state_file, Pace(state_seconds))
+            result = training.run(report, state_file, CheckpointTimer(state_seconds))
         except (RuntimeError, MemoryError, OSError) as error:
             if device_errors.is_out_of_memory(error):
                 raise TrainingFailed("OutOfMemory", device_errors.first_line(error)) from None

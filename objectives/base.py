@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 CHANGES = "changes"
-"""Key among a task's params that is no hyperparameter: settings that change while it is trained, as
-``mnist_core.changes`` has them. Absent: none do."""
+"""Key among a task's params of the settings that change while it is trained (``changes``)."""
 
 
 class StopTraining(Exception):
@@ -18,7 +17,6 @@ class TrainingError(Exception):
 
     Attributes:
         kind: a short stable name, e.g. ``NonFiniteLoss`` or ``OutOfMemory``.
-        message: one line.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -46,7 +44,7 @@ class Task:
         number: the trial's number in its study, from 0.
         params: hyperparameters by name; only the active ones of a conditional space.
         seed: the trial's own seed, 0 <= seed < 2**63.
-        attempt: 0 at first; counts how often the trial was lost with its worker and begun again.
+        attempt: 0 at first; counts how often the trial was lost with its worker and restarted.
     """
 
     number: int
@@ -57,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a trial that was not cut short by an error comes to.
+    """The result of a trial without an error.
 
     Attributes:
         metrics: final metrics by name, among them the study's metric.

@@ -1,8 +1,4 @@
-"""What a trial costs, beside what its model can do: parameters and seconds, as metrics.
-
-The number of parameters is known before the training. So a configuration that has more than a study
-allows is not trained at all.
-"""
+"""What a trial costs, as metrics: parameters and seconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +23,6 @@ class Measured:
     """A training whose reports have the metric ``parameters``, its outcome ``seconds`` as well.
 
     Attributes:
-        training: what is measured.
         most_parameters: a model with more is not trained: the outcome is stopped, without a report,
             and says how many there are. None: no limit.
     """
@@ -52,7 +47,7 @@ class Measured:
         """Return how many parameters the model of ``task`` has.
 
         Raises:
-            ConfigError: it cannot be built, or the data are not there.
+            ConfigError: if it cannot be built, or the data are not there.
         """
         import torch
 

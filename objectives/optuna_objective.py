@@ -1,10 +1,7 @@
-"""An objective of this project for a plain ``study.optimize``, without book and engines.
-
-::
+"""An objective of this project for a plain ``study.optimize``.
 
 objective = as_optuna_objective(Classification(base, SPACE), SPACE, seed=0)
-study = optuna.create_study(direction="maximize")
-study.optimize(objective, n_trials=20)
+optuna.create_study(direction="maximize").optimize(objective, n_trials=20)
 """
 
 import hashlib
@@ -21,12 +18,6 @@ def as_optuna_objective(
     objective: Objective, space: Space, *, seed: int, metric: str = "val_accuracy"
 ) -> Callable[[optuna.Trial], float]:
     """Return ``objective`` as a function of an Optuna trial.
-
-    Args:
-        objective: what is optimised.
-        space: the hyperparameters, suggested define-by-run.
-        seed: the trials' seeds follow from it and their numbers.
-        metric: name of the metric that is reported and returned.
 
     The function reports each step, raises ``TrialPruned`` when the study's pruner says so, and
     keeps the outcome's metrics and attributes as the trial's user attributes. An error of the

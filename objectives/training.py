@@ -21,17 +21,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the supervisor of a stud
 class Training:
     """The objective of a study that trains models of one task.
 
-    The data are loaded once a process (``mnist_core.data`` keeps them).
-
     Attributes:
         base: the configuration that all trials share.
         space: turns a trial's params into settings of the trainer.
-        keep_models: folder for the models of trials that ran their full budget, each as
-            ``<number>.safetensors``; None: none is kept.
-        states: folder for the states of running trainings, each as ``<number>.safetensors``: a
-            trial that was lost goes on from its own there. Who runs the trials removes the state
-            of one that is over. None: no states.
-        state_seconds: a state is written not more often, see ``mnist_core.train``.
+        keep_models: folder for the models of trials with a full budget, ``<number>.safetensors``.
+        states: folder for the states of running trainings, ``<number>.safetensors``: a trial that
+            was lost resumes from its own. The engine removes the state of a finished trial.
+        state_seconds: smallest time between two writings of a state, see ``mnist_core.train``.
         TASK: what the models do; the names of the metrics depend on it.
     """
 
@@ -46,8 +42,8 @@ class Training:
         """Train as ``task`` says.
 
         Raises:
-            ConfigError: the model is one of another task.
-            TrainingError: ``NonFiniteLoss`` or ``OutOfMemory``.
+            ConfigError: if the model is one of another task.
+            TrainingError: of the kind ``NonFiniteLoss`` or ``OutOfMemory``.
             WorkerUnfit: if the data cannot be brought to the device.
         """
         from mnist_core.checkpoints import checkpoint
@@ -106,7 +102,7 @@ class Training:
         """Check that ``config`` trains a model of this task.
 
         Raises:
-            ConfigError: it is one of another task.
+            ConfigError: if it is one of another task.
         """
         from mnist_core import models
 
@@ -149,11 +145,10 @@ def load_data(config: TrainConfig) -> "Data":
 
 @dataclass(frozen=True, kw_only=True)
 class _Earlier:
-    """What an attempt of before has left.
+    """What an earlier attempt has left.
 
     Attributes:
-        reports: all that it made, in order.
-        attributes: kept with the trial: the report it went on from, or why its state is not used.
+        attributes: kept with the trial: the report it resumed from, or why its state is not used.
     """
 
     reports: Sequence[tuple[int, Mapping[str, float]]] = ()

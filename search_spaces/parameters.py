@@ -22,7 +22,6 @@ class When:
 
     Attributes:
         parameter: name of a Choice that stands earlier in the space.
-        values: one or more of its choices.
     """
 
     parameter: str
@@ -37,9 +36,7 @@ class Float:
     """A real number in ``[low, high]``.
 
     Attributes:
-        low: least value; above 0 for ``log``.
-        high: greatest value.
-        log: whether it is searched on a logarithmic scale.
+        log: whether it is searched on a logarithmic scale; ``low`` is above 0 then.
         step: if given, only ``low + k * step``; it divides ``high - low``. Not with ``log``.
         sets: dotted setting that the value is written to; empty: the parameter's name.
         when: condition under which the parameter exists; None: always.
@@ -71,7 +68,7 @@ class Float:
     def snapped(self, value: float) -> float:
         """Return ``value`` as it is written: 0.3 for 0.1 + 0.2, three steps of 0.1.
 
-        One that is no multiple of the step, or of a range without steps, is returned as it is.
+        A value off the grid, or of a range without steps, is returned as it is.
         """
         if self.step is None or not _is_number(value) or _off_grid(value, self.low, self.step):
             return value
@@ -81,16 +78,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number in ``[low, high]``.
-
-    Attributes:
-        low: least value; above 0 for ``log``.
-        high: greatest value.
-        log: whether it is searched on a logarithmic scale.
-        step: only ``low + k * step``; it divides ``high - low``; None: 1. Not with ``log``.
-        sets: dotted setting that the value is written to; empty: the parameter's name.
-        when: condition under which the parameter exists; None: always.
-    """
+    """A whole number in ``[low, high]``; the attributes are those of ``Float``."""
 
     low: int
     high: int
@@ -118,7 +106,6 @@ class Choice:
     """One of a few values without an order.
 
     Attributes:
-        choices: the values, all different.
         sets: dotted setting that the value is written to; empty: the parameter's name.
         when: condition under which the parameter exists; None: always.
     """
@@ -141,7 +128,7 @@ Parameter = Float | Int | Choice
 
 
 def among(value: object, values: tuple[Value, ...]) -> bool:
-    """Whether ``value`` is one of ``values``, of the same type too."""
+    """Return whether ``value`` is one of ``values``, of the same type too."""
     # True == 1 in Python, yet they are different settings.
     return any(type(value) is type(other) and value == other for other in values)
 

@@ -45,7 +45,7 @@ class Space:
         parameters: parameters by name; a condition refers to one that stands earlier.
 
     Raises:
-        SpaceError: no parameter, a bad name, a condition that does not refer to an earlier Choice
+        SpaceError: if there is no parameter, a name is bad, a condition refers to no earlier Choice
             and its values, or two parameters that would set the same setting at the same time.
     """
 
@@ -91,7 +91,7 @@ class Space:
         """Check that ``params`` is a point of the space: each active parameter, in its range.
 
         Raises:
-            SpaceError: a parameter is missing, unknown, not active or out of its range.
+            SpaceError: if a parameter is missing, unknown, not active or out of its range.
         """
         for name in self.active(params):
             if name not in params:
@@ -102,7 +102,7 @@ class Space:
         """Check that ``params`` is a part of a point of the space: each active, in its range.
 
         Raises:
-            SpaceError: a parameter is unknown, not active or out of its range.
+            SpaceError: if a parameter is unknown, not active or out of its range.
         """
         active = self.active(params)
         for name in active:
@@ -113,7 +113,7 @@ class Space:
                 raise SpaceError(f"{name}: {problem}")
         for name in params:
             if name not in self.parameters:
-                raise SpaceError(f"{name}: is no parameter of the space ({listed(active)})")
+                raise SpaceError(f"{name}: is not a parameter of the space ({listed(active)})")
             if name not in active:
                 when = self.parameters[name].when
                 assert when is not None
@@ -157,7 +157,7 @@ class Space:
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> "Space":
-        """Return the space of which ``to_dict`` gave ``described``, also after a trip as JSON.
+        """Return the space that ``to_dict`` described, also after a round trip through JSON.
 
         Raises:
             SpaceError: if it describes no space.

@@ -1,4 +1,4 @@
-"""Studies: what is run, and everything that knows of Optuna and Ray."""
+"""Studies: hyperparameter searches with Optuna and Ray, and what is made of their results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,13 @@ def load(
     >>> studies.load("optim_search").trials  # doctest: +SKIP
 
     Args:
-        study: its name, or the folder it left, e.g. ``results/cuda/optim_search``.
+        study: its name or its folder, e.g. ``results/cuda/optim_search``.
         quick: the study's small run.
-        conf: another file than ``conf.toml``.
+        conf: read instead of ``conf.toml``.
         sets: dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
 
     Raises:
-        UserError: there is no such study.
+        UserError: if there is no such study.
     """
     from studies.analysis import tables
 

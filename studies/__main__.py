@@ -39,7 +39,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
 ) -> None:
-    del version  # dealt with by its callback
+    del version  # its callback has handled it
 
 
 @app.command("list")
@@ -58,10 +58,10 @@ def show(
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
-    """Print the resolved plan: space and roles, every setting and where it comes from.
+    """Print the resolved plan: space and roles, every setting and its source.
 
-    By its name it is what would be run now, and how a study that is there already differs from it;
-    by its folder it is what the study was run with.
+    Of a name: the plan that would run now, and how a study that exists differs from it. Of a
+    folder: the plan that the study was run with.
     """
     from studies.planning import lookup
 
@@ -74,26 +74,23 @@ def show(
     plan = options.resolve(
         study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
     )
-    import optuna
-
+    from mnist_core.files import check_writable
     from studies import engines
     from studies.analysis import stored_study
-    from studies.ledger.opening import check_search
-    from studies.planning.machine import check_folder
     from studies.planning.objective_class import check_objective
     from studies.planning.recorded import changed_settings
     from studies.protocol.fork import check_made
     from studies.report import overview
-    from studies.search.search_checks import notes
+    from studies.search.search_checks import check_search, notes
     from studies.storage.open import check_url
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    check_objective(plan)
+    options.quiet_optuna()
+    check_objective(plan.spec.objective, plan.goals)
     check_search(plan)
     check_url(plan.storage_url)
-    there = stored_study.exists(plan)
+    there = stored_study.exists(plan.location)
     if not there:
-        check_folder(plan.folder)
+        check_writable(plan.folder, "results.folder")
     check_made(plan)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)
@@ -102,8 +99,8 @@ def show(
     if not there:
         return
     sets = {} if dataset is None else {"data.name": dataset}
-    was = lookup.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)
-    changed = changed_settings(was, plan.settings)
+    recorded = lookup.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)
+    changed = changed_settings(recorded, plan.settings)
     typer.echo(f"study {plan.name} has been run with {changed or 'these settings'}")
     refused = stored_study.read(plan).differs
     if refused:
@@ -118,10 +115,10 @@ def status(
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
     failures: Annotated[
-        bool, typer.Option("--failures", help="why trials failed, with a traceback of each reason")
+        bool, typer.Option("--failures", help="the reasons of failed trials, with a traceback each")
     ] = False,
 ) -> None:
-    """Print how far a study is, who runs it, and what it found so far."""
+    """Print a study's progress, who runs it, and what it has found so far."""
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from studies.analysis import stored_study
     from studies.report import overview
@@ -136,17 +133,17 @@ def status(
 def export(
     study: options.RunStudyArgument,
     trial: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="this search trial, as trial_N.toml")
+        int | None, typer.Option(min=0, metavar="N", help="write search trial N, as trial_N.toml")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="instead of the study's folder")
+        Path | None, typer.Option(metavar="FILE", help="write here, not in the study's folder")
     ] = None,
     dataset: options.DatasetOption = None,
     assignments: options.SetOption = None,
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
-    """Write best_config.toml again, from the database; with --trial any trial of the search."""
+    """Write best_config.toml again from the database, or with --trial any search trial."""
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from studies.analysis import stored_study
     from studies.analysis.export import write_best_config, write_trial
@@ -166,7 +163,7 @@ def dashboard(
         int, typer.Option(min=0, max=65535, metavar="N", help="0: any free port")
     ] = 8080,
     host: Annotated[
-        str, typer.Option(metavar="HOST", help="0.0.0.0 lets other machines look, too")
+        str, typer.Option(metavar="HOST", help="0.0.0.0: other machines can see it, too")
     ] = "127.0.0.1",
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="open it in the browser")
@@ -175,11 +172,11 @@ def dashboard(
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
-    """Serve Optuna's dashboard on a study, also while it runs. Ctrl-C ends it.
+    """Serve Optuna's dashboard of a study, also while it runs. Ctrl-C ends it.
 
-    Each trial has a note, pictures of its curve and confusion matrix, and a link to its kept model;
-    the study has its report as a note, and figures by choice. They are made as you look at them:
-    nothing is written, and only notes and files of yours can be added.
+    Each trial has a note, pictures of its curve and confusion matrix, and a link to its kept model.
+    The study has its report as a note, and figures to choose from. All are made when you open them:
+    nothing is written, and you can add only notes and files.
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick)
     from studies.dashboard import serve as served
@@ -187,16 +184,11 @@ def dashboard(
     served.serve(plan, host=host, port=port, open_browser=open_browser)
 
 
-app.command("audit")(audit_command)
-app.command("compare")(compare_command)
-app.command("copy")(copy_command)
-app.command("report")(report_command)
-app.command("tables")(tables_command)
-app.command("replay")(replay_command)
-app.command("reproduce")(reproduce_command)
-app.command("sync")(sync_command)
-app.command("wandb-report")(wandb_report_command)
-app.command("watch")(watch_command)
+for command in (
+    *(audit_command, compare_command, copy_command, report_command, tables_command),
+    *(replay_command, reproduce_command, sync_command, wandb_report_command, watch_command),
+):
+    app.command(command.__name__.removesuffix("_command").replace("_", "-"))(command)
 
 if __name__ == "__main__":
     options.main(app, "python -m studies")

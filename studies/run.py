@@ -1,7 +1,4 @@
-"""Run a study: ``python -m studies.run STUDY``.
-
-python -m studies.run optim_search --quick
-"""
+"""Run a study: ``python -m studies.run optim_search --quick``."""
 
 import functools
 import gc
@@ -14,7 +11,7 @@ import typer
 from studies import engines
 from studies.cli import options
 from studies.engines.base import Resources
-from studies.planning import machine
+from studies.planning import resources
 from studies.planning.objective_class import check_objective
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -25,7 +22,7 @@ def run(
     study: options.StudyArgument,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="of the fork, with --fork", show_default=False),
+        typer.Argument(metavar="NAME", help="the fork's name, with --fork", show_default=False),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="search trials in all, over all resumes")
@@ -34,8 +31,8 @@ def run(
         int | None,
         typer.Option(
             metavar="N",
-            help="end the search as soon as N trials have run their full budget; --trials is then"
-            " the most that begin (left out: 10 N)",
+            help="end the search when N trials have run their full budget, or after --trials"
+            " (left out: 10 N)",
         ),
     ] = None,
     workers: Annotated[
@@ -54,10 +51,9 @@ def run(
     enqueue: Annotated[
         list[str] | None,
         typer.Option(
-            "--enqueue",
             metavar="FILE",
-            help="begin with this configuration, e.g. a best_config.toml; what it leaves out is the"
-            " sampler's to choose (may be repeated)",
+            help="try this configuration first, e.g. a best_config.toml; the sampler chooses what"
+            " it leaves out (may be repeated)",
         ),
     ] = None,
     imports: Annotated[
@@ -65,8 +61,8 @@ def run(
         typer.Option(
             "--import",
             metavar="FILE",
-            help="teach the sampler these results from elsewhere: CSV, a column for each parameter"
-            " and one for the metric; they are not trials of the study (may be repeated)",
+            help="teach the sampler results from elsewhere, which are not trials of the study: CSV,"
+            " a column for each parameter and one for the metric (may be repeated)",
         ),
     ] = None,
     order: Annotated[
@@ -78,7 +74,7 @@ def run(
     ] = None,
     track: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="who keeps it: wandb,tensorboard,mlflow, or none"),
+        typer.Option(metavar="NAMES", help="trackers: wandb,tensorboard,mlflow, or none"),
     ] = None,
     dataset: options.DatasetOption = None,
     device: Annotated[
@@ -90,32 +86,30 @@ def run(
         bool,
         typer.Option(
             "--fresh/--resume",
-            help="begin anew (what is there is moved aside), or go on (the default)",
+            help="start fresh and move the old study aside, or resume it (default)",
         ),
     ] = False,
     fork: Annotated[
         bool,
         typer.Option(
             "--fork",
-            help="settings have changed: go on in a new study, STUDY-NAME (or STUDY-2 …), with the"
-            " trials that fit",
+            help="after a change of settings: continue in a new study, STUDY-NAME (or STUDY-2 …),"
+            " with the trials that fit",
         ),
     ] = False,
     quick: options.QuickOption = False,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="lines instead of the live view, also on a terminal")
-    ] = False,
+    plain: options.PlainOption = False,
     take_over: Annotated[
         bool,
         typer.Option(
-            "--take-over", help="take the study from a process on another machine that is gone"
+            "--take-over", help="take the study from a process on another machine that has ended"
         ),
     ] = False,
     join: Annotated[
         bool,
         typer.Option(
             "--join",
-            help="search together with all who run this with --join, on this machine or others;"
+            help="search together with all processes that run this with --join, on any machine;"
             " needs PostgreSQL or a journal",
         ),
     ] = False,
@@ -123,15 +117,12 @@ def run(
         bool,
         typer.Option(
             "--read-test-again",
-            help="read the test set for what was confirmed after it was read; it is recorded",
+            help="read the test set for models confirmed after it was read; this is recorded",
         ),
     ] = False,
     retry_failed: Annotated[
         bool,
-        typer.Option(
-            "--retry-failed",
-            help="run failed trials again, with the params and seeds that they had",
-        ),
+        typer.Option("--retry-failed", help="run failed trials again, with their params and seeds"),
     ] = False,
     save_svg: Annotated[
         Path | None,
@@ -140,29 +131,29 @@ def run(
 ) -> None:
     """Run a study to its end: search, confirm on fresh seeds, read the test set once, report.
 
-    A study that was interrupted goes on where it stopped; run the same command again. Ctrl-C once
-    lets the running trials finish, twice ends them now; nothing is lost either way.
+    To resume an interrupted study, run the same command again. Ctrl-C once lets the running trials
+    finish, twice ends them now; nothing is lost either way.
 
     **Examples**
 
-    - a small run in seconds, to see how it goes: `python -m studies.run optim_search --quick`
+    - a small run in seconds: `python -m studies.run optim_search --quick`
 
-    - the real thing: `python -m studies.run optim_search`
+    - the whole study: `python -m studies.run optim_search`
 
-    - more trials, on top of those that are there: `python -m studies.run optim_search --trials 90`
+    - more trials than before: `python -m studies.run optim_search --trials 90`
 
-    - other images, other settings, elsewhere:
+    - other images, settings and folder:
       `python -m studies.run optim_search --dataset fashion_mnist --set epochs=10
       --set results.folder=results/fashion`
 
-    - the space or a setting was changed: `python -m studies.run optim_search --fork wide` makes the
-      study `optim_search-wide` with those trials that still fit, or goes on with it
+    - after a change of the space or a setting: `python -m studies.run optim_search --fork wide`
+      makes or resumes the study `optim_search-wide`, with the trials that still fit
 
-    `python -m studies show STUDY` prints the plan first; `python -m studies dashboard STUDY` opens
+    `python -m studies show STUDY` prints the plan first. `python -m studies dashboard STUDY` opens
     Optuna's dashboard, also while the study runs.
     """
     if name is not None and not fork:
-        raise typer.BadParameter(f"{name}: a second name is that of a fork; add --fork")
+        raise typer.BadParameter(f"{name}: a second name is the name of a fork; add --fork")
     if fork and fresh:
         raise typer.BadParameter("--fork leaves the study as it is; leave --fresh out")
     if ray_address and engine not in (None, "ray"):
@@ -186,7 +177,8 @@ def run(
             "device": device,
         },
     )
-    check_objective(plan)  # before workers start: a user's own file may be anything
+    # Before workers start: a user's own file may be anything.
+    check_objective(plan.spec.objective, plan.goals)
     with engines.create(
         plan.settings.engine.name,
         workers=plan.workers,
@@ -196,7 +188,7 @@ def run(
             affinity=plan.settings.engine.affinity,
             gpus=plan.gpus,
             most=plan.most_workers,
-            ray=machine.claims(plan.settings.engine, plan.train.device),
+            ray=resources.claims(plan.settings.engine, plan.train.device),
             say=functools.partial(print, file=sys.stderr, flush=True),
         ),
     ) as started:
@@ -217,7 +209,7 @@ def run(
             save_svg=save_svg,
             arguments=sys.argv[1:],
         )
-    gc.freeze()  # or Python looks for garbage in every module when it leaves: a third of a second
+    gc.freeze()  # or Python looks for garbage in every module at its exit: a third of a second
     raise typer.Exit(code)
 
 

@@ -7,16 +7,17 @@ from typing import Any, Literal
 from mnist_core.console.plain_text import is_safe, one_line
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Space, SpaceError, Value
-from studies.core.goals import Direction, Goals
+from studies.core.goals import Goals
+from studies.core.statistics import Direction, sign_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
     """One study, as a file in ``studies/catalog/`` states it (its ``STUDY``).
 
-    The roles are those of google-research/tuning_playbook: *scientific* parameters are what the
-    study compares, *nuisance* parameters are tuned so that the comparison is fair, *fixed* ones
-    are the same for every trial and limit what may be concluded.
+    The roles are those of google-research/tuning_playbook: *scientific* parameters are compared,
+    *nuisance* parameters are tuned so that the comparison is fair, *fixed* ones are the same for
+    every trial and limit the conclusion.
 
     Attributes:
         name: the study's name; the file's name.
@@ -24,24 +25,22 @@ class StudySpec:
         space: the scientific and nuisance parameters.
         scientific: the name of the parameter whose choices are compared.
         fixed: dotted settings of the trainer that every trial shares, e.g. ``{"epochs": 5}``.
-        defaults: for each choice of the scientific parameter the configuration that somebody who
-            tunes nothing gets (torch's defaults); always the first trial of that choice.
+        defaults: for each choice of the scientific parameter the configuration without any tuning
+            (torch's defaults), which is the first trial of that choice.
         baseline: the choice of the scientific parameter whose default the winner is compared with.
         metric: name of the reported metric that is optimised, measured on the validation images.
-        direction: whether it is to be maximised or minimised.
-        trials: trials of the search, over all resumes.
-        trials_per_choice: each choice of the scientific parameter gets at least so many trials.
-        confirm_seeds: fresh seeds on which each confirmed configuration is trained again, >= 3.
-        quick: settings (dotted, as for ``--set``) of ``--quick``: a run to its end in seconds.
+        direction: of the metric.
+        trials: number of trials of the search, over all resumes.
+        trials_per_choice: minimum number of trials of each choice of the scientific parameter.
+        confirm_seeds: number of fresh seeds for each confirmed configuration, >= 3.
+        quick: settings (dotted, as for ``--set``) of ``--quick``, a run that takes seconds.
         objective: a module in ``objectives/``.
-        steps: what an objective's reports are: ``progress`` of one training (each report says how
-            good it is so far), or values of separate ``instances`` (folds, tasks), which only the
-            wilcoxon pruner compares rightly.
-        objectives: further objectives besides the metric, and their directions: ``parameters`` of
-            the model, ``seconds`` of a training, see ``objectives/measured.py``.
-        constraints: how much of these a trial may have at most; one with more wins nothing.
-        minutes: what the whole study takes on a machine with 2 cores, as it was measured once;
-            None: not known.
+        steps: what an objective reports: the ``progress`` of one training, or values of separate
+            ``instances`` (folds, tasks), which only the wilcoxon pruner compares correctly.
+        objectives: directions of further objectives: ``parameters`` of the model, ``seconds`` of a
+            training, see ``objectives/measured.py``.
+        constraints: the most that a trial may have of these; a trial with more cannot win.
+        minutes: measured duration of the whole study on a machine with 2 cores; None: not known.
     """
 
     name: str
@@ -67,7 +66,7 @@ class StudySpec:
         """Check that the parts fit together.
 
         Raises:
-            ConfigError: the scientific parameter, a default, the baseline or a budget is wrong.
+            ConfigError: if the scientific parameter, a default, the baseline or a budget is wrong.
         """
         for what, text in self._texts():
             if not is_safe(text):
@@ -117,7 +116,7 @@ class StudySpec:
             raise ConfigError(f"study {self.name}: {error}") from None
 
     def _texts(self) -> Iterator[tuple[str, str]]:
-        """Yield what of the study is printed as it is, and what it is."""
+        """Yield the texts of the study that are printed, and what they are."""
         yield from (("name", self.name), ("goal", self.goal), ("metric", self.metric))
         for name, parameter in self.space.parameters.items():
             yield "the name of a parameter", name
@@ -126,14 +125,19 @@ class StudySpec:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The settings that the study gives: what it fixes, further objectives, constraints."""
+        """The study's settings: what it fixes, further objectives, constraints."""
         goals = {"objectives": self.objectives, "constraints": self.constraints}
         found = {f"search.{name}": dict(values) for name, values in goals.items() if values}
         return {**self.fixed, **found}
 
     @property
+    def sign(self) -> float:
+        """1 where more of the metric is better, else -1."""
+        return sign_of(self.direction)
+
+    @property
     def choices(self) -> tuple[Value, ...]:
-        """What is compared: the choices of the scientific parameter."""
+        """The choices of the scientific parameter, which are compared."""
         parameter = self.space.parameters[self.scientific]
         assert isinstance(parameter, Choice)
         return parameter.choices

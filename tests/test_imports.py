@@ -70,7 +70,7 @@ def test_imports_point_one_way(package):
     ("path", "source"),
     [
         ("mnist_core/train.py", "import optuna"),
-        ("mnist_core/train.py", "from studies.ledger.opening import Book"),
+        ("mnist_core/train.py", "from studies.ledger.opening import TrialBook"),
         ("mnist_core/train.py", "from search_spaces import space"),
         ("mnist_core/train.py", "def f():\n    import ray.tune as t"),
         ("mnist_core/train.py", "try:\n    import wandb\nexcept ImportError:\n    pass"),

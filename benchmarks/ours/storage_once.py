@@ -77,7 +77,7 @@ def main() -> None:
 
                 def report(of: Task = task, at: int = step, told: Any = metrics) -> None:
                     opened.report(of, at, told)
-                    opened.settle()
+                    opened.flush()
 
                 timed(reports, report)
             outcome = Outcome(

@@ -14,7 +14,7 @@ from objectives.base import Outcome, Report, Task
 from objectives.classification import Classification
 
 if TYPE_CHECKING:  # the workers import this module, and need no Optuna
-    from studies.ledger.opening import Book
+    from studies.ledger.opening import TrialBook
 
 CLOCK = "benchmark"
 """The attribute of a trial under which its times are kept."""
@@ -53,7 +53,7 @@ class TimedClassification(Classification):
 class TimedBook:
     """A book that adds up the seconds spent in each of its methods."""
 
-    def __init__(self, book: "Book") -> None:
+    def __init__(self, book: "TrialBook") -> None:
         self._book = book
         self.seconds: dict[str, float] = defaultdict(float)
 

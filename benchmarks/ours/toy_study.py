@@ -40,9 +40,9 @@ from studies.core.events import Event
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.protocol import phases
-from studies.protocol.checkpoints import Control
+from studies.protocol.control import Control
 from studies.protocol.fork import fork
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import run_study
 from studies.report.table import result_event, write_markdown
 from studies.spec import StudySpec
@@ -201,7 +201,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     deaths = Deaths(args.die)
     plan = make_plan(args.folder)
-    phases.environment.describe = describe
+    phases.fingerprint.describe = describe
     try:
         if args.copy:
             with deaths.during("copy"):
@@ -209,7 +209,7 @@ def main() -> None:
         else:
             if args.fresh:
                 with deaths.during("fresh"):
-                    begin_afresh(plan, say=note)
+                    start_fresh(plan, say=note)
             if args.fork:
                 with deaths.during("fork"):
                     plan = fork(changed(plan), FORK, say=note)

@@ -80,7 +80,7 @@ def run(
         if epoch <= len(curve):
             metrics = {METRIC: curve[epoch - 1]}
             goes_on = work.report(task, epoch, metrics)
-            work.settle()
+            work.flush()
         if epoch > len(curve):
             work.fail(task, Failure(kind="NonFiniteLoss", message="as recorded"))
         elif epoch == table.epochs:  # at the last report nothing is left to be stopped

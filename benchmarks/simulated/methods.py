@@ -30,7 +30,8 @@ from studies.search.optuna_bridge import suggest
 from studies.search.pruning import FairPruning
 from studies.search.rungs import with_resources
 from studies.search.sources import SearchSource
-from studies.storage.open import Journal, close_storage, open_storage
+from studies.storage.journal import Journal
+from studies.storage.open import close_storage, open_storage
 
 OURS = "ours: the defaults of the study"
 RANDOM = "random search, no pruning"
@@ -49,7 +50,7 @@ class _Others:
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         return True
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         pass
 
     def finish(self, task: Task, outcome: Outcome) -> None:

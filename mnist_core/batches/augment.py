@@ -1,8 +1,8 @@
 """Random changes of images, on the device, a whole batch at a time.
 
-Each image is changed by parameters of its own, drawn from a generator of the training's seed, so
-the augmented stream depends on nothing else. In this order: moved (an affine map and an elastic
-displacement, sampled once for both), blurred, erased. A change that is switched off draws nothing.
+Each image has parameters of its own, from a generator of the training's seed. The order is: move
+(affine map and elastic displacement, sampled once for both), blur, erase. A change that is switched
+off does not use the generator.
 """
 
 import math
@@ -22,7 +22,7 @@ LOWEST_ASPECT, GREATEST_ASPECT = 0.3, 3.3
 
 
 def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Change every image by parameters of its own; what comes in from outside is 0.
+    """Change every image by parameters of its own; pixels from outside are 0.
 
     Args:
         images: float32 ``[N, 1, rows, columns]``, 0 is the ground.
@@ -48,7 +48,6 @@ def affine_matrices(config: AugmentConfig, n: int, generator: torch.Generator) -
 
     Args:
         config: the greatest changes; each is drawn uniformly between minus and plus that much.
-        n: number of maps.
         generator: where the randomness comes from; its device is the result's.
 
     Returns:
@@ -82,8 +81,6 @@ def displacements(
 
     Args:
         config: ``elastic`` and ``elastic_sigma``.
-        n: number of fields.
-        size: rows and columns of the images.
         generator: where the randomness comes from; its device is the result's.
 
     Returns:
@@ -129,8 +126,6 @@ def sampling_grid(
 
     Args:
         matrices: ``[N, 2, 3]``, as ``affine_matrices`` draws them.
-        rows: of the images.
-        columns: of the images.
         displaced: pixels ``[N, 2, rows, columns]``, added after the map; None: nothing.
     """
     x = _centres(columns, matrices.device)
@@ -177,14 +172,12 @@ def erased_rectangles(
     """Draw the rectangle that each image loses (Zhong 2020, "Random Erasing").
 
     Its share of the image is uniform between ``SMALLEST_AREA`` and ``erase_area``; the logarithm of
-    its aspect (height by width, each as a share of the image's side) is uniform between the two
+    its aspect (height by width, each as a fraction of the image's side) is uniform between the two
     limits, narrowed to what fits into the image; its place is uniform. Sides are rounded down to
     whole pixels, at least one.
 
     Args:
         config: ``erase_p`` and ``erase_area``.
-        n: number of images.
-        size: rows and columns of the images.
         generator: where the randomness comes from; its device is the result's.
 
     Returns:
@@ -254,7 +247,6 @@ def _noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def _whole(values: Tensor, low: int, high: int) -> Tensor:
-    """Round down to int64 between ``low`` and ``high``."""
     return values.floor().long().clamp(low, high)
 
 

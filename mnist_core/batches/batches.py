@@ -4,7 +4,9 @@ The uint8 images lie on the device; a batch is one gather there. Without augment
 normalised once for the whole training, so nothing else is left to do in a step.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -47,7 +49,6 @@ def norm_images(images: Tensor, seed: int) -> Tensor:
 
     Args:
         images: uint8 ``[N, rows, columns]``, all training images.
-        seed: the training's seed.
 
     Returns:
         at most ``NORM_IMAGES`` of them, in random order.
@@ -66,8 +67,11 @@ def norm_batches(inputs: Tensor) -> tuple[Tensor, ...]:
     return torch.tensor_split(inputs, -(-images // NORM_BATCH))
 
 
-class Batches:
+class Stream(ABC):
     """The batches of a training, epoch by epoch, in an order that only the seed decides."""
+
+    ORDER: ClassVar[str]
+    """Name of the random stream of the order."""
 
     def __init__(
         self,
@@ -78,56 +82,67 @@ class Batches:
         augmentation: AugmentConfig,
         dtype: torch.dtype,
     ) -> None:
-        """Prepare the stream.
-
-        Args:
-            split: images and labels, on the device.
-            batch_size: images a batch; the last batch of an epoch has what is left.
-            seed: the training's seed.
-            augmentation: random changes of the images, fresh at each use.
-            dtype: type of the batches' images.
-        """
+        """Take the images, which are on the device, and the type of the batches' images."""
         self._split = split
         self._batch_size = batch_size
         self._dtype = dtype
         # The order is drawn on the CPU, so it is the same on every device.
-        self._order = torch.Generator().manual_seed(stream_seed(seed, "order"))
+        self._order = torch.Generator().manual_seed(stream_seed(seed, self.ORDER))
         device = split.images.device
         self._changes = torch.Generator(device).manual_seed(stream_seed(seed, "augment"))
         self.change(augmentation)
 
     def change(self, augmentation: AugmentConfig) -> None:
-        """Change the images in another way from now on."""
+        """Augment in another way from now on."""
         self._augmentation = augmentation
         self._ready = None
         if not augmentation.active:
             # Gathering rows of [N, rows, columns, 1] keeps the channels-last layout.
             self._ready = normalise(self._split.images, self._dtype).permute(0, 2, 3, 1)
 
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of images or pairs of an epoch."""
+
+    @abstractmethod
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the next epoch's batches; the last one has what is left."""
+
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return -(-len(self._split) // self._batch_size)
-
-    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the next epoch's batches: images ``[B, 1, rows, columns]``, labels ``[B]``."""
-        n = len(self._split)
-        order = torch.randperm(n, generator=self._order).to(self._split.labels.device)
-        for start in range(0, n, self._batch_size):
-            chosen = order[start : start + self._batch_size]
-            yield self._images(chosen), self._split.labels.index_select(0, chosen)
+        return -(-self.size // self._batch_size)
 
     def state(self) -> dict[str, Tensor]:
         """Return the states of the random streams, as they are between two epochs."""
-        return {"order": self._order.get_state(), "augment": self._changes.get_state()}
+        return {self.ORDER: self._order.get_state(), "augment": self._changes.get_state()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from a ``state``."""
-        self._order.set_state(state["order"])
+        """Continue from a ``state``."""
+        self._order.set_state(state[self.ORDER])
         self._changes.set_state(state["augment"])
 
     def _images(self, chosen: Tensor) -> Tensor:
+        """Return normalised images ``[N, 1, rows, columns]``."""
         if self._ready is not None:
             return self._ready.index_select(0, chosen).permute(0, 3, 1, 2)
         raw = self._split.images.index_select(0, chosen).unsqueeze(1).to(torch.float32)
         changed = augment(raw, self._augmentation, self._changes)
         return normalise(changed.squeeze(1), self._dtype)
+
+
+class Batches(Stream):
+    """Batches of images."""
+
+    ORDER = "order"
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self._split)
+
+    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the next epoch's batches: images ``[B, 1, rows, columns]``, labels ``[B]``."""
+        order = torch.randperm(self.size, generator=self._order).to(self._split.labels.device)
+        for chosen in torch.split(order, self._batch_size):
+            yield self._images(chosen), self._split.labels.index_select(0, chosen)

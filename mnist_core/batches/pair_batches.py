@@ -1,13 +1,8 @@
 """Pairs of images, half of them of one class: sampled a whole epoch at once, on the device.
 
-Of a pair of the same class the first image is any image (of a class that has two or more), the
-second any other image of its class, all equally likely; a pair of different classes is any ordered
-pair of such images, all equally likely. So every image occurs as often as any other of its class,
-an image is never paired with itself, and (a, b) is as likely as (b, a). The two kinds are mixed in
-random order. The same pair may be drawn twice.
-
-The random words come from the CPU and all that follows is integer arithmetic: the pairs are the
-same on every device, whatever the size of the batches.
+A pair of the same class is any ordered pair of two images of a class; a pair of different classes
+is any ordered pair of such images; all are equally likely. The random words come from the CPU and
+the rest is integer arithmetic, so the pairs are the same on every device and for every batch size.
 """
 
 import hashlib
@@ -17,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnist_core.batches.augment import augment
-from mnist_core.batches.batches import normalise, stream_seed
+from mnist_core.batches.batches import Stream, stream_seed
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 from mnist_core.errors import DataError
@@ -27,20 +21,17 @@ _WORDS = 3
 """Random words a pair: its place in the order, and its two images."""
 
 _WORD_BITS = 62
-"""So many that the remainder of a division by a number of pairs (< 2**40) is all but uniform."""
+"""Enough for a nearly uniform remainder of a division by a number of pairs (< 2**40)."""
 
 
 class PairSampler:
     """Turns random words into pairs of images of one split."""
 
     def __init__(self, labels: Tensor) -> None:
-        """Sort the images by class.
-
-        Args:
-            labels: int64 ``[N]``, on the device where the pairs are wanted, >= 0.
+        """Sort the images, whose labels are int64 ``[N]`` >= 0, by class.
 
         Raises:
-            DataError: no class has two images, or there is only one class.
+            DataError: if no class has two images, or there is only one class.
         """
         counts = torch.bincount(labels)
         n, paired = len(labels), torch.where(counts > 1, counts, 0)
@@ -105,13 +96,11 @@ class PairSampler:
 def evaluation_pairs(labels: Tensor, count: int, split_seed: int) -> Tensor:
     """Return the fixed pairs by which models are judged on a split.
 
-    They depend on nothing but the arguments. Other labels have other random words, so validation
-    and test have streams of their own. The words are raw PCG64 output, whose stream numpy promises
-    never to change (NEP 19): the pairs are the same with every version and on every device.
+    They depend on the arguments only, with every version and on every device: the words are raw
+    PCG64 output, whose stream numpy promises never to change (NEP 19).
 
     Args:
         labels: int64 ``[N]``, the classes of the split's images.
-        count: how many pairs.
         split_seed: ``data.split_seed``.
 
     Returns:
@@ -127,8 +116,10 @@ def evaluation_pairs(labels: Tensor, count: int, split_seed: int) -> Tensor:
     return PairSampler(labels).draw(words.to(labels.device))
 
 
-class PairBatches:
-    """The batches of a training: fresh pairs each epoch, which only the seed decides."""
+class PairBatches(Stream):
+    """Batches of pairs, fresh ones each epoch; both images of a pair are augmented apart."""
+
+    ORDER = "pairs"
 
     def __init__(
         self,
@@ -140,72 +131,25 @@ class PairBatches:
         augmentation: AugmentConfig,
         dtype: torch.dtype,
     ) -> None:
-        """Prepare the stream.
-
-        Args:
-            split: images and labels, on the device.
-            batch_size: pairs a batch; the last batch of an epoch has what is left.
-            per_epoch: pairs an epoch.
-            seed: the training's seed.
-            augmentation: random changes of the images, fresh at each use, both of a pair apart.
-            dtype: type of the batches' images.
+        """Sort the images for ``per_epoch`` pairs an epoch.
 
         Raises:
             DataError: as ``PairSampler``.
         """
-        self._split = split
-        self._batch_size = batch_size
+        super().__init__(split, batch_size, seed=seed, augmentation=augmentation, dtype=dtype)
         self._per_epoch = per_epoch
-        self._dtype = dtype
         self._sampler = PairSampler(split.labels)
-        self._words = torch.Generator().manual_seed(stream_seed(seed, "pairs"))
-        device = split.images.device
-        self._changes = torch.Generator(device).manual_seed(stream_seed(seed, "augment"))
-        self.change(augmentation)
 
-    def change(self, augmentation: AugmentConfig) -> None:
-        """Change the images in another way from now on."""
-        self._augmentation = augmentation
-        self._ready = None
-        if not augmentation.active:
-            self._ready = normalise(self._split.images, self._dtype).squeeze(1)
-
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return -(-self._per_epoch // self._batch_size)
+    @property
+    def size(self) -> int:
+        """Number of pairs."""
+        return self._per_epoch
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches: ``[B, 2, rows, columns]``, their classes ``[B, 2]``."""
         labels = self._split.labels
-        pairs = self._draw()
-        classes = labels[pairs]
-        for start in range(0, self._per_epoch, self._batch_size):
-            part = slice(start, start + self._batch_size)
-            yield self._images(pairs[part]), classes[part]
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the states of the random streams, as they are between two epochs."""
-        return {"pairs": self._words.get_state(), "augment": self._changes.get_state()}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from a ``state``."""
-        self._words.set_state(state["pairs"])
-        self._changes.set_state(state["augment"])
-
-    def _draw(self) -> Tensor:
-        """Return an epoch's pairs, int64 ``[P, 2]``."""
-        shape = (_WORDS, self._per_epoch)
-        words = torch.randint(2**_WORD_BITS, shape, generator=self._words)
-        return self._sampler.draw(words.to(self._split.labels.device))
-
-    def _images(self, pairs: Tensor) -> Tensor:
-        images = self._gather(pairs.flatten())
-        return images.view(len(pairs), 2, *images.shape[1:])
-
-    def _gather(self, chosen: Tensor) -> Tensor:
-        """Return normalised images ``[N, rows, columns]``."""
-        if self._ready is not None:
-            return self._ready.index_select(0, chosen)
-        raw = self._split.images.index_select(0, chosen).unsqueeze(1).to(torch.float32)
-        changed = augment(raw, self._augmentation, self._changes)
-        return normalise(changed.squeeze(1), self._dtype).squeeze(1)
+        words = torch.randint(2**_WORD_BITS, (_WORDS, self._per_epoch), generator=self._order)
+        drawn = self._sampler.draw(words.to(labels.device))
+        for pairs in torch.split(drawn, self._batch_size):
+            images = self._images(pairs.flatten()).squeeze(1)
+            yield images.view(len(pairs), 2, *images.shape[1:]), labels[pairs]

@@ -27,8 +27,6 @@ class Checkpoint:
     Attributes:
         model: in evaluation mode, on the CPU; fp64 where the weights are.
         config: the resolved configuration.
-        n_classes: number of classes.
-        metrics: what the training ended with.
     """
 
     model: nn.Module
@@ -48,7 +46,7 @@ def save(
     """Write a checkpoint; ``path`` holds the whole of it or what was there before.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: if it cannot be written.
     """
     header = {
         "config": json.dumps(config.to_dict()),
@@ -64,8 +62,8 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, damaged, of another model, or its weights are not all finite
-            numbers.
+        CheckpointError: if it is missing, damaged, of another model, or its weights are not all
+            finite numbers.
     """
     try:
         files.check_regular(path)
@@ -95,7 +93,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _check_weights(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights that are not finite or whole numbers: such a model says class 0 of all images.
+    """Refuse weights that are not finite or of a wrong type: such a model predicts class 0 only.
 
     Raises:
         CheckpointError: if one is nan or infinite, or of another kind than a trained model's.

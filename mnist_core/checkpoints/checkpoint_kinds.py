@@ -28,10 +28,9 @@ _LONGEST = 200
 
 
 def unreadable(path: Path, error: Exception) -> str:
-    """Return one line that says what ``path`` is and what is read.
+    """Return one line: what ``path`` is, and which files are read.
 
     Args:
-        path: what should have been a checkpoint.
         error: why it could not be read, said where the file is of no known kind.
     """
     kind = _kind(path)
@@ -41,12 +40,7 @@ def unreadable(path: Path, error: Exception) -> str:
 
 
 def foreign(path: Path, error: Exception) -> str:
-    """Return one line that says why the safetensors file ``path`` is not a checkpoint.
-
-    Args:
-        path: the file.
-        error: what is wrong with its metadata.
-    """
+    """Return one line that says why the safetensors file ``path`` is not a checkpoint."""
     said = f"its metadata has no {error}" if isinstance(error, KeyError) else _short(error)
     said = said.removeprefix(f"{path}: ")
     return f"{path}: is not a checkpoint of this program: {said}"
@@ -96,7 +90,7 @@ def _kind(path: Path) -> str:
 
 
 def _cut(content: bytes, length: int, size: int) -> str:
-    """Return that a safetensors file was cut off, if its own header says so; else ""."""
+    """Return a line if a safetensors file is shorter than its header says; else ""."""
     try:
         entries = json.loads(content[:length])
         ends = [one["data_offsets"][1] for name, one in entries.items() if name != "__metadata__"]

@@ -32,18 +32,13 @@ def judge(kept: Checkpoint, split: Split) -> Evaluation:
             model,
             split,
             kept.config,
-            n_classes=kept.n_classes,
             runtime=machine,
             threshold=kept.metrics.get("val_threshold"),
         )
 
 
 def logits(kept: Checkpoint, images: Tensor) -> Tensor:
-    """Classify images exactly as ``judge`` does.
-
-    Args:
-        kept: a classifier; its model is moved to the device of ``images``.
-        images: uint8 ``[N, 28, 28]`` on any device, 0 (ground) to 255 (ink).
+    """Classify uint8 ``[N, 28, 28]`` on any device exactly as ``judge`` does.
 
     Returns:
         ``[N, C]`` on the CPU, float32 (or float64).
@@ -57,15 +52,10 @@ def logits(kept: Checkpoint, images: Tensor) -> Tensor:
 
 
 def pair_scores(kept: Checkpoint, images: Tensor, chosen: Tensor) -> Tensor:
-    """Compare pairs of images: the higher the score, the more alike.
-
-    Args:
-        kept: a model of pairs; it is moved to the device of ``images``.
-        images: uint8 ``[N, 28, 28]`` on any device.
-        chosen: int64 ``[P, 2]``, indices into ``images``.
+    """Compare pairs of uint8 ``[N, 28, 28]``, int64 ``[P, 2]``, exactly as ``judge`` does.
 
     Returns:
-        float64 ``[P]`` on the CPU; from ``kept.metrics["val_threshold"]`` on they are the same.
+        float64 ``[P]`` on the CPU; the same class from ``kept.metrics["val_threshold"]`` on.
     """
     with _session(kept, images.device) as (model, machine):
         return pairs.score(model, images, chosen, kept.config, machine)
@@ -81,11 +71,7 @@ def config_at(kept: Checkpoint, device: str) -> TrainConfig:
 
 
 def check_finite(kept: Checkpoint, numbers: Tensor | float) -> None:
-    """Refuse what overflowed: the first class would be "the most probable" of nan.
-
-    Args:
-        kept: the model.
-        numbers: what it gives for images, or its mean loss on them.
+    """Refuse numbers that overflowed: of nan, the first class would be "the most probable".
 
     Raises:
         CheckpointError: if one is nan or infinite.

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from mnist_core.console.safe_console import SafeConsole
 from mnist_core.evaluation.confusion import Confusion
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -17,21 +16,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
 Say = Callable[[str | Table], object]
 
 
-def text_console() -> Console:
-    """Return a console that prints text as it is; a pipe has no width of its own."""
-    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
-
-
 def print_evaluation(say: Say, found: "Evaluation") -> None:
-    """Print figures, confusion matrix, and each class's recall and precision (- if there is none).
-
-    Args:
-        say: prints a line or a table.
-        found: what is printed.
-    """
+    """Print figures, the confusion matrix, and the recall and precision of each class."""
     from mnist_core.tasks.pair_metrics import PairEvaluation
 
     say(", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items()))
@@ -74,7 +60,6 @@ _LISTED = 30
 
 
 def _confusions(found: "Evaluation") -> Table:
-    """Return the most frequent confusions, the most frequent first."""
     counts = found.confusion.clone()
     counts.fill_diagonal_(0)
     pairs = sorted(counts.nonzero().tolist(), key=lambda pair: -int(counts[pair[0], pair[1]]))

@@ -1,15 +1,8 @@
-"""Exporting a trained model, with proof that the file computes what the model does.
+"""Export of a trained model, with proof that the file computes what the model does.
 
-    parity = export(checkpoint.load(path), Path("net.onnx"), file_format="onnx", data=…, test=…)
-
-Two formats: ``onnx`` (for ONNX Runtime and whatever reads ONNX) and ``torch`` (a ``.pt2`` file for
-``torch.export.load``). Both take float32 images from 0 (ground) to 1 (ink), any number at a time,
-normalise them inside, and compute in fp32 whatever the precision of the training was.
-
-A file is written under a temporary name, loaded again, run over all test images and compared with
-the trained model; only then it is moved in place. (An earlier system exported a network with its
-ReLU in the wrong place: 99.31 % became 68 %, and nobody looked.) The comparison says nothing new
-about how good a model is, and nothing is chosen by it.
+The file takes float32 images from 0 (ground) to 1 (ink), any number at a time, normalises them
+inside, and computes in fp32. It is written under a temporary name, loaded again, and run over all
+test images. It is moved into place only if it agrees with the trained model.
 """
 
 import copy
@@ -25,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_core import models, tasks
+from mnist_core import losses, models, tasks
 from mnist_core.batches.batches import MEAN, STD, normalise
 from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.checkpoints.export_formats import FORMATS
@@ -35,8 +28,6 @@ from mnist_core.data import Data, Split
 from mnist_core.device import runtime
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError, DataError, UserError, unknown_name
-from mnist_core.tasks import pair_losses
-from mnist_core.tasks.pairs import METRIC_LOSSES
 from mnist_core.version import TRAINER_VERSION, package_version
 
 TOLERANCE = 1e-4
@@ -55,9 +46,7 @@ class Parity:
     """How an exported file compares with the trained model on the same test images.
 
     Attributes:
-        samples: images, or pairs of images.
-        greatest: greatest difference of two logits (or scores); NaN if one is no number.
-        allowed: what still counts as rounding.
+        greatest: greatest difference of two logits (or scores); NaN if one is not a number.
         different: predictions that differ; with logits that agree, these are ties.
         trained_accuracy: of the trained model in fp32, 0 to 1.
         exported_accuracy: of the file, 0 to 1.
@@ -78,7 +67,7 @@ class Parity:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """What the trained model says.
+    """The images and logits of the trained model.
 
     Attributes:
         images: uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2.
@@ -105,39 +94,33 @@ class Exportable(nn.Module):
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).float().cpu().eval()
-        self.loss = config.loss.name
+        self.embeds = losses.embeds(config.loss)
+        self.cosine = self.embeds and losses.of(config.loss, losses.PAIRS).cosine
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn images in 0 to 1, ``[N, 1, 28, 28]`` or pairs ``[N, 2, 28, 28]``, into logits."""
         normalised = (images - MEAN) / STD
-        if self.loss not in METRIC_LOSSES:
+        if not self.embeds:
             logits: Tensor = self.model(normalised)
             return logits
         # These losses do not train the head: the score is how near the embeddings are.
         embeddings = self.model.embed(normalised.flatten(0, 1).unsqueeze(1))  # type: ignore[operator]
         first, second = embeddings[0::2], embeddings[1::2]
-        if self.loss == "supcon":
+        if self.cosine:
             return functional.cosine_similarity(first, second)
-        return -pair_losses.distances(first, second)
+        return -losses.distances(first, second)
 
 
 def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: Split) -> Parity:
-    """Write ``kept`` to ``out`` and prove it.
+    """Write ``kept`` to ``out`` and prove it; a file is replaced only by a proved one.
 
-    Args:
-        kept: the trained model.
-        out: the file; it is replaced only by one that was proved.
-        file_format: ``onnx`` or ``torch``.
-        data: what is said of the data in the file.
-        test: images to compare on, on the CPU; all test images, or the validation images where
-            there is no test set.
+    ``test`` are the images to compare on: test images, or validation images if there are none.
 
     Raises:
-        ConfigError: there is no such format, ``out`` is not named after it, or its packages are
-            not installed.
-        DataError: the model is of other classes than the data.
-        ParityError: the file computed something else; it was deleted.
-        UserError: the file cannot be written.
+        ConfigError: as ``check``.
+        DataError: if the model is of other classes than the data.
+        ParityError: if the file computed something else; it was deleted.
+        UserError: if the file cannot be written.
     """
     check(file_format, out)
     if kept.n_classes != data.n_classes:
@@ -171,7 +154,8 @@ def check(file_format: str, out: Path) -> None:
     """Refuse what cannot be exported, before any work.
 
     Raises:
-        ConfigError: as ``export``.
+        ConfigError: if the format is unknown, ``out`` is not named after it, or a package is
+            missing.
     """
     if file_format not in FORMATS:
         raise ConfigError(f"--format: {unknown_name('format', file_format, FORMATS)}")
@@ -198,7 +182,6 @@ def _expected(kept: Checkpoint, config: TrainConfig, test: Split, machine: Runti
             model,
             test,
             config,
-            n_classes=kept.n_classes,
             runtime=machine,
             threshold=kept.metrics.get("val_threshold"),
         )
@@ -241,12 +224,12 @@ def _say(parity: Parity) -> str:
 
 
 def _about(kept: Checkpoint, data: Data, threshold: float | None) -> dict[str, str]:
-    """Return what is written into the file, by name; values that are no plain text are JSON."""
+    """Return what is written into the file, by name; values that are not plain text are JSON."""
     pairs = threshold is not None
     channels = "2, 28, 28], the two images of a pair as channels" if pairs else "1, 28, 28]"
     config = kept.config.to_dict()
     config["data"].pop("root", None)  # a folder of this machine
-    if kept.config.loss.name in METRIC_LOSSES:
+    if losses.embeds(kept.config.loss):
         output = "logits: float32 [batch], the higher the more alike"
     elif pairs:
         output = "logits: float32 [batch], log-odds of the same class"

@@ -20,9 +20,6 @@ class Write(Protocol):
 
         Args:
             network: in evaluation mode, on the CPU.
-            example: a batch it takes, of two samples or more.
-            path: the file; its folder is there.
-            about: what is said of the model in the file.
         """
         ...
 
@@ -32,9 +29,7 @@ class Format:
     """One format.
 
     Attributes:
-        suffix: how its files are named.
         packages: what it needs, beside what this package needs anyway.
-        write: writes a file.
         load: returns a file as a function of images, given the number of threads.
     """
 

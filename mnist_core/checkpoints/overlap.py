@@ -11,15 +11,10 @@ from mnist_core.errors import DataError
 
 
 def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
-    """Return a line on the images among ``images`` that a model was trained on; "" if none is.
+    """Return a line on the images that a model was trained on; "" if there are none.
 
-    Images are the same if all their pixels are. Of the data set and the split of the training
-    nothing is counted: the split keeps them apart.
-
-    Args:
-        trained: where the model's training images are; nothing is downloaded.
-        place: where ``images`` are from.
-        images: uint8 ``[N, rows, columns]``, on any device.
+    Images are the same if all their pixels are. The data set and split of the training do not
+    count: the split keeps them apart.
     """
     if _same(trained, place):
         return ""
@@ -35,7 +30,7 @@ def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
 
 
 def _same(one: DataConfig, other: DataConfig) -> bool:
-    """Whether both are the same split of the same images, wherever they lie."""
+    """Return whether both are the same split of the same images, wherever they lie."""
     same = (one.name, one.split_seed) == (other.name, other.split_seed)
     # What has a name of its own is known by its content; a folder only by its path.
     return same and (one.name != FOLDER or one.root == other.root)

@@ -23,13 +23,7 @@ def describe(
     """Return what is recorded of a reading of the test images.
 
     Args:
-        command: that read them.
         name: of the checkpoint: ``last`` or ``best``.
-        kept: the model.
-        data: name of the data set whose test images they are.
-        fingerprint: of the same.
-        device: on which it was computed.
-        found: what the model does on them.
     """
     return {
         "by": command,

@@ -1,9 +1,8 @@
-"""Readings of a study's test set by single commands, kept as a file in the study's folder.
+"""Readings of a study's test set by ``evaluate``, ``predict`` and ``export``.
 
-A study records its own reading in its database, which only its supervisor writes. So ``evaluate``,
-``predict`` and ``export`` add a line to ``test_readings.jsonl`` in the folder of the study whose
-model they judge. The line is written before the model meets the images: a command that is killed
-midway is on record. The study counts these lines, and the file moves with the study's folder.
+Only a study's supervisor writes its database, so these commands add a line to
+``test_readings.jsonl`` in the study's folder. They write it before the model sees the images, so a
+command that is killed midway is on record.
 """
 
 import json
@@ -31,7 +30,6 @@ class StudyReading:
         time: when it was written, ISO 8601; in words where the line is damaged.
         by: the command, e.g. ``evaluate``.
         trial: the confirm trial whose model was judged; None: not known.
-        data: name of the data set.
     """
 
     time: str = "a time that is not known"
@@ -49,18 +47,12 @@ def study_of(checkpoint: Path) -> Path | None:
 def record(checkpoint: Path, *, by: str, trained_on: str, data: str) -> str:
     """Record that ``checkpoint`` is about to be judged on test images.
 
-    Args:
-        checkpoint: the model's file.
-        by: the command.
-        trained_on: name of the model's own data set.
-        data: name of the data set whose test images are read.
-
     Returns:
-        A line that says where it is recorded; empty if the model belongs to no study, or the
-        images are of a data set that shares none with the study's.
+        A line that says where it is recorded; empty if the model does not belong to a study, or the
+        images cannot be those of the study.
 
     Raises:
-        UserError: the line cannot be written, so the images must not be read.
+        UserError: if the line cannot be written, so the images must not be read.
     """
     study = study_of(checkpoint)
     if study is None or not share_images(trained_on, data):
@@ -92,7 +84,7 @@ def read(study: Path) -> tuple[StudyReading, ...]:
     A damaged line counts as a reading of which nothing is known.
 
     Raises:
-        UserError: the file is there and cannot be read.
+        UserError: if the file is there and cannot be read.
     """
     file = study / FILE
     try:

@@ -15,16 +15,13 @@ from mnist_core.config import ModelConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One call of a module that has no modules of its own.
+    """One call of a module without modules of its own, for one image or pair.
 
     Attributes:
-        name: dotted, as in the model's ``state_dict``; empty for what the modules around do
-            themselves, if that has parameters or operations.
-        kind: the module's class.
-        shape: of what comes out, for one image or pair; where an encoder sees both images of a
-            pair, the first number is 2.
+        name: dotted, as in the ``state_dict``; empty for what outer modules compute themselves.
+        shape: of the output; the first number is 2 where an encoder sees both images of a pair.
         parameters: trainable ones; 0 when the same module is called again.
-        flops: operations of the forward pass for one image or pair, see ``Summary``.
+        flops: see ``Summary``.
     """
 
     name: str
@@ -39,15 +36,12 @@ class Summary:
     """A model, layer by layer, and its sums.
 
     Attributes:
-        model: the resolved configuration.
-        sample: what goes in, ``image`` or ``pair``.
-        layers: in the order in which they run.
-        parameters: trainable ones of the whole model.
-        flops: operations of the forward pass for one sample, as ``torch.utils.flop_counter`` counts
-            them: 2 for each multiply-add of convolutions and matrix products, 0 for all else. The
-            backward pass has about twice as many.
-        activation_bytes: what one more sample in a batch keeps in memory between the forward and
-            the backward pass, in fp32, on the CPU; in bf16 it is about half of it.
+        sample: ``image`` or ``pair``.
+        flops: of the forward pass for one sample, as ``torch.utils.flop_counter`` counts: 2 for
+            each multiply-add of convolutions and matrix products. The backward pass has twice as
+            many.
+        activation_bytes: kept for the backward pass for one more sample in a batch, in fp32 on the
+            CPU; in bf16 about half of it.
     """
 
     model: ModelConfig

@@ -12,8 +12,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from mnist_core.checkpoints.evaluation_table import text_console
-from mnist_core.commands.evaluate_command import Runs, Weights
+from mnist_core.commands.options import Runs, Weights
+from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
 from mnist_core.runs import run_lookup
 
@@ -93,13 +93,7 @@ def compare_command(
     console.print(f"weights: {_say_weights(bits)}")
     console.print(f"noise: {_say_noise(noise)}")
     verdict = compare_verdict.judge(
-        measured,
-        tolerance=tolerance,
-        all_the_same=compare_verdict.identical(first, second, reports, bits),
-        curves=reports,
-        weights=bits,
-        same_images=compare.same_images(first, second),
-        only_the_seed=compare.only_the_seed(first, second),
+        first, second, measured, curves=reports, weights=bits, tolerance=tolerance
     )
     console.print(f"verdict: {verdict.sentence}")
     if not verdict.equal:
@@ -107,7 +101,6 @@ def compare_command(
 
 
 def _refuse(a: "ModelRecord", b: "ModelRecord") -> None:
-    """Refuse two that are one model, or of two tasks."""
     places = [record.checkpoint or record.run for record in (a, b)]
     if None not in places and places[0].resolve() == places[1].resolve():  # type: ignore[union-attr]
         raise ConfigError(f"A and B are the same model, {places[0]}; name two")

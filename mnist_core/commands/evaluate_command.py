@@ -4,7 +4,7 @@ python -m mnist_core evaluate 20261121-094345-net-d63c0f
 python -m mnist_core evaluate model.safetensors --split test
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,38 +17,29 @@ from mnist_core.checkpoints.evaluation_table import (
     Say,
     confusion_csv,
     print_evaluation,
-    text_console,
+)
+from mnist_core.commands.options import (
+    DeviceNow,
+    OtherData,
+    PlaceOfData,
+    Runs,
+    Weights,
+    What,
+    data_changes,
 )
 from mnist_core.console.plain_text import counted
+from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.runs import run_lookup, run_record
 from mnist_core.runs.run_lookup import Found
-from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.checkpoints.checkpoint import Checkpoint
     from mnist_core.config import DataConfig
     from mnist_core.data import Data, Split
+    from mnist_core.evaluation.evaluation import Evaluation
 
 SPLITS = ("validation", "test")
-
-What = Annotated[
-    str,
-    typer.Argument(
-        metavar="WHAT", help="a .safetensors file, a run's id or folder, or a best_config.toml"
-    ),
-]
-Weights = Annotated[
-    str | None,
-    typer.Option("--checkpoint", help="of a run: last, or best (of all reports)"),
-]
-Runs = Annotated[Path, typer.Option(help="where run ids are looked for")]
-DataSet = Annotated[str | None, typer.Option(help="another data set than it was trained on")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="where the data is now, e.g. data.root=DIR"),
-]
 
 
 def evaluate_command(
@@ -56,14 +47,14 @@ def evaluate_command(
     split: Annotated[
         str, typer.Option(help="validation, or test: which is not to choose by")
     ] = "validation",
-    dataset: DataSet = None,
+    dataset: OtherData = None,
     confusion: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="write the confusion matrix there")
     ] = None,
     weights: Weights = None,
     runs: Runs = run_lookup.RUNS,
-    device: Device = "auto",
-    assignments: Assignments = None,
+    device: DeviceNow = "auto",
+    assignments: PlaceOfData = None,
 ) -> None:
     """Evaluate a model that was kept by `train` or by a study.
 
@@ -71,7 +62,7 @@ def evaluate_command(
     On another split or data set, images that the model was trained on are counted, and said.
     Of a run it is the model at its end, or with --checkpoint best the one at its best report.
 
-    Whoever chooses between models by their test accuracy has no test images any more. Each reading
+    A choice between models by their test accuracy uses the test images up. Each reading
     is recorded: of a run's model in its run.json, of a study's in the study, which counts it.
 
     Examples:
@@ -85,123 +76,115 @@ def evaluate_command(
     if confusion:
         files.check_file(confusion, "--confusion", "confusion.csv")
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
-    from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, reading_record
-    from mnist_core.data import load, load_test
-    from mnist_core.device import runtime
+    from mnist_core.checkpoints import checkpoint, evaluate_checkpoint
+
+    def judge(_: "Data", images: "Split") -> "Evaluation":
+        evaluation = evaluate_checkpoint.judge(kept, images)
+        evaluate_checkpoint.check_finite(kept, evaluation.metrics["loss"])
+        return evaluation
 
     kept = checkpoint.load(found.checkpoint)
-    place = kept.config.override(changes).data
-    machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
-    data = load(place, machine)
-    images = data.validation if split == "validation" else load_test(place, machine)
-    check_classes(kept, data, str(found.checkpoint))
     console = text_console()
-    recorded = record_in_study("evaluate", found, kept, data.name) if split == "test" else ""
-    evaluation = evaluate_checkpoint.judge(kept, images)
-    evaluate_checkpoint.check_finite(kept, evaluation.metrics["loss"])
-    before = ""
-    if split == "test":
-        reading = reading_record.describe(
-            "evaluate", found.name, kept, data.name, data.fingerprint, str(machine), evaluation
-        )
-        before = record_in_run(found, reading)
-    console.print(f"{found.checkpoint}:")
-    console.print(
-        f"{kept.config.model.name} on the {counted(len(images), f'{split} image')} of"
-        f" {data.name}, {machine}"
+    evaluation, lines = judge_data_set(
+        "evaluate", console.print, found, kept, changes, split, device, judge
     )
-    say_overlap(console.print, kept, place, images)
     print_evaluation(console.print, evaluation)
     if confusion:
         files.write_atomically(confusion, confusion_csv(evaluation))
         console.print(f"confusion matrix written to {confusion}")
     elif len(evaluation.confusion) > MOST_CLASSES:
         console.print("the whole confusion matrix: --confusion FILE.csv")
-    accuracy = evaluation.metrics["accuracy"]
-    if split == "validation":
-        say_logged(console.print, kept, place, str(machine), accuracy)
-    for line in filter(None, (recorded, before)):
+    for line in lines:
         console.print(line)
 
 
-def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str, Any]:
-    """Return the changes of the data's settings.
+def judge_data_set(
+    by: str,
+    say: Say,
+    found: Found,
+    kept: "Checkpoint",
+    changes: Mapping[str, Any],
+    split: str,
+    device: str,
+    judge: "Callable[[Data, Split], Evaluation]",
+) -> "tuple[Evaluation, list[str]]":
+    """Judge a model on a split of a data set, and record a reading of test images.
+
+    Args:
+        by: the command.
+        changes: of the settings of the data.
+        device: auto, cpu, cuda, cuda:1 …
+
+    Returns:
+        The evaluation, which is not printed yet, and the lines that come after it.
 
     Raises:
-        ConfigError: another setting is to be changed.
+        UserError: if the data does not fit the model, or the reading cannot be recorded.
     """
-    changes = dict(parse_assignment(text) for text in assignments or [])
-    for key in changes:
-        if not key.startswith("data."):
-            raise ConfigError(f"--set {key}: the model is trained; only data.* can be changed")
-    if dataset is None:
-        return changes
-    return {"data.name": dataset, "data.root": "", **changes}
+    from mnist_core.checkpoints import evaluate_checkpoint, overlap, reading_record
+    from mnist_core.data import load, load_test
+    from mnist_core.device import runtime
+    from mnist_core.prediction import predict
+
+    place = kept.config.override(changes).data
+    machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
+    data = load(place, machine)
+    images = data.validation if split == "validation" else load_test(place, machine)
+    _check_classes(kept, data, str(found.checkpoint))
+    predict.check_size(images.images, f"data set {data.name}")
+    lines = []
+    if split == "test":
+        lines.append(record_in_study(by, found, kept, data.name))
+    evaluation = judge(data, images)
+    if split == "test":
+        reading = reading_record.describe(
+            by, found.name, kept, data.name, data.fingerprint, str(machine), evaluation
+        )
+        lines.append(record_in_run(found, reading))
+    else:
+        lines.append(_compare_with_log(kept, place, str(machine), evaluation.metrics["accuracy"]))
+    say(f"{found.checkpoint}:")
+    say(
+        f"{kept.config.model.name} on the {counted(len(images), f'{split} image')} of"
+        f" {data.name}, {machine}"
+    )
+    if warning := overlap.warn(kept.config.data, place, images.images):
+        say(warning)
+    return evaluation, [line for line in lines if line]
 
 
-def check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
-    """Refuse data with another number of classes.
-
-    Raises:
-        ConfigError: naming both.
-    """
+def _check_classes(kept: "Checkpoint", data: "Data", name: str) -> None:
     if data.n_classes != kept.n_classes:
         raise ConfigError(
             f"data.name: {name} knows {counted(kept.n_classes, 'class', 'classes')}, but"
-            f" {data.name!r} has"
-            f" {data.n_classes}"
+            f" {data.name!r} has {data.n_classes}"
         )
 
 
-def say_overlap(say: Say, kept: "Checkpoint", place: "DataConfig", images: "Split") -> None:
-    """Say how many of the images the model was trained on, if any."""
-    from mnist_core.checkpoints import overlap
-
-    line = overlap.warn(kept.config.data, place, images.images)
-    if line:
-        say(line)
-
-
-def say_logged(
-    say: Say, kept: "Checkpoint", place: "DataConfig", device: str, accuracy: float
-) -> None:
-    """Say whether the accuracy on the validation images is the one that the training logged.
-
-    Args:
-        say: prints a line.
-        kept: the model.
-        place: whose validation images they are; of another data set nothing is said.
-        device: on which it was found.
-        accuracy: as it was found now.
-    """
+def _compare_with_log(kept: "Checkpoint", place: "DataConfig", device: str, accuracy: float) -> str:
+    """Say whether ``accuracy`` is the one that the training logged; "" on other images."""
     logged = kept.metrics.get("val_accuracy")
-    elsewhere = {"root", "test_set"}
-    if logged is None or place.model_dump(exclude=elsewhere) != kept.config.data.model_dump(
-        exclude=elsewhere
-    ):
-        return
+    own, here = (
+        config.model_dump(exclude={"root", "test_set"}) for config in (kept.config.data, place)
+    )
+    if logged is None or own != here:
+        return ""
     verdict, before = "the same", kept.config.device
     if logged != accuracy:
-        elsewhere_trained = before.partition(":")[0] != device.partition(":")[0]
-        why = f" (it was trained on {before}, which rounds otherwise)" if elsewhere_trained else ""
+        elsewhere = before.partition(":")[0] != device.partition(":")[0]
+        why = f" (it was trained on {before}, which rounds otherwise)" if elsewhere else ""
         verdict = f"NOT the same{why}"
-    say(f"its training logged an accuracy of {logged:.4f}: {verdict}")
+    return f"its training logged an accuracy of {logged:.4f}: {verdict}"
 
 
 def record_in_study(by: str, found: Found, kept: "Checkpoint", data: str) -> str:
     """Record, in the study that keeps the model, that it is about to be judged on test images.
 
-    Args:
-        by: the command.
-        found: the model's file.
-        kept: the model.
-        data: name of the data set whose test images are read.
-
     Returns:
-        A line that says so; empty if the model belongs to no study.
+        A line that says so; empty if the model does not belong to a study.
 
     Raises:
-        UserError: it cannot be recorded.
+        UserError: if it cannot be recorded.
     """
     trained_on = kept.config.data.name
     return study_readings.record(found.checkpoint, by=by, trained_on=trained_on, data=data)
@@ -215,7 +198,7 @@ def record_in_run(found: Found, reading: Mapping[str, Any]) -> str:
         result; empty if it was not, or belongs to no run.
 
     Raises:
-        UserError: the run's record is damaged, or cannot be written.
+        UserError: if the run's record is damaged, or cannot be written.
     """
     if found.run is None:
         return ""
@@ -236,7 +219,6 @@ def record_in_run(found: Found, reading: Mapping[str, Any]) -> str:
 
 
 def _is_of(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two readings are of the same model and images."""
     return all(one[name] == other[name] for name in ("checkpoint", "fingerprint"))
 
 

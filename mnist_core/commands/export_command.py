@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnist_core.commands import evaluate_command
-from mnist_core.commands.evaluate_command import Assignments, Runs, Weights, What
+from mnist_core.commands.options import PlaceOfData, Runs, Weights, What, data_changes
 from mnist_core.console.plain_text import counted
 from mnist_core.runs import run_lookup
 
@@ -29,7 +29,7 @@ def export_command(
     ] = None,
     weights: Weights = None,
     runs: Runs = run_lookup.RUNS,
-    assignments: Assignments = None,
+    assignments: PlaceOfData = None,
 ) -> None:
     """Export a trained model and prove that the file computes the same.
 
@@ -38,7 +38,7 @@ def export_command(
     data, configuration and versions are in its metadata.
 
     Before it is moved in place, it is compared with the trained model on all test images, or on the
-    validation images where there is no test set. That only shows that both say the same; it is
+    validation images where there is no test set. That only shows that both agree; it is
     recorded as a reading of the test set all the same.
 
     Examples:
@@ -46,7 +46,7 @@ def export_command(
 
         python -m mnist_core export model.safetensors --format torch --out digits.pt2
     """
-    changes = evaluate_command.data_changes(assignments, None)
+    changes = data_changes(assignments, None)
     model = run_lookup.find_model(what, runs=runs, checkpoint=weights)
     found = model.checkpoint
     from mnist_core import models

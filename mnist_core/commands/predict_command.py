@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mnist_core import files
-from mnist_core.checkpoints.evaluation_table import print_evaluation, text_console
+from mnist_core.checkpoints.evaluation_table import print_evaluation
 from mnist_core.commands import evaluate_command
-from mnist_core.commands.evaluate_command import Assignments, DataSet, Device, Runs, Weights, What
+from mnist_core.commands.options import (
+    DeviceNow,
+    OtherData,
+    PlaceOfData,
+    Runs,
+    Weights,
+    What,
+    data_changes,
+)
 from mnist_core.console.plain_text import counted, one_line
+from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
 from mnist_core.runs import run_lookup, run_record
 
@@ -22,6 +31,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from rich.console import Console
 
     from mnist_core.checkpoints.checkpoint import Checkpoint
+    from mnist_core.data import Data, Split
     from mnist_core.evaluation.evaluation import Evaluation
     from mnist_core.prediction.prediction_inputs import Inputs
     from mnist_core.runs.run_lookup import Found
@@ -36,7 +46,7 @@ def predict_command(
             help="pictures, folders of them, IDX files of images; left out: a data set",
         ),
     ] = None,
-    dataset: DataSet = None,
+    dataset: OtherData = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -61,8 +71,8 @@ def predict_command(
     show: Annotated[bool, typer.Option("--show", help="draw what the model sees, as text")] = False,
     weights: Weights = None,
     runs: Runs = run_lookup.RUNS,
-    device: Device = "auto",
-    assignments: Assignments = None,
+    device: DeviceNow = "auto",
+    assignments: PlaceOfData = None,
 ) -> None:
     """Say what a kept model takes images for, and how sure it is.
 
@@ -85,7 +95,7 @@ def predict_command(
     """
     named = inputs or []
     _check(named, dataset, split, assignments, pictures_only=raw or invert is not None)
-    changes = evaluate_command.data_changes(assignments, dataset)
+    changes = data_changes(assignments, dataset)
     if out:
         _check_out(out)
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
@@ -93,13 +103,13 @@ def predict_command(
     from mnist_core.device import runtime
 
     kept = checkpoint.load(found.checkpoint)
-    machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
     console = text_console()
     if not named:
         _of_a_data_set(
-            console, found, kept, changes, split or "validation", machine, out=out, show=show
+            console, found, kept, changes, split or "validation", device, out=out, show=show
         )
         return
+    machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
     from mnist_core.prediction import prediction_inputs
 
     images = prediction_inputs.gather(named, n_classes=kept.n_classes, invert=invert, raw=raw)
@@ -133,7 +143,7 @@ def _check(
 
 
 def _check_out(out: Path) -> None:
-    """Refuse what cannot be written, and what writing would put a file in the place of."""
+    """Refuse a path that cannot be written, or whose device or pipe a file would replace."""
     try:
         special = out.exists() and not out.is_file() and not out.is_dir()
     except (OSError, ValueError) as error:  # no possible name: too long, a NUL
@@ -150,56 +160,41 @@ def _of_a_data_set(
     kept: "Checkpoint",
     changes: dict[str, Any],
     split: str,
-    machine: "torch.device",
+    device: str,
     *,
     out: Path | None,
     show: bool,
 ) -> None:
-    from mnist_core.checkpoints import evaluate_checkpoint, reading_record
-    from mnist_core.data import load, load_test
+    from mnist_core.checkpoints import evaluate_checkpoint
     from mnist_core.prediction import predict, prediction_tables
     from mnist_core.tasks.pair_metrics import PairEvaluation
 
-    place = kept.config.override(changes).data
-    data = load(place, machine)
-    images = data.validation if split == "validation" else load_test(place, machine)
-    evaluate_command.check_classes(kept, data, str(found.checkpoint))
-    predict.check_size(images.images, f"data set {data.name}")
-    recorded = before = ""
-    if split == "test":
-        recorded = evaluate_command.record_in_study("predict", found, kept, data.name)
-    console.print(f"{found.checkpoint}:")
-    console.print(
-        f"{kept.config.model.name} on the {counted(len(images), f'{split} image')} of"
-        f" {data.name}, {machine}"
-    )
-    evaluate_command.say_overlap(console.print, kept, place, images)
-    names = [f"{data.name} {split}"] * len(images)
-    labels = images.labels.tolist()
-    pixels = images.images.cpu().numpy()
-    evaluation: Evaluation
-    if predict.compares_pairs(kept):
+    table: Any = None
+    pixels: Any = None
+
+    def judge(data: "Data", images: "Split") -> "Evaluation":
+        nonlocal table, pixels
+        names, places = [f"{data.name} {split}"] * len(images), list(range(len(images)))
+        labels = images.labels.tolist()
+        pixels = images.images.cpu().numpy()
+        if not predict.compares_pairs(kept):
+            classes = predict.classify(kept, images.images)
+            table = prediction_tables.of_classes(classes, names, places, labels)
+            return predict.evaluation(classes, images.labels.cpu())
         threshold = predict.threshold(kept)
-        evaluation = evaluate_checkpoint.judge(kept, images)
-        evaluate_checkpoint.check_finite(kept, evaluation.metrics["loss"])
-        assert isinstance(evaluation, PairEvaluation)
-        pairs = predict.Pairs(evaluation.pairs, evaluation.scores, threshold)
-        table = prediction_tables.of_pairs(pairs, names, list(range(len(images))), labels)
-    else:
-        classes = predict.classify(kept, images.images)
-        evaluation = predict.evaluation(classes, images.labels.cpu())
-        table = prediction_tables.of_classes(classes, names, list(range(len(images))), labels)
-    if split == "test":
-        reading = reading_record.describe(
-            "predict", found.name, kept, data.name, data.fingerprint, str(machine), evaluation
-        )
-        before = evaluate_command.record_in_run(found, reading)
+        found = evaluate_checkpoint.judge(kept, images)
+        evaluate_checkpoint.check_finite(kept, found.metrics["loss"])
+        assert isinstance(found, PairEvaluation)
+        pairs = predict.Pairs(found.pairs, found.scores, threshold)
+        table = prediction_tables.of_pairs(pairs, names, places, labels)
+        return found
+
+    evaluation, lines = evaluate_command.judge_data_set(
+        "predict", console.print, found, kept, changes, split, device, judge
+    )
     prediction_tables.show(console.print, table, pixels if show else None)
     print_evaluation(console.print, evaluation)
-    if split == "validation":
-        accuracy = evaluation.metrics["accuracy"]
-        evaluate_command.say_logged(console.print, kept, place, str(machine), accuracy)
-    for line in filter(None, (recorded, before)):
+    for line in lines:
         console.print(line)
     _write(console, table, out)
 
@@ -233,22 +228,19 @@ def _of_inputs(
     if own:
         noted.append(_TEST_IMAGES.format(name))
         noted.append(evaluate_command.record_in_study("predict", found, kept, name))
+    evaluation: Evaluation | None = None
     if predict.compares_pairs(kept):
         pairs = predict.compare_pairs(kept, placed)
-        console.print("\n".join(said))
         table = prediction_tables.of_pairs(pairs, images.names, images.indices, images.labels)
-        prediction_tables.show(console.print, table, pixels if show else None)
-        if table.accuracy is not None:
-            console.print(f"accuracy {table.accuracy:.4f} of {counted(table.known, 'pair')}")
-        for line in filter(None, noted):
-            console.print(line)
-        _write(console, table, out)
-        return
-    classes = predict.classify(kept, placed)
-    told = predict.Classes(
-        classes.logits[known], classes.predicted[known], classes.probabilities[known]
-    )
-    evaluation = predict.evaluation(told, labels[known]) if known.any() else None
+    else:
+        classes = predict.classify(kept, placed)
+        table = prediction_tables.of_classes(
+            classes, images.names, images.indices, images.labels, images.notes
+        )
+        told = predict.Classes(
+            classes.logits[known], classes.predicted[known], classes.probabilities[known]
+        )
+        evaluation = predict.evaluation(told, labels[known]) if known.any() else None
     if own and evaluation and found.run is not None:
         fingerprint = run_record.read(found.run).get("data", {}).get("fingerprint", "")
         reading = reading_record.describe(
@@ -256,14 +248,13 @@ def _of_inputs(
         )
         noted.append(evaluate_command.record_in_run(found, reading))
     console.print("\n".join(said))
-    table = prediction_tables.of_classes(
-        classes, images.names, images.indices, images.labels, images.notes
-    )
     prediction_tables.show(console.print, table, pixels if show else None)
     if evaluation:
         if not known.all():
             console.print(f"of the {counted(int(known.sum()), 'image')} whose class is known:")
         print_evaluation(console.print, evaluation)
+    elif table.accuracy is not None:
+        console.print(f"accuracy {table.accuracy:.4f} of {counted(table.known, 'pair')}")
     for line in filter(None, noted):
         console.print(line)
     _write(console, table, out)

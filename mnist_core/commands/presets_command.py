@@ -18,14 +18,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from mnist_core import presets
-from mnist_core.checkpoints.evaluation_table import text_console
+from mnist_core.commands import options
+from mnist_core.commands.options import Assignments, DataName
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
+from mnist_core.console.safe_console import text_console
 from mnist_core.console.streams import can_redraw
 from mnist_core.errors import ConfigError
 from mnist_core.presets import Preset
-from mnist_core.presets.settings import differences
-from mnist_core.table import parse_assignment
+from mnist_core.table import ABSENT, as_assignment, difference
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.presets.outcome import Row
@@ -48,7 +49,7 @@ def list_command() -> None:
 
 @app.command("show")
 def show_command(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Show a preset: what it is, its claim, in what it deviates, and its settings.
+    """Show a preset: what it is, its claim, its deviations from the source, and its settings.
 
     Settings that are not shown are the defaults.
     """
@@ -79,11 +80,8 @@ def run_command(
     chosen: Annotated[
         list[str] | None, typer.Option("--variant", help="only this variant; may be repeated")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. data.root=DIR"),
-    ] = None,
+    dataset: DataName = None,
+    assignments: Assignments = None,
     test: Annotated[
         bool, typer.Option("--test", help="read the test images, once of each model, at the end")
     ] = False,
@@ -94,10 +92,10 @@ def run_command(
         "results/presets"
     ),
 ) -> None:
-    """Train a preset with several seeds and print what came out beside what was claimed.
+    """Train a preset with several seeds and print the results beside the claims.
 
     What is done already, with the same settings and data, is not done again: an interrupted preset
-    goes on where it stopped. Nothing is chosen by the test images.
+    resumes where it stopped. Nothing is chosen by the test images.
 
     Examples:
         python -m mnist_core presets run siamese_10pct --test
@@ -105,8 +103,7 @@ def run_command(
         python -m mnist_core presets run optimizer_compare --dataset mnist-10pct --seeds 5
     """
     preset = presets.load(name)
-    changes = {"data.name": dataset} if dataset else {}
-    changes |= dict(parse_assignment(text) for text in assignments or [])
+    changes = options.changes(assignments, data__name=dataset)
     if "seed" in changes:
         raise ConfigError("--set seed: the seeds are given by --seed (the first) and --seeds")
     variants = [preset.variant(text) for text in chosen] if chosen else list(preset.variants)
@@ -146,7 +143,7 @@ def run_command(
 def report_command(
     folder: Annotated[Path, typer.Option(help="where presets were run")] = Path("results/presets"),
 ) -> None:
-    """Print what all presets came to beside what was claimed, as a Markdown table.
+    """Print the results of all presets beside their claims, as a Markdown table.
 
     Only what was run is in it; each preset as it was summed up last.
 
@@ -159,7 +156,6 @@ def report_command(
 
 
 def _train(job: "Job", results: "Results", console: Console, place: str) -> dict[str, Any]:
-    """Train with a progress bar."""
     from mnist_core.presets import runs
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
@@ -213,5 +209,5 @@ def _print(
 
 
 def _settings(config: TrainConfig, base: TrainConfig) -> list[str]:
-    """Return what differs from ``base`` as ``--set`` takes it."""
-    return [text for _, text in differences(config.to_dict(), base.to_dict())]
+    found = difference(base.to_dict(), config.to_dict())
+    return [as_assignment(name, value) for name, _, value in found if value is not ABSENT]

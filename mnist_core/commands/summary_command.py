@@ -11,11 +11,11 @@ import typer
 from rich import box
 from rich.table import Table
 
-from mnist_core import config_file
+from mnist_core.commands import options
+from mnist_core.commands.options import Assignments
 from mnist_core.config import TrainConfig
-from mnist_core.console.safe_console import SafeConsole
+from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
-from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.checkpoints.summary import Summary
@@ -30,10 +30,7 @@ def summary_command(
             show_default=False,
         ),
     ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. model.depth=4"),
-    ] = None,
+    assignments: Assignments = None,
 ) -> None:
     """Print the layers of a model: shapes, parameters, operations and memory.
 
@@ -44,35 +41,28 @@ def summary_command(
 
         python -m mnist_core summary flex_cnn --set model.depth=3 --set model.norm=group
     """
-    config = _configuration(targets or []).override(
-        dict(parse_assignment(text) for text in assignments or [])
-    )
+    config = _configuration(targets or [], assignments)
     from mnist_core.checkpoints.summary import summarise
 
     _print(summarise(config.model), batch_size=config.batch_size)
 
 
-def _configuration(targets: list[str]) -> TrainConfig:
+def _configuration(targets: list[str], assignments: list[str] | None) -> TrainConfig:
     """Return the settings of the file among ``targets``, with the model that is named there."""
     files = [text for text in targets if text.endswith(".toml")]
     names = [text for text in targets if not text.endswith(".toml")]
     for kind, given in (("model", names), ("CONFIG.toml", files)):
         if len(given) > 1:
             raise ConfigError(f"summary takes one {kind}, but got {' '.join(given)}")
-    config = TrainConfig()
-    if files:
-        settings, _ = config_file.read(Path(files[0]))
-        config = TrainConfig.from_mapping(settings, source=files[0])
-    return config.override({"model.name": names[0]}) if names else config
+    name = names[0] if names else None
+    file = Path(files[0]) if files else None
+    return options.configuration(file, assignments, model__name=name)
 
 
 def _print(summary: "Summary", *, batch_size: int) -> None:
-    # No markup: a layer's name is text. A pipe has no width of its own.
-    console = SafeConsole(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 120
-    options = {key: value for key, value in summary.model.to_dict().items() if key != "name"}
-    said = ", ".join(f"{key} {value}" for key, value in options.items())
+    console = text_console(120, soft_wrap=False)
+    chosen = {key: value for key, value in summary.model.to_dict().items() if key != "name"}
+    said = ", ".join(f"{key} {value}" for key, value in chosen.items())
     console.print(f"{summary.model.name}{': ' if said else ''}{said}")
     console.print(_table(summary))
     memory = summary.activation_bytes
@@ -107,7 +97,6 @@ def _table(summary: "Summary") -> Table:
 
 
 def _size(n_bytes: float) -> str:
-    """Say a size with its unit, e.g. ``1.3 MiB``."""
     for unit in ("B", "KiB", "MiB"):
         if n_bytes < 1024:
             return f"{n_bytes:.4g} {unit}"

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_core import config_file as config_file_reader
 from mnist_core import files, presets
-from mnist_core.checkpoints.evaluation_table import text_console
-from mnist_core.config import TrainConfig
+from mnist_core.commands import options
+from mnist_core.commands.options import Assignments, DataName, Device, ModelName, Seed
+from mnist_core.config import TrainConfig, read_settings
+from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
 from mnist_core.runs import run_lookup, run_record
-from mnist_core.table import parse_assignment
 
 
 def train_command(
@@ -26,15 +26,12 @@ def train_command(
     variant: Annotated[
         str | None, typer.Option(help="of a preset that compares several trainings")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")] = None,
-    dataset: Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")] = None,
+    model: ModelName = None,
+    dataset: DataName = None,
     epochs: Annotated[int | None, typer.Option(help="times through the training images")] = None,
-    seed: Annotated[int | None, typer.Option(help="weights, order and augmentation")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.lr=0.01"),
-    ] = None,
+    seed: Seed = None,
+    device: Device = None,
+    assignments: Assignments = None,
     test: Annotated[
         bool, typer.Option("--test", help="read the test images, once, at the end")
     ] = False,
@@ -44,7 +41,7 @@ def train_command(
     ] = None,
     no_save: Annotated[bool, typer.Option("--no-save", help="write no folder")] = False,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="go on with a run that was broken off")
+        str | None, typer.Option(metavar="RUN", help="resume an interrupted run")
     ] = None,
     pictures: Annotated[bool, typer.Option(help="draw curves, confusion and samples")] = True,
     save: Annotated[
@@ -56,7 +53,7 @@ def train_command(
     Options win over CONFIG. What the training is and does goes into a folder of its own,
     results/runs/cpu/… or results/runs/cuda/…; `evaluate`, `predict` and `compare` take its name.
 
-    Whoever chooses by the test images has none any more; so they are read only with --test, and
+    A choice by the test images uses them up, so they are read only with --test, and
     the reading is recorded in run.json.
 
     Examples:
@@ -66,20 +63,19 @@ def train_command(
 
         python -m mnist_core train drawing_cnn.toml --dataset mnist-10pct
     """
-    options = {
-        "model.name": model,
-        "data.name": dataset,
-        "epochs": epochs,
-        "seed": seed,
-        "device": device,
-    }
-    changes = {key: value for key, value in options.items() if value is not None}
-    changes |= dict(parse_assignment(text) for text in assignments or [])
+    changes = options.changes(
+        assignments,
+        model__name=model,
+        data__name=dataset,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+    )
     settings: dict[str, Any] = {}
     record: dict[str, Any] = {}
     if config_file is not None:
         config_file = presets.find(config_file)
-        settings, record = config_file_reader.read(config_file)
+        settings, record = read_settings(config_file)
     if presets.is_preset(settings):
         assert config_file is not None
         settings = _of_preset(config_file, variant)
@@ -89,12 +85,12 @@ def train_command(
     if resume is not None:
         if changes or config_file or name or no_save:
             raise ConfigError(
-                f"--resume {resume}: goes on as it began; only --out, --test, --save and"
+                f"--resume {resume}: it resumes as it started; only --out, --test, --save and"
                 " --no-pictures go with it"
             )
         folder = run_lookup.find_run(resume, runs=out)
         config_file = folder / run_lookup.CONFIG
-        settings, _ = config_file_reader.read(config_file)
+        settings, _ = read_settings(config_file)
         asked = run_record.read(folder).get("asked", {})
         test = test or asked.get("test") is True
         pictures = pictures and asked.get("pictures") is not False
@@ -128,7 +124,7 @@ def _of_preset(path: Path, variant: str | None) -> dict[str, Any]:
     """Return the settings of a preset's training.
 
     Raises:
-        ConfigError: the preset is wrong, or it compares several trainings and none is named.
+        ConfigError: if the preset is wrong, or it compares several trainings and none is named.
     """
     preset = presets.read(path)
     if variant is None and len(preset.variants) > 1:

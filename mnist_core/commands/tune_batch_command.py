@@ -11,19 +11,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mnist_core.commands.tune_command import (
+from mnist_core.commands import options
+from mnist_core.commands.options import (
     Assignments,
     ConfigFile,
     DataName,
     Device,
     ModelName,
     Seed,
-    configuration,
-    described,
-    progress_bar,
-    text_console,
 )
+from mnist_core.commands.tune_command import described, progress_bar
 from mnist_core.config import TrainConfig
+from mnist_core.console.safe_console import text_console
 from mnist_core.console.shell_words import argument, command
 from mnist_core.console.streams import can_redraw
 from mnist_core.errors import ConfigError
@@ -58,7 +57,8 @@ def tune_batch_command(
 
         python -m mnist_core tune-batch --model siamese --low 64 --high 1024
     """
-    config = configuration(config_file, model, dataset, seed, device, assignments)
+    given = {"model__name": model, "data__name": dataset, "seed": seed, "device": device}
+    config = options.configuration(config_file, assignments, **given)
     if not 0 < share <= 1:
         raise ConfigError(f"--share must be above 0 and at most 1, but got {share:g}")
     from mnist_core import train as trainer
@@ -69,7 +69,7 @@ def tune_batch_command(
     epoch = _images_an_epoch(config)
     on_cpu = config.device == "cpu"
     budget = int(share * batch_finder.available_memory()) if on_cpu else None
-    console = text_console()
+    console = text_console(120)
     console.print(
         f"{described(config)}: batches of {low:,} to {min(high, epoch):,} of {epoch:,} an epoch; "
         f"memory {_size(budget) + ', ' if budget else ''}{share:.0%} of what is free"
@@ -165,6 +165,5 @@ def _print_sizes(console: Console, found: "Found", epoch: int) -> None:
 
 
 def _size(n_bytes: float) -> str:
-    """Say a size, e.g. ``612 MiB`` or ``3.1 GiB``."""
     mebibytes = n_bytes / 2**20
     return f"{mebibytes:,.0f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:,.1f} GiB"

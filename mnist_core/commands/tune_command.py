@@ -1,4 +1,4 @@
-"""``python -m mnist_core tune-lr``: a learning rate to try; and what both finders' commands share.
+"""``python -m mnist_core tune-lr``: a learning rate to try.
 
 python -m mnist_core tune-lr --model net --set optim.name=adam
 """
@@ -14,29 +14,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mnist_core import config_file as config_file_reader
 from mnist_core import files
+from mnist_core.commands import options
+from mnist_core.commands.options import (
+    Assignments,
+    ConfigFile,
+    DataName,
+    Device,
+    ModelName,
+    Seed,
+)
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
-from mnist_core.console.safe_console import SafeConsole
+from mnist_core.console.safe_console import text_console
 from mnist_core.console.streams import can_redraw
 from mnist_core.errors import UserError
-from mnist_core.table import parse_assignment
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.finders.lr_finder import RangeTest
-
-ConfigFile = Annotated[
-    Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml")
-]
-ModelName = Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")]
-DataName = Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")]
-Seed = Annotated[int | None, typer.Option(help="weights, order and augmentation")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.name=sgd"),
-]
 
 
 def tune_lr_command(
@@ -68,7 +63,8 @@ def tune_lr_command(
 
         python -m mnist_core tune-lr results/optim_search/best_config.toml --steps 400
     """
-    config = configuration(config_file, model, dataset, seed, device, assignments)
+    given = {"model__name": model, "data__name": dataset, "seed": seed, "device": device}
+    config = options.configuration(config_file, assignments, **given)
     from mnist_core import train as trainer
     from mnist_core.data import load
     from mnist_core.finders import lr_finder
@@ -76,7 +72,7 @@ def tune_lr_command(
     config = trainer.resolve(config)
     name = f"{config.model.name}-{config.data.name}-{config.optim.name}-b{config.batch_size}"
     picture, table = _places(folder, f"{name}-s{config.seed}")
-    console = text_console()
+    console = text_console(120)
     console.print(
         f"{described(config)}, batch {config.batch_size}: {counted(steps, 'step')}, "
         f"learning rate {low:g} to {high:g}"
@@ -108,28 +104,8 @@ def tune_lr_command(
     console.print(f"suggestion: --set optim.lr={test.suggestion:.2g}")
 
 
-def configuration(
-    config_file: Path | None,
-    model: str | None,
-    dataset: str | None,
-    seed: int | None,
-    device: str | None,
-    assignments: list[str] | None,
-) -> TrainConfig:
-    """Read the settings; options win over the file, and ``--set`` over all.
-
-    Raises:
-        ConfigError: a mistake in any of them.
-    """
-    settings, _ = config_file_reader.read(config_file) if config_file else ({}, {})
-    config = TrainConfig.from_mapping(settings, source=str(config_file))
-    options = {"model.name": model, "data.name": dataset, "seed": seed, "device": device}
-    changes = {key: value for key, value in options.items() if value is not None}
-    return config.override(changes | dict(parse_assignment(text) for text in assignments or []))
-
-
 def described(config: TrainConfig) -> str:
-    """Say what is trained, and where."""
+    """Return model, data, optimizer and machine in words."""
     return (
         f"{config.model.name} on {config.data.name}, {config.optim.name}; "
         f"{config.device}, {config.precision}, {counted(config.threads, 'thread')}"
@@ -138,16 +114,8 @@ def described(config: TrainConfig) -> str:
 
 def _places(folder: Path, name: str) -> tuple[Path, Path]:
     """Return where the picture and the table go, before anything is computed for them."""
-    files.check_folder(folder, "--folder")
+    files.prepare_folder(folder, "--folder")
     return folder / f"{name}.png", folder / f"{name}.csv"
-
-
-def text_console() -> Console:
-    """Return a console that prints text as it is; a pipe has no width of its own."""
-    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 120
-    return console
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_core.comparison import model_record
 from mnist_core.comparison.model_record import ModelRecord
-from mnist_core.table import flat
+from mnist_core.table import ABSENT, difference
 
 COMPUTED = ("device", "precision", "threads", "deterministic", "compile", "cuda_graph")
 """Settings that say how it is computed; results differ by rounding."""
@@ -17,13 +17,10 @@ _NO_FIGURE = ("step", "epoch", "seconds")
 
 @dataclass(frozen=True)
 class Difference:
-    """Something recorded of both models that is not the same; None: it is not recorded.
+    """A recorded fact that differs between the two models; None: it is not recorded.
 
     Attributes:
         kind: ``configuration``, ``data``, ``device`` or ``versions``.
-        name: of the setting or fact.
-        a: its value in A.
-        b: its value in B.
     """
 
     kind: str
@@ -47,7 +44,6 @@ class Curves:
     """Two histories of reports, epoch by epoch.
 
     Attributes:
-        reports: numbers of reports of A and B.
         common: of how many epochs both have a report.
         parting: the first that differs; None: none does.
     """
@@ -64,34 +60,32 @@ class Curves:
 
 def differences(a: ModelRecord, b: ModelRecord) -> list[Difference]:
     """Return what differs in configuration, data, device and versions."""
-    first, second = flat(a.config.to_dict()), flat(b.config.to_dict())
     found: list[Difference] = []
-    for name in [*first, *(name for name in second if name not in first)]:
+    for name, x, y in difference(a.config.to_dict(), b.config.to_dict()):
         kind = "configuration"
         if name.startswith("data."):
             kind = "data"
         elif name in COMPUTED:
             kind = "device"
-        if first.get(name) != second.get(name):
-            found.append(Difference(kind, name, first.get(name), second.get(name)))
-    for kind, x, y in (
+        found.append(Difference(kind, name, *(None if v is ABSENT else v for v in (x, y))))
+    for kind, facts, others in (
         ("data", a.data, b.data),
         ("device", a.machine, b.machine),
         ("versions", a.versions, b.versions),
     ):
-        found += _facts(kind, x, y)
+        found += _facts(kind, facts, others)
     order = ("configuration", "data", "device", "versions")
-    return sorted(found, key=lambda difference: order.index(difference.kind))
+    return sorted(found, key=lambda one: order.index(one.kind))
 
 
 def only_the_seed(a: ModelRecord, b: ModelRecord) -> bool:
-    """Whether A and B are trainings of one configuration that differ in the seed alone."""
+    """Return whether A and B are trainings of one configuration that differ in the seed alone."""
     found = [one.name for one in differences(a, b) if one.name != "data.root"]
     return found == ["seed"] and same_images(a, b)
 
 
 def curves(a: ModelRecord, b: ModelRecord) -> Curves | None:
-    """Return where the reports part; None: of one of them none are recorded."""
+    """Return where the reports part; None if one of the models has none recorded."""
     if not a.history or not b.history:
         return None
     later = {report["epoch"]: report for report in b.history}
@@ -107,10 +101,10 @@ def curves(a: ModelRecord, b: ModelRecord) -> Curves | None:
 
 
 def same_weights(a: ModelRecord, b: ModelRecord) -> bool | None:
-    """Whether all weights are the same to the last bit; None: a checkpoint is missing.
+    """Return whether all weights are the same to the last bit; None: a checkpoint is missing.
 
     Raises:
-        CheckpointError: one cannot be read.
+        CheckpointError: if one cannot be read.
     """
     if a.checkpoint is None or b.checkpoint is None:
         return None
@@ -119,7 +113,7 @@ def same_weights(a: ModelRecord, b: ModelRecord) -> bool | None:
 
 
 def same_images(a: ModelRecord, b: ModelRecord) -> bool:
-    """Whether both were judged on the same images, as far as is recorded; of pairs, the same."""
+    """Return whether both were judged on the same images, or pairs, as far as is recorded."""
     marks = [record.data.get("fingerprint") for record in (a, b)]
     if None not in marks and marks[0] != marks[1]:
         return False
@@ -131,7 +125,7 @@ def same_images(a: ModelRecord, b: ModelRecord) -> bool:
 
 
 def same(a: float, b: float) -> bool:
-    """Whether two numbers are the same to the last bit (two that are none are)."""
+    """Return whether two numbers are the same to the last bit (two NaN are)."""
     return a == b or (math.isnan(a) and math.isnan(b))
 
 
@@ -147,7 +141,7 @@ def readings_of_both(
 
 
 def _facts(kind: str, x: Mapping[str, Any], y: Mapping[str, Any]) -> Iterator[Difference]:
-    """Yield what differs; what one of them has not recorded is no difference."""
+    """Yield what differs; what one of them has not recorded does not count."""
     for name in x:
         if x[name] is not None and y.get(name) not in (None, x[name]):
             yield Difference(kind, name, x[name], y[name])

@@ -1,20 +1,8 @@
 """How far the accuracies of two trainings, one each, differ by chance alone.
 
-It is estimated from
-
-- *seed noise*, where other seeds of the same configurations are recorded: with the standard
-  deviation ``s`` of the accuracy over the seeds (pooled over both configurations, ``df`` degrees of
-  freedom), two further trainings of one configuration differ by more than ``t(0.975, df) s
-  sqrt(2)`` in one case of twenty (the prediction interval of a normal variable: Hahn and Meeker
-  1991, Statistical Intervals, ch. 4);
-- else the *binomial* stand-in: both accuracies as shares of independent images, their difference
-  within 1.96 standard errors (the test of two proportions: Dietterich 1998,
-  doi:10.1162/089976698300017197).
-
-Limits. The stand-in knows nothing of seeds. Errors on the same images are alike, which makes it too
-wide; a training that now and then goes astray makes it too narrow. Neither sees what all runs
-share, such as the split and the tuning of the settings (Bouthillier et al. 2021, arXiv 2103.03098).
-One training each never shows a difference smaller than the noise, nor that there is none.
+*Seed noise* is used where other seeds of the same configurations are recorded: the prediction
+interval of a normal variable (Hahn and Meeker 1991, Statistical Intervals, ch. 4). Else the
+*binomial* test of two proportions stands in (Dietterich 1998, doi:10.1162/089976698300017197).
 """
 
 import math
@@ -29,7 +17,7 @@ from mnist_core.comparison.spread import rounding_error, t_quantile
 from mnist_core.config import TrainConfig
 from mnist_core.errors import DataError, UserError
 from mnist_core.runs import run_lookup
-from mnist_core.table import flat
+from mnist_core.table import flatten
 
 _Z = 1.96
 _LEAST_FREEDOM = 2
@@ -45,7 +33,6 @@ class Noise:
 
     Attributes:
         allowed: the greatest such difference, 0 to 1.
-        method: what it was estimated from, in words.
         of_seeds: whether from trainings with other seeds, and not from the number of images.
     """
 
@@ -55,17 +42,16 @@ class Noise:
 
 
 def all_records(folders: Iterable[Path], checkpoint: str) -> list[ModelRecord]:
-    """Return what is recorded of all runs that have ended and can be read.
+    """Return the records of all finished runs that can be read.
 
     Args:
-        folders: of runs.
         checkpoint: which of their models: ``last`` or ``best``.
     """
     found = []
     for folder in folders:
         try:
             found.append(model_record.of_a_run("", folder, checkpoint))
-        except UserError:  # still runs, was broken off, is of another version
+        except UserError:  # runs, was interrupted, or is of another version
             continue
     return found
 
@@ -77,7 +63,6 @@ def other_seeds(record: ModelRecord, others: Iterable[ModelRecord]) -> dict[int,
     version must agree, as far as they are recorded.
 
     Args:
-        record: a model.
         others: may be of any configuration; ``record`` may be among them.
     """
     wanted = _meant(record.config)
@@ -101,8 +86,6 @@ def seed_noise(
     """Return the noise as other seeds show it; None: there are too few.
 
     Args:
-        groups: validation accuracy by seed of each configuration, one or two (A's, B's).
-        without: seeds that are themselves compared.
         step: the accuracy is read in steps of it: 1 / number of images.
     """
     squares, freedom, counts = 0.0, 0, []
@@ -131,9 +114,7 @@ def binomial_noise(errors: Sequence[float], kind: str, counts: Sequence[int]) ->
     """Return the noise as the number of images tells it.
 
     Args:
-        errors: standard error of both accuracies.
         kind: on what: ``images`` or ``pairs``, or both.
-        counts: how many of them, of both.
     """
     n = " and ".join(f"{count:,}" for count in dict.fromkeys(counts))
     how = "binomial" if kind == "images" else "bootstrap or binomial"
@@ -149,8 +130,6 @@ def find_noise(a: ModelRecord, b: ModelRecord, runs: Path) -> Noise | None:
     """Return how far two validation accuracies differ by chance; None: nothing tells.
 
     Args:
-        a: a model.
-        b: another.
         runs: where other seeds are looked for, beside the folders in which A and B lie.
     """
     roots = {record.run.resolve().parent.parent for record in (a, b) if record.run}
@@ -197,7 +176,7 @@ def _certainty(record: ModelRecord) -> tuple[int, float]:
 
 
 def _meant(config: TrainConfig) -> dict[str, Any]:
-    return {key: value for key, value in flat(config.to_dict()).items() if key not in _NOT_MEANT}
+    return {key: value for key, value in flatten(config.to_dict()).items() if key not in _NOT_MEANT}
 
 
 def _checkpoint_name(record: ModelRecord) -> str:

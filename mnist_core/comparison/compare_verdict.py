@@ -43,7 +43,6 @@ class Verdict:
     Attributes:
         equal: whether A and B pass for equal: within the tolerance, or without one within the
             noise.
-        sentence: and why.
     """
 
     equal: bool
@@ -56,7 +55,7 @@ def measure(
     """Return the accuracies that are judged: validation, and test if both were read.
 
     Raises:
-        UserError: a reading is damaged.
+        UserError: if a reading is damaged.
     """
     found = [Measured("validation accuracy", a.metrics[ACCURACY], b.metrics[ACCURACY], noise)]
     if readings:
@@ -76,7 +75,7 @@ def measure(
 
 
 def identical(a: ModelRecord, b: ModelRecord, curves: Curves | None, weights: bool | None) -> bool:
-    """Whether all that is recorded of both came out the same to the last bit.
+    """Return whether all records of both are the same to the last bit.
 
     Their figures alone do not show it: reports or weights must be there.
     """
@@ -89,38 +88,28 @@ def identical(a: ModelRecord, b: ModelRecord, curves: Curves | None, weights: bo
 
 
 def judge(
+    a: ModelRecord,
+    b: ModelRecord,
     measured: list[Measured],
     *,
-    tolerance: float | None,
-    all_the_same: bool,
-    curves: Curves | None,
-    weights: bool | None,
-    same_images: bool,
-    only_the_seed: bool,
+    curves: Curves | None = None,
+    weights: bool | None = None,
+    tolerance: float | None = None,
 ) -> Verdict:
-    """Return the verdict.
-
-    Args:
-        measured: from ``measure``.
-        tolerance: percentage points, >= 0; None: what the noise allows.
-        all_the_same: from ``identical``.
-        curves: from ``compare.curves``.
-        weights: from ``compare.same_weights``.
-        same_images: from ``compare.same_images``.
-        only_the_seed: from ``compare.only_the_seed``.
-    """
-    if all_the_same and all(one.points == 0 for one in measured):
+    """Return the verdict; ``tolerance`` is percentage points, None: what the noise allows."""
+    if identical(a, b, curves, weights) and all(one.points == 0 for one in measured):
         what = ["every figure"]
         what += [f"every report ({curves.common})"] if curves else []
         what += ["all weights"] * (weights is True)
         listed = " and ".join(", ".join(what).rsplit(", ", 1))
         return Verdict(True, f"identical: {listed} are the same to the last bit")
+    only_the_seed = compare.only_the_seed(a, b)
     outside = [one for one in measured if not _passes(one, tolerance, only_the_seed)]
     worst = max(outside or measured, key=lambda one: (abs(one.points), one.name))
     said = _head(worst, tolerance, equal=not outside) + _what(worst)
     if worst.points:
         said += _against_noise(worst, only_the_seed)
-    if not same_images:
+    if not compare.same_images(a, b):
         said += "; A and B were judged on different images"
     return Verdict(not outside, said)
 
@@ -169,6 +158,6 @@ def _against_noise(one: Measured, only_the_seed: bool) -> str:
     if one.noise.of_seeds:
         return f", which is more than seeds make in 19 cases of 20 ({bound})"
     return (
-        f", which is more than so many images make in 19 cases of 20 ({bound}); how much seeds make"
-        " is not recorded: train some of both"
+        f", which is more than that number of images makes in 19 cases of 20 ({bound});"
+        " how much seeds make is not recorded: train some of both"
     )

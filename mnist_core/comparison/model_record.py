@@ -12,9 +12,9 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from mnist_core import config_file, files, parsing
+from mnist_core import files, parsing
 from mnist_core.checkpoints import checkpoint_kinds
-from mnist_core.config import TrainConfig
+from mnist_core.config import RECORD, TrainConfig, read_settings
 from mnist_core.errors import CheckpointError, ConfigError, UserError
 from mnist_core.runs import run_lookup, run_record
 
@@ -26,18 +26,11 @@ class ModelRecord:
     """A trained model as it is recorded; what is not recorded is empty or None.
 
     Attributes:
-        name: as the user named it.
-        config: the resolved configuration.
-        metrics: what the training ended with, of this model.
         data: ``name``, ``fingerprint``, ``train_images``, ``validation_images``, ``classes``.
         machine: the device's name, and the environment.
-        versions: of what the training depends on.
         cost: ``seconds``, ``images_per_second`` and the like.
         history: the reports, ``step`` and ``epoch`` and metrics each.
         judged: on how much the accuracy was measured: ``n``, ``of``, ``accuracy_se``.
-        readings: of the test images, by this model.
-        checkpoint: the file of the model, if it is there.
-        run: the folder of the run.
         other_seeds: validation accuracy by seed of other trainings of the same configuration.
     """
 
@@ -57,21 +50,16 @@ class ModelRecord:
 
 
 def find(what: str, *, runs: Path = run_lookup.RUNS, checkpoint: str | None = None) -> ModelRecord:
-    """Return what is recorded of what the user names.
-
-    Args:
-        what: a run's id or folder, a checkpoint, a study's folder or its ``best_config.toml``.
-        runs: where ids are looked for.
-        checkpoint: of a run, ``last`` (if left out) or ``best``.
+    """Return the record of ``what``: a run, a checkpoint, a study's folder or result.
 
     Raises:
-        UserError: there is no such thing, it is damaged, or the run has not ended.
+        UserError: if it does not exist or is damaged, or the run has not finished.
     """
     path = Path(what)
     toml = path / run_lookup.BEST_CONFIG if _is(path, Path.is_dir) else path
     if toml.suffix == ".toml" and toml.name != run_lookup.CONFIG and _is(toml, Path.is_file):
         if checkpoint:
-            raise UserError(f"--checkpoint {checkpoint}: {what} is no run; leave it out")
+            raise UserError(f"--checkpoint {checkpoint}: {what} is not a run; leave it out")
         return _of_a_study(what, toml)
     run_files = (run_lookup.CONFIG, run_lookup.RUN)
     is_model = path.name not in run_files and _is(path, Path.is_file)
@@ -95,18 +83,18 @@ def of_a_run(name: str, folder: Path, checkpoint: str) -> ModelRecord:
     """Return what a run's folder records of its model ``last`` or ``best``.
 
     Raises:
-        UserError: it is damaged, or the run has not ended.
+        UserError: if it is damaged, or the run has not finished.
     """
     facts = run_record.read(folder)
     status = facts.get("status")
     if status != run_record.DONE:
         raise UserError(
-            f"{folder}: has not ended (its status is {status!r}), so there is nothing to compare;"
-            f" go on with: {run_lookup.resume_command(folder)}"
+            f"{folder}: is not finished (its status is {status!r}), so there is nothing to compare;"
+            f" resume it: {run_lookup.resume_command(folder)}"
         )
-    settings, _ = config_file.read(folder / run_lookup.CONFIG)
+    settings, _ = read_settings(folder / run_lookup.CONFIG)
     config = TrainConfig.from_mapping(settings, source=str(folder / run_lookup.CONFIG))
-    of_best = _table(facts, "best", folder).get("metrics")
+    of_best = facts.get("best", {}).get("metrics")
     metrics = facts.get("metrics") if checkpoint == "last" else of_best
     kept = folder / f"{checkpoint}.safetensors"
     names = ("seconds", "train_seconds", "images_per_second", "peak_memory", "n_parameters")
@@ -114,15 +102,15 @@ def of_a_run(name: str, folder: Path, checkpoint: str) -> ModelRecord:
         name=name,
         config=config,
         metrics=_metrics(metrics, str(folder / run_lookup.RUN)),
-        data=_table(facts, "data", folder),
+        data=facts.get("data", {}),
         machine={
             key: facts[key] for key in ("environment", "device_name") if facts.get(key) is not None
         },
-        versions={key: str(value) for key, value in _table(facts, "versions", folder).items()},
+        versions={key: str(value) for key, value in facts.get("versions", {}).items()},
         cost={key: facts[key] for key in names if isinstance(facts.get(key), int | float)},
         history=_history(folder),
-        judged=_judged(_table(facts, "judged", folder), folder),
-        readings=_readings(facts.get("test_readings") or [], checkpoint, folder),
+        judged=_judged(facts.get("judged", {}), folder),
+        readings=_readings(facts.get("test_readings", []), checkpoint),
         checkpoint=kept if kept.is_file() else None,
         run=folder,
     )
@@ -143,11 +131,11 @@ def _of_a_checkpoint(name: str, path: Path) -> ModelRecord:
 
 
 def _of_a_study(name: str, path: Path) -> ModelRecord:
-    settings, record = config_file.read(path)
+    settings, record = read_settings(path)
     if ACCURACY not in record:
         raise UserError(
             f"{path}: records no {ACCURACY}, as a study's {run_lookup.BEST_CONFIG} does in its"
-            f" [{config_file.RECORD}]; name a run, a checkpoint or such a file"
+            f" [{RECORD}]; name a run, a checkpoint or such a file"
         )
     config = TrainConfig.from_mapping(settings, source=str(path))
     from mnist_core import models  # torch takes seconds to import
@@ -193,7 +181,7 @@ def weights_digest(path: Path) -> str:
     """Return a hash of a checkpoint's weights alone: names, types, shapes and every bit.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: if it cannot be read.
     """
     digest = hashlib.sha256()
     for name, kind, shape, content in _tensors(path):
@@ -227,11 +215,7 @@ def _judged(judged: dict[str, Any], folder: Path) -> dict[str, Any]:
     return judged
 
 
-def _readings(readings: Any, checkpoint: str, folder: Path) -> list[dict[str, Any]]:
-    if not isinstance(readings, list) or not all(isinstance(one, dict) for one in readings):
-        raise UserError(
-            f"{folder / run_lookup.RUN}: is damaged: test_readings is no list of tables"
-        )
+def _readings(readings: list[dict[str, Any]], checkpoint: str) -> list[dict[str, Any]]:
     # What an export compared itself on has no figures of the model as it was trained.
     own = [one for one in readings if one.get("checkpoint") == checkpoint]
     return [one for one in own if one.get("by") != run_record.EXPORT]

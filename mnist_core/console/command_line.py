@@ -1,10 +1,12 @@
 """How the programs of this project end: one line for a mistake of the user, and an exit code."""
 
 import sys
+from typing import Any
 
 import typer.main
+from rich.markup import escape
 
-from mnist_core.console import help_text, streams
+from mnist_core.console import streams
 from mnist_core.console.plain_text import one_line
 from mnist_core.errors import UserError
 
@@ -14,11 +16,11 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
 
     Exit codes: 0 done; 1 a mistake that the user can mend (one of ``errors``, printed as one
     line); 2 a command line that cannot be read; 130 interrupted. Other exceptions are defects and
-    keep their traceback. An output that nobody reads, or can read, changes none of them.
+    keep their traceback. An output without a reader changes none of them.
     """
     streams.prepare()
     command = typer.main.get_command(app)
-    help_text.prepare(command)
+    _show_help_as_written(command)
     try:
         command(prog_name=name)
     except errors as error:
@@ -32,3 +34,31 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
         if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
             print("interrupted", file=sys.stderr)
         raise
+
+
+def _show_help_as_written(command: Any) -> None:
+    """Prepare the help of ``command`` and all commands in it.
+
+    typer takes ``[…]`` in a docstring for rich's markup, and drops it. It also keeps a paragraph's
+    line ends, which the terminal's width then breaks a second time.
+    """
+    if getattr(command, "rich_markup_mode", None) == "rich":
+        if command.help:
+            command.help = escape(joined(command.help))
+        for parameter in command.params:
+            if getattr(parameter, "help", None):
+                parameter.help = escape(parameter.help)
+    for inner in getattr(command, "commands", {}).values():
+        _show_help_as_written(inner)
+
+
+def joined(text: str) -> str:
+    """Return ``text`` with one line a paragraph; indented lines, of examples, stay lines."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        goes_on = line.strip() and not line.startswith(" ")
+        if goes_on and lines and lines[-1].strip() and not lines[-1].startswith(" "):
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)

@@ -1,8 +1,6 @@
-r"""Text of others, made safe to show: file names, failures, names in databases and studies.
+r"""Text from elsewhere, made safe to show: file names, failures, names in databases and studies.
 
-A terminal acts on control characters (ESC, and the C1 ones that stand for ESC and a letter), marks
-of writing direction show text in another order, and a lone surrogate cannot be encoded. Each is
-written as its escape, ``\x1b``, as Python writes it.
+Control characters, marks of writing direction and lone surrogates are shown as their escapes.
 """
 
 import re
@@ -13,7 +11,6 @@ def counted(n: int, noun: str, plural: str = "") -> str:
 
     Args:
         n: how many, >= 0.
-        noun: of one.
         plural: of several; "": the noun and an s.
     """
     return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
@@ -47,7 +44,7 @@ def markdown(text: str) -> str:
 
 
 def is_safe(text: str) -> bool:
-    """Whether ``text`` is one line without anything that a terminal acts on."""
+    """Return whether ``text`` is one line without anything that a terminal acts on."""
     return not _UNSAFE.search(text) and not re.search(r"[\t\n]", text)
 
 

@@ -20,3 +20,11 @@ class SafeConsole(Console):
         """Yield the segments of ``renderable``; those that are rich's own controls stay."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else safe_lines(text), style, control)
+
+
+def text_console(width: int = 160, *, soft_wrap: bool = True) -> SafeConsole:
+    """Return a console that prints text as it is; in a pipe it has ``width`` columns."""
+    console = SafeConsole(highlight=False, soft_wrap=soft_wrap, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = width
+    return console

@@ -24,7 +24,7 @@ def quoted(word: str) -> str:
 
 
 def argument(path: Path | str) -> str:
-    """Return ``path``, from the working directory if it lies in it, as a word that is no option."""
+    """Return ``path``, from the working directory if it lies there, as a word of a command."""
     text = str(from_here(Path(path)))
     return os.path.join(os.curdir, text) if text.startswith("-") else text
 

@@ -1,9 +1,7 @@
-"""The standard streams of a program, so that nobody's output ends its work.
+"""The standard streams of a program, kept from ending its work.
 
-* Closed from the begin (``>&-``): it goes nowhere. Else the next file that is opened, a database
-  perhaps, would get the stream's number, and a worker's print would be written into it.
-* A reader that is gone (``| head``): what is left goes nowhere, and the exit code is the work's.
-* An encoding that lacks a character (``PYTHONIOENCODING=ascii``): the character is spelled out.
+A stream that is closed, or whose reader is gone (``| head``), goes nowhere; the exit code is that
+of the work. A character that the encoding lacks (``PYTHONIOENCODING=ascii``) is spelled out.
 """
 
 import codecs
@@ -45,7 +43,7 @@ _HANDLER = "mnist_studies.spelled"
 
 
 def prepare() -> None:
-    """Make this process's standard streams as the module says; those that others set stay."""
+    """Replace this process's standard streams as the module says; those set by tests stay."""
     codecs.register_error(_HANDLER, _spell)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream: TextIO | None = getattr(sys, name)
@@ -57,7 +55,7 @@ def prepare() -> None:
 
 
 def _is_real(stream: TextIO, number: int) -> bool:
-    """Whether ``stream`` is Python's own on that file, and not one that a test put there."""
+    """Return whether ``stream`` is Python's own on that file, and not one that a test put there."""
     try:
         return isinstance(stream, io.TextIOWrapper) and stream.fileno() == number
     except (OSError, ValueError):
@@ -96,15 +94,15 @@ class _Readerless(io.RawIOBase):
         return self._number
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return whether it is a terminal."""
         return os.isatty(self._number)
 
     def writable(self) -> bool:
-        """Whether it can be written to: it can."""
+        """Return whether it can be written to: it can."""
         return True
 
     def write(self, data: Any, /) -> int:
-        """Write what of ``data`` goes at once; return how many bytes.
+        """Write as much of ``data`` as goes at once; return the number of bytes.
 
         Raises:
             OSError: if it cannot be written for another reason than a reader that is gone.

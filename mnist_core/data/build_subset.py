@@ -1,11 +1,4 @@
-"""Draw the embedded tenth of MNIST from the full files.
-
-    python -m mnist_core.data.build_subset FULL_FOLDER [TARGET_FOLDER]
-
-6,000 of the 60,000 training images and 1,000 of the 10,000 test images, each by
-``numpy.random.default_rng(42).choice(n, n // 10, replace=False)`` with a fresh generator, kept in
-the order drawn. The same input gives the same bytes.
-"""
+"""Draw the embedded tenth of MNIST: ``python -m mnist_core.data.build_subset FULL [TARGET]``."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,17 +20,10 @@ def drawn(n: int) -> npt.NDArray[np.int64]:
 
 
 def build(source: Path, target: Path) -> dict[str, str]:
-    """Write the four files of the subset into ``target``.
-
-    Args:
-        source: folder with the four files of the full MNIST.
-        target: folder that exists; gets four ``.gz`` files.
-
-    Returns:
-        File name (without ``.gz``) to SHA-256 of the raw content.
+    """Write the four ``.gz`` files of the subset; return the SHA-256 of each raw content by name.
 
     Raises:
-        DataError: a full file is missing, damaged or not MNIST's.
+        DataError: if a full file is missing, damaged or not MNIST's.
     """
     mnist = by_name("mnist")
     raws = {file.name: storage.read_verified(mnist, file, source) for file in mnist.files}

@@ -1,7 +1,4 @@
-"""The commands of ``python -m mnist_core data``: prepare, verify, show.
-
-``UserError`` is left to whoever mounts ``app``: one line to stderr, exit code 1.
-"""
+"""The commands of ``python -m mnist_core data``: prepare, verify, show."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +27,7 @@ _Root = Annotated[str, typer.Option(help="folder with the files; empty: the cach
 
 @app.command()
 def prepare(name: _Name, root: _Root = "") -> None:
-    """Download what is missing of a data set and verify the rest."""
+    """Download the missing files of a data set and verify the rest."""
     data_set = by_name(name)
     folder = storage.folder_of(data_set, root)
     if data_set.mirrors:
@@ -62,7 +59,6 @@ def show(name: _OptionalName = "", root: _Root = "") -> None:
 
 
 def _present(data_set: DataSet) -> bool:
-    """Whether any file of it is here without a root."""
     if data_set.name == FOLDER:
         return False
     return len(storage.missing(data_set, storage.folder_of(data_set))) < len(data_set.files)

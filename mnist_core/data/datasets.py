@@ -1,10 +1,6 @@
-"""Data sets by name, as uint8 tensors on the device.
+"""Data sets by name, as uint8 tensors on the device, loaded once a process.
 
-    data = load(DataConfig())            # train and validation; never the test images
-    test = load_test(DataConfig())       # for the one reading of the test set
-
-Both are loaded once a process per configuration, files and device: the tensors are shared, so
-whoever uses them must not change them in place.
+The tensors are shared, so they must not be changed in place.
 """
 
 from __future__ import annotations
@@ -51,14 +47,9 @@ class Data:
     """Everything that search and training may see of a data set.
 
     Attributes:
-        name: as in ``data.name``.
-        train: the images to learn from.
-        validation: the images to choose by.
-        n_classes: number of classes.
         sha256: file name (without ``.gz``) to hash of its raw content, the test files included.
-        split_sha256: hash of the indices of both splits.
         fingerprint: 16 hexadecimal digits that change when anything of the above does.
-        train_fingerprint: the same without the test files; where there are none, the same.
+        train_fingerprint: the same without the test files.
         test_problem: why the test images cannot be read, one line; empty: they can.
     """
 
@@ -73,7 +64,7 @@ class Data:
     test_problem: str = ""
 
     def is_of(self, fingerprint: str) -> bool:
-        """Whether the images to train and validate on are those that had ``fingerprint``.
+        """Return whether the images to train and validate on are those that had ``fingerprint``.
 
         Where it was taken without test files, test files that came later do not matter.
         """
@@ -82,7 +73,7 @@ class Data:
 
 @dataclass(frozen=True, eq=False)
 class ValidationImages:
-    """The validation images for those who show them.
+    """The validation images as arrays, to be shown.
 
     Attributes:
         images: uint8 ``[N, rows, columns]``, 0 (ground) to 255 (ink), in the split's order.
@@ -107,12 +98,8 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
     All four files are verified; the test files are hashed, and what makes them useless is noted in
     ``test_problem``. Later calls with the same arguments return the same object.
 
-    Args:
-        config: which data set, where, and the seed of the split.
-        device: where the tensors go.
-
     Raises:
-        DataError: the data set is unknown, missing and not to be had, or damaged.
+        DataError: if the data set is unknown, damaged, or missing and cannot be downloaded.
     """
     folder = storage.folder_of(by_name(config.name), config.root)
     return _load(config.name, folder, config.split_seed, config.test_set, _place(device))
@@ -140,7 +127,7 @@ def validation_images(config: DataConfig) -> ValidationImages:
     """Read the validation images without torch, and without a download.
 
     Raises:
-        DataError: the data set is unknown, missing or damaged.
+        DataError: if the data set is unknown, missing or damaged.
     """
     data_set = by_name(config.name)
     folder = storage.folder_of(data_set, config.root)
@@ -258,7 +245,7 @@ def ensure(data_set: DataSet, folder: Path) -> None:
     """Download what is missing, if ``folder`` is the data set's own in the cache.
 
     Raises:
-        DataError: the download failed.
+        DataError: if the download failed.
     """
     if storage.is_cache(data_set, folder) and storage.missing(data_set, folder):
         _log.warning("downloading %s into %s", data_set.name, folder)

@@ -1,16 +1,38 @@
-"""Bring the files of a data set into the cache folder: from mirrors, verified, one at a time."""
+"""Bring the files of a data set into the cache folder: from mirrors, resumed, verified, locked."""
 
 import contextlib
 import hashlib
+import http.client
+import os
 import sys
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+from urllib.parse import urlsplit
 
 from mnist_core.data import idx, storage
-from mnist_core.data.fetch import Progress, fetch
+from mnist_core.data.idx import one_line
 from mnist_core.data.registry import DataFile, DataSet
 from mnist_core.errors import DataError
+
+Progress = Callable[[str, int, int | None], None]
+"""Told the file's name, the bytes here so far, and the bytes in all where the server says so."""
+
+MAX_DOWNLOAD: Final = 2**28
+"""Largest file that is fetched: 256 MiB."""
+
+_ATTEMPTS: Final = 3
+_CHUNK: Final = 2**18
+
+
+class _MirrorError(Exception):
+    """This address does not give the file."""
+
+
+class _BrokenError(_MirrorError):
+    """The connection ended early; the part that arrived is kept and can be resumed."""
 
 
 def download(
@@ -23,22 +45,18 @@ def download(
 ) -> list[str]:
     """Fetch the files that ``folder`` lacks, verify the others, and record all raw hashes there.
 
-    Several processes may do so at once: one works, the others wait and find the files.
+    Only one of several processes works; the others wait and find the files.
 
     Args:
-        data_set: which files, from where.
-        folder: where they go; made if need be.
-        replace: fetch damaged files anew; else they are an error, since in a folder that is not
-            our cache they may be somebody's other data set.
+        replace: whether damaged files are fetched again. Outside of our cache they are an error:
+            they may belong to another data set.
         timeout: seconds without an answer after which a mirror is given up.
-        progress: told now and then how far it is.
 
     Returns:
         Names of the files that were fetched.
 
     Raises:
-        DataError: no mirror gave a file (says which files to put where by hand), or a file that
-            is there is damaged and not to be replaced.
+        DataError: if no mirror gave a file, or one that is there is damaged and not replaced.
     """
     fetched = []
     with _lock(folder):
@@ -61,7 +79,7 @@ def check(file: DataFile, path: Path) -> None:
     """Check that ``path`` holds the published ``file``, by the best hash that is known.
 
     Raises:
-        DataError: damaged, or not what was published.
+        DataError: if it is damaged, or not what was published.
     """
     came = idx.read_raw(path).sha256()
     if file.sha256:
@@ -98,11 +116,127 @@ def _fetch(
         names = ", ".join(f"{each.name}.gz" for each in storage.missing(data_set, folder))
         raise DataError(
             f"{data_set.name}: {error}; put {names or target.name} by hand into"
-            f" {idx.one_line(folder)}, or set data.root to a folder that has them"
+            f" {one_line(folder)}, or set data.root to a folder that has them"
         ) from None
     for variant in file.variants:  # a damaged copy under another name would be found first
         if variant != target.name:
             (folder / variant).unlink(missing_ok=True)
+
+
+def fetch(
+    urls: Sequence[str],
+    target: Path,
+    check: Callable[[Path], None],
+    *,
+    timeout: float = 10.0,
+    progress: Progress | None = None,
+) -> None:
+    """Fetch ``target`` from the first of ``urls`` whose content passes ``check``.
+
+    What came is kept in ``TARGET.part`` and resumed where the server can; wrong content is thrown
+    away. Only one process at a time may fetch a target (see ``download``).
+
+    Args:
+        check: raises ``DataError`` if the file at a path is wrong.
+        timeout: seconds without an answer after which an address is given up.
+
+    Raises:
+        DataError: if no address gave the file (with each one's reason), or it cannot be written.
+    """
+    part = target.with_name(f"{target.name}.part")
+    problems = []
+    try:
+        for url in urls:
+            try:
+                _from_mirror(url, part, check, timeout, progress)
+            except _MirrorError as problem:
+                problems.append(f"{urlsplit(url).hostname}: {problem}")
+            else:
+                os.replace(part, target)
+                return
+    except OSError as error:  # of the disk: those of the network are _MirrorError by now
+        raise DataError(f"{one_line(target)}: cannot be written: {error.strerror}") from None
+    raise DataError(f"no mirror gave {target.name} ({'; '.join(problems)})")
+
+
+def _from_mirror(
+    url: str,
+    part: Path,
+    check: Callable[[Path], None],
+    timeout: float,
+    progress: Progress | None,
+) -> None:
+    """Bring ``part`` to a checked end from one address, with a few attempts."""
+    problem = _MirrorError("nothing came")
+    for _ in range(_ATTEMPTS):
+        before = _size(part)
+        try:
+            _pull(url, part, before, timeout, progress)
+        except _BrokenError as broken:
+            if _size(part) <= before:
+                raise
+            problem = broken
+            continue
+        try:
+            check(part)
+        except DataError as error:
+            part.unlink()
+            problem = _MirrorError(f"wrong content ({error})")
+            if not before:
+                raise problem from None
+            continue  # the resumed start may have been at fault: once more from zero
+        return
+    raise problem
+
+
+def _pull(url: str, part: Path, have: int, timeout: float, progress: Progress | None) -> None:
+    headers = {"User-Agent": "mnist-studies", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 416 and have:  # nothing after `have`: whole, or wrong; check() tells
+                return
+            raise _MirrorError(f"HTTP {error.code} {error.reason}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _MirrorError(str(getattr(error, "reason", None) or error)) from None
+    with response:
+        resumes = response.status == 206 and response.headers.get("Content-Range", "").startswith(
+            f"bytes {have}-"
+        )
+        start = have if resumes else 0
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else None
+        if total is not None and total > MAX_DOWNLOAD:
+            raise _MirrorError(f"{total} bytes, more than {MAX_DOWNLOAD}")
+        here = start
+        with open(part, "ab" if resumes else "wb") as file:
+            while chunk := _receive(response, here):
+                file.write(chunk)
+                here += len(chunk)
+                if here > MAX_DOWNLOAD:
+                    raise _MirrorError(f"more than {MAX_DOWNLOAD} bytes")
+                if progress:
+                    progress(part.stem, here, total)
+    if total is not None and here < total:
+        raise _BrokenError(f"connection closed at byte {here} of {total}")
+
+
+def _receive(response: http.client.HTTPResponse, here: int) -> bytes:
+    try:
+        return response.read1(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenError(f"connection broke at byte {here}: {error}") from None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @contextlib.contextmanager
@@ -112,12 +246,12 @@ def _lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "a")  # noqa: SIM115 - closed below; an error here is ours
     except OSError as error:
-        raise DataError(f"{idx.one_line(folder)}: cannot be written: {error.strerror}") from None
+        raise DataError(f"{one_line(folder)}: cannot be written: {error.strerror}") from None
     with file:
         try:
             _wait_for_lock(file)
         except OSError as error:
-            raise DataError(f"{idx.one_line(folder)}: cannot be locked: {error.strerror}") from None
+            raise DataError(f"{one_line(folder)}: cannot be locked: {error.strerror}") from None
         yield
 
 

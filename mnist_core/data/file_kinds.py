@@ -1,14 +1,10 @@
-"""What a file is that is no IDX file, in words, and what to do about it.
-
-A download that failed is an HTML page, a clone without Git LFS holds pointers, other programs take
-archives and tables. A magic number of such a file tells a person nothing.
-"""
+"""What a file is that is not an IDX file, in words, and what to do about it."""
 
 from pathlib import Path
 from typing import Final
 
 HEAD_BYTES: Final = 512
-"""So many bytes of a file tell what it is; the mark of a tar archive comes last."""
+"""Bytes of a file that tell what it is; the mark of a tar archive comes last."""
 
 READ: Final = "read are IDX files as MNIST's, plain or gzip"
 

@@ -1,9 +1,8 @@
 """IDX files, plain or gzip: read with every check, written byte for byte the same each time.
 
 The format is that of MNIST's page (Y. LeCun, C. Cortes, C. J. C. Burges): big-endian, a magic
-number ``0x0000TTRR`` (type, rank), one 4-byte size per dimension, then the values. Whatever the
-bytes are, a reader either returns the array or raises one ``DataError`` that names the file, the
-byte offset (in the decompressed content unless said otherwise), what was expected and what came.
+number ``0x0000TTRR`` (type, rank), a 4-byte size per dimension, then the values. An error names the
+file, the byte offset (in the decompressed content), what was expected and what came.
 """
 
 import gzip
@@ -39,9 +38,7 @@ class Kind:
     """What an IDX file may hold.
 
     Attributes:
-        what: the content in words.
         magic: the first four bytes as a big-endian number.
-        rank: number of dimensions.
         item_bytes: bytes of one value.
     """
 
@@ -67,9 +64,6 @@ class Raw:
     """The checked, decompressed content of one IDX file.
 
     Attributes:
-        path: where it was read.
-        kind: what the magic number says it holds.
-        shape: the sizes in the header.
         content: header and values; exactly as long as the header says.
     """
 
@@ -91,7 +85,7 @@ class Raw:
         """Return the classes, uint8 ``[N]``, each in ``0 .. n_classes - 1``.
 
         Raises:
-            DataError: a label is out of range.
+            DataError: if a label is out of range.
         """
         values: npt.NDArray[np.integer]
         if self.kind.item_bytes == 1:
@@ -114,34 +108,19 @@ class Raw:
 
 
 def read_images(path: str | Path, *, limit: int = MAX_BYTES) -> UInt8Array:
-    """Read an image file.
-
-    Args:
-        path: IDX file, plain or gzip; its content decides, not its name.
-        limit: largest decompressed size in bytes.
-
-    Returns:
-        uint8 ``[N, rows, columns]``, rows and columns in 1..4096.
+    """Return the images of a file, uint8 ``[N, rows, columns]`` of at most ``limit`` bytes.
 
     Raises:
-        DataError: the file is missing, unreadable, damaged, too large or no image file.
+        DataError: if the file is missing, unreadable, damaged, too large or not an image file.
     """
     return read_raw(path, IMAGES, limit=limit).images()
 
 
 def read_labels(path: str | Path, *, n_classes: int = 10, limit: int = MAX_BYTES) -> UInt8Array:
-    """Read a label file (MNIST's, or QMNIST's table, of which the class column is returned).
-
-    Args:
-        path: IDX file, plain or gzip; its content decides, not its name.
-        n_classes: labels must be in ``0 .. n_classes - 1``; at most 256.
-        limit: largest decompressed size in bytes.
-
-    Returns:
-        uint8 ``[N]``.
+    """Return the classes of a file, uint8 ``[N]``: MNIST's labels, or QMNIST's table.
 
     Raises:
-        DataError: as ``read_images``, or a label is out of range.
+        DataError: as ``read_images``, or if a label is not in ``0 .. n_classes - 1``.
     """
     return read_raw(path, LABELS, LABEL_TABLE, limit=limit).labels(n_classes)
 
@@ -150,7 +129,7 @@ def check_pair(images: Raw, labels: Raw) -> None:
     """Check that there is one label an image.
 
     Raises:
-        DataError: the counts differ.
+        DataError: if the counts differ.
     """
     if images.shape[0] != labels.shape[0]:
         raise _problem(
@@ -172,7 +151,7 @@ def read_raw(path: str | Path, *kinds: Kind, limit: int = MAX_BYTES) -> Raw:
     """
     path = Path(path)
     if "\0" in str(path):
-        raise DataError(f"{one_line(path)}: is no possible file name")
+        raise DataError(f"{one_line(path)}: is not a possible file name")
     try:
         regular = stat.S_ISREG(os.stat(path).st_mode)
         if regular:
@@ -181,7 +160,7 @@ def read_raw(path: str | Path, *kinds: Kind, limit: int = MAX_BYTES) -> Raw:
     except OSError as error:
         raise DataError(f"{one_line(path)}: cannot be read: {error.strerror or error}") from None
     except UnicodeEncodeError:
-        raise DataError(f"{one_line(path)}: is no possible file name here") from None
+        raise DataError(f"{one_line(path)}: is not a possible file name here") from None
     raise DataError(f"{one_line(path)}: expected a file, but it is a folder or a device")
 
 
@@ -196,8 +175,8 @@ def write_images(path: str | Path, images: UInt8Array) -> None:
     The bytes depend on the images only (gzip without name and time, level 9).
 
     Raises:
-        ValueError: another type or rank.
-        OSError: the file cannot be written.
+        ValueError: if type or rank are others.
+        OSError: if the file cannot be written.
     """
     _write(Path(path), IMAGES, images)
 
@@ -301,7 +280,7 @@ def _gunzip(path: Path, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _what(content: bytearray) -> str:
-    """Say what a file is whose content begins so, or ""."""
+    """Return a hint on what the file is, or ""."""
     words = file_kinds.describe(bytes(content[: file_kinds.HEAD_BYTES]))
     return f"; this is {words}: {file_kinds.READ}" if words else ""
 

@@ -11,15 +11,13 @@ _GAP: Final = 2
 
 
 def picture(images: UInt8Array, width: int = 80, *, max_rows: int = 2) -> str:
-    """Draw images side by side, in as many rows of them as are needed and allowed.
+    """Draw images uint8 ``[N, rows, columns]`` side by side, as ``rows / 2`` lines a row of images.
+
+    A character is twice as high as wide, so it shows two pixels.
 
     Args:
-        images: uint8 ``[N, rows, columns]``.
         width: characters a line; one image a row is drawn even where it is wider.
-        max_rows: the images that do not fit into so many rows are left out.
-
-    Returns:
-        ``rows / 2`` lines a row: a character is twice as high as wide, so it shows two pixels.
+        max_rows: largest number of rows of images; the rest is left out.
     """
     height, columns = images.shape[1:]
     per_row = max(1, (width + _GAP) // (columns + _GAP))

@@ -1,8 +1,7 @@
 """The seeded, stratified split of the training images into train and validation.
 
-It depends on the labels and the seed only, and is the same on every platform and numpy version: it
-takes raw PCG64 output, whose stream numpy promises never to change (NEP 19), and integer
-arithmetic. 60,000 labels take a few milliseconds, so nothing is cached on disk.
+It depends on the labels and the seed only, on every platform and numpy version: raw PCG64 output,
+whose stream numpy promises never to change (NEP 19), and integer arithmetic.
 """
 
 import hashlib
@@ -41,7 +40,7 @@ def validation_size(n: int) -> int:
     """Return a sixth of ``n``, rounded: 1,000 of 6,000 and 10,000 of 60,000.
 
     Raises:
-        DataError: fewer than 3 images.
+        DataError: if there are fewer than 3 images.
     """
     if n < 3:
         raise DataError(f"a training set needs at least 3 images to be split, but got {n}")
@@ -52,13 +51,10 @@ def stratified(labels: npt.NDArray[np.integer], seed: int) -> Indices:
     """Split so that each class has its share of validation images, to within one image.
 
     Shares are rounded by largest remainder (ties to the lower class), so the sizes are exact.
-
-    Args:
-        labels: class of each image, ``[n]``, n >= 3, values >= 0.
-        seed: >= 0; any size.
+    Labels are ``[n]``, >= 0; a seed is >= 0, of any size.
 
     Raises:
-        DataError: fewer than 3 images.
+        DataError: if there are fewer than 3 images.
     """
     n = len(labels)
     quotas = _largest_remainder(np.bincount(labels), validation_size(n))

@@ -1,14 +1,13 @@
 """Where the files of a data set lie, and whether they are the right ones.
 
-Embedded files lie in this package; all others in ``data.root`` where it is given, else in the
-cache folder: ``$MNIST_STUDIES_CACHE`` or the platform's, one folder a data set.
+Embedded files lie in this package; others in ``data.root`` if given, else in the cache folder
+(``$MNIST_STUDIES_CACHE`` or the platform's), one folder a data set.
 """
 
 import functools
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,8 @@ import platformdirs
 
 from mnist_core.data import file_kinds, idx
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataFile, DataSet
-from mnist_core.errors import DataError
-from mnist_core.files import check_regular
+from mnist_core.errors import DataError, UserError
+from mnist_core.files import check_regular, write_atomically
 
 CACHE_VARIABLE: Final = "MNIST_STUDIES_CACHE"
 EMBEDDED: Final = Path(__file__).parent / "embedded"
@@ -40,7 +39,7 @@ def folder_of(data_set: DataSet, root: str | Path = "") -> Path:
     """Return the folder where the files of ``data_set`` belong; it need not exist.
 
     Raises:
-        DataError: the data set ``folder`` without a root.
+        DataError: if ``folder`` is named without a root.
     """
     if root:
         return Path(root).expanduser().absolute()
@@ -52,7 +51,7 @@ def folder_of(data_set: DataSet, root: str | Path = "") -> Path:
 
 
 def is_cache(data_set: DataSet, folder: Path) -> bool:
-    """Whether ``folder`` is this data set's own in the cache, where hashes are recorded."""
+    """Return whether ``folder`` is this data set's own in the cache, where hashes are recorded."""
     return folder == cache_folder().absolute() / data_set.name
 
 
@@ -70,8 +69,8 @@ def read_verified(data_set: DataSet, file: DataFile, folder: Path) -> idx.Raw:
     """Read one file, check its structure and, where a hash is known, its content.
 
     Raises:
-        DataError: it is missing, damaged, a known file of another data set, or its hash is not the
-            known or recorded one.
+        DataError: if it is missing, damaged, a known file of another data set, or its hash is not
+            the known or recorded one.
     """
     path = find(file, folder)
     if path is None:
@@ -103,7 +102,7 @@ def holds_none(data_set: DataSet, file: DataFile, folder: Path) -> str:
 
 
 def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
-    """Return the raw hash that ``file`` must have in ``folder`` and who says so; else twice ""."""
+    """Return the raw hash that ``file`` must have in ``folder``, and its source; else twice ""."""
     if file.sha256:
         return file.sha256, "published"
     recorded = recorded_sums(folder).get(file.name, "")
@@ -111,12 +110,10 @@ def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
 
 
 def vouched(file: DataFile, raw: idx.Raw, folder: Path) -> str:
-    """Return who says that ``raw`` is the published ``file``; empty: no hash tells.
+    """Return the source that vouches for ``raw`` as the published ``file``; empty: none.
 
     Args:
-        file: what it should be.
         raw: what ``read_verified`` gave.
-        folder: where it lies.
     """
     known = known_hash(file, folder)[1]
     return known or ("published .gz" if _is_published_gz(file, raw.path) else "")
@@ -126,7 +123,7 @@ def recorded_sums(folder: Path) -> dict[str, str]:
     """Return file name to raw hash as recorded in the folder's ``SHA256SUMS``; empty if none.
 
     Raises:
-        DataError: the record exists and cannot be read.
+        DataError: if the record exists and cannot be read.
     """
     path = folder / SUMS
     if not path.exists():
@@ -144,15 +141,13 @@ def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
     """Write ``SHA256SUMS`` atomically: raw hashes, in the format of ``sha256sum``.
 
     Raises:
-        DataError: the folder cannot be written to.
+        DataError: if the folder cannot be written to.
     """
     text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-    draft = folder / f"{SUMS}.{os.getpid()}.{threading.get_ident()}"
     try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, folder / SUMS)
-    except OSError as error:
-        raise DataError(f"{idx.one_line(folder)}: cannot write {SUMS}: {error.strerror}") from None
+        write_atomically(folder / SUMS, text)
+    except UserError as error:
+        raise DataError(str(error)) from None
 
 
 def _owner(sha256: str, path: Path | None) -> tuple[str, str]:

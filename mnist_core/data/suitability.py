@@ -17,7 +17,7 @@ def count_classes(data_set: DataSet, path: Path, classes: idx.UInt8Array) -> int
     """Return the number of classes.
 
     Raises:
-        DataError: there is one class only, or in a folder one below the greatest has no image.
+        DataError: if there is one class only, or in a folder one below the greatest has no image.
     """
     there = np.unique(classes)
     if len(there) < 2:
@@ -46,7 +46,7 @@ def look_at_test(
     A folder of unknown files may lack them.
 
     Raises:
-        DataError: one of a known data set is missing, or one is damaged.
+        DataError: if one of a known data set is missing, or one is damaged.
     """
     missing = [file for file in data_set.files[2:] if storage.find(file, folder) is None]
     if missing and data_set.n_classes:
@@ -67,10 +67,10 @@ def look_at_test(
 def _check_test(
     images: idx.Raw, labels: idx.Raw, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
 ) -> None:
-    """Check that what was learned from the training images can be judged on the test images.
+    """Check that the test images fit the training images.
 
     Raises:
-        DataError: the counts differ, there is none, they are of another size, or of a class that
+        DataError: if the counts differ, there is none, they are of another size, or of a class that
             no training image has.
     """
     idx.check_pair(images, labels)

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from mnist_core import losses
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 
@@ -17,14 +18,14 @@ _DEFAULTS = {"darwin": "clang++", "win32": "cl"}
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse to compile what cannot be compiled.
+    """Check that the model can be compiled, if it is to be.
 
     Raises:
-        ConfigError: there is no compiler, or the loss goes around the model's forward pass.
+        ConfigError: if there is no compiler, or the loss goes around the model's forward pass.
     """
     if not config.compile:
         return
-    if config.loss.name in ("contrastive", "triplet", "supcon"):
+    if losses.embeds(config.loss):
         raise ConfigError(
             f"compile: {config.loss.name} uses the embeddings, not the forward pass that would be"
             " compiled; use compile=false"
@@ -61,7 +62,7 @@ def _check_compiler() -> None:
 
 
 def forward_of(model: nn.Module, config: TrainConfig) -> nn.Module:
-    """Return what computes the forward pass in training; it shares the model's weights."""
+    """Return the module of the forward pass in training; it shares the model's weights."""
     if not config.compile:
         return model
     # Another size for the last batch of an epoch: compiled once for each, not for any size.

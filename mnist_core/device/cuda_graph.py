@@ -1,10 +1,8 @@
 """Forward and backward pass of a batch as one CUDA graph, an option for NVIDIA GPUs.
 
-A small model's step is some hundred kernels of a few microseconds each, and starting them one by
-one from Python takes longer than they run. A graph is recorded once and starts them all at once
-(docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs). It works on fixed addresses and sizes:
-a batch is copied to where the recorded one lay, and a smaller batch is computed without the graph.
-The optimizer's step stays outside, so the learning rate moves as ever.
+Starting a small model's kernels one by one from Python takes longer than they run; a graph is
+recorded once and starts them all (docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs). Its
+addresses and sizes are fixed, so smaller batches, and the optimizer's step, run without it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from mnist_core import losses
 from mnist_core.config import TrainConfig
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
@@ -24,10 +23,10 @@ _WARMUP = 3
 
 
 def check(config: TrainConfig, machine: Runtime) -> None:
-    """Refuse to record what cannot be recorded.
+    """Check that a graph can be recorded, if it is to be.
 
     Raises:
-        ConfigError: no GPU, or a setting that changes the step from batch to batch.
+        ConfigError: if there is no GPU, or a setting changes the step from batch to batch.
     """
     if not config.cuda_graph:
         return
@@ -50,7 +49,7 @@ def check(config: TrainConfig, machine: Runtime) -> None:
         )
     if any("label_smoothing" in dict(change.settings) for change in config.changes):
         raise ConfigError(f"cuda_graph: a change of label_smoothing is not recorded; {off}")
-    if config.loss.name in ("contrastive", "triplet", "supcon"):
+    if losses.embeds(config.loss):
         raise ConfigError(f"cuda_graph: {config.loss.name} is not recorded; {off} or loss.name=bce")
 
 
@@ -67,7 +66,6 @@ class GraphedBatch:
         Args:
             loss: of a batch; it must not wait for the device.
             model: that ``loss`` runs, on a GPU, in training mode.
-            batch_size: targets of the batches that are taken.
         """
         self.batch_size = batch_size
         self._loss = loss
@@ -79,10 +77,6 @@ class GraphedBatch:
     def __call__(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Set the gradients of the model's parameters.
 
-        Args:
-            inputs: of a full batch.
-            targets: of it.
-
         Returns:
             The loss, a scalar on the device; the next call overwrites it.
         """
@@ -91,7 +85,7 @@ class GraphedBatch:
         self._inputs.copy_(inputs)
         self._targets.copy_(targets)
         self._graph.replay()
-        # Whoever cleared the gradients forgot where the graph writes them.
+        # Clearing the gradients forgets where the graph writes them.
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient
         return self._value
@@ -130,5 +124,5 @@ class GraphedBatch:
 
 
 def create(config: TrainConfig, loss: Loss, model: nn.Module) -> GraphedBatch | None:
-    """Return what computes full batches, or None: as ever."""
+    """Return what computes full batches; None if graphs are off."""
     return GraphedBatch(loss, model, config.batch_size) if config.cuda_graph else None

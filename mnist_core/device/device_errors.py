@@ -1,7 +1,6 @@
 """What an error says of the machine: it is out of memory, or a GPU failed.
 
-CUDA, its libraries, torch's allocators and the system each have words of their own, mostly in a
-plain ``RuntimeError``. torch is not imported here: a process without it cannot raise its errors.
+torch is not imported here: a process without it cannot raise its errors.
 """
 
 import errno
@@ -57,5 +56,4 @@ def first_line(error: BaseException) -> str:
 
 
 def _is_a(error: BaseException, name: str) -> bool:
-    """Return whether ``error`` is of torch's class ``name``."""
     return any(kind.__name__ == name for kind in type(error).__mro__)

@@ -9,7 +9,7 @@ import torch
 
 
 def reset_peak(device: torch.device) -> None:
-    """Begin anew, where the system can: on CUDA and on Linux."""
+    """Start measuring again, where the system can: on CUDA and on Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return

@@ -1,8 +1,4 @@
-"""The machine under a training: device, precision, threads, memory allocator.
-
-Settings of torch that are global are changed only inside the ``session`` of one training and put
-back after it.
-"""
+"""The machine under a training: device, precision, threads, memory allocator."""
 
 import ctypes
 import os
@@ -18,6 +14,7 @@ from torch import Tensor, nn
 
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import are, counted
+from mnist_core.device import torch_internals
 from mnist_core.errors import ConfigError, DeviceMissing
 
 _DTYPES = {
@@ -36,10 +33,8 @@ class Runtime:
     """Where and how a training computes.
 
     Attributes:
-        device: the device actually used.
-        precision: of the computation. ``bf16`` and ``fp16``: activations are of that type, weights
-            fp32. ``tf32`` (CUDA): products are of 10 bits of mantissa, everything is kept in fp32.
-            ``fp64``: weights and activations alike.
+        precision: ``bf16``, ``fp16``: activations of that type, weights fp32. ``tf32`` (CUDA):
+            products with 10 bits of mantissa. ``fp64``: weights and activations.
         threads: CPU threads of one operation.
     """
 
@@ -80,7 +75,7 @@ class Runtime:
         return state
 
     def set_random_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a ``random_state``."""
+        """Continue from a ``random_state``."""
         torch.set_rng_state(state["cpu"])
         if self.device.type == "cuda" and "cuda" in state:
             torch.cuda.set_rng_state(state["cuda"], self.device)
@@ -99,10 +94,10 @@ class Runtime:
 
 
 def resolve(config: TrainConfig) -> Runtime:
-    """Turn ``auto`` and 0 into what this machine has.
+    """Replace ``auto`` and 0 by the device, precision and threads of this machine.
 
     Raises:
-        ConfigError: a device that this machine has not, or a precision that the device has not.
+        ConfigError: if this machine lacks the device, or the device the precision.
     """
     precision = config.precision
     if why := why_no_tf32(config):
@@ -141,7 +136,7 @@ def available_cores() -> int:
 
 @contextmanager
 def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
-    """Set torch up for one training and put everything back after it.
+    """Set torch up for one training and restore everything after it.
 
     The random state of torch is forked, so what runs outside is not disturbed.
     """
@@ -162,7 +157,7 @@ def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which ``device`` is the GPU that torch means where none is named."""
+    """Return a context in which ``device`` is torch's current GPU."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
@@ -198,7 +193,7 @@ def _tf32(runtime: Runtime) -> Iterator[None]:
 
 
 def gradient_scaler(runtime: Runtime) -> torch.amp.GradScaler | None:
-    """Return what keeps small gradients from vanishing in fp16; None for other precisions."""
+    """Return the scaler that keeps small gradients from vanishing in fp16; else None."""
     return torch.amp.GradScaler(runtime.device.type) if runtime.precision == "fp16" else None
 
 
@@ -259,9 +254,8 @@ def _device(name: str) -> torch.device:
 
 
 def _computes_bf16(device: torch.device) -> bool:
-    """Whether bf16 is fast on ``device``; elsewhere it is emulated and slow."""
+    """Return whether bf16 is fast on ``device``; elsewhere it is emulated and slow."""
     if device.type == "cuda":
         with current(device):  # torch asks the current GPU
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    return "AVX512" in capabilities and bool(torch.cpu._is_avx512_bf16_supported())
+    return torch_internals.cpu_has_bf16()

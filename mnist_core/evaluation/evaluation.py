@@ -21,7 +21,6 @@ class Mistake:
     Attributes:
         images: the place in the split of the image, or of both images.
         truth: the right class; of a pair: 0 different, 1 same.
-        said: the predicted one.
         score: the probability of the predicted class, 0 to 1; of a pair: its score, the higher, the
             more alike.
     """
@@ -32,7 +31,7 @@ class Mistake:
     score: float
 
     def text(self) -> str:
-        """Say what was taken for what: ``7 taken for 1, 99 %``."""
+        """Return the mistake in words: ``7 taken for 1, 99 %``."""
         if len(self.images) == 1:
             return f"{self.truth} taken for {self.said}, {self.score:.0%}".replace("%", " %")
         truth, said = PAIR_CLASSES[self.truth], PAIR_CLASSES[self.said]

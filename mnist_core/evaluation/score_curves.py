@@ -76,7 +76,6 @@ def thinned(curve: Curve, count: int) -> Curve:
     and Peucker 1973, doi:10.3138/FM57-6770-U75U-7727), until all points lie on them.
 
     Args:
-        curve: any.
         count: >= 2.
     """
     x, y = curve.x, curve.y

@@ -1,7 +1,6 @@
 """What is kept of a model's last validation: its surest mistakes, and two curves, in 2 kB of JSON.
 
-The images themselves are not kept: a mistake names them by their place in the validation split.
-Nothing here needs torch.
+A mistake names its image by the place in the validation split.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
 NAME = "validation"
 """Under which it is kept with a trial."""
 MISTAKES, POINTS = 9, 40
-"""So many mistakes, and points of a curve, at most."""
+"""Largest numbers of mistakes, and of points of a curve."""
 _DIGITS = 5
 
 
@@ -42,10 +41,8 @@ class ValidationSummary:
     """What is kept of a validation.
 
     Attributes:
-        mistakes: the surest first.
         roc: true over false positive rate: of pairs; of classes all "is it of this class?" at once
             (micro-averaged, one against the rest).
-        precision_recall: precision over recall, of the same.
     """
 
     mistakes: tuple[Mistake, ...]
@@ -90,7 +87,7 @@ class ValidationSummary:
 
 
 def of_attributes(attributes: Mapping[str, Any]) -> ValidationSummary | None:
-    """Return what a trial has kept; None: nothing, e.g. since it was pruned, or is of before."""
+    """Return what a trial has kept; None if nothing, e.g. if it was pruned."""
     return ValidationSummary.from_json(attributes.get(NAME))
 
 

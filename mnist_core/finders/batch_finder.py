@@ -1,8 +1,6 @@
 """The largest batch that fits into memory, and the one that trains most images a second.
 
-Both are found by doing real steps, in a process of their own. What fits is found by doubling, then
-by bisection; how fast a size is, by several rounds over all sizes, so that what else the machine
-does meanwhile meets all of them alike.
+Both are found by real steps, in a process of their own.
 """
 
 import contextlib
@@ -35,7 +33,6 @@ class Measured:
 
     Attributes:
         images: how many it was trained on while the clock ran.
-        seconds: on that clock.
         peak: bytes of memory at most.
     """
 
@@ -51,7 +48,7 @@ class Measure(Protocol):
         """Train for about ``seconds``, at least one step.
 
         Raises:
-            OutOfMemory: the size does not fit.
+            OutOfMemory: if the size does not fit.
         """
         ...
 
@@ -65,7 +62,6 @@ class Size:
     """What is known of a batch size.
 
     Attributes:
-        batch_size: images (or pairs) a step.
         peak: bytes of memory at most; None: it does not fit.
         rates: images a second, one a round; none if it was not timed.
     """
@@ -81,19 +77,16 @@ class Size:
 
     @property
     def spread(self) -> float:
-        """How far apart the highest and the lowest rate are, as a share of the median."""
+        """How far apart the highest and the lowest rate are, as a fraction of the median."""
         return (max(self.rates) - min(self.rates)) / self.rate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the search came to.
+    """The result of the search.
 
     Attributes:
-        sizes: all that were tried, growing.
-        largest: the largest that fits.
         limited: whether memory is what limits it; if not, it is the end of the range.
-        fastest: the size of the highest rate.
         suggestion: the smallest that is nearly as fast; smaller batches take more steps.
     """
 
@@ -127,16 +120,11 @@ def find(
     """Find the largest and the fastest batch size between ``low`` and ``high``.
 
     Args:
-        measure: tries a size.
-        low: smallest size.
-        high: largest size.
-        seconds: of training, for each size in each round.
-        repeats: rounds.
-        memory_limit: bytes that a size may take at its peak; None: whatever ``measure`` lets it.
-        on_progress: told the stage, what is tried next, and the share that is done.
+        memory_limit: bytes that a size may take at its peak; None: whatever ``measure`` allows.
+        on_progress: called with the stage, what is tried next, and the finished fraction.
 
     Raises:
-        ConfigError: no range; or ``low`` does not fit.
+        ConfigError: if the range is empty, or ``low`` does not fit.
     """
     if not 1 <= low <= high:
         raise ConfigError(f"the range must be 1 <= low <= high, but got {low} to {high}")
@@ -154,7 +142,7 @@ def find(
         except OutOfMemory:
             peak = None
         if peak is not None and memory_limit is not None and peak > memory_limit:
-            peak = None  # so briefly that nobody saw it
+            peak = None  # too briefly to be seen
         measure.close()  # what a size leaves behind must not count for the next
         known[batch_size] = Size(batch_size=batch_size, peak=peak)
         return peak is not None
@@ -229,7 +217,6 @@ def measure(config: TrainConfig, memory_share: float, batch_size: int, seconds: 
         config: a resolved configuration; its batch size is not used.
         memory_share: of a GPU's memory that is free, how much may be taken; on a CPU it is for
             who calls to limit the process.
-        batch_size: images (or pairs) a step.
         seconds: the clock is stopped after the step that reaches it, and at least one.
     """
     import torch

@@ -21,10 +21,8 @@ class Cost:
     """One training.
 
     Attributes:
-        parameters: trainable ones.
         flops: operations of the forward pass for one image or pair, see ``forward_flops``.
-        seconds: of all its epochs with a validation after each, nothing else going on.
-        epochs: how many these are.
+        seconds: of all its epochs with a validation after each, on an idle machine.
         memory: bytes at most so far: on a CPU of the whole process, see ``memory.peak``.
     """
 
@@ -36,17 +34,11 @@ class Cost:
 
 
 def measure(config: TrainConfig, data: Data) -> Cost:
-    """Do two steps, the first of which pays for what is done once, and time the second.
-
-    An estimate, good to some ten per cent: nothing here knows what else will run on the machine.
-
-    Args:
-        config: a configuration that ``train.resolve`` has filled in.
-        data: on the device of ``config``.
+    """Estimate the cost of a resolved configuration, to some ten per cent, by two steps.
 
     Raises:
-        ConfigError: the model and the data do not fit together.
-        DataError: the images do not make what the task needs.
+        ConfigError: if the model and the data do not fit together.
+        DataError: if the images do not make what the task needs.
     """
     machine = runtime.resolve(config)
     with runtime.session(machine, deterministic=config.deterministic):
@@ -79,7 +71,6 @@ def forward_flops(config: ModelConfig, n_classes: int) -> int:
 
     Args:
         config: a resolved model.
-        n_classes: of the data.
     """
     total = 0
 

@@ -39,7 +39,6 @@ class Isolated(Generic[T]):
         """Prepare the calls.
 
         Args:
-            function: can be pickled, as its arguments and results can.
             memory: bytes the child may hold in memory, its libraries included; None: no limit.
         """
         self._function = function
@@ -72,10 +71,10 @@ class Isolated(Generic[T]):
         """Call the function there.
 
         Raises:
-            OutOfMemory: it raised such an error, or its process held more than it may and was
+            OutOfMemory: if it raised such an error, or its process held more than it may and was
                 killed, or was killed by the system, which happens where memory runs short.
-            UserError: the function raised one.
-            RuntimeError: it raised something else, or its process ended by itself.
+            UserError: if the function raised one.
+            RuntimeError: if it raised something else, or its process ended by itself.
         """
         connection = self._connection or self._start()
         try:
@@ -114,7 +113,7 @@ class Isolated(Generic[T]):
         return connection
 
     def _await(self, connection: Connection) -> None:
-        """Wait for an answer, or for the end of the child; do not let it take too much memory."""
+        """Wait for an answer or the end of the child; end it if it takes too much memory."""
         process = psutil.Process(self._process.pid)
         while not connection.poll(_GLANCE):
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -1,8 +1,8 @@
 """The learning rate range test (Smith 2017, "Cyclical learning rates", section 3.3).
 
-A short training whose learning rate grows by the same factor at every step. Its loss first stays
-where it is, then falls, and at last rises. The suggestion is where the smoothed loss falls fastest
-(Gugger 2018, "How do you find a good learning rate"), seen over the logarithm of the learning rate.
+The learning rate of a short training grows by the same factor at every step. The suggestion is
+where the smoothed loss falls fastest over the logarithm of the learning rate (Gugger 2018, "How do
+you find a good learning rate").
 """
 
 import csv
@@ -27,33 +27,26 @@ LEAST_STEPS = 20
 """Fewer make no curve."""
 
 _SMOOTHING = 1 / 40
-"""Standard deviation of the Gaussian that smooths the losses, as a share of the whole range."""
+"""Standard deviation of the Gaussian that smooths the losses, as a fraction of the whole range."""
 
 _RUNNING = 0.8
-"""Share of the old mean in the running one that decides when to stop."""
+"""Fraction of the old mean in the running one that decides when to stop."""
 
 _DIVERGED = 4.0
-"""Stop at so many times the lowest loss (Gugger's rule)."""
+"""Stop at this multiple of the lowest loss (Gugger's rule)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RangeTest:
-    """What a range test saw, and what follows from it.
+    """The measurements of a range test, and its result.
 
     Attributes:
-        lrs: learning rate of each step that was done, growing.
         losses: mean loss of each step's batch, before the step.
         smoothed: the losses smoothed over the logarithm of the learning rate, without a lag.
-        low: first learning rate of the range.
-        high: last learning rate of the range.
-        diverged: learning rate at which the loss had risen so far that the test was ended; None:
-            it never did.
-        lower: from here on the loss falls: a tenth of the whole fall is done. A cautious choice.
-        suggestion: where the loss falls fastest.
-        lowest: where the loss is lowest, before it rises clearly for the first time; beyond, steps
-            undo each other.
-        problem: why there is no suggestion (``lower``, ``suggestion`` and ``lowest`` are None), or
-            what makes it doubtful; empty: nothing.
+        diverged: learning rate at which the test was ended since the loss had risen; None: never.
+        lower: where a tenth of the whole fall is done: a cautious choice.
+        lowest: where the loss is lowest, before it rises clearly for the first time.
+        problem: why there is no suggestion (the three rates are None), or what makes it doubtful.
     """
 
     lrs: NDArray[np.float64]
@@ -77,15 +70,10 @@ def find(
     steps: int = 200,
     on_step: Callable[[int, float, float], None] | None = None,
 ) -> RangeTest:
-    """Do the range test with a fresh model of ``config``; nothing outside is changed.
+    """Do the range test with a fresh model of a resolved ``config``.
 
-    Args:
-        config: a resolved configuration; its learning rate, schedule and epochs are not used.
-        data: on the device of ``config``.
-        low: first learning rate, per step.
-        high: last learning rate.
-        steps: steps of the optimizer.
-        on_step: called after each step with its number from 1, learning rate and loss.
+    Its learning rate, schedule and epochs are not used. ``on_step`` is called with the number of a
+    step from 1, its learning rate and loss.
 
     Raises:
         ConfigError: as ``sweep``.
@@ -106,12 +94,11 @@ def sweep(
 ) -> RangeTest:
     """Call ``step(lr)``, which returns the loss before the step, with growing learning rates.
 
-    It ends early when the loss is no finite number; when its running mean is more than four times
-    the lowest one and has come halfway back to where it began; or when it had fallen by a third and
-    is now a tenth above where it began.
+    It ends early when the loss is not finite; when its running mean is four times the lowest one
+    and halfway back to the start; or when it had fallen by a third and is a tenth above the start.
 
     Raises:
-        ConfigError: no range, or too few steps.
+        ConfigError: if the range is empty, or there are too few steps.
     """
     if not 0 < low < high < math.inf:
         raise ConfigError(f"the range must be 0 < low < high, but got {low:g} to {high:g}")
@@ -225,14 +212,8 @@ def _first_fall(
 ) -> tuple[int, bool]:
     """Return where the first clear fall ends, and whether there is one.
 
-    It ends where the loss is lowest before it rises again by more than a quarter of the fall, and
-    by more than noise: what falls after such a rise is another network, which diverged before.
-
-    Args:
-        losses: ``[N]``.
-        smoothed: ``[N]``, the same by a Gaussian.
-        start: the mean of the first losses.
-        width: standard deviation of the Gaussian, in steps.
+    It ends where the loss is lowest before it rises by more than a quarter of the fall, and by more
+    than noise: a fall after such a rise is another network, which diverged before.
     """
     # Of the difference of two means: the first losses', and the Gaussian's, which counts as many
     # independent ones as 2 sqrt(pi) times its standard deviation.

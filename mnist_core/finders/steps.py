@@ -1,13 +1,9 @@
-"""Training steps without the training around them, for the finders.
-
-A fresh model, its task and its optimizer, as ``train`` makes them; no schedule, no validation, no
-averaged weights, nothing reported.
-"""
+"""Training steps without schedule, validation, averages and reports, for the finders."""
 
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mnist_core import models, tasks
 from mnist_core.batches.batches import stream_seed
@@ -23,18 +19,10 @@ class Steps:
 
     Attributes:
         model: with fresh weights of the configuration's seed, in training mode.
-        optimizer: of its parameters.
-        seen: images (or pairs) trained on so far.
     """
 
     def __init__(self, config: TrainConfig, data: Data, machine: Runtime) -> None:
-        """Make the model.
-
-        Args:
-            config: a resolved configuration.
-            data: on the device of ``machine``.
-            machine: where it computes.
-        """
+        """Make the model of a resolved configuration; the data is on the device of ``machine``."""
         torch.manual_seed(stream_seed(config.seed, "model"))
         self.model = machine.place(models.build(config.model, data.n_classes))
         self._forward = compilation.forward_of(self.model, config)
@@ -46,10 +34,7 @@ class Steps:
         self._batches = self._endless()
 
     def __call__(self, lr: float | None = None) -> Tensor:
-        """Do one step of the optimizer.
-
-        Args:
-            lr: the learning rate of the step; None: as it is.
+        """Do one step of the optimizer, at ``lr`` if given.
 
         Returns:
             The mean loss before the step, a scalar on the device.
@@ -67,15 +52,12 @@ class Steps:
             if self._scaler is not None:
                 loss = self._scaler.scale(loss)
             loss.backward()  # type: ignore[no-untyped-call]
-        if self._scaler is not None:
-            self._scaler.unscale_(self.optimizer)
-        if self._config.grad_clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self._config.grad_clip)
-        if self._scaler is not None:
-            self._scaler.step(self.optimizer)
-            self._scaler.update()
-        else:
-            optimizers.step(self.optimizer)
+        optimizers.update(
+            self.optimizer,
+            self.model.parameters(),
+            scaler=self._scaler,
+            grad_clip=self._config.grad_clip,
+        )
         self.seen += total
         return torch.stack(losses).sum()
 

@@ -1,12 +1,8 @@
-"""Models, one file each; a file's name is the model's name.
+"""Models, one file each; the file's name is the model's name, and a new file is a new model.
 
-A model's file has one function ``build(config, n_classes) -> nn.Module``. A classifier maps
-normalised images ``[N, 1, 28, 28]`` to logits ``[N, n_classes]``. What it lets a user choose stands
-in ``OPTIONS`` (settings of ``ModelConfig`` and their defaults; none if it is left out);
-``complete(config)``, where there is one, fills in the defaults that follow from other options (they
-are ``None`` in ``OPTIONS``), and ``check(config)`` refuses what cannot be built. ``TASK = "pairs"``
-says that the model compares two images instead, see ``mnist_core.tasks.pairs``. A new file is a new
-model; nothing else is to do.
+``build(config, n_classes)`` maps normalised images ``[N, 1, 28, 28]`` to logits ``[N, n_classes]``.
+A file may also have ``OPTIONS`` (settings of ``ModelConfig`` and their defaults), ``complete`` (of
+defaults that follow from other options), ``check``, and ``TASK = "pairs"`` (it compares images).
 """
 
 import importlib
@@ -30,8 +26,8 @@ def resolve(config: ModelConfig) -> ModelConfig:
     """Fill in the model's defaults.
 
     Raises:
-        ConfigError: there is no such model, its file cannot be imported, a value is given that the
-            model has not, or the values do not make a network.
+        ConfigError: if there is no such model, its file cannot be imported, a value is given that
+            the model has not, or the values do not make a network.
     """
     module = _module(config.name)
     options: dict[str, Any] = getattr(module, "OPTIONS", {})
@@ -56,7 +52,7 @@ def task(config: ModelConfig) -> str:
     """Return what the model does: ``classification`` or ``pairs``.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: if there is no such model.
     """
     return str(getattr(_module(config.name), "TASK", "classification"))
 

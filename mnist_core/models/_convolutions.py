@@ -6,7 +6,7 @@ from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS, with_pooling
+from mnist_core.models._layers import ACTIVATIONS, with_pooling
 
 SIDE = 28
 """Rows and columns of an image."""
@@ -28,7 +28,7 @@ def channels(config: ModelConfig) -> list[int]:
     at least 8: the sizes that vector units and tensor cores are filled by. A tie is rounded up.
 
     Raises:
-        ConfigError: a layer would have more than ``MOST_CHANNELS``.
+        ConfigError: if a layer would have more than ``MOST_CHANNELS``.
     """
     assert config.depth is not None and config.width is not None and config.growth is not None
     wanted = [config.width * config.growth**i for i in range(config.depth)]
@@ -45,14 +45,9 @@ def channels(config: ModelConfig) -> list[int]:
 def check_size(config: ModelConfig, *, kernel: int, features: int) -> None:
     """Refuse a network that is too large to be meant.
 
-    Args:
-        config: resolved.
-        kernel: of all convolutions but the first.
-        features: values of an image (or a pair) that reach the head.
-
     Raises:
-        ConfigError: a layer would have more than ``MOST_CHANNELS``, or convolutions and head more
-            than ``MOST_WEIGHTS``.
+        ConfigError: if a layer would have more than ``MOST_CHANNELS``, or convolutions and head
+            more than ``MOST_WEIGHTS``.
     """
     assert config.head_width is not None
     sizes = channels(config)

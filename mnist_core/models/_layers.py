@@ -3,6 +3,22 @@
 import torch
 from torch import Tensor, nn
 
+from mnist_core.config import Activation
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+"""Torch's modules, all with torch's defaults (leaky_relu: slope 0.01; gelu: exact, by erf)."""
+
+MONOTONIC: frozenset[Activation] = frozenset({"relu", "sigmoid", "tanh", "leaky_relu", "elu"})
+"""Those f with max(f(x)) = f(max(x)). gelu and silu fall to a minimum left of 0 and rise again."""
+
 
 class Crop(nn.Module):
     """Keep the upper left ``size`` x ``size`` pixels of every image.
@@ -67,3 +83,33 @@ class GlobalAverage(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return ``[N, C]``."""
         return maps.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1)
+
+
+def with_pooling(activation: Activation, pooling: nn.Module) -> list[nn.Module]:
+    """Return an activation and the pooling behind it, in the order that costs least.
+
+    A max pooling comes first where that is exact, with a monotonic activation, and leaves a
+    quarter of the values to apply it to. An average pooling never does.
+    """
+    layers = [ACTIVATIONS[activation](), pooling]
+    if isinstance(pooling, nn.MaxPool2d) and activation in MONOTONIC:
+        layers.reverse()
+    return layers
+
+
+class PairModel(nn.Module):
+    """Two images in, one logit out: ``embed`` both, then ``compare``."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""
+        raise NotImplementedError
+
+    def compare(self, a: Tensor, b: Tensor) -> Tensor:
+        """Turn the embeddings ``[N, D]`` of the two images into logits ``[N]``."""
+        raise NotImplementedError
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """Turn pairs of normalised images ``[N, 2, 28, 28]`` into logits ``[N]``."""
+        # Both through the encoder in one batch: larger products, and the batch norm sees all.
+        embeddings = self.embed(pairs.flatten(0, 1).unsqueeze(1))
+        return self.compare(embeddings[0::2], embeddings[1::2])

@@ -7,7 +7,7 @@ from mnist_core.models._layers import Dropout, Flatten
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
-    """Build ``cnn``. Pooling before ReLU is exact, see ``_activations``."""
+    """Build ``cnn``. Pooling before ReLU is exact, see ``_layers``."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3),
         nn.ReLU(),

@@ -1,31 +1,16 @@
-"""``flex_cnn``: a convolutional network whose every size can be searched.
+"""``flex_cnn``: a network whose every size can be searched; 290,282 parameters by default.
 
-``depth`` times: a convolution that keeps the image's size, a norm, the activation and, after
-``pools`` of the layers, a 2 x 2 pooling; then dropout, one hidden layer of ``head_width`` units
-with dropout (0: none), and the logits. As it stands, ``flex_cnn`` has 32, 48, 80 and 128 channels,
-batch norm and 290,282 parameters.
-
-Options, beside those that explain themselves:
-
-- ``width``, ``growth``: layer ``i`` from 0 has ``width * growth ** i`` channels, as the nearest
-  multiple of 8 (at least 8).
-- ``norm``: ``batch``; ``group``, with 8 groups, which divide every number of channels; or ``none``.
-  A convolution before a norm has no bias, as the norm would take it away again.
-- ``pools``: left out, 3, or ``depth`` where that is less. A pooling follows the last layer, and the
-  others stand evenly before it, rather early, because the layers before the first one cost most:
-  with 3 pools after layers 1, 2 and 4 of 4; with 2 pools after layers 2 and 5 of 5.
-- ``global_pool``: the head sees the mean of every channel instead of all its pixels.
-
-The order within a layer is norm, pooling, activation where that is exact, see ``_activations``.
+``depth`` times a convolution (``_convolutions.channels``), a norm and the activation; a 2 x 2
+pooling after ``pools`` of them; then dropout, a hidden layer of ``head_width`` units, the logits.
+With ``global_pool`` the head sees the mean of every channel instead of all its pixels.
 """
 
 from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS, with_pooling
 from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size
-from mnist_core.models._layers import Dropout, Flatten, GlobalAverage
+from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten, GlobalAverage, with_pooling
 
 OPTIONS = {
     "activation": "relu",
@@ -42,7 +27,7 @@ OPTIONS = {
 }
 
 _MOST_DEPTH = 5
-_GROUPS = 8
+_GROUPS = 8  # divides every number of channels
 
 
 def complete(config: ModelConfig) -> ModelConfig:
@@ -54,10 +39,11 @@ def complete(config: ModelConfig) -> ModelConfig:
 
 
 def check(config: ModelConfig) -> None:
-    """Refuse what cannot be built.
+    """Check that the network can be built.
 
     Raises:
-        ConfigError: too many layers, pools, channels or weights, or a kernel other than 3 and 5.
+        ConfigError: if there are too many layers, pools, channels or weights, or the kernel is not
+            3 or 5.
     """
     assert config.depth is not None and config.pools is not None
     if config.depth > _MOST_DEPTH:
@@ -123,13 +109,16 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
 
 
 def _pooled_layers(config: ModelConfig) -> set[int]:
-    """Return which layers, counted from 1, are followed by a pooling."""
+    """Return which layers, counted from 1, are followed by a pooling.
+
+    They are spread evenly up to the last, rather early, because the layers before the first pooling
+    cost most: 1, 2 and 4 of 4 with 3 pools; 2 and 5 of 5 with 2.
+    """
     assert config.depth is not None and config.pools is not None
     return {k * config.depth // config.pools for k in range(1, config.pools + 1)}
 
 
 def _features(config: ModelConfig) -> int:
-    """Return how many values of an image reach the head."""
     assert config.pools is not None
     side = 1 if config.global_pool else SIDE >> config.pools
     return channels(config)[-1] * side**2

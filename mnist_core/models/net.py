@@ -3,8 +3,7 @@
 from torch import nn
 
 from mnist_core.config import Activation, ModelConfig
-from mnist_core.models._activations import ACTIVATIONS, with_pooling
-from mnist_core.models._layers import Crop, Flatten
+from mnist_core.models._layers import ACTIVATIONS, Crop, Flatten, with_pooling
 
 OPTIONS = {"activation": "relu"}
 

@@ -7,7 +7,7 @@ from mnist_core.models._layers import Crop, Flatten
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
-    """Build ``net_deep``. Pooling before ReLU is exact, see ``_activations``; so is the crop."""
+    """Build ``net_deep``. Pooling before ReLU is exact, see ``_layers``; so is the crop."""
     return nn.Sequential(
         Crop(22),
         nn.Conv2d(1, 32, 3),

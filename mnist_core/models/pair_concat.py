@@ -1,10 +1,7 @@
-"""``pair_concat``: the baseline for ``siamese``: both images side by side in one network.
+"""``pair_concat``: the baseline for ``siamese``: both images side by side; 437,953 parameters.
 
-The convolutions are those of ``siamese``, but all are pooled and none of the pixels is averaged
-away, because where a feature lies says which image it is of: 28 x 56 pixels become 3 x 7 of 128
-channels. Then one hidden layer of ``head_width`` units with ``dropout`` (0: neither) and one logit;
-437,953 parameters. Unlike ``siamese`` it is not the same for both orders of the two images, and has
-to learn by itself that they are to be compared.
+All convolutions are pooled and no pixel is averaged away, because its place says which image it is
+of: 28 x 56 pixels become 3 x 7. The network must learn by itself that two images are compared.
 """
 
 import torch
@@ -12,9 +9,8 @@ from torch import Tensor, nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS
 from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size, pair_encoder
-from mnist_core.models._layers import Dropout, Flatten
+from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten
 
 TASK = "pairs"
 
@@ -29,10 +25,10 @@ OPTIONS = {
 
 
 def check(config: ModelConfig) -> None:
-    """Refuse what cannot be built.
+    """Check that the network can be built.
 
     Raises:
-        ConfigError: too many layers, channels or weights.
+        ConfigError: if there are too many layers, channels or weights.
     """
     assert config.depth is not None
     if config.depth > MOST_POOLS:
@@ -68,6 +64,5 @@ class SideBySide(nn.Module):
 
 
 def _features(config: ModelConfig) -> int:
-    """Return how many values of a pair reach the head."""
     assert config.depth is not None
     return channels(config)[-1] * (SIDE >> config.depth) * (2 * SIDE >> config.depth)

@@ -1,10 +1,8 @@
 """``resnet18``: torchvision's ResNet-18 for images of 28 x 28; 11,172,810 parameters.
 
-The network is that of He et al. 2015, arXiv:1512.03385, with one channel in and, by default, the
-first layer that is usual for small images: 3 x 3, stride 1, no max pooling, so that the four stages
-see 28, 14, 7 and 4 pixels a side. ``stem = 7`` keeps torchvision's own first layers, 7 x 7 with
-stride 2 and a max pooling (11,175,370 parameters): a fourteenth of the work, but the stages see 7,
-4, 2 and 1 pixels.
+He et al. 2015, arXiv:1512.03385, with one channel in. By default the first layer is the usual one
+for small images, 3 x 3, stride 1, no pooling, so the stages see 28, 14, 7 and 4 pixels a side.
+``stem = 7`` keeps torchvision's own: a fourteenth of the work, but 7, 4, 2 and 1 pixels.
 """
 
 from torch import nn

@@ -1,13 +1,7 @@
 """``siamese``: are two images of the same class? One encoder for both; 192,449 parameters.
 
-Encoder: ``depth`` convolutions, each with batch norm, activation and, but for the last, a 2 x 2 max
-pooling, then the mean of every channel (93,632 parameters). Projection: a linear layer to
-``embedding`` values and the activation (16,512). Head: from |a - b| and a * b, which are the same
-for both orders of the two images, over ``head_width`` and a quarter of it to one logit, with
-``dropout`` and half of it (82,305). ``head_width = 0``: one linear layer.
-
-After Bromley et al. 1993 ("siamese"), and for the features Conneau et al. 2017, arXiv:1705.02364.
-Positive logits mean the same class.
+After Bromley et al. 1993 ("siamese"), and for the features |a - b| and a * b, which are the same
+for both orders of the images, Conneau et al. 2017, arXiv:1705.02364. Positive logits: same class.
 """
 
 import torch
@@ -15,9 +9,8 @@ from torch import Tensor, nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS
 from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, pair_encoder
-from mnist_core.models._layers import Dropout, GlobalAverage
+from mnist_core.models._layers import ACTIVATIONS, Dropout, GlobalAverage, PairModel
 
 TASK = "pairs"
 
@@ -33,10 +26,10 @@ OPTIONS = {
 
 
 def check(config: ModelConfig) -> None:
-    """Refuse what cannot be built.
+    """Check that the network can be built.
 
     Raises:
-        ConfigError: too many layers or channels, or a head that cannot be quartered.
+        ConfigError: if there are too many layers or channels, or the head cannot be quartered.
     """
     assert config.depth is not None and config.head_width is not None
     if config.depth > MOST_POOLS:
@@ -57,8 +50,8 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
     return Siamese(config)
 
 
-class Siamese(nn.Module):
-    """Two images in, one logit out; ``forward`` is ``embed`` and ``compare``."""
+class Siamese(PairModel):
+    """One encoder for both images, and a head over their difference and product."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -70,19 +63,6 @@ class Siamese(nn.Module):
             nn.Linear(channels(config)[-1], config.embedding), activation()
         )
         self.head = _head(config)
-
-    def forward(self, pairs: Tensor) -> Tensor:
-        """Compare the two images of every pair.
-
-        Args:
-            pairs: normalised images ``[N, 2, 28, 28]``.
-
-        Returns:
-            logits ``[N]``.
-        """
-        # Both through the encoder in one batch: larger products, and the batch norm sees all.
-        embeddings = self.embed(pairs.flatten(0, 1).unsqueeze(1))
-        return self.compare(embeddings[0::2], embeddings[1::2])
 
     def embed(self, images: Tensor) -> Tensor:
         """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""

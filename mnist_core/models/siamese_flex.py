@@ -1,11 +1,7 @@
-"""``siamese_flex``: are two images of the same class? ``flex_cnn`` for both, and their cosine.
+"""``siamese_flex``: are two images of the same class? ``flex_cnn`` for both; 297,250 parameters.
 
-Each image goes through ``flex_cnn``, every size of which can be searched, with ``embedding``
-outputs in place of logits. The logit of a pair is ``scale * (cosine - middle)`` of the two
-embeddings, with ``scale`` and ``middle`` learned (loss bce; losses that compare embeddings leave
-them alone). As it stands it has 297,250 parameters.
-
-After Bromley et al. 1993 ("siamese"). Positive logits mean the same class.
+The logit is ``scale * (cosine - middle)`` of two embeddings, with ``scale`` and ``middle`` learned
+by the loss bce. After Bromley et al. 1993 ("siamese"). Positive logits: same class.
 """
 
 import torch
@@ -14,6 +10,7 @@ from torch.nn import functional
 
 from mnist_core.config import ModelConfig
 from mnist_core.models import flex_cnn
+from mnist_core.models._layers import PairModel
 
 TASK = "pairs"
 
@@ -28,8 +25,8 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
     return SiameseFlex(config)
 
 
-class SiameseFlex(nn.Module):
-    """Two images in, one logit out; ``forward`` is ``embed`` and ``compare``."""
+class SiameseFlex(PairModel):
+    """``flex_cnn`` for both images, and their cosine."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -37,12 +34,6 @@ class SiameseFlex(nn.Module):
         self.encoder = flex_cnn.build(config, config.embedding)
         self.scale = nn.Parameter(torch.tensor(8.0))
         self.middle = nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, pairs: Tensor) -> Tensor:
-        """Turn pairs of normalised images ``[N, 2, 28, 28]`` into logits ``[N]``."""
-        # Both through the encoder in one batch: larger products, and the batch norm sees all.
-        embeddings = self.embed(pairs.flatten(0, 1).unsqueeze(1))
-        return self.compare(embeddings[0::2], embeddings[1::2])
 
     def embed(self, images: Tensor) -> Tensor:
         """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""

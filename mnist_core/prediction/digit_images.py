@@ -1,12 +1,8 @@
 """Pictures of any kind made into images as MNIST's: 28x28, light ink on a dark ground, centred.
 
-MNIST's own way (yann.lecun.com/exdb/mnist, Y. LeCun, C. Cortes, C. J. C. Burges): the digit is
-scaled to fit a box of 20x20, its proportions kept, with grey levels by anti-aliasing, and moved so
-that its centre of mass is the centre of the image. A network that has seen nothing else expects it.
-
-Before that, the ground is taken away: paper in a photo is lit unevenly, and darker or lighter than
-the ink. What covers much of the picture besides one digit (lines of a form, the edge of a sheet, a
-hard shadow, a second digit) is not told from it; such a picture must be cut first.
+As for MNIST (yann.lecun.com/exdb/mnist), the digit is scaled to a box of 20x20 and its centre of
+mass is moved to the middle. The ground is taken away first. Lines of a form, hard shadows or a
+second digit are not told from the digit: such a picture must be cut first.
 """
 
 import math
@@ -38,7 +34,7 @@ _MANY = 1_000_000
 """Pixels: what has more is shrunk in any case."""
 
 _FLAT = 0.06
-"""Least difference of ink and ground, as a share of the scale from black to white."""
+"""Least difference of ink and ground, as a fraction of the scale from black to white."""
 
 _PALE = 0.25
 """Of a 28x28 picture in MNIST's format: ink that is weaker is brought to full strength, as any ink
@@ -54,7 +50,7 @@ _SPECK = 0.02
 """What has less than this share of the ink of the largest stroke is dirt."""
 
 _EVEN = 0.1
-"""How far the ground of an image in MNIST's format may vary at its border, as a share of the scale:
+"""How far the ground of an image in MNIST's format may vary at its border, of the scale:
 a little, since JPEG changes it."""
 
 _EVEN_SHARE = 0.8
@@ -71,7 +67,6 @@ class Digit:
 
     Attributes:
         image: uint8 ``[28, 28]``, 0 (ground) to 255 (ink).
-        note: what was done to it, in words.
     """
 
     image: npt.NDArray[np.uint8]
@@ -79,19 +74,17 @@ class Digit:
 
 
 def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
-    """Read a picture: PNG, JPEG or whatever else Pillow knows.
+    """Read a picture of any format that Pillow knows.
 
-    A picture of 28x28 whose border is ground, and even, is in MNIST's format: it is inverted where
-    its ground is light, its ink is brought to full strength where it is pale, and else it is left
-    as it is. Of 16 bits a pixel, as many are taken for the scale as the brightest pixel needs.
+    A picture of 28x28 with an even border is in MNIST's format: it is only inverted if its ground
+    is light, and brought to full strength if it is pale.
 
     Args:
-        path: the file; of several frames the first counts.
-        invert: whether the ground is light; None: it is light if what stands out from it is darker.
+        invert: whether the ground is light; None: whether what stands out from it is darker.
         raw: only turn it to grey and scale it to 28x28; then it is inverted only if ``invert``.
 
     Raises:
-        DataError: it is missing, no picture, too large or small, or shows nothing.
+        DataError: if it is missing, not a picture, too large or small, or shows nothing.
     """
     grey = _read_grey(path)
     if raw:
@@ -163,7 +156,6 @@ def _is_even(border: Grey) -> bool:
 
 
 def _fit(terms: Grey, values: Grey) -> Grey:
-    """Return the weights ``[K]`` of least squares of ``terms`` ``[N, K]``, ``values`` ``[N]``."""
     # The normal equations: of so few and such harmless terms exact enough, and ten times as fast.
     weights, *_ = np.linalg.lstsq(terms.T @ terms, terms.T @ values, rcond=None)
     return np.asarray(weights, np.float64)
@@ -175,12 +167,11 @@ def _spread(values: Grey) -> float:
 
 
 def _border(values: Grey) -> Grey:
-    """Return the outermost pixels of ``[rows, columns, …]``."""
     return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
 def _without_specks(ink: Grey, edge: float) -> Grey:
-    """Blot out what has next to no ink beside the largest stroke."""
+    """Blot out specks, which have little ink beside the largest stroke."""
     from scipy import ndimage  # type: ignore[import-untyped]  # takes a tenth of a second
 
     touching = np.ones((3, 3), bool)
@@ -225,7 +216,7 @@ def _start(mass: Grey, box: int) -> int:
     """Return where on the canvas, whose image begins at ``SIDE``, a cut begins.
 
     Args:
-        mass: share of the ink of each row (or column) of the cut.
+        mass: fraction of the ink of each row (or column) of the cut.
         box: rows of the box, which lies in the cut's middle: it stays inside of the image, while
             pale ink around it may be lost.
     """
@@ -251,7 +242,7 @@ def _read_grey(path: Path) -> Grey:
         with path.open("rb") as opened:
             words = file_kinds.describe(opened.read(file_kinds.HEAD_BYTES))
         raise DataError(
-            f"{one_line(path)}: is no picture (PNG, JPEG …) and no IDX file of images"
+            f"{one_line(path)}: is neither a picture (PNG, JPEG …) nor an IDX file of images"
             + (f"; it is {words}" if words else "")
         ) from None
     except Image.DecompressionBombError as error:
@@ -265,7 +256,7 @@ def _of_wide_pixels(picture: Image.Image, path: Path) -> Grey:
     """Return grey levels of a picture of integers of 16 bits or more, or of floating numbers."""
     values = np.asarray(picture, np.float32)
     if not np.isfinite(values).all():
-        raise DataError(f"{one_line(path)}: cannot be read: a pixel is no finite number")
+        raise DataError(f"{one_line(path)}: cannot be read: a pixel is not a finite number")
     if picture.mode.startswith("I"):
         lowest, highest = min(0.0, float(values.min())), float(values.max())
         # Full scale is not said in the file: 12 bits in 16 would be nearly black.
@@ -296,7 +287,6 @@ def _shrink(picture: Image.Image) -> Image.Image:
 
 
 def _resize(grey: Grey, height: int, width: int) -> Grey:
-    """Scale with anti-aliasing."""
     picture = Image.fromarray(grey.astype(np.float32))
     resized = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.float64)

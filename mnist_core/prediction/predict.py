@@ -1,7 +1,6 @@
 """What a kept model says of images, one by one: classes and probabilities, or same and different.
 
-It computes exactly as training and evaluation do, in the same precision and batches: on the images
-of its own validation split, on the same kind of device, it is right as often as was logged.
+It computes as training and evaluation do, in the same precision and batches.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ THRESHOLD = "val_threshold"
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """What a classifier says of ``N`` images, on the CPU.
+    """Predictions of a classifier for ``N`` images, on the CPU.
 
     Attributes:
         logits: ``[N, C]``.
@@ -48,7 +47,7 @@ class Classes:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """What a model of pairs says of ``P`` pairs of images, on the CPU.
+    """Predictions of a model of pairs for ``P`` pairs of images, on the CPU.
 
     Attributes:
         chosen: int64 ``[P, 2]``, indices into the images.
@@ -67,20 +66,16 @@ class Pairs:
 
 
 def compares_pairs(kept: Checkpoint) -> bool:
-    """Whether the model compares two images, and does not classify one."""
+    """Return whether the model compares two images, and does not classify one."""
     return models.task(kept.config.model) == "pairs"
 
 
 def classify(kept: Checkpoint, images: Tensor) -> Classes:
-    """Classify images.
-
-    Args:
-        kept: a classifier; its model is moved to the device of ``images``.
-        images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
+    """Classify uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
 
     Raises:
-        ConfigError: images of another size.
-        CheckpointError: the logits are not finite.
+        ConfigError: if the images have another size.
+        CheckpointError: if the logits are not finite.
     """
     check_size(images)
     logits = evaluate_checkpoint.logits(kept, images)
@@ -89,35 +84,22 @@ def classify(kept: Checkpoint, images: Tensor) -> Classes:
 
 
 def evaluation(found: Classes, labels: Tensor) -> Evaluation:
-    """Return the figures of what was said of images whose classes are known.
+    """Return the figures of predictions for images whose classes are known.
 
     Args:
         found: of N >= 1 images.
         labels: int64 ``[N]``, on the CPU, each in ``0 .. C - 1``.
     """
-    confusion = class_metrics.confusion_matrix(labels, found.predicted, found.logits.shape[1])
-    return Evaluation(
-        loss=functional.cross_entropy(found.logits.double(), labels).item(),
-        accuracy=confusion.trace().item() / len(labels),
-        balanced_accuracy=class_metrics.balanced_accuracy(confusion),
-        macro_f1=class_metrics.macro_f1(confusion),
-        confusion=confusion,
-        predictions=found.predicted,
-        labels=labels,
-        logits=found.logits,
-    )
+    loss = functional.cross_entropy(found.logits.double(), labels).item()
+    return class_metrics.of_logits(found.logits, labels, loss=loss)
 
 
 def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
-    """Compare the first image with the second, the third with the fourth, and so on.
-
-    Args:
-        kept: a model of pairs; it is moved to the device of ``images``.
-        images: uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
+    """Compare the first image of uint8 ``[N, 28, 28]`` with the second, and so on.
 
     Raises:
-        ConfigError: an odd number of images, or of another size; or the model has no threshold.
-        CheckpointError: the scores are not finite.
+        ConfigError: if the number or size of the images is wrong, or the model has no threshold.
+        CheckpointError: if the scores are not finite.
     """
     if len(images) % 2 or not len(images):
         raise ConfigError(
@@ -132,10 +114,10 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
 
 
 def threshold(kept: Checkpoint) -> float:
-    """Return from which score on a model of pairs takes two images for the same.
+    """Return the score from which a model of pairs takes two images for the same.
 
     Raises:
-        ConfigError: its training did not record it.
+        ConfigError: if its training did not record it.
     """
     if THRESHOLD not in kept.metrics:
         raise ConfigError(
@@ -149,7 +131,7 @@ def check_size(images: Tensor, source: str = "") -> None:
     """Refuse images that no model takes; ``source`` is named.
 
     Raises:
-        ConfigError: naming both sizes.
+        ConfigError: if the images have another size.
     """
     rows, columns = images.shape[1:]
     if (rows, columns) != (SIDE, SIDE):

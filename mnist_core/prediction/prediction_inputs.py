@@ -1,7 +1,4 @@
-"""The images that a user names to have them predicted: pictures, folders of them, IDX files.
-
-No torch is needed here.
-"""
+"""The images that a user names for a prediction: pictures, folders of them, IDX files. No torch."""
 
 import re
 from collections.abc import Sequence
@@ -28,12 +25,10 @@ class Inputs:
     """Images with their names.
 
     Attributes:
-        images: uint8 ``[28, 28]`` each (of an IDX file perhaps of another size), 0 (ground) to 255
-            (ink).
-        names: the file of each.
-        indices: its place in the file; None: the file is a picture.
-        labels: its class, or ``UNKNOWN``.
-        notes: what was done to it, in words.
+        images: uint8 ``[28, 28]`` each (of an IDX file perhaps another size), 0 (ground) to 255
+        (ink).
+        indices: the place in an IDX file; None: the file is a picture.
+        labels: the class, or ``UNKNOWN``.
         remarks: a line on each input that needs one, e.g. where the classes come from.
         problems: a line on each picture of a folder that cannot be used.
         sha256: of the raw content of each IDX file by name.
@@ -60,21 +55,13 @@ class Inputs:
 def gather(
     paths: Sequence[Path], *, n_classes: int, invert: bool | None = None, raw: bool = False
 ) -> Inputs:
-    """Read what is named.
+    """Read IDX files, pictures, and folders of pictures with all their folders.
 
-    A picture of a folder that cannot be read is left out and becomes a line of ``problems``; one
-    that is named itself is an error.
-
-    Args:
-        paths: IDX files of images, pictures, and folders whose pictures are all taken, those of
-            their folders too.
-        n_classes: labels must be below.
-        invert: see ``digit_images.read``.
-        raw: see ``digit_images.read``.
+    A picture of a folder that cannot be read becomes a line of ``problems``; one that is named
+    itself is an error. ``invert`` and ``raw`` are those of ``digit_images.read``.
 
     Raises:
-        DataError: a file cannot be used, a folder has no picture, or all images of an IDX file are
-            of another size than the rest.
+        DataError: if a file cannot be used, a folder has no picture, or the sizes of images differ.
     """
     found = Inputs()
     for path in paths:
@@ -125,7 +112,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_pipe(path: Path) -> bool:
-    """Whether it is something that is there and can be read once, if ever."""
+    """Return whether the path exists but is not a file, so that reading may block."""
     try:
         return path.exists() and not path.is_file()
     except (OSError, ValueError):
@@ -133,11 +120,11 @@ def _is_pipe(path: Path) -> bool:
 
 
 def _is_idx(path: Path) -> bool:
-    """Whether it begins as an IDX file does, plain or compressed; a picture never does."""
+    """Return whether the file begins as an IDX file, plain or compressed; no picture does."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_IDX))
-    except (OSError, ValueError):  # said by whoever reads it as a picture
+    except (OSError, ValueError):  # reading it as a picture says why
         return False
     return start == _IDX or start.startswith(_GZIP)
 
@@ -195,7 +182,7 @@ def _add_folder(
         }
         found.remarks.append(
             f"{idx.one_line(folder)}: the names of its folders are not taken for classes, so there"
-            f" is no accuracy: pictures lie also in {_listed(others)}, which names no class of"
+            f" is not an accuracy: pictures also lie in {_listed(others)}, which names no class of"
             f" 0..{n_classes - 1}; name the folders of classes only"
         )
     for path, label in zip(pictures, classes, strict=True):
@@ -215,13 +202,11 @@ def _hidden(path: Path, folder: Path) -> str:
 
 
 def _listed(names: set[str]) -> str:
-    """Name a few of ``names``."""
     first = [idx.one_line(Path(name)) for name in sorted(names)[:3]]
     return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _class_of(path: Path, folder: Path, n_classes: int) -> int:
-    """Return the class that a picture's own folder within ``folder`` names."""
     parts = path.relative_to(folder).parts
     if len(parts) == 2 and re.fullmatch(r"[0-9]{1,3}", parts[0]) and int(parts[0]) < n_classes:
         return int(parts[0])

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from rich import box
 from rich.table import Table
 
+from mnist_core.checkpoints.evaluation_table import Say
 from mnist_core.console.plain_text import counted
 from mnist_core.data.idx import UInt8Array
 from mnist_core.data.picture import picture
@@ -18,15 +19,13 @@ from mnist_core.prediction.predict import Classes, Pairs
 from mnist_core.prediction.prediction_inputs import UNKNOWN
 
 LISTED = 30
-"""Up to so many are printed one by one; of more, a summary."""
+"""Largest number that is printed one by one; more are summed up."""
 
 _NOTABLE = 10
-"""So many of a summary's images are listed: the surest mistakes, or the least sure."""
+"""Number of a summary's images that are listed: the surest mistakes, or the least sure."""
 
 _DRAWN = 12
 _SAID = ("different", "same")
-
-Say = Callable[[str | Table], object]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,12 +33,9 @@ class Predictions:
     """What was predicted, ready to be printed and written.
 
     Attributes:
-        header: of the CSV's columns.
-        rows: of the CSV, one a prediction.
-        tables: what is printed, in order.
         drawn: int ``[K]``, the images that are worth a look, in the order of the tables.
         known: of how many predictions the truth is known.
-        accuracy: share of those that are right; None: of none.
+        accuracy: fraction of those that are right; None: of none.
     """
 
     header: list[str]
@@ -55,7 +51,7 @@ class Predictions:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.header)
         writer.writerows(self.rows)
-        # A file's name may hold bytes that are no text.
+        # A file's name may hold bytes that are not text.
         return text.getvalue().encode(errors="backslashreplace").decode()
 
 
@@ -69,30 +65,16 @@ def of_classes(
     """Return what a classifier predicts.
 
     Args:
-        found: of N images.
-        names: of their files or data set.
         indices: of each in there; None: it is a file of its own.
         labels: the true classes, or ``UNKNOWN``.
-        notes: what was done to each.
     """
     n, n_classes = found.logits.shape
     truth = torch.tensor(labels)
     known = truth != UNKNOWN
     wrong = known & (truth != found.predicted)
     probability = found.probability
-    tables = []
-    if n > LISTED:
-        tables.append(_by_class(found))
-        if known.any():
-            chosen = wrong.nonzero().flatten()
-            chosen = chosen[probability[chosen].argsort(descending=True, stable=True)][:_NOTABLE]
-            title = counted(int(wrong.sum()), "mistake")
-            title += f", the {len(chosen)} surest:" if int(wrong.sum()) > len(chosen) else ":"
-        else:
-            chosen = probability.argsort(stable=True)[:_NOTABLE]
-            title = f"the {len(chosen)} least sure:"
-    else:
-        chosen, title = torch.arange(n), None
+    chosen, title = _notable(probability, known, wrong, "least sure")
+    tables = [_by_class(found)] if n > LISTED else []
     if len(chosen):
         tables.append(_each(found, chosen, names, indices, truth, notes, title))
     sure, shares, said = (
@@ -122,19 +104,8 @@ def of_pairs(
     same = truth[:, 0] == truth[:, 1]
     wrong = known & (same != found.same)
     margin = (found.scores - found.threshold).abs()
-    tables = []
-    if len(margin) > LISTED:
-        tables.append(_by_answer(found))
-        if known.any():
-            chosen = wrong.nonzero().flatten()
-            chosen = chosen[margin[chosen].argsort(descending=True, stable=True)][:_NOTABLE]
-            title = counted(int(wrong.sum()), "mistake")
-            title += f", the {len(chosen)} surest:" if int(wrong.sum()) > len(chosen) else ":"
-        else:
-            chosen = margin.argsort(stable=True)[:_NOTABLE]
-            title = f"the {len(chosen)} nearest to the threshold:"
-    else:
-        chosen, title = torch.arange(len(margin)), None
+    chosen, title = _notable(margin, known, wrong, "nearest to the threshold")
+    tables = [_by_answer(found)] if len(margin) > LISTED else []
     answers = zip(same.int().tolist(), known.tolist(), strict=True)
     truths = [_SAID[answer] if told else "" for answer, told in answers]
     said = [_SAID[s] for s in found.same.int().tolist()]
@@ -162,8 +133,6 @@ def show(say: Say, predictions: Predictions, pixels: UInt8Array | None) -> None:
     """Print predictions.
 
     Args:
-        say: prints a line or a table.
-        predictions: what.
         pixels: uint8 ``[N, 28, 28]``, all images, to draw some of them; None: without drawings.
     """
     for table in predictions.tables:
@@ -173,6 +142,21 @@ def show(say: Say, predictions: Predictions, pixels: UInt8Array | None) -> None:
         few = f" (the first {len(drawn)})" if len(drawn) < len(predictions.drawn) else ""
         say(f"as the model sees them, in the order of the table{few}:")
         say(picture(pixels[drawn], max_rows=_DRAWN))
+
+
+def _notable(
+    sureness: torch.Tensor, known: torch.Tensor, wrong: torch.Tensor, least: str
+) -> tuple[torch.Tensor, str | None]:
+    """Return which of ``N`` predictions are listed, int64 ``[K]``, and the title of the list."""
+    if len(sureness) <= LISTED:
+        return torch.arange(len(sureness)), None
+    if not known.any():
+        chosen = sureness.argsort(stable=True)[:_NOTABLE]
+        return chosen, f"the {len(chosen)} {least}:"
+    mistakes = wrong.nonzero().flatten()
+    chosen = mistakes[sureness[mistakes].argsort(descending=True, stable=True)][:_NOTABLE]
+    more = f", the {len(chosen)} surest:" if len(mistakes) > len(chosen) else ":"
+    return chosen, counted(len(mistakes), "mistake") + more
 
 
 def _by_class(found: Classes) -> Table:

@@ -1,9 +1,7 @@
-"""Presets: trainings with a name and a claim, one TOML file each; the file's name is the preset's.
+"""Presets: trainings with a name and a claim, one TOML file each.
 
-A file holds the settings of a training, as any configuration does, and a table ``preset``: what it
-is, where it comes from and what was claimed. With ``[[variant]]`` it holds several trainings that
-are compared: each has a ``name``, what was ``claimed`` of it, and ``settings`` of its own on top.
-A new file is a new preset; nothing else is to do.
+A file holds the settings of a training and a table ``preset``. With ``[[variant]]`` it holds
+several trainings that are compared. A new file is a new preset; nothing else is to do.
 """
 
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ from pydantic import Field, field_validator
 from mnist_core import parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.table import Table, flat
+from mnist_core.table import Table, flatten
 
 _FOLDER = Path(__file__).parent
 _PRESET, _VARIANT = "preset", "variant"
@@ -26,13 +24,13 @@ class About(Table):
     """The table ``preset`` of a file. Metrics are called as in results, without their split."""
 
     title: str = Field(min_length=1, description="what it is, one line")
-    source: str = Field(min_length=1, description="whose it is")
-    claim: str = Field(min_length=1, description="what was said of it, in words and numbers")
+    source: str = Field(min_length=1, description="who made it")
+    claim: str = Field(min_length=1, description="what is claimed, in words and numbers")
     metric: str = Field("accuracy", description="what it is judged by, e.g. accuracy, macro_f1")
     claimed: dict[str, float] = Field({}, description="metric to value on the test images")
     seeds: int = Field(3, ge=1, description="trainings of each variant")
     test_on: str = Field("", description="data set whose test images decide; empty: its own")
-    notes: list[str] = Field([], description="in what we deviate, and why")
+    notes: list[str] = Field([], description="deviations from the source, and why")
 
 
 class Variant(Table):
@@ -52,14 +50,7 @@ class Variant(Table):
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """One preset.
-
-    Attributes:
-        name: what the command takes.
-        about: title, source, claim and so on.
-        config: what all its trainings have in common.
-        variants: its trainings, one or more.
-    """
+    """One preset."""
 
     name: str
     about: About
@@ -70,16 +61,16 @@ class Preset:
         """Return the configuration of ``variant``, with dotted ``changes`` on top of all.
 
         Raises:
-            ConfigError: a setting that is none.
+            ConfigError: if a setting is unknown.
         """
-        own = self.config.override(flat(variant.settings), source=f"variant {variant.name}")
+        own = self.config.override(flatten(variant.settings), source=f"variant {variant.name}")
         return own.override(changes or {})
 
     def variant(self, name: str) -> Variant:
         """Return the variant ``name``.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: if there is none.
         """
         by_name = {variant.name: variant for variant in self.variants}
         if name not in by_name:
@@ -96,7 +87,7 @@ def load(name: str) -> Preset:
     """Return the preset ``name``.
 
     Raises:
-        ConfigError: there is none, or its file is wrong.
+        ConfigError: if there is none, or its file is wrong.
     """
     if name not in names():
         raise ConfigError(unknown_name("preset", name, names()))
@@ -104,14 +95,14 @@ def load(name: str) -> Preset:
 
 
 def find(path: Path) -> Path:
-    """Return the file that ``path`` names: itself, or where it is not there a preset's by name."""
+    """Return ``path`` itself, or the file of the preset of that name if ``path`` does not exist."""
     if path.exists() or path.name != str(path) or path.suffix not in ("", ".toml"):
         return path
     return _FOLDER / f"{path.stem}.toml" if path.stem in names() else path
 
 
 def is_preset(tables: Mapping[str, Any]) -> bool:
-    """Whether the content of a TOML file is a preset's."""
+    """Return whether the content of a TOML file is a preset's."""
     return _PRESET in tables or _VARIANT in tables
 
 
@@ -119,7 +110,7 @@ def read(path: Path) -> Preset:
     """Read a preset's file.
 
     Raises:
-        ConfigError: it cannot be read, or a setting of it is wrong.
+        ConfigError: if it cannot be read, or a setting of it is wrong.
     """
     tables = parsing.toml_file(path)
     said, given = tables.pop(_PRESET, {}), tables.pop(_VARIANT, [])

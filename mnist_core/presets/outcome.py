@@ -1,8 +1,8 @@
-"""What a preset came to: means with intervals over the seeds, beside what was claimed."""
+"""The results of a preset: means with intervals over the seeds, beside the claims."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mnist_core.errors import ConfigError, unknown_name
@@ -17,7 +17,6 @@ class Estimate:
 
     Attributes:
         n: number of values, >= 1.
-        mean: their mean.
         half_width: half the length of the 95 % interval; NaN for one value.
     """
 
@@ -31,12 +30,9 @@ class Row:
     """One metric of one variant.
 
     Attributes:
-        variant: its name.
-        metric: e.g. ``accuracy``.
-        claimed: what was claimed on test images; None: nothing.
-        validation: on the validation images; None if no training came to an end.
+        claimed: on test images; None: nothing.
+        validation: on the validation images; None if no training finished.
         test: on the test images; None if they were not read of all those trainings.
-        failed: trainings whose loss became no number.
         seconds: mean time of the trainings that were not interrupted; None if there is none.
     """
 
@@ -49,40 +45,28 @@ class Row:
     seconds: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; what is no number is None."""
-
-        def plain(estimate: Estimate | None) -> dict[str, Any] | None:
-            if estimate is None:
-                return None
-            half = None if math.isnan(estimate.half_width) else estimate.half_width
-            return {"n": estimate.n, "mean": estimate.mean, "half_width": half}
-
-        return {
-            "variant": self.variant,
-            "metric": self.metric,
-            "claimed": self.claimed,
-            "validation": plain(self.validation),
-            "test": plain(self.test),
-            "failed": self.failed,
-            "seconds": self.seconds,
-        }
+        """Return JSON values; NaN becomes None."""
+        values = asdict(self)
+        for interval in (values["validation"], values["test"]):
+            if interval is not None and math.isnan(interval["half_width"]):
+                interval["half_width"] = None
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Row":
         """Return what ``to_dict`` gave.
 
         Raises:
-            KeyError, TypeError: something is missing, or is of another kind.
+            KeyError, TypeError: if something is missing, or is of another kind.
         """
 
-        def read(estimate: Mapping[str, Any] | None) -> Estimate | None:
-            if estimate is None:
+        def read(interval: Mapping[str, Any] | None) -> Estimate | None:
+            if interval is None:
                 return None
-            half = estimate["half_width"]
-            width = math.nan if half is None else half
-            return Estimate(n=estimate["n"], mean=estimate["mean"], half_width=width)
+            half = interval["half_width"]
+            return Estimate(**{**interval, "half_width": math.nan if half is None else half})
 
-        rest = {"validation": read(values["validation"]), "test": read(values["test"])}
+        rest = {name: read(values[name]) for name in ("validation", "test")}
         return cls(**{**values, **rest})
 
 
@@ -108,12 +92,10 @@ def rows(
     """Sum up trainings: a row for the preset's metric, and for every other that is claimed.
 
     Args:
-        preset: says the metric.
         trainings: of each variant, as in ``result.json``.
-        test_on: the data set whose test images count.
 
     Raises:
-        ConfigError: the metric is none that these trainings have.
+        ConfigError: if these trainings do not have the metric.
     """
     found = []
     for variant, entries in trainings:

@@ -1,7 +1,4 @@
-"""All presets that were run, as one Markdown table: what was claimed, and what came out here.
-
-It is written from the ``result.json`` of each preset, so it can say nothing that was not measured.
-"""
+"""All presets that were run, as one Markdown table: the claims, and the results here."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,7 +11,7 @@ from mnist_core.errors import UserError
 from mnist_core.presets import Preset
 from mnist_core.presets.outcome import Estimate, Row
 from mnist_core.presets.runs import RESULT
-from mnist_core.presets.settings import differences
+from mnist_core.table import ABSENT, as_assignment, difference
 
 COLUMNS = ("variant", "metric", "claim (test)", "validation", "test", "test - claim", "n", "s")
 _HEADER = (f"| preset | {' | '.join(COLUMNS)} |", "|---|---|---|--:|--:|--:|--:|--:|--:|")
@@ -27,7 +24,7 @@ def markdown(folder: Path) -> str:
     """Return the table of all presets that have results in ``folder``, with notes below.
 
     Raises:
-        UserError: there are none, or a file is damaged.
+        UserError: if there are none, or a file is damaged.
     """
     lines, notes = list(_HEADER), []
     for name in presets.names():
@@ -58,7 +55,7 @@ def _read(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read or is damaged: {error}") from None
     if not isinstance(content, dict) or "summary" not in content:
-        return None  # broken off before its first end
+        return None  # interrupted before its first end
     return content
 
 
@@ -82,7 +79,7 @@ def cells(row: Row) -> list[str]:
 
 
 def number(metric: str, value: float, *, unit: bool = True, sign: str = "") -> str:
-    """Say a metric: a share in per cent with two decimals, others with four."""
+    """Return a metric as text: a fraction in per cent with two decimals, others with four."""
     if metric in _SHARES:
         return f"{100 * value:{sign}.2f}{' %' if unit else ''}"
     return f"{value:{sign}.4f}"
@@ -99,7 +96,7 @@ def _interval(metric: str, estimate: Estimate | None, *, less: float | None = No
 
 
 def _notes(preset: Preset, trainings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Say on what it was run, and with which settings that are not the preset's."""
+    """Return a line for each machine and set of changed settings that it was run with."""
     from mnist_core import train as trainer  # torch takes seconds to import
 
     found = []
@@ -108,7 +105,11 @@ def _notes(preset: Preset, trainings: Iterable[Mapping[str, Any]]) -> list[str]:
             continue
         variant = preset.variant(entry["variant"])
         whole = trainer.resolve(preset.config_of(variant)).to_dict()  # with what it leaves out
-        changed = [text for key, text in differences(entry["config"], whole) if key not in _MACHINE]
+        changed = [
+            as_assignment(name, value)
+            for name, _, value in difference(whole, entry["config"])
+            if name not in _MACHINE and value is not ABSENT
+        ]
         config, versions = entry["config"], entry["versions"]
         said = (
             f"{config['data']['name']}, {entry['device_name']},"

@@ -1,30 +1,32 @@
 """Running a preset: trainings with several seeds, each kept as soon as it is done.
 
-In the folder of a preset lie ``result.json`` with one entry a training, a checkpoint of each, and
-in ``runs`` a run folder of each, with its history and curves. A training that is there, of the same
-configuration, data and trainer, is not done again; one that was interrupted goes on where its last
-report was. The test images are read after all trainings, once of
-each model, and what was read is kept with the rest.
+A preset's folder holds ``result.json`` with an entry a training, a checkpoint and a run folder of
+each. A finished training of the same configuration, data and trainer is not repeated; an
+interrupted one resumes. The test images are read after all trainings, once by each model.
 """
 
 import contextlib
 import functools
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from mnist_core import files, parsing
 from mnist_core import train as trainer
 from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, reading_record
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.console.plain_text import counted
-from mnist_core.data import load, load_test
+from mnist_core.data import Data, load, load_test
 from mnist_core.errors import CheckpointError, DataError, UserError
-from mnist_core.presets import Preset, Variant, run_folders
-from mnist_core.runs import run_record
+from mnist_core.presets import Preset, Variant
+from mnist_core.runs import run_figures, run_record
+from mnist_core.runs.run_folder import RunFolder
 from mnist_core.tasks.pair_metrics import PairEvaluation
 from mnist_core.version import TRAINER_VERSION, versions
 
@@ -39,8 +41,6 @@ class Job:
     """One training of a preset.
 
     Attributes:
-        variant: of the preset.
-        config: with nothing left to guess.
         key: hash of the configuration without seed and folders, of the data and the trainer.
     """
 
@@ -63,37 +63,36 @@ def plan(
     """Return all trainings, seed by seed, so that an early end leaves as much of each variant.
 
     Raises:
-        ConfigError: a change that does not fit.
-        DataError: the data is not to be had.
+        ConfigError: if a change does not fit.
+        DataError: if the data cannot be loaded.
     """
     jobs = []
     for seed in seeds:
         for variant in variants:
-            config = preset.config_of(variant, {**changes, "seed": seed})
-            config = trainer.resolve(config)
+            config = trainer.resolve(preset.config_of(variant, {**changes, "seed": seed}))
             data = load(config.data, config.device)
             jobs.append(Job(variant=variant, config=config, key=_key(config, data.fingerprint)))
     return jobs
 
 
 class Results:
-    """The trainings of a preset that are done, in ``result.json`` in ``folder``."""
+    """The finished trainings of a preset, in ``result.json`` in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         """Read what is there.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: if the file is damaged.
         """
         self.folder = folder
         self._entries: dict[str, Entry] = {}
         self._read()
 
     def find(self, job: Job, *, test: str = "") -> Entry | None:
-        """Return the training, if it is done.
+        """Return the training, if it is finished.
 
-        With ``test`` it must also have read the test images of that data set, or be able to: a
-        training whose checkpoint is gone is not done then.
+        With ``test`` it must also have read the test images of that data set, or still have the
+        checkpoint to read them with.
         """
         entry = self._entries.get(job.name)
         if entry is None or "failed" in entry or not test or test in entry["test"]:
@@ -104,21 +103,25 @@ class Results:
         """Return where the trained model lies."""
         return self.folder / f"{job.name}.safetensors"
 
+    def run_folder(self, job: Job) -> Path:
+        """Return the run folder of the training; it need not exist."""
+        return self.folder / "runs" / torch.device(job.config.device).type / job.name
+
     def keep(self, job: Job, entry: Entry) -> None:
         """Add or replace a training, and write the file.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: if it cannot be written.
         """
         self._read()  # another process may have added some of its own
         self._entries[job.name] = entry
         self._write({"trainings": list(self._entries.values())})
 
     def sum_up(self, summary: Sequence[Mapping[str, Any]], jobs: Sequence[Job]) -> None:
-        """Write the file with a ``summary`` of ``jobs``, whatever was run last.
+        """Write the file with a ``summary`` of ``jobs``.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: if it cannot be written.
         """
         self._read()
         self._write(
@@ -147,10 +150,10 @@ class Results:
 
 
 def run(job: Job, results: Results, report: trainer.Report | None = None) -> Entry:
-    """Train and keep; a loss that is no number any more is a result, too.
+    """Train and keep; a loss that is not a finite number is a result, too.
 
     Raises:
-        UserError: memory ran out, or files cannot be written.
+        UserError: if memory ran out, or files cannot be written.
     """
     data = load(job.config.data, job.config.device)
     entry: Entry = {
@@ -193,34 +196,46 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
         n_classes=data.n_classes,
         metrics=result.metrics,
     )
-    run_folders.keep(results.folder / run_folders.RUNS, job.name, job.config, result, data)
+    _write_run_folder(results, job, result, data)
     results.keep(job, entry)
     state.unlink(missing_ok=True)
     return entry
 
 
 def _train(job: Job, state: Path, report: trainer.Report | None) -> trainer.TrainResult:
-    """Train; the state stays until the result is kept."""
     data = load(job.config.data, job.config.device)
     train = functools.partial(trainer.train, state_file=state, keep_state=True, follow=True)
     if state.exists():
         try:
             return train(job.config, data, report)
         except CheckpointError:
-            # Damaged, or of another folder or torch: begun anew it comes to the same, only later.
+            # Damaged, or of another folder or torch: a restart gives the same result, only later.
             with contextlib.suppress(OSError):
                 state.unlink()
     return train(job.config, data, report)
 
 
-def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:
-    """Return whose test images are read: the preset's, unless it runs on data of another name.
+def _write_run_folder(results: Results, job: Job, result: trainer.TrainResult, data: Data) -> None:
+    """Write the run folder of a finished training, as ``train`` leaves one.
 
-    Args:
-        preset: says ``test_on``.
-        job: says what it is trained on.
-        root: folder of the files, if they do not lie where they belong.
+    It replaces one of the same training, whose readings of the test images stay.
     """
+    path = results.run_folder(job)
+    before = []
+    if path.exists():
+        with contextlib.suppress(UserError):  # interrupted before it was whole
+            before = run_record.read(path).get("test_readings", [])
+        shutil.rmtree(path)
+    run = RunFolder.create(path.parent.parent, job.config, data, name=job.name)
+    run.update(test_readings=before)
+    run.write_result(result, data.n_classes)
+    title = f"{job.config.model.name} on {data.name}, {job.name}"
+    run_figures.curves(run.path / "curves.png", result.history, title=title)
+    run.end(run_record.DONE)
+
+
+def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:
+    """Return whose test images are read: the preset's, unless it runs on data of another name."""
     own = job.config.data
     name = preset.about.test_on
     if not name or own.name != preset.config_of(job.variant).data.name:
@@ -232,20 +247,17 @@ def check_test(source: DataConfig, device: str) -> None:
     """Check, before anything is trained for it, that the test images can be read.
 
     Raises:
-        DataError: they cannot.
+        DataError: if they cannot.
     """
     if problem := load(source, device).test_problem:
         raise DataError(problem)
 
 
 def read_test(job: Job, results: Results, source: DataConfig) -> bool:
-    """Judge the kept model on test images, unless that was done before.
-
-    Returns:
-        whether the images were read now.
+    """Judge the kept model on test images, unless that was done before; return whether it was not.
 
     Raises:
-        UserError: model or images are missing or damaged, or do not fit together.
+        UserError: if model or images are missing or damaged, or do not fit together.
     """
     entry = results.find(job)
     if entry is None or "failed" in entry or source.name in entry["test"]:
@@ -262,13 +274,11 @@ def read_test(job: Job, results: Results, source: DataConfig) -> bool:
     figures = dict(found.metrics)
     if isinstance(found, PairEvaluation):
         figures["accuracy_low"], figures["accuracy_high"] = found.interval()
-    folder = run_folders.folder_of(results.folder / run_folders.RUNS, job.name, job.config)
-    if folder.is_dir():  # of trainings of earlier versions there is none
-        fingerprint = load(source, device).fingerprint
-        reading = reading_record.describe(
-            "presets run --test", "last", kept, source.name, fingerprint, device, found
-        )
-        run_record.add_test_reading(folder, reading)
+    fingerprint = load(source, device).fingerprint
+    reading = reading_record.describe(
+        "presets run --test", "last", kept, source.name, fingerprint, device, found
+    )
+    run_record.add_test_reading(results.run_folder(job), reading)
     entry["test"][source.name] = {f"test_{name}": value for name, value in figures.items()}
     results.keep(job, entry)
     return True

@@ -1,8 +1,7 @@
-"""What all pictures of a run share: colours, narrow titles, and how they become PNG files.
+"""Colours, titles and PNG files of a run's pictures: matplotlib's figures without a window system.
 
-Drawn with matplotlib's figures alone: no window system, no global state. Colours are those of
-Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell apart; kinds of lines
-and marks differ as well, so nobody needs to see a colour.
+The colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell
+apart; lines and marks differ as well.
 """
 
 from pathlib import Path
@@ -25,7 +24,7 @@ def save(figure: Figure, path: Path) -> None:
     """Write ``figure``.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: if it cannot be written.
     """
     FigureCanvasAgg(figure)
     try:

@@ -1,7 +1,4 @@
-"""The pictures of a run, as PNG files.
-
-Curves over scores stand in ``score_figures.py``.
-"""
+"""The pictures of a run, as PNG files; ``score_figures`` draws the curves over scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,19 +46,11 @@ def draw_all(
 ) -> list[str]:
     """Draw all pictures that the task has.
 
-    Args:
-        folder: where they go.
-        title: what was trained.
-        history: a run's.
-        kept: its model.
-        split: the validation images.
-        found: what the model does on them.
-
     Returns:
         the files' names.
 
     Raises:
-        UserError: one cannot be written.
+        UserError: if one cannot be written.
     """
     curves(folder / "curves.png", history, title=title)
     roc_and_precision(folder, found, title=title)

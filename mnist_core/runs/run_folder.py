@@ -1,17 +1,8 @@
-"""The folder of one training: everything that it is, does and comes to, as files.
+"""The folder of one training, ``<root>/<cpu or cuda>/<run id>/``: all its files but the pictures.
 
-``<root>/<environment>/<run id>/``, the environment being ``cpu`` or ``cuda``, as actually used:
-
-- ``config.toml``: every setting, nothing left to guess; ``overrides.toml``: what was asked for
-- ``run.json``: status, device, versions, data, figures, readings of the test images
-- ``metrics.csv``: a row for each report, written as it goes; ``history.json``: the same, at the
-  end. ``train_accuracy`` is of augmented images, with dropout, while the weights change
-- ``confusion.csv``: of the validation images, rows are true classes
-- ``train.log``: what was printed
-- ``last.safetensors``, ``best.safetensors``: the model at the end, and at its best report
-- ``state.safetensors``: only while it runs or if it was broken off: from there it goes on
-
-(The pictures are ``run_figures``'.)
+``config.toml`` has every setting, ``overrides.toml`` those asked for; ``run.json`` status, machine,
+data and figures; ``metrics.csv`` a row for each report; ``last`` and ``best.safetensors`` the model
+at the end and at its best report; ``state.safetensors`` what an interrupted training resumes from.
 """
 
 import copy
@@ -34,7 +25,7 @@ from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.errors import UserError
-from mnist_core.runs import process, run_lookup, run_record
+from mnist_core.runs import run_lookup, run_record
 from mnist_core.trainer import training_state
 from mnist_core.trainer.results import TrainResult
 from mnist_core.version import TRAINER_VERSION, versions
@@ -47,7 +38,7 @@ def key(config: TrainConfig, fingerprint: str) -> str:
 
 
 class RunFolder:
-    """The folder of a run that is going on. ``create`` or ``reopen`` makes one."""
+    """The folder of a running training. ``create`` or ``reopen`` makes one."""
 
     def __init__(self, path: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
         """Take a folder that exists; ``facts`` is the content of its ``run.json``."""
@@ -72,16 +63,12 @@ class RunFolder:
         """Make the folder of a new run.
 
         Args:
-            root: where runs lie.
-            config: resolved.
-            data: what it trains on.
             name: of the folder; left out: UTC time, model and ``key``.
             overrides: settings that the command line changed, dotted.
-            base: the configuration file that they were changed in.
-            asked: what is to be done at the end, for whoever goes on with it.
+            asked: what is to be done at the end; a resume reads it.
 
         Raises:
-            UserError: the name is taken, or the folder cannot be written.
+            UserError: if the name is taken, or the folder cannot be written.
         """
         environment = torch.device(config.device).type
         now = datetime.now(UTC)
@@ -111,7 +98,7 @@ class RunFolder:
         try:
             run._write(run_lookup.CONFIG, tomli_w.dumps(config.to_dict()))
             run._write("overrides.toml", tomli_w.dumps(changed))
-            run.update(status=run_record.RUNNING, process=process.mark())
+            run.update(status=run_record.RUNNING, process=run_record.process_mark())
         except UserError:
             run.discard()
             raise
@@ -119,15 +106,13 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: Path, config: TrainConfig, data: Data) -> "RunFolder":
-        """Take the folder of a run that was broken off, to go on.
+        """Take the folder of an interrupted run, to resume it.
 
         Args:
-            path: the folder.
             config: as in its file, resolved on this machine.
-            data: what it trains on.
 
         Raises:
-            UserError: it has ended, still runs, is damaged, or would not go on as it began.
+            UserError: if it is finished, runs, is damaged, or would resume differently.
         """
         facts = run_record.read(path)
         run = cls(path, config, facts)
@@ -138,7 +123,9 @@ class RunFolder:
         if facts.get("versions") != here:
             run.update(versions=here, versions_before=facts.get("versions"))
         times = int(facts.get("resumed", 0)) + 1
-        run.update(status=run_record.RUNNING, process=process.mark(), resumed=times, reason=None)
+        run.update(
+            status=run_record.RUNNING, process=run_record.process_mark(), resumed=times, reason=None
+        )
         files.remove_drafts(path)
         if state is None:
             (path / run_record.METRICS).unlink(missing_ok=True)
@@ -151,7 +138,7 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """Where the training keeps what it goes on from."""
+        """The file of the state that the training resumes from."""
         return self.path / "state.safetensors"
 
     @property
@@ -161,17 +148,17 @@ class RunFolder:
 
     @property
     def resumed(self) -> bool:
-        """Whether the training was broken off before."""
+        """Whether the training was interrupted before."""
         return "resumed" in self._facts
 
     @property
     def empty(self) -> bool:
-        """Whether there is neither a model in it nor anything to go on from."""
+        """Whether it holds neither a model nor a state to resume from."""
         last = self.path / "last.safetensors"
         return not self.state.exists() and not last.exists()
 
     def update(self, **facts: Any) -> None:
-        """Change ``run.json``; what is None is taken out."""
+        """Change ``run.json``; entries that are None are removed."""
         changed = {**self._facts, **facts}
         self._facts = {name: value for name, value in changed.items() if value is not None}
         run_record.write(self.path, self._facts)
@@ -180,7 +167,7 @@ class RunFolder:
         """Add a row to ``metrics.csv``: on the disk at once, so that a kill keeps it.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: if it cannot be written.
         """
         seconds = self._before + time.perf_counter() - self._begun
         epoch = step / self.config.reports_per_epoch
@@ -199,7 +186,7 @@ class RunFolder:
         """Write models, history and figures; the run is not ``done`` by that.
 
         Raises:
-            UserError: a file cannot be written.
+            UserError: if a file cannot be written.
         """
         best = result.best
         self._save("last", result.model, result, result.metrics, n_classes)
@@ -241,12 +228,12 @@ class RunFolder:
         checkpoint.save(path, model, result.config, n_classes=n_classes, metrics=metrics)
 
     def add_test_reading(self, reading: Mapping[str, Any]) -> None:
-        """Add to ``run.json`` that the test images were read, and what came out."""
+        """Add a reading of the test images to ``run.json``."""
         run_record.add_test_reading(self.path, reading)
         self._facts = run_record.read(self.path)
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Say in ``run.json`` how it ended; of a run that is done no state is left."""
+        """Record in ``run.json`` how the run ended; remove the state of a finished run."""
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.update(status=status, reason=reason, ended=ended, process=None)
         if status == run_record.DONE:
@@ -266,17 +253,16 @@ class RunFolder:
 
 
 def _check_resumable(run: RunFolder, data: Data) -> None:
-    """Refuse a run that cannot go on as it began."""
     facts, place = run.facts, f"--resume {run.path}"
     status = facts.get("status")
     if status == run_record.DONE:
-        raise UserError(f"{place}: this run has ended; nothing is left to train")
-    if status == run_record.RUNNING and process.lives(facts.get("process", {})):
-        raise UserError(f"{place}: this run goes on, in process {facts['process']['pid']}")
+        raise UserError(f"{place}: this run is finished; nothing is left to train")
+    if status == run_record.RUNNING and run_record.process_lives(facts.get("process", {})):
+        raise UserError(f"{place}: this run is running, in process {facts['process']['pid']}")
     if status == run_record.FAILED and not run.state.exists():
         raise UserError(
             f"{place}: this run failed ({facts.get('reason', 'for no recorded reason')}) and would"
-            " again; train anew with other settings"
+            " again; start a new run with other settings"
         )
     images, trainer = facts.get("data", {}).get("fingerprint"), facts.get("versions", {})
     for name, before, now, same in (
@@ -284,7 +270,7 @@ def _check_resumable(run: RunFolder, data: Data) -> None:
         ("trainer", trainer.get("trainer"), TRAINER_VERSION, None),
     ):
         if not (before == now or same):
-            raise UserError(f"{place}: its {name} was {before}, but is {now} now; train anew")
+            raise UserError(f"{place}: its {name} was {before}, but is {now} now; start a new run")
 
 
 def _make(environment: Path, name: str, *, again: bool) -> Path:
@@ -297,7 +283,7 @@ def _make(environment: Path, name: str, *, again: bool) -> Path:
             return path
         except FileExistsError:
             if not environment.is_dir():
-                raise UserError(f"--out: {environment} is no folder; choose another one") from None
+                raise UserError(f"--out: {environment} is not a folder; choose another") from None
             if not again:
                 break
         except (OSError, ValueError) as error:

@@ -1,20 +1,16 @@
-"""From what a user names to what is meant: a checkpoint, a run's id or folder, a study's best.
+"""The model or run that a user names: a checkpoint, a run's id or folder, a study. No torch."""
 
-No torch is needed here.
-"""
-
-import difflib
 import os.path
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_core import config_file
+from mnist_core.config import read_settings
 from mnist_core.console.shell_words import argument, command
-from mnist_core.errors import UserError
+from mnist_core.errors import UserError, nearest_name
 
 RUNS = Path("results/runs")
-"""Where runs lie if nothing else is said: ``<environment>/<run id>`` in it."""
+"""The default folder of runs, with ``<environment>/<run id>`` in it."""
 
 ENVIRONMENTS = ("cpu", "cuda")
 CHECKPOINTS = ("last", "best")
@@ -41,7 +37,7 @@ def check_name(name: str) -> None:
     """Refuse a name that a run's folder cannot have.
 
     Raises:
-        UserError: naming what is allowed.
+        UserError: if the name is not allowed.
     """
     if not _NAME.fullmatch(name) or name in ENVIRONMENTS:
         raise UserError(
@@ -54,13 +50,12 @@ def find_model(what: str, *, runs: Path = RUNS, checkpoint: str | None = None) -
     """Return the model that ``what`` means.
 
     Args:
-        what: a checkpoint file; the folder or id of a run (the beginning of an id does, if no other
-            begins so); a study's folder or its ``best_config.toml``, whose confirmed model it is.
-        runs: where ids are looked for.
+        what: a checkpoint; the folder or id of a run, or the beginning of an id; a study's folder
+            or its ``best_config.toml``, whose confirmed model it is.
         checkpoint: of a run, ``last`` (if left out) or ``best``.
 
     Raises:
-        UserError: there is no such thing, or not yet a model in it.
+        UserError: if it does not exist, or has no model yet.
     """
     if checkpoint not in (None, *CHECKPOINTS):
         raise UserError(f"--checkpoint: must be {' or '.join(CHECKPOINTS)}, but got {checkpoint!r}")
@@ -76,11 +71,13 @@ def find_model(what: str, *, runs: Path = RUNS, checkpoint: str | None = None) -
         found = Found(folder / f"{name}.safetensors", folder, name)
         if not found.checkpoint.is_file():
             raise UserError(
-                f"{folder}: has no {found.checkpoint.name}: the training has not ended; if it was"
-                f" broken off, go on: {resume_command(folder)}"
+                f"{folder}: has no {found.checkpoint.name}: the training is not finished; if it"
+                f" was interrupted, resume it: {resume_command(folder)}"
             )
     if checkpoint and not (found.run and found.name == checkpoint):
-        raise UserError(f"--checkpoint {checkpoint}: {what} is no run, but one model; leave it out")
+        raise UserError(
+            f"--checkpoint {checkpoint}: {what} is not a run, but one model; leave it out"
+        )
     return found
 
 
@@ -88,14 +85,14 @@ def find_run(what: str, *, runs: Path = RUNS) -> Path:
     """Return the folder of the run that ``what`` means, by id or folder.
 
     Raises:
-        UserError: there is none, or several; the message has the nearest id.
+        UserError: if there is none, or several; the message has the nearest id.
     """
     if os.path.isfile(Path(what) / RUN):
         return Path(what)
     folders = all_runs(runs)
     near = [folder for folder in folders if what in _ids(folder)]
     if not near and os.path.isdir(what):
-        raise UserError(f"{what}: is no run; a run's folder has a {RUN} (name one in {runs})")
+        raise UserError(f"{what}: is not a run; a run's folder has a {RUN} (name one in {runs})")
     near = near or [f for f in folders if what and any(i.startswith(what) for i in _ids(f))]
     if len(near) == 1:
         return near[0]
@@ -105,13 +102,13 @@ def find_run(what: str, *, runs: Path = RUNS) -> Path:
     if not folders:
         raise UserError(f"{what!r}: no such file, and no run in {runs}")
     ids_by_name = [name for folder in folders for name in _ids(folder)]
-    alike = difflib.get_close_matches(what, ids_by_name, n=1, cutoff=0.4)
-    hint = f"; did you mean {alike[0]!r}?" if alike else f", the latest of which is {folders[-1]}"
+    alike = nearest_name(what, ids_by_name, likeness=0.4)
+    hint = f"; did you mean {alike!r}?" if alike else f", the latest of which is {folders[-1]}"
     raise UserError(f"{what!r}: no such file, and none of the {len(folders)} runs in {runs}{hint}")
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command by which the run in ``folder`` goes on."""
+    """Return the command that resumes the run in ``folder``."""
     return command("mnist_core", "train", "--resume", argument(folder))
 
 
@@ -132,8 +129,8 @@ def _of_a_run(path: Path) -> Found:
 
 
 def _confirmed(path: Path) -> Found:
-    """Return the model of which a study's ``best_config.toml`` was written."""
-    _, record = config_file.read(path)
+    """Return the confirmed model of a study's ``best_config.toml``."""
+    _, record = read_settings(path)
     number = record.get("confirm_trial")
     if not isinstance(number, int):
         raise UserError(

@@ -2,11 +2,14 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from mnist_core import parsing
 from mnist_core.errors import UserError
@@ -27,7 +30,7 @@ def read(folder: Path) -> dict[str, Any]:
     """Return the content of a run's ``run.json``.
 
     Raises:
-        UserError: it cannot be read or is damaged.
+        UserError: if it cannot be read or is damaged.
     """
     file = folder / RUN
     try:
@@ -43,7 +46,6 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _problem(facts: Any) -> str:
-    """Say what is of the wrong kind, or ""."""
     if not isinstance(facts, dict):
         return f"it must be a table, but is {str(facts)[:50]!r}"
     for key in _TABLES:
@@ -59,7 +61,7 @@ def write(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write ``run.json``, the whole of it or nothing.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: if it cannot be written.
     """
     write_atomically(folder / RUN, to_text(facts))
 
@@ -76,11 +78,11 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     """Return the rows of a run's ``metrics.csv``, without the half of one that a kill left.
 
     Raises:
-        UserError: it cannot be read or is damaged.
+        UserError: if it cannot be read or is damaged.
     """
     file = folder / METRICS
     try:
-        # What follows the last line's end is no whole row.
+        # What follows the last line's end is an incomplete row.
         lines = file.read_text(encoding="utf-8").split("\n")[:-1]
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
         return [{**row, "step": int(row["step"])} for row in rows]
@@ -93,12 +95,30 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
-    """Add to ``run.json`` that the test images were read: when, and what came out.
+    """Add a reading of the test images, with the time, to ``run.json``.
 
     Raises:
-        UserError: the file cannot be read or written.
+        UserError: if the file cannot be read or written.
     """
     facts = read(folder)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts["test_readings"] = [*facts.get("test_readings", []), {"time": now, **reading}]
     write(folder, facts)
+
+
+def process_mark() -> dict[str, float]:
+    """Return a mark that identifies this process on this machine.
+
+    The number alone would not do: the system gives it to another process later.
+    """
+    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def process_lives(marked: Mapping[str, float]) -> bool:
+    """Return whether the process that called ``process_mark`` still runs on this machine."""
+    try:
+        started = psutil.Process(int(marked["pid"])).create_time()
+        # Processes may reckon a start from boot times that are a second apart.
+        return abs(started - marked["started"]) < 2
+    except (psutil.Error, KeyError, ValueError, TypeError, OverflowError):
+        return False

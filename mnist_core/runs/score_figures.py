@@ -1,7 +1,4 @@
-"""Curves over the scores of a validation: ROC, and precision over recall.
-
-Of classes: "is it of this class?", asked of each image and each class, all at once (micro average).
-"""
+"""Curves over the scores of a validation: ROC, and precision over recall."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +20,8 @@ def roc_and_precision(folder: Path, found: Evaluation, *, title: str) -> None:
 
     A mark is where the model decides: at the threshold of pairs, or by taking the likeliest class.
 
-    Args:
-        folder: where they go.
-        found: what the model does on the validation images.
-        title: what was trained.
-
     Raises:
-        UserError: one cannot be written.
+        UserError: if one cannot be written.
     """
     at = _decision(found)
     roc = found.roc_curve()
@@ -56,7 +48,6 @@ class _Decision:
     """Where the model decides.
 
     Attributes:
-        name: how.
         false_rate, true_rate, precision: there, 0 to 1.
         share: of what is true, 0 to 1: the precision of a guess.
     """

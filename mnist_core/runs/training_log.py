@@ -27,7 +27,7 @@ class Log:
         """Print a line or a table.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: if it cannot be written.
         """
         try:
             self.console.print(what)
@@ -39,7 +39,7 @@ class Log:
         """Write into the file only.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: if it cannot be written.
         """
         if self._file is None:
             return
@@ -76,7 +76,7 @@ def print_result(log: Log, result: TrainResult, *, resumed: bool) -> None:
 
 
 def compare(record: Mapping[str, Any], result: TrainResult, data: Data, *, changed: bool) -> str:
-    """Say in one sentence whether the recorded validation accuracy came out again."""
+    """Return one sentence: whether the recorded validation accuracy was reproduced."""
     recorded, got = record.get("val_accuracy"), result.metrics["val_accuracy"]
     if recorded is None:
         return "nothing to compare with: the record has no val_accuracy"

@@ -24,7 +24,7 @@ from mnist_core.runs.training_log import Log
 from mnist_core.trainer.results import TrainResult
 
 _STATE_SECONDS = 1.0
-"""Between two writings of what a training goes on from: so much a kill may cost, and 2 % more."""
+"""Between two writings of a training's state: a kill may cost that much, and 2 % more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +32,11 @@ class Plan:
     """What is asked for.
 
     Attributes:
-        config: of the training.
         root: where runs lie; None: no folder is written.
         name: of the folder; None: one is made up.
         overrides: settings that the command line changed, dotted.
-        config_file: in which it changed them.
         record: what the configuration file recorded of an earlier training.
-        resume: the folder of a run to go on with.
-        test: whether to read the test images at the end.
-        pictures: whether to draw.
+        resume: the folder of a run to resume.
         save: a file for the model beside the folder's own.
     """
 
@@ -57,14 +53,14 @@ class Plan:
 
 
 class TrainingEnded(UserError):
-    """A training came to nothing: its loss is no number any more, or memory ran out."""
+    """A training failed: its loss is not finite, or memory ran out."""
 
 
 def run(plan: Plan, console: Console) -> TrainResult:
     """Train, print, and write what was asked for.
 
     Raises:
-        UserError: the training or a file of it is refused, or the training came to nothing.
+        UserError: if the training or a file of it is refused, or the training failed.
     """
     config = trainer.resolve(plan.config)
     data = load(config.data, config.device)
@@ -81,7 +77,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
         _finish(plan, result, data, log, folder)
         folder.end(run_record.DONE)
     except KeyboardInterrupt as error:
-        said = f"broken off; {_leave(plan, folder, error) or 'nothing of it is kept'}"
+        said = f"interrupted; {_leave(plan, folder, error) or 'nothing of it is kept'}"
         with contextlib.suppress(UserError):  # the folder may be gone
             log.note(said)
         console.print(said)
@@ -115,9 +111,9 @@ def _folder(plan: Plan, config: TrainConfig, data: Data) -> RunFolder | None:
 
 
 def _leave(plan: Plan, folder: RunFolder, error: BaseException) -> str:
-    """Say in its folder how a training ended, and return how to go on; "" if one cannot.
+    """Record in its folder how a training ended, and return how to resume it; "" if it cannot be.
 
-    The folder of one that was refused, or that has nothing yet to go on from, is removed.
+    The folder of a training that was refused, or cannot be resumed yet, is removed.
     """
     # SystemExit: `… | head`. A full disk stops a training, but it does not fail.
     stopped = isinstance(error, KeyboardInterrupt | SystemExit | UserError)
@@ -132,7 +128,7 @@ def _leave(plan: Plan, folder: RunFolder, error: BaseException) -> str:
         folder.end(run_record.STOPPED if stopped else run_record.FAILED, reason)
     if not stopped and not folder.state.exists():
         return ""
-    return f"to go on: {run_lookup.resume_command(folder.path)}"
+    return f"to resume: {run_lookup.resume_command(folder.path)}"
 
 
 def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) -> TrainResult:
@@ -181,7 +177,7 @@ def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) 
                 follow=folder is not None,
             )
         except trainer.TrainingFailed as failure:
-            if folder and failure.kind == "NonFiniteLoss":  # to go on would end there again
+            if folder and failure.kind == "NonFiniteLoss":  # a resume would end there again
                 folder.state.unlink(missing_ok=True)
             raise TrainingEnded(f"the training ended: {failure.kind}: {failure}") from None
 
@@ -209,10 +205,10 @@ def _finish(
 
 
 def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
-    """Write what took the time; where one place cannot be written, the other is all the same.
+    """Write the results; a place that cannot be written does not keep the other from it.
 
     Raises:
-        UserError: a file cannot be written.
+        UserError: if a file cannot be written.
     """
     problems = []
     if plan.save:

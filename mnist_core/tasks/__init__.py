@@ -1,17 +1,18 @@
-"""What a model learns: ``classification`` or ``pairs``, a module each; the model's file says which.
+"""What a model learns: ``classification`` or ``pairs``, a module each.
 
-The trainer drives a ``Task`` and knows nothing else of it; so a new task is a new module here with
-``create`` and ``evaluate``.
+The trainer drives a ``Task`` only, so a new task is a new module with ``create`` and ``evaluate``.
 """
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mnist_core import models
+from mnist_core.batches.batches import Stream
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.device import runtime
@@ -23,72 +24,75 @@ SIDE = 28
 """Rows and columns of an image, for all models."""
 
 
-class Task(Protocol):
-    """What a step is fed with, what it minimises, how the model is judged."""
+class Task(ABC):
+    """The batches of a training, its loss, and the evaluation of its model."""
+
+    def __init__(self, config: TrainConfig, batches: Stream, runtime: Runtime) -> None:
+        self._config, self._batches, self._runtime = config, batches, runtime
+        self._right: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        ...
+        return len(self._batches)
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the next epoch's batches, inputs and targets, on the device."""
-        ...
+        return self._batches.epoch()
 
+    @abstractmethod
     def images(self) -> Iterator[Tensor]:
-        """Yield some training images (all, if they are few) as the model takes them, unchanged.
+        """Yield some training images (all, if they are few) as the model takes them.
 
-        For the statistics of averaged weights; no random stream moves.
+        They are not augmented, and no random stream moves: the statistics of averaged weights are
+        computed from them.
         """
-        ...
 
+    @abstractmethod
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar; the forward pass runs in it."""
-        ...
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """Judge ``model`` on the validation images, in evaluation mode."""
 
     def count_right(self) -> Tensor | None:
         """Have ``loss`` add the right answers of each batch to a counter, and return that.
 
         Returns:
-            int64 scalar on the device; None: the loss of this task gives no answers.
+            int64 scalar on the device; None if the loss gives no answers.
         """
-        ...
-
-    def evaluate(self, model: nn.Module) -> Evaluation:
-        """Judge ``model`` on the validation images, in evaluation mode."""
-        ...
+        self._right = torch.zeros((), dtype=torch.int64, device=self._runtime.device)
+        return self._right
 
     def change(self, config: TrainConfig) -> None:
-        """Go on with other settings of ``mnist_core.changes``, between two epochs."""
-        ...
+        """Continue with other settings of ``mnist_core.changes``, between two epochs."""
+        if config.augment != self._config.augment:
+            self._batches.change(config.augment)
+        self._config = config
 
     def state(self) -> dict[str, Tensor]:
-        """Return what the batches still to come depend on, at the end of an epoch."""
-        ...
+        """Return what the next batches depend on, at the end of an epoch."""
+        return self._batches.state()
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from a ``state``."""
-        ...
+        """Continue from a ``state``."""
+        self._batches.load_state(state)
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse settings that the model's task has not.
+    """Refuse settings that do not fit the model's task.
 
     Raises:
-        ConfigError: e.g. a loss of another task.
+        ConfigError: if one does not fit, e.g. a loss of another task.
     """
     _module(config).check(config)
 
 
 def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
-    """Return the task of a training of ``config.model``.
-
-    Args:
-        config: a resolved configuration.
-        data: on the device of ``runtime``.
-        runtime: where it computes.
+    """Return the task of a training of the resolved ``config``.
 
     Raises:
-        ConfigError: the images are of a size that models are not made for; or as ``check_batches``.
+        ConfigError: if the images are not 28x28; or as ``check_batches``.
     """
     rows, columns = data.train.images.shape[1:]
     if (rows, columns) != (SIDE, SIDE):
@@ -96,22 +100,21 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
             f"data.name: models take images of {SIDE}x{SIDE}, but those of {data.name!r} are"
             f" {rows}x{columns}; bring the files to that size"
         )
+    if data.train.images.device != runtime.device:
+        raise ConfigError(
+            f"device: the data lies on {data.train.images.device}, but the training runs on"
+            f" {runtime.device}; load the data there"
+        )
     check_batches(config, data)
     task: Task = _module(config).create(config, data, runtime)
     return task
 
 
 def check_batches(config: TrainConfig, data: Data) -> None:
-    """Refuse a batch of one image for a batch norm that would see one value a channel of it.
-
-    One value has no variance, so torch cannot train on it. Nothing is computed, or drawn.
-
-    Args:
-        config: a resolved configuration.
-        data: its training images.
+    """Refuse a batch of one image for a batch norm: one value a channel has no variance.
 
     Raises:
-        ConfigError: every batch, or an epoch's last one, is such a batch.
+        ConfigError: if every batch, or an epoch's last one, is such a batch.
     """
     n, size = _module(config).epoch_size(config, data), config.batch_size
     if size > 1 and n % size != 1:
@@ -133,15 +136,11 @@ def check_batches(config: TrainConfig, data: Data) -> None:
 
 
 def take_one_batch(config: TrainConfig, data: Data) -> None:
-    """Compute the loss of one small batch: what fails every training fails before the first.
-
-    Args:
-        config: a configuration that ``train.resolve`` has filled in.
-        data: on the device of ``config``.
+    """Compute the loss of one small batch, so that errors of all trainings come before the first.
 
     Raises:
-        ConfigError: the model and the data do not fit together.
-        DataError: the images do not make what the task needs.
+        ConfigError: if the model and the data do not fit together.
+        DataError: if the images do not make what the task needs.
     """
     machine = runtime.resolve(config)
     with runtime.session(machine, deterministic=config.deterministic), torch.no_grad():
@@ -156,23 +155,16 @@ def evaluate(
     split: Split,
     config: TrainConfig,
     *,
-    n_classes: int,
     runtime: Runtime,
     threshold: float | None = None,
 ) -> Evaluation:
-    """Judge ``model`` on any split.
+    """Judge ``model`` on any split; its mode is restored afterwards.
 
-    Args:
-        model: trained by ``config``, on the device; its mode is put back afterwards.
-        split: on the device.
-        config: a resolved configuration.
-        n_classes: of the data.
-        runtime: where it computes.
-        threshold: for pairs, the score from which on two images count as the same, as chosen on
-            the validation images (their metric ``threshold``); None: the best on ``split`` itself.
+    ``threshold`` is the score from which two images count as the same, as chosen on the validation
+    images (their metric ``threshold``); None: the best on ``split`` itself.
     """
     evaluation: Evaluation = _module(config).evaluate(
-        model, split, config, n_classes=n_classes, runtime=runtime, threshold=threshold
+        model, split, config, runtime=runtime, threshold=threshold
     )
     return evaluation
 

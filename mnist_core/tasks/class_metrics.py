@@ -1,5 +1,6 @@
 """Evaluation of a classifier on a whole split, with metrics computed on the device."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,12 +26,7 @@ class Evaluation:
     """What a model does on a split.
 
     Attributes:
-        loss: mean cross-entropy, nats an image.
-        accuracy: share of right predictions, 0 to 1.
-        balanced_accuracy: mean over the classes that occur of the share of their images that is
-            recognised (recall), 0 to 1.
-        macro_f1: mean over the classes of F1, over the whole split; classes that neither occur nor
-            are predicted do not count (as in scikit-learn).
+        figures: the values of ``FIGURES`` by name.
         confusion: int64 ``[C, C]``, rows are true classes, columns predicted ones.
         predictions: int64 ``[N]``.
         labels: int64 ``[N]``, the true classes, on any device.
@@ -38,9 +34,7 @@ class Evaluation:
     """
 
     loss: float
-    accuracy: float
-    balanced_accuracy: float
-    macro_f1: float
+    figures: Mapping[str, float]
     confusion: Tensor
     predictions: Tensor
     labels: Tensor
@@ -49,19 +43,10 @@ class Evaluation:
     @property
     def metrics(self) -> dict[str, float]:
         """All figures by name."""
-        return {
-            "accuracy": self.accuracy,
-            "balanced_accuracy": self.balanced_accuracy,
-            "loss": self.loss,
-            "macro_f1": self.macro_f1,
-        }
+        return dict(sorted({**self.figures, "loss": self.loss}.items()))
 
     def mistakes(self, count: int) -> list[Mistake]:
-        """Return the images that are surest to be of a wrong class, the surest first.
-
-        Args:
-            count: how many, if there are so many.
-        """
+        """Return the images that are surest to be of a wrong class, the surest first."""
         wrong = (self.predictions != self.labels.cpu()).nonzero().flatten()
         sure = self._odds[wrong].gather(1, self.predictions[wrong].unsqueeze(1)).squeeze(1)
         order = sure.argsort(descending=True, stable=True)[:count]
@@ -96,8 +81,8 @@ class Evaluation:
         return truth.flatten().numpy(), self._odds.flatten().numpy()
 
 
-def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime) -> Evaluation:
-    """Run ``model`` in evaluation mode over ``split``; its mode is put back afterwards."""
+def evaluate(model: nn.Module, split: Split, *, runtime: Runtime) -> Evaluation:
+    """Run ``model`` in evaluation mode over ``split``; its mode is restored afterwards."""
     device = split.labels.device
     loss = torch.zeros((), device=device, dtype=torch.float64)
     found: list[Tensor] = []
@@ -112,17 +97,19 @@ def evaluate(model: nn.Module, split: Split, *, n_classes: int, runtime: Runtime
                 found.append(logits)
     finally:
         model.train(was_training)
-    logits = torch.cat(found)
+    return of_logits(torch.cat(found), split.labels, loss=loss.item() / len(split))
+
+
+def of_logits(logits: Tensor, labels: Tensor, *, loss: float) -> Evaluation:
+    """Return the figures of logits ``[N, C]`` of images of the classes int64 ``[N]``."""
     predictions = logits.argmax(dim=1)
-    confusion = confusion_matrix(split.labels, predictions, n_classes)
+    confusion = confusion_matrix(labels, predictions, logits.shape[1])
     return Evaluation(
-        loss=loss.item() / len(split),
-        accuracy=confusion.trace().item() / len(split),
-        balanced_accuracy=balanced_accuracy(confusion),
-        macro_f1=macro_f1(confusion),
+        loss=loss,
+        figures={name: figure(confusion) for name, figure in FIGURES.items()},
         confusion=confusion.cpu(),
         predictions=predictions.cpu(),
-        labels=split.labels,
+        labels=labels,
         logits=logits,
     )
 
@@ -145,6 +132,11 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, n_classes: int) -> Ten
     return torch.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
+def accuracy(confusion: Tensor) -> float:
+    """Return the fraction of right predictions."""
+    return confusion.trace().item() / int(confusion.sum())
+
+
 def balanced_accuracy(confusion: Tensor) -> float:
     """Return the mean recall of the classes that occur."""
     matrix = confusion.double()
@@ -160,3 +152,11 @@ def macro_f1(confusion: Tensor) -> float:
     occurring = matrix.sum(dim=0) + matrix.sum(dim=1)
     present = occurring > 0
     return (2 * right[present] / occurring[present]).mean().item()
+
+
+FIGURES: dict[str, Callable[[Tensor], float]] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+}
+"""The metrics of a confusion matrix by name, besides the loss. A new metric is a new entry."""

@@ -1,7 +1,6 @@
 """How well scores tell pairs of one class from pairs of two; all figures as scikit-learn has them.
 
-A pair is predicted to be of the same class where its score is not below a threshold. All is
-computed on the host, in float64: some thousand scores take about a millisecond.
+All is computed on the host, in float64: some thousand scores take about a millisecond.
 """
 
 from functools import cached_property
@@ -27,9 +26,8 @@ class PairEvaluation:
         pairs: int64 ``[P, 2]`` on the CPU: the indices of both images in the split.
         same: bool ``[P]`` on the CPU: whether they are of one class.
         scores: float64 ``[P]`` on the CPU: the higher, the more alike.
-        threshold: from which score on two images count as the same: as given, or the best on these
-            pairs. Their own best makes ``accuracy`` a little optimistic (see ``best_threshold``);
-            carried to other pairs it does not.
+        threshold: the score from which two images count as the same. The best on these pairs makes
+            ``accuracy`` a little optimistic (see ``best_threshold``).
     """
 
     def __init__(
@@ -41,7 +39,7 @@ class PairEvaluation:
         scores: Tensor,
         threshold: float | None = None,
     ) -> None:
-        """Keep what was measured; ``threshold`` None: the best on these pairs."""
+        """Keep the scores; ``threshold`` None: the best on these pairs."""
         self.loss = loss
         self.pairs = pairs.cpu()
         self.same = same.cpu()
@@ -65,7 +63,7 @@ class PairEvaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of right predictions at ``threshold``, 0 to 1."""
+        """Fraction of right predictions at ``threshold``, 0 to 1."""
         return self.confusion.trace().item() / len(self.same)
 
     @cached_property
@@ -102,19 +100,13 @@ class PairEvaluation:
     ) -> tuple[float, float]:
         """Return a confidence interval of the accuracy by bootstrap over the images.
 
-        The pairs share images, so they are not independent, and resampling pairs would give an
-        interval that is too narrow. Here the images are drawn with replacement, and a pair counts
-        as often as the product of how often its two images were drawn (the pigeonhole bootstrap,
-        Owen 2007, doi:10.1214/07-AOAS122). Where errors have nothing to do with the images it is
-        wider than need be, by a factor of at most about 1.7.
-
-        Args:
-            resamples: how often the images are drawn.
-            level: share of the resamples between the two percentiles, 0 to 1.
-            seed: of the drawing; the same seed and pairs give the same interval.
+        Pairs share images, so resampling pairs would give an interval that is too narrow. The
+        images are drawn with replacement, and a pair counts as often as the product of its images
+        (the pigeonhole bootstrap, Owen 2007, doi:10.1214/07-AOAS122). Where errors do not depend on
+        the images it is wider than need be, by a factor of at most about 1.7.
 
         Returns:
-            the lower and the upper bound; both the accuracy itself where it is 0 or 1.
+            The lower and the upper bound; both the accuracy itself where it is 0 or 1.
         """
         right = (self.predictions == self.same).numpy().astype(np.float64)
         images, places = np.unique(self.pairs.numpy(), return_inverse=True)
@@ -141,9 +133,6 @@ class PairEvaluation:
     def hardest(self, count: int) -> Tensor:
         """Return the pairs that are judged worst, the worst first.
 
-        Args:
-            count: how many, if there are so many.
-
         Returns:
             int64 ``[count]``, indices into ``pairs``, by how far the score lies on the wrong side
             of the threshold; right predictions come last, the surest at the end. Ties keep their
@@ -155,11 +144,7 @@ class PairEvaluation:
         return wrong_by.argsort(descending=True, stable=True)[:count]
 
     def mistakes(self, count: int) -> list[Mistake]:
-        """Return the pairs that are judged wrong, the worst first, see ``hardest``.
-
-        Args:
-            count: how many, if there are so many.
-        """
+        """Return the pairs that are judged wrong, the worst first, see ``hardest``."""
         wrong = int((self.predictions != self.same).sum())
         return [
             Mistake(
@@ -173,19 +158,13 @@ class PairEvaluation:
 
 
 def best_threshold(same: npt.NDArray[np.bool_], scores: Floats) -> float:
-    """Return the threshold with the highest accuracy.
+    """Return the threshold with the highest accuracy on bool ``[P]`` and scores ``[P]``, P >= 1.
 
-    Between two neighbouring scores the middle is taken, so that a threshold carries over to other
-    pairs; below all scores it is the lowest score itself, above all the next number above the
-    highest. Where several thresholds are equally good, the median of them (of an even number the
-    higher one of the two in the middle).
-
-    Where it was chosen it overstates the accuracy by about 0.6 of its standard error: by 0.15 % of
-    4,000 pairs at 97.7 %, by 0.09 % at 99.4 % (mean of 300 simulations with normal scores).
-
-    Args:
-        same: ``[P]``, P >= 1.
-        scores: ``[P]``, finite.
+    It is the middle between two neighbouring scores, so that it carries over to other pairs; of
+    several equally good ones the median. Where it was chosen it overstates the accuracy by about
+    0.6 of its
+    standard error: by 0.15 % of 4,000 pairs at 97.7 %, by 0.09 % at 99.4 % (mean of 300 simulations
+    with normal scores).
     """
     thresholds, right, wrong = score_curves.counts(same, scores)
     # Right at each cut: the same ones not below it, and the different ones below it.

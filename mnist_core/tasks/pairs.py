@@ -1,17 +1,8 @@
-"""Two images in, out comes whether they are of the same class.
+"""Pairs of images in, same class or not out.
 
-The loss decides what is compared and how a score, the higher the more alike, is obtained:
-
-- ``bce`` compares the logit of a pair with the truth; the score is the logit.
-- ``contrastive`` compares the two embeddings of a pair; the score is minus their L2 distance.
-- ``triplet`` compares the embeddings of all images of a batch; the score is the same.
-- ``supcon`` compares them, too; the score is the cosine of two embeddings.
-
-The last three do not train the head of a model, and need a model that has ``embed``.
-
-With every loss, "the same" begins at a threshold, the best on the validation pairs; it is the
-metric ``val_threshold``, and what judges test images takes it from there. The validation accuracy
-is at that same threshold, so evaluating a trained model again gives the logged number.
+The score of a pair, higher for more alike, is its logit (``bce``) or compares two embeddings, whose
+losses do not train the head. A pair is "the same" from a threshold on, the best on the validation
+pairs: the metric ``val_threshold``, which is also used on test images.
 """
 
 from collections.abc import Iterator
@@ -22,18 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mnist_core import models
+from mnist_core import losses, models
 from mnist_core.batches.batches import norm_batches, norm_images, normalise
 from mnist_core.batches.pair_batches import PairBatches, evaluation_pairs
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
-from mnist_core.tasks import pair_losses
+from mnist_core.tasks import Task
 from mnist_core.tasks.pair_metrics import PairEvaluation
-
-METRIC_LOSSES = ("contrastive", "triplet", "supcon")
-LOSSES = ("bce", *METRIC_LOSSES)
 
 _IMAGES = 500
 """Images a forward pass of the evaluation."""
@@ -47,27 +35,25 @@ class Embedder(Protocol):
 
     def embed(self, images: Tensor) -> Tensor:
         """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``."""
-        ...
 
     def compare(self, a: Tensor, b: Tensor) -> Tensor:
         """Turn the embeddings ``[N, D]`` of the two images into logits ``[N]``."""
-        ...
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse what cannot be trained.
+    """Refuse settings that cannot be trained.
 
     Raises:
-        ConfigError: a loss of another task, one that needs embeddings where the model has none, or
-            smoothed labels where there are no probabilities.
+        ConfigError: if the loss is of another task or needs embeddings that the model lacks, or
+            labels are smoothed where there are no probabilities.
     """
-    loss = config.loss.name
-    if loss not in (None, *LOSSES):
+    loss, known = config.loss.name, losses.names(losses.PAIRS)
+    if loss not in (None, *known):
         raise ConfigError(
             f"loss.name: {loss!r} classifies images, but model {config.model.name!r} compares two;"
-            f" use {' or '.join(LOSSES)}"
+            f" use {' or '.join(known)}"
         )
-    if loss not in METRIC_LOSSES:
+    if not losses.embeds(config.loss):
         return
     if config.label_smoothing:
         raise ConfigError(
@@ -92,7 +78,7 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> "PairTask":
     """Return the task.
 
     Raises:
-        DataError: the images do not make pairs of both kinds.
+        DataError: if the images do not make pairs of both kinds.
     """
     return PairTask(config, data, runtime)
 
@@ -102,14 +88,13 @@ def evaluate(
     split: Split,
     config: TrainConfig,
     *,
-    n_classes: int,
     runtime: Runtime,
     threshold: float | None = None,
 ) -> PairEvaluation:
     """Judge ``model`` on the fixed pairs of ``split``, see ``mnist_core.tasks.evaluate``.
 
     Raises:
-        DataError: the images do not make pairs of both kinds.
+        DataError: if the images do not make pairs of both kinds.
     """
     return _evaluate(model, split, _fix(split, config), config, runtime, threshold)
 
@@ -117,34 +102,23 @@ def evaluate(
 def score(
     model: nn.Module, images: Tensor, pairs: Tensor, config: TrainConfig, runtime: Runtime
 ) -> Tensor:
-    """Compare any pairs, exactly as ``evaluate`` does.
-
-    Args:
-        model: trained by ``config``, on the device.
-        images: uint8 ``[N, rows, columns]`` on the device.
-        pairs: int64 ``[P, 2]`` on the device, indices into ``images``.
-        config: a resolved configuration.
-        runtime: where it computes.
+    """Compare pairs int64 ``[P, 2]`` of uint8 ``[N, rows, columns]`` exactly as ``evaluate`` does.
 
     Returns:
         float64 ``[P]`` on the CPU: the higher, the more alike.
     """
     used, places = torch.unique(pairs, return_inverse=True)
-    # Only the loss, which nobody asks for, depends on the classes.
+    # Only the loss, which is not used here, depends on the classes.
     fixed = _FixedPairs(pairs, torch.zeros_like(pairs), used, places)
     split = Split(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
     return _evaluate(model, split, fixed, config, runtime, threshold=0.0).scores
 
 
-class PairTask:
+class PairTask(Task):
     """The task of one training."""
 
     def __init__(self, config: TrainConfig, data: Data, runtime: Runtime) -> None:
-        self._config = config
-        self._train = data.train.images
-        self._validation = data.validation
-        self._runtime = runtime
-        self._batches = PairBatches(
+        batches = PairBatches(
             data.train,
             config.batch_size,
             per_epoch=config.pairs.per_epoch,
@@ -152,16 +126,10 @@ class PairTask:
             augmentation=config.augment,
             dtype=runtime.dtype,
         )
+        super().__init__(config, batches, runtime)
+        self._train = data.train.images
+        self._validation = data.validation
         self._fixed = _fix(data.validation, config)
-        self._right: Tensor | None = None
-
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return len(self._batches)
-
-    def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield pairs ``[B, 2, rows, columns]`` and the classes of both images ``[B, 2]``."""
-        return self._batches.epoch()
 
     def images(self) -> Iterator[Tensor]:
         """Yield pairs ``[B, 2, rows, columns]`` of training images, not augmented."""
@@ -172,45 +140,28 @@ class PairTask:
             yield normal.reshape(pairs.shape)
 
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of the batch: nats a pair (bce), or as ``pair_losses`` has it."""
+        """Return the mean loss of the batch: nats a pair (bce), or as ``losses`` says."""
         config = self._config
-        if config.loss.name in METRIC_LOSSES:
+        loss = losses.of(config.loss, losses.PAIRS)
+        if loss.embeds:
             with self._runtime.autocast():
                 embeddings = _embedder(model).embed(inputs.flatten(0, 1).unsqueeze(1))
-            return _metric_loss(config, _full(embeddings).view(len(targets), 2, -1), targets)
+            pairs = _full(embeddings).view(len(targets), 2, -1)
+            return loss.compute(pairs, targets, config.loss, 0.0)
         with self._runtime.autocast():
             logits = model(inputs)
-        same = targets[:, 0] == targets[:, 1]
         if self._right is not None:
+            same = targets[:, 0] == targets[:, 1]
             self._right += ((logits.detach() > 0) == same).sum()
-        return pair_losses.binary_cross_entropy(
-            _full(logits), same, smoothing=config.label_smoothing
-        )
+        return loss.compute(_full(logits), targets, config.loss, config.label_smoothing)
 
     def count_right(self) -> Tensor | None:
         """Count right answers in ``loss``, above a logit of 0; metric losses give none."""
-        if self._config.loss.name in METRIC_LOSSES:
-            return None
-        self._right = torch.zeros((), dtype=torch.int64, device=self._runtime.device)
-        return self._right
+        return None if losses.embeds(self._config.loss) else super().count_right()
 
     def evaluate(self, model: nn.Module) -> PairEvaluation:
         """Judge ``model`` on the fixed validation pairs."""
         return _evaluate(model, self._validation, self._fixed, self._config, self._runtime, None)
-
-    def change(self, config: TrainConfig) -> None:
-        """Go on with other settings."""
-        if config.augment != self._config.augment:
-            self._batches.change(config.augment)
-        self._config = config
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the states of the random streams."""
-        return self._batches.state()
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from a ``state``."""
-        self._batches.load_state(state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +205,7 @@ def _evaluate(
                 scores, loss = _judge_embeddings(model, embeddings, fixed, config)
             else:
                 scores = _score_pairs(model, split, fixed, runtime)
-                loss = pair_losses.binary_cross_entropy(scores, same)
+                loss = losses.binary_cross_entropy(scores, same)
     finally:
         model.train(was_training)
     return PairEvaluation(
@@ -279,26 +230,26 @@ def _judge_embeddings(
 
     The losses of a whole batch are taken over the fixed pairs in batches of the training's size.
     """
-    if config.loss.name not in METRIC_LOSSES:
+    loss = losses.of(config.loss, losses.PAIRS)
+    if not loss.embeds:
         compare = _embedder(model).compare
         parts = torch.split(fixed.places, _COMPARED)
         scores = _full(torch.cat([compare(*embeddings[part].unbind(1)) for part in parts]))
         same = fixed.classes[:, 0] == fixed.classes[:, 1]
-        return scores, pair_losses.binary_cross_entropy(scores, same)
+        return scores, losses.binary_cross_entropy(scores, same)
     embeddings = _full(embeddings)
-    cosine = config.loss.name == "supcon"
     found: list[Tensor] = []
     total = embeddings.new_zeros(())
     with torch.autocast(embeddings.device.type, enabled=False):
         for start in range(0, len(fixed.places), config.batch_size):
             part = slice(start, start + config.batch_size)
             pairs = embeddings[fixed.places[part]]
-            total += _metric_loss(config, pairs, fixed.classes[part]) * len(pairs)
+            total += loss.compute(pairs, fixed.classes[part], config.loss, 0.0) * len(pairs)
             first, second = pairs.unbind(1)
             found.append(
                 functional.cosine_similarity(first, second)
-                if cosine
-                else -pair_losses.distances(first, second)
+                if loss.cosine
+                else -losses.distances(first, second)
             )
     return torch.cat(found), total / len(fixed.places)
 
@@ -312,23 +263,9 @@ def _score_pairs(model: nn.Module, split: Split, fixed: _FixedPairs, runtime: Ru
     return _full(torch.cat(logits))
 
 
-def _metric_loss(config: TrainConfig, embeddings: Tensor, classes: Tensor) -> Tensor:
-    """Return the loss of embeddings ``[B, 2, D]`` of pairs, whose classes are ``[B, 2]``."""
-    loss = config.loss
-    if loss.name == "contrastive":
-        first, second = embeddings.unbind(1)
-        same = classes[:, 0] == classes[:, 1]
-        return pair_losses.contrastive(first, second, same, margin=loss.margin)
-    images, labels = embeddings.flatten(0, 1), classes.flatten()
-    if loss.name == "triplet":
-        return pair_losses.triplet(images, labels, margin=loss.margin)
-    return pair_losses.supervised_contrastive(images, labels, temperature=loss.temperature)
-
-
 def _embedder(model: nn.Module) -> Embedder:
     return cast(Embedder, model)
 
 
 def _full(values: Tensor) -> Tensor:
-    """Leave half precision."""
     return values if values.dtype == torch.float64 else values.float()

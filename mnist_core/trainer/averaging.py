@@ -1,10 +1,8 @@
 """Averages of a training's weights: validated, kept and served in place of the last ones.
 
 ``ema``: after each step the average moves by 1 - decay towards the weights (after Polyak & Juditsky
-1992).
-``swa``: from ``start`` on, the plain mean of the weights at the end of each report (Izmailov et al.
-2018, arXiv:1803.05407). The mean and variance that a BatchNorm keeps belong to the weights that it
-saw, so they are computed again, from the training images, before averaged weights are used.
+1992). ``swa``: from ``start`` on, the mean of the weights at the end of each report (Izmailov et
+al. 2018, arXiv:1803.05407).
 """
 
 import copy
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mnist_core.config import AverageConfig
+from mnist_core.device import torch_internals
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -31,7 +30,6 @@ class Average:
 
         Args:
             config: ``ema`` or ``swa``.
-            model: the model that is trained.
         """
         self._config = config
         self._trained: list[Tensor] = list(model.parameters())
@@ -51,20 +49,16 @@ class Average:
 
     @torch.no_grad()
     def _move(self, weight: float) -> None:
-        torch._foreach_lerp_(self._averaged, self._trained, weight)
+        torch_internals.lerp_all(self._averaged, self._trained, weight)
         self.count += 1
 
     def has_norms(self) -> bool:
-        """Whether the model has statistics of its own to be computed again."""
+        """Return whether the model has statistics of its own to be computed again."""
         return any(isinstance(module, _NORMS) for module in self.model.modules())
 
     @torch.no_grad()
     def refresh_norms(self, batches: Iterator[Tensor]) -> None:
-        """Compute mean and variance of every BatchNorm again, each batch counting the same.
-
-        Args:
-            batches: training images as the model takes them.
-        """
+        """Compute mean and variance of every BatchNorm again, each batch counting the same."""
         norms = [module for module in self.model.modules() if isinstance(module, _NORMS)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:

@@ -1,19 +1,17 @@
 """Muon for the hidden layers, AdamW for everything else.
 
 Muon (Jordan 2024, kellerjordan.github.io/posts/muon) makes the update of a weight matrix nearly
-orthogonal; what has no such meaning, biases, norms and the output layer, is left to AdamW. A
-convolution's weight counts as the matrix of its output channels by everything else, as Jordan has
-it. The update of a matrix is scaled to AdamW's usual size (Liu 2025, arXiv:2502.16982), so that one
-learning rate and one weight decay serve both.
+orthogonal. Its update is scaled to AdamW's usual size (Liu 2025, arXiv:2502.16982), so one learning
+rate and one weight decay serve both.
 """
 
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim._muon import muon
 from torch.optim.adamw import adamw
 
+from mnist_core.device import torch_internals
 from mnist_core.errors import ConfigError
 
 
@@ -33,13 +31,9 @@ class MuonAdamW(torch.optim.Optimizer):
 
         Args:
             parameters: of a model, in its order: the last weight is that of the output layer.
-            lr: learning rate of both.
-            weight_decay: of both, decoupled from the gradient.
-            momentum: Muon's, with Nesterov's look ahead.
-            betas: AdamW's.
 
         Raises:
-            ConfigError: there is no hidden layer.
+            ConfigError: if there is no hidden layer.
         """
         every = list(parameters)
         matrices = [p for p in every if p.ndim > 1][:-1]
@@ -59,11 +53,7 @@ class MuonAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Do one step.
-
-        Args:
-            closure: none; torch's optimizers have it, and this is one.
-        """
+        """Do one step."""
         matrices, others = self.param_groups
         self._step_matrices([p for p in matrices["params"] if p.grad is not None])
         self._step_others([p for p in others["params"] if p.grad is not None])
@@ -75,19 +65,13 @@ class MuonAdamW(torch.optim.Optimizer):
         for p, weight in zip(parameters, weights, strict=True):
             if not self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(weight)
-        muon(
+        torch_internals.muon_step(
             weights,
             gradients,
             [self.state[p]["momentum_buffer"] for p in parameters],
             lr=group["lr"],
             weight_decay=group["weight_decay"],
             momentum=group["momentum"],
-            nesterov=True,
-            ns_coefficients=(3.4445, -4.7750, 2.0315),
-            ns_steps=5,
-            eps=1e-7,
-            adjust_lr_fn="match_rms_adamw",
-            has_complex=False,
         )
 
     def _step_others(self, parameters: list[Tensor]) -> None:

@@ -17,7 +17,7 @@ class StopTraining(Exception):
 
 
 class TrainingFailed(Exception):
-    """The training cannot go on.
+    """The training cannot continue.
 
     Attributes:
         kind: ``NonFiniteLoss`` or ``OutOfMemory``.
@@ -34,8 +34,6 @@ class Best:
 
     Attributes:
         step: number of the report, from 1.
-        metrics: at that report.
-        weights: the model's state then.
     """
 
     step: int
@@ -45,29 +43,20 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainResult:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
-        config: the configuration with nothing left to guess: device, precision, threads, and the
-            defaults of model and optimizer are filled in. Training it again gives the same result.
-        metrics: what the task judges by, e.g. ``val_accuracy``, ``val_loss``, ``val_macro_f1``,
-            and ``train_loss``, of ``model``: at the last report, or at the best one if
-            ``early_stopping`` is on.
-        history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics; of a
-            training that is followed also ``lr`` and ``train_accuracy``, see ``train``.
+        config: with nothing left to guess; training it again gives the same result.
+        metrics: e.g. ``val_accuracy``, ``val_loss`` and ``train_loss`` of ``model``: at the last
+            report, or at the best one if ``early_stopping`` is on.
+        history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics; also
+            ``lr`` and ``train_accuracy`` if the training is followed, see ``train``.
         evaluation: of ``model`` on the validation images.
-        confusion: of the same, rows are true classes.
-        model: the trained model, on the device, in evaluation mode: averaged, if that was asked
-            for, and the very one that ``metrics`` were measured with.
+        model: on the device, in evaluation mode; averaged, if that was asked for.
         stopped: whether ``report`` ended the training early.
         stopped_early: whether ``early_stopping`` did.
-        best: the best report, if it was to be kept.
-        images: images (or pairs) trained on.
         seconds: wall time of the whole training; of a resumed one since it was resumed.
-        train_seconds: wall time less the validations.
         peak_memory: bytes, see ``memory.peak``.
-        n_parameters: trainable parameters.
-        device_name: what the device is called.
     """
 
     config: TrainConfig

@@ -11,18 +11,11 @@ _END = 1 / 25 / 1e4
 
 
 def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epoch: int) -> float:
-    """Return what ``optim.lr`` is multiplied with at ``step``.
+    """Return the factor of ``optim.lr``, 0 to 1, at ``step``, 0 <= step < total_steps.
 
-    Args:
-        config: the schedule.
-        step: 0 <= step < total_steps.
-        total_steps: steps of the whole training.
-        steps_per_epoch: steps of one epoch.
-
-    Returns:
-        A factor between 0 and 1. ``one_cycle`` is torch's OneCycleLR with its defaults (from 1/25
-        up to 1, down to 1/250,000, both along a cosine; Smith & Topin, arXiv 1708.07120) without
-        the cycling of momentum. ``cosine`` is SGDR without restarts (arXiv 1608.03983).
+    ``one_cycle`` is torch's OneCycleLR with its defaults (from 1/25 up to 1, down to 1/250,000,
+    both along a cosine; Smith & Topin, arXiv 1708.07120) without the cycling of momentum.
+    ``cosine`` is SGDR without restarts (arXiv 1608.03983).
     """
     warmup_steps = round(config.warmup * total_steps)
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
@@ -33,7 +26,7 @@ def report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
     """Return the steps (from 1) after which the model is validated.
 
     Raises:
-        ConfigError: an epoch has fewer steps than reports.
+        ConfigError: if an epoch has fewer steps than reports.
     """
     reports = config.reports_per_epoch
     if reports > per_epoch:
@@ -53,8 +46,6 @@ class Plateau:
 
     Attributes:
         factor: what the rate of the schedule is multiplied with, 0 to 1.
-        best: the lowest loss so far.
-        bad: reports since then.
     """
 
     def __init__(self, config: ScheduleConfig, lr: float) -> None:

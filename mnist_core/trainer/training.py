@@ -17,12 +17,10 @@ from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.device import compilation, cuda_graph, memory, runtime
 from mnist_core.device.runtime import Runtime
-from mnist_core.errors import ConfigError
 from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.trainer import averaging, optimizers, schedules, training_state
-from mnist_core.trainer.pace import Pace
 from mnist_core.trainer.results import Best, Report, StopTraining, TrainingFailed, TrainResult
-from mnist_core.trainer.training_state import TrainingState
+from mnist_core.trainer.training_state import CheckpointTimer, TrainingState
 
 Batch = tuple[Tensor, Tensor]
 
@@ -35,19 +33,8 @@ class Training:
     """One training. A *step* is one of the optimizer: of one batch, or of ``accumulate``."""
 
     def __init__(
-        self,
-        config: TrainConfig,
-        data: Data,
-        machine: Runtime,
-        *,
-        keep_best: bool,
-        follow: bool = False,
+        self, config: TrainConfig, data: Data, machine: Runtime, *, keep_best: bool, follow: bool
     ) -> None:
-        if data.train.images.device != machine.device:
-            raise ConfigError(
-                f"device: the data lies on {data.train.images.device}, "
-                f"but the training runs on {machine.device}; load the data there"
-            )
         self.config, self.data, self.machine = config, data, machine
         self.now = config.in_force(0)
         torch.manual_seed(stream_seed(config.seed, "model"))
@@ -81,14 +68,14 @@ class Training:
         self.validation_seconds = 0.0
         self.evaluation: Evaluation | None = None
 
-    def run(self, report: Report | None, state_file: Path | None, pace: Pace) -> TrainResult:
-        """Train all epochs, or what is left of them."""
+    def run(self, report: Report | None, state: Path | None, timer: CheckpointTimer) -> TrainResult:
+        """Train all epochs, or those that are left after the one in the file ``state``."""
         begun = time.perf_counter()
-        if state_file is not None:
+        if state is not None:
             known = (self.data.fingerprint, self.data.train_fingerprint)
-            state = training_state.read(state_file, self.config, *known)
-            if state is not None:
-                self._restore(state)
+            earlier = training_state.read(state, self.config, *known)
+            if earlier is not None:
+                self._restore(earlier)
         stopped = False
         try:
             while self.step < self.total_steps and not self._no_better():
@@ -97,14 +84,14 @@ class Training:
                     if self.step not in self.report_steps:
                         continue
                     self._report(begun)
-                    if state_file is not None and pace.due():
-                        with pace.measured():
-                            state, fingerprint = self._state(), self.data.fingerprint
-                            training_state.write(state_file, state, self.config, fingerprint)
+                    if state is not None and timer.due():
+                        with timer.measured():
+                            now, fingerprint = self._state(), self.data.fingerprint
+                            training_state.write(state, now, self.config, fingerprint)
                     if report is not None:
-                        # Dropout goes on drawing where it was, whatever the report draws.
+                        # Dropout continues its random stream, whatever the report draws.
                         with self.machine.own_random_state():
-                            report(len(self.history), self._metrics() | self._followed())
+                            report(len(self.history), self._metrics(*_FOLLOWED))
                     if self._no_better():
                         break
         except StopTraining:
@@ -112,7 +99,6 @@ class Training:
         return self._result(begun, stopped=stopped)
 
     def _no_better(self) -> bool:
-        """Whether ``early_stopping`` ends the training."""
         patience = self.config.early_stopping
         return 0 < patience <= self.reports_since_best
 
@@ -126,11 +112,11 @@ class Training:
             self.epoch_began = self.task.state()
         batches = self.task.epoch()
         groups = iter(lambda: list(itertools.islice(batches, self.config.accumulate)), [])
-        # What was trained on before is drawn again: so the random streams go on as they would.
+        # What was trained on before is drawn again, so the random streams continue as they would.
         return itertools.islice(groups, done, None)
 
     def _change(self, epochs: int) -> None:
-        """Bring the settings to those of the epoch that begins after ``epochs``."""
+        """Switch to the settings of the epoch that begins after ``epochs`` epochs."""
         now = self.config.in_force(epochs)
         if now == self.now:
             return
@@ -165,15 +151,9 @@ class Training:
             if self.scaler is not None:
                 loss = self.scaler.scale(loss)
             loss.backward()  # type: ignore[no-untyped-call]
-        if self.scaler is not None:
-            self.scaler.unscale_(self.optimizer)
-        if config.grad_clip:
-            nn.utils.clip_grad_norm_(self.parameters, config.grad_clip)
-        if self.scaler is not None:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        else:
-            optimizers.step(self.optimizer)
+        optimizers.update(
+            self.optimizer, self.parameters, scaler=self.scaler, grad_clip=config.grad_clip
+        )
         if self.average is not None:
             self.average.step()
         self.step += 1
@@ -209,7 +189,6 @@ class Training:
             self.reports_since_best = 0
 
     def _served(self) -> nn.Module:
-        """Return the model that is validated, kept and returned."""
         return self.average.model if self.average and self.average.count else self.model
 
     def _validate(self, train_loss: float) -> Evaluation:
@@ -226,12 +205,9 @@ class Training:
                 )
         return evaluation
 
-    def _metrics(self) -> dict[str, float]:
-        entry = self.history[-1]
-        return {k: v for k, v in entry.items() if k not in (*_PLACE, *_FOLLOWED)}
-
-    def _followed(self) -> dict[str, float]:
-        return {k: v for k, v in self.history[-1].items() if k in _FOLLOWED}
+    def _metrics(self, *also: str) -> dict[str, float]:
+        left_out = {*_PLACE, *_FOLLOWED} - {*also}
+        return {name: value for name, value in self.history[-1].items() if name not in left_out}
 
     def _result(self, begun: float, *, stopped: bool) -> TrainResult:
         model, metrics = self._served(), self._metrics()
@@ -302,8 +278,7 @@ class Training:
         self.step, self.images = values["step"], values["images"]
         self.images_reported = self.images
         self.history = values["history"]
-        # All rows have the same columns: a state of an earlier version has none of these.
-        self.follow = self.follow and "lr" in self.history[-1]
+        self.follow = self.follow and "lr" in self.history[-1]  # all rows have the same columns
         self.spent = self.history[-1]["seconds"]
         if self.step % self.steps_per_epoch == 0:
             # The streams stand where that epoch ended: draw it once more, as it was.

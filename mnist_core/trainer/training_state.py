@@ -1,11 +1,13 @@
-"""The state of a training in the middle: written at reports, so that it can go on exactly there.
+"""The state of a training at a report, in one safetensors file, for an exact resume.
 
-One safetensors file: weights, the optimizer's and the average's state and all random generators as
-tensors, the rest as JSON in the header. Nothing in it is executed when it is read.
+Weights, optimizer, average and random generators are tensors; the rest is JSON in the header.
+Nothing in it is executed when it is read.
 """
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,12 @@ from torch import Tensor
 from mnist_core import changes, files, parsing
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
+from mnist_core.table import difference
 
 _ELSEWHERE = ("device", "threads")
 """Settings that say where a training runs."""
+DEAREST = 0.02
+"""Largest fraction of the time that writing states may take."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,18 +34,43 @@ class TrainingState:
 
     Attributes:
         tensors: by group (``model``, ``optimizer``, …) and name.
-        values: plain JSON: steps, history, counters.
     """
 
     tensors: Mapping[str, Mapping[str, Tensor]]
     values: Mapping[str, Any]
 
 
+class CheckpointTimer:
+    """When a training's state is worth its writing.
+
+    Args:
+        seconds: between two writings, and before the first; 0: whenever there is a chance.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._next = clock() + seconds
+
+    def due(self) -> bool:
+        """Return whether to write now."""
+        return self._clock() >= self._next
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure the writing inside; the more it costs, the later the next one."""
+        began = self._clock()
+        yield
+        now = self._clock()
+        wait = max(self._seconds, (now - began) / DEAREST) if self._seconds else 0.0
+        self._next = now + wait
+
+
 def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprint: str) -> None:
     """Write ``state``; ``path`` holds the whole of it or what was there before.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: if it cannot be written.
     """
     header = {
         "config": json.dumps(config.to_dict()),
@@ -58,16 +88,11 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
 def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingState | None:
     """Return the state in ``path`` of a training by ``config``; None if there is no such file.
 
-    Changes of settings that were still to come do not matter: another training may go on from there
-    with changes of its own. Neither does whether there is a test set.
-
-    Args:
-        path: the file.
-        config: of the training.
-        data_fingerprints: of the data; that of the state must be one of them.
+    Later changes of settings do not matter, nor whether there is a test set. The state must be of
+    one of ``data_fingerprints``.
 
     Raises:
-        CheckpointError: it is damaged, or of another training; the message names the difference.
+        CheckpointError: if it is damaged, or of another training; the message names the difference.
     """
     if not path.exists():
         return None
@@ -86,16 +111,21 @@ def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingSt
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read the training's state: {error}") from None
     except (LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: is no state of a training: {error}") from None
+        raise CheckpointError(f"{path}: is not the state of a training: {error}") from None
     own = config.to_dict()
     for settings in (theirs, own):
         settings.get("data", {}).pop("test_set", None)
-    difference = _difference(changes.so_far(theirs, epochs), changes.so_far(own, epochs))
+    seen = [changes.so_far(settings, epochs) for settings in (theirs, own)]
+    found = [
+        f"{name}: {before} -> {now}"
+        for name, before, now in difference(seen[0], seen[1])
+        if name not in _ELSEWHERE
+    ]
     if data not in data_fingerprints:
-        difference = f"data: {data} -> {data_fingerprints[0]}"
-    if difference:
+        found = [f"data: {data} -> {data_fingerprints[0]}"]
+    if found:
         raise CheckpointError(
-            f"{path}: is the state of another training ({difference}); delete it to begin anew"
+            f"{path}: is the state of another training ({found[0]}); delete it to start again"
         )
     return TrainingState(tensors=tensors, values=values)
 
@@ -132,14 +162,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         for name, value in named.items():
             stays = name in numbers and name != "step"  # torch knows where the steps are counted
             loaded[name] = value if stays else loaded[name].to(value.dtype)
-
-
-def _difference(old: Any, new: Any, name: str = "") -> str:
-    """Name the first setting that differs, or ""."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return "" if old == new else f"{name}: {old} -> {new}"
-    for key in sorted({*old, *new} - (set() if name else set(_ELSEWHERE))):
-        inner = f"{name}.{key}" if name else key
-        if found := _difference(old.get(key), new.get(key), inner):
-            return found
-    return ""

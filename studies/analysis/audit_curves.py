@@ -3,20 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
 from studies.core.attributes import SECONDS, WOULD_PRUNE
 from studies.planning.plan import Plan
-from studies.storage.open import (
-    close_storage,
-    one_line_errors,
-    one_line_garbage,
-    open_storage,
-    shown,
-)
+from studies.storage.url import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +67,10 @@ def read_curves(plan: Plan) -> Curves:
     Raises:
         UserError: if there is no such database or study, or as ``collect``.
     """
-    storage = open_storage(plan.storage_url, create=False)
-    try:
-        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
-            if plan.name not in optuna.get_all_study_names(storage):
-                raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
-            study = optuna.load_study(study_name=plan.name, storage=storage)
-            return collect(plan, study.get_trials(deepcopy=False))
-    finally:
-        close_storage(storage)
+    with plan.location.opened(required=True) as studies:
+        if studies.search is None:
+            raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
+        return collect(plan, studies.search.get_trials(deepcopy=False))
 
 
 def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:

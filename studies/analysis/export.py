@@ -15,9 +15,9 @@ from typing import Any
 
 import tomli_w
 
+from mnist_core import optim
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
-from mnist_core.trainer import optimizers
 from studies.analysis.result import StudyResult
 from studies.core.formatting import possible
 from studies.core.seal import sealed
@@ -145,7 +145,7 @@ def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
         if name in record.attributes
     }
     config = config.override(used, source=f"confirm trial {record.number}")
-    return config.model_copy(update={"optim": optimizers.resolve(config.optim)}).to_dict()
+    return config.model_copy(update={"optim": optim.resolve(config.optim)}).to_dict()
 
 
 def _measured(plan: Plan, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from mnist_core import config_file
-from mnist_core.config import TrainConfig
+from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.shell_words import argument, command
 from mnist_core.errors import ConfigError, UserError
 from studies.core.formatting import possible
@@ -84,7 +83,7 @@ def read(path: Path) -> Recorded:
     Raises:
         ConfigError: if it cannot be read, records no training, or was changed later.
     """
-    tables, record = config_file.read(path)
+    tables, record = read_settings(path)
     config = TrainConfig.from_mapping(tables, source=str(path))
     if not is_whole(tables, record):
         raise ConfigError(

@@ -1,12 +1,10 @@
 """A study as it is stored, read without changing it."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-import optuna
+from typing import Any
 
 from mnist_core.errors import UserError
 from studies.analysis.holdout_record import HoldoutRecord, command_readings, read_record
@@ -14,7 +12,6 @@ from studies.analysis.result import StudyResult
 from studies.analysis.summary import summarize
 from studies.core.attributes import (
     BUDGET,
-    CONFIRM,
     ENVIRONMENT,
     FINGERPRINT,
     FORKED,
@@ -28,18 +25,11 @@ from studies.planning.next_commands import resume_hint
 from studies.planning.plan import Plan
 from studies.search.stopping import Stop
 from studies.storage import leases
+from studies.storage.belonging import foreign_models
 from studies.storage.leases import Lease, read_lease
-from studies.storage.open import (
-    Storage,
-    close_storage,
-    one_line_errors,
-    one_line_garbage,
-    open_storage,
-    shown,
-)
+from studies.storage.location import StudyLocation
+from studies.storage.open import Storage, shown
 from studies.storage.records import read_trials
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +87,11 @@ class Stored:
             "versions": {} if trainer is None else {"trainer": trainer},
         }
 
+    @property
+    def foreign_models(self) -> str:
+        """The identity of another study that the models in the folder belong to; "": none."""
+        return foreign_models(self.plan.folder, self.identity)
+
     def comparable(self) -> "Stored":
         """Return this, if plan and study agree.
 
@@ -129,8 +124,8 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
     Raises:
         UserError: if there is no such database or study.
     """
-    with _opened(plan, storage) as studies:
-        search_study = studies.get(plan.name)
+    with plan.location.opened(storage, required=True) as studies:
+        search_study, confirm_study = studies.search, studies.confirm
         if search_study is None:
             raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
         plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
@@ -143,7 +138,6 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
             except FingerprintMismatch as mismatch:
                 differs = str(mismatch)
         search = read_trials(search_study)
-        confirm_study = studies.get(f"{plan.name}{CONFIRM}")
         confirm = read_trials(confirm_study) if confirm_study else []
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
@@ -179,43 +173,23 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
     )
 
 
-def exists(plan: Plan) -> bool:
-    """Return whether there is a readable study of ``plan``."""
-    return bool(_asked(plan, lambda study: True))
+def exists(location: StudyLocation) -> bool:
+    """Return whether there is such a study, as far as its storage can be read."""
+    with suppress(UserError), location.opened() as studies:
+        return studies.search is not None
+    return False
 
 
-def data_fingerprint(plan: Plan) -> str:
-    """Return the fingerprint of the data of ``plan``'s study; "": not known."""
-    known = _asked(plan, lambda study: study.user_attrs.get(FINGERPRINT))
-    return str(known["values"]["data"]) if known else ""
+def data_fingerprint(location: StudyLocation) -> str:
+    """Return the data's fingerprint that the study was started with; "": not known."""
+    with suppress(UserError), location.opened() as studies:
+        known = (studies.attributes(location.name) or {}).get(FINGERPRINT)
+        return str(known["values"]["data"]) if known else ""
+    return ""
 
 
-def supervisor(plan: Plan) -> Lease | None:
-    """Return the lease of the process that runs the study now; None: there is none."""
-    return _asked(plan, leases.supervisor)
-
-
-def _asked(plan: Plan, ask: Callable[[optuna.Study], T]) -> T | None:
-    """Return what ``ask`` says of the search of ``plan``; None: there is no readable study."""
-    try:
-        with _opened(plan) as studies:
-            return ask(studies[plan.name]) if plan.name in studies else None
-    except UserError:
-        return None
-
-
-@contextmanager
-def _opened(plan: Plan, opened: Storage | None = None) -> Iterator[dict[str, optuna.Study]]:
-    """Yield search and confirmation of the plan by name, as far as they exist."""
-    storage = open_storage(plan.storage_url, create=False) if opened is None else opened
-    try:
-        with one_line_errors(plan.storage_url), one_line_garbage(plan.storage_url):
-            names = set(optuna.get_all_study_names(storage))
-            yield {
-                name: optuna.load_study(study_name=name, storage=storage)
-                for name in (plan.name, f"{plan.name}{CONFIRM}")
-                if name in names
-            }
-    finally:
-        if opened is None:
-            close_storage(storage)
+def supervisor(location: StudyLocation) -> Lease | None:
+    """Return who runs the study now; None also where there is no readable study."""
+    with suppress(UserError), location.opened() as studies:
+        return None if studies.search is None else leases.supervisor(studies.search)
+    return None

@@ -8,7 +8,7 @@ from studies.spec import StudySpec
 
 
 def names() -> tuple[str, ...]:
-    """Names of all studies, sorted, without importing them."""
+    """Return the names of all studies, sorted, without importing them."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"))
 
 
@@ -16,14 +16,14 @@ def get(name: str) -> StudySpec:
     """Return the study in ``studies/catalog/<name>.py``.
 
     Raises:
-        ConfigError: there is no such file, it cannot be imported, or has no fitting ``STUDY``.
+        ConfigError: if there is no such file, it cannot be imported, or has no fitting ``STUDY``.
     """
     if name not in names():
         raise ConfigError(unknown_name("study", name, names()))
     file = f"studies/catalog/{name}.py"
     try:
         study = getattr(importlib.import_module(f"{__name__}.{name}"), "STUDY", None)
-    except Exception as error:  # a catalog file is a user's own; whatever it raises is its fault
+    except Exception as error:  # a user's own file may raise anything
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
     if not isinstance(study, StudySpec):

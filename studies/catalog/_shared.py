@@ -1,10 +1,10 @@
-"""What several studies fix."""
+"""Settings that several studies fix."""
 
 from typing import Any
 
 MILD_AUGMENTATION: dict[str, Any] = {
-    # Without it 5,000 images are learned by heart in 6 epochs and everything ends within half a
-    # per cent, below 98 % (docs/log.md).
+    # Without it the network memorizes 5,000 images in 6 epochs, and all trials end within half a
+    # percentage point, below 98 % (docs/log.md).
     "label_smoothing": 0.1,
     "augment.shift": 0.07,
     "augment.rotate": 8.0,

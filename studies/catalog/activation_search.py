@@ -1,6 +1,6 @@
-"""Which activation suits the small CNN, when each has its own learning rate?
+"""Which activation suits the small CNN best, each with its own learning rate?
 
-Run: python -m studies.run activation_search            (about 3 minutes on 2 cores)
+Run: python -m studies.run activation_search
 """
 
 from search_spaces.activations import ACTIVATIONS, SPACE

@@ -1,6 +1,6 @@
-"""Which of the classifiers is best, when each is tuned as much as the others?
+"""Which classifier is best, if all are tuned equally?
 
-Run: python -m studies.run architecture_search            (about 4 minutes on 2 cores)
+Run: python -m studies.run architecture_search
 """
 
 from search_spaces.architectures import ARCHITECTURES, SPACE

@@ -1,9 +1,9 @@
-"""Does a larger batch train worse, when its learning rate is tuned and the images are as many?
+"""Does a larger batch train worse, if its learning rate is tuned and it sees as many images?
 
-Run: python -m studies.run batch_size_search            (about 3 minutes on 2 cores)
+Run: python -m studies.run batch_size_search
 
-Every trial sees the same number of images, so a batch of 2,048 takes a thirty-second of the steps
-of one of 64: what is asked is what a larger batch costs in accuracy and saves in seconds.
+Every trial sees the same number of images, so a batch of 2,048 takes 32 times fewer steps than a
+batch of 64. What does a larger batch cost in accuracy and save in seconds?
 """
 
 from search_spaces.batch_sizes import BATCH_SIZES, SPACE

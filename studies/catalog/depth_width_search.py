@@ -1,6 +1,6 @@
-"""How deep should a small CNN be, when each depth has its own widths, kernel, head and rate?
+"""How deep should a small CNN be, if each depth has its own widths, kernel, head and rate?
 
-Run: python -m studies.run depth_width_search            (about 4 minutes on 2 cores)
+Run: python -m studies.run depth_width_search
 """
 
 from search_spaces.depth_width import DEPTHS, SPACE

@@ -1,8 +1,8 @@
 """Which optimizer trains the small CNN best on Fashion-MNIST, each with its own learning rate?
 
-Run: python -m studies.run fashion_optim_search            (about 25 minutes on 2 cores)
+Run: python -m studies.run fashion_optim_search
 
-The files are downloaded; on Debian the package dataset-fashion-mnist has them, too:
+The files are downloaded. On Debian the package dataset-fashion-mnist has them, too:
 --set data.root=/usr/share/datasets/fashion-mnist
 """
 

@@ -1,9 +1,9 @@
-"""How good can a small CNN get on 5,000 digits, when everything is searched together?
+"""How good can a small CNN get on 5,000 digits, if everything is searched together?
 
-Run: python -m studies.run joint_search            (about 50 minutes on 2 cores)
+Run: python -m studies.run joint_search
 
-Hyperband gives most of the configurations a few epochs only, and all of them the whole one-cycle
-schedule that ends with the last epoch.
+Hyperband gives most configurations only a few epochs of a one-cycle schedule that ends with the
+last epoch.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which optimizer trains the small CNN best, when each has its own learning rate?
+"""Which optimizer trains the small CNN best, each with its own learning rate?
 
 Run: python -m studies.run optim_search
 """

@@ -1,9 +1,9 @@
-"""Do hyperparameters that change while the network is trained beat those that do not?
+"""Do hyperparameters that change during the training beat constant ones?
 
-Run: python -m studies.run pbt_search            (about 2 minutes on 2 cores; Ray on this machine)
+Run: python -m studies.run pbt_search
 
-The trials are the members of a population, see docs/ray.md. The first one is the default
-configuration; it is copied from, but never changed.
+It runs on Ray on this machine. The trials are the members of a population, see docs/ray.md. The
+first member is the default configuration; it is copied, but never changed.
 """
 
 from search_spaces.midway import SPACE

@@ -1,6 +1,6 @@
 """With which loss does a Siamese network tell same from different digits best?
 
-Run: python -m studies.run siamese_search            (about 10 minutes on 2 cores)
+Run: python -m studies.run siamese_search
 """
 
 from typing import Any

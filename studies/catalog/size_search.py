@@ -1,9 +1,9 @@
 """How accurate can a CNN of each size be? Accuracy against the number of parameters.
 
-Run: python -m studies.run size_search            (about 8 minutes on 2 cores)
+Run: python -m studies.run size_search
 
-Two objectives: what comes out is a Pareto front, the configurations that no other one beats in
-both. Models with more parameters than 300,000 are not trained.
+It has two objectives, so the result is a Pareto front: the configurations that no other
+configuration beats in both. Models with more than 300,000 parameters are not trained.
 """
 
 from search_spaces.size import POOLS, SPACE

@@ -1,7 +1,4 @@
-"""``python -m studies copy STUDY --to URL``: move a study to another storage.
-
-python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
-"""
+"""``python -m studies copy STUDY --to URL``: copy a study to another storage."""
 
 import dataclasses
 from typing import Annotated
@@ -31,35 +28,30 @@ def copy_command(
 ) -> None:
     """Copy a study, search and confirmation, to another storage, and compare the copy with it.
 
-    The study stays where it is, too. What the storage has of that name already is not written over,
-    and a copy that fails leaves nothing. Models and reports stay in the study's folder of results.
+    The study also stays where it is. A study of that name in the other storage is not overwritten,
+    and a copy that fails leaves nothing. Models and reports stay in the study's results folder.
 
     Examples:
-        python -m studies copy optim_search --to postgresql+psycopg://me@server/studies
+        python -m studies copy optim_search --to postgresql+psycopg://me@host/db
 
-        python -m studies copy optim_search --from journal:///old.log --to sqlite:///new.db
+        python -m studies copy optim_search --from journal:///a --to sqlite:///b
     """
     given = [*(assignments or []), *([] if from_ is None else [f"storage.url={from_}"])]
     plan = options.find(study, conf=conf, assignments=given, quick=quick)
-    import optuna
-
     from studies.planning.next_commands import run_command
     from studies.planning.settings import SET
     from studies.storage.copying import copy_study
     from studies.storage.open import check_url, shown
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     source = from_ or plan.storage_url
     check_url(source)
     check_url(to)
     for content in copy_study(plan.name, source=source, target=to):
-        typer.echo(
-            f"copied {content.name}: {counted(len(content.trials), 'trial')}, compared with the"
-            " source"
-        )
+        trials = counted(len(content.trials), "trial")
+        typer.echo(f"copied {content.name}: {trials}, compared with the source")
     there = dataclasses.replace(
         plan,
         settings=plan.settings.override({"storage.url": to}),
         origins={**plan.origins, "storage.url": SET},
     )
-    typer.echo(f"{shown(source)} -> {shown(to)}; go on there with: {run_command(there)}")
+    typer.echo(f"{shown(source)} -> {shown(to)}; resume it there with: {run_command(there)}")

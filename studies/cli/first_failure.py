@@ -1,20 +1,17 @@
-"""The traceback of a study's first failed trial, said while the study runs."""
+"""The traceback of a study's first failed trial, printed while the study runs."""
 
 from collections.abc import Callable
 
 from studies.core.events import Event
 
 _NAMED = ("objectives.base.TrainingError: ",)
-"""How the last line begins where the objective itself named the reason: no mistake to look for."""
+"""Start of the last line where the objective itself named the reason: it is not a defect."""
 
 
 class FirstTraceback:
-    """A listener that says the traceback of the first trial that fails by an exception.
+    """A listener that gives ``say`` the traceback of the first trial that an exception ends.
 
-    A loss that is no number any more, or memory that ran out, has a name instead.
-
-    Args:
-        say: gets the lines.
+    A loss that is not finite, or memory that ran out, has a name instead.
     """
 
     def __init__(self, say: Callable[[str], object]) -> None:
@@ -22,17 +19,15 @@ class FirstTraceback:
         self._said = False
 
     def __call__(self, event: Event) -> None:
-        """Take in ``event``."""
+        """Handle ``event``."""
         traceback = str(event.data.get("traceback") or "")
         if self._said or event.kind != "failed" or not is_mistake(traceback):
             return
         self._said = True
-        self._say(
-            f"trial {event.trial} failed, the first one to do so; its traceback:\n{traceback}"
-        )
+        self._say(f"trial {event.trial} is the first that failed; its traceback:\n{traceback}")
 
 
 def is_mistake(traceback: str) -> bool:
-    """Whether a trial failed by an exception, and not for a reason that the objective named."""
+    """Return whether an exception ended the trial, not a reason that the objective named."""
     last = traceback.rstrip().rpartition("\n")[2]
     return bool(last) and not last.startswith(_NAMED)

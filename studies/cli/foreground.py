@@ -11,33 +11,33 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Unpack
 
-import optuna
 from rich.console import Console
 
 from mnist_core.console.plain_text import counted, safe_lines
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from mnist_core.files import from_here
+from mnist_core.files import check_writable, from_here
 from objectives.training import Training
 from studies import engines, tracking
 from studies.analysis import stored_study
 from studies.analysis.export import write_best_config
 from studies.analysis.result import StudyResult
+from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
 from studies.core.events import Listener
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.machine import check_folder
 from studies.planning.next_commands import again_command, look_command, train_command
 from studies.planning.objective_class import is_trainer, objective_class
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
-from studies.protocol.checkpoints import ConfirmedElsewhere, Control, StudyInterrupted
-from studies.protocol.fresh_start import begin_afresh
-from studies.protocol.phases import run_study
+from studies.protocol.control import ConfirmedElsewhere, Control, StudyInterrupted
+from studies.protocol.fresh_start import start_fresh
+from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import drop_output, make_console
 from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
@@ -57,36 +57,30 @@ def run(
     *,
     fresh: bool = False,
     plain: bool = False,
-    take_over: bool = False,
-    join: bool = False,
-    read_test_again: bool = False,
-    retry_failed: bool = False,
     fork: str | None = None,
     save_svg: Path | None = None,
     arguments: Sequence[str] = (),
+    **run_options: Unpack[RunOptions],
 ) -> int:
-    """Run ``plan``'s study and print and save its result.
+    """Run ``plan``'s study, print and save its result, and return the exit code.
 
     Args:
-        plan: what to run.
-        engine: where; started.
-        fresh: move what is there aside and begin anew.
-        plain: lines instead of the live view.
-        take_over: take the study from a supervisor on another machine.
-        join: search together with all others that do so.
-        read_test_again: read the test set also when it was read before.
-        retry_failed: run failed trials again first.
-        fork: run the fork of that name ("": the one that fits) with these settings; None: no fork.
+        plan: the study's.
+        engine: where trials run; started.
+        fresh: move the old study aside first.
+        plain: print lines instead of the live view.
+        fork: run the fork of this name ("": the next number) with these settings; None: no fork.
         save_svg: save a picture of the view and the result here.
-        arguments: the command line, repeated in the line that says how to go on.
+        arguments: the command line, repeated in the line that says how to resume.
+        run_options: see ``RunOptions``.
 
     Returns:
-        The exit code: 0, or 130 if the study was interrupted.
+        0, or 130 if the study was interrupted.
 
     Raises:
         UserError: see ``run_study``.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    options.quiet_optuna()
     console = make_console()
     control = Control(engine)
     progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
@@ -96,12 +90,12 @@ def run(
         check_search(plan)
         stopping.check(plan.settings.search.stop, plan.spec.space)
         open.check_url(plan.storage_url)
-        if join:
+        if run_options.get("join"):
             check_joinable(plan.storage_url)
         tracking.chosen(plan.settings.tracking)
-        check_folder(plan.folder)
+        check_writable(plan.folder, "results.folder")
         if save_svg is not None:
-            check_folder(save_svg.parent, setting="--save-svg")
+            check_writable(save_svg.parent, "--save-svg")
             if save_svg.is_dir():
                 raise UserError(f"--save-svg: {save_svg} is a folder; name a file")
         estimate: list[str] = []
@@ -111,38 +105,26 @@ def run(
         else:
             plan = forking.fork(plan, fork, say=_say)
         if fresh:
-            begin_afresh(plan, say=_say)
-        if live:
-            console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
-            view: LiveView | PlainView = _live_view(plan, progress, console)
-        else:
-            view = _plain_view(plan, progress, *estimate)
+            start_fresh(plan, say=_say)
+        view = _view(plan, progress, console, estimate, live=live)
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
             tell = _above if live else _say
             listeners: list[Listener] = [recording, view, FirstTraceback(tell)]
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
-                result = run_study(
-                    plan,
-                    control,
-                    listeners=listeners,
-                    take_over=take_over,
-                    join=join,
-                    read_test_again=read_test_again,
-                    retry_failed=retry_failed,
-                )
+                result = run_study(plan, control, listeners=listeners, **run_options)
             finish(result, console)
             recording.conclude(result, result_event(result))
     except ConfirmedElsewhere:
         _say(
-            f"the search of {plan.name} is over; another supervisor confirms its winners and reads"
-            f" the test set, so this one has ended: {look_command('status', plan)}"
+            f"the search of {plan.name} has finished; another supervisor confirms its winners and"
+            f" reads the test set, so this one has ended: {look_command('status', plan)}"
         )
         return 0
     except (StudyInterrupted, KeyboardInterrupt) as stop:
         said = str(stop) if isinstance(stop, StudyInterrupted) else "stopped"
-        _say(f"{said}; nothing is lost. Go on with: {again_command(arguments)}")
+        _say(f"{said}; nothing is lost. Resume with: {again_command(arguments)}")
         return INTERRUPTED
     if save_svg is not None and snapshot is not None:
         save_picture(save_svg, result, snapshot)
@@ -153,42 +135,37 @@ def run(
 def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None = None) -> Plan:
     """Check what would fail every trial, and return the plan with its data's fingerprint.
 
-    Args:
-        plan: what is to be run.
-        engine: where; started.
-        say: gets a line with what a training and the study will take.
-
     Raises:
-        UserError: an unknown model, a device or data that is not there, a setting that an
-            optimizer has not.
+        UserError: if a model, device, data or setting cannot be used.
     """
     config = plan.train.data
     data_set = registry.by_name(config.name)
-    # Downloaded once, and here, where it is seen.
+    # Downloaded once, and here, where the user sees it.
     datasets.ensure(data_set, folder_of(data_set, config.root))
     open.warm_up()  # the workers are still at their imports
     defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
     configs = [*defaults, *plan.ends()]
-    # In each worker: the data is then there when the first trial comes.
+    # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
     kind = objective_class(plan.spec.objective)
     check = {"check": kind.check} if issubclass(kind, Training) else {}
     prepare = functools.partial(preflight.prepare, most_parameters=most, **check)
     found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
-    if say is not None and issubclass(kind, Training):  # what others cost is not known
+    if say is not None and issubclass(kind, Training):  # the cost of other objectives is unknown
         say(preflight.describe(plan, found))
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
-    if whole != without_test and stored_study.data_fingerprint(plan) == without_test:
-        # The study was begun without a test set, which is here now: the same images are trained on.
+    if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:
+        # The study was started without a test set, which is here now; the training images are the
+        # same.
         return dataclasses.replace(plan.with_data(without_test), test_data=whole)
     return plan.with_data(whole)
 
 
 def finish(result: StudyResult, console: Console) -> None:
-    """Write the result's files, then print it: whoever reads the output may be gone.
+    """Write the result's files, then print it: the output's reader may have gone.
 
     Raises:
-        UserError: a file cannot be written, or the output.
+        UserError: if a file or the output cannot be written.
     """
     plan = result.plan
     config = from_here(write_best_config(result))
@@ -206,7 +183,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     plan = result.plan
     if result.trained == 0:
         console.print(
-            f"study {plan.name} was finished before: nothing was trained, this is its result",
+            f"study {plan.name} had finished before: nothing was trained, this is its result",
         )
     console.print()
     print_result(console, result)
@@ -218,17 +195,21 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
         *([("train it again", train_command(config))] if trained else []),
         ("all trials", look_command("dashboard", plan)),
     ):
-        console.print(f"{what + ':':<20}{where}", soft_wrap=True, markup=False, emoji=False)
+        _print_line(console, what, where)
 
 
 def _teller(console: Console) -> Callable[[str, str], None]:
-    """Return what prints a line about something, as the result's own lines are."""
+    """Return a function that prints a line in the format of the result's last lines."""
 
     def tell(what: str, text: str) -> None:
-        with suppress(OSError):  # nobody reads any more
-            console.print(f"{what + ':':<20}{text}", soft_wrap=True, markup=False, emoji=False)
+        with suppress(OSError):  # the output's reader has gone
+            _print_line(console, what, text)
 
     return tell
+
+
+def _print_line(console: Console, what: str, text: object) -> None:
+    console.print(f"{what + ':':<20}{text}", soft_wrap=True, markup=False, emoji=False)
 
 
 def _above(text: str) -> None:
@@ -237,36 +218,36 @@ def _above(text: str) -> None:
         print(safe_lines(text), file=sys.stderr, flush=True)
 
 
-def _live_view(plan: Plan, progress: Progress, console: Console) -> LiveView:
-    hint = f"Ctrl-C: finish running trials and stop  ·  {look_command('dashboard', plan)}"
-    place = open.shown(plan.storage_url)
-    title = f"{plan.name}  ·  {counted(plan.workers, 'worker')} on {plan.train.device}  ·  {place}"
-    return LiveView(progress, console, title=title, hint=hint)
-
-
-def _plain_view(plan: Plan, progress: Progress, *lines: str) -> PlainView:
-    def write(text: str) -> None:
-        print(safe_lines(text), flush=True)
-
-    hint = (
-        f"Study {plan.name}: {plan.spec.goal}\n"
-        f"{counted(plan.workers, 'worker')} x {counted(plan.threads, 'thread')} on"
-        f" {plan.train.device},"
-        f" {plan.train.data.name}; {open.shown(plan.storage_url)}\n"
-        f"dashboard: {look_command('dashboard', plan)}"
+def _view(
+    plan: Plan, progress: Progress, console: Console, estimate: list[str], *, live: bool
+) -> LiveView | PlainView:
+    place, dashboard = open.shown(plan.storage_url), look_command("dashboard", plan)
+    workers = counted(plan.workers, "worker")
+    if live:
+        console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
+        title = f"{plan.name}  ·  {workers} on {plan.train.device}  ·  {place}"
+        hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
+        return LiveView(progress, console, title=title, hint=hint)
+    lines = (
+        f"Study {plan.name}: {plan.spec.goal}",
+        f"{workers} x {counted(plan.threads, 'thread')} on {plan.train.device},"
+        f" {plan.train.data.name}; {place}",
+        f"dashboard: {dashboard}",
+        *estimate,
     )
-    hint = "\n".join([hint, *lines])
-    return PlainView(progress, write, hint=hint)
+    return PlainView(
+        progress, lambda text: print(safe_lines(text), flush=True), hint="\n".join(lines)
+    )
 
 
 @contextmanager
 def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into a gentle stop, and a second one into a stop now."""
+    """Turn the first SIGINT or SIGTERM into a gentle stop, the second into a stop now."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if control.reading and control.asked == 0:
             control.asked += 1
-            say("reading the test set, which takes a moment; Ctrl-C again breaks it off")
+            say("reading the test set, which takes a moment; Ctrl-C again interrupts it")
             return
         if not control.busy:
             if control.reading or control.asked == 0:
@@ -276,19 +257,14 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
             return
         control.stop()
         running = len(progress.running)
-        trials = counted(running, "running trial") if running else "what has begun"
+        trials = counted(running, "running trial") if running else "what has started"
         say(
             f"finishing {trials}; Ctrl-C again to stop now"
             if control.asked == 1
-            else f"ending {trials} now; they are run again when you go on"
+            else f"ending {trials} now; they run again when you resume"
         )
 
-    def say(said: str) -> None:
-        if live:
-            progress.messages.append(said)
-        else:
-            _say(said)
-
+    say = progress.messages.append if live else _say
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
@@ -302,6 +278,6 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
 
 def _say(text: str) -> None:
     # Unbuffered: a signal handler may have interrupted a print.
-    with suppress(OSError):  # nobody reads any more: the terminal was closed
+    with suppress(OSError):  # the terminal was closed
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
         os.write(2, f"{safe_lines(text)}\n".encode(encoding, "backslashreplace"))

@@ -1,4 +1,4 @@
-"""What the study commands share: options, and how they end."""
+"""What the commands share: options, how a study is found, and how a command ends."""
 
 import errno
 import sys
@@ -16,21 +16,18 @@ from search_spaces.space import SpaceError
 if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither
     from studies.planning.plan import Plan
 
+STUDY_OR_FOLDER = "a study's name or its folder, e.g. results/cuda/NAME"
+
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="a study's name: `python -m studies list`")
+    str, typer.Argument(metavar="STUDY", help="a study's name: python -m studies list")
 ]
-RunStudyArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="STUDY", help="a study's name, or the folder that it left: results/cuda/NAME"
-    ),
-]
+RunStudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help=STUDY_OR_FOLDER)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. epochs=3 (may be repeated)"),
 ]
 ConfOption = Annotated[
-    Path | None, typer.Option("--conf", metavar="FILE", help="another file than conf.toml")
+    Path | None, typer.Option("--conf", metavar="FILE", help="read instead of conf.toml")
 ]
 QuickOption = Annotated[
     bool, typer.Option("--quick", help="a small run to its end, in a folder of its own")
@@ -38,13 +35,16 @@ QuickOption = Annotated[
 DatasetOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="data.name, e.g. mnist, fashion_mnist")
 ]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="print lines, also on a terminal, instead of the live view")
+]
 
 
 def workers(text: str) -> int:
-    """Return the number of ``--workers``; ``auto`` is 0.
+    """Return the number of ``--workers``; 0 for ``auto``.
 
     Raises:
-        typer.BadParameter: it is neither.
+        typer.BadParameter: if it is neither.
     """
     try:
         return 0 if text == "auto" else int(text)
@@ -53,7 +53,7 @@ def workers(text: str) -> int:
 
 
 def trackers(text: str | None) -> list[str] | None:
-    """Return the names of ``--track``; ``none`` is no tracker, None what the settings say."""
+    """Return the names of ``--track``, [] for ``none``; None leaves it to the settings."""
     if text is None or text.strip() == "none":
         return None if text is None else []
     return [name for name in (part.strip() for part in text.split(",")) if name]
@@ -82,10 +82,10 @@ def resolve(
     quick: bool,
     options: Mapping[str, Any] | None = None,
 ) -> "Plan":
-    """Resolve a study's plan from the command line; ``options`` are left out where None.
+    """Return the plan that the command line asks for; ``options`` that are None are left out.
 
     Raises:
-        UserError: a name or a value is wrong.
+        UserError: if a name or a value is wrong.
     """
     from studies.core.redaction import masked
     from studies.planning import plan
@@ -106,13 +106,14 @@ def find(
     quick: bool,
     dataset: str | None = None,
 ) -> "Plan":
-    """Return the plan of a study that is looked at, as it was run; see ``planning/named.py``.
+    """Return the plan that a study was run with, see ``planning/lookup.py``.
 
     Raises:
-        UserError: there is no such study, or it cannot be read.
+        UserError: if there is no such study, or it cannot be read.
     """
     from studies.planning import lookup
 
+    quiet_optuna()
     return lookup.find(
         study,
         conf=conf,
@@ -121,3 +122,10 @@ def find(
         quick=quick,
         say=lambda line: typer.echo(line, err=True),
     )
+
+
+def quiet_optuna() -> None:
+    """Let Optuna print warnings only."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

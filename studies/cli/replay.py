@@ -1,7 +1,4 @@
-"""``python -m studies replay STUDY``: does the recorded order lead to the same trials again?
-
-python -m studies replay optim_search
-"""
+"""``python -m studies replay STUDY``: does the recorded order lead to the same trials again?"""
 
 import tempfile
 from pathlib import Path
@@ -19,35 +16,28 @@ def replay_command(
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
-    """Replay the order in which a search went, and compare each proposal and each answer.
+    """Replay a search in its recorded order, and compare each proposal and each answer.
 
     Nothing is trained and the study is not changed: the sampler proposes each trial from the same
-    history, and the pruner decides upon each report. Exit code 1 where something differs; the first
+    history, and the pruner answers each report. Exit code 1 if something differs; the first
     difference is named.
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
-    import optuna
-
     from studies.analysis import stored_study
-    from studies.protocol.replay import replay
-    from studies.storage.open import close_storage, open_storage
+    from studies.protocol.replay import Replay
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(plan.storage_url, create=False)
-    try:
-        plan = stored_study.read(plan, storage).comparable().plan
-        search = optuna.load_study(study_name=plan.name, storage=storage)
-        with tempfile.TemporaryDirectory() as folder:
-            found = replay(plan, search, Path(folder))
-    finally:
-        close_storage(storage)
+    with tempfile.TemporaryDirectory() as folder:
+        with plan.location.opened(required=True) as studies:
+            plan = stored_study.read(plan, studies.storage).comparable().plan
+            assert studies.search is not None  # it has been read
+            replay = Replay(plan, studies.search, Path(folder))
+        found = replay.go()
     typer.echo(
         f"{plan.name}: replayed in the recorded order; {counted(found.proposals, 'proposal')} and"
         f" {counted(found.decisions, 'answer')} to reports are the same"
     )
     if found.untold:
         typer.echo(
-            f"{counted(found.untold, 'answer')} cannot be told: a run was killed then, and it"
-            " is not known"
-            " what had been reported"
+            f"{counted(found.untold, 'answer')} cannot be compared: a run was killed then, so it is"
+            " not known what had been reported"
         )

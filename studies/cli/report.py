@@ -1,8 +1,4 @@
-"""``python -m studies report STUDY…``: report.html and report.md.
-
-python -m studies report optim_search --open
-python -m studies report optim_search results/cuda/optim_search --out both.html
-"""
+"""``python -m studies report STUDY…``: report.html and report.md."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +10,12 @@ from studies.cli import options
 
 
 def report_command(
-    names: Annotated[
-        list[str],
-        typer.Argument(metavar="STUDY…", help="a study's name, or the folder that it left"),
-    ],
+    names: Annotated[list[str], typer.Argument(metavar="STUDY…", help=options.STUDY_OR_FOLDER)],
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="instead of report.html in the study's folder; several: needed"
+            metavar="FILE",
+            help="write here, not to report.html in the study's folder; needed for several studies",
         ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
@@ -30,11 +24,11 @@ def report_command(
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
-    """Write a study's report as one HTML page that needs nothing else, and as Markdown.
+    """Write a study's report as one self-contained HTML page, and as Markdown.
 
     The page has the answer with its interval, the table, all figures, the worst mistakes, time and
-    cost, a pruner audit and how to reproduce it. Of several studies there is one page with an
-    overview before them. A study that is not finished is reported as far as it is.
+    cost, a pruner audit and how to reproduce it. Several studies share a page, which begins with an
+    overview. A study that is not finished is reported as far as it is.
 
     Examples:
         python -m studies report optim_search --open
@@ -49,15 +43,12 @@ def report_command(
         )
     if len(set(names)) < len(names):
         raise ConfigError(f"STUDY: each study once, but got {' '.join(names)}")
-    import optuna
-
     from mnist_core.files import check_file, write_atomically
     from studies.analysis import stored_study
     from studies.report import page as html
     from studies.report.page import gather
     from studies.report.table import markdown
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if out is not None:
         check_file(out, "--out", "report.html")
     found = [

@@ -1,7 +1,4 @@
-"""``python -m studies reproduce FILE``: does an exported configuration come to what it claims?
-
-python -m studies reproduce results/optim_search/best_config.toml
-"""
+"""``python -m studies reproduce FILE``: does an exported configuration reach its recorded value?"""
 
 import shlex
 from pathlib import Path
@@ -13,7 +10,7 @@ from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
 
 _SAME_TRAINING = ("data.root", "cuda_graph")
-"""Settings that change where or how a training is computed, but not what."""
+"""Settings that change where or how a training is computed, but not its meaning."""
 
 
 def reproduce_command(
@@ -24,12 +21,13 @@ def reproduce_command(
         float | None,
         typer.Option(
             min=0,
-            help="greatest difference; of accuracies in percentage points. Left out: the 95 %"
+            metavar="POINTS",
+            help="largest difference; percentage points of an accuracy. Left out: the 95 %"
             " prediction interval of the recorded seeds",
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="instead of the recorded one: cpu, cuda, cuda:1 …")
+        str | None, typer.Option(metavar="NAME", help="not the recorded one: cpu, cuda, cuda:1 …")
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -38,23 +36,22 @@ def reproduce_command(
 ) -> None:
     """Train an exported configuration again, with its seed, and compare.
 
-    Exit code 0: it came to the recorded value, exactly or within the tolerance. 1: it did not; what
-    differs from the record (versions, device) is named. The test images are not touched.
+    Exit code 0: it reached the recorded value, exactly or within the tolerance. 1: it did not; what
+    differs from the record (versions, device) is named. The test images are not read.
 
-    A file that was edited is refused; of one without a seal (record.sha256) it is said that it may
-    have been.
+    A file that was edited is refused. A file without a seal (record.sha256) gets a warning: it may
+    have been edited.
 
     Examples:
         python -m studies reproduce results/optim_search/best_config.toml
 
-        python -m studies reproduce best_config.toml --device cuda --tolerance 0.3
+        python -m studies reproduce best_config.toml --tolerance 0.3
     """
     changes = dict(parse_assignment(text) for text in assignments or [])
     for key in changes:
         if key not in _SAME_TRAINING:
             raise ConfigError(
-                f"--set {key}: would be another training; only {', '.join(_SAME_TRAINING)} can be"
-                " set"
+                f"--set {key}: changes the training; only {', '.join(_SAME_TRAINING)} can be set"
             )
     from mnist_core.console.safe_console import SafeConsole
     from studies.analysis import reproduction

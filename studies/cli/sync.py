@@ -1,4 +1,4 @@
-"""``python -m studies sync STUDY``: give trackers what they lack of a study, and upload it."""
+"""``python -m studies sync STUDY``: give trackers what they miss of a study, and upload it."""
 
 from typing import Annotated
 
@@ -28,21 +28,19 @@ def sync_command(
 ) -> None:
     """Replay a study's events to trackers that missed some, then upload W&B's offline runs.
 
-    A trial that a tracker has kept is not kept twice; one that it never saw, or lost half way, is
-    written now. It works for studies that were run without trackers, too.
+    A tracker gets each trial once: only trials that it misses, or has in part, are written. It also
+    works for studies that were run without trackers.
 
     Examples:
         python -m studies sync optim_search
 
-        python -m studies sync optim_search --tracker tensorboard --tracker mlflow
+        python -m studies sync optim_search --tracker mlflow
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
-    import optuna
-
     from mnist_core.errors import UserError
+    from mnist_core.files import prepare_folder
     from studies.analysis import stored_study
     from studies.core.events import Event
-    from studies.planning.machine import prepare_folder
     from studies.planning.next_commands import look_command
     from studies.report.table import result_event
     from studies.storage.belonging import check_owner
@@ -52,7 +50,6 @@ def sync_command(
     from studies.tracking.recording import Recording
     from studies.tracking.wandb_upload import upload as upload_runs
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     names = check(tracker or plan.settings.tracking.trackers, source="--tracker")
     if not names:
         raise UserError(
@@ -60,15 +57,15 @@ def sync_command(
             f" {look_command('sync', plan, '--tracker', 'wandb')}"
         )
     found = stored_study.read(plan).comparable()
-    holder = stored_study.supervisor(plan)
+    holder = stored_study.supervisor(plan.location)
     if holder is not None:
         raise UserError(
             f"study {plan.name!r} is being run by process {holder.pid} on {holder.host}, which"
-            " keeps its trackers up to date; sync when it is over"
+            " keeps its trackers up to date; run sync when it has ended"
         )
-    if found.identity:
-        check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
-    prepare_folder(found.plan.folder)
+    # Also where the database names no identity: another program's study has none.
+    check_owner(found.plan.folder, found.identity, shown(found.plan.storage_url))
+    prepare_folder(found.plan.folder, "results.folder")
     failed = []
 
     def tell(name: str, line: str) -> None:

@@ -1,7 +1,4 @@
-"""``python -m studies tables STUDY --to FOLDER``: a study as CSV or Parquet.
-
-python -m studies tables optim_search --to tables --format parquet
-"""
+"""``python -m studies tables STUDY --to FOLDER``: a study as CSV or Parquet."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,32 +14,29 @@ def tables_command(
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="where the files go")],
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", metavar="NAME", help="csv or parquet (may be repeated)"),
+        typer.Option("--format", metavar="NAME", help="csv (default) or parquet (may be repeated)"),
     ] = None,
     assignments: options.SetOption = None,
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
-    """Write a study as tidy tables: trials, curves (a row a report) and confirm.
+    """Write a study as tidy tables: trials, curves (a row for each report) and confirm.
 
-    In Python: `import studies; studies.load("optim_search").trials`. What the columns are stands in
+    In Python: `import studies; studies.load("optim_search").trials`. The columns are described in
     `studies/analysis/tables.py` (`help(studies.analysis.tables)`).
 
     Examples:
         python -m studies tables optim_search --to tables
 
-        python -m studies tables results/cuda/optim_search --to tables --format parquet
+        python -m studies tables results/cuda/optim_search --to tables
     """
-    import optuna
-
-    from mnist_core.files import check_folder
+    from mnist_core.files import prepare_folder
     from studies.analysis import stored_study
     from studies.analysis import tables as frames
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     frames.check_formats(formats or ["csv"])
     found = stored_study.read(options.find(study, conf=conf, assignments=assignments, quick=quick))
-    check_folder(to, "--to")
+    prepare_folder(to, "--to")
     tables = frames.tables(found)
     files = frames.write(tables, to, formats or ["csv"])
     for name, table in tables.by_name().items():

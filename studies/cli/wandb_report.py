@@ -15,18 +15,16 @@ def wandb_report_command(
     study: options.RunStudyArgument,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="write the report's spec there, as JSON, and send nothing"
-        ),
+        typer.Option(metavar="FILE", help="write the report as JSON there, and send nothing"),
     ] = None,
     dataset: options.DatasetOption = None,
     assignments: options.SetOption = None,
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
-    """Make a W&B report of a study: question, answer, confirmed table, panels over its runs.
+    """Make a W&B report of a study: question, answer, confirmed table, panels of its runs.
 
-    Its panels show the runs that `python -m studies sync STUDY` has uploaded. Needs the extra
+    The panels show the runs that `python -m studies sync STUDY` has uploaded. It needs the extra
     `wandb-report`: pip install 'mnist-studies[wandb-report]'.
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
@@ -64,7 +62,7 @@ def wandb_report_command(
 
     try:
         entity = own.entity or wandb.Api().default_entity
-    except Exception as error:  # W&B raises plain ones, too; nothing but W&B is called here
+    except Exception as error:  # W&B raises plain ones, too
         raise _refused(error) from None
     if not entity:
         raise UserError("wandb: this account has no default entity; set tracking.wandb.entity")

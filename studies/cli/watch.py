@@ -1,57 +1,53 @@
-"""The live view of a study that another process runs: its log of events is read as it grows.
+"""The live view of a study that another process runs, read from its growing event log.
 
-Watching changes nothing: it writes nowhere, and the run does not know of it.
+Watching writes nothing, and the run does not notice it.
 """
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
-
-import typer
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from mnist_core.errors import UserError
-from studies.analysis import stored_study
 from studies.cli import options
 from studies.core.event_log import FILE, Tail
 from studies.core.formatting import metric_text, params_text
-from studies.planning.next_commands import look_command, resume_hint
-from studies.planning.plan import Plan
-from studies.report.live import LiveView, PlainView
-from studies.report.progress import Progress
-from studies.storage.leases import Lease
+
+if TYPE_CHECKING:  # optuna takes a second to import, and --help does not need it
+    from rich.console import Console
+
+    from studies.planning.plan import Plan
+    from studies.report.progress import Progress
+    from studies.storage.leases import Lease
+    from studies.storage.location import StudyLocation
 
 LOOK_SECONDS = 0.25
 ASK_SECONDS = 10.0
-"""The storage is asked who runs the study so often; in between its process is looked at."""
+"""Time between two questions to the storage who runs the study; its process is checked oftener."""
 
 
 def watch(
-    plan: Plan,
-    console: Console,
+    plan: "Plan",
+    console: "Console",
     *,
     plain: bool = False,
     runs: Callable[[], bool] | None = None,
     write: Callable[[str], None] | None = None,
 ) -> None:
-    """Show the study until nobody runs it any more, or Ctrl-C.
-
-    Args:
-        plan: of the study.
-        console: of the live view.
-        plain: lines instead of it.
-        runs: says whether the study is being run; by default the storage does.
-        write: prints a line; None: to the output.
+    """Show the study until its run ends, or Ctrl-C.
 
     Raises:
-        UserError: nobody runs it, or its log is not on this machine.
+        UserError: if the study is not being run, or its log is not on this machine.
     """
-    runs, write = runs or _Runs(plan), write or partial(print, flush=True)
+    from studies.planning.next_commands import look_command, resume_hint
+    from studies.report.live import LiveView, PlainView
+    from studies.report.progress import Progress
+
+    runs, write = runs or _Runs(plan.location), write or partial(print, flush=True)
     if not runs():
         raise UserError(
-            f"nobody runs study {plan.name}; `{look_command('status', plan)}` says how"
-            f" far it is; to go on with it: {resume_hint(plan)}"
+            f"study {plan.name} is not being run; `{look_command('status', plan)}` says how far it"
+            f" is; to resume it: {resume_hint(plan)}"
         )
     file = plan.folder / FILE
     if not file.is_file():
@@ -61,7 +57,7 @@ def watch(
         )
     tail = Tail(file)
     progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-    for event in tail.read():  # what was before
+    for event in tail.read():  # the past
         progress.add(event)
     progress.messages.clear()
     view: LiveView | PlainView
@@ -69,29 +65,29 @@ def watch(
         view = PlainView(progress, write, hint=standing(progress))
     else:
         view = LiveView(
-            progress, console, title=plan.name, hint="Ctrl-C: watch no longer; the study goes on"
+            progress, console, title=plan.name, hint="Ctrl-C: stop watching; the study continues"
         )
     try:
         with view:
             alive = True
             while alive:
-                alive = runs()  # asked first: what it wrote at its end is read, too
+                alive = runs()  # asked first, so that the last events are read, too
                 for event in tail.read():
                     view(event)
                     alive = alive and event.kind != "result"  # what comes then takes a moment
                 if alive:
                     time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
-        write(f"study {plan.name} goes on without you")
+        write(f"study {plan.name} continues without you")
         return
     write(standing(progress))
     write(f"the run of study {plan.name} has ended: {look_command('status', plan)}")
 
 
-def standing(progress: Progress) -> str:
+def standing(progress: "Progress") -> str:
     """Return in one line how far the study is."""
     counts = ", ".join(f"{count} {kind}" for kind, count in progress.counts.items() if count)
-    said = f"{progress.phase or 'beginning'}: {progress.done} of {progress.total} over"
+    said = f"{progress.phase or 'starting'}: {progress.done} of {progress.total} finished"
     said += f" ({counts})" if counts else ""
     said += f"; {len(progress.running)} running" if progress.running else ""
     if progress.best is not None:
@@ -102,40 +98,35 @@ def standing(progress: Progress) -> str:
 
 
 class _Runs:
-    """Whether a study is being run."""
+    """Whether the study at a location is being run."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, location: "StudyLocation") -> None:
+        self._location = location
         self._lease: Lease | None = None
         self._asked = -ASK_SECONDS
 
     def __call__(self) -> bool:
+        from studies.analysis import stored_study
+
         lease, now = self._lease, time.monotonic()
         if lease is None or not lease.live or now - self._asked >= ASK_SECONDS:
-            # One of several that run it together (--join) may have ended: then another one has it.
-            self._lease, self._asked = stored_study.supervisor(self._plan), now
+            # One of several that run it together (--join) may have ended: another one has it then.
+            self._lease, self._asked = stored_study.supervisor(self._location), now
         return self._lease is not None
 
 
 def watch_command(
     study: options.RunStudyArgument,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="lines instead of the live view, also on a terminal")
-    ] = False,
+    plain: options.PlainOption = False,
     assignments: options.SetOption = None,
     conf: options.ConfOption = None,
     quick: options.QuickOption = False,
 ) -> None:
     """Show a study that another process runs, as its own terminal does, until it ends or Ctrl-C.
 
-    It reads the study's log of events and changes nothing.
+    It reads the study's event log and changes nothing.
     """
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick)
-    import optuna
-
     from studies.report.console import make_console
 
-    pass
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     watch(plan, make_console(), plain=plain)

@@ -1,136 +1,139 @@
-"""Names of the user attributes that a study keeps in its storage."""
+"""Names and shapes of the user attributes that studies and trials keep in their storage."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# --- Of every trial; the book writes them.
 
 SEED = "seed"
-
-
 ATTEMPT = "attempt"
-
-
 METRICS = "metrics"
-
-
 SECONDS = "seconds"
-
-
 FAILURE = "failure"
-
-
 FAILURES = "failures"
-
-
 ORDER = "order"
-
-
 OWNER = "supervisor"
-
-
 RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, FAILURES, ORDER, OWNER})
-"""User attributes of a trial that the book writes itself."""
+"""An objective cannot leave attributes with these names."""
 
-
-FORKED = "forked"
-"""The study's user attribute that says where it comes from."""
-
-
-LEASE = "lease"
-"""The study's user attribute that holds the lease, or None."""
-
-
-PART = "part:"
-"""How the study's user attribute with the lease of one of several supervisors begins."""
-
-
-FINGERPRINT = "fingerprint"
-"""The study's user attribute that holds ``{"hash": ..., "values": ...}``."""
-
-
-RECORD = "plan"
-"""The study's user attribute that holds what ``plan_attribute`` gives."""
-
-
-BUDGET = "budget"
-"""The study's user attribute with trials and confirm seeds of the last run, as in ``Plan``."""
-
-
-CODE = "code"
-"""Name of the hashes among the values of a fingerprint; absent where nothing is a user's own."""
-
-
-IDENTITY = "identity"
-"""The study's user attribute that holds it."""
-
-
-SEARCH_ORDER = "order"
-"""User attribute of the study: the batch order that it was begun with; None: asynchronous."""
-
-
-STOPPED = "stopped"
-"""The study's user attribute that says why its search was ended early, or None."""
-
-
-ENQUEUED = "enqueued"
-"""Attribute of such a trial: the file it comes from. Of the study: all that were enqueued."""
-
-
-IMPORTED = "imported"
-"""User attribute of the study: the results. Of a trial that a sampler sees: file and line."""
-
-
-ENTRY = "entry"
-"""User attribute of a confirm trial: which entry of the list it is."""
-
+# --- Of some trials.
 
 SENTINEL = "sentinel"
-"""User attribute of a trial that runs unpruned."""
-
-
+"""The trial runs unpruned."""
 WOULD_PRUNE = "would_prune"
 """System attribute of a sentinel: the step at which the pruner would have stopped it."""
-
-
-POPULATION = "population"
-"""User attribute of the study: the record."""
-
-
+CARRIED = "carried"
+"""Where a trial of a fork comes from: ``{"study": name, "trial": number}``."""
+ENTRY = "entry"
+"""The entry of the list of configurations that a confirm trial trains."""
 SCHEDULE = "schedule"
-"""User attribute of a member that is over: its hyperparameters from which epoch on, and whose state
-it went on from: ``[{"epoch": 0, "params": …}, {"epoch": 2, "source": 5, "params": …}]``."""
-
-
+"""Hyperparameters of a finished member by epoch, and the trial whose state it copied:
+``[{"epoch": 0, "params": …}, {"epoch": 2, "source": 5, "params": …}]``."""
 LINEAGE = "lineage"
-"""User attribute of a member that is over and copied another: the one training that it is."""
+"""The one training that a finished member is if it copied another member."""
 
+# --- Of a study.
+
+LEASE = "lease"
+"""The lease of the only supervisor, or None."""
+PART = "part:"
+"""How the names begin that hold the leases of several supervisors."""
+IDENTITY = "identity"
+"""The study's random identity."""
+FINGERPRINT = "fingerprint"
+"""``{"hash": ..., "values": ...}``."""
+CODE = "code"
+"""Name of the hashes of a user's own code among the fingerprint's values."""
+RECORD = "plan"
+"""The plan of the last run, see ``plan_attribute``."""
+BUDGET = "budget"
+"""Trials and confirm seeds of the last run, as in ``Plan``."""
+RUNS = "runs"
+"""For each run the number of its first event, and its settings."""
+FOLDERS = "folders"
+"""The folders that the study has run in."""
+TEST_DATA = "test_data"
+"""Fingerprint of the data if its test files were added after the study's start."""
+FORKED = "forked"
+"""Where the study comes from, see ``Forked``."""
+SEARCH_ORDER = "order"
+"""The batch order of the search; None: asynchronous."""
+STOPPED = "stopped"
+"""Why the search ended early, or None."""
+ENQUEUED = "enqueued"
+"""All configurations that were enqueued; of a trial: the file that it comes from."""
+IMPORTED = "imported"
+"""The imported results; of a trial that a sampler sees: file and line."""
+POPULATION = "population"
+"""The record of a population."""
+
+# --- Of a confirm study.
 
 CONFIRM = ".confirm"
-"""Ending of the name of a study's confirmation in the storage."""
-
-
-RUNS = "runs"
-"""User attribute of the study: for each run the number of its first event, and its settings."""
-
-
+"""How the name of a study's confirmation ends."""
 ENVIRONMENT = "environment"
-"""The confirm study's user attribute that holds versions and data hashes."""
-
-
+"""Versions and data hashes."""
 TEST = "test"
-"""The confirm study's user attribute that holds the record."""
-
-
-FOLDERS = "folders"
-"""The search's user attribute with the folders that the study has run in."""
-
-
+"""The record of the readings of the test set."""
 RACE = "race"
-"""The confirm study's user attribute that holds which configurations the race stopped.
+"""Configurations that the race stopped: ``{identity of the params: seeds}``."""
 
-``{identity of the params: seeds}``; see ``studies/search/enqueued.py::identity``.
-"""
+_OF_A_STUDY: Mapping[str, Any] = {
+    IDENTITY: str,
+    FINGERPRINT: {"hash": str, "values": dict},
+    RECORD: dict,
+    BUDGET: {"trials": int, "confirm_seeds": int},
+    RUNS: [{"from": int, "search": dict, "trials": int, "known": int}],
+    FOLDERS: [str],
+    FORKED: {"study": str, "carried": int, "left": list},
+    SEARCH_ORDER: dict,
+    STOPPED: {"rule": str, "why": str, "trials": int, "planned": int},
+    ENQUEUED: [{"params": dict, "source": str}],
+    IMPORTED: [{"params": dict, "values": list, "source": str}],
+    POPULATION: {"generations": list},
+    ENVIRONMENT: dict,
+    TEST: {"openings": list, "values": dict},
+    RACE: dict,
+}
+_OF_A_TRIAL: Mapping[str, Any] = {
+    SEED: int,
+    ATTEMPT: int,
+    METRICS: dict,
+    SECONDS: (int, float),
+    FAILURE: {"kind": str, "message": str},
+    FAILURES: [{"kind": str, "message": str}],
+    ORDER: str,
+}
 
 
-CARRIED = "carried"
-"""User attribute of a trial that was taken over: ``{"study": name, "trial": number}``."""
+def misshapen(study: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return the name of the first attribute that has not its shape, "" if all have theirs.
+
+    Args:
+        study: a study's user attributes; studies of other programs have any shape.
+        trials: those of its trials, by number.
+    """
+    if FINGERPRINT not in study:
+        return ""
+    for name, shape in _OF_A_STUDY.items():
+        if not _fits(study.get(name), shape):
+            return name
+    for number, attributes in enumerate(trials):
+        for name, shape in _OF_A_TRIAL.items():
+            if not _fits(attributes.get(name), shape):
+                return f"{name} of trial {number}"
+    return ""
 
 
-TEST_DATA = "test_data"
-"""The study's user attribute with the fingerprint of data whose test files came after its begin."""
+def _fits(value: Any, shape: Any) -> bool:
+    if value is None:  # not set, or reset
+        return True
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(
+            value.get(name) is not None and _fits(value[name], of) for name, of in shape.items()
+        )
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(
+            one is not None and _fits(one, shape[0]) for one in value
+        )
+    return isinstance(value, shape)

@@ -1,11 +1,8 @@
 """The log of a study's events: one JSON object a line, in ``results/<study>/events.jsonl``.
 
-It is only ever appended to, also by a study that goes on, and each line can be understood without
-the others' help but for the trial it speaks of. A line that was cut short by a kill is ended when
-the log is opened again; whoever reads passes over lines that are no events, and counts them.
-
-The database is the truth and the log is a copy: what the log lost (a full disk, a power cut) can be
-filled in from there, see ``studies/tracking/backfill.py``.
+It is only appended to, also by a study that is resumed. A line that a kill cut short is ended when
+the log is opened again; readers skip and count lines that are not events. The database is the
+truth: ``studies/tracking/backfill.py`` fills in what the log lost.
 """
 
 import json
@@ -17,27 +14,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from studies.core.events import Event, Kind
+from studies.core.events import TRIAL_ENDS, Event, Kind
 
 FILE = "events.jsonl"
-OVER = ("complete", "pruned", "failed", "tested")
-"""Kinds of events that end what one trial has to tell."""
+OVER = (*TRIAL_ENDS, "tested")
+"""Kinds of events after which a trial has nothing more to tell."""
 
 _KINDS = frozenset(get_args(Kind))
 _CHUNK = 1 << 20
 
 
 class EventLog:
-    """Writes events; a listener. It opens its file at the first event.
+    """A listener that writes events; it opens its file at the first event.
 
-    A write that fails is said once, and the study goes on: the line is missing from the log.
+    If a write fails, one line says so, and the study goes on.
 
     Args:
         path: the file; its folder is there.
         say: gets the line about a write that failed.
+        sync: the command that fills in missing events.
 
     Attributes:
-        lost: events that could not be written.
+        lost: number of events that could not be written.
     """
 
     def __init__(self, path: Path, say: Callable[[str], object], *, sync: str = "") -> None:
@@ -78,7 +76,7 @@ class EventLog:
             self._file = None
 
     def _open(self) -> None:
-        # Appended in one write each, and read by others meanwhile: no buffer.
+        # Without a buffer: each event is one write, and others read meanwhile.
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         size = os.fstat(self._file).st_size
         self._whole = size == 0 or os.pread(self._file, 1, size - 1) == b"\n"
@@ -91,7 +89,7 @@ class Tail:
         path: the file, which need not be there yet.
 
     Attributes:
-        damaged: lines passed over because they are no events.
+        damaged: number of skipped lines that are not events.
         offset: bytes read so far.
     """
 
@@ -101,10 +99,10 @@ class Tail:
         self._rest = b""
 
     def read(self) -> Iterator[Event]:
-        """Yield what has been appended since the last call; the line that is being written waits.
+        """Yield the events appended since the last call, less a line that is being written.
 
         Raises:
-            OSError: the file is there, but cannot be read.
+            OSError: if the file is there, but cannot be read.
         """
         try:
             file = self._path.open("rb")
@@ -128,11 +126,11 @@ class Contents:
     """What a whole log holds.
 
     Attributes:
-        over: phase and number of each trial that it has the end of.
-        study: the id in the first ``study`` event; "": there is none.
+        over: phase and number of each trial whose end it has.
+        study: the id in the first ``study`` event, or "".
         concluded: whether a ``result`` event follows the last of those ends.
-        damaged: lines that are no events.
-        retried: of each trial that had ended and was run again, how often.
+        damaged: number of lines that are not events.
+        retried: number of retries of each trial that was run again after its end.
     """
 
     over: frozenset[tuple[str, int]] = frozenset()
@@ -146,7 +144,7 @@ def survey(path: Path) -> Contents:
     """Read a whole log.
 
     Raises:
-        OSError: it is there, but cannot be read.
+        OSError: if it is there, but cannot be read.
     """
     tail, over, study, concluded = Tail(path), set(), "", False
     retried: Counter[tuple[str, int]] = Counter()
@@ -167,17 +165,17 @@ def survey(path: Path) -> Contents:
 
 
 def identity_in(path: Path) -> str:
-    """Return the identity in the first ``study`` event of the log at ``path``; "": there is none.
+    """Return the identity in the first ``study`` event of the log at ``path``, or "".
 
     Raises:
-        OSError: it is there, but cannot be read.
+        OSError: if it is there, but cannot be read.
     """
     named = (str(e.data.get("id", "")) for e in Tail(path).read() if e.kind == "study")
     return next(filter(None, named), "")
 
 
 def to_line(event: Event) -> bytes:
-    """Return ``event`` as a line; numbers that JSON has not become null."""
+    """Return ``event`` as a line; numbers that are not finite become null."""
     content: dict[str, Any] = {
         "time": round(event.time, 4),
         "kind": event.kind,
@@ -190,7 +188,7 @@ def to_line(event: Event) -> bytes:
 
 
 def from_line(line: bytes) -> Event | None:
-    """Return the event of a line; None: it is none."""
+    """Return the event of a line, None if the line is not an event."""
     try:
         content = json.loads(line)
         kind, phase, trial = content["kind"], content["phase"], content["trial"]

@@ -1,4 +1,4 @@
-"""The stream of events that a study sends out: its log, the live view and others listen."""
+"""The events of a study, and the stream that hands them to listeners."""
 
 import logging
 import time
@@ -21,13 +21,16 @@ Kind = Literal[
     "complete",  # data: value, metrics, seconds, attributes
     "pruned",  # data: value, step, seconds, attributes
     "failed",  # data: kind, message, traceback, seconds
-    # the trial goes back to the queue: its worker died, or it had failed and is retried
+    # the trial waits again: its worker died, or it had failed and is retried
     "lost",  # data: kind, message, attempt
     "tested",  # data: metrics of the confirmed model ``trial`` on the test images
-    "result",  # data: what the study came to, see ``studies/tracking/recording.py``
+    "result",  # data: the study's result, see ``studies/tracking/recording.py``
     "elsewhere",  # data: total, done, counts, best; other supervisors have ended trials (--join)
     "message",  # data: text, level ("info" | "warning")
 ]
+
+TRIAL_ENDS = ("complete", "pruned", "failed")
+"""Kinds of events that end a trial; ``TrialState.end_event`` is one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,7 @@ Listener = Callable[[Event], None]
 
 
 class Stream:
-    """Hands events to listeners; one that raises is logged once and harms nobody.
+    """Hands events to listeners; if one raises, it is logged once and the study goes on.
 
     Args:
         phase: of all its events.
@@ -64,7 +67,7 @@ class Stream:
         for index, listener in enumerate(self._listeners):
             try:
                 listener(event)
-            except Exception:  # whatever goes wrong in there, a trial must not suffer
+            except Exception:  # a listener's error must not harm a trial
                 if index not in self._broken:
                     self._broken.add(index)
                     _log.exception("a listener failed at %r; reported once", kind)

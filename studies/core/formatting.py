@@ -9,12 +9,12 @@ from studies.core.statistics import Interval
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is a share in [0, 1] and so is written in per cent."""
+    """Whether a metric is a fraction in [0, 1], which is written in per cent."""
     return metric.endswith(("accuracy", "f1", "auc"))
 
 
 def metric_text(metric: str, value: float | None) -> str:
-    """Write a metric's value: ``98.21 %`` for shares, four digits otherwise, ``-`` for none."""
+    """Write a metric's value: ``98.21 %`` for fractions, else four digits, ``-`` for None."""
     if value is None or math.isnan(value):
         return "-"
     return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
@@ -28,13 +28,13 @@ def bare_text(metric: str, value: float | None) -> str:
 def possible(metric: str, interval: Interval, *, gap: bool = False) -> Interval:
     """Return ``interval`` with its ends cut at what the metric can be.
 
-    A t interval of few seeds can reach beyond 0 and 100 %, where no share lies. Cutting it there
-    loses nothing: it holds the true value as often as before.
+    A t interval of few seeds can reach beyond 0 and 100 %. After the cut it holds the true value as
+    often as before.
 
     Args:
-        metric: a share is from 0 to 1, everything else is not cut.
+        metric: only intervals of fractions are cut.
         interval: of a mean, or of a difference.
-        gap: whether it is a difference: those of shares are from -1 to 1.
+        gap: whether it is a difference, which is from -1 to 1.
     """
     if not is_share(metric):
         return interval
@@ -45,7 +45,7 @@ def possible(metric: str, interval: Interval, *, gap: bool = False) -> Interval:
 def mean_text(metric: str, interval: Interval | None) -> str:
     """Write mean ± half the interval, e.g. ``98.21 ± 0.12``, without the unit.
 
-    Where that would reach beyond what the metric can be: ``99.80 [99.45, 100.00]``.
+    If the interval is cut, its ends are written: ``99.80 [99.45, 100.00]``.
     """
     if interval is None:
         return "-"
@@ -70,7 +70,7 @@ def gap_text(metric: str, interval: Interval | None) -> str:
 
 
 def unit(metric: str) -> str:
-    """Return ``%`` for shares, nothing otherwise."""
+    """Return ``%`` for fractions, else ""."""
     return "%" if is_share(metric) else ""
 
 
@@ -89,7 +89,7 @@ def duration(seconds: float) -> str:
 def params_text(params: Mapping[str, Any]) -> str:
     """Write parameters in short: ``adam lr=0.00123 weight_decay=0``.
 
-    The value of a text choice stands alone, and a prefix is left out where nothing is ambiguous.
+    A text value stands without its name, and prefixes are left out if the names stay unique.
     """
     leaves = [name.rpartition(".")[2] for name in params]
     words = []

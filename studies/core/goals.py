@@ -1,19 +1,17 @@
-"""What a study's trials are judged by: one objective or several, and limits that they must keep.
+"""What a study's trials are judged by: one or more objectives, and limits.
 
-The first objective is the study's metric. Further ones, and limits, are of what a trial costs
-(``objectives/measured.py``). A trial over a limit is *infeasible*: it wins nothing. One of whom
-that is known beforehand is not trained; it ends as FAIL, kind ``Infeasible``, and counts as one of
-the study's trials, but not as one that failed.
+The first objective is the study's metric. Further objectives and limits concern the costs of a
+trial (``objectives/measured.py``). A trial over a limit is *infeasible* and cannot win. If that is
+known beforehand it is not trained: it ends as FAIL, kind ``Infeasible``, and is not counted as
+failed.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.measured import KNOWN_BEFORE, MEASURES
-
-Direction = Literal["maximize", "minimize"]
+from studies.core.statistics import Direction, sign_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +19,10 @@ class Goals:
     """The objectives and limits of a study.
 
     Attributes:
-        metric: the first objective, by which trials are compared while they run.
+        metric: the first objective, by which running trials are compared.
         direction: of the metric.
-        further: directions of further objectives, by name; each is one of ``MEASURES``.
-        limits: of ``MEASURES``, by name: a trial may have so much at most; > 0.
+        further: directions of further objectives by name, which are among ``MEASURES``.
+        limits: the most that a trial may have of ``MEASURES``, by name; > 0.
     """
 
     metric: str
@@ -36,7 +34,7 @@ class Goals:
         """Check names and limits.
 
         Raises:
-            ConfigError: an unknown measure or direction, or a limit that nothing keeps.
+            ConfigError: if a measure or direction is unknown, or a limit is not above 0.
         """
         for setting, names in (("objectives", self.further), ("constraints", self.limits)):
             for name in names:
@@ -68,7 +66,16 @@ class Goals:
     @property
     def signs(self) -> tuple[float, ...]:
         """For each objective 1 where more is better, else -1."""
-        return tuple(1.0 if direction == "maximize" else -1.0 for direction in self.directions)
+        return tuple(map(sign_of, self.directions))
+
+    @property
+    def sign(self) -> float:
+        """1 where more of the metric is better, else -1."""
+        return sign_of(self.direction)
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether ``value`` of the metric is better than another value."""
+        return self.sign * value > self.sign * than
 
     @property
     def several(self) -> bool:
@@ -77,14 +84,11 @@ class Goals:
 
     @property
     def measured(self) -> bool:
-        """Whether trials must say what they cost."""
+        """Whether trials must report their costs."""
         return bool(self.further or self.limits)
 
     def excesses(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Return how far ``metrics`` are above each limit that they say something of, as a share.
-
-        0.5 is half as much again as is allowed; what is 0 or below keeps the limit.
-        """
+        """Return by which fraction ``metrics`` exceed each limit; 0 or less keeps the limit."""
         return {
             name: metrics[name] / limit - 1.0
             for name, limit in self.limits.items()
@@ -92,7 +96,7 @@ class Goals:
         }
 
     def over(self, metrics: Mapping[str, float]) -> str:
-        """Say which limits ``metrics`` exceed, e.g. ``1,200,000 parameters > 300,000``; or ""."""
+        """Return the exceeded limits, e.g. ``1,200,000 parameters > 300,000``, or ""."""
         return ", ".join(
             f"{metrics[name]:,.6g} {name} > {self.limits[name]:,.6g}"
             if name not in KNOWN_BEFORE
@@ -102,12 +106,12 @@ class Goals:
         )
 
     def as_good_beforehand(self, other: Mapping[str, float], than: Mapping[str, float]) -> bool:
-        """Whether a trial is no worse than another in every further objective known beforehand.
+        """Whether a trial is at least as good in all further objectives known beforehand.
 
-        Only such trials tell, by the metric alone, that the other one is beaten.
+        Only such a trial can show by the metric alone that the other one is beaten.
         """
         return all(
-            other[name] >= than[name] if direction == "maximize" else other[name] <= than[name]
+            sign_of(direction) * other[name] >= sign_of(direction) * than[name]
             for name, direction in self.further.items()
             if name in KNOWN_BEFORE and name in other and name in than
         )

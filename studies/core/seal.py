@@ -1,7 +1,7 @@
-"""The seal of an export: a hash of all it says, so that an edited file is told from what was run.
+"""The seal of an export: a hash of its content, by which an edited file is recognised.
 
-What an export records belongs to its very settings. A file whose learning rate, seed or value was
-changed by hand records nothing that anybody measured, and must not be called reproduced.
+A file whose learning rate, seed or value was changed by hand records no measurement, and must not
+be called reproduced.
 """
 
 import hashlib
@@ -12,25 +12,25 @@ from typing import Any
 
 import tomli_w
 
-from mnist_core.config_file import RECORD
+from mnist_core.config import RECORD
 
 SEAL = "sha256"
-"""Its name in the table ``[record]``."""
+"""Name of the seal in the table ``[record]``."""
 
 _PLACES = (("device",), ("threads",), ("data", "root"))
-"""Settings that say where a training runs; who trains it elsewhere may change them."""
+"""Settings that say where a training runs, which may be changed."""
 
 
 def sealed(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables of an export, its record with the seal."""
+    """Return the tables of an export with the seal in its record."""
     return {**tables, RECORD: {**tables[RECORD], SEAL: _digest(tables)}}
 
 
 def is_whole(settings: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether an export says what it said when it was written; also if it has no seal (an old one).
+    """Whether an export is as it was written, or has no seal.
 
     Args:
-        settings: all of its tables but the record.
+        settings: all of its tables except the record.
         record: its record.
     """
     said = {name: value for name, value in record.items() if name != SEAL}
@@ -38,7 +38,7 @@ def is_whole(settings: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
 
 
 def _digest(tables: Mapping[str, Any]) -> str:
-    # As a reader of the file has them.
+    # As they are read from the file.
     plain = tomllib.loads(tomli_w.dumps(tables))
     for *parents, leaf in _PLACES:
         table = plain

@@ -1,24 +1,8 @@
-"""Intervals and the verdict: what a handful of fresh seeds allows to say, and no more.
+"""Intervals of means and differences over a few seeds, and the verdict on the best choice.
 
-Every confirmed configuration is trained on the same seeds and validated on the same images, so two
-configurations are compared by their differences seed by seed (paired). All intervals are Student t
-intervals at 95 %. They cover the randomness of training (initial weights, order of the images,
-augmentation); they do not cover the choice of the images, nor the luck of the search that found the
-configuration.
-
-A few seeds can give the very same value: an accuracy on n images comes in steps of 1 / n. Their
-interval would have no width, and a difference of one image would count as proven. So a value that
-is read in steps is taken to be uncertain by a rounding error at least (uniform over one step:
-standard deviation step / sqrt(12); for a difference of two, step / sqrt(6); Sheppard's correction,
-the other way round). With one image in a thousand as the step and three seeds, that is an interval
-of +-0.10 % for a difference.
-
-No correction for the number of comparisons is made. The claim "X is the best" needs none: it is
-made only if X differs from *every* other choice (an intersection-union test, Berger 1982). A single
-exclusion from the tie, read on its own, is weaker evidence, the more so as the best is picked on
-the same seeds. Simulated 20,000 times with nine equal choices (normal values, three seeds): a sole
-best one was claimed never, but an equal was left out of the tie in 9 % of the comparisons, and at
-least one of the eight in 48 % of the studies.
+All intervals are Student t intervals at 95 %. They cover the randomness of training, but not the
+choice of the images, nor the luck of the search. Configurations are trained on the same seeds and
+validated on the same images, so they are compared by their differences seed by seed (paired).
 """
 
 import importlib
@@ -32,8 +16,13 @@ from mnist_core.comparison.spread import difference, rounding_error, t_quantile
 
 CONFIDENCE = 0.95
 NOISY_TIMES = 5
-"""A choice is noisy if its interval is more than so many times as wide as is usual in the study."""
+"""A choice is noisy if its interval is more than this many times as wide as usual in the study."""
 Direction = Literal["maximize", "minimize"]
+
+
+def sign_of(direction: Direction) -> float:
+    """Return 1 where a larger value is better, else -1."""
+    return 1.0 if direction == "maximize" else -1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +54,7 @@ class Interval:
 
 
 def warm_up() -> None:
-    """Import now what an interval needs, which takes a quarter of a second."""
+    """Import now the module that intervals need, which takes a quarter of a second."""
     importlib.import_module("scipy.special")
 
 
@@ -76,12 +65,12 @@ def mean_interval(
 
     Args:
         values: one or more.
-        confidence: of the interval, in (0, 1).
-        rounding: standard deviation of a value's rounding error, >= 0; the interval is as wide as
-            if the values differed by that at least. See the module's text.
+        confidence: in (0, 1).
+        rounding: standard deviation of a value's rounding error, >= 0; the values are taken to
+            spread by that at least.
 
     Raises:
-        ValueError: ``values`` is empty or holds a value that is not finite.
+        ValueError: if ``values`` is empty or has a value that is not finite.
     """
     if not values:
         raise ValueError("an interval needs at least one value, but got none")
@@ -100,6 +89,9 @@ def mean_interval(
 
 def value_interval(values: Sequence[float], *, step: float = 0.0) -> Interval:
     """Return the interval of measured ``values``, read in steps of ``step`` (0: continuous)."""
+    # A few seeds can give the same accuracy, which comes in steps of 1 / n images. Without a
+    # rounding error (uniform over a step: step / sqrt(12); Sheppard's correction, the other way
+    # round) their interval would have no width, and one image would count as proven.
     return mean_interval(values, rounding=rounding_error(step))
 
 
@@ -115,8 +107,8 @@ def paired_difference(
     Args:
         first: values by seed.
         second: values by seed.
-        confidence: of the interval, in (0, 1).
-        step: the values are read in steps of it, 0: they are continuous.
+        confidence: in (0, 1).
+        step: the values are read in steps of it; 0: they are continuous.
 
     Returns:
         The interval, or None if there is no common seed.
@@ -131,11 +123,9 @@ def paired_difference(
 
 
 def noisy(intervals: Mapping[str, Interval]) -> tuple[str, ...]:
-    """Name the choices whose seeds differ so much that they say nothing, e.g. 36 +- 75 %.
+    """Return the choices whose interval is far wider than the (lower) median, e.g. 36 +- 75 %.
 
-    Such an interval includes nearly everything, so formally the choice ties with the best; but
-    what is not known is not the same. Noisy is an interval more than ``NOISY_TIMES`` times as wide
-    as the usual one, the (lower) median of all choices.
+    Such a choice formally ties with the best, but it is not known to be as good.
     """
     widths = {label: one.half_width for label, one in intervals.items() if one.n > 1}
     usual = median_low(widths.values()) if widths else 0.0
@@ -146,13 +136,13 @@ def noisy(intervals: Mapping[str, Interval]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Which choice is best, and whom it cannot be told apart from.
+    """Which choice is best, and which choices may be as good.
 
     Attributes:
         best: the choice with the best mean.
         ties: the choices whose paired difference from the best has an interval that includes 0,
             or no interval at all, nearest first. Empty: ``best`` is better than every other choice.
-        differences: best minus the other (so > 0 means a larger metric), by choice.
+        differences: best minus the other choice (> 0: the best has a larger metric), by choice.
     """
 
     best: str
@@ -168,21 +158,25 @@ def judge(
     stopped: Collection[str] = (),
     failed: Collection[str] = (),
 ) -> Verdict | None:
-    """Pick the best choice by its mean and find those it ties with; see the module's text.
+    """Return the best choice by its mean, and the choices that it ties with.
 
     Args:
-        values: for each choice its metric by seed; choices without any value are left aside.
+        values: for each choice its metric by seed; choices without a value are ignored.
         direction: whether a larger or a smaller metric is better.
-        step: the values are read in steps of it, 0: they are continuous.
-        stopped: choices that a race has stopped: they have fewer seeds than the others, so their
-            mean is not compared, and none of them is the best; their paired difference is.
-        failed: choices that failed on some seeds, and may have been lucky on the others: none of
-            them is the best, unless all failed somewhere; then one with values on most seeds is.
+        step: the values are read in steps of it; 0: they are continuous.
+        stopped: choices that a race has stopped. They have fewer seeds, so they are compared by
+            their paired differences only, and none of them is the best.
+        failed: choices that failed on some seeds and may have been lucky on the rest. None of them
+            is the best, unless all choices failed; then one with values on most seeds is.
 
     Returns:
-        The verdict, or None if no choice (that was not stopped) has a value.
+        The verdict, or None if no choice has a value, apart from stopped ones.
     """
-    sign = 1.0 if direction == "maximize" else -1.0
+    # No correction for the number of comparisons: "X is the best" is claimed only if X differs from
+    # every other choice (an intersection-union test, Berger 1982). Simulated 20,000 times with nine
+    # equal choices (normal values, three seeds): a sole best was never claimed, but an equal choice
+    # was excluded from the tie in 9 % of the comparisons, and one of the eight in 48 % of studies.
+    sign = sign_of(direction)
     means = {
         choice: sign * mean_interval(list(by_seed.values())).mean
         for choice, by_seed in values.items()
@@ -205,12 +199,8 @@ def judge(
 def welch(first: Sequence[float], second: Sequence[float], *, rounding: float = 0.0) -> Interval:
     """Return the 95 % interval of the difference ``second - first`` of independent means.
 
-    Welch 1947, doi:10.1093/biomet/34.1-2.28. ``n`` is the smaller number of values.
-
-    Args:
-        first: one value or more.
-        second: one value or more.
-        rounding: as in ``mean_interval``.
+    Welch 1947, doi:10.1093/biomet/34.1-2.28. ``n`` is the smaller number of values; ``rounding`` is
+    as in ``mean_interval``.
     """
     one, two = mean_interval(first), mean_interval(second)
     mean, n = two.mean - one.mean, min(one.n, two.n)

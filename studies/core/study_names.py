@@ -1,7 +1,6 @@
 """Names of forks: ``optim_search-wide`` is the fork ``wide`` of the study ``optim_search``.
 
-With ``--quick`` it is ``optim_search-quick-wide``. A study's own name, that of its file in the
-catalog, holds no ``-``.
+With ``--quick`` it is ``optim_search-quick-wide``. The name of a study in the catalog has no ``-``.
 """
 
 import re
@@ -11,20 +10,20 @@ from mnist_core.errors import ConfigError
 
 QUICK = "quick"
 LONGEST = 100
-"""Letters of a fork's name: it is part of a folder's, which may have 255 bytes."""
+"""Letters of a fork's name, which is part of a folder's name of at most 255 bytes."""
 
 _FORK = re.compile(r"[A-Za-z0-9_]+")
 
 
 def split(name: str, studies: Collection[str]) -> tuple[str, str]:
-    """Return the study and the fork that ``name`` means; "" where it is no fork.
+    """Return the study and the fork that ``name`` means; the fork is "" if there is none.
 
     Args:
         name: as given on the command line.
         studies: names of all studies in the catalog.
 
     Raises:
-        ConfigError: the fork's name cannot be one.
+        ConfigError: if the fork's name is not allowed.
     """
     study, dash, fork = name.partition("-")
     if name in studies or not dash or study not in studies:
@@ -37,11 +36,11 @@ def check(fork: str, study: str) -> None:
     """Check that ``fork`` can be the name of a fork.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: if it cannot.
     """
     if fork.partition("-")[0] == QUICK:
         raise ConfigError(
-            f"{study}-{fork}: of the small run say {study}{fork.removeprefix(QUICK)} --quick"
+            f"{study}-{fork}: for the small run write {study}{fork.removeprefix(QUICK)} --quick"
         )
     if len(fork) > LONGEST:
         raise ConfigError(
@@ -56,12 +55,12 @@ def check(fork: str, study: str) -> None:
 
 
 def full(study: str, *, quick: bool = False, fork: str = "") -> str:
-    """Return the name in the storage, which is also that of the folder."""
+    """Return the name of a study in the storage, and of its folder."""
     return "-".join([study, *([QUICK] if quick else []), *([fork] if fork else [])])
 
 
 def parts(name: str, study: str) -> tuple[bool, str]:
-    """Return whether ``name`` is that of a small run of ``study``, and of which fork; "": none."""
+    """Return whether ``name`` is a small run of ``study``, and its fork ("" if there is none)."""
     words = name.removeprefix(study).split("-")[1:]
     quick = words[:1] == [QUICK]
     return quick, "-".join(words[1:] if quick else words)

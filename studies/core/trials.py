@@ -5,22 +5,57 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
 
 from mnist_core.console.plain_text import counted, one_line, safe_lines
+
+
+class TrialState(StrEnum):
+    """What has become of a trial; the values are Optuna's names and stand in reports."""
+
+    COMPLETE = "COMPLETE"
+    """It ran its full budget."""
+    PRUNED = "PRUNED"
+    """The pruner or the scheduler stopped it."""
+    FAIL = "FAIL"
+    """It has no result; ``TrialRecord.failure`` says why."""
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    """It is to run, also when its supervisor died under it."""
+    INFEASIBLE = "INFEASIBLE"
+    """It was not trained because it is over a limit; Optuna stores it as FAIL."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial runs no more."""
+        return self not in (TrialState.RUNNING, TrialState.WAITING)
+
+    @property
+    def word(self) -> str:
+        """The word that events, trackers and reports use."""
+        return "failed" if self is TrialState.FAIL else self.value.lower()
+
+    @property
+    def end_event(self) -> Literal["complete", "pruned", "failed"]:
+        """The kind of the event that tells the end of a trial that ended so."""
+        if self is TrialState.COMPLETE:
+            return "complete"
+        return "pruned" if self is TrialState.PRUNED else "failed"
+
 
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def same_reason(reason: str) -> str:
-    """Return what ``reason`` has in common with the same one with other numbers."""
+    """Return ``reason`` with all numbers replaced by ``#``."""
     return _NUMBER.sub("#", reason)
 
 
 def tally(reasons: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    """Count ``reasons``, most frequent first, each as it came first.
+    """Return ``reasons`` with their counts, most frequent first.
 
-    "after 1.2 s" and "after 1.3 s" are one.
+    Reasons that differ in numbers only are counted together, under the first of them.
     """
     first: dict[str, str] = {}
     counts: dict[str, int] = {}
@@ -33,15 +68,11 @@ def tally(reasons: Iterable[str]) -> tuple[tuple[str, int], ...]:
 
 
 BEFORE_TRAINING = "WorkerUnfit"
-"""Kind of failure: the worker could not begin, so it costs the trial none of its retries."""
-
-
+"""Kind of failure: the worker could not start, which does not count as a retry."""
 GPU_FAILURE = "GpuFailure"
-"""Kind of failure: the GPU failed in mid-training, by the trial's doing or not."""
-
-
+"""Kind of failure: the GPU failed during the training, perhaps because of the trial."""
 UNFIT = frozenset({BEFORE_TRAINING, GPU_FAILURE})
-"""Kinds after which a worker process is of no more use; the trial is lost with it."""
+"""Kinds after which a worker process cannot be used any more; its trial is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +92,7 @@ class Failure:
     traceback: str = ""
 
     def __post_init__(self) -> None:
-        """Make the text, which is anybody's, safe to show: it is printed in many places."""
+        """Make the text, which comes from any program, safe to print."""
         object.__setattr__(self, "kind", one_line(str(self.kind)))
         object.__setattr__(self, "message", one_line(str(self.message)))
         object.__setattr__(self, "traceback", safe_lines(str(self.traceback)))
@@ -69,12 +100,12 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one trial may take; over it, it is ended as FAIL.
+    """What one trial may take; beyond that it ends as FAIL.
 
     Attributes:
-        seconds: wall time of one attempt, from its begin in the worker; 0: no limit.
+        seconds: wall time of one attempt in the worker; 0: no limit.
         memory: bytes of main memory (resident set) of the worker and all processes that it
-            started; pages that they share count for each. 0: no limit.
+            started; shared pages count for each. 0: no limit.
     """
 
     seconds: float = 0.0
@@ -85,7 +116,7 @@ NO_LIMITS = Limits()
 
 
 INFEASIBLE = "Infeasible"
-"""Kind of failure of a trial that was not trained, as it is over a limit."""
+"""Kind of failure: the trial was not trained because it is over a limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,27 +125,26 @@ class TrialRecord:
 
     Attributes:
         number: from 0.
-        state: COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING or WAITING (to be run, also
-            when its supervisor died under it).
-        params: hyperparameters; those that were active. Of a confirmed member of a population also
-            ``changes``.
+        state: every one but INFEASIBLE, see ``ending``.
+        params: the active hyperparameters; also ``changes`` for a confirmed member of a
+            population.
         seed: the trial's seed.
-        value: the study's metric at the end (PRUNED: at the last report), or None.
+        value: the study's metric at the end, or at the last report if PRUNED, or None.
         curve: the study's metric by step.
-        metrics: all metrics of the end (PRUNED, FAIL: of the last report); nan where not finite.
+        metrics: all metrics at the end, or at the last report; nan if not finite.
         seconds: from the start of the last attempt to its end, or None.
-        attributes: whatever else the objective left: device, confusion matrix …
-        started: when the last attempt was begun, or None.
-        ended: when it ended, or None.
-        attempt: how often the trial was lost with its worker or supervisor and begun again.
-        failure: why there is no result, of a FAIL trial.
-        failures: why it failed before it was run again, see ``studies/ledger/retrying.py``.
-        values: of a COMPLETE trial, of each objective; the first one is ``value``.
-        excesses: how far it is above each limit of the study, as a share; above 0: infeasible.
+        attributes: the objective's own: device, confusion matrix …
+        started: start of the last attempt, or None.
+        ended: its end, or None.
+        attempt: number of times that the trial was lost and started again.
+        failure: why a FAIL trial has no result.
+        failures: earlier failures, see ``studies/ledger/retrying.py``.
+        values: of a COMPLETE trial for each objective; the first one is ``value``.
+        excesses: by which fraction it exceeds each limit of the study; above 0: infeasible.
     """
 
     number: int
-    state: str
+    state: TrialState
     params: dict[str, Any]
     seed: int
     value: float | None
@@ -130,16 +160,25 @@ class TrialRecord:
     values: tuple[float, ...] = ()
     excesses: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Take the state by its name as well."""
+        object.__setattr__(self, "state", TrialState(self.state))
+
     @property
     def feasible(self) -> bool:
-        """Whether it keeps the limits of the study, as far as they are known."""
+        """Whether it keeps the limits of the study, as far as is known."""
         return all(excess <= 0 for excess in self.excesses.values())
 
     @property
-    def ending(self) -> str:
-        """The state, but INFEASIBLE for one that was not trained, as it is over a limit."""
+    def complete(self) -> bool:
+        """Whether it ran its full budget."""
+        return self.state == TrialState.COMPLETE
+
+    @property
+    def ending(self) -> TrialState:
+        """The state, but INFEASIBLE for a trial that was not trained, as it is over a limit."""
         untrained = self.failure is not None and self.failure.kind == INFEASIBLE
-        return "INFEASIBLE" if untrained else self.state
+        return TrialState.INFEASIBLE if untrained else self.state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +187,8 @@ class Forked:
 
     Attributes:
         study: the name of the study that was forked.
-        carried: so many of its trials were taken over.
-        left: why the others were not, and how many each time.
+        carried: number of its trials that were taken over.
+        left: why other trials were not, with their numbers.
     """
 
     study: str
@@ -170,7 +209,7 @@ class Forked:
 
     @classmethod
     def from_attribute(cls, value: Any) -> "Forked | None":
-        """Return what ``to_attribute`` gave; None for a study that is no fork."""
+        """Return the content of an attribute; None for a study that is not a fork."""
         if not isinstance(value, Mapping):
             return None
         left = tuple((str(reason), int(count)) for reason, count in value["left"])

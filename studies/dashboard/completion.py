@@ -18,7 +18,7 @@ from studies.dashboard import pictures
 from studies.dashboard.figures import figures
 from studies.dashboard.notes import TrialNotes, confirm_note, is_number, readable, study_note
 from studies.planning.layout import models_folder
-from studies.storage.open import Storage
+from studies.storage.open import Storage, load_study
 
 Json = dict[str, Any]
 """An object of the dashboard's answers, see ``optuna_dashboard/_serializer.py``."""
@@ -121,8 +121,8 @@ class Completion:
         if kept is not None:
             png("mistakes", lambda: pictures.mistakes(self._stored, record, kept, self._images))
             png("roc", lambda: pictures.validation_curves(record, kept))
-        model = models_folder(self._stored.plan) / f"{number}.safetensors"
-        if confirm and model.is_file():
+        model = models_folder(self._stored.plan.folder) / f"{number}.safetensors"
+        if confirm and model.is_file() and not self._stored.foreign_models:
             files["model"] = File(
                 name=f"{self._name}_confirm_{number}.safetensors",
                 mimetype="application/octet-stream",
@@ -143,7 +143,7 @@ class Completion:
 
     def _study(self, confirm: bool) -> optuna.Study:
         name = f"{self._name}{CONFIRM}" if confirm else self._name
-        return optuna.load_study(study_name=name, storage=self._storage)
+        return load_study(name, self._storage)
 
 
 def _add_note(thing: Json, write: Callable[[], str]) -> None:

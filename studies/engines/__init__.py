@@ -1,4 +1,4 @@
-"""Engines move parameters to where trials run and bring reports back; they write no study.
+"""Engines take parameters to where trials run and bring reports back.
 
 Each module here that is neither ``base`` nor private is an engine, under its own name; it has a
 function ``create(*, workers, threads, preload, resources) -> Engine``.

@@ -55,7 +55,7 @@ class Work(Protocol):
         """
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Write what ``report`` put off; call it when no worker waits for an answer."""
         ...
 

@@ -75,7 +75,7 @@ class Inline:
                 if over is not None:
                     raise _OverLimit(over)
                 goes_on = work.report(task, step, metrics)
-                work.settle()
+                work.flush()
                 return goes_on
 
             try:

@@ -122,7 +122,7 @@ class Local:
             while not self._over(work):
                 self._listen(work, payload, watch)
                 self._enforce(work, payload, watch)
-                work.settle()
+                work.flush()
         finally:
             for index, one in enumerate(self._workers):
                 if one is not None and one.task is not None:

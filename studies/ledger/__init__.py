@@ -1,1 +1,1 @@
-"""The trial book: the only code that changes a trial's state."""
+"""The trial book, which is the only code that changes a trial's state."""

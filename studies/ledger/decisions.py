@@ -1,4 +1,4 @@
-"""How a book's trials begin: new ones as the source and the sampler have them, others again."""
+"""What a trial book decides: when the search ends, which trial is pruned, which one starts next."""
 
 from bisect import insort
 from collections import defaultdict
@@ -11,36 +11,39 @@ from optuna.trial import FrozenTrial, TrialState
 from studies.core.attributes import ATTEMPT, SEED, STOPPED
 from studies.core.goals import Goals
 from studies.ledger.order import Order
-from studies.ledger.pages import Pages
+from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import StopSettings
 from studies.search.batch_order import Batches
 from studies.search.pruning import FairPruning, Pruning
 from studies.search.sources import Source
 from studies.search.stopping import COMPLETE, Stop, Stopping
 
+StartedTrial = tuple[FrozenTrial, dict[str, Any]]
+"""A trial that has started, and the params of its task."""
 
-class Ending:
-    """Says whether anything new is begun, and keeps the reason with the study when not.
+
+class SearchEnd:
+    """Says whether a search starts no more trials, and keeps the reason with the study.
 
     Args:
         study: the study.
-        settings: when the search ends; None: when there are no more trials.
-        pages: the trials.
-        planned: returns how many trials there are to be.
+        settings: the rules that end the search early; None: there are none.
+        table: the trials.
+        planned: returns the planned number of trials.
         say: gets the reason, once, as a line.
-        batches: rules are looked at between two of them; None: at any time.
-        complete: trials that are to run their full budget; 0: no matter how many. This is looked at
-            at any time: the trials are the shortest row, by number, with so many complete ones.
+        batches: the rules are applied between two of them only; None: at any time.
+        complete: number of trials that are to run their full budget, which ends the search at any
+            time; 0: that does not matter.
 
     Attributes:
-        stopped: why nothing new is begun; None: it is not so.
+        stopped: why no more trials start; None: they do.
     """
 
     def __init__(
         self,
         study: optuna.Study,
         settings: StopSettings | None,
-        pages: Pages,
+        table: TrialTable,
         *,
         planned: Callable[[], int],
         say: Callable[[str], None],
@@ -49,51 +52,49 @@ class Ending:
     ) -> None:
         self.stopped: Stop | None = None
         self._study = study
-        self._trials = pages.trials
+        self._trials = table.trials
         self._planned = planned
         self._say = say
         self._batches = batches
-        self._pages = pages
+        self._table = table
         self._complete = complete
         self._rules: Stopping | None = None
         if settings is not None:
             before = self._trials.values() if batches is None else batches.ended()
             by_number = batches is not None
-            self._rules = Stopping(settings, pages.direction, before, by_number=by_number)
+            self._rules = Stopping(settings, table.direction, before, by_number=by_number)
         self._kept = Stop.from_attribute(study.user_attrs.get(STOPPED))
         self._look()
 
     def now(self) -> bool:
-        """Whether a limit ends the search; said and kept with the study when it does."""
+        """Whether the search has ended; the reason is announced and kept with the study."""
         if self.stopped is None:
             self._look()
             self.announce()
         if self.stopped != self._kept:
-            kept: dict[str, Any] | None = None
-            if self.stopped is not None:
-                kept = self.stopped.to_attribute()
+            kept = None if self.stopped is None else self.stopped.to_attribute()
             self._study.set_user_attr(STOPPED, kept)
             self._kept = self.stopped
         return self.stopped is not None
 
     def missing(self) -> int | None:
-        """Return how many trials are to begin at least, if all that run come to be complete.
+        """Return how many trials must still start if all that run become complete.
 
         None: ``complete`` asks for none.
         """
         if not self._complete:
             return None
         states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
-        return max(0, self._complete - sum(len(self._pages.numbers(state)) for state in states))
+        return max(0, self._complete - sum(len(self._table.numbers(state)) for state in states))
 
     def adopt(self, stop: Stop | None) -> None:
-        """Take over ``stop``, which another supervisor of the study has kept with it."""
+        """Take over ``stop``, which another supervisor has kept with the study."""
         if stop is not None and self.stopped is None:
             self.stopped = self._kept = stop
             self.announce()
 
     def announce(self) -> None:
-        """Say why the search is ended, if it is."""
+        """Say why the search has ended, if it has."""
         if self.stopped is not None:
             self._say(str(self.stopped))
 
@@ -104,11 +105,11 @@ class Ending:
                 self._rules.ended(ended)
 
     def _look(self) -> None:
-        complete = len(self._pages.numbers(TrialState.COMPLETE)) if self._complete else 0
+        complete = len(self._table.numbers(TrialState.COMPLETE)) if self._complete else 0
         if self._complete and complete >= self._complete:
             why = f"{complete} ran their full budget"
-            begun, planned = len(self._trials), self._planned()
-            self.stopped = Stop(rule=COMPLETE, why=why, trials=begun, planned=planned)
+            started, planned = len(self._trials), self._planned()
+            self.stopped = Stop(rule=COMPLETE, why=why, trials=started, planned=planned)
             return
         if self._batches is not None and not self._batches.between():
             return
@@ -116,91 +117,77 @@ class Ending:
             self.stopped = self._rules.reason(self._trials.values(), self._planned())
 
 
-class Rivals:
-    """Asks the pruner about a trial, which it compares with its rivals.
+class PruningPeers:
+    """Asks the pruner about a trial, which is compared with its peers.
 
-    These are the trials of the same choice. Where there are several objectives the curves are of
-    the first one, and only trials that are as good beforehand in the others (no more parameters)
-    can show by it that the trial is beaten; Optuna itself prunes nothing there.
+    Peers have the same value of the scientific parameter. If there are several objectives, the
+    curves are of the first one. Then only trials that are as good beforehand in the other
+    objectives (no more parameters) show that a trial is beaten; Optuna itself prunes nothing there.
 
     Args:
-        pages: the trials.
+        table: the trials, by number from 0 without a gap.
         goals: what they are judged by.
-        pruning: pruner name and options, and the scientific parameter.
-        batches: only trials of earlier batches are rivals; None: all are.
+        pruning: pruner name and options, and the scientific parameter; None: all are peers.
+        batches: only trials of earlier batches are peers; None: all are.
     """
 
     def __init__(
-        self, pages: Pages, goals: Goals, pruning: Pruning, batches: Batches | None = None
+        self, table: TrialTable, goals: Goals, pruning: Pruning, batches: Batches | None = None
     ) -> None:
-        name, options, scientific = pruning
-        self._pages = pages
+        name, options, self._scientific = pruning
+        self._table = table
+        self._trials = table.trials
         self._goals = goals
         self._batches = batches
-        self._peers = Peers(scientific, pages.trials)
+        # A finished trial is filed once, and only the others are looked at each time. So a report
+        # costs as much as there are trials of its own choice.
+        self._seen = 0
+        self._open: list[int] = []
+        self._finished: dict[Any, list[int]] = defaultdict(list)
+        """Numbers: the table may replace the object of a finished trial."""
         self._pruning = FairPruning(
             name,
             options,
-            scientific=scientific,
-            direction=pages.direction,
-            write=pages.mark,
+            scientific=self._scientific,
+            direction=table.direction,
+            write=table.mark,
         )
 
     def beat(self, trial: FrozenTrial, latest: Mapping[int, Mapping[str, float]]) -> bool:
         """Whether ``trial``, whose last report is its last intermediate value, is to be stopped.
 
         Args:
-            trial: a running trial of the book.
+            trial: a running trial of the table.
             latest: the last metrics of running trials, by number.
         """
-        peers = self._peers.of(trial)
+        peers = self.of(trial)
         if self._goals.several:
             own = latest.get(trial.number, {})
             peers = [
                 peer
                 for peer in peers
                 if self._goals.as_good_beforehand(
-                    latest.get(peer.number) or self._pages.metrics(peer), than=own
+                    latest.get(peer.number) or self._table.metrics(peer), than=own
                 )
             ]
         if self._batches is not None:
             peers = self._batches.earlier(trial, peers)
         return self._pruning.should_prune(trial, peers)
 
-
-class Peers:
-    """A book's trials by their value of the scientific parameter.
-
-    A trial that is over is filed once; only those that are open are looked at each time. So a
-    report costs as much as there are trials of its own choice, not of all.
-
-    Args:
-        scientific: the parameter whose choices are kept apart; None: all trials are peers.
-        trials: the book's, by number from 0 without a gap; it may grow, and open ones may change.
-    """
-
-    def __init__(self, scientific: str | None, trials: Mapping[int, FrozenTrial]) -> None:
-        self._scientific = scientific
-        self._trials = trials
-        self._seen = 0
-        self._open: list[int] = []
-        self._over: dict[Any, list[int]] = defaultdict(list)
-        """Numbers: the book may put another object in the place of a trial that is over."""
-
     def of(self, trial: FrozenTrial) -> list[FrozenTrial]:
-        """Return ``trial``, one of the book's, and its peers by number."""
+        """Return ``trial`` and its peers by number."""
         self._open += range(self._seen, len(self._trials))
         self._seen = len(self._trials)
         still_open = []
         for number in self._open:
             other = self._trials[number]
             if other.state.is_finished():
-                insort(self._over[self._choice(other)], number)
+                insort(self._finished[self._choice(other)], number)
             else:
                 still_open.append(number)
         self._open = still_open
         choice = self._choice(trial)
-        peers = list(self._over[choice])
+        peers = list(self._finished[choice])
         for number in still_open:
             if self._choice(self._trials[number]) == choice:
                 insort(peers, number)
@@ -210,52 +197,48 @@ class Peers:
         return None if self._scientific is None else trial.params.get(self._scientific)
 
 
-Begun = tuple[FrozenTrial, dict[str, Any]]
-"""A trial that has begun, and the params that its task has."""
-
-
-class Beginning:
-    """Begins a book's trials.
+class TrialStarter:
+    """Starts a book's trials: new ones as source and sampler have them, waiting ones again.
 
     Args:
         study: the study.
         source: gives new trials.
-        pages: the trials.
-        order: records that they begin.
-        ending: says when nothing new is begun.
-        batches: which trials may begin; None: all.
+        table: the trials.
+        order: records that they start.
+        end: says when no more trials start.
+        batches: which trials may start; None: all.
     """
 
     def __init__(
         self,
         study: optuna.Study,
         source: Source,
-        pages: Pages,
+        table: TrialTable,
         order: Order,
-        ending: Ending,
+        end: SearchEnd,
         batches: Batches | None,
     ) -> None:
         self._study = study
         self._source = source
-        self._pages = pages
+        self._table = table
         self._order = order
-        self._ending = ending
+        self._end = end
         self._batches = batches
 
-    def next(self) -> Begun | None:
-        """Begin the next trial: one that waits to be run again, else a new one, if there is one."""
-        waits = min(self._pages.numbers(TrialState.WAITING), default=None)
-        return self._new(len(self._pages.trials)) if waits is None else self._again(waits)
+    def next(self) -> StartedTrial | None:
+        """Start the first waiting trial again, or else a new one, if there is one."""
+        waits = min(self._table.numbers(TrialState.WAITING), default=None)
+        return self._new(len(self._table.trials)) if waits is None else self._again(waits)
 
-    def _new(self, number: int) -> Begun | None:
+    def _new(self, number: int) -> StartedTrial | None:
         if self._batches is not None and not self._batches.may_begin(number):
             return None
         request = self._source.request(number)
-        if request is None or self._ending.now() or self._ending.missing() == 0:
+        if request is None or self._end.now() or self._end.missing() == 0:
             return None
         self._choose_sampler(number)
         attributes = {**request.attributes, SEED: request.seed, ATTEMPT: 0}
-        trial, params = self._pages.begin(
+        trial, params = self._table.begin(
             number,
             required=request.params,
             attributes=attributes | self._order.new(),
@@ -264,12 +247,12 @@ class Beginning:
         self._order.begun(trial, None)
         return trial, params
 
-    def _again(self, number: int) -> Begun:
+    def _again(self, number: int) -> StartedTrial:
         self._choose_sampler(number)
-        trial = self._pages.ask(number)
+        trial = self._table.ask(number)
         params = self._source.suggest(trial)
-        before = self._pages.trials[number].params
-        frozen = self._pages.add(trial)
+        before = self._table.trials[number].params
+        frozen = self._table.add(trial)
         self._order.begun(frozen, before)
         return frozen, params
 

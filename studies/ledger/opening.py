@@ -1,8 +1,8 @@
 """Opening a study's trial book: its search, or its confirmation."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import optuna
 from optuna.study import StudyDirection
@@ -29,7 +29,7 @@ from studies.core.events import Listener, Stream
 from studies.ledger.joining import JoinedBook, check_joinable_plan, check_joined
 from studies.ledger.order import record_run
 from studies.ledger.retrying import announce, check_retry, retry_failed
-from studies.ledger.trial_book import Book
+from studies.ledger.trial_book import TrialBook
 from studies.planning.fingerprint import FingerprintMismatch, check_environment, check_fingerprint
 from studies.planning.plan import Plan
 from studies.planning.recorded import plan_attribute
@@ -50,14 +50,15 @@ from studies.search.sources import ConfirmSource, Entry, SearchSource, Source
 from studies.storage import leases
 from studies.storage.belonging import check_owner, new_identity, owner
 from studies.storage.leases import Lease
-from studies.storage.membership import Part, take_part
-from studies.storage.open import Storage, exclusive, shown, storage_file
+from studies.storage.location import OpenedStudies, StudyLocation
+from studies.storage.membership import Member, join_study
+from studies.storage.open import Storage, create_study, exclusive, load_study, shown, storage_file
 
-__all__ = ["CONFIRM", "Book", "Entry", "check_search", "open_confirm", "open_search"]
+__all__ = ["CONFIRM", "Entry", "TrialBook", "check_search", "open_confirm", "open_search"]
 
 
 _HELD = RESERVED | {CARRIED, CHANGES, ENQUEUED, ENTRY, SENTINEL}
-"""User attributes of trials that a book, its sources, samplers, pruners and rules look at."""
+"""User attributes of trials that the book, its source, samplers, pruners and rules look at."""
 
 
 def open_search(
@@ -68,22 +69,22 @@ def open_search(
     take_over: bool = False,
     join: bool = False,
     retry: bool = False,
-) -> Book:
-    """Open the search of ``plan``'s study, ``plan.name``; make it where there is none.
+) -> TrialBook:
+    """Open the search of ``plan``'s study; make the study if there is none.
 
     Args:
         plan: a plan that knows its data's fingerprint.
-        storage: from ``storage.open_storage``.
+        storage: see ``open_storage``.
         listeners: get every event.
         take_over: take the study also from a supervisor on another machine.
-        join: take part in it together with all others that do so, see ``joining.py``.
+        join: run it together with other supervisors, see ``studies/ledger/joining.py``.
         retry: run failed trials again, see ``studies/ledger/retrying.py``.
 
     Raises:
-        StudyInUse: a living process supervises the study.
-        UserError: the study cannot be joined.
-        FingerprintMismatch: the study was begun with another space, data, trainer …
-        ConfigError: a sampler, pruner, option or enqueued configuration that cannot be used.
+        StudyInUse: if a living process supervises the study.
+        UserError: if the study cannot be joined.
+        FingerprintMismatch: if the study was started with another space, data, trainer …
+        ConfigError: if a sampler, pruner, option or enqueued configuration cannot be used.
     """
     check_search(plan)
     search = plan.settings.search
@@ -92,26 +93,26 @@ def open_search(
     pruning = (search.pruner, options, plan.spec.scientific)
     if retry:
         check_retry(plan, join=join)
-    part: Part | None = None
+    member: Member | None = None
     if join:
-        study, part = _join(plan, storage)
-        lease = part.lease
+        study, member = _join(plan, storage)
+        lease = member.lease
     else:
         study, lease = _open(plan, plan.name, storage, take_over=take_over, retry=retry)
     try:
         check_order(study, plan)
         check_kind(study.user_attrs, plan)
-        if part is not None:
-            check_joinable_plan(plan, part)
+        if member is not None:
+            check_joinable_plan(plan, member)
         source = _search_source(plan, study)
-        if part is not None:
-            check_joined(study, part, total=source.total, complete=plan.trials_complete)
-            identity = part.in_turn(lambda: _identify(study, plan, storage))
+        if member is not None:
+            check_joined(study, member, total=source.total, complete=plan.trials_complete)
+            identity = member.in_turn(lambda: _identify(study, plan.folder, storage))
         else:
-            identity = _identify(study, plan, storage)
+            identity = _identify(study, plan.folder, storage)
     except UserError:
-        if part is not None:
-            part.leave()
+        if member is not None:
+            member.leave()
         else:
             leases.release(study, lease)
         raise
@@ -125,7 +126,7 @@ def open_search(
     enough = 0 < plan.trials_complete <= states.count(TrialState.COMPLETE)
     if sum(state.is_finished() for state in states) < source.total and not enough:
         stream = Stream("search", listeners)
-        if part is None:
+        if member is None:
             kept = study.user_attrs
             counts = [len(kept.get(name) or []) for name in (ENQUEUED, IMPORTED)]
             record_run(study, plan, known=counts[0], imported=counts[1])
@@ -145,7 +146,7 @@ def open_search(
         stop=search.stop,
         complete=plan.trials_complete,
         batch=search.batch if search.order == "batch" else 0,
-        part=part,
+        member=member,
     )
 
 
@@ -157,13 +158,14 @@ def open_confirm(
     listeners: Sequence[Listener] = (),
     take_over: bool = False,
     retry: bool = False,
-) -> Book:
+) -> TrialBook:
     """Open the confirmation ``<plan.name>.confirm``: each of ``entries`` is trained once.
 
     Entries that the study holds already (same params and seed) are not trained again.
 
     Raises:
-        StudyInUse, FingerprintMismatch: as for ``open_search``.
+        StudyInUse: see ``open_search``.
+        FingerprintMismatch: see ``open_search``.
     """
     name = f"{plan.name}{CONFIRM}"
     study, lease = _open(plan, name, storage, take_over=take_over, retry=retry)
@@ -174,7 +176,7 @@ def open_confirm(
 
 
 def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
-    """Return the source of the search; what is enqueued is kept with the study, and run once."""
+    """Return the source of the search; enqueued and imported results are kept with the study."""
     before = from_attribute(study.user_attrs.get(ENQUEUED))
     known = merged(before, known_configurations(plan))
     held = imported.from_attribute(study.user_attrs.get(IMPORTED))
@@ -195,75 +197,65 @@ def _open(
         lease = leases.take(study, force=take_over)
     try:
         if retry and retry_failed(study, storage):
-            # Optuna holds what it has read of trials that were over.
-            study = optuna.load_study(study_name=name, storage=storage)
+            # Optuna keeps finished trials that it has read.
+            study = load_study(name, storage)
     except BaseException:
         leases.release(study, lease)
         raise
     return study, lease
 
 
-def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Part]:
+def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Member]:
     with exclusive(storage.url):
         study = _made(plan, plan.name, storage)
-    return study, take_part(study, storage)
+    return study, join_study(study, storage)
 
 
-def check_folder(plan: Plan) -> None:
-    """Check, where the study's database is not there, that its folder holds nothing of a study.
+def check_unowned_folder(location: StudyLocation) -> None:
+    """Check that the folder holds no study's files if the study's database is missing.
 
     Raises:
-        UserError: if it does: the database was deleted, and would be made anew beside it.
+        UserError: if it does: the database was deleted, and a new one would not fit them.
     """
-    file = storage_file(plan.storage_url)
+    file = storage_file(location.url)
     if file is not None and (not file.exists() or (file.is_file() and file.stat().st_size == 0)):
-        check_owner(plan.folder, "", shown(plan.storage_url))
+        check_owner(location.folder, "", shown(location.url))
 
 
-def _check_owner(plan: Plan, storage: Storage) -> None:
-    """Check that the folder's files belong to the study in ``storage``, before one is made there.
-
-    Studies of earlier versions have no identity; they take that of their files.
-    """
-    attributes: Mapping[str, Any] = {}
-    if plan.name in optuna.get_all_study_names(storage):
-        attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(plan.name))
+def _check_owner(location: StudyLocation, storage: Storage) -> None:
+    """Check that the folder's files belong to the study in ``storage``, before it is made."""
+    attributes = OpenedStudies(location, storage).attributes(location.name) or {}
     if FINGERPRINT not in attributes or IDENTITY in attributes:
-        check_owner(plan.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))
+        check_owner(location.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))
 
 
-def _identify(study: optuna.Study, plan: Plan, storage: Storage) -> str:
-    """Return the identity of ``study``, which this process alone changes now; give it one."""
+def _identify(study: optuna.Study, folder: Path, storage: Storage) -> str:
+    """Return the identity of ``study``, a new one if it has none; no other process writes now."""
     identity = study.user_attrs.get(IDENTITY)
     if identity is None:
-        identity = owner(plan.folder) or new_identity()
-        check_owner(plan.folder, identity, shown(storage.url))
+        identity = owner(folder) or new_identity()
+        check_owner(folder, identity, shown(storage.url))
         study.set_user_attr(IDENTITY, identity)
-    folders, here = study.user_attrs.get(FOLDERS, []), str(plan.folder)
-    if here not in folders:  # single commands record there that they have read the test set
+    folders, here = study.user_attrs.get(FOLDERS, []), str(folder)
+    if here not in folders:  # commands record there that they have read the test set
         study.set_user_attr(FOLDERS, [*folders, here])
     return str(identity)
 
 
 def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
-    _check_owner(plan, storage)
+    _check_owner(plan.location, storage)
     wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        directions=wanted,
-        load_if_exists=True,
-    )
+    study = create_study(name, storage, wanted)
     if FINGERPRINT not in study.user_attrs and study.directions != wanted:
         there = ", ".join(direction.name.lower() for direction in study.directions)
         raise FingerprintMismatch(
             f"study {name!r} was made by another program, with the directions {there}; choose"
-            " another storage, or begin anew (--fresh)"
+            " another storage, or start fresh (--fresh)"
         )
     check_environment(study, plan.fingerprint()[1])
     check_fingerprint(study, plan.fingerprint())
-    # A trial's confusion matrix and curves take many times the memory of all else.
-    # Its metrics matter where there are several objectives, see ``studies/ledger/decisions.py``.
+    # A trial's confusion matrix and curves take many times the memory of everything else.
+    # Its metrics matter to ``PruningPeers`` if there are several objectives.
     storage.hold_only(_HELD if plan.goals.several else _HELD - {METRICS})
     return study
 
@@ -281,11 +273,11 @@ def _book(
     stop: StopSettings | None = None,
     complete: int = 0,
     batch: int = 0,
-    part: Part | None = None,
-) -> Book:
-    kind: Callable[..., Book] = Book
-    if part is not None:
-        kind = functools.partial(JoinedBook, part=part)
+    member: Member | None = None,
+) -> TrialBook:
+    kind: Callable[..., TrialBook] = TrialBook
+    if member is not None:
+        kind = functools.partial(JoinedBook, member=member)
     return kind(
         study,
         storage,

@@ -1,22 +1,18 @@
-"""The order in which things happened in a search: what an asynchronous run cannot repeat, recorded.
+"""Records the order of events in a search, which an asynchronous run cannot repeat.
 
-Each trial keeps its own events as one line of text, its user attribute ``order``: a letter and a
-number that counts all events of the study, as in ``a12 r15 s19 t20``.
+Each trial keeps its events as one line of text in its user attribute ``order``. Each event is a
+letter and a number that counts all events of the study, as in ``a12 r15 s19 t20``:
 
-=====  =============================================================================================
-``a``  it was asked for, and its params were proposed.
-``b``  it was begun again, with the params that it had.
-``r``  it reported, and went on.
-``s``  it reported, and was told to stop.
-``t``  it was told: it is over.
-``l``  it was put back, with its worker or by the user.
-``d``  its supervisor had died, found by the next one; ``d31:4``: four of its reports were stored,
-       nobody knows when.
-=====  =============================================================================================
-
-The line is written when a trial begins, with the trial, and when it ends: one write more a trial.
-What a run was started with is kept with the study (``RUNS``). ``studies/protocol/replay.py``
-reads both.
+=====  ==========================================================================
+``a``  Its params were proposed and it started.
+``b``  It started again with the params that it had.
+``r``  It reported and went on.
+``s``  It reported and was told to stop.
+``t``  It ended.
+``l``  It was put back because its worker was lost or the user stopped the run.
+``d``  Its supervisor had died, as the next one found; ``d31:4``: four of its
+       reports were stored, at times that are not known.
+=====  ==========================================================================
 """
 
 import re
@@ -28,12 +24,11 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from studies.core.attributes import ORDER, RUNS
-from studies.ledger.pages import Pages
+from studies.ledger.trial_table import TrialTable
 from studies.planning.plan import Plan
 
 RULES = 2
-"""Of proposing and pruning; raised when the same history leads to other trials. 1: failures taught
-nothing, and rungs had the values that a trial had when the pruner was asked."""
+"""Version of proposing and pruning; raised when the same history leads to other trials."""
 
 _EVENT = re.compile(r"([abrstld])(\d+)(?::(\d+))?")
 
@@ -44,9 +39,9 @@ class Happening:
 
     Attributes:
         count: its place among all events of the study.
-        number: of the trial.
+        number: the trial's.
         kind: a letter, see above.
-        reports: of ``d``: how many reports were stored by then.
+        reports: number of stored reports; for ``d`` only.
     """
 
     count: int
@@ -56,7 +51,7 @@ class Happening:
 
 
 def happenings(trial: FrozenTrial) -> list[Happening]:
-    """Return the events of ``trial`` in order; none where none were recorded."""
+    """Return the recorded events of ``trial`` in order."""
     found = [
         Happening(count=int(count), number=trial.number, kind=kind, reports=int(reports or 0))
         for kind, count, reports in _EVENT.findall(str(trial.user_attrs.get(ORDER, "")))
@@ -71,13 +66,13 @@ def next_count(trials: Iterable[FrozenTrial]) -> int:
 
 
 def record_run(study: optuna.Study, plan: Plan, *, known: int, imported: int = 0) -> None:
-    """Keep what the search of ``plan`` is run with from now on.
+    """Keep with ``study`` what its search is run with from now on.
 
     Args:
         study: the search.
-        plan: of the run.
-        known: configurations that were enqueued by now.
-        imported: results from elsewhere that the sampler knows by now.
+        plan: the run's.
+        known: number of enqueued configurations.
+        imported: number of imported results.
     """
     aside = {"stop", "enqueue", "imports", "retries"}
     search = plan.settings.search.model_dump(mode="json", exclude=aside)
@@ -98,33 +93,30 @@ def record_run(study: optuna.Study, plan: Plan, *, known: int, imported: int = 0
 class Order:
     """Records the order of a book's events.
 
+    A trial's line is written with the trial when it starts, and when it ends.
+
     Args:
-        pages: the book's.
-        on: whether to record; where several supervisors write there is no one order.
+        table: the book's trials.
+        on: whether to record. If several supervisors write there is not one order.
     """
 
-    def __init__(self, pages: Pages, *, on: bool) -> None:
-        self._pages = pages
+    def __init__(self, table: TrialTable, *, on: bool) -> None:
+        self._table = table
         self._on = on
-        self._next = next_count(pages.trials.values()) if on else 0
+        self._next = next_count(table.trials.values()) if on else 0
         self._lines: dict[int, list[str]] = {}
 
     def new(self) -> dict[str, Any]:
-        """Return what a trial is made with that is to be begun next."""
+        """Return the attributes of a new trial that is about to start."""
         return {ORDER: self._event("a")} if self._on else {}
 
     def begun(self, trial: FrozenTrial, params_before: Mapping[str, Any] | None) -> None:
-        """``trial`` has begun.
-
-        Args:
-            trial: of the book.
-            params_before: its params before that; None: it is new.
-        """
+        """``trial`` has started; ``params_before`` it was put back, None if it is new."""
         if self._on:
             line = self._lines[trial.number] = self._line(trial)
             if params_before is not None:
                 line.append(self._event("b" if params_before else "a"))
-                self._pages.attribute(trial, ORDER, " ".join(line))
+                self._table.attribute(trial, ORDER, " ".join(line))
 
     def reported(self, number: int, goes_on: bool) -> None:
         """Trial ``number`` reported and was answered."""
@@ -132,11 +124,11 @@ class Order:
             self._lines[number].append(self._event("r" if goes_on else "s"))
 
     def over(self, trial: FrozenTrial) -> dict[str, Any]:
-        """``trial`` is about to be told; return what is to be kept with it."""
+        """``trial`` is about to end; return the attributes to keep with it."""
         return self._line_and(trial, "t")
 
     def put_back(self, trial: FrozenTrial) -> dict[str, Any]:
-        """``trial`` is about to be put back; return what is to be kept with it."""
+        """``trial`` is about to be put back; return the attributes to keep with it."""
         if trial.number in self._lines:
             return self._line_and(trial, "l")
         return self._line_and(trial, "d", f":{len(trial.intermediate_values)}")

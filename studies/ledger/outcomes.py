@@ -1,4 +1,4 @@
-"""What is wrong with what an objective says: numbers that are none, metrics that are missing."""
+"""What an attempt at a trial reports and results in, why it fails, and the events that tell it."""
 
 import json
 import math
@@ -15,19 +15,47 @@ from studies.core.events import Stream
 from studies.core.goals import Goals
 from studies.core.trials import INFEASIBLE, Failure
 
+_LONGEST_NAME = 512
+"""Characters that Optuna's tables have room for."""
 
-class Announcer:
-    """Sends a book's events.
 
-    Args:
-        stream: where they go.
+class RunningAttempts:
+    """The attempts that run now, by the number of their trial.
+
+    Attributes:
+        latest: the metrics that each reported last.
+        failures: why an attempt that is about to be stopped has failed.
     """
+
+    def __init__(self) -> None:
+        self.latest: dict[int, Mapping[str, float]] = {}
+        self.failures: dict[int, Failure] = {}
+        self._started: dict[int, float] = {}
+
+    def start(self, number: int) -> None:
+        """Note that an attempt at trial ``number`` starts now."""
+        self._started[number] = time.monotonic()
+
+    def seconds(self, number: int) -> float | None:
+        """Return how long the attempt at trial ``number`` has run, None if it never started."""
+        started = self._started.get(number)
+        return None if started is None else time.monotonic() - started
+
+    def end(self, number: int) -> None:
+        """Forget the attempt at trial ``number``."""
+        self.latest.pop(number, None)
+        self.failures.pop(number, None)
+        self._started.pop(number, None)
+
+
+class TrialEvents:
+    """Sends a book's events to ``stream``."""
 
     def __init__(self, stream: Stream) -> None:
         self._emit = stream.emit
 
     def phase(self, name: str, **facts: Any) -> None:
-        """A phase has begun; ``facts``: total, done, counts, best or confirmed."""
+        """A phase has started; ``facts``: total, done, counts, best or confirmed."""
         self._emit("phase", None, name=name, **facts)
 
     def say(self, text: str) -> None:
@@ -35,7 +63,7 @@ class Announcer:
         self._emit("message", None, text=text, level="info")
 
     def started(self, task: Task, pid: int) -> None:
-        """A worker has begun ``task``."""
+        """A worker has started ``task``."""
         self._emit(
             "start",
             task.number,
@@ -46,7 +74,7 @@ class Announcer:
         )
 
     def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Callable[[], None]:
-        """Return what says that trial ``number`` reported."""
+        """Return a call that tells a report of trial ``number``."""
         return lambda: self._emit("report", number, step=step, metrics=dict(metrics))
 
     def pruned(self, trial: FrozenTrial, outcome: Outcome, seconds: float | None) -> None:
@@ -85,61 +113,23 @@ class Announcer:
         )
 
     def lost(self, trial: FrozenTrial, failure: Failure, attempt: int) -> None:
-        """``trial`` is put back to be run again."""
+        """``trial`` waits to be run again."""
         self._emit(
             "lost", trial.number, kind=failure.kind, message=failure.message, attempt=attempt
         )
 
 
-class Attempts:
-    """The attempts that run now, by the number of their trial.
-
-    Attributes:
-        latest: the last metrics that each reported.
-        failures: why one that goes on for a moment has failed already.
-    """
-
-    def __init__(self) -> None:
-        self.latest: dict[int, Mapping[str, float]] = {}
-        self.failures: dict[int, Failure] = {}
-        self._began: dict[int, float] = {}
-
-    def begin(self, number: int) -> None:
-        """Note that an attempt of trial ``number`` begins now."""
-        self._began[number] = time.monotonic()
-
-    def seconds(self, number: int) -> float | None:
-        """Return for how long the attempt of trial ``number`` has run, None if it never began."""
-        began = self._began.get(number)
-        return None if began is None else time.monotonic() - began
-
-    def end(self, number: int) -> None:
-        """Forget the attempt of trial ``number``."""
-        self.latest.pop(number, None)
-        self.failures.pop(number, None)
-        self._began.pop(number, None)
-
-
-_LONGEST_NAME = 512
-"""Characters that Optuna's tables have room for."""
-
-
 def failure_in_report(metric: str, metrics: Mapping[str, float], step: int) -> Failure | None:
-    """Return why the trial of a report cannot go on, or None.
-
-    Args:
-        metric: the study's.
-        metrics: of the report.
-        step: of the report.
-    """
+    """Return why a trial cannot go on after the report of ``metrics``, or None."""
     return _problem(metric, metrics.get(metric), f"at step {step}")
 
 
 def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
-    """Return why ``outcome`` is none that its study can use, or None."""
-    if outcome.stopped and (over := goals.over(outcome.metrics)) and _untrained(goals, outcome):
+    """Return why the study cannot use ``outcome``, or None."""
+    untrained = goals.metric not in outcome.metrics
+    if outcome.stopped and untrained and (over := goals.over(outcome.metrics)):
         return Failure(kind=INFEASIBLE, message=f"{over}; not trained")
-    failure = _unfit(outcome)
+    failure = _unstorable(outcome)
     if outcome.stopped:
         return failure
     for name in dict.fromkeys((*goals.names, *goals.limits)):
@@ -153,11 +143,6 @@ def given_up(failure: Failure, losses: int) -> Failure:
     return replace(failure, message=f"lost {times}, given up; last: {failure.message}")
 
 
-def _untrained(goals: Goals, outcome: Outcome) -> bool:
-    """Whether the objective ended before it trained: then it knows nothing of the metric."""
-    return goals.metric not in outcome.metrics
-
-
 def _problem(name: str, value: float | None, when: str) -> Failure | None:
     if value is None:
         return Failure(kind="MissingMetric", message=f"the objective gave no {name} {when}")
@@ -166,17 +151,18 @@ def _problem(name: str, value: float | None, when: str) -> Failure | None:
     return Failure(kind="NonFiniteLoss", message=f"{name} is {value} {when}")
 
 
-def _unfit(outcome: Outcome) -> Failure | None:
-    """Return a failure when an attribute cannot be stored."""
+def _unstorable(outcome: Outcome) -> Failure | None:
+    """Return a failure if an attribute cannot be stored."""
+    message = ""
     for name, value in outcome.attributes.items():
         if len(name) > _LONGEST_NAME:
             message = (
                 f"attribute {name[:40]!r} … has a name of more than {_LONGEST_NAME} characters"
             )
-            return Failure(kind="BadOutcome", message=message)
+            break
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
-            message = f"attribute {name!r} is no JSON value: {error}"
-            return Failure(kind="BadOutcome", message=message)
-    return None
+            message = f"attribute {name!r} is not a JSON value: {error}"
+            break
+    return Failure(kind="BadOutcome", message=message) if message else None

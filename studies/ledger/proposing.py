@@ -1,7 +1,7 @@
-"""A new trial is proposed in memory, and then begins in one write: seed, params and all.
+"""Has a sampler propose a new trial in memory, so that it can start in one write.
 
-A sampler that works on a stored trial reads the study at each step and writes each parameter by
-itself: some forty transactions, while a worker waits. So it is shown a draft instead.
+A sampler that works on a stored trial takes some forty transactions while a worker waits: it reads
+the study at each step and writes each parameter by itself.
 """
 
 import copy
@@ -9,15 +9,16 @@ import json
 import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-_FIXED = "fixed_params"
-"""System attribute in which Optuna keeps the params that a trial is required to have."""
+from studies.storage.optuna_internals import FIXED_PARAMS, draft_trial, storage_of, study_on
+
+_DRAFT = -1
+"""Identity of the draft, which no stored trial has."""
 
 
 def propose(
@@ -29,14 +30,14 @@ def propose(
     attributes: Mapping[str, Any],
     suggest: Callable[[optuna.Trial], dict[str, Any]],
 ) -> tuple[FrozenTrial, dict[str, Any]]:
-    """Have the sampler of ``study`` propose a trial; return it as it is to begin, and its params.
+    """Have the sampler of ``study`` propose a trial; return it, not stored yet, and its params.
 
     Args:
-        study: what the sampler keeps with it is written.
-        number: of the trial.
-        trials: all others of the study, by number.
-        required: params that it is to have.
-        attributes: JSON values, its user attributes.
+        study: the sampler's attributes of the study are written.
+        number: the trial's.
+        trials: all other trials by number.
+        required: params that it must have.
+        attributes: its user attributes, JSON values.
         suggest: lets a trial choose its params.
     """
     draft = FrozenTrial(
@@ -48,23 +49,22 @@ def propose(
         params={},
         distributions={},
         user_attrs=_stored(dict(attributes)),
-        system_attrs=_stored({_FIXED: dict(required)}),
+        system_attrs=_stored({FIXED_PARAMS: dict(required)}),
         intermediate_values={},
-        trial_id=-1,
+        trial_id=_DRAFT,
     )
-    storage = cast(BaseStorage, _WithDraft(study, trials, draft))
-    shown = optuna.Study(study.study_name, storage, sampler=study.sampler)
-    params = suggest(optuna.Trial(shown, draft._trial_id))
+    storage = _WithDraft(study, trials, draft)
+    params = suggest(draft_trial(study_on(storage, study.study_name, sampler=study.sampler), draft))
     return draft, params
 
 
 class _WithDraft:
-    """A study's storage with one trial more, which is in memory alone."""
+    """A study's storage with one more trial, which is in memory only."""
 
     def __init__(
         self, study: optuna.Study, trials: Sequence[FrozenTrial], draft: FrozenTrial
     ) -> None:
-        self._storage = study._storage
+        self._storage = storage_of(study)
         self._trials = [*trials, draft]
         self._draft = draft
 
@@ -72,13 +72,13 @@ class _WithDraft:
         return getattr(self._storage, name)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a trial; of the draft a copy, as a database would."""
-        if trial_id != self._draft._trial_id:
+        """Return a trial; the draft is copied, as a database would."""
+        if trial_id != _DRAFT:
             return self._storage.get_trial(trial_id)
         return _copied(self._draft)
 
     def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """Return what the sampler has kept with a trial."""
+        """Return the sampler's attributes of a trial."""
         return self.get_trial(trial_id).system_attrs
 
     def get_all_trials(
@@ -99,8 +99,8 @@ class _WithDraft:
         self._draft.params[name] = distribution.to_external_repr(internal)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Keep with the draft what the sampler would keep with the trial."""
-        if trial_id == self._draft._trial_id:
+        """Keep the sampler's attribute of a trial."""
+        if trial_id == _DRAFT:
             self._draft.system_attrs[key] = _stored(value)
         else:
             self._storage.set_trial_system_attr(trial_id, key, value)

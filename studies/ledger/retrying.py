@@ -1,7 +1,7 @@
-"""``--retry-failed``: trials that failed are run again, with the number, params and seed they had.
+"""``--retry-failed``: failed trials are run again with the same number, params and seed.
 
-So the trials stay as many as planned. Why a trial failed before is kept with it, in ``failures``.
-One that was not trained, as it is over a limit, would be over it again, and stays as it is.
+The number of trials stays as planned. The earlier failures are kept with a trial (``failures``). A
+trial that was not trained because it is over a limit stays as it is: it would be over it again.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ from studies.planning.plan import Plan
 from studies.search.failures import untrained
 from studies.search.population_checks import is_population
 from studies.storage.open import Storage, whole_trials
-from studies.storage.reopening import reopen
 
 _UNKNOWN = {"kind": "unknown", "message": "no reason was kept"}
 RETRIED = "Retried"
@@ -27,23 +26,23 @@ def check_retry(plan: Plan, *, join: bool) -> None:
     """Check that failed trials of ``plan``'s study can be run again.
 
     Raises:
-        ConfigError: it is a population, or it is to be searched together with others.
+        ConfigError: if it is a population, or ``join`` is set.
     """
     if is_population(plan):
         raise ConfigError(
-            "--retry-failed: the members of a population were trained with each other, so none can"
-            " be run again alone; begin anew (--fresh)"
+            "--retry-failed: the members of a population were trained with each other, so one"
+            " cannot be run again alone; start fresh (--fresh)"
         )
     if join:
         raise ConfigError("--retry-failed: one supervisor alone can do it; leave --join out")
 
 
 def retry_failed(study: optuna.Study, storage: Storage) -> int:
-    """Have the failed trials of ``study`` wait again; return how many.
+    """Have the failed trials of ``study`` wait again; return their number.
 
     Args:
-        study: leased to this process. It may hold in memory what was: load it again.
-        storage: of the study.
+        study: leased to this process. Load it again afterwards: Optuna keeps finished trials.
+        storage: the study's.
     """
     changes = {}
     for trial in whole_trials(study, {FAILURE, FAILURES}):
@@ -52,14 +51,14 @@ def retry_failed(study: optuna.Study, storage: Storage) -> int:
             before = [*trial.user_attrs.get(FAILURES, []), last]
             changes[trial.number] = {FAILURE: None, FAILURES: before, ATTEMPT: 0}
     if changes:
-        reopen(storage, study.study_name, changes)
+        storage.reopen(study.study_name, changes)
     return len(changes)
 
 
 def announce(phase: str, study: optuna.Study, listeners: Sequence[Listener]) -> None:
-    """Tell ``listeners`` which trials had failed and wait to be run again.
+    """Tell ``listeners`` which failed trials wait to be run again.
 
-    Those of an earlier run, too: it may have been killed before it said so.
+    Also those of an earlier run, which may have been killed before it told them.
     """
     stream = Stream(phase, listeners)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):

@@ -1,1 +1,1 @@
-"""From settings to a plan, which is all that is decided before the first trial, and its check."""
+"""From settings to a plan: everything that is decided before the first trial."""

@@ -1,20 +1,36 @@
 """A study's fingerprint: what must not change while its trials are compared with each other."""
 
+import hashlib
 import importlib.metadata
+import json
 import platform
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.trial import TrialState
-
+from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.errors import UserError
+from mnist_core.table import difference
 from mnist_core.version import TRAINER_VERSION
 from studies.core.attributes import CODE, FINGERPRINT
-from studies.planning.machine import DEVICE_KIND
-from studies.planning.plan import Plan
+
+if TYPE_CHECKING:  # it takes a second to import, and a plan needs none
+    import optuna
 
 PACKAGE = "mnist-studies"
+
+DEVICE_KIND = "environment"
+"""Key of a fingerprint's values: ``cuda``. Absent on a CPU."""
+
+_MEANING = (
+    *("objective", "metric", "direction", "seed", "space", "train"),
+    *("objectives", "constraints"),
+)
+"""Keys of a fingerprint's values that say what trials and their values mean."""
+
+
+class FingerprintMismatch(UserError):
+    """The study in the storage is not the study that is to be run."""
 
 
 def package_version() -> str:
@@ -25,18 +41,18 @@ def package_version() -> str:
         return "0"
 
 
-def describe(plan: Plan) -> dict[str, Any]:
-    """Return versions and data hashes as JSON values; the data is loaded, if it is not yet."""
-    from mnist_core.data.datasets import load
-
-    data = load(plan.train.data)
+def describe(config: DataConfig) -> dict[str, Any]:
+    """Return versions and data hashes as JSON values; loads the data if needed."""
     import torch
 
+    from mnist_core.data.datasets import load
+
+    data = load(config)
     return {
         "versions": {
             "python": platform.python_version(),
-            # With its build, e.g. 2.15.0+cu132: what a training compares itself with.
-            # A plain string: torch's own kind would have whoever receives it import torch.
+            # With its build, e.g. 2.15.0+cu132: what a training compares itself with. A plain
+            # string: a process that unpickles torch's own kind would have to import torch.
             "torch": str(torch.__version__),
             "optuna": importlib.metadata.version("optuna"),
             "trainer": TRAINER_VERSION,
@@ -46,128 +62,65 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
-_ABSENT = object()
-_MEANING = (
-    *("objective", "metric", "direction", "seed", "space", "train"),
-    *("objectives", "constraints"),
-)
-"""What of a fingerprint's values says what trials and their values mean."""
+def comparable_settings(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings of a training that say what is measured, as plain values.
+
+    Left out: where a trial runs, and which trial it is.
+    """
+    settings = config.model_dump(exclude={"seed", "device", "threads"})
+    settings["data"].pop("test_set")  # a test set that comes later changes no training
+    settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+    if not config.changes:
+        del settings["changes"]
+    return settings
 
 
-class FingerprintMismatch(UserError):
-    """The study in the storage is not the one that is to be run."""
+def digest_of(values: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of JSON values."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_fingerprint(study: optuna.Study, fingerprint: tuple[str, Mapping[str, Any]]) -> None:
-    """Keep ``fingerprint`` with a new ``study``; compare it with that of an old one.
+def check_fingerprint(study: "optuna.Study", fingerprint: tuple[str, Mapping[str, Any]]) -> None:
+    """Keep ``fingerprint`` with a new ``study``; compare it with that of an old study.
 
-    Where only the code of the user's own objective or model is another one, it is taken over as
-    long as no trial has a result: a mistake in it was mended. So it is in a study that an older
-    version began, which kept no hash of that code.
-
-    Args:
-        study: an open study.
-        fingerprint: a hash and the JSON values it was taken of.
+    A change of the user's own objective or model alone is accepted as long as no trial has a
+    result: it repairs a mistake.
 
     Raises:
-        FingerprintMismatch: they differ; the message shows the first differences.
+        FingerprintMismatch: if they differ; the message has the first differences.
     """
     digest, values = fingerprint
     stored = study.user_attrs.get(FINGERPRINT)
-    if stored is None:
-        if study.get_trials(deepcopy=False):
-            raise FingerprintMismatch(
-                f"study {study.study_name!r} holds trials of another program; "
-                "choose another storage, or begin anew (--fresh)"
-            )
-        study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
+    if stored is None and study.get_trials(deepcopy=False):
+        raise FingerprintMismatch(
+            f"study {study.study_name!r} holds trials of another program; "
+            "choose another storage, or start fresh (--fresh)"
+        )
+    if stored is not None and stored["hash"] == digest:
         return
-    if stored["hash"] == digest:
-        return
-    if _only_code(stored["values"], values) and (
-        CODE not in stored["values"] or not _has_results(study)
-    ):
-        study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
-        return
-    raise _mismatch(study.study_name, differences(stored["values"], values))
+    if stored is not None:
+        old, new = ({k: v for k, v in of.items() if k != CODE} for of in (stored["values"], values))
+        if differences(old, new) or (CODE in stored["values"] and _has_results(study)):
+            raise _mismatch(study.study_name, differences(stored["values"], values))
+    study.set_user_attr(FINGERPRINT, {"hash": digest, "values": values})
 
 
 def check_readable(name: str, recorded: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Check that the parameters and values of a recorded study mean what a plan says.
 
-    To read a study needs no more: the data, the trainer and the code may have changed since.
-
-    Args:
-        name: of the study.
-        recorded: the values that its fingerprint was taken of.
-        values: those of the plan's.
+    To read a study no more is needed: the data, the trainer and the code may have changed.
 
     Raises:
-        FingerprintMismatch: if they do not; the message shows the first differences.
+        FingerprintMismatch: if they differ; the message has the first differences.
     """
-    changes = differences(
-        *({key: one[key] for key in _MEANING if key in one} for one in (recorded, values))
-    )
-    if changes:
+    old, new = ({key: of[key] for key in _MEANING if key in of} for of in (recorded, values))
+    if changes := differences(old, new):
         raise _mismatch(name, changes)
 
 
-def _mismatch(name: str, changes: list[str]) -> FingerprintMismatch:
-    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-    return FingerprintMismatch(
-        f"study {name!r} was begun with other settings "
-        f"({'; '.join(changes[:3])}{more}); set them back, go on in a new study with the trials"
-        " that fit (--fork), or begin anew (--fresh)"
-    )
-
-
-def _only_code(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether two fingerprints' values differ in nothing but the code of the user's own."""
-    without = [{k: v for k, v in values.items() if k != CODE} for values in (old, new)]
-    return not differences(*without)
-
-
-def _has_results(study: optuna.Study) -> bool:
-    """Whether a trial has a value or, unless it failed, a report."""
-    return any(
-        trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        or (trial.state is not TrialState.FAIL and trial.intermediate_values)
-        for trial in study.get_trials(deepcopy=False)
-    )
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name what differs between two fingerprints' values, e.g. ``train.epochs: 5 -> 6``."""
-    return [
-        f"{name}: {_show(one)} -> {_show(other)}" for name, one, other in _differences(old, new)
-    ]
-
-
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted({*old, *new}):
-            inner = f"{name}.{key}" if name else str(key)
-            yield from _differences(old.get(key, _ABSENT), new.get(key, _ABSENT), inner)
-    elif _plain(old) != _plain(new):
-        yield name, old, new
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no tuples."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _show(value: Any) -> str:
-    text = "nothing" if value is _ABSENT else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def check_environment(study: optuna.Study, values: Mapping[str, Any]) -> None:
-    """Check that a study's trials and those to come are of the same environment, CPU or CUDA.
-
-    Args:
-        study: an open study.
-        values: those that the plan's fingerprint is taken of.
+def check_environment(study: "optuna.Study", values: Mapping[str, Any]) -> None:
+    """Check that old and new trials of a study are of the same environment, CPU or CUDA.
 
     Raises:
         FingerprintMismatch: if they are not.
@@ -181,3 +134,31 @@ def check_environment(study: optuna.Study, values: Mapping[str, Any]) -> None:
             f"study {study.study_name!r} was run with device {then}, but it is {now} here; their"
             f" results are kept apart: set --device {then}, or --set results.folder=results/{now}"
         )
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two fingerprints' values, e.g. ``train.epochs: 5 -> 6``."""
+    found = sorted(difference(old, new), key=itemgetter(0))
+    return [f"{name}: {_show(before)} -> {_show(after)}" for name, before, after in found]
+
+
+def _show(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _mismatch(name: str, changes: list[str]) -> FingerprintMismatch:
+    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return FingerprintMismatch(
+        f"study {name!r} was started with other settings ({'; '.join(changes[:3])}{more}); set them"
+        " back, continue in a new study with the trials that fit (--fork), or start fresh (--fresh)"
+    )
+
+
+def _has_results(study: "optuna.Study") -> bool:
+    """Return whether a trial has a value or, unless it failed, a report."""
+    return any(
+        trial.state.name in ("COMPLETE", "PRUNED")
+        or (trial.state.name != "FAIL" and trial.intermediate_values)
+        for trial in study.get_trials(deepcopy=False)
+    )

@@ -1,17 +1,25 @@
-"""A study's settings, from all that gives some: laid over one another, the last one on top."""
+"""A study's settings, from every layer that gives some; the last layer wins.
 
-from collections.abc import Mapping
+Each mistake is one line that names the file or option, and the key as it was written.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_core import parsing
+from mnist_core.config import TrainConfig
+from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.table import flat_items, unknown_setting
 from studies import catalog
 from studies.planning.settings import (
+    CONF,
+    OPTIONS,
     SET,
-    Layer,
     Settings,
-    combine,
-    make_layer,
-    read_conf,
+    put_setting,
+    setting_of,
     short_name,
 )
 from studies.spec import StudySpec
@@ -21,6 +29,35 @@ GENERAL_QUICK = "--quick (general)"
 
 QUICK_TRIALS = 6
 """Search trials of a small run of a study that has no ``quick``; more if it has more choices."""
+
+_OF_THE_PLAN = {
+    "train.seed": "every trial has its own seed, drawn from search.seed; set search.seed",
+    "train.threads": "workers share the CPU cores; set engine.threads",
+}
+"""Settings of the trainer that a study decides for each trial."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place.
+
+    Attributes:
+        source: the file or option, named in errors and by ``show``.
+        values: by full dotted name.
+        written: how each was written, by full dotted name.
+    """
+
+    source: str
+    values: Mapping[str, Any]
+    written: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Conf:
+    """The content of ``conf.toml``: for all studies, and by study."""
+
+    general: Layer
+    studies: Mapping[str, Layer]
 
 
 def settings_of(
@@ -33,18 +70,12 @@ def settings_of(
 ) -> tuple[Settings, dict[str, str]]:
     """Return the settings of ``study`` and the source of each that is not a default.
 
-    In this order: the defaults, ``conf.toml``, what the study fixes, ``[studies.<name>]`` in
-    ``conf.toml``, ``--quick``, and ``sets``.
-
-    Args:
-        study: its name in the catalog.
-        spec: the study; None: it is not in the catalog, and gives and searches nothing.
-        conf: another file than ``conf.toml``.
-        sets: dotted settings of the command line.
-        quick: whether to use the study's ``quick`` settings, or else ``general_quick``.
+    In this order: the defaults, ``conf.toml`` (or the file ``conf``), what the study fixes,
+    ``[studies.<name>]`` in ``conf.toml``, ``--quick`` (the study's, or else ``general_quick``), and
+    ``sets`` of the command line. ``spec`` is None for a study that is not in the catalog.
 
     Raises:
-        ConfigError: a setting is unknown or wrong.
+        ConfigError: if a setting is unknown or wrong.
     """
     given = read_conf(conf, studies=catalog.names())
     searched = set() if spec is None else searched_settings(spec)
@@ -55,8 +86,10 @@ def settings_of(
     if study in given.studies:
         own = given.studies[study]
         layers.append(make_layer(own.values, source=own.source, searched=searched))
-    if quick and spec is not None:
-        layers.append(_quick(spec, file, searched))
+    if quick and spec is not None and spec.quick:
+        layers.append(make_layer(spec.quick, source=f"{file} (quick)", searched=searched))
+    elif quick and spec is not None:
+        layers.append(make_layer(general_quick(spec), source=GENERAL_QUICK))
     layers.append(make_layer(sets, source=SET, searched=searched))
     return combine(layers)
 
@@ -66,35 +99,137 @@ def searched_settings(spec: StudySpec) -> set[str]:
     return {f"train.{spec.space.setting(name)}" for name in spec.space.parameters}
 
 
-def unset(searched: set[str]) -> dict[str, Any]:
-    """Return the defaults of the settings that trials decide.
+def shared_training(
+    settings: Settings, spec: StudySpec, *, device: str, threads: int
+) -> TrainConfig:
+    """Return the configuration that all trials share; what they search has its default.
 
-    What ``conf.toml`` gives for them is meant for other runs; a momentum from there would reach
-    the trials of optimizers that have none.
+    A value of ``conf.toml`` for a searched setting is meant for other runs: its momentum would
+    reach the trials of optimizers that have none.
     """
-    return {short_name(key): setting_of(Settings(), key) for key in searched}
-
-
-def setting_of(settings: Settings, key: str) -> Any:
-    """Return the setting with the full dotted name ``key``; None where there is none."""
-    value: Any = settings
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
-    return value
+    defaults = {short_name(key): setting_of(Settings(), key) for key in searched_settings(spec)}
+    given = {**defaults, "device": device, "threads": threads}
+    return settings.train.override(given, source=f"study {spec.name}")
 
 
 def general_quick(spec: StudySpec) -> dict[str, Any]:
     """Return the settings of a small run of a study that has no ``quick`` of its own."""
-    small = {
-        "epochs": 1,
-        "search.trials": max(QUICK_TRIALS, len(spec.choices)),
-        "confirm.seeds": 3,
-    }
+    trials = max(QUICK_TRIALS, len(spec.choices))
+    small = {"epochs": 1, "search.trials": trials, "confirm.seeds": 3}
     searched = searched_settings(spec)
     return {name: value for name, value in small.items() if f"train.{name}" not in searched}
 
 
-def _quick(spec: StudySpec, file: str, searched: set[str]) -> Layer:
-    if spec.quick:
-        return make_layer(spec.quick, source=f"{file} (quick)", searched=searched)
-    return make_layer(general_quick(spec), source=GENERAL_QUICK)
+def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
+    """Read ``path``, or ``conf.toml`` in the working directory, which may be missing.
+
+    A table for a study that is not among ``studies`` is refused.
+
+    Raises:
+        ConfigError: if it cannot be read, is not TOML, or a name is wrong.
+    """
+    source = str(path or CONF)
+    missing = path is None and not CONF.exists()
+    tables = {} if missing else parsing.toml_file(path or CONF)
+    overrides = tables.pop("studies", {})
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(f"{source}: studies must hold a table per study, but got {overrides!r}")
+    by_study = {}
+    for name, values in overrides.items():
+        if name not in studies:
+            raise ConfigError(f"{source}: {unknown_name('study', name, studies)}")
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{source}: studies.{name} must be a table, but got {values!r}")
+        by_study[name] = make_layer(values, source=f"{source} [studies.{name}]")
+    return Conf(make_layer(tables, source=source), by_study)
+
+
+def make_layer(values: Mapping[str, Any], *, source: str, searched: Iterable[str] = ()) -> Layer:
+    """Return ``values`` by full dotted name, and check the names.
+
+    Args:
+        values: nested tables, dotted keys or both.
+        source: the file or option, named in errors.
+        searched: full names of the settings that the study's trials decide; they are refused.
+
+    Raises:
+        ConfigError: if a name is unknown, given twice, a table, searched or decided by the study.
+    """
+    found: dict[str, Any] = {}
+    written: dict[str, str] = {}
+    for name, value in flat_items(values, keep_empty=True):
+        if value == {} and _is_table(name):
+            continue
+        key = _full_name(name, source=source)
+        if key in found:
+            raise ConfigError(f"{source}: {key} is given twice, as {written[key]} and as {name}")
+        if key in _OF_THE_PLAN:
+            raise ConfigError(f"{source}: {name}: {_OF_THE_PLAN[key]}")
+        if key in searched:
+            raise ConfigError(
+                f"{source}: {name} is searched by this study, so it cannot be set; leave it out"
+            )
+        found[key] = value
+        written[key] = name
+    return Layer(source, found, written)
+
+
+def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
+    """Lay ``layers`` over the defaults, later ones on top; the first is ``conf.toml``.
+
+    Returns:
+        The settings, and the source of each that is not a default, by full dotted name.
+
+    Raises:
+        ConfigError: if a value is of the wrong type or out of range; names its layer.
+    """
+    nested = Settings().model_dump()
+    settings, origins = Settings(), {}
+    for layer in layers:
+        for key, value in layer.values.items():
+            # conf.toml spells out every default; only what it changes comes from it.
+            if layer is not layers[0] or setting_of(nested, key) != value:
+                origins[key] = layer.source
+            put_setting(nested, key, value)
+        try:
+            settings = Settings.from_mapping(nested, source=layer.source)
+        except ConfigError as error:
+            raise ConfigError(_as_written(str(error), layer)) from None
+    return settings, origins
+
+
+def _full_name(name: str, *, source: str) -> str:
+    """Return the full dotted name of setting ``name``, which may lack ``train.``.
+
+    Raises:
+        ConfigError: if there is no such setting, or it is a table.
+    """
+    key = f"train.{name}" if name.partition(".")[0] in TrainConfig.model_fields else name
+    names = Settings.setting_names()
+    if key in names or any(key.startswith(f"{option}.") for option in OPTIONS):
+        return key
+    inside = [short_name(n) for n in names if n.startswith(f"{key}.")]
+    if inside:
+        raise ConfigError(f"{source}: {name} is a table; set one of {', '.join(inside)}")
+    table = key.rpartition(".")[0]
+    while table and not any(name.startswith(f"{table}.") for name in names):
+        table = table.rpartition(".")[0]
+    prefix = f"{table}." if table else ""
+    inside = [n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)]
+    siblings = {short_name(prefix + n) for n in inside if prefix + n not in _OF_THE_PLAN}
+    unknown = unknown_setting(short_name(key), siblings, (short_name(name) for name in names))
+    raise ConfigError(f"{source}: {unknown}")
+
+
+def _is_table(name: str) -> bool:
+    starts = (f"{name}.", f"train.{name}.")
+    return name in OPTIONS or any(key.startswith(starts) for key in Settings.setting_names())
+
+
+def _as_written(message: str, layer: Layer) -> str:
+    """Return ``message`` with the key as the layer wrote it."""
+    for key, name in layer.written.items():
+        start = f"{layer.source}: {key}: "
+        if message.startswith(start):
+            return f"{layer.source}: {name}: {message.removeprefix(start)}"
+    return message

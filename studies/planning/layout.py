@@ -1,16 +1,34 @@
-"""Where a study's files are, inside its results folder."""
+"""Where a study's files are."""
 
 from pathlib import Path
 
-from studies.planning.plan import Plan
+from mnist_core.errors import ConfigError
 from studies.storage.belonging import MODELS
 
 
-def models_folder(plan: Plan) -> Path:
-    """Return where the confirmed models are kept, ``<number>.safetensors`` each."""
-    return plan.folder / MODELS / "confirm"
+def results_folder(setting: str) -> Path:
+    """Return the absolute path of the folder that ``results.folder`` names.
+
+    It is resolved at once: an objective may change the working directory while the study runs.
+
+    Raises:
+        ConfigError: if it is not a folder: models and states are files, replaced by renaming.
+    """
+    if "\0" in setting:
+        raise ConfigError("results.folder: a path cannot hold a null byte")
+    if "://" in setting:
+        raise ConfigError(
+            f"results.folder: {setting!r} is a URL; mount it (with engine ray on every node, in the"
+            " same place), and name that folder"
+        )
+    return Path(setting).absolute()
 
 
-def states_folder(plan: Plan, phase: str) -> Path:
+def models_folder(study: Path) -> Path:
+    """Return where the study in folder ``study`` keeps confirmed models, ``N.safetensors`` each."""
+    return study / MODELS / "confirm"
+
+
+def states_folder(study: Path, phase: str) -> Path:
     """Return where states of the trials of ``phase`` (search, confirm) are kept."""
-    return plan.folder / MODELS / "running" / phase
+    return study / MODELS / "running" / phase

@@ -1,7 +1,7 @@
-"""The commands that hints and errors name, and how addresses with passwords are printed.
+"""The commands that hints and errors name.
 
-Each can be pasted as it is printed, but for a password, which is never printed: it says where the
-study is, if its name alone would not be found there.
+Each can be pasted as printed, except for passwords, which are never printed. A command names the
+study's folder if its name alone would not find it.
 """
 
 import json
@@ -15,14 +15,13 @@ from mnist_core.files import from_here
 from mnist_core.table import parse_assignment
 from studies.core import study_names
 from studies.core.redaction import masked
-from studies.planning import machine
-from studies.planning.layers import setting_of
+from studies.planning.layout import results_folder
 from studies.planning.plan import Plan
-from studies.planning.settings import CONF, RECORDED, SET, short_name
+from studies.planning.settings import CONF, RECORDED, SET, Settings, setting_of, short_name
 from studies.storage.url import JOURNAL
 
-_PLACE = ("results.folder", "storage.url")
 _PATH = "results.folder"
+_PLACE = (_PATH, "storage.url")
 
 
 def run_command(plan: Plan, *words: object) -> str:
@@ -31,33 +30,27 @@ def run_command(plan: Plan, *words: object) -> str:
 
 
 def resumable(plan: Plan) -> bool:
-    """Return whether ``run_command`` resumes the study: its folder is still called as it is."""
+    """Return whether ``run_command`` resumes the study: its folder still has its name."""
     return plan.folder.name == plan.name
 
 
 def resume_hint(plan: Plan) -> str:
-    """Return ``run_command`` with what has to be done before it, if anything."""
+    """Return ``run_command``, or what has to be done before it."""
     if resumable(plan):
         return run_command(plan)
     return f"its folder {from_here(plan.folder)} must first be called {plan.name} again"
 
 
 def look_command(program: str, plan: Plan, *words: object) -> str:
-    """Return the command ``python -m studies PROGRAM`` on the study, which is named by its place.
-
-    Args:
-        program: e.g. ``status``.
-        plan: of the study.
-        words: further ones.
-    """
-    if _known_by_folder(plan):
+    """Return ``python -m studies PROGRAM`` for the study, e.g. for ``status``."""
+    if _needs_folder(plan):
         return folder_command(program, plan.folder, *words)
     keys = [key for key in _PLACE if key in plan.origins]
     return command("studies", program, *_named(plan, keys), *words)
 
 
 def folder_command(program: str, folder: Path, *words: object) -> str:
-    """Return the command ``python -m studies PROGRAM`` on the study that is kept in ``folder``."""
+    """Return ``python -m studies PROGRAM`` for the study that is kept in ``folder``."""
     word = str(from_here(folder))
     # Without a slash it would be a study's name.
     word = argument(word) if os.sep in word else os.path.join(os.curdir, word)
@@ -80,13 +73,13 @@ def reproduce_command(file: Path) -> str:
 
 
 def again_command(arguments: Sequence[str]) -> str:
-    """Return the command line of a run once more, now to go on with what it has begun."""
+    """Return the command line that resumes the run which was started with ``arguments``."""
     once = ("--fresh", "--retry-failed")
     return command("studies.run", *(masked(word) for word in arguments if word not in once))
 
 
 def _named(plan: Plan, keys: Iterable[str], *, fork: str | None = None) -> list[str]:
-    """Return the words that name the study, with the given ones of the settings ``keys``."""
+    """Return the words that name the study, with the given settings among ``keys``."""
     quick, own = study_names.parts(plan.name, plan.spec.name)
     words = [study_names.full(plan.spec.name, fork=own if fork is None else fork)]
     if quick:
@@ -95,14 +88,15 @@ def _named(plan: Plan, keys: Iterable[str], *, fork: str | None = None) -> list[
     files = {plan.origins[key].split(" [")[0] for key in keys}
     words += [word for file in sorted(files) if _is_conf(file) for word in ("--conf", file)]
     for key in keys:
-        if plan.origins[key] in (SET, RECORDED) and (written := _written(plan, key)) is not None:
-            words += ["--set", f"{short_name(key)}={written}"]
+        if plan.origins[key] in (SET, RECORDED):
+            written = _written(plan.settings, key)
+            words += [] if written is None else ["--set", f"{short_name(key)}={written}"]
     return words
 
 
-def _known_by_folder(plan: Plan) -> bool:
-    """Return whether the study is found by its folder, and not by its name alone."""
-    usual = machine.results_folder(plan.settings.results.folder) / plan.name
+def _needs_folder(plan: Plan) -> bool:
+    """Return whether the study's name alone would not find it, but its folder does."""
+    usual = results_folder(plan.settings.results.folder) / plan.name
     given = plan.origins.get(_PATH, str(CONF))
     elsewhere = given in (SET, RECORDED) or _is_conf(given.split(" [")[0]) or usual != plan.folder
     file = Path(plan.storage_url.removeprefix(JOURNAL))
@@ -113,21 +107,16 @@ def _is_conf(source: str) -> bool:
     return source.endswith(".toml") and source != str(CONF)
 
 
-def _written(plan: Plan, key: str) -> str | None:
-    """Return a setting as ``--set`` reads it; None: it is not set, which nothing can say."""
-    value: Any = setting_of(plan.settings, key)
+def _written(settings: Settings, key: str) -> str | None:
+    """Return a setting as ``--set`` reads it; None: it is not set, which ``--set`` cannot say."""
+    value: Any = setting_of(settings, key)
     if isinstance(value, str):
         text = value if key == _PATH else masked(value)
-        # What would be read as a number, or without its spaces, is quoted.
+        # Quoted if it would be read as a number, or without its spaces.
         return text if parse_assignment(f"v={text}")[1] == text else _toml(text)
-    return None if value is None else _toml(_plain(plan, key))
-
-
-def _plain(plan: Plan, key: str) -> Any:
-    value: Any = plan.settings.model_dump(mode="json")
-    for part in key.split("."):
-        value = value[part]
-    return value
+    if value is None:
+        return None
+    return _toml(setting_of(settings.model_dump(mode="json"), key))
 
 
 def _toml(value: Any) -> str:

@@ -1,8 +1,7 @@
 """The class of the objective that a study names, checked before anything is run.
 
-``objectives/<name>.py`` holds it: a class named like the module in capitals, ``MyNet`` in
-``my_net.py``. It is made of ``base`` (TrainConfig), ``space``, ``keep_models``, ``states`` and
-``state_seconds``; its instances are called with a task and ``report``.
+``objectives/my_net.py`` holds the class ``MyNet``. It takes the keywords ``ARGUMENTS``; its
+instances are called with a task and ``report``.
 """
 
 import importlib
@@ -13,47 +12,42 @@ from typing import Any
 import objectives
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.training import Training
-from studies.planning.plan import Plan
+from studies.core.goals import Goals
 
 ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
-"""Keywords that an objective is made with."""
+"""Keywords that an objective takes."""
 
-_NOT_THEIRS = ("base", "measured", "optuna_objective", "training")
-"""Modules of the package that hold no objective of a study."""
+_NO_OBJECTIVES = ("base", "measured", "optuna_objective", "training")
+"""Modules of the package without an objective of a study."""
 
 
 def names() -> list[str]:
     """Return the names that a study's ``objective`` can have."""
     found = (module.name for module in pkgutil.iter_modules(objectives.__path__))
-    return sorted(name for name in found if name not in _NOT_THEIRS and name[0] != "_")
+    return sorted(name for name in found if name not in _NO_OBJECTIVES and name[0] != "_")
 
 
 def is_trainer(name: str) -> bool:
-    """Return whether objective ``name`` is this package's trainer, which trains settings alone."""
+    """Return whether objective ``name`` is this package's trainer, which needs settings alone."""
     try:
         return issubclass(objective_class(name), Training)
     except ConfigError:  # the file is gone, or broken
         return False
 
 
-def class_name(name: str) -> str:
-    """Return the name of the class in the module ``name``."""
-    return "".join(part.capitalize() for part in name.split("_"))
-
-
 def objective_class(name: str) -> Any:
     """Return the class of the objective ``name``.
 
     Raises:
-        ConfigError: if there is no such module, it cannot be imported, or its class is missing or
-            cannot be made and called as objectives are.
+        ConfigError: if the module is missing or cannot be imported, or its class is missing or
+            takes other arguments.
     """
     if name not in names():
         raise ConfigError(f"objective: {unknown_name('objective', name, names())}")
-    file, wanted = f"objectives/{name}.py", class_name(name)
+    file, wanted = f"objectives/{name}.py", "".join(part.capitalize() for part in name.split("_"))
     try:
         module = importlib.import_module(f"{objectives.__name__}.{name}")
-    except Exception as error:  # the file is a user's own, whatever it raises
+    except Exception as error:  # a user's own file may raise anything
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
     found = getattr(module, wanted, None)
@@ -78,18 +72,18 @@ def objective_class(name: str) -> Any:
     return found
 
 
-def check_objective(plan: Plan) -> None:
-    """Check that ``plan``'s objective can be made, and measure what the study asks for.
+def check_objective(name: str, goals: Goals) -> None:
+    """Check that objective ``name`` can be made, and can measure what the study's goals need.
 
     Raises:
-        ConfigError: as ``objective_class``; or parameters or seconds are asked of an objective that
-            is not a ``Training``.
+        ConfigError: as ``objective_class``; or if the goals need parameters or seconds of an
+            objective that is not a ``Training``.
     """
-    kind = objective_class(plan.spec.objective)
-    if plan.goals.measured and not issubclass(kind, Training):
+    kind = objective_class(name)
+    if goals.measured and not issubclass(kind, Training):
         raise ConfigError(
-            f"search.objectives: parameters and seconds are measured of a trainer's models, but"
-            f" objectives/{plan.spec.objective}.py is none; make its class one of"
+            "search.objectives: parameters and seconds are measured of a trainer's models, but"
+            f" objectives/{name}.py is not a trainer; derive its class from"
             " objectives.training.Training, or leave them out"
         )
 
@@ -105,5 +99,5 @@ def _check_call(
         inspect.signature(function).bind(*positional, **keywords)
     except TypeError as error:
         raise ConfigError(f"{what}: must take {must}: {error}") from None
-    except ValueError:  # of a class in C, whose signature nobody knows
+    except ValueError:  # a class in C has no signature
         return

@@ -1,15 +1,12 @@
 """The code of a user's own objective and models: a hash of each, part of a study's fingerprint.
 
-The code that this package ships is not hashed: the trainer's version stands for it. A search space
-is not hashed either: its values are in the fingerprint themselves.
-
-A hash is taken of what Python makes of the file, so comments, docstrings' places and line breaks do
-not matter. Modules that such a file imports are not looked at.
+Shipped code is not hashed: the trainer's version stands for it. A hash is of the syntax tree, so
+comments and line breaks do not matter. Modules that such a file imports are not hashed.
 """
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +14,30 @@ import mnist_core
 import objectives
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
-from mnist_core.table import flat
+from mnist_core.table import flatten
 from search_spaces.space import Choice
 from studies.spec import StudySpec
 
-SHIPPED: Mapping[str, frozenset[str]] = {
-    "objectives": frozenset(
-        ("base", "classification", "measured", "optuna_objective", "pairs", "training")
+# A user's own file lies in the same folder, so its place does not tell it from these.
+SHIPPED = {
+    "objectives": (
+        *("base", "classification", "measured", "optuna_objective", "pairs", "training"),
     ),
-    "mnist_core/models": frozenset(
-        (
-            "cnn",
-            "drawing_cnn",
-            "flex_cnn",
-            "lenet5",
-            "mlp512",
-            "net",
-            "net_deep",
-            "net_sigmoid",
-            "pair_concat",
-            "resnet18",
-            "siamese",
-            "siamese_flex",
-        )
+    "mnist_core/models": (
+        *("cnn", "drawing_cnn", "flex_cnn", "lenet5", "mlp512", "net", "net_deep", "net_sigmoid"),
+        *("pair_concat", "resnet18", "siamese", "siamese_flex"),
     ),
 }
-"""Modules of this package, by folder; every other one there is a user's own."""
-
+"""Modules of this package, by folder; every other module there is a user's own."""
 
 _HASHED = 16
 """Hexadecimal digits of a hash."""
 
 
 def hashes(spec: StudySpec, model: str) -> dict[str, str]:
-    """Return the hash of each file of the user's own that trains a study's trials, by its name.
+    """Return the hash of each of the user's own files that trains a study's trials, by its name.
 
-    Args:
-        spec: of the study.
-        model: that trials have, unless they search it.
+    ``model`` counts unless the trials search their model.
 
     Raises:
         ConfigError: if a file is missing or is not Python.
@@ -68,13 +51,13 @@ def hashes(spec: StudySpec, model: str) -> dict[str, str]:
 
 
 def check_models(spec: StudySpec) -> None:
-    """Check that the models of a study are there and are Python; none is imported.
+    """Check that the models of a study exist and are Python; none is imported.
 
     Raises:
         ConfigError: if one is not.
     """
     default = TrainConfig().model.name
-    for name in _models(spec, str(flat(spec.fixed).get("model.name", default))):
+    for name in _models(spec, str(flatten(spec.fixed).get("model.name", default))):
         file = _file(_model_folders(), name)
         if not file.is_file():
             known = [path.stem for at in _model_folders() for path in at.glob("[!_]*.py")]
@@ -82,25 +65,23 @@ def check_models(spec: StudySpec) -> None:
         _parse(f"mnist_core/models/{name}.py", file)
 
 
-def _models(spec: StudySpec, model: str) -> Iterator[str]:
+def _models(spec: StudySpec, model: str) -> list[str]:
     searched = [
-        parameter
+        str(choice)
         for name, parameter in spec.space.parameters.items()
-        if spec.space.setting(name) == "model.name"
+        if spec.space.setting(name) == "model.name" and isinstance(parameter, Choice)
+        for choice in parameter.choices
     ]
-    choices = [one.choices for one in searched if isinstance(one, Choice)]
-    yield from (str(choice) for some in choices for choice in some)
-    if not choices:
-        yield model
+    return searched or [model]
 
 
 def _model_folders() -> list[Path]:
-    # Not by importing the package, which imports torch.
+    # Importing the package would import torch.
     return [Path(folder) / "models" for folder in mnist_core.__path__]
 
 
 def _file(folders: Iterable[Path], name: str) -> Path:
-    """Return the module ``name`` in ``folders``; of a package that which is run first."""
+    """Return the file of module ``name`` in ``folders``; of a package its ``__init__``."""
     places = [path for at in folders for path in (at / f"{name}.py", at / name / "__init__.py")]
     return next((path for path in places if path.is_file()), places[0])
 
@@ -128,6 +109,6 @@ def _shape(node: Any) -> Any:
     if not isinstance(node, ast.AST):
         return node
     fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")
-    # What is empty is left out: newer versions have fields more.
+    # Newer versions of Python have more fields, which are empty here.
     kept = [(name, _shape(value)) for name, value in fields if value is not None and value != []]
     return type(node).__name__, kept

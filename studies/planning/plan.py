@@ -1,18 +1,15 @@
-"""The plan of a study: everything that is decided before its first trial, frozen and printable."""
+"""The plan of a study: everything that is decided before its first trial."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from mnist_core import optim
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
-from mnist_core.files import from_here
-from mnist_core.trainer import optimizers
 from mnist_core.version import TRAINER_VERSION
 from objectives.base import CHANGES
 from search_spaces.space import Choice, Float, Int, Parameter
@@ -20,23 +17,18 @@ from studies import catalog
 from studies.core import study_names
 from studies.core.attributes import CODE
 from studies.core.goals import Goals
-from studies.planning import machine, own_code
-from studies.planning import machine as places
-from studies.planning.layers import searched_settings, setting_of, settings_of, unset
-from studies.planning.settings import Settings, short_name
+from studies.planning import own_code
+from studies.planning.fingerprint import DEVICE_KIND, comparable_settings, digest_of
+from studies.planning.layers import searched_settings, settings_of, shared_training
+from studies.planning.layout import results_folder
+from studies.planning.resources import share_out
+from studies.planning.settings import SET, Settings
 from studies.spec import StudySpec
+from studies.storage.location import StudyLocation
 from studies.storage.url import absolute_url, sqlite_url
 
-_NOT_IN_FINGERPRINT = ("seed", "device", "threads")
-"""Settings of the trainer that say where a trial runs or which one it is, not what is measured."""
-
-
-class Row(NamedTuple):
-    """One line of ``show``: a name, its value, and where the value comes from."""
-
-    name: str
-    value: str
-    source: str
+_STARTED_PER_COMPLETE = 10
+"""Most trials that start for each that is to be complete, unless search.trials is set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +36,25 @@ class Plan:
     """One study, resolved on this machine.
 
     Attributes:
-        name: name of the study in the storage and of its folder; with ``--quick`` another one, so
-            that a quick look never mixes with the real study.
-        spec: what the study asks.
+        name: name of the study in the storage and of its folder; another one with ``--quick``, so
+            that a small run never mixes with the study itself.
+        spec: the study's question.
         settings: as resolved from all layers.
         origins: the source of each setting that is not a default, by full dotted name.
         train: configuration that all trials share; device and threads are those of this machine.
         trials: trials of the search, over all resumes.
-        trials_complete: the search ends as soon as so many trials have run their full budget, and
-            after ``trials`` in any case; 0: after ``trials``.
-        trials_per_choice: each choice of the scientific parameter gets at least so many of them.
+        trials_complete: the search ends once this many trials have run their full budget, and after
+            ``trials`` in any case; 0: after ``trials``.
+        trials_per_choice: least number of trials of each choice of the scientific parameter.
         confirm_seeds: fresh seeds on which each confirmed configuration is trained again.
         workers: worker processes.
         threads: CPU threads a worker.
-        most_workers: so many there may be when it is known how many a GPU has room for; 0: as many
-            as ``workers``.
+        most_workers: most workers once the memory of a trial is known; 0: as many as ``workers``.
         gpus: GPUs that workers take in turn, see ``machine.gpus``.
         folder: where the study's files go.
         storage_url: where Optuna keeps the study.
-        data_fingerprint: hash of the data and its split, "" until ``with_data`` gave it.
-        test_data: hash of the same and the test files, where the study was begun without these;
-            else "".
+        data_fingerprint: hash of the data and its split; "" until ``with_data`` gives it.
+        test_data: the hash with the test files, if the study was started without them; else "".
     """
 
     name: str
@@ -86,6 +76,11 @@ class Plan:
     gpus: tuple[str, ...] = ()
 
     @property
+    def location(self) -> StudyLocation:
+        """Which study it is, and where."""
+        return StudyLocation(self.name, self.folder, self.storage_url)
+
+    @property
     def goals(self) -> Goals:
         """The objectives and limits of the study.
 
@@ -100,6 +95,26 @@ class Plan:
             limits=search.constraints,
         )
 
+    @property
+    def most_reports(self) -> int:
+        """The most reports that a trial makes: epochs x reports_per_epoch.
+
+        A pruner's rungs depend on it.
+        """
+        most = {"epochs": self.train.epochs, "reports_per_epoch": self.train.reports_per_epoch}
+        for name, parameter in self.spec.space.parameters.items():
+            if (setting := self.spec.space.setting(name)) in most:
+                ends = parameter.choices if isinstance(parameter, Choice) else (parameter.high,)
+                most[setting] = max(int(end) for end in ends if end is not None)
+        return most["epochs"] * most["reports_per_epoch"]
+
+    @property
+    def search_budget(self) -> str:
+        """The number of trials of the search, in words."""
+        if not self.trials_complete:
+            return str(self.trials)
+        return f"at most {self.trials}, until {self.trials_complete} are complete"
+
     def with_data(self, fingerprint: str) -> "Plan":
         """Return the plan with the fingerprint of the loaded data."""
         return dataclasses.replace(self, data_fingerprint=fingerprint)
@@ -108,8 +123,8 @@ class Plan:
         """Return the configuration that trains ``params`` with ``seed``.
 
         Raises:
-            SpaceError: ``params`` is no point of the space.
-            ConfigError: the trainer has no such setting or refuses its value.
+            SpaceError: if ``params`` is not a point of the space.
+            ConfigError: if the trainer has no such setting or refuses its value.
         """
         self.spec.space.check({name: params[name] for name in params if name != CHANGES})
         settings = self.spec.space.settings(params)
@@ -132,127 +147,58 @@ class Plan:
                 configs.append(self.config_for(space.walk(choose), seed=0))
         return configs
 
-    @property
-    def most_reports(self) -> int:
-        """How many reports a trial makes at most; where trials differ in it, the greatest number.
-
-        It is the trainer's: epochs x reports_per_epoch. A pruner's rungs are made of it.
-        """
-        most = {"epochs": self.train.epochs, "reports_per_epoch": self.train.reports_per_epoch}
-        for name, parameter in self.spec.space.parameters.items():
-            if (setting := self.spec.space.setting(name)) in most:
-                ends = parameter.choices if isinstance(parameter, Choice) else (parameter.high,)
-                most[setting] = max(int(end) for end in ends if end is not None)
-        return most["epochs"] * most["reports_per_epoch"]
-
-    @property
-    def search_budget(self) -> str:
-        """How many trials the search has, for a line."""
-        if not self.trials_complete:
-            return str(self.trials)
-        return f"at most {self.trials}, until {self.trials_complete} are complete"
-
     def required_params(self, number: int) -> dict[str, Any]:
-        """Return the parameters that trial ``number`` must have; the sampler chooses the others.
+        """Return the parameters that trial ``number`` must have; the sampler chooses the rest.
 
-        First come the default configurations, that of the baseline before all, then the choices of
-        the scientific parameter in turn, until each has its ``trials_per_choice``.
+        First the default configurations, the baseline's before all; then the choices of the
+        scientific parameter in turn, until each has its ``trials_per_choice``.
         """
-        choices = _baseline_first(self.spec)
+        spec = self.spec
+        choices = [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]
         choice = choices[number % len(choices)]
         if number < len(choices):
-            return self.spec.default(choice)
+            return spec.default(choice)
         if number < len(choices) * self.trials_per_choice:
-            return {self.spec.scientific: choice}
+            return {spec.scientific: choice}
         return {}
 
     def fingerprint(
         self, trainer: str = TRAINER_VERSION, code: Mapping[str, str] | None = None
     ) -> tuple[str, dict[str, Any]]:
-        """Return what makes trials comparable: a SHA-256 and the plain values it is taken of.
+        """Return a SHA-256 of all that makes trials comparable, and the plain values it is of.
 
         Args:
             trainer: version of the trainer, see ``mnist_core.version``.
-            code: hashes of the user's own objective and models; None: as their files are now.
+            code: hashes of the user's own objective and models; None: of their files as they are.
 
         Raises:
-            ConfigError: a file of the user's own is missing or is not Python.
+            ConfigError: if a file of the user's own is missing or is not Python.
         """
-        fixed = self.comparable_settings(self.train)
+        fixed = comparable_settings(self.train)
         for key in searched_settings(self.spec):
             table, _, leaf = key.removeprefix("train.").rpartition(".")
             (fixed[table] if table else fixed).pop(leaf)
+        search = self.settings.search
         values = {
             "objective": self.spec.objective,
             "metric": self.spec.metric,
             "direction": self.spec.direction,
-            "seed": self.settings.search.seed,
+            "seed": search.seed,
             "space": self.spec.space.to_dict(),
             "train": fixed,
             "data": self.data_fingerprint,
             "trainer": trainer,
         }
         code = own_code.hashes(self.spec, self.train.model.name) if code is None else code
-        values |= {CODE: dict(code)} if code else {}
-        search = self.settings.search
-        goals = {"objectives": search.objectives, "constraints": search.constraints}
-        values |= {name: found for name, found in goals.items() if found}  # of older studies: none
-        if (environment := self.train.device.partition(":")[0]) != "cpu":
-            values[machine.DEVICE_KIND] = environment
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest(), values
-
-    @staticmethod
-    def comparable_settings(config: TrainConfig) -> dict[str, Any]:
-        """Return the settings of a training that say what is measured, as plain values."""
-        settings = config.model_dump(exclude=set(_NOT_IN_FINGERPRINT))
-        settings["data"].pop("test_set")  # a test set that comes later changes no training
-        settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
-        if not config.changes:
-            del settings["changes"]  # older studies have none
-        return settings
-
-    def describe(self) -> list[Row]:
-        """Return what there is to know before the first trial, a row each."""
-        from studies.storage.open import shown
-
-        spec, space = self.spec, self.spec.space
-        file = f"studies/catalog/{spec.name}.py"
-        rows = [Row("study", self.name, file), Row("goal", spec.goal, file)]
-        if spec.minutes is not None:
-            rows.append(Row("takes", f"about {spec.minutes} minutes on 2 cores", file))
-        for name, parameter in space.parameters.items():
-            role = "scientific" if name == spec.scientific else "nuisance"
-            rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
-        rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
-        least = min(self.trials_per_choice, self.trials // len(spec.choices))
-        budgets = {
-            "search.trials": f"{self.search_budget}, {least} or more for each choice",
-            "confirm.seeds": f"{self.confirm_seeds}",
+        environment = self.train.device.partition(":")[0]
+        optional = {
+            CODE: dict(code),
+            "objectives": search.objectives,
+            "constraints": search.constraints,
+            DEVICE_KIND: "" if environment == "cpu" else environment,
         }
-        machine_rows = {
-            "train.device": self.train.device,
-            "engine.workers": f"{self.workers}"
-            + (f", up to {self.most_workers} as memory allows" if self.most_workers else ""),
-            "engine.threads": f"{self.threads}",
-            "storage.url": shown(self.storage_url),
-        }
-        skipped = {"train.seed", "train.threads", "search.trials_per_choice"}
-        skipped |= searched_settings(spec)
-        for key in [*Settings.setting_names(), *sorted(self.origins)]:
-            if key in skipped:
-                continue
-            skipped.add(key)
-            source = self.origins.get(key, "default")
-            if key in budgets:
-                rows.append(Row(key, budgets[key], self.origins.get(key, file)))
-            elif key in machine_rows:
-                chosen = setting_of(self.settings, key) in (0, "", "auto")
-                source = "this machine" if chosen else source
-                rows.append(Row(short_name(key), machine_rows[key], source))
-            elif (value := setting_of(self.settings, key)) not in (None, {}, [], ()):
-                rows.append(Row(short_name(key), str(value), source))
-        return [*rows, Row("folder", str(from_here(self.folder)), "")]
+        values |= {name: found for name, found in optional.items() if found}
+        return digest_of(values), values
 
 
 def resolve(
@@ -260,68 +206,41 @@ def resolve(
 ) -> Plan:
     """Resolve everything that ``study`` depends on; trains and writes nothing.
 
-    Settings are laid over one another: the defaults, ``conf.toml``, what the study fixes,
-    ``[studies.<name>]`` in ``conf.toml``, ``--quick``, and ``sets``.
-
-    Args:
-        study: name of a file in ``studies/catalog/``, or of a fork, see ``fork_names``.
-        conf: another file than ``conf.toml``.
-        sets: dotted settings of the command line.
-        quick: whether to use the study's ``quick`` settings and a folder of their own.
+    ``study`` names a file in ``studies/catalog/`` or a fork, see ``study_names``; for the other
+    arguments see ``layers.settings_of``.
 
     Raises:
-        ConfigError: a study or setting is unknown or wrong, or the machine lacks what it asks for.
+        ConfigError: if a study or setting is unknown or wrong, or the machine lacks what it needs.
     """
     study, fork = study_names.split(study, catalog.names())
     spec = catalog.get(study)
-    searched = searched_settings(spec)
     settings, origins = settings_of(study, spec, conf=conf, sets=sets, quick=quick)
-
     trials = _trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
-    asked_threads = settings.engine.threads or int(settings.search.order == "batch")
-    place = places.find(settings.engine, settings.train.device, threads=asked_threads)
-    workers, threads = machine.share(
-        available=place.cores,
-        workers=settings.engine.workers,
-        threads=place.threads,
-        tasks=trials,
-        on_gpu=place.by_memory,
-    )
-    most_workers = 0
-    if place.by_memory and not settings.engine.workers:
-        workers, threads, most_workers = machine.share_gpus(
-            available=place.cores,
-            threads=asked_threads,
-            tasks=trials,
-            gpus=max(1, len(place.gpus)),
-            memory=machine.free_memory(),
-        )
+    threads = settings.engine.threads or int(settings.search.order == "batch")
+    share = share_out(settings.engine, settings.train.device, threads=threads, tasks=trials)
     name = study_names.full(spec.name, quick=quick, fork=fork)
-    folder = places.results_folder(settings.results.folder) / name
+    folder = results_folder(settings.results.folder) / name
     seeds = settings.confirm.seeds
     plan = Plan(
         name=name,
         spec=spec,
         settings=settings,
         origins=origins,
-        train=settings.train.override(
-            {**unset(searched), "device": place.device, "threads": threads},
-            source=f"study {study}",
-        ),
+        train=shared_training(settings, spec, device=share.device, threads=share.threads),
         trials=trials,
         trials_complete=settings.search.trials_complete or 0,
         trials_per_choice=_trials_per_choice(spec, settings, trials),
         confirm_seeds=spec.confirm_seeds if seeds is None else seeds,
-        workers=workers,
-        threads=threads,
-        most_workers=most_workers,
-        gpus=place.gpus,
+        workers=share.workers,
+        threads=share.threads,
+        most_workers=share.most_workers,
+        gpus=share.gpus,
         folder=folder,
         storage_url=storage_url_of(settings, folder),
     )
     for config in plan.ends():
-        optimizers.resolve(config.optim)
+        optim.resolve(config.optim)
     return plan
 
 
@@ -331,63 +250,39 @@ def storage_url_of(settings: Settings, folder: Path) -> str:
     return absolute_url(given) if given else sqlite_url(folder / "study.db")
 
 
-def describe_parameter(name: str, parameter: Parameter) -> str:
-    """Say in one line what a parameter can be, what it sets and when it exists."""
-    if isinstance(parameter, Choice):
-        text = ", ".join(map(str, parameter.choices))
-    else:
-        text = f"{parameter.low:g} to {parameter.high:g}"
-        text += ", log" if parameter.log else ""
-        text += "" if parameter.step is None else f", step {parameter.step:g}"
-    text += f"; sets {parameter.sets}" if parameter.sets not in ("", name) else ""
-    when = parameter.when
-    return (
-        text
-        if when is None
-        else f"{text}; when {when.parameter} is " + ", ".join(map(str, when.values))
-    )
-
-
-def _own(study: str) -> tuple[str, str]:
-    """Return the sources of what a study sets itself."""
-    file = f"studies/catalog/{study}.py"
-    return f"{file} (fixed)", f"{file} (quick)"
-
-
-_BEGUN_PER_COMPLETE = 10
-"""Trials that are begun at most for each that is to be complete, unless search.trials says it."""
-
-
 def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> int:
-    """Return the most trials that the search begins.
+    """Return the most trials that the search starts.
 
     Raises:
-        ConfigError: more are to be complete.
+        ConfigError: if more are to be complete.
     """
     search = settings.search
-    complete, per_choice = search.trials_complete, search.trials_per_choice or 0
-    trials = search.trials
-    if complete is not None and origins.get("search.trials") in (None, *_own(spec.name)):
-        trials = _BEGUN_PER_COMPLETE * complete
+    complete, trials = search.trials_complete, search.trials
+    file = f"studies/catalog/{spec.name}.py"
+    own = (None, f"{file} (fixed)", f"{file} (quick)")
+    if complete is not None and origins.get("search.trials") in own:
+        trials = _STARTED_PER_COMPLETE * complete
     if complete is not None and trials is not None and complete > trials:
         raise ConfigError(
             f"search.trials_complete: {complete} trials cannot be complete, as search.trials is"
-            f" {trials}, the most that are begun; raise it, or leave it out"
+            f" {trials}, the most that are started; raise it, or leave it out"
         )
     trials = spec.trials if trials is None else trials
-    if origins.get("search.trials") != "--set":  # nobody asked for just so many: add some
-        trials = max(trials, per_choice * len(spec.choices))
+    if origins.get("search.trials") != SET:  # only the command line means exactly this number
+        trials = max(trials, (search.trials_per_choice or 0) * len(spec.choices))
     return trials
 
 
 def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
-    """Return what was asked for if it fits into ``trials``, else the study's own number.
+    """Return the setting, or else the study's own number, which may not fit into ``trials``.
 
-    With fewer trials than that needs the choices still take turns, so that a study can be extended:
-    what trial ``number`` must be does not depend on how many there are to be.
+    The choices take turns even then, so that a study can be extended: the parameters that trial
+    ``number`` must have do not depend on the number of trials.
+
+    Raises:
+        ConfigError: if the setting does not fit.
     """
-    choices = len(spec.choices)
-    asked = settings.search.trials_per_choice
+    asked, choices = settings.search.trials_per_choice, len(spec.choices)
     if asked is None:
         return spec.trials_per_choice
     if asked * choices > trials:
@@ -396,7 +291,3 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
             f" need {counted(asked * choices, 'trial')}, but search.trials is {trials}; raise it"
         )
     return asked
-
-
-def _baseline_first(spec: StudySpec) -> list[Any]:
-    return [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]

@@ -1,54 +1,55 @@
-"""What a study keeps of the plan that it was run with, so that looking at it needs no settings.
+"""What a study keeps of its plan, so that looking at it needs no settings.
 
 The storage holds it as the study's user attribute ``plan``: the study's question and space, all
 settings, and what the machine gave. Places (``results.folder``, ``storage.url``, ``data.root``) and
-trackers are those of who looks, unless the run alone was given them. Passwords are never kept.
-
-A study of a version that kept none is put together from its fingerprint, the settings of its runs
-and its file in the catalog.
+trackers come from the command that looks, unless they were given to the run alone. Passwords are
+never kept.
 """
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mnist_core.errors import ConfigError, UserError
-from search_spaces.space import Space, SpaceError
+from search_spaces.space import Space
 from studies.core.attributes import BUDGET, FINGERPRINT, RECORD
 from studies.core.redaction import masked
-from studies.planning.layers import searched_settings, setting_of, unset
+from studies.planning.layers import searched_settings, shared_training
 from studies.planning.plan import Plan
-from studies.planning.settings import CONF, OPTIONS, RECORDED, SET, Settings, short_name
+from studies.planning.settings import (
+    CONF,
+    OPTIONS,
+    RECORDED,
+    SET,
+    Settings,
+    put_setting,
+    setting_of,
+    short_name,
+)
 from studies.spec import StudySpec
+from studies.storage.location import StudyLocation
 
 _OF_SPEC = (
     *("name", "goal", "scientific", "baseline", "trials", "trials_per_choice", "metric"),
     *("direction", "confirm_seeds", "objective", "steps"),
 )
-_OF_MACHINE = ("workers", "threads")
 _OWN = ("results.", "storage.", "tracking.", "train.data.root")
-"""Settings of who looks: places, and who else hears of the study."""
+"""Settings of the command that looks: places and trackers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Now:
-    """What somebody who looks at a study has said, and where the study was found.
+    """What a command that looks at a study was given, and where the study was found.
 
     Attributes:
         settings: as resolved now, from ``conf.toml``, the catalog and the command line.
         origins: the source of each setting that is not a default, by full dotted name.
-        folder: of the study's files.
-        storage_url: of the study.
-        spec: from the catalog; None: it has no such study, or it is broken.
+        location: of the study; its URL is "" until the study is found.
     """
 
     settings: Settings
     origins: Mapping[str, str]
-    folder: Path
-    storage_url: str
-    spec: StudySpec | None
+    location: StudyLocation
 
 
 def plan_attribute(plan: Plan) -> dict[str, Any]:
@@ -62,40 +63,30 @@ def plan_attribute(plan: Plan) -> dict[str, Any]:
             "defaults": [[choice, dict(given)] for choice, given in spec.defaults.items()],
         },
         "settings": _without_passwords(settings),
-        # What --set and another file than conf.toml gave for places and trackers holds for the run.
-        "given": [key for key, source in plan.origins.items() if _own(key) and _alone(source)],
+        # Places and trackers from --set or another file than conf.toml hold for this study.
+        "given": [k for k, source in plan.origins.items() if _is_own(k) and _for_one_run(source)],
         "device": plan.train.device,
         "trials_per_choice": plan.trials_per_choice,
-        **{name: getattr(plan, name) for name in _OF_MACHINE},
+        "workers": plan.workers,
+        "threads": plan.threads,
     }
 
 
-def recorded_plan(name: str, attributes: Mapping[str, Any], now: Now) -> Plan | None:
-    """Return the plan that study ``name`` was last run with.
+def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
+    """Return the plan that the study at ``now.location`` was last run with.
 
-    Args:
-        name: of the study in the storage.
-        attributes: the study's user attributes.
-        now: what is said now, and where the study is.
+    Settings that would differ now have the origin ``RECORDED``, so that commands repeat them.
 
     Returns:
-        The plan; settings that would be others now have the origin ``RECORDED``, so that its
-        commands repeat them. None: the study was not made by this program, or an older version left
-        too little.
+        The plan; None: the study keeps none, as another program made it.
 
     Raises:
-        UserError: if only the catalog would say what the study asks, and it does not.
         ConfigError: if a recorded setting is unknown to this version.
     """
-    fingerprint = attributes.get(FINGERPRINT)
-    if fingerprint is None:
+    fingerprint, record = attributes.get(FINGERPRINT), attributes.get(RECORD)
+    if fingerprint is None or record is None:
         return None
-    record = attributes.get(RECORD)
-    if record is None:
-        record = _of_older(name, fingerprint["values"], attributes, now)
-        if record is None:
-            return None
-    given = record["spec"]
+    given, name = record["spec"], now.location.name
     spec = StudySpec(
         **{key: given[key] for key in _OF_SPEC},
         space=Space.from_dict(given["space"]),
@@ -103,48 +94,43 @@ def recorded_plan(name: str, attributes: Mapping[str, Any], now: Now) -> Plan | 
         fixed={},
     )
     settings, origins = _settings(record, spec, now, source=f"the record of study {name}")
-    seeds = settings.confirm.seeds
+    machine = {"device": record["device"], "threads": record["threads"]}
     plan = Plan(
         name=name,
         spec=spec,
         settings=settings,
         origins=origins,
-        train=settings.train.override(
-            {
-                **unset(searched_settings(spec)),
-                "device": record["device"],
-                "threads": record["threads"],
-            }
-        ),
+        train=shared_training(settings, spec, **machine),
         trials=settings.search.trials or spec.trials,
         trials_per_choice=record["trials_per_choice"],
-        confirm_seeds=seeds or spec.confirm_seeds,
+        confirm_seeds=settings.confirm.seeds or spec.confirm_seeds,
         workers=record["workers"],
         threads=record["threads"],
-        folder=now.folder,
-        storage_url=now.storage_url,
+        folder=now.location.folder,
+        storage_url=now.location.url,
         data_fingerprint=fingerprint["values"]["data"],
     )
     return dataclasses.replace(plan, **attributes.get(BUDGET, {}))
 
 
-def contradictions(plan: Plan, now: Now) -> str:
-    """Name the settings of the command line that are not those of the recorded ``plan``; or ""."""
-    return _said(plan, now.settings, (key for key, source in now.origins.items() if source == SET))
+def contradictions(recorded: Settings, now: Now) -> str:
+    """Return which settings of the command line differ from the ``recorded`` settings; or ""."""
+    given = [key for key, source in now.origins.items() if source == SET]
+    return _changes(recorded, now.settings, given)
 
 
-def changed_settings(plan: Plan, settings: Settings) -> str:
-    """Name where ``settings`` are not those of the recorded ``plan``, places aside; or ""."""
-    searched = searched_settings(plan.spec)
-    keys = dict.fromkeys([*_keys(plan.settings), *_keys(settings)])
-    return _said(plan, settings, (key for key in keys if key not in searched))
+def changed_settings(recorded: Plan, settings: Settings) -> str:
+    """Return where ``settings`` differ from those of the ``recorded`` plan, places aside; or ""."""
+    searched = searched_settings(recorded.spec)
+    keys = dict.fromkeys([*_keys(recorded.settings), *_keys(settings)])
+    return _changes(recorded.settings, settings, [key for key in keys if key not in searched])
 
 
-def _said(plan: Plan, settings: Settings, keys: Iterable[str]) -> str:
+def _changes(recorded: Settings, settings: Settings, keys: Iterable[str]) -> str:
     changed = []
     for key in keys:
-        then, now = setting_of(plan.settings, key), setting_of(settings, key)
-        if then != now and not _own(key):
+        then, now = setting_of(recorded, key), setting_of(settings, key)
+        if then != now and not _is_own(key):
             changed.append(f"{short_name(key)} was {then!r}, not {now!r}")
     more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
     return "; ".join(changed[:5]) + more
@@ -153,31 +139,25 @@ def _said(plan: Plan, settings: Settings, keys: Iterable[str]) -> str:
 def _settings(
     record: Mapping[str, Any], spec: StudySpec, now: Now, *, source: str
 ) -> tuple[Settings, dict[str, str]]:
-    """Return the recorded settings with those of who looks, and where each comes from."""
+    """Return the recorded settings with the places and trackers of now, and each one's source."""
     nested = now.settings.model_dump(mode="json")
     kept = set(record["given"])
     for key, value in _leaves(record["settings"]):
-        here = _own(key) and (key not in kept or now.origins.get(key) == SET)
-        if not here:
-            *parents, leaf = key.split(".")
-            table = nested
-            for parent in parents:
-                table = table[parent]
-            table[leaf] = value
+        if not _is_own(key) or (key in kept and now.origins.get(key) != SET):
+            put_setting(nested, key, value)
     settings = Settings.from_mapping(nested, source=source)
-    searched, origins = searched_settings(spec), {}
+    hidden = {*searched_settings(spec), "train.seed", "train.threads"}
+    origins = {}
     for key in dict.fromkeys([*_keys(settings), *now.origins]):
-        if key in searched or key in ("train.seed", "train.threads"):
-            continue
         same = setting_of(settings, key) == setting_of(now.settings, key)
         origin = now.origins.get(key) if same else RECORDED
-        if origin is not None:
+        if key not in hidden and origin is not None:
             origins[key] = origin
     return settings, origins
 
 
 def _keys(settings: Settings) -> Iterator[str]:
-    """Yield the dotted names of all settings, those within free tables too."""
+    """Yield the dotted names of all settings, also within tables with free keys."""
     for key in Settings.setting_names():
         if key in OPTIONS:
             yield from (f"{key}.{name}" for name in setting_of(settings, key))
@@ -195,12 +175,12 @@ def _leaves(nested: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield key, value
 
 
-def _own(key: str) -> bool:
+def _is_own(key: str) -> bool:
     return key.startswith(_OWN)
 
 
-def _alone(source: str) -> bool:
-    """Return whether ``source`` gave a setting to one run: the command line, or another file."""
+def _for_one_run(source: str) -> bool:
+    """Return whether ``source`` is the command line, or another file than ``conf.toml``."""
     file = source.partition(" [")[0]
     return source == SET or (file.endswith(".toml") and file != str(CONF))
 
@@ -213,50 +193,3 @@ def _without_passwords(nested: Mapping[str, Any]) -> dict[str, Any]:
         elif not (isinstance(value, str) and masked(value) != value):
             found[name] = value
     return found
-
-
-def _of_older(
-    name: str, values: Mapping[str, Any], attributes: Mapping[str, Any], now: Now
-) -> dict[str, Any] | None:
-    """Return a record of a study that has only a fingerprint; None: the catalog's does not fit."""
-    from studies.core.attributes import RUNS
-
-    spec = now.spec
-    if spec is None:
-        raise UserError(
-            f"study {name} was run by a version that left its question in the catalog, where it is"
-            " not (any more): there is no such file in studies/catalog, or it is broken"
-        )
-    try:
-        spec = dataclasses.replace(
-            spec,
-            space=Space.from_dict(values["space"]),
-            **{key: values[key] for key in ("metric", "direction", "objective")},
-        )
-    except (ConfigError, SpaceError):  # the defaults of today are no points of that space
-        return None
-    runs = attributes.get(RUNS) or [{}]
-    last = runs[-1]
-    search = {
-        **last.get("search", {}),
-        "seed": values["seed"],
-        "objectives": values.get("objectives", {}),
-        "constraints": values.get("constraints", {}),
-    }
-    settings = now.settings
-    asked = settings.search.trials_per_choice
-    return {
-        "spec": {
-            **{key: getattr(spec, key) for key in _OF_SPEC},
-            "space": values["space"],
-            "defaults": [[choice, dict(given)] for choice, given in spec.defaults.items()],
-        },
-        "settings": {"train": values["train"], "search": search},
-        "given": [],
-        "device": settings.train.device,
-        "trials_per_choice": last.get(
-            "trials_per_choice", spec.trials_per_choice if asked is None else asked
-        ),
-        "workers": last.get("workers", 1),
-        "threads": 1,
-    }

@@ -7,7 +7,7 @@ from pydantic import Field
 from mnist_core.table import Table
 
 VARIABLE = "STUDIES_TRACKING"
-"""Environment variable in which a tracker's process gets them, as JSON."""
+"""Environment variable that gives them to a tracker's process, as JSON."""
 
 
 class WandbSettings(Table):
@@ -27,16 +27,16 @@ class MlflowSettings(Table):
 
 
 class TrackingSettings(Table):
-    """Who hears of the study's events."""
+    """The trackers, which get the study's events."""
 
     trackers: list[str] = Field(
         default_factory=lambda: ["wandb"], description="wandb, tensorboard, mlflow; [] for none"
     )
     mode: Literal["trial", "study"] = Field(
-        "trial", description="trial: a run for each training and one of the study; study: that only"
+        "trial", description="trial: a run for each training and one of the study; study: only this"
     )
     finish_seconds: float = Field(
-        30.0, ge=0, description="so long a tracker may take when the study is over"
+        30.0, ge=0, description="longest time of a tracker after the study's end"
     )
     wandb: WandbSettings = WandbSettings()
     mlflow: MlflowSettings = MlflowSettings()

@@ -1,8 +1,8 @@
 """The test phase: confirmed models meet the test images, once.
 
 Nothing is chosen by the outcome, and each reading is recorded with the study before it happens.
-Models that were confirmed after a reading are not read unless that is asked for: whoever searches
-on after having seen test values, and looks again, selects on the test set.
+Models that were confirmed after a reading are read only on request: a search that continues after
+test values were seen, and reads again, selects on the test set.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,27 +10,30 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
+from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from studies import engines
 from studies.analysis.candidates import Candidate
 from studies.analysis.holdout_record import HoldoutRecord
-from studies.core.attributes import TEST
+from studies.core.attributes import TEST, TEST_DATA
 from studies.core.events import Stream
 from studies.core.trials import TrialRecord
-from studies.ledger.opening import Book
+from studies.engines.base import Engine
+from studies.ledger.opening import TrialBook
 from studies.planning.layout import models_folder
 from studies.planning.plan import Plan
-from studies.protocol.checkpoints import Control
-from studies.protocol.holdout_worker import read_test as read_with_trainer
+from studies.protocol.control import Control
+from studies.protocol.holdout_worker import read_test
 
-ReadTest = Callable[[Plan, Mapping[int, Path]], Mapping[int, Mapping[str, float]]]
+ReadTest = Callable[[TrainConfig, Mapping[int, Path]], Mapping[int, Mapping[str, float]]]
 """Evaluates models on the test images: files in, test metrics out, both by confirm trial."""
 
 
 def read_confirmed(
     plan: Plan,
-    book: Book,
+    book: TrialBook,
     reading: HoldoutRecord,
     *,
     chosen: Sequence[Candidate],
@@ -42,36 +45,21 @@ def read_confirmed(
 ) -> HoldoutRecord:
     """Evaluate the confirmed models that have no test value yet; record it with the study.
 
-    A reading that was broken off before its values were kept is made again, as nobody has seen
-    them; it stays on record.
-
-    Args:
-        plan: the study's.
-        book: the confirmation's.
-        reading: the record so far.
-        chosen: what was confirmed.
-        records: the confirmation's trials.
-        control: of this run.
-        stream: of the test phase.
-        read: evaluates models; by default the trainer does, in workers.
-        again: read also when values of an earlier reading have been seen.
+    A reading that was interrupted before its values were kept happens again, as its values were
+    never seen; it stays on record.
 
     Returns:
-        The record, with what was read now.
+        The record, with the values of this reading.
     """
     if not plan.train.data.test_set:
         _say(stream, "there is no test set (data.test_set=false), so nothing is tested")
-        if not reading.absent:
-            reading = replace(reading, absent=True)
-            book.set_attribute(TEST, reading.to_attribute())
-        return reading
+        return reading if reading.absent else _kept(book, replace(reading, absent=True))
     if reading.absent:  # it came later
-        reading = replace(reading, absent=False)
-        book.set_attribute(TEST, reading.to_attribute())
-    models = _unread(plan, reading, chosen, records, stream)
-    if reading.seen and again and not models:
-        _say(stream, "every confirmed model has its test value: the test set is not read again")
+        reading = _kept(book, replace(reading, absent=False))
+    models = _unread(models_folder(plan.folder), reading, chosen, records, stream)
     if not models:
+        if reading.seen and again:
+            _say(stream, "every confirmed model has its test value: the test set is not read again")
         return reading
     if reading.seen and not again:
         last = next(one for one in reversed(reading.readings) if one.kept)
@@ -79,22 +67,24 @@ def read_confirmed(
         _say(
             stream,
             f"the test set is read once, and was on {last.time}{by}: the"
-            f" {counted(len(models), 'model')}"
-            f" confirmed since {'gets' if len(models) == 1 else 'get'} no test value"
-            " (--read-test-again reads it again, and records"
-            " that)",
+            f" {counted(len(models), 'model')} confirmed since"
+            f" {'gets' if len(models) == 1 else 'get'} no test value"
+            " (--read-test-again reads it again, and records that)",
             level="warning",
         )
         return reading
     stream.emit("phase", None, name="test", total=len(models), done=0)
-    # Written first: a reading that dies midway has happened all the same.
+    # Recorded first: a reading that dies midway has happened all the same.
     control.reading = True
     try:
-        reading = reading.begun(datetime.now(UTC).isoformat(timespec="seconds"), models)
-        book.set_attribute(TEST, reading.to_attribute())
-        found = read(plan, models) if read else _read_shared(plan, control, models)
-        reading = reading.ended(found)
-        book.set_attribute(TEST, reading.to_attribute())
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        reading = _kept(book, reading.begun(now, models))
+        found = (
+            _read_shared(plan.train, models, plan.workers, control.engine)
+            if read is None
+            else read(plan.train, models)
+        )
+        reading = _kept(book, reading.ended(found))
     finally:
         control.reading = False
     for number in sorted(models):
@@ -102,19 +92,40 @@ def read_confirmed(
     return reading
 
 
+def keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
+    """Record the test files when a study that was started without them first sees them.
+
+    Raises:
+        UserError: if they differ from those that it saw first.
+    """
+    before = book.study.user_attrs.get(TEST_DATA)
+    if test_data and before is None:
+        book.set_attribute(TEST_DATA, test_data)
+    elif test_data and before != test_data:
+        raise UserError(
+            f"study {study}: its test set was changed after the study saw it first (data"
+            f" fingerprint {before} -> {test_data}); put the test files back"
+        )
+
+
+def _kept(book: TrialBook, reading: HoldoutRecord) -> HoldoutRecord:
+    """Keep ``reading`` with the study, and return it."""
+    book.set_attribute(TEST, reading.to_attribute())
+    return reading
+
+
 def _unread(
-    plan: Plan,
+    folder: Path,
     reading: HoldoutRecord,
     chosen: Sequence[Candidate],
     records: Sequence[TrialRecord],
     stream: Stream,
 ) -> dict[int, Path]:
-    """Return the models without a test value by confirm trial; say which are not there."""
-    folder = models_folder(plan)
+    """Return the models without a test value by confirm trial; warn of missing files."""
     wanted = [
         record.number
         for record in records
-        if record.state == "COMPLETE"
+        if record.complete
         and record.number not in reading.values
         and any(record.params == candidate.params for candidate in chosen)
     ]
@@ -132,15 +143,13 @@ def _unread(
 
 
 def _read_shared(
-    plan: Plan, control: Control, models: Mapping[int, Path]
+    train: TrainConfig, models: Mapping[int, Path], workers: int, engine: Engine
 ) -> Mapping[int, Mapping[str, float]]:
-    """Have each worker evaluate a share of the models."""
-    numbers, workers = sorted(models), plan.workers
-    shares = [{n: models[n] for n in numbers[first::workers]} for first in range(workers)]
-    found = engines.call(
-        control.engine, read_with_trainer, [(plan, share) for share in shares if share]
-    )
-    return {number: values for share in found for number, values in share.items()}
+    """Have each worker evaluate a part of the models."""
+    numbers = sorted(models)
+    parts = [{n: models[n] for n in numbers[first::workers]} for first in range(workers)]
+    found = engines.call(engine, read_test, [(train, part) for part in parts if part])
+    return {number: values for part in found for number, values in part.items()}
 
 
 def _say(stream: Stream, text: str, *, level: str = "info") -> None:

@@ -1,30 +1,23 @@
-"""The one reading of the test set: confirmed models in, test metrics out.
-
-Only ``studies/protocol/phases.py`` calls this, once a study; nothing is chosen by what comes out.
-"""
+"""The reading of the test set in a worker: models in, test metrics out."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from studies.planning.plan import Plan
+from mnist_core.config import TrainConfig
 
 
-def read_test(plan: Plan, models: Mapping[int, Path]) -> dict[int, dict[str, float]]:
-    """Evaluate each model on the test images.
+def read_test(train: TrainConfig, models: Mapping[int, Path]) -> dict[int, dict[str, float]]:
+    """Return the metrics of each model on the test images.
 
-    A threshold that a model needs is the one that was chosen on its validation images.
-
-    Args:
-        plan: says which data set, and the device.
-        models: checkpoint files by confirm trial.
+    A model that needs a threshold has the one that was chosen on its validation images.
 
     Returns:
-        the task's metrics by confirm trial, e.g. ``test_accuracy`` and ``test_loss``; of pairs also
+        The task's metrics by confirm trial, e.g. ``test_accuracy`` and ``test_loss``; of pairs also
         ``test_accuracy_low`` and ``test_accuracy_high``, their 95 % interval over the images.
 
     Raises:
-        DataError: the test images are missing or damaged, or make no pairs.
-        CheckpointError: a model file is damaged.
+        DataError: if the test images are missing or damaged, or make no pairs.
+        CheckpointError: if a model file is damaged.
     """
     # These import torch: workers have it already, and nothing else needs it in the supervisor.
     from mnist_core.checkpoints import checkpoint
@@ -33,11 +26,10 @@ def read_test(plan: Plan, models: Mapping[int, Path]) -> dict[int, dict[str, flo
     from mnist_core.device import runtime
     from mnist_core.tasks.pair_metrics import PairEvaluation
 
-    split = load_test(plan.train.data, runtime.resolve(plan.train).device)
+    split = load_test(train.data, runtime.resolve(train).device)
     metrics = {}
     for number, path in models.items():
-        kept = checkpoint.load(path)
-        found = judge(kept, split)
+        found = judge(checkpoint.load(path), split)
         figures = dict(found.metrics)
         if isinstance(found, PairEvaluation):
             figures["accuracy_low"], figures["accuracy_high"] = found.interval()

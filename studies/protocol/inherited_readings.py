@@ -1,48 +1,35 @@
-"""The record of the test set that a new study inherits from those that it comes of.
+"""The record of the test set that a new study inherits from earlier studies.
 
-``--fresh`` moves a study aside: its folder, or its name in a storage that lies elsewhere. The new
-study inherits the readings of *every* study of its name that was moved aside, each once. So the
-record does not depend on how far a ``--fresh`` came that was killed: the next start finds the same
-studies, and writes the same record.
+A study that ``--fresh`` starts inherits the readings of *every* study of its name that was moved
+aside, each once. So the record does not depend on where a ``--fresh`` was killed: the next start
+finds the same studies, and writes the same record.
 """
 
-import os
-import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.study import StudyDirection
 
 from mnist_core.checkpoints import study_readings
-from mnist_core.errors import UserError
 from studies.analysis.holdout_record import HoldoutRecord, command_readings, read_record
 from studies.analysis.logged_reading import reading_in_log
 from studies.core.attributes import CONFIRM, FINGERPRINT, TEST
 from studies.core.event_log import FILE
+from studies.core.goals import Goals
 from studies.planning.lookup import DATABASE
 from studies.planning.plan import Plan
-from studies.storage.contents import Content
-from studies.storage.open import (
-    Damaged,
-    Storage,
-    close_storage,
-    journal_url,
-    one_line_errors,
-    one_line_garbage,
-    open_storage,
-    shown,
-    sqlite_url,
-    storage_file,
+from studies.protocol.moved_aside import (
+    free_stamp,
+    lies_elsewhere,
+    moved_folders,
+    moved_studies,
+    url_in,
 )
-from studies.storage.url import NoStudies, journal_path
-
-_STAMP = re.compile(r"\.\d{8}-\d{6}")
-"""What is added to the name of a study that is moved aside."""
+from studies.storage.contents import Content
+from studies.storage.location import OpenedStudies, StudyLocation
+from studies.storage.open import Damaged, Storage, shown, sqlite_url
 
 
 @dataclass
@@ -50,32 +37,97 @@ class Inheritance:
     """What a study inherits.
 
     Attributes:
+        data: name of the study's data set.
         record: of the test set.
         notes: a line about each study that may have read it: its database is damaged or gone.
     """
 
+    data: str
     record: HoldoutRecord = field(default_factory=HoldoutRecord)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, record: HoldoutRecord) -> None:
-        """Add the readings of one more study."""
-        self.record = self.record.joined(record)
+    def add(self, record: HoldoutRecord, study: str, *, data: str = "") -> None:
+        """Add ``record`` of ``study``, which used the data set ``data``; "": not known."""
+        self.record = self.record.joined(record.inherited(study, data=data, into=self.data))
 
-    def add_commands(self, plan: Plan, folder: Path, study: str) -> None:
+    def contents(self, name: str, goals: Goals) -> list[Content]:
+        """Return a confirmation called ``name`` that holds the record; [] if that is empty."""
+        return [] if self.record.empty else [record_content(name, self.record, goals)]
+
+    def add_study(
+        self,
+        name: str,
+        url: str,
+        search: Mapping[str, Any] | None,
+        confirm: Mapping[str, Any] | None,
+    ) -> None:
+        """Add the readings of a study, its own under ``name``.
+
+        ``search`` and ``confirm`` are the user attributes of both phases; None: there is none. The
+        storage's ``url`` is named in errors.
+
+        Raises:
+            UserError: if its record has another shape.
+        """
+        if confirm is not None:
+            data = _data_set(confirm) or _data_set(search or {})
+            outside = command_readings(search or {})
+            self.add(read_record(confirm, url, outside), name, data=data)
+
+    def add_opened(self, studies: OpenedStudies, study: str, name: str) -> None:
+        """Add the readings of ``study`` in an opened storage, its own under ``name``."""
+        search, confirm = map(studies.attributes, (study, f"{study}{CONFIRM}"))
+        self.add_study(name, studies.location.url, search, confirm)
+
+    def add_commands(self, folder: Path, study: str) -> None:
         """Add the readings that single commands recorded in the ``folder`` of ``study``.
 
         Raises:
             UserError: if their file cannot be read.
         """
-        commands = HoldoutRecord(outside=study_readings.read(folder))
-        self.add(commands.inherited(study, into=plan.train.data.name))
+        self.add(HoldoutRecord(outside=study_readings.read(folder)), study)
 
     def add_unknown(self, study: str, why: object) -> None:
         """Add that ``study`` may have read the test set."""
-        self.add(HoldoutRecord.unknown(study))
+        self.record = self.record.joined(HoldoutRecord.unknown(study))
         self.notes.append(
             f"whether {study} has read the test set is not known ({why}); that is on record now"
         )
+
+    def add_folder(self, location: StudyLocation, folder: Path, name: str) -> None:
+        """Add the readings of the study in ``folder``, whatever storage it has there."""
+        self.add_commands(folder, name)
+        known = lies_elsewhere(location)
+        urls = [sqlite_url(folder / DATABASE)]
+        if not known:
+            urls = list(dict.fromkeys([*urls, url_in(location, folder)]))
+        for url in urls:
+            try:
+                with StudyLocation(location.name, folder, url).opened() as studies:
+                    known |= bool(studies.names & {location.name, location.confirm})
+                    self.add_opened(studies, location.name, name)
+            except Damaged as error:
+                known = True
+                self.add_unknown(name, error)
+        if not known and (folder / FILE).exists():
+            where = ", ".join(map(shown, urls))
+            self.add_logged(folder / FILE, name, f"there is no study in {where} any more")
+
+    def add_logged(self, log: Path, name: str, why: str) -> None:
+        """Add the readings that the event log knows of; the database is gone.
+
+        A reading is recorded in the database just before it is logged. So a log without a reading
+        proves that there was none only if the study was not confirmed yet.
+        """
+        try:
+            logged = reading_in_log(log)
+        except OSError as error:
+            self.add_unknown(name, f"{why}, and {log} cannot be read: {error.strerror or error}")
+            return
+        if not logged.record.empty:
+            self.add(logged.record, name, data=logged.data)
+        elif logged.confirmed or not logged.data:
+            self.add_unknown(name, why)
 
 
 @dataclass(frozen=True)
@@ -85,7 +137,7 @@ class Missing:
     Attributes:
         content: the confirmation that holds the record.
         renamed: studies that get other names in the same step.
-        notes: lines to say.
+        notes: lines to print.
     """
 
     content: Content
@@ -93,28 +145,29 @@ class Missing:
     notes: list[str]
 
 
-def inherited(plan: Plan, *, stamp: str = "") -> Inheritance:
-    """Return what a new study of ``plan`` inherits.
+def inherited(location: StudyLocation, data: str, *, stamp: str = "") -> Inheritance:
+    """Return what a new study inherits.
 
     Args:
-        plan: of the new study.
-        stamp: what is about to be added to the name of the study in its place; "": that stays, and
-            only those that were moved aside before are asked.
+        location: of the new study.
+        data: name of its data set.
+        stamp: what is about to be added to the name of the study in its place; "": that study
+            stays, and only those that were moved aside before count.
 
     Raises:
-        UserError: one of them cannot be read, for another reason than damage.
+        UserError: if one of them cannot be read, for another reason than damage.
     """
-    found, url = Inheritance(), plan.storage_url
-    if lies_elsewhere(plan):
-        with opened(url) as storage:
-            for name in _moved_studies(plan, names_in(storage)):
-                found.add(_record(plan, url, storage, name, name))
+    found, name = Inheritance(data), location.name
+    if lies_elsewhere(location):
+        with location.opened() as studies:
+            for moved in moved_studies(name, studies.names):
+                found.add_opened(studies, moved, moved)
             if stamp:
-                found.add(_record(plan, url, storage, plan.name, plan.name + stamp))
-    for folder in _moved_folders(plan):
-        _add_folder(found, plan, folder, folder.name)
+                found.add_opened(studies, name, name + stamp)
+    for folder in moved_folders(location.folder):
+        found.add_folder(location, folder, folder.name)
     if stamp:
-        _add_folder(found, plan, plan.folder, plan.folder.name + stamp)
+        found.add_folder(location, location.folder, location.folder.name + stamp)
     return found
 
 
@@ -124,216 +177,49 @@ def missing_record(plan: Plan, storage: Storage) -> Missing | None:
     A ``--fresh`` that was killed has left a study aside and nothing in its place, or the record
     alone, perhaps for settings that have changed since.
 
-    Args:
-        plan: of the study.
-        storage: of ``plan.storage_url``, open.
-
     Raises:
-        UserError: a study that was moved aside cannot be read.
+        UserError: if a study that was moved aside cannot be read.
     """
-    names, confirm = names_in(storage), f"{plan.name}{CONFIRM}"
-    if plan.name in names:
+    location, data = plan.location, plan.train.data.name
+    studies = OpenedStudies(location, storage)
+    if location.name in studies.names:
         return None
-    found = inherited(plan)
-    renamed: dict[str, str] = {}
-    if confirm in names:
-        identity = storage.get_study_id_from_name(confirm)
-        attributes = storage.get_study_user_attrs(identity)
+    found, renamed = inherited(location, data), {}
+    attributes = studies.attributes(location.confirm)
+    if attributes is not None:
         if FINGERPRINT in attributes:  # a whole confirmation, whose search was deleted
             return None
-        there = read_record(attributes, plan.storage_url)
-        found.add(there.inherited("", into=plan.train.data.name))
-        wanted = record_content(plan, found.record)
-        if there == found.record and wanted.directions == storage.get_study_directions(identity):
+        there = read_record(attributes, location.url)
+        found.add(there, "")
+        directions = storage.get_study_directions(storage.get_study_id_from_name(location.confirm))
+        if there == found.record and directions == directions_of(plan.goals):
             return None
-        renamed = {confirm: f"{plan.name}{free_stamp(plan, names)}{CONFIRM}"}
+        stamp = free_stamp(location, studies.names)
+        renamed = {location.confirm: f"{location.name}{stamp}{CONFIRM}"}
     elif found.record.empty:
         return None
-    return Missing(record_content(plan, found.record), renamed, found.notes)
+    content = record_content(location.confirm, found.record, plan.goals)
+    return Missing(content, renamed, found.notes)
 
 
-def was_moved(plan: Plan, names: Collection[str]) -> bool:
-    """Return whether a study of ``plan``'s name was moved aside; ``names``: in its storage."""
-    return bool(_moved_folders(plan) or (lies_elsewhere(plan) and _moved_studies(plan, names)))
-
-
-def record_content(plan: Plan, record: HoldoutRecord) -> Content:
-    """Return a confirmation that holds ``record`` and nothing else yet."""
+def record_content(name: str, record: HoldoutRecord, goals: Goals) -> Content:
+    """Return a confirmation called ``name`` that holds ``record`` and nothing else yet."""
     return Content(
-        name=f"{plan.name}{CONFIRM}",
-        directions=[StudyDirection[one.upper()] for one in plan.goals.directions],
+        name=name,
+        directions=directions_of(goals),
         user_attrs={TEST: record.to_attribute()},
         system_attrs={},
         trials=[],
     )
 
 
-def record_of(
-    plan: Plan,
-    url: str,
-    name: str,
-    search: Mapping[str, Any] | None,
-    confirm: Mapping[str, Any] | None,
-) -> HoldoutRecord:
-    """Return the readings that ``plan``'s study inherits from the study ``name``.
-
-    Args:
-        plan: of the new study.
-        url: of the storage that holds the other one.
-        name: that the other study's own readings are recorded under.
-        search: user attributes of its search; None: there is none.
-        confirm: of its confirmation.
-
-    Raises:
-        UserError: its record has another shape.
-    """
-    if confirm is None:
-        return HoldoutRecord()
-    data = _data_set(confirm) or _data_set(search or {})
-    outside = command_readings(search or {})
-    return read_record(confirm, url, outside).inherited(name, data=data, into=plan.train.data.name)
-
-
-def lies_elsewhere(plan: Plan) -> bool:
-    """Return whether the study's database stays where it is when its folder is moved."""
-    file = storage_file(plan.storage_url)
-    return file is None or not file.absolute().is_relative_to(plan.folder.absolute())
-
-
-def free_stamp(plan: Plan, names: Collection[str] = ()) -> str:
-    """Return what is added to the study's name when it is moved aside: ``.<time>``.
-
-    Args:
-        plan: of the study.
-        names: of the studies in its storage.
-    """
-    now = datetime.now()
-    while True:
-        stamp = f".{now:%Y%m%d-%H%M%S}"
-        moved = {plan.name + stamp, f"{plan.name}{stamp}{CONFIRM}"}
-        if not os.path.lexists(aside_folder(plan, stamp)) and not moved.intersection(names):
-            return stamp
-        now += timedelta(seconds=1)
-
-
-def aside_folder(plan: Plan, stamp: str) -> Path:
-    """Return where the study's folder is moved to."""
-    return plan.folder.with_name(plan.folder.name + stamp)
-
-
-def url_in(plan: Plan, folder: Path) -> str:
-    """Return the URL of the study's storage where its folder is ``folder``."""
-    file = storage_file(plan.storage_url)
-    assert file is not None
-    path = folder / file.absolute().relative_to(plan.folder.absolute())
-    return sqlite_url(path) if journal_path(plan.storage_url) is None else journal_url(path)
-
-
-def names_in(storage: Storage | None) -> set[str]:
-    """Return the names of all studies of ``storage``."""
-    return set() if storage is None else set(optuna.get_all_study_names(storage))
-
-
-@contextmanager
-def opened(url: str) -> Iterator[Storage | None]:
-    """Open the storage at ``url``; None where there is no file, or no study in it.
-
-    Raises:
-        UserError: it cannot be used.
-    """
-    file = storage_file(url)
-    if file is not None and not file.exists():
-        yield None
-        return
-    try:
-        storage = open_storage(url, create=False)
-    except NoStudies:
-        yield None
-        return
-    try:
-        with one_line_errors(url), one_line_garbage(url):
-            yield storage
-    finally:
-        close_storage(storage)
-
-
-def _add_folder(found: Inheritance, plan: Plan, folder: Path, name: str) -> None:
-    """Add the readings of the study whose files are in ``folder``, whatever storage it has there.
-
-    Args:
-        found: what they are added to.
-        plan: of the new study.
-        folder: that of the study which is moved aside, now or before.
-        name: that its readings are recorded under.
-    """
-    found.add_commands(plan, folder, name)
-    urls = [sqlite_url(folder / DATABASE)]
-    if not lies_elsewhere(plan) and url_in(plan, folder) not in urls:
-        urls.append(url_in(plan, folder))
-    known = lies_elsewhere(plan)
-    for url in urls:
-        try:
-            with opened(url) as storage:
-                known |= bool(names_in(storage) & {plan.name, f"{plan.name}{CONFIRM}"})
-                found.add(_record(plan, url, storage, plan.name, name))
-        except Damaged as error:
-            known = True
-            found.add_unknown(name, error)
-    if not known and (folder / FILE).exists():
-        where = ", ".join(map(shown, urls))
-        _add_logged(found, plan, folder / FILE, name, f"there is no study in {where} any more")
-
-
-def _add_logged(found: Inheritance, plan: Plan, log: Path, name: str, why: str) -> None:
-    """Add the readings that the event log knows of, where the database is gone.
-
-    A reading is recorded in the database a moment before it is logged, so a log that names none is
-    sure only of a study that was not confirmed yet.
-    """
-    try:
-        logged = reading_in_log(log)
-    except OSError as error:
-        found.add_unknown(name, f"{why}, and {log} cannot be read: {error.strerror or error}")
-        return
-    if not logged.record.empty:
-        found.add(logged.record.inherited(name, data=logged.data, into=plan.train.data.name))
-    elif logged.confirmed or not logged.data:
-        found.add_unknown(name, why)
-
-
-def _record(plan: Plan, url: str, storage: Storage | None, study: str, name: str) -> HoldoutRecord:
-    """Return the readings of ``study`` in ``storage``, its own under ``name``."""
-    names = names_in(storage)
-
-    def attributes(of: str) -> dict[str, Any] | None:
-        if storage is None or of not in names:
-            return None
-        return storage.get_study_user_attrs(storage.get_study_id_from_name(of))
-
-    return record_of(plan, url, name, attributes(study), attributes(f"{study}{CONFIRM}"))
-
-
-def _moved_folders(plan: Plan) -> list[Path]:
-    beside = plan.folder.absolute().parent
-    try:
-        found = sorted(beside.iterdir()) if beside.is_dir() else []
-    except OSError as error:
-        raise UserError(f"cannot look into {beside}: {error.strerror}") from None
-    return [one for one in found if _is_aside(one.name, plan.folder.name) and one.is_dir()]
-
-
-def _moved_studies(plan: Plan, names: Collection[str]) -> list[str]:
-    found = {name.removesuffix(CONFIRM) for name in names}
-    return sorted(name for name in found if _is_aside(name, plan.name))
-
-
-def _is_aside(name: str, study: str) -> bool:
-    """Return whether ``name`` is that of ``study`` moved aside."""
-    return name.startswith(study) and _STAMP.fullmatch(name.removeprefix(study)) is not None
+def directions_of(goals: Goals) -> list[StudyDirection]:
+    """Return the directions of the objectives in Optuna's terms."""
+    return [StudyDirection[one.upper()] for one in goals.directions]
 
 
 def _data_set(attributes: Mapping[str, Any]) -> str:
-    """Return the name of the data set that a study's fingerprint names; "": it names none."""
+    """Return the name of the data set in a study's fingerprint; "": it has none."""
     found: Any = attributes.get(FINGERPRINT)
     for key in ("values", "train", "data", "name"):
         found = found.get(key) if isinstance(found, Mapping) else None

@@ -1,4 +1,4 @@
-"""What a study's plan says of its trials: their objective, what they may take, where models go."""
+"""The objective of a study's trials, and what one trial may take."""
 
 from pathlib import Path
 
@@ -10,24 +10,25 @@ from studies.core.trials import Limits
 from studies.planning.layout import states_folder
 from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
+from studies.planning.settings import EngineSettings
 from studies.search.population_checks import is_population
 
 
 def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
-    """Return the objective that the study names.
+    """Return the objective that the study names; ``keep_models`` is the folder for its models.
 
     Raises:
-        ConfigError: it cannot be made, see ``objective_class``.
+        ConfigError: if it cannot be made, see ``objective_class``.
     """
     kind = objective_class(plan.spec.objective)
     seconds = plan.settings.engine.checkpoint_seconds
     phase = "search" if keep_models is None else "confirm"
-    members = is_population(plan) and phase == "search"  # they go on from each other's states
+    members = is_population(plan) and phase == "search"  # they continue each other's states
     made: Objective = kind(
-        base=_from_anywhere(plan.train),
+        base=_with_absolute_root(plan.train),
         space=plan.spec.space,
         keep_models=keep_models,
-        states=states_folder(plan, phase) if seconds or members else None,
+        states=states_folder(plan.folder, phase) if seconds or members else None,
         state_seconds=0.0 if members else seconds,
     )
     goals = plan.goals
@@ -37,14 +38,13 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
     return Measured(made, most_parameters=goals.limits.get(PARAMETERS))
 
 
-def _from_anywhere(config: TrainConfig) -> TrainConfig:
+def limits(engine: EngineSettings) -> Limits:
+    """Return what one trial may take."""
+    return Limits(seconds=engine.trial_seconds, memory=int(engine.trial_memory_gib * 1024**3))
+
+
+def _with_absolute_root(config: TrainConfig) -> TrainConfig:
     """Return ``config`` with an absolute ``data.root``: an objective may change the directory."""
     root = config.data.root
     absolute = str(Path(root).expanduser().absolute()) if root else ""
     return config if root == absolute else config.override({"data.root": absolute})
-
-
-def limits(plan: Plan) -> Limits:
-    """Return what one trial may take."""
-    engine = plan.settings.engine
-    return Limits(seconds=engine.trial_seconds, memory=int(engine.trial_memory_gib * 1024**3))

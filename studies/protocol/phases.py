@@ -1,23 +1,23 @@
 """The protocol of every study: search -> confirm -> test -> result.
 
-* Search: the plan's trials, proposed by the sampler, some of them stopped by the pruner.
+* Search: the plan's trials, proposed by the sampler; the pruner stops some of them.
 * Confirm: the best configuration of *each* choice of the scientific parameter, and the baseline's
-  default one, are trained again at full budget on the same fresh seeds, so that they can be
-  compared seed by seed; in a race, clear losers get fewer seeds. Their models are kept.
-* Test: every confirmed model is evaluated on the test images, once. Nothing is chosen by the
-  outcome, and each reading of the test set is recorded with the study before it happens.
+  default, are trained again at full budget. They get the same fresh seeds, so that they can be
+  compared seed by seed; in a race, clear losers get fewer. Their models are kept.
+* Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 
-Every step looks at what the database holds and adds what is missing. So a run that was interrupted
-goes on where it stopped, and one of a finished study trains nothing.
+Every step adds what the database lacks. So an interrupted run resumes where it stopped, and a run
+of a finished study trains nothing.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
-from mnist_core.files import remove_drafts
+from mnist_core.files import prepare_folder, remove_drafts
 from objectives.base import Objective
 from studies import engines
 from studies.analysis.candidates import candidates
@@ -26,30 +26,26 @@ from studies.analysis.pareto import check_feasible
 from studies.analysis.result import StudyResult
 from studies.analysis.summary import failure_reasons, summarize
 from studies.core import statistics
-from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY, TEST_DATA
+from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY
 from studies.core.events import Event, Listener, Stream
 from studies.core.trials import Forked, TrialRecord
-from studies.ledger.opening import Book, Entry, check_folder, open_confirm, open_search
+from studies.ledger.opening import Entry, TrialBook, check_unowned_folder, open_confirm, open_search
 from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
-from studies.planning.machine import prepare_folder
 from studies.planning.next_commands import run_command
 from studies.planning.plan import Plan
-from studies.protocol.checkpoints import (
-    ConfirmedElsewhere,
-    Control,
-    RunningStates,
-    StudyInterrupted,
-)
+from studies.protocol.checkpoints import RunningStates
 from studies.protocol.confirm import confirmed
+from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.fresh_start import inherit_record
-from studies.protocol.holdout import ReadTest, read_confirmed
+from studies.protocol.holdout import ReadTest, keep_test_data, read_confirmed
 from studies.protocol.objective import build_objective, limits
 from studies.search.population_checks import is_population
 from studies.search.stopping import Stop
 from studies.storage.belonging import mark
 from studies.storage.leases import StudyInUse
 from studies.storage.open import (
+    Storage,
     check_sound,
     close_storage,
     one_line_errors,
@@ -58,10 +54,23 @@ from studies.storage.open import (
 )
 
 ObjectiveFactory = Callable[[Plan, Path | None], Objective]
-"""Makes the objective of a plan; the folder, if any, is where it keeps models."""
+"""Makes the objective of a plan; the folder, if any, is for its models."""
 
 
-_PHASES = ("search", "confirm")
+class RunOptions(TypedDict, total=False):
+    """Options of one run, all off by default.
+
+    Attributes:
+        take_over: take the study also from a supervisor on another machine.
+        join: search together with all supervisors that join; one of them confirms and tests.
+        read_test_again: read the test set also if it was read before, for models without a value.
+        retry_failed: run failed trials again first, see ``studies/ledger/retrying.py``.
+    """
+
+    take_over: bool
+    join: bool
+    read_test_again: bool
+    retry_failed: bool
 
 
 def run_study(
@@ -71,31 +80,25 @@ def run_study(
     listeners: Sequence[Listener] = (),
     objective: ObjectiveFactory | None = None,
     read_test: ReadTest | None = None,
-    take_over: bool = False,
-    join: bool = False,
-    read_test_again: bool = False,
-    retry_failed: bool = False,
+    **options: Unpack[RunOptions],
 ) -> StudyResult:
     """Run what is missing of the study and return its result.
 
     Args:
-        plan: a plan that knows its data's fingerprint.
+        plan: the study's; it knows its data's fingerprint.
         control: holds the started engine.
         listeners: get every event.
         objective: makes the objective; by default that of ``plan.spec.objective``.
         read_test: evaluates models on the test images; by default the trainer does, in workers.
-        take_over: take the study also from a supervisor on another machine.
-        join: search together with all others that do so; one of them confirms and tests.
-        read_test_again: read the test set also when it was read before, for what has no test value.
-        retry_failed: run failed trials again first, see ``studies/ledger/retrying.py``.
+        options: see ``RunOptions``.
 
     Raises:
-        UserError: the folder or storage cannot be used, the study is being run, was begun with
-            other settings, or not one of its search trials was completed.
-        StudyInterrupted: it was asked to stop through ``control``.
-        ConfirmedElsewhere: the search is over, and another of those who joined confirms it.
+        UserError: if the folder or storage cannot be used, the study is being run or has other
+            settings, or none of its search trials was completed.
+        StudyInterrupted: if it was stopped through ``control``.
+        ConfirmedElsewhere: if the search has finished, and another supervisor confirms it.
     """
-    check_folder(plan)
+    check_unowned_folder(plan.location)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)
@@ -103,90 +106,38 @@ def run_study(
             storage, inherited = inherit_record(plan, storage)
         stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
-        prepare_folder(plan.folder)
-        run = _Run(plan, control, objective or build_objective)
-        states = {phase: RunningStates(states_folder(plan, phase)) for phase in _PHASES}
-        # The search stays leased to the end: nobody else may add trials while it is confirmed.
-        with one_line_garbage(plan.storage_url):
-            book = stack.enter_context(
-                open_search(
-                    plan,
-                    storage,
-                    listeners=[*listeners, states["search"]],
-                    take_over=take_over,
-                    join=join,
-                    retry=retry_failed,
-                )
-            )
+        prepare_folder(plan.folder, "results.folder")
+        run = _Run(plan, control, storage, listeners, objective or build_objective, options)
+        # The search stays leased to the end: no other process may add trials while it is confirmed.
+        book = stack.enter_context(run.open_search())
         mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
         for text in inherited:
-            Stream("search", listeners).emit("message", None, text=text, level="warning")
-        _keep_test_data(plan, book)
-        if not join:  # others may be writing
-            for folder in (plan.folder, models_folder(plan)):
-                remove_drafts(folder)
-            states["search"].tidy(lambda: book.records(brief=True))
-        run.work_off(book, keep_models=None)
-        if (wanted := plan.trials_complete) and book.stopped is None:
-            Stream("search", listeners).emit(
-                "message",
-                None,
-                text=f"search.trials_complete: {wanted} were to be complete, but fewer are after"
-                f" {book.total} trials, the most that search.trials allows",
-                level="warning",
-            )
-        # A population's schedule is among what its members left.
-        search = book.records(brief=not is_population(plan))
-        check_feasible(plan, search)
-        _check_any_complete(plan, search, book.stopped)
+            run.warn(text)
+        keep_test_data(plan.name, plan.test_data, book)
+        search = run.search(book)
         with one_line_garbage(plan.storage_url):
             chosen = candidates(plan, search)
-
-        def open_book(entries: Sequence[Entry]) -> Book:
-            with one_line_garbage(plan.storage_url):
-                try:
-                    return open_confirm(
-                        plan,
-                        storage,
-                        entries,
-                        listeners=[*listeners, states["confirm"], _look_ahead],
-                        take_over=take_over,
-                        retry=retry_failed,
-                    )
-                except StudyInUse as busy:
-                    if join:
-                        raise ConfirmedElsewhere(str(busy)) from None
-                    raise
-
-        def work_off(book: Book) -> None:
-            states["confirm"].tidy(book.records)
-            if book.done < book.total:
-                (described,) = engines.call(control.engine, fingerprint.describe, [(plan,)])
-                book.set_attribute(ENVIRONMENT, described)
-            run.work_off(book, keep_models=models_folder(plan))
-
         confirm = stack.enter_context(
             confirmed(
                 plan,
                 chosen,
-                open_book=open_book,
-                work_off=work_off,
+                open_book=run.open_confirm,
+                run_remaining=run.confirm,
                 stream=Stream("confirm", listeners),
             )
         )
         attributes = confirm.book.study.user_attrs
         outside = command_readings(book.study.user_attrs, plan.folder)
-        reading = read_record(attributes, plan.storage_url, outside)
         reading = read_confirmed(
             plan,
             confirm.book,
-            reading,
+            read_record(attributes, plan.storage_url, outside),
             chosen=chosen,
             records=confirm.records,
             control=control,
             stream=Stream("test", listeners),
             read=read_test,
-            again=read_test_again,
+            again=options.get("read_test_again", False),
         )
         with one_line_garbage(plan.storage_url):
             return summarize(
@@ -204,74 +155,125 @@ def run_study(
 
 
 class _Run:
-    """One run of a study."""
+    """One run of a study on an open storage; counts what it trains."""
 
     def __init__(
         self,
         plan: Plan,
         control: Control,
+        storage: Storage,
+        listeners: Sequence[Listener],
         objective: ObjectiveFactory,
+        options: RunOptions,
     ) -> None:
         self.trained = 0
         self._plan = plan
         self._control = control
+        self._storage = storage
+        self._listeners = listeners
         self._objective = objective
+        self._join = options.get("join", False)
+        self._take_over = options.get("take_over", False)
+        self._retry = options.get("retry_failed", False)
+        folder = plan.folder
+        self._states = {n: RunningStates(states_folder(folder, n)) for n in ("search", "confirm")}
 
-    def work_off(self, book: Book, *, keep_models: Path | None) -> None:
+    def open_search(self) -> TrialBook:
+        with one_line_garbage(self._plan.storage_url):
+            return open_search(
+                self._plan,
+                self._storage,
+                listeners=[*self._listeners, self._states["search"]],
+                take_over=self._take_over,
+                join=self._join,
+                retry=self._retry,
+            )
+
+    def search(self, book: TrialBook) -> Sequence[TrialRecord]:
+        """Run the rest of the search and return its trials.
+
+        Raises:
+            UserError: if no trial was completed, or none is feasible.
+        """
+        plan = self._plan
+        if not self._join:  # or other supervisors may be writing
+            for folder in (plan.folder, models_folder(plan.folder)):
+                remove_drafts(folder)
+            self._states["search"].tidy(lambda: book.records(brief=True))
+        self._run_remaining(book, keep_models=None)
+        if (wanted := plan.trials_complete) and book.stopped is None:
+            self.warn(
+                f"search.trials_complete: fewer than {wanted} trials are complete after"
+                f" {book.total} trials, the most that search.trials allows"
+            )
+        # The records of a population's members hold its schedule.
+        search = book.records(brief=not is_population(plan))
+        check_feasible(plan, search)
+        _check_any_complete(plan, search, book.stopped)
+        return search
+
+    def open_confirm(self, entries: Sequence[Entry]) -> TrialBook:
+        with one_line_garbage(self._plan.storage_url):
+            try:
+                return open_confirm(
+                    self._plan,
+                    self._storage,
+                    entries,
+                    listeners=[*self._listeners, self._states["confirm"], _look_ahead],
+                    take_over=self._take_over,
+                    retry=self._retry,
+                )
+            except StudyInUse as busy:
+                if self._join:
+                    raise ConfirmedElsewhere(str(busy)) from None
+                raise
+
+    def confirm(self, book: TrialBook) -> None:
+        """Run the rest of the trainings that are due."""
+        self._states["confirm"].tidy(book.records)
+        if book.done < book.total:
+            data = self._plan.train.data
+            (described,) = engines.call(self._control.engine, fingerprint.describe, [(data,)])
+            book.set_attribute(ENVIRONMENT, described)
+        self._run_remaining(book, keep_models=models_folder(self._plan.folder))
+
+    def warn(self, text: str) -> None:
+        Stream("search", self._listeners).emit("message", None, text=text, level="warning")
+
+    def _run_remaining(self, book: TrialBook, *, keep_models: Path | None) -> None:
         """Train what ``book`` still lacks.
 
         Raises:
-            StudyInterrupted: something is missing still, or nothing more is to be begun.
+            StudyInterrupted: if the study was asked to stop.
         """
         before = book.done
         if before < book.total:
-            self._check_not_stopped(book)
+            self._control.check(book.phase, before, book.total)
             self._control.busy = True
             try:
                 objective = self._objective(self._plan, keep_models)
-                self._control.engine.run(book, objective, limits(self._plan))
+                taken = limits(self._plan.settings.engine)
+                self._control.engine.run(book, objective, taken)
                 while book.wait_for_others(lambda: self._control.asked > 0):
-                    self._control.engine.run(book, objective, limits(self._plan))
+                    self._control.engine.run(book, objective, taken)
             finally:
                 self._control.busy = False
         self.trained += book.done - before
-        self._check_not_stopped(book)
+        self._control.check(book.phase, book.done, book.total)
         if book.done < book.total:
             raise RuntimeError(
                 f"the engine ended the {book.phase} after {book.done} of {book.total} trials"
             )
 
-    def _check_not_stopped(self, book: Book) -> None:
-        if self._control.asked:
-            raise StudyInterrupted(book.phase, book.done, book.total)
-
-
-def _keep_test_data(plan: Plan, book: Book) -> None:
-    """Record the test files when a study that was begun without them first sees them.
-
-    Raises:
-        UserError: they are not those that it saw first.
-    """
-    if not plan.test_data:
-        return
-    before = book.study.user_attrs.get(TEST_DATA)
-    if before is None:
-        book.set_attribute(TEST_DATA, plan.test_data)
-    elif before != plan.test_data:
-        raise UserError(
-            f"study {plan.name}: its test set was changed after the study saw it first (data"
-            f" fingerprint {before} -> {plan.test_data}); put the test files back"
-        )
-
 
 def _look_ahead(event: Event) -> None:
-    """Get ready, while workers train, for what comes when none does: the study's summing up."""
+    """Prepare the study's summary while workers train."""
     if event.kind == "report":
         statistics.warm_up()
 
 
 def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop | None) -> None:
-    if any(record.state == "COMPLETE" for record in search):
+    if any(record.complete for record in search):
         return
     reasons = failure_reasons(search)
     failed = sum(count for _, count in reasons)
@@ -279,15 +281,14 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop
         raise UserError(f"study {plan.name}: {stopped or 'there was no trial to run'}")
     if failed < len(search):
         raise UserError(
-            f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its"
-            " full budget"
-            f" ({failed} failed, the others were pruned); raise search.trials, set"
-            " search.pruner=none, or mend what failed and run it again (--retry-failed)"
+            f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its full"
+            f" budget ({failed} failed, the others were pruned); raise search.trials, set"
+            " search.pruner=none, or repair what failed and run it again (--retry-failed)"
         )
     reason, count = reasons[0]
     every = "its one search trial" if failed == 1 else f"all {failed} search trials"
     raise UserError(
         f"study {plan.name}: {every} failed, most often ({counted(count, 'time')}) with {reason}"
         + (f" (search.stop.{stopped.rule} ended the search early)" if stopped else "")
-        + f"; mend it, and run them again: {run_command(plan)} --retry-failed"
+        + f"; repair it, and run them again: {run_command(plan)} --retry-failed"
     )

@@ -1,6 +1,6 @@
-"""What is looked at before the first trial, in the workers: they keep the data they load here.
+"""The checks before the first trial, in the workers, which keep the data that they load here.
 
-So the supervisor need not import torch, which takes longer than all the rest of a study's start.
+So the supervisor need not import torch, which takes longer than the rest of a study's start.
 """
 
 import math
@@ -16,12 +16,7 @@ from studies.planning.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Largest:
-    """The training at the ends of the space that takes most operations.
-
-    Attributes:
-        seconds: of the training, extrapolated from a step.
-        parameters: of its model.
-    """
+    """The largest training at the ends of the space: its estimated seconds, its parameters."""
 
     seconds: float
     parameters: int
@@ -33,14 +28,14 @@ class Preparation:
 
     Attributes:
         fingerprint: of the data.
-        train_fingerprint: of the same without the test files.
-        seconds: of one training of each configuration that was measured, extrapolated from a step.
-        parameters: of its model.
-        flops: operations of its forward pass for one image or pair, a multiply-add being 2.
-        epochs: of each.
-        memory: bytes that the worker, or on CUDA its tensors, took at most.
-        others: whether the space holds models or batches that are like none of these.
-        largest: of these others, where it is larger than all that were measured.
+        train_fingerprint: of the data without the test files.
+        seconds: of a training of each measured configuration, extrapolated from a step.
+        parameters: of each model.
+        flops: operations of each forward pass for one image or pair; a multiply-add is 2.
+        epochs: of each training.
+        memory: most bytes that the worker, or on CUDA its tensors, took.
+        others: whether the space holds models or batches unlike the measured ones.
+        largest: the largest of these others, if it is larger than all that were measured.
     """
 
     fingerprint: str
@@ -61,18 +56,17 @@ def prepare(
     most_parameters: float = math.inf,
     check: Callable[[TrainConfig], object] = lambda config: None,
 ) -> Preparation:
-    """Check what would fail every trial, and measure what one costs.
+    """Check what would fail every trial, and measure the cost of a trial.
 
     Args:
-        configs: one of each kind that will be trained, one or more; all with the same data.
-        typical: those that are measured, one or more.
+        configs: one or more of each kind that will be trained; all with the same data.
+        typical: one or more that are measured.
         most_parameters: models with more are not trained.
-        check: the objective's own, raises for what it does not train.
+        check: of the objective; raises for what it does not train.
 
     Raises:
-        UserError: an unknown model, a device or data that is not there, a test set that could not
-            be read at the end, a setting that an optimizer has not, a model that does not take the
-            images.
+        UserError: if a model, device, data or setting cannot be used, or the test set could not be
+            read at the end.
     """
     from mnist_core import models, tasks, train
     from mnist_core.data.datasets import load
@@ -83,10 +77,10 @@ def prepare(
     data = load(configs[0].data, runtime.resolve(configs[0]).device)
     if configs[0].data.test_set and data.test_problem:
         raise DataError(
-            f"{data.test_problem}; a study reads it at the end: mend it, or say that there is none:"
+            f"{data.test_problem}; a study reads it at the end: repair it, or leave it out:"
             " data.test_set=false"
         )
-    # Each model with each loss once: what optimizers take is known without training.
+    # Each model with each loss once: settings of optimizers are checked without training.
     different = {(config.model, config.loss.name): config for config in resolved}
     for config in different.values():
         check(config)
@@ -125,17 +119,12 @@ def prepare(
 
 
 def _kind(config: TrainConfig) -> tuple[ModelConfig, str | None, int]:
-    """Return what decides how long a training takes, and how much memory."""
+    """Return what decides a training's time and memory."""
     return config.model, config.loss.name, config.batch_size
 
 
 def describe(plan: Plan, found: Sequence[Preparation]) -> str:
-    """Say in one line what a training and the whole study will take.
-
-    Args:
-        plan: the study's.
-        found: by each worker, all at the same time, as later.
-    """
+    """Return in one line what a training and the whole study will take."""
     times = [statistics.median(of_one) for of_one in zip(*(w.seconds for w in found), strict=True)]
     an_epoch = [time / n for time, n in zip(times, found[0].epochs, strict=True)]
     several = bool(plan.settings.search.objectives)

@@ -1,13 +1,11 @@
-"""Replaying the recorded order of a search: would the same history lead to the same trials?
+"""Replaying the recorded order of a search: does the same history lead to the same trials?
 
-The events of a study (``book/order.py``) are given to a trial book again, in their order, with
-the values that the trials had; nothing is trained. Each time the book proposes a trial its params
-are compared with those that were recorded, and each answer to a report with the answer that was
-given. So what is checked is this program's own code, with the versions that are installed now.
+The events of a study (``ledger/order.py``) are given to a trial book again, in their order, with
+the values that the trials had; nothing is trained. Each proposal and each answer to a report is
+compared with the recorded one. So the replay checks this program's code and the installed versions.
 
-Of an attempt that ended with its supervisor only the reports are known, not when they came. Where
-an answer may depend on them and is another now, that cannot be told from a difference; it is
-counted apart.
+Of an attempt that ended with its supervisor only the reports are known, not their times. An answer
+that differs and may depend on them is counted apart.
 """
 
 import dataclasses
@@ -33,17 +31,28 @@ from studies.core.attributes import (
     SEED,
 )
 from studies.core.trials import Failure
-from studies.ledger.opening import Book, open_search
+from studies.ledger.opening import TrialBook, open_search
 from studies.ledger.order import RULES, Happening, happenings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.search.enqueued import point_of
 from studies.search.failures import untrained
-from studies.storage.open import Journal, journal_url, open_storage
+from studies.storage.journal import Journal
+from studies.storage.open import create_study, journal_url
 
 
 class ReplayDiffers(UserError):
-    """The recorded order, replayed, leads to something else; the message says what came first."""
+    """The replay differs from the record; the message has the first difference."""
+
+
+_CANNOT = {
+    CARRIED: "is a fork: the trials that it began with were run in another study, and the order of"
+    " the two cannot be replayed",
+    FAILURES: "had failed trials that were run again (--retry-failed): their earlier reports are"
+    " not kept, so the order cannot be replayed",
+    OWNER: "was run by several supervisors (--join), which have no common order",
+}
+"""Why a study cannot be replayed, by an attribute that its trials then have."""
 
 
 @dataclass(kw_only=True)
@@ -51,9 +60,9 @@ class Replayed:
     """What a replay compared.
 
     Attributes:
-        proposals: trials whose params came to the same.
-        decisions: reports that were answered the same.
-        untold: reports that were answered otherwise, where the history is not known.
+        proposals: trials with the same params.
+        decisions: reports with the same answer.
+        untold: reports with another answer, where the history is not known.
     """
 
     proposals: int = 0
@@ -61,63 +70,49 @@ class Replayed:
     untold: int = 0
 
 
-def replay(plan: Plan, study: optuna.Study, folder: Path) -> Replayed:
-    """Replay the search ``study``; it is not changed.
+class Replay:
+    """A replay of a search, which is read once and not changed.
 
     Args:
         plan: of the study.
         study: the search.
-        folder: an empty one for the replay's own study.
+        folder: an empty folder for the replay's own study.
 
     Raises:
-        ReplayDiffers: something differs.
-        UserError: no order was recorded.
+        UserError: if no order was recorded.
     """
-    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
-    runs = study.user_attrs.get(RUNS, [])
-    if any(CARRIED in trial.user_attrs for trial in trials.values()):
-        raise UserError(
-            f"study {plan.name} is a fork: the trials that it began with were run in another study,"
-            " and the order of the two cannot be replayed"
-        )
-    if any(FAILURES in trial.user_attrs for trial in trials.values()):
-        raise UserError(
-            f"study {plan.name} had failed trials that were run again (--retry-failed): what they"
-            " reported before is not kept, so the order cannot be replayed"
-        )
-    if any(OWNER in trial.user_attrs for trial in trials.values()):
-        raise UserError(
-            f"study {plan.name} was run by several supervisors (--join), which have no common order"
-        )
-    if not runs or not all(map(happenings, trials.values())):
-        raise UserError(
-            f"study {plan.name} holds no recorded order: it was run before orders were recorded"
-        )
-    return _Replay(plan, study, trials, folder).go(runs)
 
+    _book: TrialBook  # of the run that is being replayed
 
-class _Replay:
-    def __init__(
-        self, plan: Plan, study: optuna.Study, trials: Mapping[int, FrozenTrial], folder: Path
-    ) -> None:
+    def __init__(self, plan: Plan, study: optuna.Study, folder: Path) -> None:
+        trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+        runs = study.user_attrs.get(RUNS, [])
+        for attribute, reason in _CANNOT.items():
+            if any(attribute in trial.user_attrs for trial in trials.values()):
+                raise UserError(f"study {plan.name} {reason}")
+        if not runs or not all(map(happenings, trials.values())):
+            raise UserError(f"study {plan.name} holds no recorded order")
         self._plan, self._folder = plan, folder
-        self._trials = trials
+        self._trials, self._runs = trials, runs
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
         self._imported = study.user_attrs.get(IMPORTED, [])
         self._directions = study.directions
-        storage = open_storage(journal_url(folder / "replay"), create=True)
-        assert isinstance(storage, Journal)
+        storage = Journal(journal_url(folder / "replay"), folder / "replay")
         storage.file.durable = False
         self._storage = storage
-        self._book: Book | None = None
         self._tasks: dict[int, Task] = {}
         self._reports: dict[int, int] = {}
         self._found = Replayed()
         self._unknown = list(_unknown(trials.values()))
         self._optuna, self._rules = "", RULES
 
-    def go(self, runs: Sequence[Mapping[str, Any]]) -> Replayed:
-        """Replay one run after the other."""
+    def go(self) -> Replayed:
+        """Replay the runs, one after another.
+
+        Raises:
+            ReplayDiffers: if something differs.
+        """
+        runs = self._runs
         events = sorted(one for trial in self._trials.values() for one in happenings(trial))
         ends = [*(run["from"] for run in runs[1:]), float("inf")]
         for run, end in zip(runs, ends, strict=True):
@@ -129,12 +124,12 @@ class _Replay:
         return self._found
 
     def _begin(self, run: Mapping[str, Any], died: Sequence[Happening]) -> None:
-        """Open the book as ``run`` did, after its predecessor, if it was killed, left it so."""
+        """Open the book as ``run`` did, after a predecessor that may have been killed."""
         for event in died:
             while self._reports.get(event.number, 0) < event.reports:
                 self._report(event.number)
-        if self._book is not None:
-            self._book.settle()
+        if self._optuna:  # of an earlier run
+            self._book.flush()
         self._optuna, self._rules = run["optuna"], run.get("rules", 1)
         settings = self._plan.settings.model_dump()
         settings["search"] |= run["search"] | {
@@ -146,27 +141,21 @@ class _Replay:
             self._plan,
             settings=Settings.from_mapping(settings, source="the recorded run"),
             trials=run["trials"],
-            trials_complete=0,  # what began is recorded
+            trials_complete=0,  # the trials that started are recorded
             trials_per_choice=run["trials_per_choice"],
             workers=run["workers"],
             folder=self._folder,
             storage_url=self._storage.url,
         )
-        study = optuna.create_study(
-            study_name=plan.name,
-            storage=self._storage,
-            directions=self._directions,
-            load_if_exists=True,
-        )
+        study = create_study(plan.name, self._storage, self._directions)
         if run["known"]:
             study.set_user_attr(ENQUEUED, self._enqueued[: run["known"]])
         if run.get("imported"):
             study.set_user_attr(IMPORTED, self._imported[: run["imported"]])
-        self._book = open_search(plan, self._storage)  # puts back what the killed one ran
+        self._book = open_search(plan, self._storage)  # retries the trials of a killed run
 
     def _do(self, event: Happening) -> None:
         number = event.number
-        assert self._book is not None
         if event.kind in "ab":
             self._ask(event)
         elif event.kind in "rs":
@@ -177,12 +166,11 @@ class _Replay:
             self._book.lose(self._tasks[number], Failure(kind="Interrupted", message="it was lost"))
 
     def _ask(self, event: Happening) -> None:
-        assert self._book is not None
         recorded = self._trials[event.number]
         task = self._book.ask()
         if task is None or task.number != event.number:
             now = "none" if task is None else f"trial {task.number}"
-            raise ReplayDiffers(f"trial {event.number} was begun next, but now it would be {now}")
+            raise ReplayDiffers(f"trial {event.number} started next, but now it would be {now}")
         self._tasks[event.number], self._reports[event.number] = task, 0
         if not recorded.params and recorded.state is TrialState.WAITING:
             return  # killed before it was proposed
@@ -194,7 +182,7 @@ class _Replay:
                     f" {proposed!r}{self._versions()}"
                 )
         if task.seed != recorded.user_attrs.get(SEED):
-            raise ReplayDiffers(f"trial {event.number}: its seed is another one now")
+            raise ReplayDiffers(f"trial {event.number}: its seed differs now")
         self._found.proposals += event.kind == "a"
 
     def _answer(self, event: Happening) -> None:
@@ -204,19 +192,18 @@ class _Replay:
         elif self._cannot_be_told(event):
             self._found.untold += 1
         else:
-            answers = {True: "let go on", False: "stopped"}
+            answers = {True: "continued", False: "stopped"}
             raise ReplayDiffers(
                 f"trial {event.number}: at report {self._reports[event.number]} it was"
                 f" {answers[not goes_on]}, but now it is {answers[goes_on]}{self._versions()}"
             )
 
     def _cannot_be_told(self, event: Happening) -> bool:
-        """Whether an answer depends on reports of which nobody knows when they came."""
+        """Return whether an answer may depend on reports whose time is not known."""
         return any(begin < event.count < end for _, begin, end in self._unknown)
 
     def _report(self, number: int) -> bool | None:
-        """Give the book the trial's next report; None: it was no number, and is not kept."""
-        assert self._book is not None
+        """Give the book the trial's next report; None: it was not a number, and is not kept."""
         trial = self._trials[number]
         steps = sorted(trial.intermediate_values)
         index = self._reports[number]
@@ -226,24 +213,22 @@ class _Replay:
         metric, value = self._plan.goals.metric, trial.intermediate_values[steps[index]]
         metrics = {**_metrics(trial), metric: value}
         goes_on = self._book.report(self._tasks[number], steps[index], metrics)
-        self._book.settle()
+        self._book.flush()
         return goes_on
 
     def _tell(self, number: int) -> None:
-        assert self._book is not None
         trial, task = self._trials[number], self._tasks[number]
         if trial.state is TrialState.FAIL and not untrained(trial):
             failure = trial.user_attrs.get(FAILURE, {"kind": "unknown", "message": ""})
             self._book.fail(task, Failure(**failure))
             return
-        stopped = trial.state is not TrialState.COMPLETE  # also one over a limit
+        stopped = trial.state is not TrialState.COMPLETE  # also an infeasible trial
         self._book.finish(task, Outcome(metrics=_metrics(trial), stopped=stopped))
 
     def _versions(self) -> str:
         now = optuna.__version__
-        optuna_ = "" if now == self._optuna else f" (Optuna {self._optuna} then, {now} now)"
-        older = " (run by an older version, in which failures taught nothing and rungs differed)"
-        return optuna_ + (older if self._rules < RULES else "")
+        then = "" if now == self._optuna else f" (Optuna {self._optuna} then, {now} now)"
+        return then + (" (run by an older version with other rules)" if self._rules < RULES else "")
 
 
 def _metrics(trial: FrozenTrial) -> dict[str, float]:
@@ -252,7 +237,7 @@ def _metrics(trial: FrozenTrial) -> dict[str, float]:
 
 
 def _unknown(trials: Iterable[FrozenTrial]) -> Iterator[tuple[int, int, int]]:
-    """Yield trial, begin and end of each attempt of which nobody knows when it reported."""
+    """Yield trial, begin and end of each attempt whose reports have no known time."""
     for trial in trials:
         begin = 0
         for event in happenings(trial):

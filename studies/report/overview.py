@@ -1,20 +1,25 @@
 """What ``python -m studies list|show|status`` print."""
 
 from collections import Counter
+from typing import NamedTuple
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from mnist_core.errors import ConfigError
+from mnist_core.files import from_here
+from search_spaces.space import Choice, Parameter
 from studies import catalog
 from studies.analysis.figure_data import best_of, complete
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
 from studies.core.trials import Failure, TrialRecord, same_reason
+from studies.planning.layers import searched_settings
 from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
-from studies.planning.plan import Plan, describe_parameter
+from studies.planning.plan import Plan
+from studies.planning.settings import Settings, setting_of, short_name
 from studies.report.console import make_console
 from studies.report.table import print_result
 from studies.storage.leases import Lease
@@ -22,6 +27,65 @@ from studies.storage.open import shown
 
 _NAMED = 10
 """Trials of one reason that are named at most."""
+
+
+class Row(NamedTuple):
+    """One line of ``show``: a name, its value, and where the value comes from."""
+
+    name: str
+    value: str
+    source: str
+
+
+def describe(plan: Plan) -> list[Row]:
+    """Return what there is to know before the first trial, a row each."""
+    spec, file = plan.spec, _file(plan.spec.name)
+    rows = [Row("study", plan.name, file), Row("goal", spec.goal, file)]
+    if spec.minutes is not None:
+        rows.append(Row("takes", f"about {spec.minutes} minutes on 2 cores", file))
+    for name, parameter in spec.space.parameters.items():
+        role = "scientific" if name == spec.scientific else "nuisance"
+        rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
+    rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
+    least = min(plan.trials_per_choice, plan.trials // len(spec.choices))
+    more = f", up to {plan.most_workers} as memory allows" if plan.most_workers else ""
+    budgets = {
+        "search.trials": f"{plan.search_budget}, {least} or more for each choice",
+        "confirm.seeds": f"{plan.confirm_seeds}",
+    }
+    machine_rows = {
+        "train.device": plan.train.device,
+        "engine.workers": f"{plan.workers}{more}",
+        "engine.threads": f"{plan.threads}",
+        "storage.url": shown(plan.storage_url),
+    }
+    hidden = {"train.seed", "train.threads", "search.trials_per_choice", *searched_settings(spec)}
+    for key in dict.fromkeys([*Settings.setting_names(), *sorted(plan.origins)]):
+        if key in hidden:
+            continue
+        value, source = setting_of(plan.settings, key), plan.origins.get(key, "default")
+        if key in budgets:
+            rows.append(Row(key, budgets[key], plan.origins.get(key, file)))
+        elif key in machine_rows:
+            source = "this machine" if value in (0, "", "auto") else source
+            rows.append(Row(short_name(key), machine_rows[key], source))
+        elif value not in (None, {}, [], ()):
+            rows.append(Row(short_name(key), str(value), source))
+    return [*rows, Row("folder", str(from_here(plan.folder)), "")]
+
+
+def describe_parameter(name: str, parameter: Parameter) -> str:
+    """Say in one line what a parameter can be, what it sets and when it exists."""
+    if isinstance(parameter, Choice):
+        text = ", ".join(map(str, parameter.choices))
+    else:
+        text = f"{parameter.low:g} to {parameter.high:g}"
+        text += ", log" if parameter.log else ""
+        text += "" if parameter.step is None else f", step {parameter.step:g}"
+    text += f"; sets {parameter.sets}" if parameter.sets not in ("", name) else ""
+    if (when := parameter.when) is None:
+        return text
+    return f"{text}; when {when.parameter} is {', '.join(map(str, when.values))}"
 
 
 def print_studies() -> None:
@@ -45,7 +109,7 @@ def print_plan(plan: Plan) -> None:
     """Print the resolved plan: the space with the roles, then every setting and its source."""
     spec, console = plan.spec, make_console()
     console.print(f"{plan.name}: {escape(spec.goal)}")
-    console.print(f"metric: {spec.metric}, to {spec.direction}; file: {_file(plan)}")
+    console.print(f"metric: {spec.metric}, to {spec.direction}; file: {_file(spec.name)}")
     space = _table()
     for head in ("parameter", "role"):
         space.add_column(head, no_wrap=True)
@@ -58,8 +122,8 @@ def print_plan(plan: Plan) -> None:
     table.add_column("setting", no_wrap=True)
     table.add_column("value", overflow="fold")
     table.add_column("from", overflow="fold")
-    for row in plan.describe():
-        if row.source != _file(plan) or "." in row.name.partition(" ")[0]:
+    for row in describe(plan):
+        if row.source != _file(spec.name) or "." in row.name.partition(" ")[0]:
             table.add_row(escape(row.name), escape(row.value), escape(row.source))
     console.print(table)
 
@@ -140,8 +204,8 @@ def _counts(records: list[TrialRecord]) -> str:
     return ", ".join(said) or "none"
 
 
-def _file(plan: Plan) -> str:
-    return f"studies/catalog/{plan.spec.name}.py"
+def _file(study: str) -> str:
+    return f"studies/catalog/{study}.py"
 
 
 def _holder(lease: Lease | None) -> str:

@@ -15,12 +15,11 @@ A limit on seconds or memory ends what it ends on a machine; that alone is not t
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from copy import copy, deepcopy
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -28,6 +27,7 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from studies.core.attributes import SEARCH_ORDER as ORDER
 from studies.planning.plan import Plan
+from studies.storage.optuna_internals import storage_of, study_id, study_on, trial_id
 
 _STUDY = "study:"
 """Before the name of what a sampler keeps with the study; it is kept with the trial instead."""
@@ -185,7 +185,7 @@ class _OfFinishedBatches(BaseSampler):
     def _view(self, study: Study, trial: FrozenTrial) -> Study:
         if self._seen is None:
             past = _Past(study, trial, self._first)
-            self._seen = Study(study.study_name, cast(BaseStorage, past))
+            self._seen = study_on(past, study.study_name)
         return self._seen
 
 
@@ -198,11 +198,11 @@ class _Past:
     """
 
     def __init__(self, study: Study, trial: FrozenTrial, first: int) -> None:
-        self._storage = study._storage
-        self._trial = trial
-        self._kept = dict(self._storage.get_study_system_attrs(study._study_id))
+        self._storage = storage_of(study)
+        self._study, self._trial = study, trial
+        self._kept = dict(self._storage.get_study_system_attrs(study_id(study)))
         self._trials = []
-        for other in self._storage.get_all_trials(study._study_id, deepcopy=False):
+        for other in study.get_trials(deepcopy=False):
             if other.number < trial.number:
                 self._kept |= _kept_for_study(other)
             if other.number < first or other.number == trial.number:
@@ -228,7 +228,9 @@ class _Past:
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         self._kept[key] = value
-        self._storage.set_trial_system_attr(self._trial._trial_id, f"{_STUDY}{key}", value)
+        self._storage.set_trial_system_attr(
+            trial_id(self._study, self._trial), f"{_STUDY}{key}", value
+        )
 
 
 def _kept_for_study(trial: FrozenTrial) -> dict[str, Any]:

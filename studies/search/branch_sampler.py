@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.space import Choice, Space
 from studies.search.optuna_bridge import to_distribution
 from studies.search.study_views import Show, ShownSampler, view
+from studies.storage.optuna_internals import required_params
 
 Branch = dict[str, Any]
 """The choices that make a branch, by parameter, in the order of the space."""
@@ -141,7 +142,7 @@ class BranchSampler(BaseSampler):
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Return the branch's choices, and what its sampler proposes."""
-        required = trial.system_attrs.get("fixed_params", {})
+        required = required_params(trial)
         branch = self._choose(study, trial, required)
         distributions = {
             name: to_distribution(self._space.parameters[name])
@@ -185,7 +186,7 @@ class BranchSampler(BaseSampler):
 
 
 def _trials(study: Study) -> list[FrozenTrial]:
-    return study._get_trials(deepcopy=False, use_cache=True)
+    return study.get_trials(deepcopy=False)
 
 
 def _inside(

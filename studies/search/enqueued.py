@@ -16,7 +16,7 @@ they are is kept with the study, so a resume does not need the file again.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from optuna.trial import FrozenTrial
 
 from mnist_core import parsing
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.table import flatten
 from search_spaces.space import Float, Space, SpaceError
+from studies.storage.optuna_internals import required_params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ def read_known(path: Path, space: Space) -> Known:
     """
     source = f"--enqueue {path}"
     tables = parsing.toml_file(path, source=source)
-    params = dict(_flat(_params(tables)))
+    params = flatten(_params(tables))  # unquoted dots make tables
     if not params:
         raise ConfigError(
             f"{source}: holds no parameters; write them as `name = value`, or name a"
@@ -140,7 +142,7 @@ def merged(*lists: Iterable[Known]) -> list[Known]:
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return the params of ``trial``; of one that waits, those that are required of it."""
-    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    return {**required_params(trial), **trial.params}
 
 
 def _check_export(tables: Mapping[str, Any], settings: Mapping[str, Any], source: str) -> None:
@@ -151,7 +153,7 @@ def _check_export(tables: Mapping[str, Any], settings: Mapping[str, Any], source
     """
     if "record" not in tables:
         return
-    written = dict(_flat(tables))
+    written = flatten(tables)
     for name, value in settings.items():
         if written.get(name, value) != value:
             raise ConfigError(
@@ -167,13 +169,3 @@ def _params(tables: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(params, Mapping):
             return params
     return tables
-
-
-def _flat(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Undo tables: unquoted dots make them."""
-    for name, value in values.items():
-        path = (*parents, name)
-        if isinstance(value, Mapping):
-            yield from _flat(value, path)
-        else:
-            yield ".".join(path), value

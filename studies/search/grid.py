@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.table import flatten
 from search_spaces.space import Choice, Float, Int, Parameter, Space
 from studies.search.branch_sampler import branches
 from studies.search.enqueued import point_of
@@ -50,7 +51,7 @@ class Grid:
 
     def __init__(self, space: Space, scientific: str, options: Mapping[str, Any]) -> None:
         self._space, self._scientific = space, scientific
-        given = dict(_flat(options))
+        given = flatten(options)  # ``sgd.lr`` comes as a table ``sgd``
         points = given.pop("points", None)
         if points is not None and (type(points) is not int or not 2 <= points <= _MANY):
             raise ConfigError(f"{SOURCE}: points must be 2 to {_MANY}, but got {points!r}")
@@ -162,13 +163,3 @@ def _listed(name: str, parameter: Parameter, values: Any) -> Sequence[Any]:
     if len({point_of({name: value}) for value in listed}) < len(listed):
         raise ConfigError(f"{SOURCE}: {name}: values must all be different, but got {values}")
     return listed
-
-
-def _flat(options: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Undo what the settings make of dotted names: ``sgd.lr`` comes as a table ``sgd``."""
-    for name, value in options.items():
-        path = (*parents, name)
-        if isinstance(value, Mapping):
-            yield from _flat(value, path)
-        else:
-            yield ".".join(path), value

@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler
 
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Float, Int, Parameter, Space, SpaceError, When
+from studies.storage.optuna_internals import required_params
 
 
 def check_options(
@@ -207,7 +208,7 @@ def _draw_again(trial: optuna.Trial, name: str, distribution: BaseDistribution) 
     """
     if name not in trial.distributions or distribution.single():
         return
-    if name in trial._fixed_params or name in trial.relative_params:
+    stored = trial.study.get_trials(deepcopy=False)[trial.number]
+    if name in required_params(stored) or name in trial.relative_params:
         return
-    sampler = trial.study.sampler
-    sampler.sample_independent(trial.study, trial._get_latest_trial(), name, distribution)
+    trial.study.sampler.sample_independent(trial.study, stored, name, distribution)

@@ -13,9 +13,9 @@ from mnist_core.errors import ConfigError
 from objectives.measured import KNOWN_BEFORE, MEASURES
 from search_spaces.space import Choice
 from studies.core.formatting import is_share
-from studies.planning.layers import GENERAL_QUICK, setting_of
+from studies.planning.layers import GENERAL_QUICK
 from studies.planning.plan import Plan
-from studies.planning.settings import short_name
+from studies.planning.settings import setting_of, short_name
 from studies.search.batch_order import order_notes
 from studies.search.branch_sampler import branches
 from studies.search.enqueued import Known, read_known

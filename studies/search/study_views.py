@@ -11,15 +11,15 @@ import operator
 from collections.abc import Callable, Container, Sequence
 from copy import copy
 from copy import deepcopy as copy_deeply
-from typing import Any, cast
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
+from studies.storage.optuna_internals import storage_of, study_id, study_on
 
 Show = Callable[[list[FrozenTrial], Sequence[StudyDirection]], list[FrozenTrial]]
 """Returns trials as a sampler is to see them, for a study with these directions."""
@@ -95,7 +95,7 @@ def view(study: Study, trials: list[FrozenTrial], *, prefix: str = "") -> Study:
         trials: what it is to see.
         prefix: before the names of what the sampler keeps with the study.
     """
-    return Study(study.study_name, cast(BaseStorage, _ShownStorage(study, trials, prefix)))
+    return study_on(_ShownStorage(study, trials, prefix), study.study_name)
 
 
 class ShownSampler(BaseSampler):
@@ -157,7 +157,7 @@ class ShownSampler(BaseSampler):
         self.sampler.after_trial(study, trial, state, values)
 
     def _view(self, study: Study) -> Study:
-        trials = study._get_trials(deepcopy=False, use_cache=False)
+        trials = study.get_trials(deepcopy=False)
         shown = self._show([*self.imported, *trials], study.directions)
         same = len(shown) == len(trials) and all(map(operator.is_, shown, trials))
         return study if same else view(study, shown)
@@ -184,7 +184,7 @@ class _ShownStorage:
         self._prefix = prefix
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        return self._study._study_id
+        return study_id(self._study)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         return self._study.directions
@@ -199,7 +199,7 @@ class _ShownStorage:
         return copy_deeply(trials) if deepcopy else trials
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        attributes = self._study._storage.get_study_system_attrs(study_id)
+        attributes = storage_of(self._study).get_study_system_attrs(study_id)
         return {
             name.removeprefix(self._prefix): value
             for name, value in attributes.items()
@@ -207,7 +207,7 @@ class _ShownStorage:
         }
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self._study._storage.set_study_system_attr(study_id, self._prefix + key, value)
+        storage_of(self._study).set_study_system_attr(study_id, self._prefix + key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self._study._storage.set_trial_system_attr(trial_id, key, value)
+        storage_of(self._study).set_trial_system_attr(trial_id, key, value)

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
 from studies.search.study_views import ShownSampler
+from studies.storage.optuna_internals import required_params
 
 TRIES = 10
 """How often a proposal is made again; the last one is taken, so that no region is closed."""
@@ -30,12 +31,12 @@ class WarySampler(ShownSampler):
         proposed = super().sample_relative(study, trial, search_space)
         past = [
             other
-            for other in [*self.imported, *study._get_trials(deepcopy=False, use_cache=False)]
+            for other in [*self.imported, *study.get_trials(deepcopy=False)]
             if other.state in (TrialState.COMPLETE, TrialState.PRUNED) or failed_by_itself(other)
         ]
         if not proposed or not any(map(failed_by_itself, past)):
             return proposed
-        required = trial.system_attrs.get("fixed_params", {})
+        required = required_params(trial)
         for _ in range(TRIES):
             params = {**proposed, **required}
             nearest = min(past, key=lambda other: _distance(params, other.params, search_space))

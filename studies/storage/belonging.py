@@ -1,9 +1,8 @@
 """Which study the files in a folder belong to.
 
-A study gets a random identity when it is made. It is kept with the study in the database, in each
-``study`` event of the log, in each tracker's list of what it has kept, and beside the models. So
-files that were left by another study are told from its own, whichever of them was deleted, copied
-or moved. Older files name none, and pass.
+A study gets a random identity, which is kept in the database, in the ``study`` events of the log,
+in each tracker's list of what it has kept, and beside the models. So the files of another study are
+recognised after any of them was deleted, copied or moved. Files without an identity pass.
 """
 
 import uuid
@@ -18,28 +17,29 @@ MODELS = "checkpoints"
 """Folder of the models, and of the states of running trials."""
 
 KEPT = ".kept"
-"""Ending of the lists of what trackers have kept, in the folder ``trackers``."""
+"""How the names of the trackers' lists end, in the folder ``trackers``."""
 
 _MARK = "study.id"
+_MODELS = f"{MODELS}/"
 _LINE = "study id "
 
 
 class ForeignFiles(UserError):
-    """A study's folder holds what another study has left."""
+    """A study's folder holds files of another study."""
 
 
 def new_identity() -> str:
-    """Return an identity for a study that is being made."""
+    """Return an identity for a new study."""
     return uuid.uuid4().hex[:8]
 
 
 def kept_line(identity: str) -> str:
-    """Return the line with which a tracker's list begins."""
+    """Return the first line of a tracker's list."""
     return f"{_LINE}{identity}"
 
 
 def owner(folder: Path) -> str:
-    """Return the identity that the first file in ``folder`` names which names one; else ""."""
+    """Return the identity that the files in ``folder`` name first, "" if they name none."""
     return next((identity for _, identity in _owners(folder)), "")
 
 
@@ -49,27 +49,37 @@ def check_owner(folder: Path, identity: str, database: str) -> None:
     Args:
         folder: the study's.
         identity: the study's; "": it is not made yet.
-        database: what keeps it, for the error.
+        database: what keeps the study, for the error.
 
     Raises:
-        ForeignFiles: if one does.
-        UserError: if one cannot be read.
+        ForeignFiles: if a file belongs to another study.
+        UserError: if a file cannot be read.
     """
     foreign = [f"{what} of study {of}" for what, of in _owners(folder) if of != identity]
     if foreign:
         there = f"holds study {identity}" if identity else "does not hold this study"
         raise ForeignFiles(
             f"{from_here(folder)} holds {', '.join(foreign)}, but {database} {there}: put the"
-            " database that they belong to in its place, choose another results.folder, or begin"
-            " anew (--fresh moves them aside)"
+            " database that they belong to in its place, choose another results.folder, or start"
+            " fresh (--fresh moves them aside)"
         )
 
 
-def mark(folder: Path, identity: str) -> None:
-    """Write ``identity`` beside the models in ``folder``, unless it is there.
+def foreign_models(folder: Path, identity: str) -> str:
+    """Return the identity of the other study that the models in ``folder`` belong to; "": none.
 
     Raises:
-        UserError: if that cannot be written.
+        UserError: if their mark cannot be read.
+    """
+    found = next((of for what, of in _owners(folder) if what == _MODELS), identity)
+    return "" if found == identity else found
+
+
+def mark(folder: Path, identity: str) -> None:
+    """Write ``identity`` beside the models in ``folder``, if there is none.
+
+    Raises:
+        UserError: if it cannot be written.
     """
     path = folder / MODELS / _MARK
     if not path.exists():
@@ -77,7 +87,7 @@ def mark(folder: Path, identity: str) -> None:
 
 
 def _owners(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield what names a study, and the study's identity."""
+    """Yield the files that name a study, and its identity."""
     path = folder
     try:
         path = folder / FILE
@@ -85,7 +95,7 @@ def _owners(folder: Path) -> Iterator[tuple[str, str]]:
             yield FILE, identity
         path = folder / MODELS / _MARK
         if path.is_file():
-            yield f"{MODELS}/", path.read_text(encoding="utf-8", errors="replace").strip()
+            yield _MODELS, path.read_text(encoding="utf-8", errors="replace").strip()
         for path in sorted((folder / "trackers").glob(f"*{KEPT}")):
             with path.open(encoding="utf-8", errors="replace") as file:
                 line = file.readline()

@@ -1,56 +1,65 @@
-"""All that a storage holds of a study, and whether two of them hold the same."""
+"""Everything that a storage holds of a study, and whether two storages hold the same."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from studies.core.attributes import LEASE
-from studies.storage.journal import Journal
-from studies.storage.sql import SqlStorage
+from studies.storage.base import Content, Storage
+from studies.storage.errors import CopyError
 
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """All that a storage holds of one of Optuna's studies.
-
-    Attributes:
-        name: of the study.
-        directions: one for each objective.
-        user_attrs: less the lease, which belongs to a process.
-        system_attrs: Optuna's own.
-        trials: by number.
-    """
-
-    name: str
-    directions: list[StudyDirection]
-    user_attrs: dict[str, Any]
-    system_attrs: dict[str, Any]
-    trials: list[FrozenTrial]
+__all__ = ["Content", "append", "check_same", "difference", "read_content"]
 
 
 def read_content(storage: BaseStorage, name: str) -> Content:
     """Return what ``storage`` holds of study ``name``.
 
     Raises:
-        KeyError: there is none.
+        KeyError: if there is no such study.
     """
     identity = storage.get_study_id_from_name(name)
+    user_attrs = storage.get_study_user_attrs(identity)
     return Content(
         name=name,
         directions=list(storage.get_study_directions(identity)),
-        user_attrs=_lasting(storage.get_study_user_attrs(identity)),
+        user_attrs={key: value for key, value in user_attrs.items() if key != LEASE},
         system_attrs=dict(storage.get_study_system_attrs(identity)),
         trials=sorted(_trials(storage, identity), key=lambda trial: trial.number),
     )
 
 
+def append(storage: BaseStorage, content: Content) -> int:
+    """Add a study by Optuna's public calls; return its identity."""
+    identity = storage.create_new_study(content.directions, content.name)
+    for key, value in content.user_attrs.items():
+        storage.set_study_user_attr(identity, key, value)
+    for key, value in content.system_attrs.items():
+        storage.set_study_system_attr(identity, key, value)
+    for trial in content.trials:
+        storage.create_new_trial(identity, trial)
+    return identity
+
+
+def check_same(contents: Sequence[Content], copies: Sequence[Content], target: str) -> None:
+    """Check that ``copies``, read from ``target``, are what was written.
+
+    Raises:
+        CopyError: if they are not.
+    """
+    for content, copy in zip(contents, copies, strict=True):
+        found = difference(content, copy)
+        if found:
+            raise CopyError(
+                f"{target} does not hold what was written to it ({found}); nothing was copied"
+            )
+
+
 def _trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
-    if isinstance(storage, SqlStorage | Journal):
+    if isinstance(storage, Storage):
         return storage.whole_trials(study_id)
     return storage.get_all_trials(study_id, deepcopy=False)
 
@@ -70,12 +79,8 @@ def difference(one: Content, other: Content) -> str:
     return ""
 
 
-def _lasting(attributes: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in attributes.items() if key != LEASE}
-
-
 def _fields(trial: FrozenTrial) -> dict[str, str]:
-    """Return what a trial is made of, so that equal things are equal, also nan."""
+    """Return the parts of a trial as text, so that a nan equals a nan."""
     return {
         "number": str(trial.number),
         "state": trial.state.name,
@@ -92,7 +97,7 @@ def _fields(trial: FrozenTrial) -> dict[str, str]:
 
 
 def _plain(value: Any) -> str:
-    """JSON text; SQLite knows no -0.0, which is the same number as 0.0."""
+    """Return JSON text; SQLite has no -0.0, which equals 0.0."""
     return json.dumps(_without_minus_zero(value), sort_keys=True, default=str)
 
 

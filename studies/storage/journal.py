@@ -1,74 +1,59 @@
-"""Studies in an Optuna journal file: one line of JSON for each change, appended.
+"""Studies in an Optuna journal file: one line of JSON for each change, appended."""
 
-Optuna's journal is used, but for how a line gets into the file:
-
-* What a killed process or a full disk left of a line is cut off before the next one is written;
-  Optuna appends to it, which makes everything behind it unreadable.
-* The lock is the kernel's, on the file itself: it ends with the process that holds it. Optuna's own
-  is a second file, which a killed process leaves behind and the next one waits half a minute for.
-* Where a line begins is remembered of the next one alone. Optuna remembers it of each: some hundred
-  bytes of memory a line, and a trial has about sixteen.
-* What an objective left with a trial may stay in the file, see ``hold_only``.
-"""
-
-import json
+import copy
 import os
-import sys
-from collections.abc import Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Collection, Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.storages.journal._storage import JournalOperation
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_core.files import check_regular
-from studies.storage.rows import SharedDistributions, forget_begin
-from studies.storage.url import Damaged, NoStudies, StorageError
+from studies.core.attributes import LEASE
+from studies.storage.base import Check, Content, Refuse, Storage
+from studies.storage.contents import append, check_same, read_content
+from studies.storage.errors import StorageError
+from studies.storage.journal_file import GARBAGE, JournalFile, damaged, only, with_names
+from studies.storage.optuna_internals import FIXED_PARAMS
+from studies.storage.sharing import SharedDistributions, forget_begin
+from studies.storage.url import journal_url
 
-_GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
-"""What Optuna raises on lines that it has not written."""
 
-
-class Journal(JournalStorage):
-    """Optuna's journal storage on one file.
+class Journal(JournalStorage, Storage):
+    """Optuna's journal storage on the file ``path``, which is made if there is none.
 
     Args:
         url: its storage URL.
-        path: the file; it is made where there is none.
-        held: see below.
-
-    Attributes:
-        url: its storage URL.
+        path: the file.
+        held: see ``Storage``.
 
     Raises:
-        StorageError: the file cannot be read or made, or holds other things than a journal.
+        StorageError: if the file cannot be read or made, or is damaged.
     """
 
     def __init__(self, url: str, path: Path, *, held: Collection[str] | None = None) -> None:
         self.url = url
-        self.file = _File(path)
+        self.file = JournalFile(path)
         self.file.held = None if held is None else frozenset(held)
         self._distributions = SharedDistributions()
         try:
             super().__init__(self.file)
-        except _GARBAGE as error:
-            raise _damaged(path, error) from None
+        except GARBAGE as error:
+            raise damaged(path, error) from None
 
     @property
-    def held(self) -> frozenset[str] | None:
-        """Names of the user attributes that trials have here; None: all."""
+    def held(self) -> frozenset[str] | None:  # type: ignore[override]
+        """See ``Storage``."""
         return self.file.held
 
     def hold_only(self, names: Collection[str]) -> None:
-        """From now on leave user attributes of trials that have other names in the file."""
-        self.file.held = frozenset(names)
-        with self._thread_lock:
-            for trial in self._replay_result._trials.values():
-                trial.user_attrs = _only(self.file.held, trial.user_attrs)
+        """From now on leave user attributes with other names in the file."""
+        held = self.file.held = frozenset(names)
+        for study in self.get_all_studies():
+            for trial in self._kept(self.get_study_id_from_name(study.study_name)):
+                trial.user_attrs = only(held, trial.user_attrs)
                 forget_begin(trial)
 
     def whole_trials(
@@ -79,239 +64,129 @@ class Journal(JournalStorage):
         return whole.get_all_trials(study_id, deepcopy=False)
 
     def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Set user attributes of a trial in one write; Optuna takes one for each."""
-        self._append(trial_id, attributes)
+        """Set user attributes of a trial in one write."""
+        with self.file.one_write():
+            for name, value in attributes.items():
+                self.set_trial_user_attr(trial_id, name, value)
+        super().get_trial(trial_id)  # reads what was written: a finished trial is refused here
 
     def put_back(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Have a trial that runs wait again, and set user attributes of it, in one write."""
-        waits = {"state": TrialState.WAITING, "values": None}
-        self._append(
-            trial_id, attributes, {"op_code": JournalOperation.SET_TRIAL_STATE_VALUES, **waits}
-        )
+        """Have a running trial wait again, and set user attributes of it, in one write."""
+        with self.file.one_write():
+            for name, value in attributes.items():
+                self.set_trial_user_attr(trial_id, name, value)
+            self.set_trial_state_values(trial_id, TrialState.WAITING)
+        super().get_trial(trial_id)
 
-    def _append(
-        self, trial_id: int, attributes: Mapping[str, Any], *more: Mapping[str, Any]
-    ) -> None:
-        with self._thread_lock:
-            log = {
-                "op_code": JournalOperation.SET_TRIAL_USER_ATTR,
-                "worker_id": self._replay_result.worker_id,
-                "trial_id": trial_id,
-            }
-            logs = [{**log, "user_attr": {key: value}} for key, value in attributes.items()]
-            self.file.append_logs(logs + [{**log, **one} for one in more])
-            self._sync_with_backend()
-
-    def ended(self, trial: FrozenTrial) -> FrozenTrial:
-        """Return what is held here of ``trial``, which is over now."""
-        return self.get_trial(trial._trial_id)
+    def ended(self, trial_id: int, trial: FrozenTrial) -> FrozenTrial:
+        """Return what is held here of ``trial``, which has just ended."""
+        del trial
+        self._share()
+        return self.get_trial(trial_id)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return one trial, that which is kept if it is over; Optuna does so with all."""
+        """Return one trial; an unfinished one is copied, which Optuna does not do."""
         trial = super().get_trial(trial_id)
-        return trial if trial.state.is_finished() else copy(trial)
+        return trial if trial.state.is_finished() else copy.copy(trial)
 
-    def _sync_with_backend(self) -> None:
-        self.file.ended.clear()
-        super()._sync_with_backend()
-        trials = self._replay_result._trials
-        for trial in filter(None, map(trials.get, self.file.ended)):
-            self._distributions.share(trial)
-            if self.held is not None:
-                forget_begin(trial)
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return trials by number."""
+        trials = self._kept(study_id)
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
+    def _kept(self, study_id: int) -> list[FrozenTrial]:
+        """Return the trials that Optuna keeps of a study, by number."""
+        trials = super().get_all_trials(study_id, deepcopy=False)
+        self._share()
+        return trials
 
-class _File(JournalFileBackend):
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.durable = True
-        """Whether each append is flushed to the disk; else whoever sets it flushes at the end."""
-        self.held: frozenset[str] | None = None
-        """Names of the user attributes of trials that are given out; None: all."""
-        self.ended: list[int] = []
-        """Identities of trials whose ends were given out; whoever needs them clears it."""
-        self._next = (0, 0)
-        """Number of the first line that was not given out yet, and where it begins."""
-        try:
-            super().__init__(str(path), lock_obj=JournalFileOpenLock(str(path)))
-        except OSError as error:
-            raise _unusable(path, error) from None
+    def _share(self) -> None:
+        """Have trials that have ended hold once what is the same in them."""
+        ended, self.file.ended = self.file.ended, []
+        with self.file.one_write():  # of nothing: the file is not read for each of them
+            for identity in ended:
+                with suppress(KeyError):  # of a study that was deleted
+                    trial = super().get_trial(identity)
+                    self._distributions.share(trial)
+                    if self.held is not None:
+                        forget_begin(trial)
 
-    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        try:
-            with self.path.open("rb") as file:
-                number, position = self._next if log_number_from >= self._next[0] else (0, 0)
-                file.seek(position)
-                while (line := file.readline()).endswith(b"\n"):  # else it is still being written
-                    number, position = number + 1, position + len(line)
-                    if number > log_number_from:
-                        log = json.loads(line)
-                        self._next = number, position
-                        if log["op_code"] == JournalOperation.SET_TRIAL_STATE_VALUES:
-                            self.ended.append(log["trial_id"])
-                        yield log if self.held is None else _without(self.held, log)
-        except OSError as error:
-            raise _unusable(self.path, error) from None
-        except (ValueError, RecursionError) as error:
-            raise _damaged(self.path, error) from None
+    def write(
+        self,
+        contents: Sequence[Content],
+        renamed: Mapping[str, str],
+        refuse: Refuse,
+        check: Check,
+    ) -> None:
+        """Write studies at the end of a new file, and put that in the place of this one.
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        lines = "".join(f"{json.dumps(log, separators=(',', ':'))}\n" for log in logs).encode()
-        try:
-            with self.locked() as descriptor:
-                end = _end_of_lines(descriptor)
-                if end < self._next[1]:
-                    raise _damaged(self.path, ValueError("it was cut short by another program"))
-                os.ftruncate(descriptor, end)
-                try:
-                    _write(descriptor, end, lines)
-                    if self.durable:
-                        os.fsync(descriptor)
-                except OSError:
-                    os.ftruncate(descriptor, end)
-                    raise
-        except OSError as error:
-            raise _unusable(self.path, error) from None
-
-    @contextmanager
-    def locked(self) -> Iterator[int]:
-        """Hold the lock; yields the open file."""
-        if os.name != "posix":
-            self._lock.acquire()
-            descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        They take the place of studies of their names, which keep their lease.
+        """
+        path = self.file.path
+        part = path.with_name(f"{path.name}.copying")
+        with self.file.locked() as descriptor:
             try:
-                yield descriptor
+                with part.open("wb") as file, os.fdopen(os.dup(descriptor), "rb") as old:
+                    old.seek(0)
+                    lines = old.read()
+                    file.write(with_names(lines[: lines.rfind(b"\n") + 1], renamed))
+                made = Journal(journal_url(part), part)
+                made.file.durable = False
+                there = {study.study_name for study in made.get_all_studies()}
+                refuse(there)
+                for content in contents:
+                    lease = made._delete(content.name) if content.name in there else None
+                    identity = append(made, content)
+                    if lease is not None:
+                        made.set_study_user_attr(identity, LEASE, lease)
+                again = Journal(journal_url(part), part)
+                check([read_content(again, content.name) for content in contents])
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
+                part.replace(path)
+            except OSError as error:
+                said = error.strerror or error
+                raise StorageError(f"{part}: {said}; nothing was written") from None
             finally:
-                os.close(descriptor)
-                self._lock.release()
-            return
-        descriptor = _open_locked(self.path)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+                part.unlink(missing_ok=True)
+
+    def reopen(self, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:
+        """Have failed trials wait again: the study is written again in a new file."""
+        found = read_content(self, name)
+        trials = [
+            _waiting(trial, failed[trial.number]) if trial.number in failed else trial
+            for trial in found.trials
+        ]
+        content = replace(found, trials=trials)
+        self.write(
+            [content],
+            {},
+            refuse=lambda names: None,
+            check=lambda copies: check_same([content], copies, str(self.file.path)),
+        )
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+    def _delete(self, name: str) -> Any:
+        """Remove study ``name``; return its lease, which no ``Content`` holds."""
+        identity = self.get_study_id_from_name(name)
+        lease = self.get_study_user_attrs(identity).get(LEASE)
+        self.delete_study(identity)
+        return lease
 
 
-def check_lines(path: Path) -> None:
-    """Check that every whole line of the journal is one: another program may have written there.
-
-    Raises:
-        StorageError: if one is not, or the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    json.loads(line)["op_code"]
-    except OSError as error:
-        raise _unusable(path, error) from None
-    except _GARBAGE as error:
-        raise _damaged(path, error) from None
-
-
-def check_file(path: Path, *, create: bool) -> None:
-    """Refuse a file that is no journal before anything is appended to it.
-
-    Raises:
-        StorageError: it is none, or is missing and not to be made.
-    """
-    try:
-        check_regular(path)
-        with path.open("rb") as file:
-            first = file.readline(1_000_000)
-    except FileNotFoundError:
-        if create:
-            return
-        raise NoStudies(f"there is no study journal at {path}; run a study first") from None
-    except (OSError, ValueError) as error:  # ValueError: a null byte
-        raise _unusable(path, error) from None
-    if not first:
-        if create:
-            return
-        raise NoStudies(f"{path} holds no study; run a study first")
-    try:
-        line = json.loads(first)
-    except (ValueError, RecursionError):  # brackets nested thousands deep
-        line = None
-    if not isinstance(line, dict) or "op_code" not in line:
-        raise Damaged(f"{path} is no Optuna journal; move it away or choose another storage")
-
-
-def with_names(lines: bytes, names: Mapping[str, str]) -> bytes:
-    """Return a journal's lines with other names of studies: new ones by old ones."""
-    if not names:
-        return lines
-    found = []
-    for line in lines.splitlines(keepends=True):
-        if b'"study_name"' in line:
-            log = json.loads(line)
-            if log["op_code"] == JournalOperation.CREATE_STUDY and log["study_name"] in names:
-                log["study_name"] = names[log["study_name"]]
-                line = json.dumps(log, separators=(",", ":")).encode() + b"\n"
-        found.append(line)
-    return b"".join(found)
-
-
-def _only(held: frozenset[str], attributes: dict[str, Any]) -> dict[str, Any]:
-    return {sys.intern(name): value for name, value in attributes.items() if name in held}
-
-
-def _without(held: frozenset[str], log: dict[str, Any]) -> dict[str, Any]:
-    """Return a line as if a trial had been given nothing of what is not ``held``."""
-    if "trial_id" in log and "user_attr" in log and not held.issuperset(log["user_attr"]):
-        # Optuna passes over what another process did to a trial that it does not know.
-        return {**log, "trial_id": -1, "worker_id": ""}
-    if log.get("user_attrs"):
-        return {**log, "user_attrs": _only(held, log["user_attrs"])}
-    return log
-
-
-def _open_locked(path: Path) -> int:
-    import fcntl  # only on POSIX
-
-    while True:
-        descriptor = os.open(path, os.O_RDWR)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            here, there = os.fstat(descriptor), os.stat(path)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
-            return descriptor
-        os.close(descriptor)  # another file was put in its place while this one was waited for
-
-
-def _end_of_lines(descriptor: int) -> int:
-    """Return the size of the file up to and with its last line end."""
-    end = os.fstat(descriptor).st_size
-    while end:
-        start = max(0, end - 65536)
-        os.lseek(descriptor, start, os.SEEK_SET)
-        found = os.read(descriptor, end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
-
-
-def _write(descriptor: int, position: int, data: bytes) -> None:
-    os.lseek(descriptor, position, os.SEEK_SET)
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _unusable(path: Path, error: Exception) -> StorageError:
-    reason = getattr(error, "strerror", None) or error
-    return StorageError(
-        f"{path}: {reason}; nothing is lost, but nothing more can be written or read there: set it"
-        " right and run the same command again"
-    )
-
-
-def _damaged(path: Path, error: Exception) -> StorageError:
-    said = " ".join(str(error).split())[:100]
-    return Damaged(
-        f"{path} is damaged ({type(error).__name__}: {said}); put a sound copy in its place, or"
-        " begin anew (--fresh moves it aside)"
-    )
+def _waiting(trial: FrozenTrial, attributes: Mapping[str, Any]) -> FrozenTrial:
+    made = copy.copy(trial)
+    made.state, made.datetime_complete, made.values = TrialState.WAITING, None, None
+    made.intermediate_values = {}
+    made.user_attrs = {**trial.user_attrs, **attributes}
+    made.system_attrs = {k: v for k, v in trial.system_attrs.items() if k == FIXED_PARAMS}
+    return made

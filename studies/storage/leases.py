@@ -1,18 +1,12 @@
-"""Who supervises a study: a lease, stored in the study, that shows whether its holder still lives.
+"""Leases: which process supervises a study, and whether it still lives.
 
-A process id alone proves nothing, it may have been given to another process since. A lease also
-holds the host, its boot and the start of the process, so a holder that was killed is known to be
-gone the moment somebody looks; no heartbeat is written and no time-out awaited. The time of day
-plays no part.
+A lease names a process so that no other process can be mistaken for it. So a killed holder on this
+machine is detected on the next check, without heartbeat or time-out. A server (``Locks``) knows by
+itself whether a holder on any machine lives. In a file on a shared disk, a holder on another
+machine is believed to live until a person takes the study over (``--take-over``): by a heartbeat, a
+machine that sleeps would seem dead, and two processes would write.
 
-From another machine, or from another container of this one, a process cannot be looked at. A
-storage on a server (``Locks``) knows by itself whether the holder lives: it holds a lock there that
-ends with its connection. In a file on a shared disk a holder elsewhere is taken to live until a
-person says otherwise (``--take-over``): a heartbeat would take a machine that is asleep or cut off
-for a dead one, and two would write.
-
-Where several supervise a study together (``--join``, see ``parts.py``) each has a
-lease of its own, with a heartbeat: there two may write.
+Several supervisors (``--join``) have a lease with a heartbeat each; there two processes may write.
 """
 
 import os
@@ -27,20 +21,21 @@ import optuna
 
 from mnist_core.errors import UserError
 from studies.core.attributes import LEASE, PART
+from studies.storage.optuna_internals import backend_of
 from studies.storage.process_identity import boot_id, pid_namespace, process_start
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """One process that supervises a study.
+    """A process that supervises a study.
 
     Attributes:
         host: name of its machine.
         pid: its process id there.
-        start: when the process began: clock ticks after boot (Linux), else seconds after 1970.
-        boot: identifies the boot of the machine that ``pid`` and ``start`` belong to.
+        start: of the process: clock ticks after boot (Linux), else seconds after 1970.
+        boot: the boot of the machine that ``pid`` and ``start`` belong to.
         taken: when the lease was taken, ISO 8601, local time.
-        namespace: what its ``pid`` is of, see ``pid_namespace``; "": not known.
+        namespace: of the ``pid``, see ``pid_namespace``; "": not known.
         locked: whether the storage says that the holder lives; None: the storage cannot know.
     """
 
@@ -67,24 +62,21 @@ class Lease:
 
     @property
     def here(self) -> bool:
-        """Whether the holder ran where its process could be seen from here."""
+        """Whether the holder's process can be seen from here, if it lives."""
         if self.host != socket.gethostname():
             return False
-        # Containers may share the name of their host. What was there before a reboot is gone.
+        # Containers may have the same host name. A reboot ended everything before it.
         same = self.namespace in ("", pid_namespace())
         return same or self.boot != boot_id()
 
     @property
     def elsewhere(self) -> bool:
-        """Whether the holder ran on another machine, so that only a person knows of its fate.
-
-        So it is for another container of this machine.
-        """
+        """Whether the holder is on another machine or in another container, and has no lock."""
         return self.locked is None and not self.here
 
     @property
     def live(self) -> bool:
-        """Whether the holder still runs; a holder on another machine is taken to."""
+        """Whether the holder still runs; one elsewhere is believed to."""
         if self.locked is not None:
             return self.locked
         if self.elsewhere:
@@ -93,10 +85,10 @@ class Lease:
 
 
 LIMIT = 600.0
-"""Seconds without a heartbeat after which one of several supervisors on another machine is gone."""
+"""Seconds without a heartbeat after which a member on another machine is believed dead."""
 
 LIMIT_OF_LOCKS = 60.0
-"""The same, where a server says that its lock is gone, too."""
+"""The same if a server says that its lock is gone, too."""
 
 
 class StudyInUse(UserError):
@@ -104,39 +96,39 @@ class StudyInUse(UserError):
 
 
 class TurnLost(Exception):
-    """The lock of a turn went with the connection to the server: others may have had theirs since.
+    """The lock of a turn was lost with the connection to the server.
 
-    What was being done is to be done anew, after a look at what they did.
+    Other members may have had a turn since: look at the storage and do the work again.
     """
 
 
 @runtime_checkable
 class Locks(Protocol):
-    """A storage that itself knows whether the supervisor of a study lives, wherever it runs."""
+    """A storage that knows whether the supervisor of a study lives, wherever it runs."""
 
     def lock(self, study_name: str, *, turn: bool = False) -> bool:
-        """Lock the study for as long as the storage is open; return whether it could be had.
+        """Lock the study while the storage is open; return whether it was free.
 
-        With ``turn`` the lock is one that is not taken again when the connection is lost: the call
-        that meets it raises ``TurnLost``.
+        With ``turn`` the lock is not taken again after a lost connection: the call that meets it
+        raises ``TurnLost``.
         """
 
     def unlock(self, study_name: str) -> None:
-        """Give the lock up."""
+        """Release the lock."""
 
     def is_locked(self, study_name: str) -> bool:
-        """Return whether anybody holds the lock."""
+        """Return whether a process holds the lock."""
 
     def evict(self, study_name: str) -> None:
-        """Take the lock from whoever holds it."""
+        """Take the lock from its holder."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """One of several that supervise a study together, dead or alive.
+class MemberLease:
+    """The lease of one of several supervisors, dead or alive.
 
     Attributes:
-        identity: of it, unique.
+        identity: unique.
         lease: its process.
         beat: its last heartbeat, seconds since 1970 by its clock.
     """
@@ -147,18 +139,20 @@ class Member:
 
 
 def read_lease(study: optuna.Study) -> Lease | None:
-    """Return the lease on ``study``, or None when nobody holds a readable one.
-
-    Where several supervise it together, that of one who lives.
-    """
+    """Return the lease on ``study``, by default that of a living member, or None."""
     sole = _sole(study)
     if sole is not None:
         return sole
-    return next((member.lease for member in living(study).values()), None)
+    return next((member.lease for member in living_members(study).values()), None)
 
 
-def living(study: optuna.Study) -> dict[str, Member]:
-    """Return who supervises ``study`` together with others and lives, by identity."""
+def living_members(study: optuna.Study) -> dict[str, MemberLease]:
+    """Return the living supervisors of a joined study by identity.
+
+    On this machine a member lives if its process does. On another machine it lives if its heartbeat
+    is fresh (``LIMIT``, ``LIMIT_OF_LOCKS``) or its lock is held. A machine that slept may be
+    believed dead, which is harmless: before a member ends a trial it checks that it still owns it.
+    """
     members = {}
     for name, value in study.user_attrs.items():
         member = _member(name, value)
@@ -168,33 +162,31 @@ def living(study: optuna.Study) -> dict[str, Member]:
 
 
 def lock_name(study: optuna.Study, what: str) -> str:
-    """Return the name of a lock that belongs to ``study``: of a part in it, of the turn."""
+    """Return the name of a lock that belongs to ``study``: a member's, or the turn's."""
     return f"{study.study_name}/{what}"
 
 
 def sole_supervisor(study: optuna.Study) -> Lease | None:
-    """Return who supervises ``study`` alone, or None."""
+    """Return the living process that supervises ``study`` alone, or None."""
     lease = _sole(study)
     return lease if lease is not None and lease.live else None
 
 
 def supervisor(study: optuna.Study) -> Lease | None:
-    """Return who supervises ``study`` now, or None: then none of its trials runs."""
+    """Return a living supervisor of ``study``, or None: then none of its trials runs."""
     lease = read_lease(study)
     return lease if lease is not None and lease.live else None
 
 
 def take(study: optuna.Study, *, force: bool = False) -> Lease:
-    """Take the lease on ``study`` for this process.
-
-    Call it under ``storage.exclusive``, as it looks first and writes then.
+    """Take the lease on ``study`` for this process; call it under ``exclusive``.
 
     Args:
         study: an open study.
         force: take it also from a holder on another machine.
 
     Raises:
-        StudyInUse: another living process holds it.
+        StudyInUse: if another living process holds it.
     """
     mine = Lease.of_this_process()
     locks = locks_of(study)
@@ -208,7 +200,7 @@ def take(study: optuna.Study, *, force: bool = False) -> Lease:
             locks.evict(study.study_name)
         if not locks.lock(study.study_name):
             raise _in_use(study, held)
-    for member in living(study).values():
+    for member in living_members(study).values():
         if not (force and member.lease.elsewhere):
             if locks is not None:
                 locks.unlock(study.study_name)
@@ -221,7 +213,7 @@ def take(study: optuna.Study, *, force: bool = False) -> Lease:
 
 
 def release(study: optuna.Study, lease: Lease) -> None:
-    """Give ``lease`` up; does nothing when another process has taken the study meanwhile."""
+    """Release ``lease``, unless another process has taken the study meanwhile."""
     if _sole(study) == lease:
         study.set_user_attr(LEASE, None)
     locks = locks_of(study)
@@ -230,9 +222,8 @@ def release(study: optuna.Study, lease: Lease) -> None:
 
 
 def locks_of(study: optuna.Study) -> Locks | None:
-    """Return the study's storage, if it knows by itself who lives."""
-    # Optuna keeps a cache before a database.
-    storage = getattr(study._storage, "_backend", study._storage)
+    """Return the study's storage if it has locks, else None."""
+    storage = backend_of(study)
     return storage if isinstance(storage, Locks) else None
 
 
@@ -253,8 +244,7 @@ def _in_use(study: optuna.Study, held: Lease | None) -> StudyInUse:
     container = "in another container of " if held.host == socket.gethostname() else ""
     return StudyInUse(
         f"study {name!r} is being run {container or 'on '}{held.host} (process {held.pid}) since"
-        f" {held.taken};"
-        f" {fate}"
+        f" {held.taken}; {fate}"
     )
 
 
@@ -278,7 +268,7 @@ def _sole(study: optuna.Study) -> Lease | None:
     return replace(lease, locked=locks.is_locked(study.study_name))
 
 
-def _lives(study: optuna.Study, member: Member) -> bool:
+def _lives(study: optuna.Study, member: MemberLease) -> bool:
     if not member.lease.elsewhere:
         return member.lease.live
     age = time.time() - member.beat
@@ -288,7 +278,7 @@ def _lives(study: optuna.Study, member: Member) -> bool:
     return age <= LIMIT_OF_LOCKS or locks.is_locked(lock_name(study, member.identity))
 
 
-def _member(name: str, value: Any) -> Member | None:
+def _member(name: str, value: Any) -> MemberLease | None:
     if not name.startswith(PART) or not isinstance(value, Mapping):
         return None
     values = dict(value)
@@ -296,7 +286,7 @@ def _member(name: str, value: Any) -> Member | None:
     lease = _parse(values)
     if lease is None or not isinstance(beat, int | float):
         return None
-    return Member(identity=name.removeprefix(PART), lease=lease, beat=float(beat))
+    return MemberLease(identity=name.removeprefix(PART), lease=lease, beat=float(beat))
 
 
 def _parse(value: Any) -> Lease | None:

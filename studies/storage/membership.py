@@ -1,34 +1,28 @@
-"""Several supervisors on one study (``--join``): who takes part, who still lives, whose turn it is.
+"""Several supervisors on one study (``--join``): membership, and turns.
 
-Each supervisor that takes part keeps a lease of its own with the study, and writes the time of day
-into it every ``BEAT`` seconds. Whether it lives is decided by whoever looks:
+Each member keeps a lease of its own with the study, and a heartbeat in it.
+``leases.living_members`` decides which members live.
 
-* On the same machine by its process: a killed one is gone at once.
-* On another machine it is gone when its heartbeat is older than ``leases.LIMIT`` seconds; where a
-  server keeps the study, when its lock there is gone and its heartbeat is older than
-  ``leases.LIMIT_OF_LOCKS``.
-
-A machine that slept, or whose clock is wrong, may be taken for dead while it lives. It is no harm:
-whoever ends a trial looks first whether it is still its own (``studies/ledger/joining.py``).
-
-What must not happen twice at a time (a trial is begun, ended, put back) is done in *turns*: under a
-lock of the server's, or of a file beside the journal. When the server restarts within a turn, the
-turn is over, and what was done in it is done anew in the next one.
+Trials start, end and are put back in *turns*: under a lock of the server's, or of a file beside the
+journal. If the server restarts within a turn, the turn is lost, and its work is done again.
 """
 
+import functools
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 
 from mnist_core.errors import UserError
 from studies.core.attributes import PART, STOPPED
 from studies.storage import leases
 from studies.storage.leases import Lease, StudyInUse, TurnLost
-from studies.storage.open import Journal, Storage, exclusive, sqlite_path
+from studies.storage.open import Storage, exclusive
+from studies.storage.url import is_joinable
 
 BEAT = 15.0
 """Seconds between two heartbeats."""
@@ -36,20 +30,27 @@ BEAT = 15.0
 _PAUSE = 0.02
 """Seconds between two tries to have the turn."""
 
+_TRIAL_WRITES = frozenset(
+    {
+        "set_trial_intermediate_value",
+        "set_trial_user_attr",
+        "set_trial_user_attrs",
+        "set_trial_system_attr",
+    }
+)
+
 T = TypeVar("T")
 
 
-class Part:
-    """This process's part in a study.
-
-    Make it with ``take_part``.
+class Member:
+    """This process as one of the supervisors of a study; ``join_study`` makes it.
 
     Args:
         study: the study.
         storage: the storage of ``study``.
 
     Attributes:
-        identity: of this part.
+        identity: unique among the members.
         lease: of this process.
     """
 
@@ -62,29 +63,31 @@ class Part:
         self._has_turn = False
 
     def beat(self) -> None:
-        """Write a heartbeat, if the last one is ``BEAT`` seconds ago."""
+        """Write a heartbeat if the last one is ``BEAT`` seconds old."""
         now = time.monotonic()
         if not self._beaten or now - self._beaten >= BEAT:
             self._beaten = now
             value = {**leases.to_attribute(self.lease), "beat": time.time()}
             self._study.set_user_attr(f"{PART}{self.identity}", value)
 
-    def living(self) -> dict[str, leases.Member]:
-        """Return who takes part and lives, this process too, by identity."""
-        return leases.living(self._study)
+    def living(self) -> dict[str, leases.MemberLease]:
+        """Return the living members by identity, this one too."""
+        return leases.living_members(self._study)
 
     def leave(self) -> None:
-        """Take part no more."""
+        """Leave the study."""
         self._study.set_user_attr(f"{PART}{self.identity}", None)
         locks = leases.locks_of(self._study)
         if locks is not None:
             locks.unlock(leases.lock_name(self._study, self.identity))
 
     def in_turn(self, do: Callable[[], T]) -> T:
-        """Return what ``do`` returns while the others are kept out; in a turn, in the same turn.
+        """Call ``do`` while the other members are kept out, and return its result.
+
+        Within a turn the same turn is used.
 
         Args:
-            do: it is called again when the turn is lost, so it begins with a look at what is there.
+            do: is called again if the turn is lost, so it begins with a look at the storage.
         """
         while not self._has_turn:
             try:
@@ -98,47 +101,46 @@ class Part:
         return do()
 
 
-def take_part(study: optuna.Study, storage: Storage) -> Part:
-    """Take part in ``study``, in a turn of its own; not under ``storage.exclusive``.
+def join_study(study: optuna.Study, storage: Storage) -> Member:
+    """Return this process as a member of ``study``; do not call it under ``exclusive``.
 
-    The first one forgets why an earlier search was stopped: what is found there later is of those
-    who take part now.
+    The first member removes the reason why an earlier search was stopped.
 
     Raises:
-        UserError: the storage is not one that several may write to.
-        StudyInUse: a living process has the study to itself.
+        UserError: if several processes cannot write to the storage.
+        StudyInUse: if a living process runs the study alone.
     """
     check_joinable(storage.url)
-    part = Part(study, storage)
+    member = Member(study, storage)
     locks = leases.locks_of(study)
 
-    def take() -> None:
+    def join() -> None:
         if locks is not None:
-            locks.lock(leases.lock_name(study, part.identity))
-        part.beat()
+            locks.lock(leases.lock_name(study, member.identity))
+        member.beat()
         holder = leases.sole_supervisor(study)
-        # Who begins to run it alone has the lock before the lease.
+        # A process that starts to run the study alone has the lock before the lease.
         if holder is not None or (locks is not None and locks.is_locked(study.study_name)):
-            part.leave()
+            member.leave()
             who = "another process" if holder is None else f"process {holder.pid} on {holder.host}"
             raise StudyInUse(
-                f"--join: {who} runs study {study.study_name!r} for itself; stop it there and run"
-                " it again with --join, then all can take part"
+                f"--join: {who} runs study {study.study_name!r} alone; stop it there and run it"
+                " again with --join, then all can take part"
             )
-        if len(part.living()) < 2 and study.user_attrs.get(STOPPED) is not None:
+        if len(member.living()) < 2 and study.user_attrs.get(STOPPED) is not None:
             study.set_user_attr(STOPPED, None)
 
-    part.in_turn(take)
-    return part
+    member.in_turn(join)
+    return member
 
 
 def check_joinable(url: str) -> None:
-    """Check that several may write to the storage at ``url``.
+    """Check that several processes can write to the storage at ``url``.
 
     Raises:
-        UserError: it is of a kind that one process writes.
+        UserError: if it is of a kind that one process writes.
     """
-    if sqlite_path(url) is not None:
+    if not is_joinable(url):
         raise UserError(
             "--join: in SQLite one process at a time writes a study; set storage.url to"
             " postgresql+psycopg://… or journal:///FILE (on a disk that all machines share)"
@@ -147,12 +149,11 @@ def check_joinable(url: str) -> None:
 
 @contextmanager
 def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
-    if isinstance(storage, Journal):
+    locks = leases.locks_of(study)
+    if locks is None:
         with exclusive(storage.url):
             yield
         return
-    locks = leases.locks_of(study)
-    assert locks is not None
     name = leases.lock_name(study, "turn")
     while not locks.lock(name, turn=True):
         time.sleep(_PAUSE)
@@ -160,3 +161,27 @@ def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
         yield
     finally:
         locks.unlock(name)
+
+
+class WriteGuard:
+    """A storage that does not write to trials that were taken away from this process.
+
+    Attributes:
+        gone: identities of those trials.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.gone: set[int] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._storage, name)
+        return functools.partial(self._write, call) if name in _TRIAL_WRITES else call
+
+    def _write(self, call: Callable[..., None], trial_id: int, *arguments: Any) -> None:
+        if trial_id in self.gone:
+            return
+        try:
+            call(trial_id, *arguments)
+        except UpdateFinishedTrialError:  # taken away, run and ended since the last look
+            self.gone.add(trial_id)

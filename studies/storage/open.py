@@ -1,65 +1,59 @@
-"""Where studies are kept: a storage URL in, an Optuna storage out, every mistake one line.
+"""Opens the storage of a URL, locks it while it changes, and turns its errors into one line."""
 
-A storage is an SQLite file (``storage_sqlite``), a PostgreSQL database (``storage_postgres``) or an
-Optuna journal file (``storage_journal``). What a study leaves in one it leaves in the others.
-"""
-
-import contextlib
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import NOT_FOUND_MSG
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from studies.storage import journal as storage_journal
-from studies.storage import sqlite
-from studies.storage.journal import Journal
-from studies.storage.sql import SqlStorage, advised, is_damage, reason
+from mnist_core.errors import UserError
+from studies.core.attributes import misshapen
+from studies.storage.base import Storage
+from studies.storage.contents import read_content
+from studies.storage.errors import Damaged, StorageError, advised, is_damage, reason
+from studies.storage.kinds import kind_of
+from studies.storage.optuna_internals import (
+    NOT_FOUND,
+    backend_of,
+    create_study,
+    load_study,
+    study_id,
+)
 from studies.storage.url import (
-    Damaged,
-    StorageError,
     check_url,
-    journal_path,
     journal_url,
-    no_driver,
     shown,
-    sqlite_path,
     sqlite_url,
     storage_file,
 )
 
 __all__ = [
     "Damaged",
-    "Journal",
     "Storage",
     "StorageError",
     "check_sound",
     "check_url",
     "close_storage",
+    "create_study",
     "exclusive",
     "journal_url",
+    "load_study",
     "one_line_errors",
     "one_line_garbage",
     "open_storage",
     "shown",
-    "sqlite_path",
     "sqlite_url",
     "storage_file",
     "warm_up",
     "whole_trials",
 ]
 
-Storage = SqlStorage | Journal
-"""An open storage; all have their ``url``."""
-
-_WRONG_DATABASE = (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError)
 _GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError)
-"""What Optuna, SQLAlchemy and this program raise on rows and values that none of them wrote."""
+"""What Optuna, SQLAlchemy and this program raise on values that none of them has written."""
 
 
 def open_storage(url: str, *, create: bool) -> Storage:
@@ -68,79 +62,31 @@ def open_storage(url: str, *, create: bool) -> Storage:
     Args:
         url: e.g. ``sqlite:///results/study.db``, ``journal:///results/study.log`` or
             ``postgresql+psycopg://me@host/studies``.
-        create: make the database or file (and its folder) when there is none.
+        create: make the database or file (and its folder) if there is none.
 
     Raises:
-        StorageError: not a URL, no such file, server or database, another program's, not writable,
-            locked, damaged, or made by an incompatible Optuna.
+        StorageError: if it is not a URL, not there, another program's, not writable, locked,
+            damaged, or made by an incompatible Optuna.
     """
     path = storage_file(url)
-    if path is None:
-        return _open_postgres(url, create=create)
-    if create:
+    if create and path is not None:
         _make_folder(path)
     with exclusive(url):
-        if journal_path(url) is not None:
-            storage_journal.check_file(path, create=create)
-            return Journal(url, path)
-        read_only = not create and sqlite.is_read_only(path)
-        sqlite.check_file(path, create=create, read_only=read_only)
-        try:
-            if not path.exists():
-                sqlite.make_file(path)
-            storage = sqlite.SqliteStorage(url, path, read_only=read_only)
-        except _WRONG_DATABASE as error:
-            raise _kind(error)(advised(shown(url), reason(error))) from None
-        try:
-            with storage.engine.connect():
-                pass
-        except SQLAlchemyError as error:
-            close_storage(storage)
-            raise _kind(error)(advised(str(path), reason(error))) from None
-    return storage
+        return kind_of(url).open_storage(url, create=create)
 
 
-@contextmanager
-def one_line_errors(url: str) -> Iterator[None]:
-    """Turn what the database raises inside into one line: a full disk, no server, no study there.
+def close_storage(storage: Storage) -> None:
+    """Close all connections of ``storage``."""
+    storage.close()
+
+
+def check_sound(url: str) -> None:
+    """Check a storage that was closed: damage by another program would show up later.
 
     Raises:
-        StorageError: in place of it.
+        StorageError: if it is damaged or missing.
     """
-    try:
-        yield
-    except _WRONG_DATABASE as error:
-        if not isinstance(error, RuntimeError):
-            raise _kind(error)(advised(shown(url), reason(error))) from error
-        raise
-    except KeyError as error:
-        if error.args != (NOT_FOUND_MSG,):
-            raise
-        raise StorageError(
-            f"{shown(url)}: what was to be read or written there is gone: another program has"
-            " deleted the study; put a sound copy in its place, or begin anew (--fresh)"
-        ) from error
-
-
-@contextmanager
-def one_line_garbage(url: str) -> Iterator[None]:
-    """Turn what goes wrong while a study is read into one line: its values were written over.
-
-    Only for code that reads or sums up what was read: a defect of this program would be taken for
-    garbage, too (it stays the error's cause).
-
-    Raises:
-        StorageError: in place of it.
-    """
-    try:
-        yield
-    except _GARBAGE as error:
-        said = " ".join(str(error).split())[:100]
-        raise StorageError(
-            f"{shown(url)}: holds what neither Optuna nor this program writes"
-            f" ({type(error).__name__}: {said}); put a sound copy in its place, or begin anew"
-            " (--fresh)"
-        ) from error
+    kind_of(url).check_sound(url)
 
 
 def warm_up() -> None:
@@ -151,49 +97,22 @@ def warm_up() -> None:
 def whole_trials(study: optuna.Study, names: Collection[str] | None = None) -> list[FrozenTrial]:
     """Return all trials of ``study`` by number, also what its storage does not hold of them.
 
-    A storage that was told to ``hold_only`` some user attributes reads them all anew for this.
-
     Args:
-        study: of one of these storages, or of another.
-        names: of the user attributes that are wanted; others may be left out. None: all.
+        study: in any storage.
+        names: user attributes that are wanted; others may be left out. None: all.
     """
-    # Optuna keeps a cache before a database.
-    for storage in (study._storage, getattr(study._storage, "_backend", None)):
-        if isinstance(storage, SqlStorage | Journal) and storage.held is not None:
-            return storage.whole_trials(study._study_id, names)
+    storage = backend_of(study)
+    if isinstance(storage, Storage) and storage.held is not None:
+        return storage.whole_trials(study_id(study), names)
     return study.get_trials(deepcopy=False)
-
-
-def close_storage(storage: Storage) -> None:
-    """Close all connections of ``storage``; SQLite's last one folds its log into the file."""
-    if isinstance(storage, SqlStorage):
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def check_sound(url: str) -> None:
-    """Check the file of a storage that was closed: what others wrote over it would show up later.
-
-    Raises:
-        StorageError: if it is damaged, or not there.
-    """
-    path = storage_file(url)
-    if path is None:
-        return
-    if journal_path(url) is not None:
-        storage_journal.check_lines(path)
-    else:
-        sqlite.check_file(path, create=False)
 
 
 @contextmanager
 def exclusive(url: str) -> Iterator[None]:
-    """Keep other processes of this machine out while a database or a lease is being made.
+    """Keep other processes out while a database or a lease is made.
 
-    It locks the folder of the storage's file (the kernel lifts the lock when the holder dies). For
-    a journal it is a file beside it, which a shared disk (NFS) locks for other machines too; the
-    folder, where none can be made. A server, which has its own locks, and systems without
-    ``flock`` are not locked.
+    The kernel lifts the lock when its holder dies. A server, which has its own locks, is not
+    locked, nor are files on systems without ``flock``.
     """
     path = storage_file(url)
     if path is None or os.name != "posix" or not path.absolute().parent.is_dir():
@@ -201,7 +120,8 @@ def exclusive(url: str) -> Iterator[None]:
         return
     import fcntl  # only on POSIX
 
-    descriptor = _to_lock(path.absolute(), journal=journal_path(url) is not None)
+    lock = kind_of(url).lock_path(path.absolute())
+    descriptor = os.open(lock, os.O_RDONLY if lock.is_dir() else os.O_RDWR)  # NFS wants O_RDWR
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -209,29 +129,68 @@ def exclusive(url: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _kind(error: BaseException) -> type[StorageError]:
-    return Damaged if is_damage(error) else StorageError
+@contextmanager
+def one_line_errors(url: str) -> Iterator[None]:
+    """Turn errors of the database inside into one line: a full disk, no server, no study there.
 
-
-def _to_lock(path: Path, *, journal: bool) -> int:
-    """Open what stands for the storage's file; a journal that is not there yet has its folder."""
-    if journal and path.exists():
-        with contextlib.suppress(OSError):  # a folder that cannot be written
-            return os.open(path.with_name(f"{path.name}.turn"), os.O_RDWR | os.O_CREAT, 0o666)
-    return os.open(path.parent, os.O_RDONLY)
-
-
-def _open_postgres(url: str, *, create: bool) -> Storage:
-    from studies.storage.postgres import PostgresStorage
-    from studies.storage.postgres_connection import prepare
-
+    Raises:
+        StorageError: in place of them.
+    """
     try:
-        prepare(url, create=create)
-        return PostgresStorage(url)
-    except ImportError:
-        raise no_driver(url) from None
-    except _WRONG_DATABASE as error:
-        raise StorageError(f"{shown(url)}: {reason(error)}") from None
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        kind = Damaged if is_damage(error) else StorageError
+        raise kind(advised(shown(url), reason(error))) from error
+    except KeyError as error:
+        if error.args != (NOT_FOUND,):
+            raise
+        raise StorageError(
+            f"{shown(url)}: what was to be read or written there is gone: another program has"
+            " deleted the study; put a sound copy in its place, or start fresh (--fresh)"
+        ) from error
+
+
+@contextmanager
+def one_line_garbage(url: str) -> Iterator[None]:
+    """Turn an error inside into one line if the storage holds values of another shape.
+
+    If all values are as this program writes them, the error is a defect of ours and goes on.
+
+    Raises:
+        StorageError: in place of it.
+    """
+    try:
+        yield
+    except _GARBAGE as error:
+        found = _garbage_in(url)
+        if not found:
+            raise
+        said = " ".join(str(error).split())[:100]
+        raise StorageError(
+            f"{shown(url)}: {found} is not as Optuna or this program writes it"
+            f" ({type(error).__name__}: {said}); put a sound copy in its place, or start fresh"
+            " (--fresh)"
+        ) from error
+
+
+def _garbage_in(url: str) -> str:
+    """Return the name of the first stored value of another shape, "" if there is none."""
+    with suppress(UserError):
+        storage = open_storage(url, create=False)
+        try:
+            for name in optuna.get_all_study_names(storage):
+                try:
+                    content = read_content(storage, name)
+                except Exception:  # whatever rows and lines of another program lead to
+                    return f"study {name!r}"
+                if found := misshapen(content.user_attrs, [t.user_attrs for t in content.trials]):
+                    return f"{found} of study {name!r}"
+        except _GARBAGE:
+            return "the list of studies"
+        finally:
+            storage.close()
+        return ""
+    return "a value"
 
 
 def _make_folder(path: Path) -> None:

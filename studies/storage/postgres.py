@@ -1,13 +1,13 @@
-"""Studies in a PostgreSQL database: a server that restarts is waited for, a lock says who runs.
+"""Studies in a PostgreSQL database, with locks, and with patience while the server is away.
 
-* A supervisor holds an advisory lock on its study, in the one connection that it has. The server
-  lifts it when that connection ends, so it lives exactly as long as its holder, on whichever
-  machine that runs. No statement leaves this process on a connection that has not the lock.
-* When the connection is lost, the call that lost it waits for the server and is done again, unless
-  it had been done: the server may have gone after it wrote and before it said so. That can be told,
-  as nobody else writes to a study that this process supervises.
-* Where several supervise a study, that holds of a *turn* alone, and the turn is lost with the
-  connection. So within a turn the call is not done again, but raises ``TurnLost``.
+* A supervisor holds an advisory lock on its study in its only connection. The server lifts the lock
+  when the connection ends, so it lives as long as its holder. Every statement of this process goes
+  over the connection that has the lock.
+* A call that loses the connection waits for the server and is made again, unless it had been done:
+  the server may go after it wrote and before it answered. That can be told, as no other process
+  writes to the study.
+* Several supervisors write in *turns*, and a turn is lost with the connection. So a call within a
+  turn is not made again, but raises ``TurnLost``.
 """
 
 import logging
@@ -18,22 +18,21 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
+from studies.storage.errors import StorageError, reason
 from studies.storage.leases import StudyInUse, TurnLost
+from studies.storage.optuna_internals import tables
 from studies.storage.postgres_connection import KEY, connection_options, is_lost
-from studies.storage.sql import SqlStorage, reason
-from studies.storage.url import StorageError, shown
+from studies.storage.sql import SqlStorage
+from studies.storage.url import shown
 
 PATIENCE = 120.0
-"""Seconds that a server which is gone is waited for."""
+"""Seconds to wait for a server that is away."""
 
 _LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -42,7 +41,7 @@ Call = Callable[Concatenate[Any, P], T]
 
 
 def _patient(call: Call[P, T]) -> Call[P, T]:
-    """Have ``call`` wait for a server that is gone; it is one that may be done twice."""
+    """Have ``call``, which must be idempotent, wait for a server that is away."""
 
     @wraps(call)
     def patient(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -53,14 +52,14 @@ def _patient(call: Call[P, T]) -> Call[P, T]:
 
 
 class PostgresStorage(SqlStorage):
-    """Optuna's storage in a PostgreSQL database that ``prepare`` has seen.
+    """Optuna's storage in a PostgreSQL database that ``prepare`` has checked.
 
     Args:
         url: an SQLAlchemy URL.
 
     Raises:
-        StorageError: from any call, when the server stays away for ``PATIENCE`` seconds.
-        StudyInUse: from any call, when another process took a study over that this one held.
+        StorageError: from any call, if the server stays away for ``PATIENCE`` seconds.
+        StudyInUse: from any call, if another process took over a study that this one held.
     """
 
     def __init__(self, url: str) -> None:
@@ -68,9 +67,8 @@ class PostgresStorage(SqlStorage):
         self._locked: list[str] = []
         self._turn: str | None = None
         self._gone = ""
-        self._next: tuple[int, bool] | None = None
         options = {**connection_options(url), "application_name": self._name}
-        # One connection: what writes is what holds the lock.
+        # One connection: it writes, and holds the lock.
         pool = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
         super().__init__(
             url,
@@ -81,7 +79,7 @@ class PostgresStorage(SqlStorage):
         sqlalchemy.event.listen(self.engine, "connect", self._on_connect)
 
     def lock(self, study_name: str, *, turn: bool = False) -> bool:
-        """Lock ``study_name`` for this storage; return whether it could be had; see ``Locks``."""
+        """Lock ``study_name``; return whether it was free; see ``Locks``."""
         if study_name in self._locked:
             return True
         taken = bool(self._scalar(f"SELECT pg_try_advisory_lock({KEY})", study_name))
@@ -92,7 +90,7 @@ class PostgresStorage(SqlStorage):
         return taken
 
     def unlock(self, study_name: str) -> None:
-        """Give the lock up, if it is still there."""
+        """Release the lock, if it is still held."""
         if study_name == self._turn:
             self._turn = None
         elif study_name in self._locked:
@@ -102,7 +100,7 @@ class PostgresStorage(SqlStorage):
         self._scalar(f"SELECT pg_advisory_unlock({KEY})", study_name)
 
     def is_locked(self, study_name: str) -> bool:
-        """Return whether any process holds the lock."""
+        """Return whether a process holds the lock."""
         return bool(self._scalar(f"SELECT count(*) > 0 {_HOLDERS}", study_name))
 
     def evict(self, study_name: str) -> None:
@@ -113,69 +111,47 @@ class PostgresStorage(SqlStorage):
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
         """Set a trial's state, and its values if any; see Optuna."""
-        begun = False
+        tried = False
 
         def write() -> bool:
-            nonlocal begun
-            if begun and self.get_trial(trial_id).state is state:
+            nonlocal tried
+            if tried and self.get_trial(trial_id).state is state:
                 return True
-            begun = True
+            tried = True
             return bool(RDBStorage.set_trial_state_values(self, trial_id, state, values))
 
         try:
             return self._patiently(write)
         except TurnLost:
-            # Nobody else ends a trial that runs here within the moment that a server is away.
+            # No other process ends a trial that runs here while the server is away for a moment.
             if state.is_finished() and self.get_trial(trial_id).state is state:
                 return True
             raise
 
-    def _create_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None = None
-    ) -> FrozenTrial:
-        count = "SELECT count(*) FROM trials WHERE study_id = :name"
-        self._next = int(self._scalar(count, study_id)), False
-        try:
-            return self._patiently(
-                lambda: RDBStorage._create_new_trial(self, study_id, template_trial)
-            )
-        finally:
-            self._next = None
+    def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Add a trial as ``template_trial`` has it."""
+        query = "SELECT count(*) FROM trials WHERE study_id = :name"
+        number, tried = int(self._scalar(query, study_id)), False
 
-    def _get_prepared_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None, session: Session
-    ) -> models.TrialModel:
-        assert self._next is not None
-        number, tried = self._next
-        self._next = number, True
-        if tried:
-            # There already: an earlier try wrote it, and the server went before it said so.
-            trials = session.query(models.TrialModel)
-            found = trials.filter_by(study_id=study_id, number=number).first()
-            if found is not None:
-                return found
-        return super()._get_prepared_new_trial(study_id, template_trial, session)
+        def add() -> FrozenTrial:
+            nonlocal tried
+            if tried:
+                # An earlier try may have written it before the server went.
+                table = tables().trials
+                which = (table.c.study_id == study_id) & (table.c.number == number)
+                with self.engine.connect() as connection:
+                    found = self.reader.page(connection, which)
+                if found:
+                    return next(iter(found.values()))
+            tried = True
+            return SqlStorage.add_trial(self, study_id, template_trial)
 
-    def _set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None,
-    ) -> None:
-        # Done twice, the second row breaks a constraint, which Optuna passes over.
-        self._patiently(
-            lambda: RDBStorage._set_trial_param(
-                self,
-                trial_id,
-                param_name,
-                param_value_internal,
-                distribution,
-                previous_distribution,
-            )
-        )
+        return self._patiently(add)
 
+    # Written twice, the second row breaks a constraint, which Optuna ignores.
+    write_param = _patient(SqlStorage.write_param)
+    read_trials = _patient(SqlStorage.read_trials)
+    best_trial_id = _patient(SqlStorage.best_trial_id)
     create_new_study = _patient(SqlStorage.create_new_study)
     delete_study = _patient(SqlStorage.delete_study)
     set_study_user_attr = _patient(SqlStorage.set_study_user_attr)
@@ -195,8 +171,6 @@ class PostgresStorage(SqlStorage):
         SqlStorage.get_trial_id_from_study_id_trial_number
     )
     get_trial = _patient(SqlStorage.get_trial)
-    _get_trials = _patient(SqlStorage._get_trials)
-    _get_best_trial_id = _patient(SqlStorage._get_best_trial_id)
 
     def _scalar(self, query: str, name: object) -> Any:
         def read() -> Any:
@@ -206,7 +180,7 @@ class PostgresStorage(SqlStorage):
         return self._patiently(read)
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """Do ``call``, again and again while the server is gone."""
+        """Make ``call``, again and again while the server is away."""
         began, pause = None, 0.1
         while True:
             if self._gone:
@@ -223,7 +197,7 @@ class PostgresStorage(SqlStorage):
                     said = "%s: the server is gone (%s); waiting for it"
                     _LOG.warning(said, shown(self.url), reason(error))
                 if now - began > PATIENCE:
-                    # What is still to be written when a study is closed shall not wait again.
+                    # The writes at the close of a study must not wait again.
                     self._gone = (
                         f"{shown(self.url)}: the server has been gone for {PATIENCE:.0f} s"
                         f" ({reason(error)}); what it holds of the study is kept: run the same"
@@ -234,7 +208,7 @@ class PostgresStorage(SqlStorage):
             pause = min(2 * pause, 2.0)
 
     def _end_turn(self, error: BaseException | None = None) -> None:
-        """Say that the turn is lost, if this process has it."""
+        """Raise ``TurnLost`` if this process has the turn."""
         turn, self._turn = self._turn, None
         if turn is not None:
             raise TurnLost(turn) from error
@@ -248,7 +222,7 @@ class PostgresStorage(SqlStorage):
             raise
 
     def _lock_again(self, connection: Any) -> None:
-        """Lock, on a new connection, what the lost one had locked."""
+        """Take the locks of the lost connection again on a new one."""
         for name in self._locked:
             for _ in range(20):
                 if _run(connection, f"SELECT pg_try_advisory_lock({KEY})", name)[0][0]:
@@ -276,7 +250,7 @@ _HOLDERS = f"""
 
 
 def _run(connection: Any, query: str, name: object) -> list[Any]:
-    """Run ``query`` on a connection that SQLAlchemy does not have yet."""
+    """Run ``query`` on a connection of the driver."""
     with connection.cursor() as cursor:
         cursor.execute(query.replace(":name", "%(name)s"), {"name": name})
         rows: list[Any] = cursor.fetchall()

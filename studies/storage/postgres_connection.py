@@ -1,19 +1,21 @@
-"""Connections to PostgreSQL: their options, Optuna's tables, and how a lost one is told."""
+"""Connections to PostgreSQL: their options, Optuna's tables, and whether one was lost."""
 
 from typing import Any
 
 import sqlalchemy
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from studies.storage.url import NoStudies, StorageError, no_driver, parse, shown
+from studies.storage.errors import NoStudies, StorageError
+from studies.storage.kinds import parsed
+from studies.storage.optuna_internals import COLUMNS
+from studies.storage.url import shown
 
 KEY = "hashtextextended(current_schema() || '.studies.' || :name, 0)"
 """SQL: the advisory lock of the study ``:name``."""
 
-# A machine that vanished, and with it its lock, is noticed within a minute by both sides.
+# Both sides notice within a minute that the other machine is gone, and its lock with it.
 _CONNECTION = {
     "connect_timeout": 10,
     "keepalives_idle": 20,
@@ -22,31 +24,28 @@ _CONNECTION = {
 }
 _OPTIONS = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
 ALEMBIC = "alembic_version"
-"""The table that every program with Alembic keeps its version in."""
+"""The table in which every program with Alembic keeps its version."""
 
 _AWAY = ("57P01", "57P02", "57P03")
-"""The server shuts down, crashed, or does not accept connections yet."""
+"""States: the server shuts down, crashed, or does not accept connections yet."""
 
 
 def prepare(url: str, *, create: bool) -> None:
-    """Make Optuna's tables where there are none, one process at a time, and check their version.
+    """Make Optuna's tables if there are none, one process at a time, and check their version.
 
     Args:
         url: of an existing database.
         create: whether they may be made.
 
     Raises:
-        StorageError: no such server or database, none of ours, or made by an incompatible Optuna.
+        StorageError: if there is no such server or database, or it is another program's.
     """
-    try:
-        engine = sqlalchemy.create_engine(url, connect_args=connection_options(url))
-    except ImportError:
-        raise no_driver(url) from None
+    engine = sqlalchemy.create_engine(url, connect_args=connection_options(url))
     try:
         with engine.connect() as connection:
             connection.execute(text(f"SELECT pg_advisory_lock({KEY})"), {"name": "*"})
             tables = set(sqlalchemy.inspect(connection).get_table_names())
-            ours = set(models.BaseModel.metadata.tables)
+            ours = {*COLUMNS, "trial_heartbeats", "version_info"}
             if "version_info" not in tables:
                 if tables & ours:
                     raise StorageError(
@@ -54,8 +53,7 @@ def prepare(url: str, *, create: bool) -> None:
                         f" ({', '.join(sorted(tables & ours))}); choose another database"
                     )
                 if ALEMBIC in tables:
-                    # Optuna would add its tables, and then take the other program's version for
-                    # one of its own.
+                    # Optuna would take the other program's version for its own.
                     raise StorageError(
                         f"{shown(url)}: another program (MLflow?) keeps the version of its tables"
                         f" in {ALEMBIC}, as Optuna does with its own; choose another database,"
@@ -72,19 +70,19 @@ def prepare(url: str, *, create: bool) -> None:
 
 
 def connection_options(url: str) -> dict[str, Any]:
-    """Return the driver's options; those of the server that ``url`` has, a schema perhaps, stay."""
-    given = parse(url).query.get("options", ())
+    """Return the driver's options; the server's options in ``url`` stay, perhaps a schema."""
+    given = parsed(url, url).query.get("options", ())
     words = [given] if isinstance(given, str) else list(given)
     return {**_CONNECTION, "options": " ".join([*words, _OPTIONS])}
 
 
 def is_lost(error: BaseException) -> bool:
-    """Return whether ``error`` says that the server, or the way to it, is gone."""
+    """Return whether ``error`` says that the server cannot be reached."""
     cause = error if isinstance(error, DBAPIError) else error.__cause__
     if not isinstance(cause, DBAPIError):
         return False
     state = getattr(cause.orig, "sqlstate", None)
     if state is None:
-        # Of a connection that could not be made, the driver gives no state.
+        # The driver gives no state if a connection could not be made.
         return cause.connection_invalidated or type(cause.orig).__name__ == "OperationalError"
     return state in _AWAY or state.startswith("08")

@@ -1,4 +1,4 @@
-"""What tells a process from another one of the same id: when it began, in which boot."""
+"""What tells a process from another one with the same id: its start, the boot, the namespace."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import psutil
 
 
 def process_start(pid: int) -> str | None:
-    """Return when process ``pid`` began, or None if there is none (a zombie is none)."""
+    """Return the start of process ``pid``, None if it does not run (any more)."""
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
         try:
@@ -27,18 +27,18 @@ def process_start(pid: int) -> str | None:
 
 
 def boot_id() -> str:
-    """Return what identifies this boot of the machine."""
+    """Return an identifier of this boot of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        # Minutes: where the system gives no identifier, the boot time wanders with the clock.
+        # Minutes: without an identifier of the system, the boot time wanders with the clock.
         return f"{psutil.boot_time() / 60:.0f}"
 
 
 def pid_namespace() -> str:
-    """Return what identifies the namespace that process ids are of here, "" where there are none.
+    """Return an identifier of the namespace of process ids, "" if the system has none.
 
-    A container has one of its own: its processes cannot be looked at from outside of it.
+    A container has its own, and its processes cannot be seen from outside.
     """
     try:
         return os.readlink("/proc/self/ns/pid")

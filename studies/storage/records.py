@@ -1,10 +1,11 @@
-"""What a study's trials came to, as plain records: the one way to read a study."""
+"""Reads a study's trials as plain records."""
 
 import math
 from collections.abc import Mapping
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 
 from objectives.base import CHANGES
 from studies.core.attributes import (
@@ -16,7 +17,7 @@ from studies.core.attributes import (
     SECONDS,
     SEED,
 )
-from studies.core.trials import Failure, TrialRecord
+from studies.core.trials import Failure, TrialRecord, TrialState
 from studies.storage.leases import supervisor
 from studies.storage.open import whole_trials
 
@@ -28,33 +29,38 @@ def read_trials(study: optuna.Study, *, brief: bool = False) -> list[TrialRecord
 
     Args:
         study: a search or a confirmation.
-        brief: whether what the objective left with a trial, ``attributes``, may be missing: it is
-            many times all else.
+        brief: whether the objective's own ``attributes`` may be missing, which are many times
+            larger than everything else.
     """
     runs = supervisor(study) is not None
     return [_record(t, runs=runs) for t in whole_trials(study, _BRIEF if brief else None)]
 
 
+def state_of(state: OptunaState) -> TrialState:
+    """Return Optuna's ``state`` as this program has it."""
+    return TrialState(state.name)
+
+
 def to_json(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """Return ``metrics`` as JSON can hold them, None for what is not finite."""
+    """Return ``metrics`` as JSON can hold them, None for values that are not finite."""
     values = {name: float(value) for name, value in metrics.items()}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
     attributes = trial.user_attrs
-    state = trial.state
+    state = state_of(trial.state)
     if state is TrialState.RUNNING and not runs:
         state = TrialState.WAITING
-    # One that was about to fail when its supervisor was killed is run again, and has its reason.
+    # A trial whose supervisor was killed while it failed has a reason, and is run again.
     failure = attributes.get(FAILURE) if state is TrialState.FAIL else None
     metrics = attributes.get(METRICS, {})
     return TrialRecord(
         number=trial.number,
-        state=state.name,
+        state=state,
         params={**trial.params, **{n: attributes[n] for n in (CHANGES,) if n in attributes}},
         seed=int(attributes.get(SEED, 0)),
-        value=_value(trial),
+        value=_value(trial, state),
         curve=dict(sorted(trial.intermediate_values.items())),
         metrics={name: math.nan if value is None else value for name, value in metrics.items()},
         seconds=attributes.get(SECONDS),
@@ -69,9 +75,9 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
     )
 
 
-def _value(trial: FrozenTrial) -> float | None:
+def _value(trial: FrozenTrial, state: TrialState) -> float | None:
     if trial.values:
         return float(trial.values[0])
-    if trial.state is TrialState.PRUNED and trial.last_step is not None:
+    if state is TrialState.PRUNED and trial.last_step is not None:
         return float(trial.intermediate_values[trial.last_step])
     return None

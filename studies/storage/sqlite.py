@@ -1,9 +1,4 @@
-"""Studies in an SQLite file.
-
-It is opened with a write-ahead log (readers such as the dashboard never block the one writer) and
-``synchronous=NORMAL`` (no disk flush at each of a trial's writes; after a power cut the last of
-them may be missing, the file stays sound).
-"""
+"""Studies in an SQLite file."""
 
 import contextlib
 import functools
@@ -13,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from optuna.storages._rdb import models
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mnist_core.files import check_regular
-from studies.storage.sql import SqlStorage, advised, is_damage
-from studies.storage.url import Damaged, NoStudies, StorageError, sqlite_url
+from studies.storage.errors import Damaged, NoStudies, StorageError, advised, is_damage, reason
+from studies.storage.sql import SqlStorage
+from studies.storage.url import shown, sqlite_url
 
 BUSY_TIMEOUT = 60.0
 """Seconds that a write waits for another process's write before it fails."""
@@ -49,7 +44,7 @@ class SqliteStorage(SqlStorage):
         super().__init__(url, arguments)
         if not read_only:
             sqlalchemy.event.listen(self.engine, "connect", _set_pragmas)
-        # Connections of before the listener lack the pragmas.
+        # Connections that are older than the listener lack the pragmas.
         self.remove_session()
         self.engine.dispose()
         sqlalchemy.event.listen(self.engine, "handle_error", _wait_no_more)
@@ -57,19 +52,19 @@ class SqliteStorage(SqlStorage):
         sqlalchemy.event.listen(self.engine, "begin", self._check_there)
 
     def _check_there(self, _connection: Any) -> None:
-        """Refuse to go on with a file that has lost its name or its end.
+        """Check that the file still has its name and its end.
 
-        The system would let this process write on, and nobody would ever find it. SQLite itself
-        makes the file smaller only where it is told to (``VACUUM``).
+        The system would let this process write to a file that has no name any more. SQLite itself
+        makes the file smaller only in a ``VACUUM``.
 
         Raises:
-            StorageError: it was moved, deleted or cut, or another file was put in its place.
+            StorageError: if it was moved, deleted, cut or replaced.
         """
         found, size = _identity(self._path)
         if found is not None and size < self._size:
             raise StorageError(
                 f"{self._path} was cut short by another program while it was in use; put a sound"
-                " copy in its place, or begin anew (--fresh moves it aside)"
+                " copy in its place, or start fresh (--fresh moves it aside)"
             )
         self._size = size
         if found != self._file:
@@ -78,21 +73,41 @@ class SqliteStorage(SqlStorage):
                 " written: put it back in its place, and run the same command again"
             )
 
-    def _get_prepared_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None, session: Session
-    ) -> models.TrialModel:
+    def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Add a trial as ``template_trial`` has it.
+
+        Raises:
+            StorageError: if the file is locked for too long, or the disk is full.
+        """
         try:
-            return super()._get_prepared_new_trial(study_id, template_trial, session)
+            return super().add_trial(study_id, template_trial)
         except OperationalError as error:
-            # Optuna would try five times, and wait for the lock each time.
             raise StorageError(advised(str(self._path), str(error.orig))) from error
 
 
+def open_file(url: str, path: Path, *, create: bool) -> SqliteStorage:
+    """Open the file ``path`` of ``url``; see ``studies.storage.open``."""
+    read_only = not create and _is_read_only(path)
+    check_file(path, create=create, read_only=read_only)
+    storage = None
+    try:
+        if not path.exists():
+            make_file(path)
+        storage = SqliteStorage(url, path, read_only=read_only)
+        with storage.engine.connect():
+            return storage
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        if storage is not None:
+            storage.close()
+        kind = Damaged if is_damage(error) else StorageError
+        raise kind(advised(shown(url), reason(error))) from None
+
+
 def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
-    """Refuse a file that is no database of ours before Optuna adds its tables to it.
+    """Check that a file is a database of ours before Optuna adds its tables to it.
 
     Raises:
-        StorageError: it is none, is missing and not to be made, or is damaged.
+        StorageError: if it is not, is damaged, or is missing and ``create`` is not set.
     """
     try:
         check_regular(path)
@@ -112,7 +127,7 @@ def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
         reason = getattr(error, "strerror", None) or error
         raise StorageError(f"{path}: {reason}") from None
     if start and start != _MAGIC:
-        raise Damaged(f"{path} is no SQLite database; move it away or choose another storage")
+        raise Damaged(f"{path} is not an SQLite database; move it away or choose another storage")
     tables = _tables(path, read_only=read_only)
     if tables and "version_info" not in tables:
         raise StorageError(
@@ -126,21 +141,16 @@ def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
 def make_file(path: Path) -> None:
     """Make a database with Optuna's tables at ``path``, where there is no file.
 
-    It appears there whole: another program that opened it half made (a dashboard waiting for it)
-    would make the same tables, and one of the two would end with an error.
-
-    Raises:
-        SQLAlchemyError: the folder cannot be written, or the disk is full.
-        StorageError: the draft cannot be given its name.
+    It appears there as a whole. A dashboard that opened a half-made file would make the same
+    tables, and one of the two programs would end with an error.
     """
-    draft = path.with_name(f".{path.name}.making")  # ours alone: the caller has locked the folder
+    draft = path.with_name(f".{path.name}.making")  # ours: the caller has locked the folder
     with contextlib.suppress(OSError):
         draft.unlink()  # of a process killed here
     made = SqliteStorage(sqlite_url(draft), draft)
     with made.engine.connect():
-        pass  # the pragmas: its log stays on
-    made.remove_session()
-    made.engine.dispose()
+        pass  # sets the pragmas; the write-ahead log stays on
+    made.close()
     try:
         draft.rename(path)
     except OSError as error:
@@ -155,7 +165,7 @@ def _tables(path: Path, *, read_only: bool) -> set[str]:
         if verdict != "ok":
             raise Damaged(
                 f"{path} is damaged ({' '.join(verdict.split())}); put a sound copy in its place,"
-                " or begin anew (--fresh moves it aside)"
+                " or start fresh (--fresh moves it aside)"
             )
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row[0] for row in rows}
@@ -169,7 +179,7 @@ def _tables(path: Path, *, read_only: bool) -> set[str]:
 
 
 def _identity(path: Path) -> tuple[tuple[int, int] | None, int]:
-    """Return what tells a file from another one of its name, and its bytes; None: there is none."""
+    """Return device and inode of a file (None if there is no file), and its size in bytes."""
     try:
         found = path.stat()
     except OSError:
@@ -177,18 +187,15 @@ def _identity(path: Path) -> tuple[tuple[int, int] | None, int]:
     return (found.st_dev, found.st_ino), found.st_size
 
 
-def is_read_only(path: Path) -> bool:
-    """Return whether the file ``path`` can be read, but not be opened as SQLite opens it.
-
-    It makes files beside it, for its log, even to read.
-    """
+def _is_read_only(path: Path) -> bool:
+    """Return whether SQLite cannot open ``path`` as usual: even a reader makes files beside it."""
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     if not read_only:
         return sqlite3.connect(path, timeout=BUSY_TIMEOUT)
-    # A log that is not folded in yet holds the last writes, and is read where SQLite can do so.
+    # A log that is not folded in yet holds the last writes; SQLite reads it if it can.
     log = path.with_name(f"{path.name}-wal")
     how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
     address = f"{path.absolute().as_uri()}?{how}"
@@ -196,6 +203,8 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
+    # With a write-ahead log, readers such as the dashboard never block the writer. NORMAL: no disk
+    # flush at each write; after a power cut the last writes may be missing, the file stays sound.
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -1,4 +1,6 @@
-"""Trackers by name: one module each, with ``create(study, place) -> Tracker`` and ``PACKAGE``.
+"""Trackers by name, one module each: W&B, TensorBoard, MLflow.
+
+A module has ``create(study, place) -> Tracker`` and ``PACKAGE``.
 
 ``PACKAGE`` is the package that it needs and the extra of this project that brings it, or "".
 """

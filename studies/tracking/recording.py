@@ -21,11 +21,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
+from mnist_core import optim
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
-from mnist_core.table import flat
-from mnist_core.trainer import optimizers
+from mnist_core.table import flatten
 from search_spaces.space import SpaceError
 from studies.analysis.result import StudyResult
 from studies.core.event_log import FILE, OVER, EventLog, survey
@@ -162,7 +162,7 @@ class Recording:
             config = _resolved(self._plan.config_for(event.data["params"], event.data["seed"]))
         except (UserError, SpaceError):  # the trial itself will say so
             return {}
-        own = flat(config.to_dict())
+        own = flatten(config.to_dict())
         names = [*self._shared, *(name for name in own if name not in self._shared)]
         # None: a setting that this trial does not have.
         return {name: own.get(name) for name in names if self._shared.get(name) != own.get(name)}
@@ -209,9 +209,9 @@ def _shared(plan: Plan) -> dict[str, Any]:
     """Return the resolved settings that no trial decides, by dotted name."""
     space = plan.spec.space
     of_trials = {"seed", *(space.setting(name) for name in space.parameters)}
-    settings = flat(_resolved(plan.train).to_dict())
+    settings = flatten(_resolved(plan.train).to_dict())
     return {name: value for name, value in settings.items() if name not in of_trials}
 
 
 def _resolved(config: TrainConfig) -> TrainConfig:
-    return config.model_copy(update={"optim": optimizers.resolve(config.optim)})
+    return config.model_copy(update={"optim": optim.resolve(config.optim)})

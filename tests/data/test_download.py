@@ -15,7 +15,7 @@ import pytest
 from waiting import PATIENCE
 
 from mnist_core.config import DataConfig
-from mnist_core.data import download, fetch, idx, load, storage
+from mnist_core.data import download, idx, load, storage
 from mnist_core.data.registry import DataSet
 from mnist_core.errors import DataError
 
@@ -109,13 +109,13 @@ def silent() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch):
     """Only where the tests' server is silent on purpose a time limit is one."""
-    real = fetch.urllib.request.urlopen
+    real = download.urllib.request.urlopen
 
     def open_patiently(request, timeout):
         silent = "/silent/" in request.full_url
         return real(request, timeout=timeout if silent else PATIENCE)
 
-    monkeypatch.setattr(fetch.urllib.request, "urlopen", open_patiently)
+    monkeypatch.setattr(download.urllib.request, "urlopen", open_patiently)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def get(server: Server, tiny_set: DataSet, tmp_path: Path):
         target = tmp_path / f"{NAME}.gz"
         urls = [f"{way if '://' in way else server.url(way)}{target.name}" for way in ways]
         check = lambda path: download.check(tiny_set.train_images, path)  # noqa: E731
-        fetch.fetch(urls, target, check, timeout=0.5)
+        download.fetch(urls, target, check, timeout=0.5)
         assert target.read_bytes() == server.files[target.name]
         assert not part_of(target).exists()
         return target

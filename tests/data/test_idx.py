@@ -206,7 +206,7 @@ def test_files_that_cannot_be_read(folder: Path):
     assert "No such file" in refusal(folder / "absent")
     assert "a folder" in refusal(folder)
     assert "No such file" in refusal(folder / "two\nlines")
-    assert "no possible file name" in refusal(folder / "a\0b")
+    assert "possible file name" in refusal(folder / "a\0b")
     assert "name too long" in refusal(folder / ("x" * 5000))
     os.mkfifo(folder / "pipe")  # must not wait for a writer
     assert "a device" in refusal(folder / "pipe")

@@ -35,6 +35,12 @@ def digits() -> Data:
 
 
 @pytest.fixture(scope="session")
+def half(digits: Data) -> Data:
+    """2,500 images to train, 500 to validate."""
+    return cut(digits, 2500, 500)
+
+
+@pytest.fixture(scope="session")
 def few(digits: Data) -> Data:
     """300 images to train, 150 to validate."""
     return cut(digits, 300, 150)

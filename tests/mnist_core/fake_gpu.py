@@ -18,14 +18,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mnist_core import models
+from mnist_core import models, optim
 from mnist_core.batches import pair_batches as pairs_of_images
 from mnist_core.batches.pair_batches import PairSampler
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
 from mnist_core.device.runtime import Runtime
 from mnist_core.tasks import pairs
-from mnist_core.trainer import optimizers
 from mnist_core.trainer.training import Training
 
 GPU = torch.device("cuda", 0)
@@ -144,11 +143,11 @@ class FakeGpu:
         config = config.model_copy(
             update={
                 "model": models.resolve(config.model),
-                "optim": optimizers.resolve(config.optim),
+                "optim": optim.resolve(config.optim),
             }
         )
         machine = FakeRuntime(device=GPU, precision=config.precision, threads=1)
-        self._made[:] = [Training(config, _data(), machine, keep_best=False)]
+        self._made[:] = [Training(config, _data(), machine, keep_best=False, follow=False)]
         return self._made[0]
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from test_training_state import Killed, killed_at, without_seconds
 
-from mnist_core.config import OPTIMIZERS, TrainConfig
+from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError
+from mnist_core.optim import OPTIMIZERS
 from mnist_core.table import parse_assignment
 from mnist_core.train import resolve, train
 from mnist_core.trainer import training_state

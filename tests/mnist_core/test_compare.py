@@ -243,15 +243,10 @@ def test_a_bare_checkpoint_is_judged_on_its_data_set():
 
 
 def verdict(a, b, *, tolerance=None, noise=None, weights=None, readings=None):
+    measured = compare_verdict.measure(a, b, noise, readings)
     curves = compare.curves(a, b)
     return compare_verdict.judge(
-        compare_verdict.measure(a, b, noise, readings),
-        tolerance=tolerance,
-        all_the_same=compare_verdict.identical(a, b, curves, weights),
-        curves=curves,
-        weights=weights,
-        same_images=compare.same_images(a, b),
-        only_the_seed=compare.only_the_seed(a, b),
+        a, b, measured, curves=curves, weights=weights, tolerance=tolerance
     )
 
 
@@ -377,15 +372,8 @@ def test_test_readings_count_if_both_have_one():
 def test_the_accuracy_that_fails_is_named():
     one = Measured("validation accuracy", 0.98, 0.97, NOISE)
     other = Measured("test accuracy", 0.98, 0.9, Noise(0.5, "wide", False))
-    found = compare_verdict.judge(
-        [one, other],
-        tolerance=None,
-        all_the_same=False,
-        curves=None,
-        weights=None,
-        same_images=True,
-        only_the_seed=False,
-    )
+    records = [record(accuracy=accuracy) for accuracy in (0.98, 0.97)]
+    found = compare_verdict.judge(*records, [one, other])
     assert not found.equal and "validation accuracy differs by 1.000" in found.sentence
 
 
@@ -396,7 +384,7 @@ def test_the_accuracy_that_fails_is_named():
         ({"judged": {"n": "many"}}, "is damaged: judged"),
         ({"judged": 3}, "judged must be a table"),
         ({"test_readings": [3]}, "test_readings must be a list of tables"),
-        ({"status": "running"}, "has not ended (its status is 'running')"),
+        ({"status": "running"}, "running"),
     ],
 )
 def test_damaged_runs(folder, refusal, change, said):

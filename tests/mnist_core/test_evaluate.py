@@ -70,7 +70,7 @@ def test_corner_cases(truth, predicted):
 
 def test_everything_on_real_digits(digits):
     model, split = network(), digits.validation
-    result = evaluate(model, split, n_classes=10, runtime=FP32)
+    result = evaluate(model, split, runtime=FP32)
     logits = reference_logits(model.eval(), split)
     assert result.loss == pytest.approx(
         functional.cross_entropy(logits, split.labels).item(), rel=1e-5
@@ -78,8 +78,8 @@ def test_everything_on_real_digits(digits):
     assert result.predictions.dtype == torch.int64
     assert torch.equal(result.predictions, logits.argmax(dim=1))
     truth, predicted = split.labels.numpy(), result.predictions.numpy()
-    assert result.accuracy == sk.accuracy_score(truth, predicted)
-    assert result.macro_f1 == pytest.approx(
+    assert result.metrics["accuracy"] == sk.accuracy_score(truth, predicted)
+    assert result.metrics["macro_f1"] == pytest.approx(
         sk.f1_score(truth, predicted, average="macro", zero_division=0), abs=1e-12
     )
     np.testing.assert_array_equal(
@@ -100,35 +100,38 @@ def test_f1_is_not_averaged_over_batches(monkeypatch, few):
         sk.f1_score(labels, predictions, average="macro", zero_division=0)
         for labels, predictions in zip(
             few.validation.labels.split(10),
-            evaluate(model, few.validation, n_classes=10, runtime=FP32).predictions.split(10),
+            evaluate(model, few.validation, runtime=FP32).predictions.split(10),
             strict=True,
         )
     ]
     monkeypatch.setattr(evaluation_module, "CHUNK", 10)
-    result = evaluate(model, few.validation, n_classes=10, runtime=FP32)
-    assert abs(result.macro_f1 - np.mean(chunks)) > 0.005
+    result = evaluate(model, few.validation, runtime=FP32)
+    assert abs(result.metrics["macro_f1"] - np.mean(chunks)) > 0.005
     whole = sk.f1_score(few.validation.labels, result.predictions, average="macro", zero_division=0)
-    assert result.macro_f1 == pytest.approx(whole, abs=1e-12)
+    assert result.metrics["macro_f1"] == pytest.approx(whole, abs=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 149, 150, 151, 10_000])
 def test_chunks_do_not_show(monkeypatch, few, chunk):
     model = network()
-    whole = evaluate(model, few.validation, n_classes=10, runtime=FP32)
+    whole = evaluate(model, few.validation, runtime=FP32)
     monkeypatch.setattr(evaluation_module, "CHUNK", chunk)
-    parts = evaluate(model, few.validation, n_classes=10, runtime=FP32)
+    parts = evaluate(model, few.validation, runtime=FP32)
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
     assert torch.equal(parts.predictions, whole.predictions)
     assert torch.equal(parts.confusion, whole.confusion)
-    assert (parts.accuracy, parts.macro_f1) == (whole.accuracy, whole.macro_f1)
+    assert (parts.metrics["accuracy"], parts.metrics["macro_f1"]) == (
+        whole.metrics["accuracy"],
+        whole.metrics["macro_f1"],
+    )
 
 
 def test_dropout_is_off_and_the_mode_is_put_back(few):
     model = network("cnn")
     for training in (True, False):
         model.train(training)
-        first = evaluate(model, few.validation, n_classes=10, runtime=FP32)
-        second = evaluate(model, few.validation, n_classes=10, runtime=FP32)
+        first = evaluate(model, few.validation, runtime=FP32)
+        second = evaluate(model, few.validation, runtime=FP32)
         assert first.loss == second.loss
         assert model.training is training
         assert all(module.training is training for module in model.modules())
@@ -144,7 +147,7 @@ def test_the_mode_is_put_back_after_an_error(few):
 
     model = Breaks().train()
     with pytest.raises(RuntimeError, match="broken"):
-        evaluate(model, few.validation, n_classes=10, runtime=FP32)
+        evaluate(model, few.validation, runtime=FP32)
     assert model.training
 
 
@@ -152,7 +155,7 @@ def test_nothing_else_changes(few):
     model = network()
     before = [parameter.clone() for parameter in model.parameters()]
     state, images = torch.get_rng_state(), few.validation.images.clone()
-    evaluate(model, few.validation, n_classes=10, runtime=FP32)
+    evaluate(model, few.validation, runtime=FP32)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(few.validation.images, images)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -161,14 +164,14 @@ def test_nothing_else_changes(few):
 
 def test_bf16_is_nearly_fp32(few):
     model = network()
-    exact = evaluate(model, few.validation, n_classes=10, runtime=FP32)
-    rough = evaluate(model, few.validation, n_classes=10, runtime=BF16)
+    exact = evaluate(model, few.validation, runtime=FP32)
+    rough = evaluate(model, few.validation, runtime=BF16)
     assert rough.loss == pytest.approx(exact.loss, rel=0.02)
     assert rough.loss != exact.loss
 
 
 def test_one_image(few):
     one = Split(few.validation.images[:1], few.validation.labels[:1])
-    result = evaluate(network(), one, n_classes=10, runtime=FP32)
-    assert result.accuracy in (0.0, 1.0)
+    result = evaluate(network(), one, runtime=FP32)
+    assert result.metrics["accuracy"] in (0.0, 1.0)
     assert result.confusion.sum() == 1

@@ -111,7 +111,7 @@ def test_the_test_images_are_others(run, kept):
     ("words", "said"),
     [
         (["nowhere.safetensors"], "'nowhere.safetensors': no such file, and no run in results/r"),
-        (["MODEL", "--checkpoint", "best"], "is no run, but one model; leave it out"),
+        (["MODEL", "--checkpoint", "best"], "--checkpoint best"),
         (["MODEL", "--device", "gpu"], "--device: device must be auto, cpu, cuda or cuda:N"),
         (["MODEL", "--split", "train"], "--split: must be validation or test, but got 'train'"),
         (["MODEL", "--set", "epochs=2"], "--set epochs: the model is trained"),

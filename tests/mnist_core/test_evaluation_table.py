@@ -15,7 +15,7 @@ def found(n):
     """An evaluation of ``n`` classes with counts that are all different."""
     confusion = 10_000 + torch.arange(n * n).reshape(n, n)
     nothing = torch.zeros(0)
-    return Evaluation(0.1, 0.5, 0.5, 0.5, confusion, nothing, nothing, nothing)
+    return Evaluation(0.1, {"accuracy": 0.5}, confusion, nothing, nothing, nothing)
 
 
 def printed(evaluation, width):

@@ -102,7 +102,7 @@ def test_drafts_of_the_killed_are_removed(old):
 
 
 def test_folders_are_made_and_checked(tmp_path):
-    files.check_folder(tmp_path / "a" / "b", "--out")
+    files.prepare_folder(tmp_path / "a" / "b", "--out")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     files.check_file(tmp_path / "c" / "file", "--save", "m")
     assert list((tmp_path / "c").iterdir()) == []
@@ -111,9 +111,12 @@ def test_folders_are_made_and_checked(tmp_path):
 @pytest.mark.parametrize(
     ("check", "said"),
     [
-        (lambda here: files.check_folder(here / "file", "--out"), "--out {0}/file: cannot be writ"),
-        (lambda here: files.check_folder(here / "file" / "in", "--out"), "--out {0}/file/in: cann"),
-        (lambda here: files.check_folder(here / "a\0b", "--out"), "--out {0}/a\0b: cannot be writ"),
+        (
+            lambda here: files.prepare_folder(here / "file", "--out"),
+            "--out: cannot write to {0}/file:",
+        ),
+        (lambda here: files.prepare_folder(here / "file" / "in", "--out"), "--out: "),
+        (lambda here: files.prepare_folder(here / "a\0b", "--out"), "--out: "),
         (lambda here: files.check_file(here, "--save", "m"), "--save {0}: is a folder; name a fil"),
     ],
 )

@@ -1,19 +1,17 @@
 """Steps, states and resumes on a fake GPU: one device, and nothing that waits for it."""
 
 import itertools
-import typing
 from dataclasses import replace
 
 import pytest
 import torch
 from fake_gpu import GPU, FakeGpu, fake_gpu
 
-from mnist_core import models
-from mnist_core.config import OptimConfig
+from mnist_core import models, optim
 from mnist_core.trainer.training import Training
 
 MODELS = models.names()
-OPTIMIZERS = typing.get_args(OptimConfig.model_fields["name"].annotation)
+OPTIMIZERS = tuple(optim.OPTIMIZERS)
 ONE_STEP = {"precision": "bf16", "batch_size": 64}
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp64")
 SCALED = ("sgd", "momentum", "nesterov", "adam", "adamw", "adagrad")

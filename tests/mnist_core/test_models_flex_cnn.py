@@ -11,7 +11,7 @@ from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.models import drawing_cnn
-from mnist_core.models._activations import ACTIVATIONS, MONOTONIC
+from mnist_core.models._layers import ACTIVATIONS, MONOTONIC
 
 FUNCTIONS = {
     "relu": torch.relu,

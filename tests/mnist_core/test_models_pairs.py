@@ -10,7 +10,7 @@ from torch.nn import functional
 from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._activations import ACTIVATIONS
+from mnist_core.models._layers import ACTIVATIONS
 
 NAMES = ("siamese", "pair_concat")
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mnist_core.config import OPTIMIZERS as ALL
+from mnist_core import optim
 from mnist_core.config import OptimConfig
 from mnist_core.errors import ConfigError
+from mnist_core.optim import OPTIMIZERS as ALL
 from mnist_core.trainer import optimizers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +83,7 @@ def test_what_is_built_has_torchs_defaults(name):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_resolve_says_the_same_defaults(name):
-    resolved = optimizers.resolve(OptimConfig(name=name)).to_dict()
+    resolved = optim.resolve(OptimConfig(name=name)).to_dict()
     wanted = torch_defaults(name) | CHOSEN.get(name, {})
     if "betas" in wanted:
         wanted["beta1"], wanted["beta2"] = wanted["betas"]
@@ -106,7 +107,7 @@ def test_given_values_arrive(name):
 def test_a_value_that_the_optimizer_has_not(name, refusal):
     for key in set(SETTINGS) - has(name):
         config = OptimConfig(name=name, **{key: 0.5})
-        message = refusal(ConfigError, optimizers.resolve, config)
+        message = refusal(ConfigError, optim.resolve, config)
         assert message.startswith(f"optim.{key}: {name!r} has no {key}, but got 0.5; it has ")
         assert set(message.rpartition("it has ")[2].split(", ")) == has(name)
         assert refusal(ConfigError, optimizers.build, config, parameters()) == message
@@ -137,11 +138,11 @@ def test_nesterov_without_momentum_is_refused(refusal):
 def test_every_allowed_value_builds_or_is_refused_in_a_line(name, values):
     config = OptimConfig(name=name, **values)
     try:
-        resolved = optimizers.resolve(config)
+        resolved = optim.resolve(config)
     except ConfigError as error:
         assert len(str(error).splitlines()) == 1
         return
-    assert optimizers.resolve(resolved) == resolved
+    assert optim.resolve(resolved) == resolved
     optimizers.build(resolved, parameters())
 
 
@@ -203,7 +204,7 @@ def test_a_training_does_not_import_torchs_compiler():
     program = f"""
 import sys
 import torch
-from mnist_core import optimizers
+from mnist_core.trainer import optimizers
 from mnist_core.config import DataConfig, OptimConfig, TrainConfig
 from mnist_core.data import load
 from mnist_core.train import train
@@ -213,6 +214,10 @@ for name in {OPTIMIZERS!r}:
     optimizer = optimizers.build(OptimConfig(name=name), [parameter])
     parameter.sum().backward()
     optimizers.step(optimizer)
+matrices = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+optimizer = optimizers.build(OptimConfig(name="muon"), matrices.parameters())
+matrices(torch.ones(2, 3)).sum().backward()
+optimizers.step(optimizer)
 train(TrainConfig(epochs=1, batch_size=2000), load(DataConfig()))
 print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
 """

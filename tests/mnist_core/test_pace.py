@@ -4,12 +4,13 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
+from small_data import small_data
 
 from mnist_core import train as trainer
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
 from mnist_core.trainer import training_state
-from mnist_core.trainer.pace import DEAREST, Pace
+from mnist_core.trainer.training_state import DEAREST, CheckpointTimer
 
 
 class Clock:
@@ -22,7 +23,7 @@ class Clock:
 def writings(seconds, costs, every=1.0, reports=1000):
     """Return when it was written, with a report ``every`` so many seconds."""
     clock, found = Clock(), []
-    pace = Pace(seconds, clock)
+    pace = CheckpointTimer(seconds, clock)
     for _ in range(reports):
         clock.now += every
         if pace.due():
@@ -49,9 +50,8 @@ def test_it_takes_its_share_at_most(seconds, costs, every):
 
 
 def test_a_short_training_writes_nothing(tmp_path, monkeypatch):
-    config = TrainConfig().override(
-        {"model.name": "lenet5", "batch_size": 512, "epochs": 2, "device": "cpu", "threads": 1}
-    )
+    config = TrainConfig().override({"data.name": "folder", "data.root": str(small_data())})
+    config = config.override({"model.name": "lenet5", "epochs": 2, "device": "cpu", "threads": 1})
     written = []
     monkeypatch.setattr(training_state, "write", lambda *arguments: written.append(1))
     for seconds, times in ((3600.0, 0), (0.0, 1)):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mnist_core.tasks.pair_losses import (
+from mnist_core.losses import (
     binary_cross_entropy,
     contrastive,
     distances,

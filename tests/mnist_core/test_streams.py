@@ -58,7 +58,7 @@ def test_a_name_that_is_not_utf_8_can_be_written_into_a_file(tmp_path):
 
 PROGRAM = """
 import os, sys
-from mnist_core import streams
+from mnist_core.console import streams
 streams.prepare()
 opened = os.open(os.devnull, os.O_RDONLY)
 print("\\xb1 \\u2026 \\u6771 \\udcff")

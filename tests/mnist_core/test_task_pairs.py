@@ -7,14 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mnist_core import models, tasks
+from mnist_core import losses, models, tasks
 from mnist_core.batches.batches import normalise
 from mnist_core.batches.pair_batches import evaluation_pairs
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError, DataError
-from mnist_core.tasks import pair_losses
 from mnist_core.tasks import pairs as pair_task
 from mnist_core.train import resolve, train
 
@@ -41,7 +40,7 @@ def network(config, seed=1):
 
 
 def evaluate(model, split, config, *, runtime=FP32, threshold=None):
-    return tasks.evaluate(model, split, config, n_classes=10, runtime=runtime, threshold=threshold)
+    return tasks.evaluate(model, split, config, runtime=runtime, threshold=threshold)
 
 
 def inputs_of(split, pairs):
@@ -95,11 +94,11 @@ def test_metric_losses_take_the_embeddings(few, settings, loss):
     first, second = net.embed(inputs[:, :1]), net.embed(inputs[:, 1:])
     both, of = torch.cat([first, second]), torch.cat([targets[:, 0], targets[:, 1]])
     expected = {
-        "contrastive": pair_losses.contrastive(
+        "contrastive": losses.contrastive(
             first, second, targets[:, 0] == targets[:, 1], margin=2.0
         ),
-        "triplet": pair_losses.triplet(both, of, margin=2.0),
-        "supcon": pair_losses.supervised_contrastive(both, of, temperature=0.3),
+        "triplet": losses.triplet(both, of, margin=2.0),
+        "supcon": losses.supervised_contrastive(both, of, temperature=0.3),
     }[loss]
     torch.testing.assert_close(task.loss(net, inputs, targets), expected)
 
@@ -256,16 +255,15 @@ def test_a_state_goes_on_where_it_was(few, settings):
 def test_training_learns_and_its_last_report_is_what_evaluation_says(digits, settings, loss):
     config = settings(
         loss__name=loss,
-        model__width=16,
         model__depth=2,
         optim__lr=3e-3,
         epochs=2,
-        pairs__per_epoch=1500,
-        pairs__evaluation=1000,
+        pairs__per_epoch=1000,
+        pairs__evaluation=500,
     )
     result = train(config, digits)
-    assert result.images == 3000
-    assert result.metrics["val_roc_auc"] > (0.65 if loss == "bce" else 0.8)
+    assert result.images == 2000
+    assert result.metrics["val_roc_auc"] > (0.6 if loss == "bce" else 0.7)
     assert result.history[1]["val_loss"] < result.history[0]["val_loss"]
     threshold = result.metrics["val_threshold"]
     found = evaluate(result.model, digits.validation, config, threshold=threshold)

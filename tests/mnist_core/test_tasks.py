@@ -78,13 +78,14 @@ def test_two_images_over_are_enough(very_few, config):
     [
         {"model__name": "net"},
         {"model__name": "flex_cnn", "model__width": 8, "model__pools": 4},
-        {"model__name": "siamese", "model__width": 8, "pairs__per_epoch": 34},
-        {"model__name": "siamese", "loss__name": "contrastive", "pairs__per_epoch": 34},
-        {"model__name": "pair_concat", "pairs__per_epoch": 34},
+        {"model__name": "siamese", "model__width": 8},
+        {"model__name": "siamese", "model__width": 8, "loss__name": "contrastive"},
+        {"model__name": "pair_concat", "model__width": 8},
     ],
 )
 def test_one_alone_is_no_matter_elsewhere(very_few, config, changes, size):
     """Their norms see an image of several pixels: 100 images leave 1 of 33, 34 pairs as well."""
-    tasks.take_one_batch(resolve(config(batch_size=size, **changes)), very_few)
+    some = config(batch_size=size, pairs__per_epoch=34, **changes)
+    tasks.take_one_batch(resolve(some), very_few)
     if size > 1:
-        assert train(config(batch_size=size, **changes), very_few).images in (34, 100)
+        assert train(some, very_few).images in (34, 100)

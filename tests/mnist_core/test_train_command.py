@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
+from small_data import of_small_data
 from waiting import PATIENCE
 
 from mnist_core import __main__ as program
@@ -193,7 +194,7 @@ def test_another_accuracy_is_reported_with_its_reason(
     [
         (["--model", "nett"], "model.name: unknown model 'nett'; did you mean 'net'? (valid: "),
         (["--dataset", "mnsit"], "unknown data set 'mnsit'; did you mean 'mnist'?"),
-        (["--set", "optim.name=adm"], "--set: optim.name: input should be 'sgd', "),
+        (["--set", "optim.name=adm"], "--set: optim.name: "),
         (["--set", "optim.lrr=1"], "--set: unknown setting 'optim.lrr'; did you mean 'optim.lr'?"),
         (["--set", "lr=1"], "--set: unknown setting 'lr'; did you mean 'optim.lr'?"),
         (["--set", "epochs"], "--set 'epochs': write KEY=VALUE"),
@@ -249,13 +250,10 @@ def test_a_training_that_fails(refused):
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_training(run, tmp_path):
     (tmp_path / "file").write_text("")
-    for place, said in (
-        (tmp_path / "file" / "model", "cannot be written"),
-        (tmp_path, "is a folder"),
-    ):
+    for place, named in ((tmp_path / "file" / "model", "file"), (tmp_path, str(tmp_path))):
         ended = run("train", *SETS, "--save", place)
         assert (ended.code, ended.out) == (1, [])
-        assert len(ended.err) == 1 and said in ended.err[0]
+        assert len(ended.err) == 1 and named in ended.err[0]
 
 
 def test_a_record_without_a_value_is_said(done, tmp_path):
@@ -269,7 +267,7 @@ def test_a_record_without_a_value_is_said(done, tmp_path):
 
 @pytest.mark.parametrize("precision", ["fp16", "fp32", "bf16"])
 def test_a_precision_that_a_cpu_is_slow_with_is_said(done, precision):
-    lines = done("--no-save", *SETS, "--set", f"precision={precision}")
+    lines = done("--no-save", *SETS, *of_small_data(), "--set", f"precision={precision}")
     said = "warning: fp16 takes several times as long as fp32 on a CPU; use fp32 or bf16"
     assert (lines[1] == said) == (precision == "fp16")
 
@@ -331,7 +329,8 @@ HELP = """
 import sys
 from pathlib import Path
 sys.argv = ["mnist_core", "train", "--help"]
-from mnist_core import __main__, command_line
+from mnist_core import __main__
+from mnist_core.console import command_line
 try:
     command_line.run(__main__.app, "python -m mnist_core")
 finally:

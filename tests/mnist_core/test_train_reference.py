@@ -18,7 +18,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 from mnist_core import models
 from mnist_core.batches.augment import augment
 from mnist_core.batches.batches import stream_seed
-from mnist_core.config import OPTIMIZERS as ALL
+from mnist_core.optim import OPTIMIZERS as ALL
 from mnist_core.train import train
 
 OPTIMIZERS = tuple(name for name in ALL if name != "muon")
@@ -68,10 +68,13 @@ class Plain:
     ):
         torch.manual_seed(stream_seed(config.seed, "model"))
         self.model = models.build(config.model, data.n_classes).to(memory_format=layout)
+        dtype = torch.float64 if config.precision == "fp64" else torch.float32
+        self.model = self.model.to(dtype)
         self.start = copy.deepcopy(self.model)
         self.losses = []  # summed over the images of an epoch, then divided
         optimizer = optimizer(self.model.parameters())
         images, labels = tensors(data.train)
+        images = images.to(dtype)
         n, size = len(labels), config.batch_size
         steps = -(-n // size)
         schedule = scheduler(optimizer, steps) if scheduler else None
@@ -120,7 +123,8 @@ def same(result, plain, data):
     assert distance(result.model, plain) < TOLERANCE
     losses = [entry["train_loss"] for entry in result.history]
     assert losses == pytest.approx(plain.losses, rel=1e-4)
-    logits = plain.model.eval()(tensors(data.validation)[0])
+    dtype = next(plain.model.parameters()).dtype
+    logits = plain.model.eval()(tensors(data.validation)[0].to(dtype))
     loss = functional.cross_entropy(logits, data.validation.labels).item()
     assert result.metrics["val_loss"] == pytest.approx(loss, rel=1e-3)
 
@@ -148,9 +152,12 @@ def test_one_step(few, settings):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer(few, settings, name):
-    """Five steps, the last with 44 of 64 images."""
+    """Five steps, the last with 44 of 64 images.
+
+    In fp64: in fp32 a unit at the brink of ReLU flips on some processors, and nadam shows it.
+    """
     assert set(TORCH) == set(OPTIMIZERS)
-    some = settings(name)
+    some = settings(name, precision="fp64")
     same(train(some, few), Plain(some, few, TORCH[name]), few)
 
 

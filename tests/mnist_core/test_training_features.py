@@ -15,7 +15,7 @@ from mnist_core.config import AverageConfig, ModelConfig, ScheduleConfig
 from mnist_core.data import Split
 from mnist_core.device.runtime import resolve as resolve_runtime
 from mnist_core.errors import ConfigError
-from mnist_core.tasks.classification import focal_loss
+from mnist_core.losses import focal
 from mnist_core.train import TrainingFailed, resolve, train
 from mnist_core.trainer import averaging
 from mnist_core.trainer.schedules import Plateau
@@ -79,17 +79,14 @@ def test_averages_are_those_of_torch(name):
 @pytest.mark.parametrize("name", ["ema", "swa"])
 @pytest.mark.parametrize("model", ["flex_cnn", "siamese"])
 def test_the_averaged_model_is_the_scored_one(few, config, name, model):
-    some = config(
-        model__name=model, average__name=name, average__start=0.4, epochs=3, pairs__per_epoch=64
-    )
+    small = {"model__name": model, "model__width": 8, "epochs": 3, "pairs__per_epoch": 64}
+    some = config(average__name=name, average__start=0.4, **small)
     result = train(some, few)
     machine = resolve_runtime(result.config)
-    again = tasks.evaluate(
-        result.model, few.validation, result.config, n_classes=10, runtime=machine
-    )
+    again = tasks.evaluate(result.model, few.validation, result.config, runtime=machine)
     assert again.metrics["accuracy"] == result.metrics["val_accuracy"]
     assert again.loss == pytest.approx(result.metrics["val_loss"], rel=1e-6)
-    plain = train(config(model__name=model, epochs=3, pairs__per_epoch=64), few)
+    plain = train(config(**small), few)
     assert any(
         not torch.equal(a, b)
         for a, b in zip(weights(result.model), weights(plain.model), strict=True)
@@ -176,15 +173,15 @@ def test_float64_is_float64_everywhere(few, config):
 
 
 def test_fp16_trains_with_a_scaler(few, config):
-    half = train(config(precision="fp16", epochs=3, optim__lr=0.003), few)
-    single = train(config(precision="fp32", epochs=3, optim__lr=0.003), few)
+    some = config(model__name="lenet5", epochs=3, optim__lr=0.003)
+    half, single = train(some.override({"precision": "fp16"}), few), train(some, few)
     assert all(p.dtype is torch.float32 for p in half.model.parameters())
     assert half.metrics["train_loss"] == pytest.approx(single.metrics["train_loss"], rel=0.05)
 
 
 def test_clipping_sees_unscaled_gradients(few, config):
     """Else the scale of fp16, thousands, would be taken for the gradient's length."""
-    some = config(optim__name="sgd", optim__lr=0.1, grad_clip=0.5)
+    some = config(model__name="lenet5", optim__name="sgd", optim__lr=0.1, grad_clip=0.5)
     half, single = train(some.override({"precision": "fp16"}), few), train(some, few)
     free = train(some.override({"grad_clip": 0.0}), few)
     apart = abs(half.metrics["train_loss"] - single.metrics["train_loss"])
@@ -201,14 +198,14 @@ def test_focal_loss_is_its_formula(gamma):
     logits, labels = torch.randn(50, 10, dtype=torch.float64) * 3, torch.randint(0, 10, (50,))
     p = logits.softmax(dim=1)[range(50), labels]
     expected = (-((1 - p) ** gamma) * p.log()).mean()
-    torch.testing.assert_close(focal_loss(logits, labels, gamma=gamma), expected)
+    torch.testing.assert_close(focal(logits, labels, gamma=gamma), expected)
     if gamma == 0:
         torch.testing.assert_close(expected, functional.cross_entropy(logits, labels))
 
 
 def test_focal_loss_has_a_gradient_where_the_model_is_sure():
     logits = torch.tensor([[200.0, 0.0], [0.0, 200.0]], requires_grad=True)
-    focal_loss(logits, torch.tensor([0, 0]), gamma=0.5).backward()
+    focal(logits, torch.tensor([0, 0]), gamma=0.5).backward()
     assert torch.isfinite(logits.grad).all()
 
 
@@ -229,9 +226,7 @@ def test_early_stopping_serves_the_best_report(few, config):
     confusion = torch.tensor(result.confusion)
     assert confusion.trace().item() / confusion.sum().item() == max(accuracies)
     machine = resolve_runtime(result.config)
-    again = tasks.evaluate(
-        result.model, few.validation, result.config, n_classes=10, runtime=machine
-    )
+    again = tasks.evaluate(result.model, few.validation, result.config, runtime=machine)
     assert again.metrics["accuracy"] == max(accuracies)
 
 
@@ -243,9 +238,7 @@ def test_without_early_stopping_the_last_model_counts(few, config):
     model = models.build(ModelConfig(name="net"), 10)
     model.load_state_dict(result.best.weights)
     machine = resolve_runtime(result.config)
-    again = tasks.evaluate(
-        machine.place(model), few.validation, result.config, n_classes=10, runtime=machine
-    )
+    again = tasks.evaluate(machine.place(model), few.validation, result.config, runtime=machine)
     assert again.metrics["accuracy"] == best["val_accuracy"]
 
 
@@ -254,13 +247,21 @@ def test_balanced_accuracy_is_scikit_learns(few, config):
 
     result = train(config(epochs=2), few)
     machine = resolve_runtime(result.config)
-    found = tasks.evaluate(
-        result.model, few.validation, result.config, n_classes=10, runtime=machine
-    )
+    found = tasks.evaluate(result.model, few.validation, result.config, runtime=machine)
     expected = balanced_accuracy_score(few.validation.labels, found.predictions)
     assert found.metrics["balanced_accuracy"] == pytest.approx(expected)
 
 
+def test_what_is_compiled_is_what_trains(very_few, config, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda model, **_: compiled.append(model) or model)
+    some = config(model__name="mlp512", compile=True)
+    result = train(some, very_few)
+    assert compiled == [result.model]
+    assert result.metrics == train(some.override({"compile": False}), very_few).metrics
+
+
+@pytest.mark.long
 def test_compiled_equals_eager(few, config):
     some = config(model__name="mlp512", epochs=1, batch_size=100, optim__lr=1e-4)
     eager, compiled = train(some, few), train(some.override({"compile": True}), few)
@@ -290,7 +291,8 @@ def test_memory_does_not_grow(very_few, config):
     def note(step, metrics):
         resident.append(psutil.Process().memory_info().rss)
 
-    result = train(config(epochs=200, batch_size=50, average__name="ema"), very_few, note)
+    some = config(model__name="lenet5", epochs=200, batch_size=50, average__name="ema")
+    result = train(some, very_few, note)
     assert result.peak_memory >= max(resident[-50:]) * 0.9
     assert max(resident[150:]) - max(resident[30:60]) < 8 * 2**20
 

@@ -6,13 +6,15 @@ The runs take mlp512 on the embedded images; one of them is broken off three tim
 import json
 import os
 import re
+import resource
 import shlex
 import signal
-import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
+import programs
 import pytest
 import torch
 from waiting import PATIENCE
@@ -25,7 +27,7 @@ from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.console import command_line
 from mnist_core.data import load, load_test
 from mnist_core.errors import UserError
-from mnist_core.runs import run_record, training_run
+from mnist_core.runs import figure_files, run_folder, run_record, training_run
 from mnist_core.train import train
 
 QUICK = {
@@ -118,7 +120,8 @@ def test_what_a_training_leaves(run, tmp_path):
     assert changed == QUICK
 
 
-def test_pairs(run, tmp_path):
+def test_pairs(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(figure_files, "save", lambda figure, path: path.touch())
     code, _, err = run(*words(PAIRS), "--name", "mine")
     assert (code, err) == (0, [])
     folder = only_run(tmp_path)
@@ -175,7 +178,7 @@ def test_a_name_that_is_taken(run, tmp_path):
 )
 def test_a_run_goes_on_as_it_began(run, options):
     code, _, (error,) = run("--resume", "x", *options)
-    assert code == 1 and error.startswith("error: --resume x: goes on as it began")
+    assert code == 1 and error.startswith("error: --resume x: ")
 
 
 def test_what_was_asked_for_is_done_by_whoever_goes_on(run, tmp_path, monkeypatch):
@@ -188,7 +191,8 @@ def test_what_was_asked_for_is_done_by_whoever_goes_on(run, tmp_path, monkeypatc
     monkeypatch.setattr(training_run, "_judge", stop)
     code, out, err = run(*words(QUICK), "--test", "--no-pictures", "--save", save, "--name", "x")
     assert (code, err) == (130, ["interrupted"])
-    assert out[-1] == "broken off; to go on: python -m mnist_core train --resume results/runs/cpu/x"
+    command = "python -m mnist_core train --resume results/runs/cpu/x"
+    assert out[-1] == f"interrupted; to resume: {command}"
     assert run_record.read(only_run(tmp_path))["status"] == "interrupted"
     save.unlink()
     monkeypatch.undo()
@@ -200,7 +204,7 @@ def test_what_was_asked_for_is_done_by_whoever_goes_on(run, tmp_path, monkeypatc
     assert facts["status"] == "done" and len(facts["test_readings"]) == 1
     assert "curves.png" not in names(only_run(tmp_path))
     code, _, (error,) = run("--resume", "x")
-    assert code == 1 and "this run has ended" in error
+    assert code == 1 and "nothing is left to train" in error
 
 
 def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
@@ -219,7 +223,7 @@ def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
     assert "last.safetensors: cannot be written: No space left on device; the model is in m.s" in (
         error
     )
-    assert error.endswith("to go on: python -m mnist_core train --resume results/runs/cpu/x")
+    assert error.endswith("to resume: python -m mnist_core train --resume results/runs/cpu/x")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     code, _, _ = run("--resume", "x", "--no-pictures")
@@ -229,48 +233,43 @@ def test_a_model_that_can_be_written_is_written(run, tmp_path, monkeypatch):
     assert all(torch.equal(value, kept[key]) for key, value in saved.items())
 
 
-HELD = """
-import os, time
-from mnist_core import __main__, command_line
-from mnist_core.runs import run_folder, training_run
-training_run._STATE_SECONDS = 0.0
-left, report = int(os.environ["REPORTS"]), run_folder.RunFolder.report
-def held(self, step, metrics):
-    global left
-    report(self, step, metrics)
-    left -= 1
-    if left == 0:
-        print("held", flush=True)
-        time.sleep(3600)
-run_folder.RunFolder.report = held
-command_line.run(__main__.app, "python -m mnist_core")
-"""
+def held():
+    """``train``, which waits for its end after so many reports; a state is written at each."""
+    training_run._STATE_SECONDS = 0.0
+    report, left = run_folder.RunFolder.report, int(os.environ["REPORTS"])
+
+    def report_and_wait(self, step, metrics):
+        nonlocal left
+        report(self, step, metrics)
+        left -= 1
+        if left == 0:
+            print("held", flush=True)
+            time.sleep(3600)
+
+    run_folder.RunFolder.report = report_and_wait
+    train_command()
 
 
-FULL_DISK = """
-import resource
-from mnist_core import __main__, command_line
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-command_line.run(__main__.app, "python -m mnist_core")
-"""
+def on_a_full_disk():
+    """``train``, where no file can be larger than 200 kB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    train_command()
+
+
+def train_command():
+    command_line.run(program.app, "python -m mnist_core")
 
 
 @pytest.fixture
-def start(root, tmp_path):
+def start(tmp_path):
     """Starts ``train``; after so many ``reports`` it waits to be broken off. None is left."""
     started = []
 
-    def start_one(args, program=HELD, reports=0):
-        child = subprocess.Popen(
-            [sys.executable, "-c", program, "train", *args],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(root), "REPORTS": str(reports)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(child)
-        return child
+    def start_one(args, run=held, reports=0, **options):
+        words = ("mnist_core", "train", *args)
+        env = {"REPORTS": str(reports)}
+        started.append(programs.start(run, *words, env=env, cwd=tmp_path, **options))
+        return started[-1]
 
     yield start_one
     for child in started:
@@ -294,7 +293,7 @@ def test_ctrl_c_and_kill_9_cost_no_more_than_time(start, tmp_path):
     facts = run_record.read(folder)
     assert facts["status"] == "interrupted" and "process" not in facts
     last = out.splitlines()[-1]
-    command = shlex.split(last.removeprefix("broken off; to go on: "))
+    command = shlex.split(last.removeprefix("interrupted; to resume: "))
     assert command[:4] == ["python", "-m", "mnist_core", "train"]
 
     child = start(command[4:], reports=3)
@@ -327,7 +326,7 @@ def test_ctrl_c_and_kill_9_cost_no_more_than_time(start, tmp_path):
 
 def test_a_disk_that_is_full(start, tmp_path):
     """A limit on the size of files stands for it: rows and log can be written, no state can."""
-    child = start([*words(QUICK), "--no-pictures"], FULL_DISK)
+    child = start([*words(QUICK), "--no-pictures"], on_a_full_disk)
     _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 1
     assert re.fullmatch(r"error: .*\.safetensors: cannot be written: File too large\n", err)
@@ -335,16 +334,9 @@ def test_a_disk_that_is_full(start, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
-def test_output_that_cannot_be_written(root, tmp_path):
+def test_output_that_cannot_be_written(start):
     with open("/dev/full", "w") as full:
-        ran = subprocess.run(
-            [sys.executable, "-m", "mnist_core", "train", *words(QUICK), "--no-pictures"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-        )
-    assert ran.returncode != 0
-    assert "Traceback" not in ran.stderr and "No space left on device" in ran.stderr
+        child = start([*words(QUICK), "--no-pictures"], train_command, stdout=full)
+        _, err = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 1
+    assert "Traceback" not in err and "No space left on device" in err

@@ -12,7 +12,6 @@ from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.evaluation.evaluation import Mistake
 from mnist_core.evaluation.validation_summary import MISTAKES, POINTS, ValidationSummary
 from mnist_core.tasks import class_metrics
-from mnist_core.tasks.class_metrics import Evaluation
 from mnist_core.tasks.pair_metrics import PairEvaluation
 from mnist_core.train import train
 
@@ -30,17 +29,7 @@ def odds():
 @pytest.fixture(scope="module")
 def classes(odds):
     logits, labels = odds
-    predictions = logits.argmax(dim=1)
-    return Evaluation(
-        loss=0.0,
-        accuracy=0.0,
-        balanced_accuracy=0.0,
-        macro_f1=0.0,
-        confusion=class_metrics.confusion_matrix(labels, predictions, 10),
-        predictions=predictions,
-        labels=labels,
-        logits=logits,
-    )
+    return class_metrics.of_logits(logits, labels, loss=0.0)
 
 
 def test_the_curves_of_classes_are_scikit_learns_micro_average(odds, classes):
@@ -96,17 +85,7 @@ def test_pairs():
 def test_a_model_without_mistakes():
     labels = torch.tensor([0, 1, 2])
     logits = 9.0 * torch.eye(3)
-    evaluation = Evaluation(
-        loss=0.0,
-        accuracy=1.0,
-        balanced_accuracy=1.0,
-        macro_f1=1.0,
-        confusion=torch.eye(3).long(),
-        predictions=labels,
-        labels=labels,
-        logits=logits,
-    )
-    found = ValidationSummary.of(evaluation)
+    found = ValidationSummary.of(class_metrics.of_logits(logits, labels, loss=0.0))
     assert found.mistakes == () and found.roc.area == found.precision_recall.area == 1.0
     assert ValidationSummary.from_json(found.to_json()) == found
 

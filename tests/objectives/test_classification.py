@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from small_data import small_data
 
 from mnist_core import train as trainer
 from mnist_core.checkpoints import checkpoint
@@ -21,7 +22,15 @@ SPACE = Space(
     }
 )
 BASE = TrainConfig().override(
-    {"model.name": "lenet5", "batch_size": 512, "epochs": 2, "device": "cpu", "threads": 1}
+    {
+        "data.name": "folder",
+        "data.root": str(small_data()),
+        "model.name": "lenet5",
+        "batch_size": 256,
+        "epochs": 2,
+        "device": "cpu",
+        "threads": 1,
+    }
 )
 PARAMS = {"optim.name": "adam", "lr": 0.003}
 TASK = Task(number=3, params=PARAMS, seed=11)

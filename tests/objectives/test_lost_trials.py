@@ -9,6 +9,7 @@ import optuna
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_data import small_data
 from toy_plans import toy_plan
 
 from mnist_core.config import TrainConfig
@@ -24,8 +25,10 @@ from studies.storage.records import read_trials
 SPACE = Space({"lr": Float(1e-5, 1.0, log=True, sets="optim.lr")})
 BASE = TrainConfig().override(
     {
+        "data.name": "folder",
+        "data.root": str(small_data()),
         "model.name": "mlp512",
-        "batch_size": 512,
+        "batch_size": 256,
         "epochs": 3,
         "device": "cpu",
         "threads": 1,

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from small_data import small_data
 
 from mnist_core import models
 from mnist_core.config import ModelConfig, TrainConfig
@@ -16,9 +17,10 @@ SPACE = Space({"model.head_width": Choice((0, 16))})
 BASE = (
     TrainConfig()
     .override(
-        {"model.name": "flex_cnn", "batch_size": 512, "epochs": 2, "device": "cpu", "threads": 1}
+        {"model.name": "flex_cnn", "batch_size": 256, "epochs": 2, "device": "cpu", "threads": 1}
     )
     .override({"model.depth": 1, "model.width": 8})
+    .override({"data.name": "folder", "data.root": str(small_data())})
 )
 TASK = Task(number=0, params={"model.head_width": 16}, seed=3)
 

@@ -58,7 +58,7 @@ def test_known_distributions(distribution, parameter):
 
 
 def test_a_distribution_without_a_range_is_refused():
-    with pytest.raises(SpaceError, match="low must be below high"):
+    with pytest.raises(SpaceError, match=r"low.*high"):
         from_distribution(FloatDistribution(1.0, 1.0))
 
 

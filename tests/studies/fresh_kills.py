@@ -7,19 +7,18 @@ import shutil
 import signal
 import sys
 import traceback
-from functools import partial, partialmethod
+from functools import partial
 
 import optuna
-import pytest
 import sqlalchemy
-from optuna.storages import RDBStorage
 from test_protocol import run
 from toy import make_plan
 
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import TEST
-from studies.protocol.fresh_start import begin_afresh, inherit_record
-from studies.storage import sqlite
+from studies.protocol import fresh_start, inherited_readings
+from studies.protocol.fresh_start import inherit_record, start_fresh
+from studies.storage import copying, sqlite
 from studies.storage.open import close_storage, open_storage
 
 REAL_MAKE_FILE = sqlite.make_file
@@ -100,7 +99,7 @@ def count(number, action, *, lines):
             step()
 
     def trace(frame, event, argument):
-        if not frame.f_code.co_filename.endswith(MODULES):
+        if frame.f_code.co_filename not in MODULES:
             return None
         if event == "line":
             step()
@@ -121,7 +120,7 @@ def count(number, action, *, lines):
 
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
-MODULES = ("afresh.py", "inheriting.py", "copying.py")
+MODULES = (fresh_start.__file__, inherited_readings.__file__, copying.__file__)
 
 
 def state(kind, base, folder, request):
@@ -140,22 +139,6 @@ def next_start(plan):
     return record(plan)
 
 
-@pytest.fixture
-def swift(tmp_path, monkeypatch):
-    """Open databases without Optuna's reading of its schema revisions, 0.1 s each time."""
-    made = tmp_path / "made.db"
-    REAL_MAKE_FILE(made)
-
-    def make_file(path):
-        draft = path.with_name(".making")
-        shutil.copy(made, draft)
-        draft.rename(path)
-
-    monkeypatch.setattr(sqlite, "make_file", make_file)
-    init = partialmethod(RDBStorage.__init__, skip_compatibility_check=True)
-    monkeypatch.setattr(RDBStorage, "__init__", init)
-
-
 def killed_everywhere(folder, kind, request, *, lines=False):
     """Kill ``--fresh`` before each step, and check the record that the next start finds."""
     base = plan_of(kind, folder / "base", request)
@@ -164,11 +147,11 @@ def killed_everywhere(folder, kind, request, *, lines=False):
     died, begun = 0, set()
     for number in itertools.count(1):
         plan = state(kind, base, folder / str(number), request)
-        if not die_at(number, partial(begin_afresh, plan, say=str), lines=lines):
+        if not die_at(number, partial(start_fresh, plan, say=str), lines=lines):
             break
         died += 1
         if number % 2:  # the same command again, or without --fresh
-            begin_afresh(plan, say=str)
+            start_fresh(plan, say=str)
         again, search = next_start(plan)
         assert again.times == found.times, number
         # Either nothing has happened yet, or the new study knows of the old one's reading.

@@ -22,7 +22,8 @@ from objectives.base import Outcome
 from studies.core.attributes import ATTEMPT
 from studies.core.trials import Failure
 from studies.ledger.opening import open_search
-from studies.storage.open import Journal, close_storage, open_storage
+from studies.storage.journal import Journal
+from studies.storage.open import close_storage, open_storage
 
 LOST = Failure(kind="WorkerLost", message="killed by SIGKILL")
 url, folder = sys.argv[1:]

@@ -15,9 +15,10 @@ from studies.core.seeds import confirm_seeds
 from studies.planning.fingerprint import check_fingerprint
 from studies.planning.recorded import plan_attribute
 from studies.search.optuna_bridge import to_distribution
-from studies.storage.open import Journal, close_storage, open_storage
+from studies.storage.journal import Journal
+from studies.storage.open import close_storage, open_storage
 from studies.storage.records import read_trials
-from studies.storage.rows import insert_trials
+from studies.storage.sql_writing import insert_trials
 
 BEGIN = datetime(2026, 1, 1)
 STEPS = 6

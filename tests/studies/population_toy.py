@@ -91,4 +91,4 @@ class Walk:
 def walk(plan: Plan, trace: Path, **how: object) -> Walk:
     """Return the objective for ``plan``."""
     trace.mkdir(exist_ok=True, parents=True)
-    return Walk(states_folder(plan, "search"), trace, **how)  # type: ignore[arg-type]
+    return Walk(states_folder(plan.folder, "search"), trace, **how)  # type: ignore[arg-type]

@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import optuna
+import programs
 import pytest
 from waiting import PATIENCE
 
@@ -23,13 +22,7 @@ def start():
 
     def start_one(folder, **options):
         given = json.dumps({"folder": str(folder), **options})
-        process = subprocess.Popen(
-            [sys.executable, str(HERE / "toy_supervisor.py"), given],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": PATH},
-        )
+        process = programs.start_script(HERE / "toy_supervisor.py", given)
         started.append(process)
         return process
 

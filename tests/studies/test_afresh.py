@@ -14,7 +14,6 @@ from fresh_kills import (
     plan_of,
     record,
     set_record,
-    swift,  # noqa: F401
 )
 from test_protocol import run
 from test_storage_faults import locker
@@ -25,12 +24,12 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from studies.core.event_log import FILE
 from studies.protocol.fork import check_made, fork
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.storage import sqlite
 
-pytestmark = pytest.mark.usefixtures("quiet", "swift")
+pytestmark = pytest.mark.usefixtures("quiet")
 FILES = ("sqlite", "journal", "sqlite elsewhere", "journal elsewhere")  # PostgreSQL: storage_kinds
 FASHION = TrainConfig.from_mapping({"data": {"name": "fashion_mnist"}}, source="test")
 
@@ -40,7 +39,7 @@ def finished(tmp_path_factory):
     """A finished study in SQLite."""
     plan = make_plan(tmp_path_factory.mktemp("finished"), trials=6, seeds=2, sqlite=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studies.protocol.phases.environment.describe", lambda plan: {})
+        patch.setattr("studies.protocol.phases.fingerprint.describe", lambda plan: {})
         run(plan)
     (plan.folder / FILE).touch()
     return plan
@@ -62,7 +61,7 @@ def begun_anew(plan):
     test, said = TestSet(), []
     run(plan, test=test)
     changed = dataclasses.replace(plan, train=TrainConfig(epochs=9, device="cpu", threads=1))
-    moved = begin_afresh(changed, say=said.append)
+    moved = start_fresh(changed, say=said.append)
     assert str(moved) in said[0] and moved.is_dir()
     found, search = record(plan)
     assert [one.study for one in found.readings] == [moved.name] and not search
@@ -74,16 +73,16 @@ def begun_anew(plan):
     assert len(test.readings) == 2 and again.untested == 0
     (line,) = [line for line in warnings(again) if "was read 2 times" in line]
     assert f"1 by {moved.name}, " in line
-    begin_afresh(changed, say=str)
+    start_fresh(changed, say=str)
     assert len(record(plan)[0].times) == 2  # once each
 
 
 def test_what_has_read_nothing_leaves_nothing(tmp_path):
     plan = make_plan(tmp_path)
-    assert begin_afresh(plan, say=str) is None
+    assert start_fresh(plan, say=str) is None
     with pytest.raises(UserError):
         run(plan, toy=Toy(failing=("sgd", "adam", "adagrad")))
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
     assert not plan.folder.exists()
 
 
@@ -91,12 +90,12 @@ def test_a_reading_of_other_images_counts_again_when_a_study_returns_to_them(tmp
     plan = make_plan(tmp_path)
     run(plan)
     fashion = dataclasses.replace(plan, train=FASHION)
-    begin_afresh(fashion, say=str)
+    start_fresh(fashion, say=str)
     assert not record(plan)[0].readings
     test = TestSet()
     run(fashion, test=test)
     assert len(test.readings) == 1
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
     assert len(record(plan)[0].readings) == 1
     assert run(plan, test=test).untested and len(test.readings) == 1
 
@@ -109,7 +108,7 @@ def test_a_reading_that_was_broken_off_stays_on_record(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(plan, test=broken)
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
     result = run(plan, test=test)  # nobody has seen values, so it is read without being asked to
     assert len(test.readings) == 1 and result.untested == 0
     assert len(result.test.times) == 2
@@ -127,7 +126,7 @@ def cut(path):
 def test_a_study_whose_database_is_damaged_may_have_read_the_test_set(plan, damage):
     damage(plan.folder / "study.db")
     said, test = [], TestSet()
-    moved = begin_afresh(plan, say=said.append)
+    moved = start_fresh(plan, say=said.append)
     assert (moved / FILE).exists() and len(said) == 2 and "is not known" in said[1]
     (one,) = record(plan)[0].readings
     assert (one.study, one.certain) == (moved.name, False)
@@ -135,7 +134,7 @@ def test_a_study_whose_database_is_damaged_may_have_read_the_test_set(plan, dama
     assert len(test.readings) == 1 and result.untested == 0 and len(result.test.times) == 1
     assert any(moved.name in line for line in warnings(result))
     assert f"perhaps by study {moved.name}" in markdown(result)
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
     found, _ = record(plan)
     assert found.uncertain == (moved.name,) and len(found.times) == 1
 
@@ -150,7 +149,7 @@ def refused(plan):
     """Ask for --fresh, which is refused in one line; nothing is changed."""
     before = files(plan.folder.parent)
     with pytest.raises(UserError) as caught:
-        begin_afresh(plan, say=str)
+        start_fresh(plan, say=str)
     after = files(plan.folder.parent)
     assert {p: c for p, c in after.items() if not p.name.endswith(("-wal", "-shm"))} == before
     assert "\n" not in str(caught.value) and "Traceback" not in str(caught.value)
@@ -198,7 +197,7 @@ def test_what_is_unreadable_for_another_reason_than_damage_is_refused(plan, monk
 
     monkeypatch.setattr("pathlib.Path.open", denied)
     with pytest.raises(UserError, match="Permission denied"):
-        begin_afresh(plan, say=str)
+        start_fresh(plan, say=str)
     monkeypatch.undo()
     (plan.folder / "study.db").unlink()
     (plan.folder / "study.db").mkdir()
@@ -218,7 +217,7 @@ def test_on_a_full_disk_nothing_is_moved(small_disk, kind, request, monkeypatch)
                 file.write(bytes(4096))
         os.truncate(full, full.stat().st_size - room)
         try:
-            begin_afresh(plan, say=str)
+            start_fresh(plan, say=str)
         except UserError as error:
             assert "\n" not in str(error)
             refusals += 1
@@ -237,16 +236,16 @@ def test_a_fresh_of_an_older_version_that_was_killed_loses_nothing_either(plan):
     """It moved the folder first, and wrote the record later."""
     found, _ = record(plan)
     plan.folder.rename(plan.folder.with_name("toy.20261130-101500"))
-    with pytest.raises(UserError, match="no study 'toy'"):
+    with pytest.raises(UserError, match="'toy'"):
         fork(dataclasses.replace(plan, train=FASHION), "", say=str)
     assert next_start(plan)[0].times == found.times
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
     assert next_start(plan)[0].times == found.times
 
 
 def test_a_record_that_waits_for_other_settings_fits_those_of_the_next_run(plan):
     """A --fresh was killed before its study was made; then the settings were changed."""
-    begin_afresh(dataclasses.replace(plan, train=FASHION), say=str)
+    start_fresh(dataclasses.replace(plan, train=FASHION), say=str)
     found, _ = record(plan)
     assert not found.readings and len(found.of_other_data) == 1
     test = TestSet()
@@ -263,9 +262,9 @@ def test_a_fork_that_is_begun_anew_keeps_its_own_reading(plan):
     forked = fork(changed, "wide", say=str)
     run(forked, read_test_again=True)
     assert len(record(forked)[0].readings) == 2
-    begin_afresh(forked, say=str)
+    start_fresh(forked, say=str)
     check_made(forked)  # killed here
-    with pytest.raises(UserError, match="begun anew"):
+    with pytest.raises(UserError, match=r"study toy-wide .*--fresh"):
         fork(changed, "wide", say=str)
     shutil.rmtree(forked.folder)  # killed between the renamings
     check_made(forked)
@@ -275,7 +274,9 @@ def test_a_fork_that_is_begun_anew_keeps_its_own_reading(plan):
     assert len(record(again)[0].readings) == 2
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize(
+    "kind", [*FILES[:2], *(pytest.param(kind, marks=pytest.mark.long) for kind in FILES[2:])]
+)
 @pytest.mark.parametrize("lines", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_killed_at_every_step_the_record_is_there_at_the_next_start(tmp_path, kind, lines, request):
     killed_everywhere(tmp_path, kind, request, lines=lines)

@@ -13,6 +13,7 @@ from toy import make_plan
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome
 from studies.ledger.opening import open_search
+from studies.planning import machine
 from studies.planning import plan as plans
 from studies.search.batch_order import order_notes
 from studies.storage.open import close_storage, open_storage
@@ -48,7 +49,7 @@ def search(folder, workers, chance, *, until=None, trials=16, stop=None, **setti
             chosen = turns.choice(running)
             task, values, step = chosen
             goes_on = book.report(task, step + 1, {"val_accuracy": values[step]})
-            book.settle()
+            book.flush()
             chosen[2] += 1
             if not goes_on or step == 2:
                 running.remove(chosen)
@@ -126,7 +127,7 @@ def test_a_study_keeps_its_order(tmp_path):
 
 
 def test_threads_do_not_follow_the_workers(monkeypatch, tmp_path):
-    monkeypatch.setattr(plans.machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "cores", lambda: 8)
 
     def plan(**settings):
         return plans.resolve("optim_search", sets={"device": "cpu", **settings})

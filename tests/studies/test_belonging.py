@@ -11,10 +11,14 @@ from toy import TestSet, make_plan
 
 from mnist_core.errors import UserError
 from studies.analysis import stored_study
+from studies.analysis.mistakes import MistakeImages
 from studies.cli.sync import sync_command
 from studies.core.event_log import FILE, survey
+from studies.dashboard.completion import Completion
 from studies.protocol import phases
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
+from studies.report.blocks import Mistakes
+from studies.report.page import gather
 from studies.storage.belonging import MODELS, ForeignFiles, owner
 from studies.storage.copying import copy_study
 from studies.storage.open import close_storage, open_storage, storage_file
@@ -25,7 +29,7 @@ from studies.tracking.kept import Kept
 @pytest.fixture(autouse=True, scope="module")
 def _no_data():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {})
         yield
 
 
@@ -144,6 +148,36 @@ def test_sync_refuses_the_log_of_another_study(plan, finished, monkeypatch):
     assert contents(plan.folder) == before
 
 
+def test_sync_refuses_a_log_beside_the_database_of_another_program(plan, monkeypatch):
+    """It has a study of that name, but one that this program has not made: without identity."""
+    storage_file(plan.storage_url).unlink()
+    storage = open_storage(plan.storage_url, create=True)
+    optuna.create_study(study_name=plan.name, storage=storage, direction="maximize")
+    close_storage(storage)
+    monkeypatch.setattr("studies.cli.options.find", lambda *_, **__: plan)
+    before = contents(plan.folder)
+    with pytest.raises(ForeignFiles):
+        sync_command("toy", tracker=["tensorboard"])
+    assert contents(plan.folder) == before
+
+
+def test_models_of_another_study_are_not_shown_as_the_study_s_own(plan, finished):
+    found = stored_study.read(plan)
+    model = next((plan.folder / MODELS / "confirm").iterdir())
+    number = int(model.stem)
+    for foreign in (False, True):
+        if foreign:
+            (plan.folder / MODELS / "study.id").write_text(
+                stored_study.read(finished[1]).identity + "\n"
+            )
+        (shown,) = [one for one in gather(found).blocks if isinstance(one, Mistakes)]
+        assert ("another study" in shown.text) == foreign
+        storage = open_storage(plan.storage_url, create=False)
+        files = Completion(found, storage, MistakeImages())._files(found.confirm[number], True)
+        close_storage(storage)
+        assert any(file.name.endswith(model.name) for file in files.values()) != foreign
+
+
 @pytest.mark.parametrize("name", [FILE, "trackers", MODELS])
 def test_what_is_missing_is_made_again(plan, name):
     """The database is there, and nothing is of another study: models were moved, a log was lost."""
@@ -202,7 +236,7 @@ def test_a_study_of_an_earlier_version_takes_the_identity_of_its_log(plan):
 def test_what_is_begun_anew_knows_from_the_log_that_the_test_set_was_read(plan):
     storage_file(plan.storage_url).unlink()
     said, test = [], TestSet()
-    moved = begin_afresh(plan, say=said.append)
+    moved = start_fresh(plan, say=said.append)
     result = run(plan, test=test)
     assert test.readings == [] and result.untested > 0
     (opening,) = result.test.readings

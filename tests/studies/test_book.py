@@ -60,7 +60,7 @@ def begin(book):
 def complete(book, task, value=0.5):
     for step in (1, 2):
         assert book.report(task, step, metrics(value * step / 2))
-        book.settle()
+        book.flush()
     book.finish(task, Outcome(metrics=metrics(value), attributes={"device": "cpu"}))
 
 
@@ -189,6 +189,32 @@ def test_pruned_by_the_pruner(opened):
     assert (record.state, record.value) == ("PRUNED", 0.15)
     assert record.curve == {1: 0.1, 2: 0.15}
     assert record.attributes == {"device": "cpu"}
+    assert book.study.get_trials(deepcopy=False)[4].value == 0.15  # as Optuna's samplers have it
+
+
+def test_a_default_configuration_goes_on_where_the_pruner_would_stop_it(opened):
+    book = opened(trials=20, pruner="median", pruner_options=EARLY)
+    default = begin(book)
+    while len(book.trials) < 8:
+        complete(book, begin(book), 0.8)
+    complete(book, default, 0.01)  # each report is answered: go on
+    while (task := begin(book)).params["kind"] != default.params["kind"]:
+        complete(book, task, 0.8)
+    answers = [book.report(task, step, metrics(0.005 * step)) for step in (1, 2)]
+    assert answers == [True, False]
+
+
+def test_a_report_that_could_not_be_written_is_written_later(opened, storage, monkeypatch):
+    book = opened(trials=3)
+    task = begin(book)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "set_trial_intermediate_value", lambda *_: 1 / 0)
+        assert book.report(task, 1, metrics(0.5))
+        with pytest.raises(ZeroDivisionError):
+            book.flush()
+    book.flush()
+    (trial,) = storage.get_all_trials(book.study._study_id, deepcopy=False)
+    assert trial.intermediate_values == {1: 0.5}
 
 
 def test_default_configurations_are_never_pruned(opened):
@@ -289,7 +315,8 @@ def test_retries_come_to_an_end(opened):
         book.lose(task, LOST)
     (record,) = book.records()
     assert (record.state, record.failure.kind) == ("FAIL", "WorkerLost")
-    assert record.failure.message == "lost 3 times, given up; last: killed by SIGKILL"
+    assert record.failure.message.startswith("lost 3 times")
+    assert record.failure.message.endswith("killed by SIGKILL")
     assert record.failure.traceback == "tail"
     assert book.ask().number == 1
 
@@ -412,7 +439,7 @@ def entries(count):
 
 def test_another_programs_study_of_other_directions_is_refused(tmp_path, storage):
     optuna.create_study(study_name="toy", storage=storage, direction="minimize")
-    with pytest.raises(FingerprintMismatch, match="another program, with the directions minimize"):
+    with pytest.raises(FingerprintMismatch, match="minimize"):
         open_search(toy_plan(tmp_path), storage)
 
 
@@ -432,13 +459,11 @@ def test_a_trial_that_another_program_put_there_is_refused(tmp_path, storage, pu
     with open_search(plan, storage) as book:
         complete(book, begin(book))
         if put.__code__.co_names[0] == "enqueue_trial":  # while it is run, too
-            with pytest.raises(
-                UserError, match="changed by another program: trial 3 came instead of trial 2"
-            ):
+            with pytest.raises(UserError, match=r"another program.*trial 3.*trial 2"):
                 put(study), book.ask()
         else:
             put(study)
-    with pytest.raises(UserError, match="another program, which put trial 2 into it"):
+    with pytest.raises(UserError, match=r"another program.*trial 2"):
         open_search(plan, storage)
 
 
@@ -495,7 +520,7 @@ def test_a_failure_that_was_never_told_is_not_kept_with_what_came_of_it_later(
     book = open_search(plan, storage)
     task = begin(book)
     with monkeypatch.context() as patch:
-        patch.setattr(book._pages, "tell", lambda *rest: 1 / 0)
+        patch.setattr(book._table, "tell", lambda *rest: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             book.fail(task, Failure(kind="TimeLimit", message="ended after 1 s"))
     (left,) = book.study.get_trials()

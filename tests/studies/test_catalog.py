@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from mnist_core.config import OPTIMIZERS as ALL
 from mnist_core.errors import ConfigError
+from mnist_core.optim import OPTIMIZERS as ALL
 from search_spaces.space import Choice
 from studies import catalog
 from studies.planning.plan import resolve

@@ -4,26 +4,11 @@ import tomllib
 
 import pytest
 from in_this_process import here  # noqa: F401
+from small_data import small_data
 
-from mnist_core.config import DataConfig
-from mnist_core.data import idx, load, load_test
 from studies import catalog
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def few_digits(tmp_path_factory):
-    """A folder with 600 training and 200 test images of the embedded set."""
-    folder = tmp_path_factory.mktemp("digits")
-    for name, split, n in (
-        ("train", load(DataConfig()).train, 600),
-        ("t10k", load_test(DataConfig()), 200),
-    ):
-        idx.write_images(folder / f"{name}-images-idx3-ubyte", split.images[:n].numpy())
-        labels = split.labels[:n].byte().numpy()
-        idx.write_labels(folder / f"{name}-labels-idx1-ubyte", labels)
-    return folder
 
 
 # One is enough for `make test`: the one with a Pareto front, as test_end_to_end.py has a winner.
@@ -34,10 +19,10 @@ STUDIES = [
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_it_runs_to_its_end(tmp_path, few_digits, name, here):  # noqa: F811
+def test_it_runs_to_its_end(tmp_path, name, here):  # noqa: F811
     settings = {
         "data.name": "folder",
-        "data.root": few_digits,
+        "data.root": small_data(),
         "results.folder": tmp_path,
         "confirm.seeds": 2,
         "device": "cpu",

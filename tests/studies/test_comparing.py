@@ -152,7 +152,7 @@ def test_nothing_in_common(studies_of):
     with pytest.raises(UserError, match="nothing to compare"):
         compare(a, nothing)
     spec = dataclasses.replace(a.plan.spec, metric="val_loss")
-    with pytest.raises(UserError, match="A measures val_accuracy and B val_loss"):
+    with pytest.raises(UserError, match=r"val_accuracy.*val_loss"):
         compare(a, dataclasses.replace(a, plan=dataclasses.replace(a.plan, spec=spec)))
 
 

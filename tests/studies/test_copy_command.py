@@ -54,10 +54,10 @@ def test_the_command_to_go_on_with_has_the_settings_that_were_given(source, tmp_
 @pytest.mark.parametrize(
     ("target", "part"),
     [
-        ("nonsense", "no database URL"),
-        ("mysql://me:s3cret@host/x", "no supported kind"),
+        ("nonsense", "not a database URL"),
+        ("mysql://me:s3cret@host/x", "not of a supported kind"),
         ("postgresql+psycopg://me:s3cret@127.0.0.1:1/x", "refused"),
-        ("postgresql+psycopg://me:s3cret@127.0.0.1:port/x", "no database URL"),
+        ("postgresql+psycopg://me:s3cret@127.0.0.1:port/x", "not a database URL"),
         ("journal:///", "names no file"),
     ],
 )

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import replace
 
 import optuna
+import programs
 import pytest
 from hypothesis import given, settings
 from made_studies import contents
@@ -60,7 +61,7 @@ def chain(server, tmp_path_factory):  # noqa: F811
     return [*files, server.new_database(), *others]
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(content=contents())
 def test_round_trips_lose_nothing(chain, content):
     name = f"toy {uuid.uuid4()}"
@@ -78,7 +79,7 @@ def test_round_trips_lose_nothing(chain, content):
     plain.engine.dispose()
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(one=contents(), other=contents())
 def test_a_difference_is_seen(one, other):
     assert difference(one, one) == ""
@@ -114,7 +115,7 @@ def finished(tmp_path_factory):
     """The folder of a finished study."""
     plan = plan_at(tmp_path_factory.mktemp("finished"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", describe)
+        patch.setattr(phases.fingerprint, "describe", describe)
         run(plan, Toy())
     return plan.folder
 
@@ -218,7 +219,7 @@ def test_a_source_that_changes_meanwhile_leaves_no_copy(
 
 
 def test_a_copy_that_reads_back_otherwise_is_none(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("studies.storage.rows.attribute_rows", lambda attributes: [])
+    monkeypatch.setattr("studies.storage.sql_writing.attribute_rows", lambda attributes: [])
     assert "does not hold what was written" in refused(source, f"sqlite:///{tmp_path / 'x.db'}")
     assert not (tmp_path / "x.db").exists()
 
@@ -235,15 +236,15 @@ def test_a_server_refuses_what_it_cannot_hold(server, tmp_path):  # noqa: F811
         close_storage(opened)
 
 
-COPY = """
-import sys
-from studies.storages import copying
-def check(*arguments):
-    print("written", flush=True)
-    sys.stdin.read()
-copying._check = check
-copying.copy_study("toy", source=sys.argv[1], target=sys.argv[2])
-"""
+def copy_and_wait():
+    """Copy a study; wait for ever where the copy is compared with it."""
+
+    def check(*_):
+        print("written", flush=True)
+        sys.stdin.read()
+
+    copying.check_same = check
+    copy_study("toy", source=sys.argv[1], target=sys.argv[2])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
@@ -254,13 +255,8 @@ def test_a_copy_that_is_killed_leaves_nothing_and_can_be_done_again(
     target = f"{kind}:///{tmp_path / 'target'}"
     if kind == "postgresql":
         target = request.getfixturevalue("server").new_database()
-    process = subprocess.Popen(
-        [sys.executable, "-c", COPY, source, target],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stdout.readline() == b"written\n"
+    process = programs.start(copy_and_wait, "copy", source, target, stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "written\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
 

@@ -10,7 +10,7 @@ from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import UserError
 from studies.analysis import stored_study
 from studies.core.trials import Forked
-from studies.protocol.checkpoints import StudyInterrupted
+from studies.protocol.control import StudyInterrupted
 from studies.protocol.preflight import Preparation, describe
 from studies.report import overview
 from studies.report.live import PlainView, Progress

@@ -55,7 +55,7 @@ def plan(tmp_path_factory):
     plan = plan_at(tmp_path_factory.mktemp("inspected"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {"torch": "x"}})
         run(plan, Confused(failing=("adagrad",)))
     return plan
 
@@ -339,7 +339,7 @@ def test_a_study_that_runs_and_a_note_of_somebody(other, monkeypatch):
     with open_search(plan, storage) as book:
         task = book.ask()
         book.report(task, 1, {"val_accuracy": 0.5})
-        book.settle()
+        book.flush()
         found = detail(app, 2)
         assert "run by process" in found["note"]["body"]
         (trial,) = found["trials"]

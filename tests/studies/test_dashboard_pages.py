@@ -79,7 +79,7 @@ def plan(tmp_path_factory):
     plan = plan_at(tmp_path_factory.mktemp("pages"))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {"torch": "x"}})
         run(plan, Confused(failing=("adagrad",)))
     return plan
 

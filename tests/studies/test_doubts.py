@@ -120,7 +120,7 @@ class Late(Toy):
 
 
 def test_warnings_reach_the_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     search = {"pruner": "median", "pruner_options": {"n_startup_trials": 1, "n_warmup_steps": 0}}
     plan = make_plan(tmp_path, trials=24, search={**search, "sentinels": 0.9})
     result = run(plan, toy=Late(noise=0.0))
@@ -130,7 +130,7 @@ def test_warnings_reach_the_report(tmp_path, monkeypatch):
 
 
 def test_seeds_that_decide_are_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     monkeypatch.setattr("toy.TOP", {"sgd": 0.7, "adam": 0.7, "adagrad": 0.7})
     plan = make_plan(tmp_path, trials=12, seeds=8, search={"pruner": "none"})
     result = run(plan, toy=Toy(noise=0.2))

@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 from in_this_process import here  # noqa: F401
+from programs import warm_workers  # noqa: F401
 from test_cli import ROOT, inside, one_line, states, tiny
 from waiting import PATIENCE
 
@@ -98,11 +99,11 @@ def test_its_recorded_order_is_replayed(copied):
     one_line(inside(["studies", "replay", *options]), "trial 0: its seed is another one now")
 
 
-def test_a_finished_study_goes_on(copied, here, tmp_path):  # noqa: F811
+def test_a_finished_study_goes_on(copied, here, tmp_path, warm_workers):  # noqa: F811
     # Finished: nothing is trained, the test set stays closed, the result is shown again.
     attributes = records(copied, "optim_search-quick.confirm")[1]
     once_more = inside(["studies.run", *tiny(copied, trials=3), "--workers", "1"])
-    assert "was finished before: nothing was trained" in once_more.stdout
+    assert "had finished before: nothing was trained" in once_more.stdout
     assert records(copied, "optim_search-quick.confirm")[1] == attributes
 
     # More trials: exactly the missing ones are added.
@@ -120,7 +121,7 @@ def test_a_finished_study_goes_on(copied, here, tmp_path):  # noqa: F811
     assert tomllib.loads((tmp_path / "x").read_text()) == tomllib.loads(best.read_text())
 
 
-def test_a_study_of_other_settings_is_refused_or_begun_afresh(copied, here):  # noqa: F811
+def test_a_study_of_other_settings_is_refused_or_begun_afresh(copied, here, warm_workers):  # noqa: F811
     """``--fresh`` moves the old study aside and loses nothing."""
     options = [*tiny(copied, trials=3), "--workers", "1"]
     other = inside(["studies.run", *options, "--set", "batch_size=128"])

@@ -27,7 +27,7 @@ from studies.engines._local.gpu_sharing import (
 from studies.engines._local.growth import SAMPLES, Growth
 from studies.engines._local.worker import gpu_use
 from studies.engines.base import Resources
-from studies.planning import machine, plan
+from studies.planning import machine, plan, resources
 
 GIB = 1024**3
 
@@ -290,7 +290,7 @@ def test_no_gpus_here(monkeypatch):
     ],
 )
 def test_shares_with_gpus(cores, threads, tasks, gpus, memory, shared):
-    found = machine.share_gpus(
+    found = resources.share_gpus(
         available=cores, threads=threads, tasks=tasks, gpus=gpus, memory=memory * GIB
     )
     assert found == shared

@@ -10,6 +10,7 @@ from multiprocessing import connection
 from pathlib import Path
 
 import optuna
+import programs
 import psutil
 import pytest
 import toys
@@ -104,7 +105,7 @@ def test_workers_that_cannot_start_end_the_run(tmp_path, how, message, note):
 
 
 def test_an_objective_that_cannot_be_sent(tmp_path):
-    with pytest.raises(WorkerStartError, match="cannot be sent"):
+    with pytest.raises(WorkerStartError, match="lambda"):
         run(tmp_path, local(), lambda task, report: None, trials=6)
 
 
@@ -205,16 +206,15 @@ def supervise(tmp_path):
     """Start ``small_run.py``; kill it at the end of the test."""
     processes = []
 
-    def start(engine="local", trials=12, *, sleep=0.0, holds=2**31, ready=True):
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, str(TESTS / "small_run.py"), str(tmp_path), engine]
-        process = subprocess.Popen(
-            [*command, str(trials), str(sleep), str(holds)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=tmp_path,
-        )
+    def start(engine="local", trials=12, *, sleep=0.0, holds=2**31, ready=True, forked=True):
+        words = [TESTS / "small_run.py", tmp_path, engine, trials, sleep, holds]
+        options = {"stdout": subprocess.PIPE, "stderr": None, "cwd": tmp_path}
+        if forked:
+            process = programs.start_script(*words, **options)
+        else:
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+            command = [sys.executable, *map(str, words)]
+            process = subprocess.Popen(command, text=True, env=environment, **options)
         processes.append(process)
         if ready:
             assert process.stdout.readline() == "ready\n"
@@ -264,7 +264,7 @@ def test_a_killed_supervisor_loses_nothing(tmp_path, supervise, engine):
 
 
 def test_workers_do_not_run_the_main_program(tmp_path, supervise):
-    process = supervise(trials=4)
+    process = supervise(trials=4, forked=False)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert (tmp_path / "mains").read_text() == "x"

@@ -22,14 +22,15 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from objectives.base import Task
 from studies import engines
-from studies.core.trials import GPU_FAILURE, Limits
+from studies.core.trials import GPU_FAILURE, Failure, Limits
 from studies.engines._local.worker_start import WorkerStartError
 from studies.engines.base import Resources
 from studies.engines.ray import cluster as _ray_cluster
-from studies.engines.ray import nodes
-from studies.engines.ray.asha import fair_asha
-from studies.engines.ray.cluster import Claim, Cluster
-from studies.engines.ray.desk import how
+from studies.engines.ray import nodes, ray_internals
+from studies.engines.ray.cluster import Cluster
+from studies.engines.ray.nodes import Claim
+from studies.engines.ray.task_table import how
+from studies.engines.ray.tune import fair_asha
 from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
 from studies.planning.ray_settings import RaySettings
@@ -171,7 +172,7 @@ def test_calls():
 def test_calls_end_when_no_node_has_room_any_more(monkeypatch):
     with ray_engine(wait_seconds=0.0) as engine:
         monkeypatch.setattr(engine._cluster, "room", lambda claim: 0)
-        with pytest.raises(UserError, match="a trial takes 1 CPU, but no node has that"):
+        with pytest.raises(UserError, match="1 CPU"):
             engines.call(engine, time.sleep, [(600,)])
 
 
@@ -329,7 +330,7 @@ def test_an_own_cluster_always_has_a_token(monkeypatch):
 
 
 def test_resources_that_no_node_has():
-    with pytest.raises(UserError, match="a trial takes 64 CPU, but no node has that"):
+    with pytest.raises(UserError, match="64 CPU"):
         ray_engine(cpus=64).__enter__()
 
 
@@ -349,6 +350,23 @@ The actor is dead because its worker process has died. Worker exit type: SYSTEM_
 detail: Worker unexpectedly exits."""
     assert how(text).startswith("The actor is dead because its worker process has died.")
     assert how("") == "its worker ended"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_reason_that_a_worker_leaves(stored, monkeypatch, caplog):
+    """Without Ray's internal store an actor keeps it, and one line says so."""
+    ray_internals._store.cache_clear()
+    if not stored:
+        monkeypatch.delattr("ray.experimental.internal_kv._internal_kv_put")
+    failure = Failure(kind="MemoryLimit", message="too much")
+    kept = ray_internals.keep_last_words()
+    ray_internals.leave_last_words("10.0.0.1", 7, failure)
+    assert ray_internals.take_last_words("10.0.0.1", 8) is None
+    assert ray_internals.take_last_words("10.0.0.1", 7) == failure
+    assert ray_internals.take_last_words("10.0.0.1", 7) is None
+    assert (kept is None) == stored
+    assert len([r for r in caplog.records if r.name == ray_internals.__name__]) == (not stored)
+    ray_internals._store.cache_clear()
 
 
 @pytest.mark.long

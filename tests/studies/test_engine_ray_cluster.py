@@ -15,8 +15,9 @@ from waiting import PATIENCE, patient_ray, until
 from mnist_core.errors import UserError
 from studies import engines
 from studies.engines.base import Resources
-from studies.engines.ray.cluster import _QUIET, own_token, read_environment
-from studies.engines.ray.nodes import check_folder, check_modules
+from studies.engines.ray.cluster import own_token
+from studies.engines.ray.nodes import check_modules, check_shared_folder
+from studies.engines.ray.ray_internals import QUIET, read_environment
 from studies.planning.ray_settings import RaySettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -34,7 +35,7 @@ def cluster():
     """A head node with one place, joined by this process."""
     with patient_ray(), pytest.MonkeyPatch.context() as patch:
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": own_token()}
-        for name, value in (_QUIET | token).items():
+        for name, value in (QUIET | token).items():
             patch.setenv(name, value)
         read_environment()
         store = 80 * 1024**2  # as small as Ray allows
@@ -109,7 +110,7 @@ def test_a_node_that_lacks_a_package_or_the_folder(cluster, tmp_path):
     (broken / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'scipy'\")")
     path = os.pathsep.join([str(broken.parent), os.environ.get("PYTHONPATH", "")])
     with engine_on(cluster):
-        check_folder(tmp_path)
+        check_shared_folder(tmp_path)
         check_modules(["scipy"])
         node = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path})
         try:

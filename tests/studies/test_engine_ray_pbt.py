@@ -200,7 +200,7 @@ def test_members_of_the_real_trainer(tmp_path):
     storage = open_storage(plan.storage_url, create=True)
     with ray_engine(plan) as engine:
         plan = engines.adapted(plan, engine)
-        states = RunningStates(states_folder(plan, "search"))
+        states = RunningStates(states_folder(plan.folder, "search"))
         with open_search(plan, storage, listeners=[states]) as book:
             engine.run(book, build_objective(plan, None))
             records = book.records()
@@ -208,7 +208,7 @@ def test_members_of_the_real_trainer(tmp_path):
     assert [record.state for record in records] == ["COMPLETE"] * 4
     copied = [record for record in records if len(record.attributes[SCHEDULE]) > 1]
     assert copied
-    assert not list(states_folder(plan, "search").iterdir())
+    assert not list(states_folder(plan.folder, "search").iterdir())
     for record in copied:
         one = as_one_training(record)
         outcome = Classification(base=plan.train, space=plan.spec.space)(

@@ -107,7 +107,7 @@ def test_failures_through_every_engine(tmp_path):
 
 
 def test_an_engine_that_is_none():
-    with pytest.raises(ConfigError, match="did you mean 'local'"):
+    with pytest.raises(ConfigError, match="'local'"):
         engines.create("locall", workers=1, threads=1)
     assert engines.names() == [*QUICK, "ray"]
 

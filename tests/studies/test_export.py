@@ -21,6 +21,7 @@ from studies.core.attributes import CONFIRM, FINGERPRINT
 from studies.core.seeds import confirm_seeds
 from studies.planning.fingerprint import FingerprintMismatch
 from studies.protocol import phases
+from studies.protocol.control import StudyInterrupted
 from studies.storage.open import close_storage, open_storage
 
 ENVIRONMENT = {
@@ -31,7 +32,7 @@ ENVIRONMENT = {
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: ENVIRONMENT)
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: ENVIRONMENT)
 
 
 def read(path):
@@ -132,10 +133,10 @@ def test_a_trial_that_has_no_final_value(tmp_path):
     plan = make_plan(tmp_path)
     run(plan)
     records = stored_study.read(plan).search
-    with pytest.raises(UserError, match=rf"has no trial 99; it has 0 to {len(records) - 1}"):
+    with pytest.raises(UserError, match=rf"99.*\b{len(records) - 1}\b"):
         write_trial(plan, records, 99)
     stopped = dataclasses.replace(records[0], state="PRUNED", value=None)
-    with pytest.raises(UserError, match=r"trial 0 of study .* is PRUNED, so it has"):
+    with pytest.raises(UserError, match=r"trial 0 .*PRUNED"):
         write_trial(plan, [stopped, *records[1:]], 0)
 
 
@@ -170,7 +171,7 @@ def test_a_write_leaves_nothing_else_behind(tmp_path):
 
 def test_before_a_confirmation_a_trial_names_data_and_trainer(tmp_path):
     plan, stop = make_plan(tmp_path), StopAfter(4)
-    with pytest.raises(phases.StudyInterrupted):
+    with pytest.raises(StudyInterrupted):
         run(plan, listeners=[stop], control=stop.control)
     found = stored_study.read(plan)
     record = read(write_trial(plan, found.search, 1, environment=found.environment))["record"]

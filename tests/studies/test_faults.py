@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import programs
 import psutil
 import pytest
 from test_engines import run
@@ -25,7 +26,15 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 def faults():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("faults")
+        module = importlib.import_module("faults")
+
+        def start(folder, die="", *options):
+            readings = {"TOY_READINGS": str(module.readings_of(folder))}
+            words = ("--folder", folder, "--die", die, *options)
+            return programs.start_script(module.PROGRAM, *words, env=readings)
+
+        patch.setattr(module, "start", start)
+        yield module
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +53,7 @@ def is_well(faults, folder, whole, seen=()):
 def workers_of(pid):
     """Workers know their supervisor's process, also when it is gone."""
     lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return [
-        line
-        for line in lines
-        if line[2:3] == ["studies.engines._local.worker"] and str(pid) in line
-    ]
+    return [line for line in lines if "studies.engines._local.worker" in line and str(pid) in line]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from mnist_core.errors import UserError
 from studies.cli import foreground
 from studies.engines.inline import Inline
 from studies.protocol import phases
-from studies.protocol.phases import Control
+from studies.protocol.control import Control
 from studies.protocol.preflight import Preparation
 from studies.report.progress import Progress
 
@@ -28,7 +28,7 @@ def test_one_ctrl_c_does_not_break_off_the_reading_of_the_test_set(capfd):
     with foreground._signals(control, progress, live=False):
         os.kill(os.getpid(), signal.SIGINT)
         assert control.asked == 1
-        assert "Ctrl-C again breaks it off" in capfd.readouterr().err
+        assert "Ctrl-C again interrupts it" in capfd.readouterr().err
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -50,7 +50,7 @@ def test_a_study_begun_without_a_test_set_goes_on_when_it_comes(tmp_path, monkey
             patch.setattr(foreground.engines, "call", lambda *_: [prepared])
             return foreground.with_data(plan, Inline())
 
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     plan = make_plan(tmp_path)
     new = with_data(plan)
     assert (new.data_fingerprint, new.test_data) == ("whole", "")
@@ -85,11 +85,11 @@ class _Full:
 
 
 def test_a_result_that_cannot_be_printed_is_in_the_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     dropped = []
     monkeypatch.setattr(foreground, "drop_output", lambda: dropped.append(1))
     result = run(make_plan(tmp_path))
-    with pytest.raises(UserError, match=r"cannot be printed: No space.*report\.md"):
+    with pytest.raises(UserError, match=r"No space.*report\.md"):
         foreground.finish(result, Console(file=_Full()))
     assert dropped == [1]
     assert {"report.md", "best_config.toml"} < {path.name for path in result.plan.folder.iterdir()}

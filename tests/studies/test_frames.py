@@ -127,9 +127,9 @@ def test_a_folder_says_that_it_is_the_small_run(tmp_path):
 
 
 def test_wrong_names():
-    with pytest.raises(UserError, match="did you mean 'optim_search'"):
+    with pytest.raises(UserError, match="'optim_search'"):
         studies.load("optim_serch")
-    with pytest.raises(ConfigError, match="did you mean 'parquet'"):
+    with pytest.raises(ConfigError, match="'parquet'"):
         frames.check_formats(["parket"])
 
 

@@ -102,7 +102,7 @@ def test_mistakes(options, part):
 
 def test_a_grid_that_fits_no_memory_is_refused():
     space = Space({"kind": Choice(("a", "b"))} | {f"x{i}": Float(0.0, 1.0) for i in range(12)})
-    with pytest.raises(ConfigError, match="2,000,000,000,000 points, more than"):
+    with pytest.raises(ConfigError, match="2,000,000,000,000"):
         Grid(space, "kind", {"points": 10})
 
 

@@ -17,8 +17,8 @@ from studies.ledger.opening import open_search
 from studies.search.sources import SearchSource
 from studies.storage.contents import read_content
 from studies.storage.open import close_storage, open_storage, whole_trials
-from studies.storage.rows import insert_trials
-from studies.storage.sql import _PAGE
+from studies.storage.sql_reading import PAGE
+from studies.storage.sql_writing import insert_trials
 
 LEFT = {"confusion": [[10.5 * row + k for k in range(10)] for row in range(10)], "device": "cpu"}
 LEFT_BYTES = 3_000
@@ -59,7 +59,7 @@ def run(book, trials):
         book.started(task, 0)
         for step in (1, 2, 3, 4, 5):
             book.report(task, step, {"val_accuracy": step / 10, "val_loss": 1.0})
-            book.settle()
+            book.flush()
         metrics = {"val_accuracy": 0.5, "val_loss": 1.0, "val_macro_f1": 0.5}
         book.finish(task, Outcome(metrics=metrics, attributes=LEFT))
 
@@ -160,20 +160,20 @@ def test_a_database_is_read_in_pages_and_each_trial_once(tmp_path):
     other = optuna.create_study(storage=storage, study_name="other")
     x = optuna.distributions.FloatDistribution(0.0, 1.0)
     trials = []
-    for number in range(2 * _PAGE):
+    for number in range(2 * PAGE):
         trial = optuna.trial.create_trial(
             value=float(number), params={"x": number / 1e6}, distributions={"x": x}
         )
         trial.number = number
         trials.append(trial)
     with storage.engine.begin() as connection:  # the identities of both interlock
-        insert_trials(connection, other._study_id, trials[:_PAGE])
+        insert_trials(connection, other._study_id, trials[:PAGE])
         insert_trials(connection, study._study_id, trials)
     read = study.get_trials(deepcopy=False)
-    assert [trial.number for trial in read] == list(range(2 * _PAGE))
-    assert [trial.value for trial in read] == [float(n) for n in range(2 * _PAGE)]
+    assert [trial.number for trial in read] == list(range(2 * PAGE))
+    assert [trial.value for trial in read] == [float(n) for n in range(2 * PAGE)]
     assert len({id(trial.distributions) for trial in read}) == 1
-    assert len(other.get_trials(deepcopy=False)) == _PAGE
+    assert len(other.get_trials(deepcopy=False)) == PAGE
     close_storage(storage)
 
 

@@ -12,9 +12,10 @@ from studies.analysis.importance import DRAWS, ENOUGH, importance, ped_anova
 from studies.search.optuna_bridge import to_distribution
 
 
-@pytest.fixture
-def found(tmp_path):
-    plan = make_plan(tmp_path, sqlite=True)
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A study of 200 trials; nothing here changes it."""
+    plan = make_plan(tmp_path_factory.mktemp("found"), sqlite=True)
     write_study(plan, 200, pruned=0.0, failed=0.0)
     return stored_study.read(plan)
 

@@ -46,7 +46,7 @@ class Two:
         value = 0.5 + task.number / 100
         for step in (1, 2):
             book.report(task, step, {"val_accuracy": value * step / 2, "val_loss": 1.0})
-            book.settle()
+            book.flush()
         book.finish(task, Outcome(metrics={"val_accuracy": value, "val_loss": 1.0}))
         self.ended.append(task)
         return True
@@ -67,7 +67,7 @@ class Two:
         assert [trial.number for trial in found] == list(range(N))
         assert {trial.state for trial in found} == {TrialState.COMPLETE}
         assert sorted(task.number for task in self.ended) == list(range(N))  # none ran twice
-        names = {book._part.identity for book in self.books}
+        names = {book._member.identity for book in self.books}
         seed = self.plan.settings.search.seed
         for trial in found:
             assert trial.user_attrs[SEED] == trial_seed(seed, trial.number)

@@ -8,6 +8,7 @@ keep the others' too, from the database.
 import json
 
 import pytest
+from programs import warm_trackers  # noqa: F401
 from supervisors import finish, start, trials  # noqa: F401
 from waiting import PATIENCE
 
@@ -19,7 +20,7 @@ N = 8
 
 
 @pytest.fixture
-def both(start, tmp_path):  # noqa: F811
+def both(start, tmp_path, warm_trackers):  # noqa: F811
     """Runs two, each in a folder with trackers; returns the URL and what each printed."""
 
     def run(*given):

@@ -77,7 +77,7 @@ def test_another_machine_is_believed_unless_taken_over(study):
 
 def test_another_container_of_this_machine_is_another_machine(study):
     held_by(study, namespace="pid:[1]", pid=2**22 + 1)  # whoever that is there
-    with pytest.raises(StudyInUse, match=r"in another container of .*--take-over"):
+    with pytest.raises(StudyInUse, match=r"container.*--take-over"):
         take(study)
     assert take(study, force=True).namespace == MINE.namespace
     held_by(study, namespace="pid:[1]", boot="before the restart")
@@ -88,8 +88,8 @@ def test_another_container_of_this_machine_is_another_machine(study):
 
 HOLDER = """
 import json, sys
-from studies.storages import leases
-from studies.storages.lease import Lease
+from studies.storage import leases
+from studies.storage.leases import Lease
 print(json.dumps(leases.to_attribute(Lease.of_this_process())), flush=True)
 sys.stdin.read()
 """
@@ -106,7 +106,7 @@ def test_a_process_in_a_container_is_not_taken_for_dead(study):
         lease = json.loads(process.stdout.readline())
         assert lease["host"] == MINE.host and lease["boot"] == MINE.boot
         study.set_user_attr(LEASE, lease)
-        with pytest.raises(StudyInUse, match="in another container"):
+        with pytest.raises(StudyInUse, match="container"):
             take(study)
 
 
@@ -169,7 +169,7 @@ def test_a_server_knows_who_lives():
     assert not read_lease(study).elsewhere  # so nobody need be asked
     storage.holder = "another"
     assert supervisor(study).host == "elsewhere"
-    with pytest.raises(StudyInUse, match=r"elsewhere.*connected to the database.*--take-over"):
+    with pytest.raises(StudyInUse, match=r"elsewhere.*--take-over"):
         take(study)
     lease = take(study, force=True)
     assert supervisor(study) == lease
@@ -183,7 +183,7 @@ def test_a_server_lets_nobody_take_over_on_the_same_machine():
     storage = Locked()
     study = optuna.create_study(study_name="s", storage=storage)
     storage.holder = "another"
-    with pytest.raises(StudyInUse, match="by another process"):
+    with pytest.raises(StudyInUse, match=study.study_name):
         take(study)  # between the lock and the lease
     held_by(study, pid=4711)
     with pytest.raises(StudyInUse, match="kill 4711"):
@@ -199,22 +199,22 @@ def member(study, identity="m", *, age=0.0, **changes):
 
 def test_a_member_here_lives_as_long_as_its_process(study):
     member(study, age=10 * leases.LIMIT)
-    assert set(leases.living(study)) == {"m"} and supervisor(study) == MINE
+    assert set(leases.living_members(study)) == {"m"} and supervisor(study) == MINE
     member(study, pid=2**22 + 1)
-    assert leases.living(study) == {} and supervisor(study) is None
+    assert leases.living_members(study) == {} and supervisor(study) is None
 
 
 def test_a_member_elsewhere_lives_as_long_as_its_heart_beats(study):
     member(study, host="elsewhere", age=leases.LIMIT - 5)
-    assert set(leases.living(study)) == {"m"}
+    assert set(leases.living_members(study)) == {"m"}
     with pytest.raises(StudyInUse, match=r"on elsewhere .*--join"):
         take(study)
     member(study, host="elsewhere", age=leases.LIMIT + 5)
-    assert leases.living(study) == {}
+    assert leases.living_members(study) == {}
     assert take(study).pid == MINE.pid
 
 
 @pytest.mark.parametrize("value", [None, "x", {}, {"beat": 1.0}, {"beat": "x", "pid": 3}])
 def test_an_unreadable_member_is_none(study, value):
     study.set_user_attr(f"{PART}m", value)
-    assert leases.living(study) == {}
+    assert leases.living_members(study) == {}

@@ -13,7 +13,7 @@ from toy import make_plan
 from toyland import toyland  # noqa: F401
 
 import studies
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import UserError
 from search_spaces.space import Choice, Space, SpaceError
 from studies import catalog
 from studies.analysis import stored_study
@@ -26,6 +26,7 @@ from studies.planning.layers import QUICK_TRIALS
 from studies.planning.next_commands import look_command, resumable, run_command
 from studies.planning.plan import resolve
 from studies.planning.recorded import plan_attribute
+from studies.storage.belonging import MODELS, ForeignFiles
 from studies.storage.open import close_storage, open_storage
 from studies.tracking import process
 
@@ -55,6 +56,17 @@ WAYS = {
     "conf": (["storage.url=journal:///elsewhere/toyland/a"], {"conf": Path("my conf.toml")}),
     "folder": (["results.folder=my 'odd' results", "epochs=3"], {}),
 }
+
+
+def test_a_database_without_the_study_that_its_folder_is_of_is_said(toyland):  # noqa: F811
+    """An empty database is no reason to advise a first run, which would be refused."""
+    plan = begin()
+    (plan.folder / MODELS).mkdir(exist_ok=True)
+    (plan.folder / MODELS / "study.id").write_text("0123abcd\n")
+    (plan.folder / "study.db").write_bytes(b"")
+    for name in ("toyland", str(plan.folder)):
+        with pytest.raises(ForeignFiles, match="0123abcd"):
+            lookup.find(name)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -135,19 +147,20 @@ def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  #
     for command, *words in (["watch"], ["replay"], ["compare", plan.folder]):
         done = here("studies", command, plan.folder, *words)
         assert done.returncode == 1, command
-        assert re.search("nobody runs|no recorded order|the same study", done.stderr)
+        assert re.search("not being run|no recorded order|the same study", done.stderr)
     assert len(studies.load(str(plan.folder)).trials) == 8
 
 
 def test_no_command_that_looks_resolves_settings():
     """But for ``show``, which plans: it is called once, in that command."""
     place = Path(studies.__file__).parent
-    files = [*(place / "commands").glob("*_command.py"), place / "__main__.py"]
-    sources = {file.stem: file.read_text() for file in files}
-    assert sum(source.count("cli.resolve(") for source in sources.values()) == 1
-    assert "cli.resolve(" in sources["__main__"].partition("def status")[0]
-    without = {"reproduce_command"}  # a file's own settings
-    assert all("cli.find(" in source for name, source in sources.items() if name not in without)
+    parts = {"__init__", "options", "foreground", "first_failure"}
+    files = [file for file in (place / "cli").glob("*.py") if file.stem not in parts]
+    sources = {file.stem: file.read_text() for file in [*files, place / "__main__.py"]}
+    assert sum(source.count("options.resolve(") for source in sources.values()) == 1
+    assert "options.resolve(" in sources["__main__"].partition("def status")[0]
+    without = {"reproduce"}  # a file's own settings
+    assert all("options.find(" in source for name, source in sources.items() if name not in without)
 
 
 class Trackers:
@@ -164,19 +177,6 @@ class Trackers:
         pass
 
 
-def unknown(name):
-    """Stand for ``catalog.get`` where there is no such file."""
-    raise ConfigError(name)
-
-
-def without_record(plan):
-    """Take from a study what versions before that of the record did not keep."""
-    storage = open_storage(plan.storage_url, create=False)
-    with storage.engine.begin() as connection:
-        connection.exec_driver_sql(f"DELETE FROM study_user_attributes WHERE key = '{RECORD}'")
-    close_storage(storage)
-
-
 @pytest.fixture
 def widen(monkeypatch):
     """Gives the toyland's study one more choice, as somebody does who edits its file."""
@@ -191,27 +191,13 @@ def widen(monkeypatch):
     return edit
 
 
-def test_a_study_of_an_older_version(toyland, monkeypatch, widen):  # noqa: F811
-    plan = begin("toyland", "label_smoothing=0.05", "search.seed=3")
-    before = stored_study.read(plan).finished()
-    without_record(plan)
-    looked = found("toyland")
-    assert looked.rows == before.rows and looked.plan.settings.search.seed == 3
-    assert "label_smoothing=0.05" in run_command(looked.plan)
-    widen()
-    assert stored_study.read(lookup.find("toyland")).differs
-    monkeypatch.setattr(catalog, "get", unknown)
-    with pytest.raises(UserError, match="left its question in the catalog"):
-        lookup.find("results/toyland")
-
-
 def test_a_changed_space_can_be_looked_at(toyland, here, widen):  # noqa: F811
     before = stored_study.read(begin("toyland")).finished()
     widen()
     assert found("toyland").rows == before.rows
     shown = here("studies", "show", "toyland")
-    assert shown.returncode == 0 and "was begun with other settings" in shown.stdout
-    assert "was begun" not in here("studies", "show", "results/toyland").stdout
+    assert shown.returncode == 0 and "was started with other settings" in shown.stdout
+    assert "other settings" not in here("studies", "show", "results/toyland").stdout
 
 
 def test_a_given_setting_that_is_another_one_is_said(toyland, here):  # noqa: F811
@@ -274,8 +260,8 @@ def test_no_such_study(toyland, here):  # noqa: F811
     Path("empty").mkdir()
     for study, said in (
         ("toylant", "did you mean 'toyland'"),
-        ("./nowhere", "is no folder of a study"),
-        ("empty", "is no folder of a study"),
+        ("./nowhere", "is not the folder of a study"),
+        ("empty", "is not the folder of a study"),
         ("toyland", "there is no study database"),
     ):
         done = here("studies", "status", study)

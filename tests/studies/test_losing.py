@@ -7,12 +7,12 @@ next run puts it back and does not count it. So no retry is lost.
 import json
 import os
 import signal
-import subprocess
-import sys
 
+import programs
 import pytest
 from postgres import server  # noqa: F401
-from supervisors import HERE, PATH
+from supervisors import HERE
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
 
@@ -25,15 +25,10 @@ def test_a_loss_is_counted_with_the_trial_put_back_or_not_at_all(kind, tmp_path,
         url = request.getfixturevalue("server").new_database()
     else:
         url = f"{kind}:///{tmp_path / 'study.file'}"
-    done = subprocess.run(
-        [sys.executable, str(HERE / "losing_supervisor.py"), url, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": PATH},
-        check=False,
-    )
-    assert not done.returncode, done.stderr
-    *killed, lived = map(json.loads, done.stdout.splitlines())
+    supervisor = programs.start_script(HERE / "losing_supervisor.py", url, tmp_path)
+    out, err = supervisor.communicate(timeout=PATIENCE)
+    assert not supervisor.returncode, err
+    *killed, lived = map(json.loads, out.splitlines())
     kills = len(killed)
     assert killed == [[-signal.SIGKILL, "RUNNING", 0, True, 0]] * kills
     assert lived == [0, "WAITING", 1, True, 1]

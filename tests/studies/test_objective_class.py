@@ -79,10 +79,10 @@ def test_a_right_one_is_taken_and_cannot_be_measured(own, tmp_path):
     assert objective_class("mine").__name__ == "Mine"
     assert set(names()) == {"classification", "mine", "pairs"}
     plan = make_plan(tmp_path, search={"objectives": {"parameters": "minimize"}})
-    check_objective(plan)
+    check_objective(plan.spec.objective, plan.goals)
     plan = dataclasses.replace(plan, spec=dataclasses.replace(SPEC, objective="mine"))
     with pytest.raises(ConfigError, match=r"search\.objectives"):
-        check_objective(plan)
+        check_objective(plan.spec.objective, plan.goals)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_study_with_a_model_that_is_not_python_is_known_without_torch(own_mode
     own_model("def build(:")
     with pytest.raises(ConfigError, match=r"mnist_core/models/wide\.py, line 1: SyntaxError"):
         own_code.check_models(spec_of(fixed={"model.name": "wide"}))
-    with pytest.raises(ConfigError, match="unknown model 'wid'; did you mean"):
+    with pytest.raises(ConfigError, match="'wid'"):
         own_code.check_models(spec_of(fixed={"model.name": "wid"}))
     own_code.check_models(SPEC)
 
@@ -156,7 +156,7 @@ def test_the_shipped_modules_are_those_of_the_repository():
         ).stdout.split()
         if not tracked:
             missing("not a git checkout, so nothing says what is tracked")
-        assert {Path(name).stem for name in tracked if Path(name).stem[0] != "_"} == shipped
+        assert {Path(name).stem for name in tracked if Path(name).stem[0] != "_"} == set(shipped)
 
 
 def test_a_hash_is_of_what_python_makes_of_the_file(own, own_model):

@@ -17,7 +17,7 @@ from studies.analysis.audit_curves import read_curves
 from studies.analysis.export import write_best_config, write_trial
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
-from studies.protocol.checkpoints import Control
+from studies.protocol.control import Control
 from studies.protocol.phases import run_study
 from studies.report.overview import print_status
 from studies.report.table import markdown, verdict_lines
@@ -61,12 +61,18 @@ def plan_with(folder, *, trials=9, front=8, url=None, stop=None, **search):
     return dataclasses.replace(plan, storage_url=url) if url else plan
 
 
-def run(plan, **sized):
+def run(plan, *, retry_failed=False, **sized):
     def objective(plan, keep_models):
         return Sized(keep_models, **sized)
 
     with Inline() as engine:
-        return run_study(plan, Control(engine), objective=objective, read_test=TestSet())
+        return run_study(
+            plan,
+            Control(engine),
+            objective=objective,
+            read_test=TestSet(),
+            retry_failed=retry_failed,
+        )
 
 
 def trials_of(plan, name="toy"):
@@ -223,6 +229,8 @@ def test_one_objective_and_a_constraint(tmp_path):
         if label != "adam (default)":
             assert 1e8 * params[f"{params['optim.name']}.lr"] <= 6e5
     assert "infeasible" in markdown(result)
+    # What was not trained is not tried again: it would be over the limit as before.
+    assert run(plan, retry_failed=True, most=6e5).trained == 0
 
 
 def test_what_takes_too_long_is_complete_and_wins_nothing(tmp_path):

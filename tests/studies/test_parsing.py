@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from toy import SPACE
 
-from mnist_core import config_file, parsing, presets
+from mnist_core import parsing, presets
+from mnist_core.config import read_settings
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.runs import run_record
 from mnist_core.table import parse_assignment
-from studies.planning.settings import read_conf
+from studies.planning.layers import read_conf
 from studies.search.enqueued import read_known
 from studies.storage.open import open_storage
 
 READERS = {
-    "settings": config_file.read,
+    "settings": read_settings,
     "preset": presets.read,
     "conf": lambda path: read_conf(path, studies=[]),
     "enqueue": lambda path: read_known(path, SPACE),

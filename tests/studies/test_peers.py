@@ -1,11 +1,15 @@
 """Peers are what a look at all trials finds, however they began and ended."""
 
+from types import SimpleNamespace
+
 import optuna
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.ledger.decisions import Peers
+from studies.core.goals import Goals
+from studies.ledger.decisions import PruningPeers
 
 KINDS = optuna.distributions.CategoricalDistribution(("a", "b", None))
 
@@ -40,7 +44,8 @@ STEPS = st.lists(
 @given(steps=STEPS, scientific=st.sampled_from(["kind", "missing", None]))
 def test_as_a_look_at_all_of_them(steps, scientific):
     trials = {}
-    peers = Peers(scientific, trials)
+    table = SimpleNamespace(trials=trials, direction=StudyDirection.MAXIMIZE, mark=None)
+    peers = PruningPeers(table, Goals(metric="val_accuracy"), ("none", {}, scientific))
     for what, kind, state, pick in steps:
         number = pick % len(trials) if trials else 0
         if what == "new" or not trials:

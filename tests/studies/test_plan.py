@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.files import check_writable, prepare_folder
 from search_spaces.space import Choice, Float, Space, SpaceError
 from studies import catalog
-from studies.planning import machine
+from studies.planning import machine, resources
 from studies.planning.layout import models_folder
 from studies.planning.plan import resolve
 from studies.protocol.objective import build_objective
+from studies.report.overview import describe
 from studies.spec import StudySpec
 
 STUDY = catalog.get("optim_search")
@@ -75,7 +78,7 @@ def test_no_path_of_a_trial_depends_on_the_working_directory():
     plan = plan_of(data__root="images", data__name="folder", results__folder="a/../b")
     here = Path.cwd()
     assert plan.folder == here / "a" / ".." / "b" / "optim_search"
-    for phase_keeps in (None, models_folder(plan)):
+    for phase_keeps in (None, models_folder(plan.folder)):
         made = build_objective(plan, phase_keeps)
         assert made.states.is_absolute()
         assert made.keep_models is None or made.keep_models.is_absolute()
@@ -85,11 +88,9 @@ def test_no_path_of_a_trial_depends_on_the_working_directory():
 
 @pytest.mark.parametrize("key", ["optim.lr", "train.optim.lr", "optim.name", "schedule.name"])
 def test_what_is_searched_cannot_be_set(key):
-    says = f"{key} is searched by this study, so it cannot be set; leave it out"
-    assert error_of(resolve, "optim_search", sets={key: "adam"}) == f"--set: {says}"
+    assert error_of(resolve, "optim_search", sets={key: "adam"}).startswith(f"--set: {key} ")
     Path("conf.toml").write_text(f"[studies.optim_search]\n{key} = 'adam'")
-    message = error_of(resolve, "optim_search", sets={})
-    assert message.endswith("is searched by this study, so it cannot be set; leave it out")
+    assert f": {key} " in error_of(resolve, "optim_search", sets={})
 
 
 def test_conf_toml_may_set_for_other_runs_what_this_study_searches():
@@ -105,12 +106,12 @@ def test_conf_toml_may_set_for_other_runs_what_this_study_searches():
 
 def test_what_only_some_optimizers_have_is_refused_before_the_first_trial():
     message = error_of(plan_of, optim__beta2=0.99)
-    assert "optim.beta2: 'sgd' has no beta2" in message
+    assert "optim.beta2: 'sgd'" in message
 
 
 def test_unknown_studies_are_refused():
     message = error_of(resolve, "optim_serach", sets={})
-    assert message.startswith("unknown study 'optim_serach'; did you mean 'optim_search'? (valid:")
+    assert "'optim_serach'" in message and "'optim_search'" in message
 
 
 def test_config_of_a_trial():
@@ -132,7 +133,7 @@ def test_config_of_a_trial():
     }
     assert config.schedule.name == "cosine"
     assert (config.epochs, config.seed, config.device, config.threads) == (3, 7, "cpu", 2)
-    with pytest.raises(SpaceError, match=r"adam\.lr: is missing"):
+    with pytest.raises(SpaceError, match=r"adam\.lr: "):
         plan_of().config_for({"optim.name": "adam"}, seed=0)
 
 
@@ -158,13 +159,12 @@ def test_what_a_trial_must_be_does_not_depend_on_the_budget(fewer):
 
 
 def test_trials_per_choice_yields_to_few_trials_but_not_if_asked_for():
-    shown = {row.name: row.value for row in plan_of(search__trials=20).describe()}
+    shown = {row.name: row.value for row in describe(plan_of(search__trials=20))}
     assert shown["search.trials"] == "20, 2 or more for each choice"
     assert plan_of(search__trials=10_000).trials_per_choice == STUDY.trials_per_choice
-    assert error_of(plan_of, search__trials=20, search__trials_per_choice=3) == (
-        "search.trials_per_choice: 3 for each of 9 choices of optim.name need 27 trials, but"
-        " search.trials is 20; raise it"
-    )
+    message = error_of(plan_of, search__trials=20, search__trials_per_choice=3)
+    assert message.startswith("search.trials_per_choice: 3 ")
+    assert all(part in message for part in ("9", "optim.name", "27", "search.trials is 20"))
 
 
 def test_without_trials_per_choice_the_defaults_still_come_first():
@@ -211,7 +211,7 @@ def test_plans_are_frozen_printable_and_travel():
 
 def test_describe_names_values_and_sources():
     conf = "grad_clip = 2.0\n[search]\nsampler_options = {n_startup_trials = 5}"
-    rows = {row.name: row for row in plan_of(conf=conf, search__trials=70, epochs=2).describe()}
+    rows = {row.name: row for row in describe(plan_of(conf=conf, search__trials=70, epochs=2))}
     assert rows["epochs"] == ("epochs", "2", "--set")
     assert rows["grad_clip"] == ("grad_clip", "2.0", "conf.toml")
     assert rows["batch_size"].source == "studies/catalog/optim_search.py (fixed)"
@@ -245,22 +245,19 @@ def test_describe_names_values_and_sources():
 )
 def test_workers_share_the_cores(asked, on_gpu, tasks, given):
     cores, workers, threads = asked
-    shared = machine.share(
+    shared = resources.share(
         available=cores, workers=workers, threads=threads, tasks=tasks, on_gpu=on_gpu
     )
     assert shared == given
 
 
 def test_more_than_the_cores_is_refused():
-    assert error_of(plan_of, engine__workers=5) == (
-        "engine.workers: 5 workers need 5 CPU cores, but this process may use 4; set it to 4 or"
-        " less (0: chosen for this machine)"
-    )
-    assert "engine.threads: 5 threads need 5 CPU cores" in error_of(plan_of, engine__threads=5)
-    assert error_of(plan_of, engine__workers=2, engine__threads=3) == (
-        "engine: 2 workers with 3 threads each need 6 CPU cores, but this process may use 4;"
-        " lower engine.workers or engine.threads"
-    )
+    for setting in ("engine.workers", "engine.threads"):
+        message = error_of(plan_of, **{setting.replace(".", "__"): 5})
+        assert message.startswith(f"{setting}: 5 ") and "4" in message
+    message = error_of(plan_of, engine__workers=2, engine__threads=3)
+    parts = ("2", "3", "6", "4", "engine.workers", "engine.threads")
+    assert message.startswith("engine: ") and all(part in message for part in parts)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +289,7 @@ def test_devices():
     assert machine.device("cpu") == "cpu"
     assert machine.device("auto") == ("cuda:0" if count else "cpu")
     message = error_of(machine.device, f"cuda:{count}")
-    assert message.startswith(f"device: 'cuda:{count}' is asked for, but ")
+    assert message.startswith(f"device: 'cuda:{count}' ")
 
 
 @pytest.mark.parametrize(
@@ -322,27 +319,26 @@ def test_a_gpu_that_is_hidden_is_not_there(tmp_path, hidden):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
-    machine.check_folder(tmp_path / "a/b")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any(tmp_path.iterdir())
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.prepare_folder(tmp_path / "a/b")
-    machine.check_folder(tmp_path / "a/b")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    prepare_folder(tmp_path / "a/b", "results.folder")
+    check_writable(tmp_path / "a/b", "results.folder")
     assert not any((tmp_path / "a/b").iterdir())
     assert list((tmp_path / "a/b").iterdir()) == []
     (tmp_path / "file").write_text("")
-    message = error_of(machine.prepare_folder, tmp_path / "file")
-    assert message.startswith(f"results.folder: cannot write to {tmp_path / 'file'}: ")
-    assert "cannot write" in error_of(machine.prepare_folder, tmp_path / "file/inner")
-    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file")
-    assert "cannot write" in error_of(machine.check_folder, tmp_path / "file/inner")
-    assert "null byte" in error_of(plan_of, results__folder="a\0b")
-    assert "is a URL; mount it" in error_of(plan_of, results__folder="s3://bucket/results")
+    for refuses in (prepare_folder, check_writable):
+        for folder in (tmp_path / "file", tmp_path / "file/inner"):
+            message = error_of(refuses, folder, "results.folder")
+            assert message.startswith("results.folder: ") and str(folder) in message
+    assert "results.folder" in error_of(plan_of, results__folder="a\0b")
+    assert "s3://bucket/results" in error_of(plan_of, results__folder="s3://bucket/results")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    assert "Permission denied" in error_of(machine.prepare_folder, tmp_path / "a")
+    assert "Permission denied" in error_of(prepare_folder, tmp_path / "a", "results.folder")
 
 
 def spec_of(monkeypatch, **changes):
@@ -365,14 +361,14 @@ def spec_of(monkeypatch, **changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "names"),
     [
-        ({"scientific": "optim.lr"}, "scientific must name a Choice without a condition"),
-        ({"scientific": "x"}, "but got 'x'"),
-        ({"defaults": {"sgd": {"optim.lr": 0.1}}}, "one configuration for each of ['sgd', 'adam'"),
+        ({"scientific": "optim.lr"}, ["scientific", "'optim.lr'"]),
+        ({"scientific": "x"}, ["scientific", "'x'"]),
+        ({"defaults": {"sgd": {"optim.lr": 0.1}}}, ["defaults", "['sgd', 'adam'"]),
         (
             {"defaults": {"sgd": {"optim.lr": 9}, "adam": {"optim.lr": 1}}},
-            "study small: defaults of sgd: optim.lr: must lie in [0.1, 1], but got 9",
+            ["defaults of sgd", "optim.lr", "[0.1, 1]", "9"],
         ),
         (
             {
@@ -381,42 +377,43 @@ def spec_of(monkeypatch, **changes):
                     "adam": {"optim.lr": 1},
                 }
             },
-            "defaults of sgd: optim.name must be 'sgd', but got 'adam'",
+            ["defaults of sgd", "optim.name", "'sgd'", "'adam'"],
         ),
-        ({"baseline": "adm"}, "study small: unknown baseline 'adm'; did you mean 'adam'?"),
-        ({"trials": 0}, "study small: trials must be at least 1, but got 0"),
-        ({"confirm_seeds": 2}, "confirm_seeds must be at least 3, but got 2"),
+        ({"baseline": "adm"}, ["baseline 'adm'", "'adam'"]),
+        ({"trials": 0}, ["trials", "1", "0"]),
+        ({"confirm_seeds": 2}, ["confirm_seeds", "3", "2"]),
     ],
 )
-def test_a_study_whose_parts_do_not_fit(monkeypatch, changes, says):
-    assert says in error_of(spec_of, monkeypatch, **changes)
+def test_a_study_whose_parts_do_not_fit(monkeypatch, changes, names):
+    message = error_of(spec_of, monkeypatch, **changes)
+    assert message.startswith("study small: ") and all(name in message for name in names)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "names"),
     [
-        ({"fixed": {"optim.lr": 1}}, "studies/catalog/small.py (fixed): optim.lr is searched"),
-        ({"fixed": {"epoch": 1}}, "(fixed): unknown setting 'epoch'; did you mean 'epochs'?"),
-        ({"quick": {"search.trials": 0}}, "studies/catalog/small.py (quick): search.trials: input"),
+        ({"fixed": {"optim.lr": 1}}, ["small.py (fixed): ", "optim.lr"]),
+        ({"fixed": {"epoch": 1}}, ["small.py (fixed): ", "'epoch'", "'epochs'"]),
+        ({"quick": {"search.trials": 0}}, ["small.py (quick): ", "search.trials"]),
     ],
 )
-def test_a_study_that_sets_what_it_should_not(monkeypatch, changes, says):
+def test_a_study_that_sets_what_it_should_not(monkeypatch, changes, names):
     spec_of(monkeypatch, **changes)
-    assert says in error_of(resolve, "small", sets={"device": "cpu"}, quick=True)
+    message = error_of(resolve, "small", sets={"device": "cpu"}, quick=True)
+    assert all(name in message for name in names)
 
 
 @pytest.mark.parametrize(
-    ("parameter", "says"),
+    ("parameter", "name"),
     [
-        (Float(0.1, 101.0), "study small: optim.lr: input should be less than or equal to 100"),
-        (Float(0.1, 1.0, sets="optim.rate"), "study small: unknown setting 'optim.rate'"),
-        (Choice(("high", "low")), "study small: optim.lr: input should be a valid number"),
+        (Float(0.1, 101.0), "optim.lr"),
+        (Float(0.1, 1.0, sets="optim.rate"), "optim.rate"),
+        (Choice(("high", "low")), "optim.lr"),
     ],
 )
-def test_a_space_that_the_trainer_does_not_take_is_found_at_once(monkeypatch, parameter, says):
+def test_a_space_that_the_trainer_does_not_take_is_found_at_once(monkeypatch, parameter, name):
     space = Space({"optim.name": Choice(("sgd", "adam")), "optim.lr": parameter})
     lr = "high" if isinstance(parameter, Choice) else 0.5
     spec_of(monkeypatch, space=space, defaults={"sgd": {"optim.lr": lr}, "adam": {"optim.lr": lr}})
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ConfigError, match=rf"^study small: .*{re.escape(name)}"):
         resolve("small", sets={"device": "cpu"})
-    assert says in str(error.value)

@@ -17,8 +17,8 @@ from studies.core.seeds import confirm_seeds
 from studies.core.statistics import judge, paired_difference
 from studies.core.trials import TrialRecord
 from studies.protocol import phases
-from studies.protocol.confirm import losers
-from studies.protocol.phases import StudyInterrupted
+from studies.protocol.confirm import Rules
+from studies.protocol.control import StudyInterrupted
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.search.enqueued import identity
@@ -101,7 +101,7 @@ def test_a_stopped_choice_is_never_the_best():
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
 
 
 def raced(folder, seeds=8, **options):
@@ -143,7 +143,7 @@ def test_a_finished_race_trains_nothing_and_is_read_as_such(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", lambda plan: {})
+        patch.setattr(phases.fingerprint, "describe", lambda plan: {})
         return run(raced(tmp_path_factory.mktemp("whole")))
 
 
@@ -246,5 +246,5 @@ def test_what_is_over_a_limit_beats_nobody(tmp_path):
     sgd = candidate("sgd", 0.1)
     for feasible in (True, False):
         chosen = [sgd, candidate("adam", 0.1, default=True, feasible=feasible)]
-        stopped = losers(raced(tmp_path), chosen, held(chosen))
+        stopped = Rules(raced(tmp_path), chosen).losers(held(chosen))
         assert stopped == ({identity(sgd.params): 3} if feasible else {})

@@ -14,7 +14,7 @@ from studies.run import app
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"gpus": 1.5}, "gpus: a share of one GPU, or several whole ones, but got 1.5"),
+        ({"gpus": 1.5}, "gpus: a fraction of a GPU, or whole GPUs, but got 1.5"),
         ({"gpus": 0.00001}, "gpus: 0, or at least 0.0001, .* but got 1e-05"),
         ({"cpus": 0.00001}, "cpus: 0, or at least 0.0001, .* but got 1e-05"),
     ],

@@ -1,7 +1,6 @@
 """The reading of the test set against the evaluation itself, and a whole small study of pairs."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,8 +15,9 @@ from mnist_core.train import resolve
 from search_spaces.space import Choice, Float, Space
 from studies.engines.inline import Inline
 from studies.protocol import phases
+from studies.protocol.control import Control
 from studies.protocol.holdout_worker import read_test
-from studies.protocol.phases import Control, run_study
+from studies.protocol.phases import run_study
 from studies.spec import StudySpec
 
 QUICK = {
@@ -44,13 +44,12 @@ def kept(folder, name, config, metrics):
 def test_a_classifier(tmp_path):
     config = resolve(TrainConfig().override({"model.name": "lenet5", "device": "cpu"}))
     model, path = kept(tmp_path, "a", config, {"val_accuracy": 0.1})
-    values = read_test(SimpleNamespace(train=config), {4: path})
+    values = read_test(config, {4: path})
     assert values.keys() == {4}
     found = tasks.evaluate(
         model,
         load_test(config.data),
         config,
-        n_classes=10,
         runtime=runtime.resolve(config),
     )
     assert values[4].keys() == {f"test_{name}" for name in found.metrics}
@@ -65,13 +64,11 @@ def test_pairs_take_the_threshold_of_the_validation(tmp_path, loss):
     model, _ = kept(tmp_path, "draft", config, {})
 
     def evaluate(split, threshold=None):
-        return tasks.evaluate(
-            model, split, config, n_classes=10, runtime=machine, threshold=threshold
-        )
+        return tasks.evaluate(model, split, config, runtime=machine, threshold=threshold)
 
     threshold = evaluate(load(config.data).validation).threshold
     _, path = kept(tmp_path, "model", config, {"val_threshold": threshold})
-    values = read_test(SimpleNamespace(train=config), {0: path})[0]
+    values = read_test(config, {0: path})[0]
     test = load_test(config.data)
     found = evaluate(test, threshold)
     assert values["test_threshold"] == threshold != evaluate(test).threshold
@@ -90,7 +87,7 @@ def test_pairs_take_the_threshold_of_the_validation(tmp_path, loss):
 
 
 def test_a_study_of_pairs_from_search_to_test(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {}})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {}})
     spec = StudySpec(
         name="pairs",
         goal="Which loss is best?",

@@ -24,7 +24,7 @@ NO_TRACKERS = {"trackers": []}
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {"torch": "x"}})
 
 
 def record(plan, *, conclude=True, **options):

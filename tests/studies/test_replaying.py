@@ -19,7 +19,7 @@ from studies.core.trials import Failure
 from studies.ledger.opening import open_search
 from studies.ledger.order import happenings
 from studies.protocol import replay as replaying
-from studies.protocol.replay import ReplayDiffers, replay
+from studies.protocol.replay import Replay, ReplayDiffers
 from studies.storage.open import close_storage, open_storage
 
 MEDIAN = {"sampler": "tpe", "sampler_options": {"n_startup_trials": 4}}
@@ -51,7 +51,7 @@ def search(plan, chance, *, steps=None, kill=False):
             book.lose(task, LOST)
             continue
         goes_on = book.report(task, step + 1, {"val_accuracy": values[step]})
-        book.settle()
+        book.flush()
         chosen[2] += 1
         reported += 1
         if not goes_on or step == 2:
@@ -70,7 +70,7 @@ def again(plan, folder):
     folder.mkdir()
     storage = open_storage(plan.storage_url, create=False)
     study = optuna.load_study(study_name="toy", storage=storage)
-    found = replay(plan, study, folder)
+    found = Replay(plan, study, folder).go()
     close_storage(storage)
     return found
 
@@ -96,7 +96,7 @@ def test_a_search_is_replayed(tmp_path, sampler, pruner):
 @pytest.mark.parametrize("chance", [2, 3])
 def test_a_search_of_several_runs_is_replayed(tmp_path, monkeypatch, kill, chance):
     if kill:  # the next run finds the lease of a process that is gone
-        monkeypatch.setattr("studies.ledger.trial_book.Book.close", lambda book: None)
+        monkeypatch.setattr("studies.ledger.trial_book.TrialBook.close", lambda book: None)
     search(at(tmp_path, trials=8), chance, steps=9, kill=kill)
     search(at(tmp_path, trials=8, workers=2), chance, steps=9, kill=kill)
     plan = at(tmp_path, trials=14, workers=4)
@@ -145,7 +145,7 @@ def test_another_answer_of_the_pruner_is_named(tmp_path):
     search(plan, 1)
     assert "PRUNED" in {trial.state.name for trial in trials(plan.storage_url)}
     changed(plan, {"pruner": "none", "pruner_options": {}})
-    with pytest.raises(ReplayDiffers, match=r"it was stopped, but now it is let go on"):
+    with pytest.raises(ReplayDiffers, match=r"it was stopped, but now it is continued"):
         again(plan, tmp_path / "replay")
 
 

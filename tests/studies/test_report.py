@@ -23,7 +23,7 @@ from studies.report.warnings import warnings
 
 @pytest.fixture
 def result(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     return run(make_plan(tmp_path), toy=Toy(failing=("adagrad",)))
 
 
@@ -84,7 +84,7 @@ def test_the_default_can_win(tmp_path, monkeypatch):
             worse = {name: value - 0.2 for name, value in outcome.metrics.items()}
             return dataclasses.replace(outcome, metrics=worse)
 
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     result = run(make_plan(tmp_path, trials=12), toy=Lucky())
     lines = verdict_lines(result)
     assert result.best == "adam (default)" == result.rows[0].label
@@ -94,7 +94,7 @@ def test_the_default_can_win(tmp_path, monkeypatch):
 
 
 def test_a_tie_names_its_rival(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     monkeypatch.setattr("toy.TOP", {"sgd": 0.98, "adam": 0.98, "adagrad": 0.5})
     result = run(make_plan(tmp_path, trials=12, seeds=8), toy=Toy(noise=0.02))
     assert verdict_lines(result)[0].startswith("Tie: ")
@@ -122,7 +122,7 @@ def confirmed(tmp_path, monkeypatch, values, *, images=1000):
 
     toy = Given()
     toy.keep_count = {}
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     # The default configurations alone, so that adam's is the default itself.
     return run(make_plan(tmp_path, trials=3), toy=toy)
 
@@ -182,7 +182,7 @@ def test_markdown_holds_what_the_terminal_shows(result):
 
 
 def test_too_few_trials_are_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
     result = run(make_plan(tmp_path, trials=4))
     assert any("fewer than the 2 trials promised" in line for line in warnings(result))
 

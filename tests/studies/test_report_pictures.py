@@ -28,7 +28,7 @@ def study(tmp_path, name, models_kept):
     write_study(plan, 12)
     result = stored_study.read(plan).result
     records = result.confirm[result.best]
-    folder = models_folder(plan)
+    folder = models_folder(plan.folder)
     folder.mkdir(parents=True)
     for record in records[:models_kept]:
         torch.manual_seed(record.number)

@@ -65,7 +65,7 @@ def by_number(ran):
 
 def test_all_failed_then_mended(plan):
     wrong, same, right = Mistaken(), Mistaken(), Toy()
-    with pytest.raises(UserError, match=r"all 9 search trials failed.*KeyError") as error:
+    with pytest.raises(UserError, match=r"9.*KeyError") as error:
         run(plan, wrong)
     assert str(error.value).endswith("python -m studies.run toy --retry-failed")
     with pytest.raises(UserError):

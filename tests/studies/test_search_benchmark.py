@@ -74,7 +74,7 @@ class Listed:
     def report(self, task, step, metrics):
         return self.stop.get(task.number) != step
 
-    def settle(self):
+    def flush(self):
         pass
 
     def finish(self, task, outcome):

@@ -5,13 +5,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.table import parse_assignment
-from studies.planning.settings import Settings, combine, make_layer, read_conf
+from studies.planning.layers import combine, make_layer, read_conf
+from studies.planning.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 OF_THE_PLAN = {"train.seed", "train.threads"}
@@ -115,64 +116,63 @@ def test_tables_of_studies(conf):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "names"),
     [
-        ("[train]\nepochz = 3", "conf.toml: unknown setting 'epochz'; did you mean 'epochs'?"),
-        ("[opt]\nlr = 3", "unknown setting 'opt.lr'; did you mean 'optim.lr'?"),
-        ("[train.optim]\nlearning = 3", "unknown setting 'optim.learning'"),
-        ("[train.optim]\nwieght_decay = 3", "did you mean 'optim.weight_decay'? (valid: optim.al"),
-        ("[search]\nworkers = 3", "unknown setting 'search.workers'; did you mean 'engine.work"),
-        ("trials = 3", "unknown setting 'trials'; did you mean 'search.trials'?"),
-        ("[train]\nepochs = '3'", "conf.toml: train.epochs: input should be a valid integer, but"),
-        ("[train]\nepochs = 3.0", "train.epochs: input should be a valid integer, but got 3.0"),
-        ("[train]\nepochs = true", "but got True"),
-        ("[train]\nepochs = 0", "train.epochs: input should be greater than or equal to 1, but"),
-        ("[train]\nepochs = 1979-05-27", "train.epochs: input should be a valid integer"),
-        ("[train]\nepochs = [1, 2]", "but got [1, 2]"),
-        ("epochs = 0", "conf.toml: epochs: input should be greater"),
-        ("[data]\nname = 3", "conf.toml: data.name: input should be a valid string, but got 3"),
-        ("[train]\ndevice = 'gpu'", "device must be auto, cpu, cuda or cuda:N, but got 'gpu'"),
-        ("[train.optim]\nlr = nan", "train.optim.lr: input should be a finite number"),
-        ("[train]\noptim = 'adam'", "train.optim is a table; set one of optim.name, optim.lr"),
-        ("train = 3", "train is a table; set one of data.name"),
-        ("[train.epochs]\nx = 3", "unknown setting 'epochs.x'"),
-        ("[search]\nsampler_options = 3", "search.sampler_options: input should be a valid dict"),
-        ("[train]\nseed = 3", "train.seed: every trial has its own seed, drawn from search.seed"),
-        ("threads = 3", "threads: workers share the CPU cores; set engine.threads"),
-        ("epochs = 3\n[train]\nepochs = 3", "train.epochs is given twice, as epochs and as train"),
-        ("[studies.optim_serach]\nepochs = 3", "unknown study 'optim_serach'; did you mean 'opt"),
-        ("[studies.optim_search]\nepochz = 3", "conf.toml [studies.optim_search]: unknown setting"),
-        ("[studies]\noptim_search = 3", "studies.optim_search must be a table, but got 3"),
-        ("studies = 3", "studies must hold a table per study, but got 3"),
-        ("[train", "conf.toml: is not valid TOML: "),
-        ("a = 1\nb = ", "at line 2"),
-        ("[train]\nepochs = 3\nepochs = 4", "at line 3"),
-        ("[train]\nepochs: 3", "at line 2"),
-        ("[train]\nepochs = \n\n\n'''", "line 2"),
-        ("x = '''\n\n", "at line 3"),
-        ("[optin]", "unknown setting 'optin'"),
-        ("[train.epochs]", "conf.toml: train.epochs: input should be a valid integer, but got {}"),
-        ('"" = 3', "unknown setting ''"),
-        ('"train." = 3', "unknown setting"),
-        ('".." = 3', "unknown setting '..'"),
-        ('"a\\nb" = 3', "unknown setting 'a\\nb'"),
-        ("[results]\nfolder = ''", "results.folder: string should have at least 1 character"),
+        ("[train]\nepochz = 3", ["'epochz'", "'epochs'"]),
+        ("[opt]\nlr = 3", ["'opt.lr'", "'optim.lr'"]),
+        ("[train.optim]\nlearning = 3", ["'optim.learning'"]),
+        ("[train.optim]\nwieght_decay = 3", ["'optim.weight_decay'", "optim.al"]),
+        ("[search]\nworkers = 3", ["'search.workers'", "'engine.workers'"]),
+        ("trials = 3", ["'trials'", "'search.trials'"]),
+        ("[train]\nepochs = '3'", ["train.epochs", "integer", "'3'"]),
+        ("[train]\nepochs = 3.0", ["train.epochs", "integer", "3.0"]),
+        ("[train]\nepochs = true", ["train.epochs", "True"]),
+        ("[train]\nepochs = 0", ["train.epochs", "1", "0"]),
+        ("[train]\nepochs = 1979-05-27", ["train.epochs", "integer"]),
+        ("[train]\nepochs = [1, 2]", ["train.epochs", "[1, 2]"]),
+        ("epochs = 0", ["conf.toml: epochs"]),
+        ("[data]\nname = 3", ["data.name", "string", "3"]),
+        ("[train]\ndevice = 'gpu'", ["device", "auto", "cpu", "cuda:N", "'gpu'"]),
+        ("[train.optim]\nlr = nan", ["train.optim.lr", "finite"]),
+        ("[train]\noptim = 'adam'", ["train.optim", "optim.name", "optim.lr"]),
+        ("train = 3", ["train", "data.name"]),
+        ("[train.epochs]\nx = 3", ["'epochs.x'"]),
+        ("[search]\nsampler_options = 3", ["search.sampler_options", "dict"]),
+        ("[train]\nseed = 3", ["train.seed", "search.seed"]),
+        ("threads = 3", ["threads", "engine.threads"]),
+        ("epochs = 3\n[train]\nepochs = 3", ["train.epochs", "epochs and", "twice"]),
+        ("[studies.optim_serach]\nepochs = 3", ["'optim_serach'", "'optim_search'"]),
+        ("[studies.optim_search]\nepochz = 3", ["conf.toml [studies.optim_search]", "'epochz'"]),
+        ("[studies]\noptim_search = 3", ["studies.optim_search", "table", "3"]),
+        ("studies = 3", ["studies", "table", "3"]),
+        ("[train", ["TOML"]),
+        ("a = 1\nb = ", ["line 2"]),
+        ("[train]\nepochs = 3\nepochs = 4", ["line 3"]),
+        ("[train]\nepochs: 3", ["line 2"]),
+        ("[train]\nepochs = \n\n\n'''", ["line 2"]),
+        ("x = '''\n\n", ["line 3"]),
+        ("[optin]", ["'optin'"]),
+        ("[train.epochs]", ["train.epochs", "{}"]),
+        ('"" = 3', ["''"]),
+        ('"train." = 3', ["setting"]),
+        ('".." = 3', ["'..'"]),
+        ('"a\\nb" = 3', ["'a\\nb'"]),
+        ("[results]\nfolder = ''", ["results.folder"]),
     ],
 )
-def test_mistakes_in_conf_toml_are_one_line(conf, text, says):
+def test_mistakes_in_conf_toml_are_one_line(conf, text, names):
     message = error_of(lambda: combine([(c := conf(text)).general, *c.studies.values()]))
-    assert says in message
-    assert message.startswith("conf.toml")
+    assert message.startswith("conf.toml") and all(name in message for name in names)
 
 
 def test_files_that_are_no_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("conf.toml").write_bytes(b"[train]\nepochs = 3 # \xff")
-    assert "conf.toml: is not UTF-8 text" in error_of(read_conf, None, studies=[])
+    assert "conf.toml" in (said := error_of(read_conf, None, studies=[])) and "UTF-8" in said
     Path("folder").mkdir()
-    assert "folder: cannot be read: " in error_of(read_conf, Path("folder"), studies=[])
+    assert error_of(read_conf, Path("folder"), studies=[]).startswith("folder: ")
     Path("zero").write_bytes(b"\0\0")
-    assert "zero: is not valid TOML" in error_of(read_conf, Path("zero"), studies=[])
+    assert error_of(read_conf, Path("zero"), studies=[]).startswith("zero: ")
 
 
 def test_a_file_from_a_windows_editor(conf):
@@ -183,40 +183,38 @@ def test_a_file_from_a_windows_editor(conf):
 def test_a_missing_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert read_conf(None, studies=[]).general.values == {}
-    message = error_of(read_conf, Path("other.toml"), studies=[])
-    assert message == "other.toml: cannot be read: No such file or directory"
     # Given by name it must be there, also under the default's name.
-    assert "conf.toml: cannot be read" in error_of(read_conf, Path("conf.toml"), studies=[])
+    for name in ("other.toml", "conf.toml"):
+        message = error_of(read_conf, Path(name), studies=[])
+        assert message.startswith(name) and "No such file" in message
 
 
 @pytest.mark.parametrize(
-    ("assignment", "says"),
+    ("assignment", "names"),
     [
-        ("epochs=abc", "--set: epochs: input should be a valid integer, but got 'abc'"),
-        ("epochs=", "--set: epochs: input should be a valid integer, but got ''"),
-        ("optim=adam", "--set: optim is a table; set one of optim.name"),
-        ("lr=0.1", "--set: unknown setting 'lr'; did you mean 'optim.lr'?"),
-        ("trian.epochs=3", "did you mean 'epochs'?"),
-        ("studies.optim_search.epochs=3", "unknown setting 'studies.optim_search.epochs'"),
-        ("search.trials=-1", "search.trials: input should be greater than or equal to 1"),
-        ("search.trials=1e3", "search.trials: input should be a valid integer, but got 1000.0"),
-        ("epochs={a=1}", "unknown setting 'epochs.a'"),
-        ("seed=3", "seed: every trial has its own seed"),
+        ("epochs=abc", ["epochs", "integer", "'abc'"]),
+        ("epochs=", ["epochs", "integer", "''"]),
+        ("optim=adam", ["optim", "optim.name"]),
+        ("lr=0.1", ["'lr'", "'optim.lr'"]),
+        ("trian.epochs=3", ["'epochs'"]),
+        ("studies.optim_search.epochs=3", ["'studies.optim_search.epochs'"]),
+        ("search.trials=-1", ["search.trials", "1"]),
+        ("search.trials=1e3", ["search.trials", "integer", "1000.0"]),
+        ("epochs={a=1}", ["'epochs.a'"]),
+        ("seed=3", ["seed", "search.seed"]),
     ],
 )
-def test_mistakes_behind_set_are_one_line(assignment, says):
+def test_mistakes_behind_set_are_one_line(assignment, names):
     key, value = parse_assignment(assignment)
     message = error_of(lambda: combine([make_layer({key: value}, source="--set")]))
-    assert says in message
+    assert message.startswith("--set: ") and all(name in message for name in names)
 
 
 def test_what_a_study_searches_cannot_be_set():
     message = error_of(
         make_layer, {"optim": {"lr": 0.1}}, source="--set", searched={"train.optim.lr"}
     )
-    assert message == (
-        "--set: optim.lr is searched by this study, so it cannot be set; leave it out"
-    )
+    assert message.startswith("--set: ") and "optim.lr" in message
 
 
 def test_a_value_with_lines_is_a_string():
@@ -237,6 +235,7 @@ VALUES = (
 TREES = st.recursive(VALUES, lambda inner: st.dictionaries(NAMES | st.text(max_size=3), inner))
 
 
+@settings(max_examples=20)
 @given(st.dictionaries(NAMES | st.sampled_from(Settings.setting_names()), TREES))
 def test_whatever_comes_is_taken_or_refused_in_one_line(values):
     try:

@@ -30,7 +30,7 @@ from studies.storage.open import close_storage, open_storage
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch):
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {"torch": "x"}})
 
 
 def made(number, value=None, state=TrialState.COMPLETE, reason="NonFiniteLoss", x=None):

@@ -1,11 +1,11 @@
 """One study in an SQLite file, a journal and a PostgreSQL database: the same trail in each."""
 
 import subprocess
-import sys
 
 import optuna
+import programs
 import pytest
-from fresh_kills import killed_everywhere, plan_of, swift  # noqa: F401
+from fresh_kills import killed_everywhere, plan_of
 from postgres import server  # noqa: F401
 from test_afresh import begun_anew
 from toy import Toy
@@ -14,7 +14,7 @@ from waiting import until
 
 from studies.analysis import stored_study
 from studies.engines.inline import Inline
-from studies.protocol.phases import Control, StudyInterrupted
+from studies.protocol.control import Control, StudyInterrupted
 from studies.storage.contents import read_content
 from studies.storage.leases import StudyInUse, supervisor, take
 from studies.storage.open import close_storage, open_storage
@@ -81,7 +81,7 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
 
     with pytest.MonkeyPatch.context() as patch:
         # What a killed process does not do any more.
-        patch.setattr("studies.ledger.trial_book.Book.close", lambda book: None)
+        patch.setattr("studies.ledger.trial_book.TrialBook.close", lambda book: None)
         with pytest.raises(Killed):
             run(plan, KilledAt())
     storage = open_storage(url, create=False)
@@ -94,29 +94,18 @@ def test_a_killed_supervisor_leaves_nothing_running(url, tmp_path, reference):  
     ]
 
 
-HOLD = """
-import optuna, sys
-from studies.storages import leases
-from studies.storages.storage import open_storage
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-storage = open_storage(sys.argv[1], create=True)
-study = optuna.create_study(study_name="s", storage=storage, load_if_exists=True)
-leases.take(study)
-print("held", flush=True)
-input()
-"""
-
-
 def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
     close_storage(open_storage(url, create=True))
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
-    )
+
+    def hold():
+        storage = open_storage(url, create=True)
+        take(optuna.create_study(study_name="s", storage=storage, load_if_exists=True))
+        print("held", flush=True)
+        input()
+
+    holder = programs.start(hold, stdin=subprocess.PIPE)
     try:
-        assert holder.stdout.readline() == b"held\n"
+        assert holder.stdout.readline() == "held\n"
         storage = open_storage(url, create=False)
         study = optuna.load_study(study_name="s", storage=storage)
         assert supervisor(study).pid == holder.pid
@@ -134,9 +123,9 @@ def test_a_second_supervisor_is_refused_until_the_first_is_killed(url):
         holder.communicate()
 
 
-def test_fresh_keeps_the_reading_of_the_test_set(tmp_path, swift, request):  # noqa: F811
+def test_fresh_keeps_the_reading_of_the_test_set(tmp_path, request):
     begun_anew(plan_of("postgresql", tmp_path, request))
 
 
-def test_fresh_killed_anywhere_keeps_it(tmp_path, swift, request):  # noqa: F811
+def test_fresh_killed_anywhere_keeps_it(tmp_path, request):
     killed_everywhere(tmp_path, "postgresql", request)

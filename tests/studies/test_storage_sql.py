@@ -1,6 +1,8 @@
 """Trials read by plain queries are those that Optuna reads."""
 
+import time
 import uuid
+from datetime import datetime, timedelta
 
 import optuna
 import pytest
@@ -51,6 +53,19 @@ def one(storage, identity):
         system_attrs={},
         trials=[storage.get_trial(identity)],
     )
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be changed")
+def test_times_are_those_of_this_place(both, monkeypatch):
+    ours, _ = both
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        study = optuna.create_study(study_name="in Tokyo", storage=ours)
+        begun = ours.get_trial(study.ask()._trial_id).datetime_start
+        now = datetime.now()
+    time.tzset()
+    assert abs(now - begun) < timedelta(hours=1)
 
 
 def test_many_trials(both):

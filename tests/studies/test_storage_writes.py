@@ -10,7 +10,8 @@ from toy_trail import quiet  # noqa: F401
 
 from objectives.base import Outcome
 from studies.ledger.opening import open_search
-from studies.storage.open import Journal, close_storage, open_storage, whole_trials
+from studies.storage.journal import Journal
+from studies.storage.open import close_storage, open_storage, whole_trials
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

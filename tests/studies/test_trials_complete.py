@@ -14,6 +14,7 @@ from studies.core.trials import Failure
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
+from studies.report.overview import describe
 from studies.search.stopping import COMPLETE
 from studies.storage.open import close_storage, open_storage
 from studies.storage.records import read_trials
@@ -87,5 +88,5 @@ def test_the_bound_is_ten_times_as_many_unless_it_is_given():
     with pytest.raises(ConfigError, match=r"search\.trials_complete"):
         of(trials_complete=60, trials=50)
     assert of(trials_per_choice=8).trials == 72
-    shown = {row.name: row.value for row in plan.describe()}
+    shown = {row.name: row.value for row in describe(plan)}
     assert "60" in shown["search.trials_complete"] and "600" in shown["search.trials"]

@@ -30,7 +30,7 @@ class Study:
         task = self.book.ask()
         self.book.started(task, 1)
         self.book.report(task, 1, {"val_accuracy": value})
-        self.book.settle()
+        self.book.flush()
         if end:
             self.book.finish(task, Outcome(metrics={"val_accuracy": value}))
 
@@ -62,10 +62,10 @@ def test_what_was_is_one_line_and_what_comes_a_line_each(plan):
     study.train(0.25)
     lines = []
     watch(plan, Console(file=io.StringIO()), runs=study.runs, write=lines.append)
-    assert lines[0].startswith("search: 1 of 9 over (1 complete); best so far 25.00 %, trial 0")
+    assert lines[0].startswith("search: 1 of 9 finished (1 complete); best so far 25.00 %, trial 0")
     assert len(lines) == 5
     assert "62.50 %" in lines[1] and "75.00 %" in lines[2]
-    assert lines[3].startswith("search: 3 of 9 over (3 complete); best so far 75.00 %, trial 2")
+    assert lines[3].startswith("search: 3 of 9 finished (3 complete); best so far 75.00 %, trial 2")
     assert lines[4].endswith(look_command("status", plan))
 
 
@@ -76,7 +76,7 @@ def test_on_a_terminal_it_is_the_live_view(plan):
     console = Console(file=screen, force_terminal=True, width=100, height=30)
     lines = []
     watch(plan, console, runs=study.runs, write=lines.append)
-    assert "the study goes on" in screen.getvalue() and "best so far" in screen.getvalue()
+    assert "the study continues" in screen.getvalue() and "best so far" in screen.getvalue()
     assert len(lines) == 2
 
 
@@ -92,21 +92,21 @@ def test_ctrl_c_leaves_the_study_alone(plan):
 
     lines = []
     watch(plan, Console(file=io.StringIO()), runs=runs, write=lines.append)
-    assert lines[-1] == "study toy goes on without you"
+    assert lines[-1] == "study toy continues without you"
     study.train()
     study.close()
 
 
 def test_the_storage_says_who_runs_it(plan, monkeypatch):
     monkeypatch.setattr(watching, "ASK_SECONDS", 0.0)
-    with pytest.raises(UserError, match=r"nobody runs study toy; .*studies status "):
+    with pytest.raises(UserError, match=r"study toy is not being run; .*studies status "):
         watch(plan, Console())
     study = Study(plan, steps=1)
-    runs = watching._Runs(plan)
+    runs = watching._Runs(plan.location)
     assert runs() and runs()
     study.close()
     assert not runs()
-    with pytest.raises(UserError, match="nobody runs"):
+    with pytest.raises(UserError, match="not being run"):
         watch(plan, Console())
 
 

@@ -19,7 +19,7 @@ from mnist_core.errors import UserError
 from studies.analysis import stored_study
 from studies.protocol import phases
 from studies.protocol.fork import fork
-from studies.protocol.fresh_start import begin_afresh
+from studies.protocol.fresh_start import start_fresh
 from studies.report.table import markdown
 from studies.storage.copying import copy_study
 from studies.storage.open import close_storage, open_storage
@@ -34,7 +34,7 @@ PLACES += [("toy.confirm", name) for name in CONFIRM]
 def finished(tmp_path_factory):
     plan = make_plan(tmp_path_factory.mktemp("finished"), trials=6, seeds=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", describe)
+        patch.setattr(phases.fingerprint, "describe", describe)
         run(plan)
         yield plan
 
@@ -54,7 +54,7 @@ def make_fork(plan):
 
 
 def fresh(plan):
-    begin_afresh(plan, say=str)
+    start_fresh(plan, say=str)
 
 
 def set_attribute(plan, study, name, value):

@@ -23,7 +23,7 @@ from waiting import PATIENCE, until
 from mnist_core.errors import UserError
 from studies import engines
 from studies.protocol import phases
-from studies.protocol.checkpoints import ConfirmedElsewhere, Control
+from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.phases import run_study
 from studies.report.table import result_event
 from studies.storage import leases, membership
@@ -38,7 +38,7 @@ if host := options.pop("host", ""):  # as if it ran on another machine
     leases.socket.gethostname = lambda: host
     leases.LIMIT = leases.LIMIT_OF_LOCKS = 3.0
     membership.BEAT = 0.5
-phases.environment.describe = describe
+phases.fingerprint.describe = describe
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 tracking = {"trackers": track or [], "finish_seconds": PATIENCE}
 search = options.pop("search", {})

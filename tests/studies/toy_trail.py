@@ -8,7 +8,8 @@ from toy import TestSet, Toy, make_plan
 
 from studies.engines.inline import Inline
 from studies.protocol import phases
-from studies.protocol.phases import Control, run_study
+from studies.protocol.control import Control
+from studies.protocol.phases import run_study
 from studies.storage.contents import read_content
 from studies.storage.open import close_storage, open_storage
 
@@ -29,7 +30,7 @@ def describe(plan):
 @pytest.fixture
 def quiet(monkeypatch):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    monkeypatch.setattr(phases.environment, "describe", describe)
+    monkeypatch.setattr(phases.fingerprint, "describe", describe)
 
 
 def run(plan, toy, **options):
@@ -76,6 +77,6 @@ def reference(tmp_path_factory):
     """The trail of an undisturbed run in SQLite."""
     plan = plan_at(tmp_path_factory.mktemp("reference"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phases.environment, "describe", describe)
+        patch.setattr(phases.fingerprint, "describe", describe)
         run(plan, Toy())
     return trail(plan.storage_url)

@@ -46,7 +46,7 @@ def toyland(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(files)])
     monkeypatch.setattr(foreground, "with_data", lambda plan, engine, say: plan.with_data("toys"))
     monkeypatch.setattr(phases, "build_objective", build)
-    monkeypatch.setattr(phases.environment, "describe", lambda plan: {"versions": {"torch": "x"}})
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {"versions": {"torch": "x"}})
     monkeypatch.setattr(phases, "read_confirmed", read_confirmed)
     monkeypatch.chdir(place)
     return place

@@ -29,7 +29,7 @@ def call(
         UserError: as a call raised it, or the engine was stopped, or workers died under a call.
         RuntimeError: a call raised something else.
     """
-    calls = _Calls(arguments)
+    calls = Calls(arguments)
     engine.run(calls, _Called(function))
     if len(calls.results) < len(arguments):
         raise UserError("the engine was stopped")
@@ -50,7 +50,7 @@ class _Called:
         return Outcome(metrics={}, attributes={_RESULT: result})
 
 
-class _Calls:
+class Calls:
     """Calls as an engine's work.
 
     Attributes:
@@ -74,7 +74,7 @@ class _Calls:
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         return True
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         pass
 
     def finish(self, task: Task, outcome: Outcome) -> None:

@@ -59,7 +59,7 @@ def start_error(message: str, output: str) -> WorkerStartError:
     return error
 
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _THREADS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",

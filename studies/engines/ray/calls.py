@@ -1,19 +1,26 @@
-"""Plain calls of functions on a cluster, as Ray tasks."""
+"""Plain calls of functions on a cluster, as Ray tasks.
 
+A process that runs Ray tasks does not need Ray Tune, and Ray never uses it for a trial.
+"""
+
+import importlib
+import os
+import pickle
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
 
-from objectives.base import Task
+from objectives.base import Objective, Task
 from studies.core.trials import UNFIT, Failure
+from studies.engines._local.execution import execute, failure_of
 from studies.engines.base import Work
-from studies.engines.ray.desk import INTERRUPTED, how
 from studies.engines.ray.events import Finished
-from studies.engines.ray.tasks import look, run_task, search_path
+from studies.engines.ray.task_table import INTERRUPTED, how
 
 _POLL = 0.2
-"""Seconds between two looks whether to stop."""
+"""Seconds between two checks whether to stop."""
 
 
 def run_calls(
@@ -25,45 +32,45 @@ def run_calls(
     stopped: Callable[[], tuple[bool, bool]],
     check: Callable[[], None],
 ) -> None:
-    """Work ``calls`` off, spread over the nodes.
+    """Run ``calls``, spread over the nodes.
 
     Args:
         calls: tasks that report nothing.
         payload: the pickled objective.
-        options: what each claims, as of ``ray.remote``.
-        places: so many at once.
-        stopped: whether nothing more is to be begun, and whether what runs is to be ended.
-        check: raises when no call can begin any more.
+        options: what each claims, as ``ray.remote`` takes it.
+        places: maximum number of running calls.
+        stopped: returns whether to start nothing more, and whether to end what runs.
+        check: raises when no call can start any more.
     """
     remote: Any = ray.remote(run_task).options(
         scheduling_strategy="SPREAD", max_retries=0, **options
     )
     path = ray.put(search_path())
     shared = ray.put(payload)
-    out: dict[Any, Task] = {}
+    running: dict[Any, Task] = {}
     try:
         while True:
             stopping, now = stopped()
             if now:
-                for task in out.values():
+                for task in running.values():
                     calls.lose(task, INTERRUPTED)
                 return
-            while not stopping and len(out) < places and (asked := calls.ask()) is not None:
-                out[remote.remote(shared, path, asked)] = asked
-            if not out:
+            while not stopping and len(running) < places and (asked := calls.ask()) is not None:
+                running[remote.remote(shared, path, asked)] = asked
+            if not running:
                 return
-            done, _ = ray.wait(list(out), num_returns=1, timeout=_POLL)
+            done, _ = ray.wait(list(running), num_returns=1, timeout=_POLL)
             for call in done:
-                _tell(calls, out.pop(call), call)
+                _tell(calls, running.pop(call), call)
             check()
     finally:
-        for call in out:
+        for call in running:
             ray.cancel(call, force=True)
 
 
 def import_ahead(modules: Sequence[str], *, options: Mapping[str, float], places: int) -> None:
-    """Have so many processes import ``modules`` for the calls to come; nobody waits for them."""
-    remote: Any = ray.remote(look).options(max_retries=0, **options)
+    """Have ``places`` processes import ``modules`` for the calls to come, without waiting."""
+    remote: Any = ray.remote(import_problems).options(max_retries=0, **options)
     for _ in range(places):
         remote.remote(modules)
 
@@ -80,3 +87,37 @@ def _tell(calls: Work, task: Task, call: Any) -> None:
         calls.fail(task, result)
     else:
         calls.finish(task, result)
+
+
+def import_problems(modules: Sequence[str]) -> list[str]:
+    """Import ``modules`` in this process; return a line for each that cannot be imported.
+
+    The process is then ready for a call: Ray hands it out again.
+    """
+    problems = []
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # whatever it is, the user is told
+            problems.append(f"{module} cannot be imported: {type(error).__name__}: {error}")
+    return problems
+
+
+def run_task(payload: bytes, path: Sequence[str], task: Task) -> bytes:
+    """Run ``task`` as a Ray task, without reports; return its ``Finished.result``."""
+    extend_path(path)
+    try:
+        objective: Objective = pickle.loads(payload)
+    except Exception as error:  # anything may go wrong while modules are imported
+        return Finished.of(failure_of(error)).result
+    return Finished.of(execute(objective, task, lambda step, metrics: True)).result
+
+
+def extend_path(path: Sequence[str]) -> None:
+    """Have this process search modules in ``path`` as well."""
+    sys.path.extend(entry for entry in path if entry not in sys.path)
+
+
+def search_path() -> list[str]:
+    """Return this process's module search path, for workers on the same machine."""
+    return [entry or os.getcwd() for entry in sys.path]

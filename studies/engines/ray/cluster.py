@@ -1,7 +1,7 @@
 """A Ray cluster: one of our own on this machine, or a running one that is joined.
 
-Our own one ends with this process, however that ends. It writes nothing to the user's home, tells
-nobody that it is used, has no dashboard, and a token of its own that keeps others out.
+Our own cluster ends with this process, however that ends. It writes nothing to the user's home,
+sends no usage statistics, and has no dashboard. Its own token keeps other users out.
 """
 
 import contextlib
@@ -14,83 +14,26 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import UserError
-from studies.engines.ray.nodes import check_reachable, living_nodes
-from studies.engines.ray.quiet import environment, no_chatter, silence
+from studies.engines.ray.nodes import Claim, check_reachable, described, living_nodes
+from studies.engines.ray.ray_internals import (
+    OF_CLUSTER,
+    OF_WORKERS,
+    QUIET,
+    environment,
+    no_chatter,
+    read_environment,
+    silence,
+)
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _PACKAGES = ("mnist_core", "objectives", "search_spaces", "studies")
 _OBJECT_STORE = 128 * 1024**2
 """Bytes of our own cluster's object store; what is sent is small."""
-
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_AUTO_INIT": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # Tune's own record of a run: nothing is resumed from it.
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
-}
-"""Environment while the engine lives: Ray and Tune keep to themselves."""
-
-_OF_WORKERS = {"PL_DISABLE_FORK": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
-"""Environment of workers: they stay in their working directory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What one trial takes of a node.
-
-    Attributes:
-        cpus: CPU cores.
-        gpus: GPUs, or a share of one.
-        memory: bytes of main memory; Ray counts what is claimed, not what is used.
-    """
-
-    cpus: float
-    gpus: float = 0.0
-    memory: int = 0
-
-    def resources(self) -> dict[str, float]:
-        """Return it as Tune takes it."""
-        found: dict[str, float] = {"cpu": self.cpus}
-        if self.gpus:
-            found["gpu"] = self.gpus
-        if self.memory:
-            found["memory"] = self.memory
-        return found
-
-    def options(self) -> dict[str, float]:
-        """Return it as options of a Ray task."""
-        return {"num_cpus": self.cpus, "num_gpus": self.gpus, "memory": self.memory or None}  # type: ignore[dict-item]
-
-    def fits(self, resources: Mapping[str, float]) -> int:
-        """Return how many fit into a node with ``resources``."""
-        wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
-        counts = [
-            int(resources.get(name, 0.0) / amount + 1e-6)
-            for name, amount in wanted.items()
-            if amount
-        ]
-        return min(counts, default=1)
-
-    def __str__(self) -> str:
-        parts = [f"{self.cpus:g} CPU"]
-        if self.gpus:
-            parts.append(f"{self.gpus:g} GPU")
-        if self.memory:
-            parts.append(f"{self.memory / 1024**3:g} GiB")
-        return " + ".join(parts)
 
 
 class Cluster:
@@ -111,13 +54,13 @@ class Cluster:
         """Connect.
 
         Raises:
-            UserError: it cannot be reached, or does not fit this program's versions.
+            UserError: if it cannot be reached, or runs other versions.
         """
         with contextlib.ExitStack() as stack:
-            stack.enter_context(environment(_QUIET | self._token()))
+            stack.enter_context(environment(QUIET | self._token()))
             import ray
 
-            if not ray.is_initialized():  # whoever connected before keeps the connection
+            if not ray.is_initialized():  # an earlier connection is kept
                 read_environment()
                 with _importing_tune():
                     if self._address:
@@ -132,7 +75,7 @@ class Cluster:
 
     def _token(self) -> dict[str, str]:
         """Return what makes Ray use a token: our own, or that of a cluster that is joined."""
-        if not self._address:  # whatever the environment says: no other user is let in
+        if not self._address:  # whatever the environment says, other users are kept out
             return {"RAY_AUTH_MODE": "token"}
         given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
         if given and "RAY_AUTH_MODE" not in os.environ:
@@ -147,7 +90,7 @@ class Cluster:
         """Wait until a trial fits somewhere; return how many do.
 
         Raises:
-            UserError: none does after ``seconds``.
+            UserError: if none does after ``seconds``.
         """
         end = time.monotonic() + seconds
         while not (room := self.room(claim)):
@@ -157,7 +100,7 @@ class Cluster:
         return room
 
     def _no_room(self, claim: Claim, seconds: float) -> str:
-        has = [_shown(node["Resources"]) for node in living_nodes()]
+        has = [described(node["Resources"]) for node in living_nodes()]
         waited = f"; waited {seconds:g} s" if seconds else ""
         return (
             f"engine.ray: a trial takes {claim}, but no node has that (they have"
@@ -174,10 +117,10 @@ class Cluster:
         path = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         own = {
             "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
-            # When this process is killed, Ray's agents wait so long for what died with it.
-            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
-            # Not a runtime environment, which the workers that Ray begins with would not have.
-            **_OF_WORKERS,
+            "RAY_TMPDIR": folder,
+            **OF_CLUSTER,
+            # Not a runtime environment: the workers that Ray starts with would not have it.
+            **OF_WORKERS,
         }
         with environment(own):
             self._init(
@@ -187,7 +130,6 @@ class Cluster:
                 num_gpus=self._gpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE,
-                _temp_dir=folder,
             )
 
     def _join(self, stack: contextlib.ExitStack) -> None:
@@ -202,7 +144,7 @@ class Cluster:
         # Code travels, data do not: nodes may have this project installed or not.
         packages = [str(_ROOT / name) for name in _PACKAGES]
         travels = {
-            "env_vars": _OF_WORKERS,
+            "env_vars": OF_WORKERS,
             "py_modules": packages,
             "excludes": ["__pycache__", "*.pyc"],
         }
@@ -220,7 +162,7 @@ class Cluster:
                     configure_logging=True,
                     **options,
                 )
-        except Exception as error:  # Ray raises what it likes, bare Exceptions, too
+        except Exception as error:  # Ray raises bare Exceptions, too
             raise UserError(self._cannot(error)) from None
         silence()
 
@@ -246,7 +188,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def _importing_tune() -> Iterator[None]:
-    """Import Ray Tune meanwhile: it takes a second or two, and Ray's processes take longer."""
+    """Import Ray Tune meanwhile: it takes a second or two, and Ray's processes start longer."""
     thread = threading.Thread(target=_import_tune, daemon=True)
     thread.start()
     try:
@@ -256,27 +198,11 @@ def _importing_tune() -> Iterator[None]:
 
 
 def _import_tune() -> None:
-    with contextlib.suppress(ImportError):  # raised again by who needs it
+    with contextlib.suppress(ImportError):  # raised again where it is needed
         importlib.import_module("ray.tune")
-
-
-def read_environment() -> None:
-    """Let Ray read the environment again, which it does by itself only when it is imported."""
-    with contextlib.suppress(ImportError, AttributeError):  # not part of Ray's public interface
-        from ray._raylet import Config  # type: ignore[attr-defined]
-
-        Config.initialize("")
 
 
 @functools.cache
 def own_token() -> str:
     """Return the token of this process's own clusters; Ray reads it once in a process's life."""
     return os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
-
-
-def _shown(resources: Mapping[str, float]) -> str:
-    parts = [f"{resources.get('CPU', 0):g} CPU"]
-    if resources.get("GPU"):
-        parts.append(f"{resources['GPU']:g} GPU")
-    parts.append(f"{resources.get('memory', 0) / 1024**3:.1f} GiB")
-    return " + ".join(parts)

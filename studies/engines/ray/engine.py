@@ -1,12 +1,8 @@
-"""The engine ``ray``: trials are Ray Tune trials, on this machine or on a cluster.
+"""The engine ``ray``: ``python -m studies.run optim_search --engine ray [--ray-address auto]``.
 
-``python -m studies.run optim_search --engine ray [--ray-address auto]``
-
-Tune (``Tuner``) places trials and speaks to their workers; the trial book says what is run, who is
-stopped, what is tried again and when all is done, through Tune's extension points
-(``_ray_tune.py``). So the study is the same as with any engine, and it alone is what an interrupted
-run is resumed from. Workers are used again for as long as a run of trials lasts; plain calls are
-Ray tasks.
+Tune (``Tuner``) places trials and speaks to their workers. The trial book decides what runs, what
+stops, what is retried and when all is done, through Tune's extension points (``tune.py``). So the
+study is the same as with any engine, and an interrupted run is resumed from the study alone.
 """
 
 import contextlib
@@ -19,37 +15,30 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError, UserError
+from mnist_core.files import prepare_folder
 from objectives.base import Objective
 from studies.core.trials import NO_LIMITS, Limits
-from studies.engines._local.calls import _Calls
+from studies.engines._local.calls import Calls
 from studies.engines._local.worker_start import pickled
 from studies.engines.base import ALL, Resources, Work
-from studies.engines.ray.cluster import Claim, Cluster
-from studies.engines.ray.nodes import check_folder, check_modules, living_nodes
-from studies.engines.ray.quiet import environment, quiet
-from studies.engines.ray.tasks import search_path
+from studies.engines.ray.cluster import Cluster
+from studies.engines.ray.nodes import Claim, check_modules, check_shared_folder, living_nodes
+from studies.engines.ray.ray_internals import check_pbt, fitting, keep_last_words
 from studies.planning import machine
 from studies.planning.ray_settings import RaySettings
 from studies.search.population_checks import is_population
 
 if TYPE_CHECKING:  # ray takes seconds to import
-    from studies.engines.ray.desk import Desk
+    from studies.engines.ray.task_table import TaskTable
     from studies.planning.plan import Plan
 
 _GIB = 1024**3
 _CHECK = 1.0
-"""Seconds between two looks for a node that a trial fits, while none runs."""
-
-
-def create(
-    *, workers: int, threads: int, preload: Sequence[str] = (), resources: Resources = ALL
-) -> "Ray":
-    """Return the engine with ``workers`` trials at once, of ``threads`` CPU threads each."""
-    return Ray(workers=workers, threads=threads, preload=preload, resources=resources)
+"""Seconds between two checks for a node with room for a trial, while none runs."""
 
 
 class Ray:
-    """Runs trials on Ray.
+    """Runs trials on Ray. Workers are used again as long as a run of trials lasts.
 
     Args:
         workers: trials at once, >= 1.
@@ -78,15 +67,14 @@ class Ray:
             gpus=self._settings.gpus,
             memory=int(self._settings.memory_gib * _GIB),
         )
-        # Those of this machine, or as many as trials take that say nothing of it.
         cpus = machine.cores()
-        if not self._settings.cpus:
+        if not self._settings.cpus:  # as many as the trials take, even beyond this machine's
             cpus = max(cpus, workers * threads)
         self._cluster = Cluster(
             self._settings.address, cpus=cpus, gpus=None if self._claim.gpus else 0
         )
         self._rules: Plan | None = None
-        self._desk: Desk | None = None
+        self._table: TaskTable | None = None
         self._stopping = self._now = False
         self._folder = ""
 
@@ -94,7 +82,7 @@ class Ray:
         """Start or join the cluster.
 
         Raises:
-            UserError: it cannot be reached, no node has room for a trial, or one lacks a package.
+            UserError: if it cannot be reached, no node has room, or a node lacks a package.
         """
         address = self._settings.address
         self._say(f"joining the Ray cluster at {address} …" if address else "starting Ray …")
@@ -122,28 +110,28 @@ class Ray:
         """Return ``plan`` as this cluster can run it.
 
         Raises:
-            UserError: the folder of results is not the same on all nodes, or who stops trials
-                cannot be told.
+            UserError: if the results folder is not the same on all nodes, the settings disagree
+                about what stops trials, or this Ray cannot train a population.
         """
         self._rules = self._checked_rules(plan)
         room = self._cluster.room(self._claim)
         workers = min(plan.workers, room)
         if self._settings.address:  # a cluster may grow while the study runs
             workers = plan.settings.engine.workers or min(room, plan.trials)
-            machine.prepare_folder(plan.folder)
-            check_folder(plan.folder.absolute())
+            prepare_folder(plan.folder, "results.folder")
+            check_shared_folder(plan.folder.absolute())
         self._workers = workers
         return replace(plan, workers=workers, folder=plan.folder.absolute())
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
-        """Run tasks until there is none and none is running, or ``stop`` was asked for.
+        """Run tasks until there are no more and none is running, or ``stop`` was called.
 
         Raises:
-            WorkerStartError: workers die at once, or cannot load ``objective``.
-            UserError: no node has room for a trial any more.
+            WorkerStartError: if workers die at the start, or cannot load ``objective``.
+            UserError: if no node has room for a trial any more.
         """
         payload = pickled(objective)
-        if isinstance(work, _Calls):
+        if isinstance(work, Calls):
             self._run_calls(work, payload)
         else:
             self._run_trials(work, payload, limits)
@@ -152,22 +140,23 @@ class Ray:
         """Start nothing more; with ``now`` also end the running trials at once."""
         self._stopping = True
         self._now = self._now or now
-        if self._desk is not None:
-            self._desk.stopping, self._desk.now = True, self._desk.now or now
+        if self._table is not None:
+            self._table.stopping, self._table.now = True, self._table.now or now
 
     def _run_trials(self, work: Work, payload: bytes, limits: Limits) -> None:
         from ray import tune
 
-        from studies.engines.ray.desk import Desk
+        from studies.engines.ray.calls import search_path
+        from studies.engines.ray.task_table import TaskTable
         from studies.engines.ray.tune import WorkStopper
         from studies.engines.ray.worker import Worker
 
         plan = self._rules if getattr(work, "phase", "") == "search" else None
         members = plan.trials if plan is not None and is_population(plan) else 0
-        places = members or self._workers  # of a population all are out at once
-        self._desk = desk = Desk(work, places=places, limits=limits)
-        desk.stopping, desk.now = self._stopping, self._now
-        searcher, scheduler = self._extensions(desk, plan)
+        places = members or self._workers  # all members of a population run at once
+        self._table = table = TaskTable(work, places=places, limits=limits)
+        table.stopping, table.now = self._stopping, self._now
+        searcher, scheduler = self._extensions(table, plan)
         trainable = tune.with_parameters(Worker, payload=payload, path=search_path(), limits=limits)
         tuner = tune.Tuner(
             tune.with_resources(trainable, self._claim.resources()),
@@ -182,39 +171,39 @@ class Ray:
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=self._storage(plan if members else None),
-                stop=WorkStopper(desk, self._room_check()),
+                stop=WorkStopper(table, self._room_check()),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         )
+        kept = keep_last_words()
         try:
-            # As many workers may start at once as there are places.
-            with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(places)}), quiet():
+            with fitting(places):
                 tuner.fit()
         finally:
-            self._desk = None
-            desk.interrupt()
-        if desk.error is not None:
-            raise desk.error
+            self._table = None
+            table.interrupt()
+            del kept
+        if table.error is not None:
+            raise table.error
 
-    def _extensions(self, desk: "Desk", plan: "Plan | None") -> "tuple[Any, Any]":
+    def _extensions(self, table: "TaskTable", plan: "Plan | None") -> "tuple[Any, Any]":
         """Return the searcher and the scheduler; ``plan`` if Tune decides over its trials."""
-        from studies.engines.ray.asha import fair_asha
-        from studies.engines.ray.tune import WorkScheduler, WorkSearcher
+        from studies.engines.ray.tune import WorkScheduler, WorkSearcher, fair_asha
 
         if plan is not None and is_population(plan):
             from studies.engines.ray.pbt import members
 
-            return members(plan, desk)
-        searcher = WorkSearcher(desk)
-        return searcher, WorkScheduler(desk, searcher, fair_asha(plan) if plan else None)
+            return members(plan, table)
+        searcher = WorkSearcher(table)
+        return searcher, WorkScheduler(table, searcher, fair_asha(plan) if plan else None)
 
     def _storage(self, population: "Plan | None") -> str:
         """Return a new folder for Tune; members of a population need one that all nodes share."""
         if population is None:
             return tempfile.mkdtemp(dir=self._folder)
         folder = population.folder.absolute() / "checkpoints" / "tune"
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
         folder.mkdir(parents=True)
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         return str(folder)
@@ -223,14 +212,14 @@ class Ray:
         """Return what raises when, for too long, no node has had room for a trial."""
         # Long enough for a node that is only silent for a moment, or for one to be added.
         patience = max(self._settings.wait_seconds, _CHECK)
-        seen = looked = time.monotonic()
+        seen = checked = time.monotonic()
 
         def check() -> None:
-            nonlocal seen, looked
+            nonlocal seen, checked
             now = time.monotonic()
-            if now - looked < _CHECK:
+            if now - checked < _CHECK:
                 return
-            looked = now
+            checked = now
             if self._cluster.room(self._claim):
                 seen = now
             elif now - seen > patience:
@@ -243,7 +232,7 @@ class Ray:
 
         import_ahead(self._preload, options=self._claim.options(), places=self._workers)
 
-    def _run_calls(self, calls: _Calls, payload: bytes) -> None:
+    def _run_calls(self, calls: Calls, payload: bytes) -> None:
         from studies.engines.ray.calls import run_calls
 
         run_calls(
@@ -259,7 +248,8 @@ class Ray:
         """Return the plan if Tune decides over its trials: ASHA, or PBT."""
         if self._settings.scheduler == "book":
             return None
-        if self._settings.scheduler == "pbt":  # checked with the search
+        if self._settings.scheduler == "pbt":  # its settings are checked with the search
+            check_pbt()
             return plan
         search = plan.settings.search
         if search.pruner != "none" or search.sentinels:

@@ -13,14 +13,13 @@ EVENT = "event"
 TASK = "task"
 """The key of the task in a Tune trial's config."""
 
-
 KNOWN = "known"
-"""The key, there, of the report up to which a member of a population has told all before."""
+"""The key, there, of the last report that a member of a population has made before."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """The objective is loaded and the task begun, by process ``pid`` of the node at ``ip``."""
+    """The objective is loaded and the task started, by process ``pid`` of the node at ``ip``."""
 
     ip: str
     pid: int
@@ -28,14 +27,14 @@ class Started:
 
 @dataclass(frozen=True)
 class Broken:
-    """The worker cannot load the objective: no task will run here."""
+    """The worker cannot load the objective, so no task can run."""
 
     failure: Failure
 
 
 @dataclass(frozen=True)
 class Reported:
-    """A report; the training waits until Tune asks the worker to go on."""
+    """A report; the training waits until Tune asks for the next step."""
 
     step: int
     metrics: Mapping[str, float]
@@ -43,13 +42,13 @@ class Reported:
 
 @dataclass(frozen=True)
 class Finished:
-    """The task is over; ``result`` is its pickled ``Outcome`` or ``Failure``."""
+    """The task has finished; ``result`` is its pickled ``Outcome`` or ``Failure``."""
 
     result: bytes
 
     @classmethod
     def of(cls, result: Outcome | Failure) -> "Finished":
-        """Pickle ``result``; what cannot be pickled is a failure of its own, ``BadOutcome``."""
+        """Pickle ``result``, or a ``BadOutcome`` if it cannot be pickled."""
         try:
             return cls(pickle.dumps(result))
         except Exception as error:  # pickle raises what the objects' own code raises

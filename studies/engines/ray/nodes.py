@@ -1,10 +1,11 @@
-"""Looking at a cluster before the first trial: its address, every node's packages and folder."""
+"""The nodes of a cluster: what a trial takes of one, and what is checked before the first trial."""
 
 import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,55 @@ _CONNECT = 5.0
 """Seconds until an address counts as unreachable."""
 
 
-def check_reachable(address: str) -> None:
-    """Check that something answers at ``address``, which is host:port.
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What one trial takes of a node.
 
-    Raises:
-        UserError: nothing does, or it is no such address.
+    Attributes:
+        cpus: CPU cores.
+        gpus: GPUs, or a fraction of one.
+        memory: bytes of main memory; Ray counts what is claimed, not what is used.
     """
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdecimal()):
-        raise UserError(
-            f"engine.ray.address: expected auto or host:port (6379 is Ray's port), got {address!r}"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
-    except (OSError, OverflowError, ValueError) as error:  # ValueError: no name of a host
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
-            " is this its address?"
-        ) from None
+
+    cpus: float
+    gpus: float = 0.0
+    memory: int = 0
+
+    def resources(self) -> dict[str, float]:
+        """Return it as Tune takes it."""
+        amounts = {"cpu": self.cpus, "gpu": self.gpus, "memory": self.memory}
+        return {name: amount for name, amount in amounts.items() if amount or name == "cpu"}
+
+    def options(self) -> dict[str, float]:
+        """Return it as options of a Ray task."""
+        return {"num_cpus": self.cpus, "num_gpus": self.gpus, "memory": self.memory or None}  # type: ignore[dict-item]
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """Return how many fit into a node with ``resources``."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
+        counts = [
+            int(resources.get(name, 0.0) / amount + 1e-6)
+            for name, amount in wanted.items()
+            if amount
+        ]
+        return min(counts, default=1)
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus:g} CPU"]
+        if self.gpus:
+            parts.append(f"{self.gpus:g} GPU")
+        if self.memory:
+            parts.append(f"{self.memory / 1024**3:g} GiB")
+        return " + ".join(parts)
+
+
+def described(resources: Mapping[str, float]) -> str:
+    """Return the resources of a node as text."""
+    parts = [f"{resources.get('CPU', 0):g} CPU"]
+    if resources.get("GPU"):
+        parts.append(f"{resources['GPU']:g} GPU")
+    parts.append(f"{resources.get('memory', 0) / 1024**3:.1f} GiB")
+    return " + ".join(parts)
 
 
 def living_nodes() -> list[dict[str, Any]]:
@@ -45,22 +76,44 @@ def living_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def check_folder(folder: Path) -> None:
+def check_reachable(address: str) -> None:
+    """Check that something answers at ``address``, which is host:port.
+
+    Raises:
+        UserError: if nothing answers, or it is not such an address.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()):
+        raise UserError(
+            f"engine.ray.address: expected auto or host:port (6379 is Ray's port), got {address!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: not the name of a host
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"engine.ray.address: nothing answers at {address} ({reason}); is the head node up, and"
+            " is this its address?"
+        ) from None
+
+
+def check_shared_folder(folder: Path) -> None:
     """Check that every node sees the files in ``folder`` of this one.
 
     Raises:
-        UserError: some do not.
+        UserError: if a node does not.
     """
     mark = folder / f".shared-{secrets.token_hex(8)}"
     mark.touch()
     try:
-        blind = [address for address, seen in on_every_node(_sees, str(mark)) if seen is not True]
+        seen = on_every_node(os.path.exists, str(mark))
     finally:
         mark.unlink()
+    blind = dict.fromkeys(address for address, sees in seen if sees is not True)
     if blind:
         raise UserError(
-            f"results.folder: {folder} is not the same folder on {_listed(blind)}, so models would"
-            " be lost there; set results.folder to storage that all nodes share (NFS, EFS …)"
+            f"results.folder: {folder} is not the same folder on {', '.join(blind)}, so models"
+            " would be lost there; set results.folder to storage that all nodes share (NFS, EFS …)"
         )
 
 
@@ -68,16 +121,16 @@ def check_modules(modules: Sequence[str]) -> None:
     """Check that every node can import ``modules``; the processes that did are ready for calls.
 
     Raises:
-        UserError: a package is missing on a node.
+        UserError: if a node lacks a package.
     """
-    from studies.engines.ray.tasks import look
+    from studies.engines.ray.calls import import_problems
 
-    for address, wrong in on_every_node(look, modules):
-        if isinstance(wrong, Exception):
-            last = (str(wrong).strip().splitlines() or [type(wrong).__name__])[-1].strip()
-            raise UserError(f"node {address} cannot run this program: {last}")
-        if wrong:
-            raise UserError(f"node {address}: {wrong[0]}; install it there as it is here")
+    for address, problems in on_every_node(import_problems, modules):
+        if isinstance(problems, Exception):
+            lines = str(problems).strip().splitlines() or [type(problems).__name__]
+            raise UserError(f"node {address} cannot run this program: {lines[-1].strip()}")
+        if problems:
+            raise UserError(f"node {address}: {problems[0]}; install it there as it is here")
 
 
 def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
@@ -104,11 +157,3 @@ def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
         except ray.exceptions.RayError as error:
             results.append((address, error))
     return results
-
-
-def _sees(path: str) -> bool:
-    return os.path.exists(path)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(names))

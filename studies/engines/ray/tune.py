@@ -1,50 +1,51 @@
-"""A ``Work`` as Ray Tune sees it: what to run next, whether to go on, when to stop.
+"""A ``Work`` as Ray Tune sees it: what to run next, whether a trial continues, when to stop.
 
-Tune's extension points, all called from the one thread that runs ``Tuner.fit``:
-
-* ``WorkSearcher``: a new Tune trial is what the work asks for, one for each free place; one that
-  is over is told to the work. Tune itself retries nothing: the work does.
-* ``WorkScheduler``: hands each report to the work, and also to Tune's ASHA, if that was chosen. Who
-  is stopped is told so, and goes on to wind up: Tune sees it end by itself, so that its outcome
-  comes back.
-* ``WorkStopper``: stop now, limits of time, writing what reports put off.
+These are Tune's extension points. The one thread that runs ``Tuner.fit`` calls them all.
 """
 
+import functools
+import math
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from objectives.base import Outcome, Task
 from studies.core.trials import Failure, Limits
 from studies.engines._local import limits
 from studies.engines._local.worker_start import start_error
-from studies.engines.ray.asha import FairAsha
-from studies.engines.ray.desk import Desk, Running, how
 from studies.engines.ray.events import EVENT, TASK, Broken, Finished, Reported, Started
+from studies.engines.ray.ray_internals import actor_of
+from studies.engines.ray.task_table import Running, TaskTable, how
+from studies.planning.plan import Plan
 
 
 class WorkSearcher(Searcher):
-    """Asks the work."""
+    """Gives Tune a trial for each task of the work, and tells the work how it ended.
 
-    def __init__(self, desk: Desk) -> None:
+    Tune itself retries nothing: the work does.
+    """
+
+    def __init__(self, table: TaskTable) -> None:
         super().__init__()
-        self._desk = desk
+        self._table = table
         self.lost: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return the next task; None: not now; ``FINISHED``: no more."""
-        task = self._desk.ask(trial_id)
+        task = self._table.ask(trial_id)
         if task is not None:
             return {TASK: task}
         finished: Any = Searcher.FINISHED  # a string, whatever its declared type
-        return None if self._desk.out else finished
+        return None if self._table.running else finished
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -52,37 +53,107 @@ class WorkSearcher(Searcher):
         """Tell the work."""
         event = (result or {}).get(EVENT)
         ended = event.read() if isinstance(event, Finished) and not error else None
-        running = self._desk.out.get(trial_id)
+        running = self._table.running.get(trial_id)
         if running is not None:
             ended = self._ended(running.task, ended)
-        self._desk.over(trial_id, ended, self.lost.pop(trial_id, "its worker ended"))
+        self._table.finish(trial_id, ended, self.lost.pop(trial_id, "its worker ended"))
 
     def _ended(self, task: Task, ended: Outcome | Failure | None) -> Outcome | Failure | None:
-        """Return what the work is told of a task that is over; None: its worker died."""
+        """Return what the work is told of a task that ended; None: its worker died."""
         return ended
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study is what a run is resumed from."""
+        """Save nothing: a run is resumed from the study."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, see ``save``."""
+        """Restore nothing, see ``save``."""
+
+
+class FairAsha:
+    """Tune's ASHA as the pruners are: one for each choice, and it never stops a default.
+
+    Args:
+        create: makes one.
+        metric: what it compares.
+        scientific: the parameter whose choices are kept apart.
+        defaults: the number of default configurations, which are the first trials.
+        is_rung: whether a step is the first one of a rung. Asked at another step, Tune enters a
+            trial that was not asked before with the value of that step.
+    """
+
+    def __init__(
+        self,
+        create: Callable[[], TrialScheduler],
+        *,
+        metric: str,
+        scientific: str,
+        defaults: int,
+        is_rung: Callable[[int], bool],
+    ) -> None:
+        self._metric, self._scientific, self._defaults = metric, scientific, defaults
+        self._of_choice: dict[Any, TrialScheduler] = defaultdict(create)
+        self._known: dict[int, Trial] = {}
+        self._is_rung = is_rung
+
+    def goes_on(self, controller: Any, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
+        """Take a report; return whether ``task`` continues."""
+        if self._metric not in metrics or not self._is_rung(step):
+            return True
+        asha = self._of_choice[task.params.get(self._scientific)]
+        if task.number not in self._known:
+            # Tune gives a trial that is run again another name, and would count it twice.
+            named = cast(Trial, SimpleNamespace(trial_id=str(task.number)))
+            self._known[task.number] = named
+            asha.on_trial_add(controller, named)
+        trial = self._known[task.number]
+        result = {self._metric: metrics[self._metric], "training_iteration": step}
+        decision = asha.on_trial_result(controller, trial, result)
+        return task.number < self._defaults or decision == TrialScheduler.CONTINUE
+
+
+def fair_asha(plan: Plan) -> FairAsha:
+    """Return the ASHA that stops trials of the search of ``plan``."""
+    spec, settings = plan.spec, plan.settings.engine.ray
+    grace, factor = settings.asha_grace, settings.asha_factor
+    create = functools.partial(
+        ASHAScheduler,
+        metric=spec.metric,
+        mode="max" if spec.direction == "maximize" else "min",
+        max_t=plan.most_reports,
+        grace_period=grace,
+        reduction_factor=factor,
+        stop_last_trials=False,  # a trial at the end has had its full budget
+    )
+    count = int(math.log(max(1, plan.most_reports / grace), factor)) + 1
+    rungs = {math.ceil(grace * factor**rung) for rung in range(count)}
+    return FairAsha(
+        create,
+        metric=spec.metric,
+        scientific=spec.scientific,
+        defaults=len(spec.defaults),
+        is_rung=rungs.__contains__,
+    )
 
 
 class WorkScheduler(FIFOScheduler):
-    """Asks the work whether a trial goes on, and then ``asha``.
+    """Asks the work, and then ``asha``, whether a trial continues.
+
+    A stopped trial is told to wind up. Tune sees it end by itself, so its outcome comes back.
 
     Args:
-        desk: shared with the searcher.
+        table: the running tasks.
         searcher: gets to know how workers died.
-        asha: stops trials, too; None: the work decides alone.
+        asha: stops trials as well; None: the work decides alone.
     """
 
-    def __init__(self, desk: Desk, searcher: WorkSearcher, asha: FairAsha | None = None) -> None:
+    def __init__(
+        self, table: TaskTable, searcher: WorkSearcher, asha: FairAsha | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._desk, self._searcher, self._asha = desk, searcher, asha
+        self._table, self._searcher, self._asha = table, searcher, asha
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """None: trials are begun in the order in which they came."""
+        """Return None: trials start in the order in which they came."""
         return None
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -91,11 +162,11 @@ class WorkScheduler(FIFOScheduler):
         return str(TrialScheduler.CONTINUE)
 
     def take(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> bool:
-        """Take an event; return whether the task goes on as if nothing had been."""
-        running = self._desk.out.get(trial.trial_id)
+        """Take an event; return whether the task continues."""
+        running = self._table.running.get(trial.trial_id)
         goes_on = False
         if running is not None:
-            with self._desk.guard():
+            with self._table.guard():
                 goes_on = self._take(tune_controller, trial, running, result[EVENT])
         return goes_on
 
@@ -108,14 +179,14 @@ class WorkScheduler(FIFOScheduler):
         self._searcher.lost[trial.trial_id] = how(text)
 
     def _take(self, controller: Any, trial: Trial, running: Running, event: Any) -> bool:
-        work = self._desk.work
+        work = self._table.work
         if isinstance(event, Broken):
             failure = event.failure
             raise start_error(f"{failure.kind}: {failure.message}", failure.traceback)
-        running.actor = trial.temporary_state.ray_actor
+        running.actor = actor_of(trial)
         if isinstance(event, Started):
             running.began, running.place = time.monotonic(), (event.ip, event.pid)
-            self._desk.begun()
+            self._table.started()
             work.started(running.task, event.pid)
         elif isinstance(event, Reported):
             running.step = event.step
@@ -123,52 +194,52 @@ class WorkScheduler(FIFOScheduler):
             if goes_on and self._asha is not None:
                 goes_on = self._asha.goes_on(controller, running.task, event.step, event.metrics)
             if not goes_on:
-                running.actor.end.remote()  # comes before the next step: one caller, one order
+                # Comes before the next step: Ray keeps the order of one caller's calls.
+                running.actor.end.remote()
             return goes_on
         return True
 
 
 class WorkStopper(tune.Stopper):
-    """Ends everything when the desk says so; Tune asks it at each step, about ten times a second.
+    """Ends everything when the table says so; Tune asks it about ten times a second.
 
-    So what is to be done again and again is done here, too: limits, and writing what reports put
-    off. (Tune has callbacks for that, but imports every tracker that is installed when it gets one,
-    which takes seconds.)
+    It therefore also enforces limits of time, and has the work write what reports put off. Tune
+    has callbacks for that, but with one it imports every installed tracker, which takes seconds.
 
     Args:
-        desk: shared with the others.
-        check: raises when no task can begin any more; called while none runs.
+        table: the running tasks.
+        check: raises when no task can start any more; called while none runs.
     """
 
-    def __init__(self, desk: Desk, check: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, table: TaskTable, check: Callable[[], None]) -> None:
+        self._table = table
         self._check = check
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing, as of the desk."""
+        """Nothing, as for the table."""
         return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No trial is stopped here."""
+        """Return False: no single trial is stopped here."""
         return False
 
     def stop_all(self) -> bool:
-        """Look, and say whether to stop now."""
-        desk = self._desk
-        with desk.guard():
-            desk.work.settle()
-            for running in desk.out.values():
+        """Return whether to stop now."""
+        table = self._table
+        with table.guard():
+            table.work.flush()
+            for running in table.running.values():
                 self._limit(running)
-            if desk.out and all(running.began is None for running in desk.out.values()):
+            if table.running and all(one.began is None for one in table.running.values()):
                 self._check()
-        if desk.now:
-            desk.interrupt()
-        return desk.now
+        if table.now:
+            table.interrupt()
+        return table.now
 
     def _limit(self, running: Running) -> None:
         if running.began is None or running.failure is not None or running.actor is None:
             return
-        time_only = Limits(seconds=self._desk.limits.seconds)
+        time_only = Limits(seconds=self._table.limits.seconds)
         seconds = time.monotonic() - running.began
         running.failure = limits.over(time_only, 0, seconds, running.step)
         if running.failure is not None:

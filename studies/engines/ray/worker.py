@@ -1,13 +1,10 @@
-"""A worker of the engine ``ray``: a Ray Tune trainable that runs one task after the other.
+"""A worker of the engine ``ray``: a Ray Tune trainable that runs tasks, one at a time.
 
-Tune asks for a step; the worker lets the objective run on to its next report and returns that. A
-step is thus one report, and the objective waits in ``report`` until Tune asks for the next one. If
-the driver has called ``end`` before, ``report`` raises ``StopTraining`` instead, the objective
-winds up, and its outcome comes back like any other: a stopped trial loses nothing.
+Tune asks for a step. The worker lets the objective run to its next report and returns that. The
+objective waits in ``report`` until Tune asks for the next step. If the driver has called ``end``
+before, ``report`` raises ``StopTraining``, and the outcome comes back like any other.
 
-The objective runs in a greenlet, so in the main thread, as everywhere else: torch's threads and
-the C library's memory are not those of a thread that comes and goes. The process, with all that it
-has imported and loaded, is used again for the next task.
+The process keeps what it has imported and loaded for the next task.
 """
 
 import os
@@ -19,12 +16,12 @@ from typing import Any, NoReturn
 import psutil
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 from ray import tune
-from ray.experimental import internal_kv
 
 from objectives.base import Objective
 from studies.core.trials import UNFIT, Failure, Limits
 from studies.engines._local import limits as _limits
 from studies.engines._local.execution import execute, failure_of
+from studies.engines.ray.calls import extend_path
 from studies.engines.ray.events import (
     EVENT,
     KNOWN,
@@ -35,11 +32,11 @@ from studies.engines.ray.events import (
     Reported,
     Started,
 )
-from studies.engines.ray.tasks import find_in
+from studies.engines.ray.ray_internals import leave_last_words
 
 
 class Worker(tune.Trainable):
-    """Runs the tasks that come as ``config["task"]``, one at a time."""
+    """Runs the tasks that come as ``config["task"]``."""
 
     def setup(
         self,
@@ -54,14 +51,16 @@ class Worker(tune.Trainable):
             config: holds the first task.
             payload: the pickled objective.
             path: the driver's module search path, for objectives that only it can find.
-            limits: of each task; here only memory is watched.
+            limits: of each task; the worker watches memory only.
         """
         self._limits = Limits(memory=limits.memory if limits else 0)
+        # The objective runs in a greenlet, so in the main thread as everywhere else: torch's
+        # threads and the C library's memory belong to a thread.
         self._running: greenlet | None = None
         self._ending = False
         self._last_step = 0
         self._objective: Objective | Failure
-        find_in(path)
+        extend_path(path)
         try:
             self._objective = pickle.loads(payload)
         except Exception as error:  # anything may go wrong while modules are imported
@@ -85,18 +84,18 @@ class Worker(tune.Trainable):
         return {EVENT: event}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """Nothing: an objective keeps the state of its training itself, at each report."""
+        """Save nothing: an objective keeps the state of its training itself, at each report."""
         return {"step": self._last_step}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing: the objective finds its state."""
+        """Load nothing: the objective finds its state."""
 
     def end(self) -> None:
         """Have the report that waits for its answer raise ``StopTraining``."""
         self._ending = True
 
     def cleanup(self) -> None:
-        """Unwind a task that nobody waits for any more."""
+        """Unwind a task whose result is not needed any more."""
         if self._running is not None:
             self._running.throw()
         self._running, self._ending = None, False
@@ -112,36 +111,31 @@ class Worker(tune.Trainable):
                 return True
             return bool(driver.switch(Reported(step, metrics)))
 
-        over = threading.Event()
+        finished = threading.Event()
         if self._limits.memory:
-            threading.Thread(target=self._watch, args=(over,), daemon=True).start()
+            threading.Thread(target=self._watch, args=(finished,), daemon=True).start()
         try:
             result = execute(self._objective, self.config[TASK], send)
             if isinstance(result, Failure) and result.kind in UNFIT:
                 self._leave(result)  # Ray starts another process
             return Finished.of(result)
         finally:
-            over.set()
+            finished.set()
 
     def _place(self) -> tuple[str, int]:
         ip, pid = self.get_current_ip_pid()  # type: ignore[no-untyped-call]
         return ip, pid
 
-    def _watch(self, over: threading.Event) -> None:
+    def _watch(self, finished: threading.Event) -> None:
         """End this process, and leave the reason, when it takes too much memory."""
-        while not over.wait(_limits.POLL):
+        while not finished.wait(_limits.POLL):
             failure = _limits.over(self._limits, os.getpid(), 0.0, self._last_step)
             if failure is not None:
                 self._leave(failure)
 
     def _leave(self, failure: Failure) -> NoReturn:
         """End this process and all that it started; leave the reason."""
-        internal_kv._internal_kv_put(last_words(*self._place()), pickle.dumps(failure))
+        leave_last_words(*self._place(), failure)
         for child in psutil.Process().children(recursive=True):
             child.kill()
         os._exit(1)
-
-
-def last_words(ip: str, pid: int) -> bytes:
-    """Return the key under which a worker leaves the ``Failure`` that it ends itself for."""
-    return f"studies/last_words/{ip}/{pid}".encode()

@@ -26,7 +26,13 @@ SHOWN = 24
 def section(page: Material) -> Section:
     """Return the section."""
     matrix = confusion(page.result)
-    shown = mistakes(page.result) if page.result.confirmed else Mistakes()
+    shown = Mistakes()
+    if other := page.found.foreign_models:
+        shown = Mistakes(
+            text=f"Cannot be shown: the models here belong to another study ({other})."
+        )
+    elif page.result.confirmed:
+        shown = mistakes(page.result)
     blocks = (ConfusionTable(matrix), shown) if matrix else (shown,)
     return Section("mistakes", "What the best configuration gets wrong", blocks)
 
@@ -38,10 +44,10 @@ def mistakes(result: StudyResult) -> Mistakes:
     """
     plan = result.plan
     records = result.confirm.get(result.best or "", ())
-    files = [models_folder(plan) / f"{record.number}.safetensors" for record in records]
+    files = [models_folder(plan.folder) / f"{record.number}.safetensors" for record in records]
     files = [file for file in files if file.is_file()]
     if not files:
-        return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan))}.")
+        return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan.folder))}.")
     from mnist_core.checkpoints import checkpoint
     from mnist_core.data import load
 

@@ -5,7 +5,6 @@ from studies.analysis import figure_data
 from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values, short_names
 from studies.core.trials import TrialRecord
-from studies.planning.plan import describe_parameter
 from studies.report.blocks import (
     Block,
     Details,
@@ -17,6 +16,7 @@ from studies.report.blocks import (
     Table,
     Text,
 )
+from studies.report.overview import describe_parameter
 from studies.report.svg import Chart, draw_trials, tip
 
 LINES, BEST = 160, 40

@@ -16,6 +16,8 @@ from studies.tracking.process import TrackerProcess
 @pytest.mark.slow
 def test_a_study_comes_back(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow.tracking import MlflowClient
+
     # A trial that is left half done, and made again by the next process.
     events = whole()
     write(tmp_path, events[:4])
@@ -24,8 +26,6 @@ def test_a_study_comes_back(tmp_path, monkeypatch):
     assert complete and said[0].endswith(f"mlflow ui --backend-store-uri {uri}")
     write(tmp_path, [*trial(0), *events[7:]])
     assert track("mlflow", tmp_path)[1]
-
-    from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
     (experiment,) = [e for e in client.search_experiments() if e.name == "made-0123abcd"]

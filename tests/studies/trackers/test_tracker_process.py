@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import programs
 import psutil
 import pytest
 from made_log import OVER, begin, track, trial, whole, write
@@ -80,17 +79,14 @@ def test_the_context_leaves_none_behind(tmp_path):
 
 def test_one_whose_supervisor_was_killed_reads_to_the_end_and_leaves(tmp_path):
     write(tmp_path, whole())
-    program = f"""
-import os, signal
-from pathlib import Path
-from studies.trackers.process import TrackerProcess
-from studies.trackers.settings import TrackingSettings
-made = TrackerProcess({NAME!r}, Path({str(tmp_path)!r}), TrackingSettings(), seconds=600, sync="")
-print(made.pid, flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
-    pid = int(done.stdout)
+
+    def start_and_die():
+        print(process(tmp_path, seconds=PATIENCE).pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    killed = programs.start(start_and_die)
+    pid = int(killed.stdout.readline())
+    killed.communicate()
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
     assert kept(tmp_path) == OVER
 
@@ -126,7 +122,7 @@ def test_sync_into_a_folder_that_takes_no_files_is_one_line(tmp_path, monkeypatc
     monkeypatch.setattr(stored_study, "read", lambda _: SimpleNamespace(comparable=lambda: found))
     monkeypatch.setattr(stored_study, "supervisor", lambda _: None)
     monkeypatch.setattr(recording.Recording, "fill", lambda self: None)
-    with pytest.raises(UserError, match=r"^results.folder: cannot write to .*study: "):
+    with pytest.raises(UserError, match=r"^results.folder: .*study"):
         sync_command("toy", tracker=[NAME])
 
 
@@ -151,7 +147,7 @@ def test_a_disk_that_is_full_costs_the_tracker_only(tmp_path):
 def test_names():
     assert tracking.names() == ["mlflow", "tensorboard", "wandb"]
     assert tracking.check(["mlflow", "mlflow"]) == ["mlflow"]
-    with pytest.raises(ConfigError, match="unknown tracker 'wandbb'; did you mean 'wandb'"):
+    with pytest.raises(ConfigError, match=r"'wandbb'.*'wandb'"):
         tracking.check(["wandbb"])
 
 

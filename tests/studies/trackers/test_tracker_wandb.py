@@ -194,9 +194,7 @@ def test_upload_needs_a_login_and_says_so(tmp_path, monkeypatch):
         for file in files:
             (tmp_path / f"offline-run-1-{name}" / file).touch()
     monkeypatch.setattr(wandb_upload, "server", lambda: "http://127.0.0.1:9")
-    with pytest.raises(
-        UserError, match=r"not logged in to W&B \(wandb login\); runs that wait .*: 1$"
-    ):
+    with pytest.raises(UserError, match=r"wandb login.*: 1$"):
         wandb_upload.upload(tmp_path, said.append)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with pytest.raises(UserError, match="no network: "):

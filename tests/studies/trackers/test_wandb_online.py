@@ -36,9 +36,9 @@ REPORT = """
 import sys
 from pathlib import Path
 from toy_plans import toy_plan
-from studies import cli
-from studies.commands.wandb_report_command import wandb_report_command
-cli.find = lambda *_, **__: toy_plan(Path(sys.argv[1]))
+from studies.cli import options
+from studies.cli.wandb_report import wandb_report_command
+options.find = lambda *_, **__: toy_plan(Path(sys.argv[1]))
 wandb_report_command("toy")
 """
 

@@ -1,7 +1,6 @@
-"""The pages of a trial book: a study's trials in memory and in the storage, changed together.
+"""A study's trials in memory and in the storage, changed together.
 
-What a worker waits for is decided upon in memory and written a moment later, see ``settle``. What
-Optuna has in memory of trials that are over is not held a second time.
+What a worker waits for is decided in memory and written a moment later, by ``flush``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +17,19 @@ from studies.core.attributes import FAILURE, METRICS, RESERVED, SECONDS, SEED
 from studies.core.trials import Failure
 from studies.ledger.proposing import propose
 from studies.storage.open import Storage
-from studies.storage.records import to_json
+from studies.storage.optuna_internals import (
+    drafts_known,
+    identify,
+    storage_of,
+    study_id,
+    trial_id,
+)
+from studies.storage.records import state_of, to_json
+
+_ENDS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-class Pages:
+class TrialTable:
     """The trials of one study.
 
     Args:
@@ -31,6 +39,9 @@ class Pages:
     Attributes:
         trials: by number.
         direction: of the first objective.
+
+    Raises:
+        UserError: if another program has added or deleted a trial.
     """
 
     def __init__(self, study: optuna.Study, storage: Storage) -> None:
@@ -47,18 +58,18 @@ class Pages:
         if missing:
             raise UserError(
                 f"study {study.study_name!r} was changed by another program, which deleted trial"
-                f" {missing[0]}; put a sound copy of the storage in its place, or begin anew"
+                f" {missing[0]}; put a sound copy of the storage in its place, or start fresh"
                 " (--fresh)"
             )
 
     def take(self, trial: FrozenTrial) -> FrozenTrial:
-        """Take in ``trial``, one that the storage may keep; return it as it stands in the book.
+        """Take in ``trial`` as the storage has it; return it as it stands in the table.
 
         Raises:
-            UserError: another program put it there.
+            UserError: if another program put it there.
         """
         self._check_ours(trial)
-        # One that is not over is changed here: its parts are replaced, so a copy of it will do.
+        # An unfinished trial is changed here. Its parts are replaced, so a shallow copy will do.
         taken = self.trials[trial.number] = trial if trial.state.is_finished() else copy(trial)
         return taken
 
@@ -70,11 +81,17 @@ class Pages:
         attributes: Mapping[str, Any],
         suggest: Callable[[optuna.Trial], dict[str, Any]],
     ) -> tuple[FrozenTrial, dict[str, Any]]:
-        """Begin a new trial, in one write; return it, and its params. See ``propose``.
+        """Start a new trial in one write; return it and its params. See ``propose``.
 
         Raises:
-            UserError: it came to be another number: somebody else writes to the study.
+            UserError: if it gets another number: another program writes to the study.
         """
+        if not drafts_known():
+            # One write as well: after a kill the trial waits, with its seed.
+            self._study.enqueue_trial(dict(required), user_attrs=dict(attributes))
+            asked = self.ask(number)
+            params = suggest(asked)
+            return self.add(asked), params
         trial, params = propose(
             self._study,
             number,
@@ -83,8 +100,8 @@ class Pages:
             attributes=attributes,
             suggest=suggest,
         )
-        trial._trial_id = self._storage.create_new_trial(self._study._study_id, trial)
-        came = self._storage.get_trial_number_from_id(trial._trial_id)
+        identify(trial, self._storage.create_new_trial(study_id(self._study), trial))
+        came = self._storage.get_trial_number_from_id(self.identity(trial))
         if came != number:
             self.put_back(trial, {})
             raise self._changed(came, number)
@@ -92,10 +109,10 @@ class Pages:
         return trial, params
 
     def ask(self, number: int) -> optuna.Trial:
-        """Begin again the trial that waits first, which is trial ``number``.
+        """Start the first waiting trial again, which is trial ``number``.
 
         Raises:
-            UserError: it is another one: somebody else writes to the study.
+            UserError: if it is another one: another program writes to the study.
         """
         trial = self._study.ask()
         if trial.number != number:
@@ -104,42 +121,39 @@ class Pages:
         return trial
 
     def share(self) -> None:
-        """Hold no second copy of what Optuna, which has just read the study, has of it."""
+        """Replace trials that ended here by Optuna's objects, so that each is in memory once.
+
+        Call it when Optuna has just read the study.
+        """
+        storage = storage_of(self._study)
         for number in self._ended:
-            identity = self.trials[number]._trial_id
-            self.trials[number] = self._study._storage.get_trial(identity)
+            self.trials[number] = storage.get_trial(self.identity(self.trials[number]))
         self._ended.clear()
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
-        """Take in a trial that was put back, as it stands in the storage.
+        """Take in a trial that ``ask`` returned, as it stands in the storage now.
 
         Raises:
-            UserError: another program put it there.
+            UserError: if another program put it there.
         """
-        frozen = self._storage.get_trial(trial._trial_id)
+        storage, study = self._storage, study_id(self._study)
+        identity = storage.get_trial_id_from_study_id_trial_number(study, trial.number)
+        frozen = storage.get_trial(identity)
         self._check_ours(frozen)
         self.trials[trial.number] = frozen
         return frozen
 
-    def _changed(self, came: int, number: int) -> UserError:
-        return UserError(
-            f"study {self._study.study_name!r} was changed by another program: "
-            f"trial {came} came instead of trial {number}; see that nothing else"
-            " writes to it, and run again"
-        )
+    def identity(self, trial: FrozenTrial) -> int:
+        """Return the identity of ``trial`` in the storage."""
+        return trial_id(self._study, trial)
 
     def numbers(self, state: TrialState) -> list[int]:
         """Return the numbers of the trials in ``state``."""
         return [number for number, trial in self.trials.items() if trial.state is state]
 
     def counts(self) -> dict[str, int]:
-        """Return how many trials are complete, pruned and failed."""
-        kinds = (
-            ("complete", TrialState.COMPLETE),
-            ("pruned", TrialState.PRUNED),
-            ("failed", TrialState.FAIL),
-        )
-        return {kind: len(self.numbers(state)) for kind, state in kinds}
+        """Return the numbers of complete, pruned and failed trials."""
+        return {state_of(state).word: len(self.numbers(state)) for state in _ENDS}
 
     def results(self) -> list[dict[str, Any]]:
         """Return value (of the first objective), number and params of each feasible trial."""
@@ -151,36 +165,36 @@ class Pages:
         ]
 
     def best(self) -> dict[str, Any] | None:
-        """Return the result that the first objective likes best; None: there is none."""
+        """Return the best result in the first objective, None if there is no result."""
         pick = max if self.direction is StudyDirection.MAXIMIZE else min
         return pick(self.results(), key=lambda result: result["value"], default=None)
 
     def metrics(self, trial: FrozenTrial) -> Mapping[str, float]:
-        """Return the metrics that are kept with a trial that is over; of another one none."""
+        """Return the metrics that are kept with a finished trial; {} for an unfinished one."""
         kept: Mapping[str, float | None] = trial.user_attrs.get(METRICS, {})
         return {name: value for name, value in kept.items() if value is not None}
 
     def put_off(self, write: Callable[[], None]) -> None:
-        """Have ``settle`` call ``write``, after all that was put off before."""
+        """Have ``flush`` call ``write``, after all that was put off before."""
         self._unwritten.append(write)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Write what was put off."""
         while self._unwritten:
             self._unwritten[0]()
             del self._unwritten[0]  # not before: what could not be written is written later
 
     def report(self, trial: FrozenTrial, step: int, value: float) -> None:
-        """Take in a report of the first objective; it is written by ``settle``."""
+        """Take in a report of the first objective; ``flush`` writes it."""
         if trial.intermediate_values.get(step) == value:
             return
         trial.intermediate_values = {**trial.intermediate_values, step: value}
-        identity = trial._trial_id
+        identity = self.identity(trial)
         self.put_off(lambda: self._storage.set_trial_intermediate_value(identity, step, value))
 
     def mark(self, number: int, key: str, value: Any) -> None:
-        """Store a pruner's own mark with trial ``number``; it is written by ``settle``."""
-        identity = self.trials[number]._trial_id
+        """Keep a pruner's own mark with trial ``number``; ``flush`` writes it."""
+        identity = self.identity(self.trials[number])
         self.put_off(lambda: self._storage.set_trial_system_attr(identity, key, value))
 
     def attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
@@ -188,7 +202,7 @@ class Pages:
         self._attributes(trial, {name: value})
 
     def _attributes(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
-        self._storage.set_trial_user_attrs(trial._trial_id, attributes)
+        self._storage.set_trial_user_attrs(self.identity(trial), attributes)
         trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
 
     def _held(self, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -203,15 +217,14 @@ class Pages:
         seconds: float | None,
         more: Mapping[str, Any],
     ) -> None:
-        """Keep with a trial that is over what it came to, in one write.
+        """Keep the facts of a trial that is about to end, in one write.
 
         Args:
-            trial: of the book.
+            trial: of the table.
             metrics: the last ones.
-            left: JSON values that the objective left, names that are the book's are left out; or
-                why it has no result.
-            seconds: that it took, if they are known.
-            more: JSON values of the book's.
+            left: the objective's JSON values, less reserved names; or why there is no result.
+            seconds: duration of the attempt, None if it is not known.
+            more: JSON values of the book's own.
         """
         if isinstance(left, Failure):
             kept: dict[str, Any] = {FAILURE: asdict(left)}
@@ -232,7 +245,7 @@ class Pages:
         for name, excess in excesses.items():
             probe.set_constraint(name, excess)
         for key, value in probe.system_attrs.items():
-            self._storage.set_trial_system_attr(trial._trial_id, key, value)
+            self._storage.set_trial_system_attr(self.identity(trial), key, value)
         trial.system_attrs = {**trial.system_attrs, **probe.system_attrs}
 
     def tell(
@@ -243,24 +256,31 @@ class Pages:
         last = trial.last_step
         if state is TrialState.PRUNED and last is not None and len(self._study.directions) == 1:
             told = [trial.intermediate_values[last]]  # as ``study.tell`` has it
+        identity = self.identity(trial)
         self._study.sampler.after_trial(self._study, trial, state, told)
-        self._storage.set_trial_state_values(trial._trial_id, state, told)
+        self._storage.set_trial_state_values(identity, state, told)
         trial.state = state
         if told is not None:
             trial.values = told
-        self.trials[trial.number] = self._storage.ended(trial)
+        self.trials[trial.number] = self._storage.ended(identity, trial)
         self._ended.append(trial.number)
 
     def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         """Have ``trial`` wait to be run again, and keep ``attributes`` with it, in one write."""
-        self._storage.put_back(trial._trial_id, attributes)
+        self._storage.put_back(self.identity(trial), attributes)
         trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
         trial.state = TrialState.WAITING
 
+    def _changed(self, came: int, number: int) -> UserError:
+        return UserError(
+            f"study {self._study.study_name!r} was changed by another program: trial {came} came"
+            f" instead of trial {number}; see that nothing else writes to it, and run again"
+        )
+
     def _check_ours(self, trial: FrozenTrial) -> None:
-        if SEED not in trial.user_attrs:  # each of ours is made with it
+        if SEED not in trial.user_attrs:  # each trial of ours is made with it
             raise UserError(
-                f"study {self._study.study_name!r} was changed by another program, which put trial"
-                f" {trial.number} into it: nobody knows what that was trained with; put a sound"
-                " copy of the storage in its place, or begin anew (--fresh)"
+                f"study {self._study.study_name!r} was changed by another program, which added"
+                f" trial {trial.number}: its training is not known; put a sound copy of the storage"
+                " in its place, or start fresh (--fresh)"
             )

@@ -1,0 +1,72 @@
+"""Options that several commands of ``python -m mnist_core`` have, and what they change."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mnist_core.config import TrainConfig, read_settings
+from mnist_core.errors import ConfigError
+from mnist_core.table import parse_assignment
+
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHAT", help="a .safetensors file, a run's id or folder, or a best_config.toml"
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--checkpoint", help="of a run: last, or best (of all reports)"),
+]
+Runs = Annotated[Path, typer.Option(help="where run ids are looked for")]
+OtherData = Annotated[str | None, typer.Option(help="another data set than it was trained on")]
+PlaceOfData = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="where the data is now, e.g. data.root=DIR"),
+]
+DeviceNow = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
+
+ConfigFile = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml")
+]
+ModelName = Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")]
+DataName = Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")]
+Seed = Annotated[int | None, typer.Option(help="weights, order and augmentation")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. optim.lr=0.01"),
+]
+
+
+def changes(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
+    """Return the settings that options change, dots written as ``__``; ``--set`` wins."""
+    given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    return given | dict(parse_assignment(text) for text in assignments or [])
+
+
+def configuration(
+    config_file: Path | None, assignments: list[str] | None, **options: Any
+) -> TrainConfig:
+    """Return the settings of ``config_file`` with ``changes``.
+
+    Raises:
+        ConfigError: if one of them is wrong.
+    """
+    settings, _ = read_settings(config_file) if config_file else ({}, {})
+    config = TrainConfig.from_mapping(settings, source=str(config_file))
+    return config.override(changes(assignments, **options))
+
+
+def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str, Any]:
+    """Return the changes of the settings of the data of a trained model.
+
+    Raises:
+        ConfigError: if another setting is to be changed.
+    """
+    changed = changes(assignments)
+    for key in changed:
+        if not key.startswith("data."):
+            raise ConfigError(f"--set {key}: the model is trained; only data.* can be changed")
+    return changed if dataset is None else {"data.name": dataset, "data.root": "", **changed}

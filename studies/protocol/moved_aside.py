@@ -1,0 +1,78 @@
+"""Where studies are that ``--fresh`` moved aside: ``<name>.<time>`` beside the new one.
+
+With a database in the study's folder the folder is renamed. With a database elsewhere the study is
+renamed in it, and so is the folder.
+"""
+
+import os
+import re
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from mnist_core.errors import UserError
+from studies.core.attributes import CONFIRM
+from studies.storage.location import StudyLocation
+from studies.storage.url import storage_file, with_file
+
+_STAMP = re.compile(r"\.\d{8}-\d{6}")
+
+
+def lies_elsewhere(location: StudyLocation) -> bool:
+    """Return whether the study's database stays where it is when its folder is moved."""
+    file = storage_file(location.url)
+    return file is None or not file.absolute().is_relative_to(location.folder.absolute())
+
+
+def free_stamp(location: StudyLocation, names: Collection[str] = ()) -> str:
+    """Return what is added to the study's name to move it aside: ``.<time>``."""
+    now = datetime.now()
+    while True:
+        stamp = f".{now:%Y%m%d-%H%M%S}"
+        moved = {location.name + stamp, f"{location.name}{stamp}{CONFIRM}"}
+        if not os.path.lexists(aside_folder(location, stamp)) and not moved.intersection(names):
+            return stamp
+        now += timedelta(seconds=1)
+
+
+def aside_folder(location: StudyLocation, stamp: str) -> Path:
+    """Return where the study's folder is moved to."""
+    return location.folder.with_name(location.folder.name + stamp)
+
+
+def url_in(location: StudyLocation, folder: Path) -> str:
+    """Return the URL of the study's storage if its folder were ``folder``."""
+    file = storage_file(location.url)
+    assert file is not None
+    path = folder / file.absolute().relative_to(location.folder.absolute())
+    return with_file(location.url, path)
+
+
+def was_moved(location: StudyLocation, names: Collection[str]) -> bool:
+    """Return whether a study of this name was moved aside; ``names``: in its storage."""
+    in_storage = lies_elsewhere(location) and moved_studies(location.name, names)
+    return bool(moved_folders(location.folder) or in_storage)
+
+
+def moved_folders(folder: Path) -> list[Path]:
+    """Return the folders that ``folder`` was moved to, the earliest first.
+
+    Raises:
+        UserError: if the folder around it cannot be read.
+    """
+    beside = folder.absolute().parent
+    try:
+        found = sorted(beside.iterdir()) if beside.is_dir() else []
+    except OSError as error:
+        raise UserError(f"cannot look into {beside}: {error.strerror}") from None
+    return [one for one in found if _is_aside(one.name, folder.name) and one.is_dir()]
+
+
+def moved_studies(study: str, names: Collection[str]) -> list[str]:
+    """Return the names among ``names`` that ``study`` was renamed to, the earliest first."""
+    found = {name.removesuffix(CONFIRM) for name in names}
+    return sorted(name for name in found if _is_aside(name, study))
+
+
+def _is_aside(name: str, study: str) -> bool:
+    return name.startswith(study) and _STAMP.fullmatch(name.removeprefix(study)) is not None

@@ -1,0 +1,360 @@
+"""All private parts of Optuna that this program uses, in three groups.
+
+A group is checked at its first use. If it is not as expected, perhaps in another version of Optuna,
+the slower public way is taken, and one line says so.
+"""
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import optuna
+import sqlalchemy
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+_log = logging.getLogger(__name__)
+
+NOT_FOUND = "Record does not exist."
+"""Message of the KeyError with which Optuna says that a study or trial is not stored."""
+
+FIXED_PARAMS = "fixed_params"
+"""System attribute in which Optuna keeps the params that a trial is required to have."""
+
+COLUMNS: Mapping[str, frozenset[str]] = {
+    "studies": frozenset({"study_id", "study_name"}),
+    "study_directions": frozenset({"study_id", "direction", "objective"}),
+    "study_user_attributes": frozenset({"study_id", "key", "value_json"}),
+    "study_system_attributes": frozenset({"study_id", "key", "value_json"}),
+    "trials": frozenset(
+        {"trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"}
+    ),
+    "trial_values": frozenset({"trial_id", "objective", "value", "value_type"}),
+    "trial_params": frozenset(
+        {"param_id", "trial_id", "param_name", "param_value", "distribution_json"}
+    ),
+    "trial_intermediate_values": frozenset(
+        {"trial_id", "step", "intermediate_value", "intermediate_value_type"}
+    ),
+    "trial_user_attributes": frozenset({"trial_id", "key", "value_json"}),
+    "trial_system_attributes": frozenset({"trial_id", "key", "value_json"}),
+}
+"""Optuna's tables, and the columns that are read and written here."""
+
+
+class Unexpected(Exception):
+    """A private part of Optuna is not as it is in the versions that were tested."""
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise Unexpected(what)
+
+
+def _checked(what: str) -> Callable[[Callable[[], None]], Callable[[], bool]]:
+    """Turn a check of ``what`` into whether it passes; it is made at the first call."""
+
+    def decorate(check: Callable[[], None]) -> Callable[[], bool]:
+        @functools.cache
+        @functools.wraps(check)
+        def passes() -> bool:
+            try:
+                check()
+            except Exception as error:  # whatever a changed Optuna raises
+                _log.warning(
+                    "Optuna %s: %s are not as expected (%s: %s); the slower public way is taken",
+                    optuna.__version__,
+                    what,
+                    type(error).__name__,
+                    error,
+                )
+                return False
+            return True
+
+        return passes
+
+    return decorate
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+# --- Which storage a study is in, and the identities of studies and trials there.
+
+_opened: WeakKeyDictionary[optuna.Study, BaseStorage] = WeakKeyDictionary()
+"""The storage of each study that was opened here, without Optuna's cache."""
+
+
+@_checked("the identities of studies and trials")
+def identities_known() -> None:
+    """Whether storage and identity of a study, and the identity of a trial, can be read."""
+    study = optuna.Study("probe", cast(BaseStorage, _Probe()), sampler=RandomSampler())
+    _require(isinstance(study._storage, _Probe), "Study._storage")
+    _require(study._study_id == _Probe.study_id, "Study._study_id")
+    _require(_Probe().get_trial(5)._trial_id == 5, "FrozenTrial._trial_id")
+    from optuna.storages import _CachedStorage
+
+    backend = cast(RDBStorage, object())
+    _require(_CachedStorage(backend)._backend is backend, "_CachedStorage._backend")
+
+
+def study_on(storage: object, name: str, *, sampler: BaseSampler | None = None) -> optuna.Study:
+    """Return a study on ``storage``, which may be only as much of one as samplers use."""
+    study = optuna.Study(name, cast(BaseStorage, storage), sampler=sampler)
+    _opened[study] = cast(BaseStorage, storage)
+    return study
+
+
+def load_study(name: str, storage: BaseStorage) -> optuna.Study:
+    """Return study ``name`` of ``storage``.
+
+    Raises:
+        KeyError: if there is none.
+    """
+    study = optuna.load_study(study_name=name, storage=storage)
+    _opened[study] = storage
+    return study
+
+
+def create_study(
+    name: str, storage: BaseStorage, directions: Sequence[StudyDirection]
+) -> optuna.Study:
+    """Return study ``name`` of ``storage``; it is made if it is not there."""
+    study = optuna.create_study(
+        study_name=name, storage=storage, directions=directions, load_if_exists=True
+    )
+    _opened[study] = storage
+    return study
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """Return the storage that ``study`` reads and writes, Optuna's cache if there is one."""
+    return study._storage if identities_known() else _opened[study]
+
+
+def backend_of(study: optuna.Study) -> BaseStorage:
+    """Return the storage that ``study`` is in, without the cache that Optuna keeps before it."""
+    if not identities_known():
+        return _opened[study]
+    storage = study._storage
+    return storage._backend if isinstance(storage, optuna.storages._CachedStorage) else storage
+
+
+def study_id(study: optuna.Study) -> int:
+    """Return the identity of ``study`` in its storage."""
+    if identities_known():
+        return study._study_id
+    return storage_of(study).get_study_id_from_name(study.study_name)
+
+
+def trial_id(study: optuna.Study, trial: FrozenTrial) -> int:
+    """Return the identity of ``trial`` in the storage of ``study``."""
+    if identities_known():
+        return trial._trial_id
+    storage = storage_of(study)
+    return storage.get_trial_id_from_study_id_trial_number(study_id(study), trial.number)
+
+
+class _Probe:
+    """As much of a storage as a study and the only trial of it, which is required to have x."""
+
+    study_id = 7
+
+    def __init__(self) -> None:
+        self.written: dict[str, float] = {}
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self.study_id
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return [StudyDirection.MINIMIZE]
+
+    def get_all_trials(self, study_id: int, **_: object) -> list[FrozenTrial]:
+        return [self.get_trial(-1)]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return FrozenTrial(
+            number=0,
+            trial_id=trial_id,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=None,
+            datetime_complete=None,
+            params={},
+            distributions={},
+            user_attrs={},
+            system_attrs={FIXED_PARAMS: {"x": 0.25}},
+            intermediate_values={},
+        )
+
+    def set_trial_param(
+        self, trial_id: int, name: str, internal: float, distribution: BaseDistribution
+    ) -> None:
+        self.written[name] = internal
+
+
+# --- Trials that a sampler completes in memory, before they are stored.
+
+
+@_checked("trials that are not stored yet")
+def drafts_known() -> None:
+    """Whether a sampler can be asked for a trial that no storage holds yet."""
+    _require(identities_known(), "identities")
+    probe = _Probe()
+    trial = optuna.Trial(study_on(probe, "probe", sampler=RandomSampler(seed=0)), -1)
+    found = trial.suggest_float("x", 0.0, 1.0)
+    _require((found, probe.written) == (0.25, {"x": 0.25}), "fixed_params")
+    _require(0.0 <= trial.suggest_float("y", 0.0, 1.0) <= 1.0, "suggest_float")
+    _require(set(probe.written) == {"x", "y"}, "set_trial_param")
+
+
+def draft_trial(study: optuna.Study, draft: FrozenTrial) -> optuna.Trial:
+    """Return ``draft``, which the storage of ``study`` gives out, as samplers are asked for it."""
+    return optuna.Trial(study, draft._trial_id)
+
+
+def identify(trial: FrozenTrial, identity: int) -> None:
+    """Note the identity that ``trial`` has got in its storage."""
+    trial._trial_id = identity
+
+
+def required_params(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the params that ``trial`` was required to have when it was enqueued or begun."""
+    return dict(trial.system_attrs.get(FIXED_PARAMS, {}))
+
+
+# --- Optuna's tables in an SQL database.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Optuna's tables, and how it stores numbers that are not finite."""
+
+    studies: sqlalchemy.Table
+    study_directions: sqlalchemy.Table
+    study_user_attributes: sqlalchemy.Table
+    study_system_attributes: sqlalchemy.Table
+    trials: sqlalchemy.Table
+    trial_values: sqlalchemy.Table
+    trial_params: sqlalchemy.Table
+    trial_intermediate_values: sqlalchemy.Table
+    trial_user_attributes: sqlalchemy.Table
+    trial_system_attributes: sqlalchemy.Table
+    value_to_stored: Callable[[float], tuple[float | None, Any]]
+    value_from_stored: Callable[[float | None, Any], float]
+    step_to_stored: Callable[[float], tuple[float | None, Any]]
+    step_from_stored: Callable[[float | None, Any], float]
+
+
+@functools.cache
+def tables() -> Tables:
+    """Return Optuna's tables."""
+    from optuna.storages._rdb import models
+
+    known = models.BaseModel.metadata.tables
+    value, step = models.TrialValueModel, models.TrialIntermediateValueModel
+    return Tables(
+        **{name: known[name] for name in COLUMNS},
+        value_to_stored=value.value_to_stored_repr,
+        value_from_stored=value.stored_repr_to_value,
+        step_to_stored=step.intermediate_value_to_stored_repr,
+        step_from_stored=step.stored_repr_to_intermediate_value,
+    )
+
+
+@_checked("the tables of a database")
+def tables_known() -> None:
+    """Whether Optuna's tables, and the calls of its cache, can be replaced by plain queries."""
+    _require(identities_known(), "identities")
+    found = tables()
+    for name, columns in COLUMNS.items():
+        table: sqlalchemy.Table = getattr(found, name)
+        there = {column.name: column for column in table.columns}
+        _require(columns <= there.keys(), f"columns of {name}")
+        for column in there.keys() - columns:  # nothing else must be filled in
+            free = there[column].nullable or there[column].primary_key
+            _require(free or there[column].default is not None, f"{name}.{column}")
+    for value in (0.5, float("inf"), float("-inf")):
+        _require(found.value_from_stored(*found.value_to_stored(value)) == value, "stored values")
+        _require(found.step_from_stored(*found.step_to_stored(value)) == value, "stored steps")
+    nan = found.step_from_stored(*found.step_to_stored(float("nan")))
+    _require(nan != nan, "a stored nan")
+    for method, parameters in _CALLED_BY_THE_CACHE.items():
+        _require(_parameters(getattr(RDBStorage, method)) == ("self", *parameters), method)
+
+
+_CALLED_BY_THE_CACHE = {
+    "_get_trials": ("study_id", "states", "included_trial_ids", "trial_id_greater_than"),
+    "_create_new_trial": ("study_id", "template_trial"),
+    "_set_trial_param": (
+        "trial_id",
+        "param_name",
+        "param_value_internal",
+        "distribution",
+        "previous_distribution",
+    ),
+    "_get_best_trial_id": ("study_id", "direction"),
+}
+"""Methods of a storage that Optuna's cache calls, in place of the public ones."""
+
+
+class OpenRDBStorage(RDBStorage):
+    """Optuna's SQL storage, with public names for what its cache asks it for.
+
+    Where that is not as expected, Optuna's own methods do it.
+    """
+
+    def read_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Return trials with these identities, or with a greater one than that, by identity."""
+        return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+
+    def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        """Store a new trial, as ``template_trial`` has it; return it with number and identity."""
+        return super()._create_new_trial(study_id, template_trial)
+
+    def write_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        """Store a param of a trial that runs."""
+        super()._set_trial_param(
+            trial_id, param_name, param_value_internal, distribution, previous_distribution
+        )
+
+    def best_trial_id(self, study_id: int, direction: StudyDirection) -> int:
+        """Return the identity of the best trial by its first value."""
+        return super()._get_best_trial_id(study_id, direction)
+
+    def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
+        read = self.read_trials if tables_known() else super()._get_trials
+        return read(*args, **kwargs)
+
+    def _create_new_trial(self, *args: Any, **kwargs: Any) -> FrozenTrial:
+        add = self.add_trial if tables_known() else super()._create_new_trial
+        return add(*args, **kwargs)
+
+    def _set_trial_param(self, *args: Any, **kwargs: Any) -> None:
+        write = self.write_param if tables_known() else super()._set_trial_param
+        write(*args, **kwargs)
+
+    def _get_best_trial_id(self, *args: Any, **kwargs: Any) -> int:
+        best = self.best_trial_id if tables_known() else super()._get_best_trial_id
+        return best(*args, **kwargs)
