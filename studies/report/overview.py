@@ -14,7 +14,7 @@ from studies import catalog
 from studies.analysis.figure_data import best_of, complete
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
-from studies.core.trials import Failure, TrialRecord, same_reason
+from studies.core.trials import Failure, TrialRecord, TrialState, same_reason
 from studies.planning.layers import searched_settings
 from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
@@ -199,7 +199,7 @@ def print_failures(stored: Stored) -> None:
 
 def _counts(records: list[TrialRecord]) -> str:
     counts = Counter(record.ending for record in records)
-    order = ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "WAITING")
+    order = map(TrialState, ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "WAITING"))
     said = [f"{counts[state]} {state.lower()}" for state in order if state in counts]
     return ", ".join(said) or "none"
 
