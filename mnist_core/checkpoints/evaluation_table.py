@@ -1,6 +1,5 @@
 """What a model does on a split, printed: figures, and the confusion matrix class by class."""
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+
+from mnist_core.evaluation.confusion import Confusion
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.evaluation.evaluation import Evaluation
@@ -20,15 +21,11 @@ def print_evaluation(say: Say, found: "Evaluation") -> None:
     from mnist_core.tasks.pair_metrics import PairEvaluation
 
     say(", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items()))
-    classes = [str(number) for number in range(len(found.confusion))]
+    matrix = Confusion.of(found.confusion.tolist(), pairs=isinstance(found, PairEvaluation))
     if isinstance(found, PairEvaluation):
-        classes = ["different", "same"]
         low, high = found.interval()
         say(f"accuracy between {low:.4f} and {high:.4f} (95 %, bootstrap over images)")
-    counts = found.confusion.double()
-    right = counts.diagonal()
-    recall = right / counts.sum(dim=1)
-    precision = right / counts.sum(dim=0)
+    classes = matrix.classes
     many = len(classes) > MOST_CLASSES
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("class" if many else "true \\ predicted", no_wrap=True)
@@ -36,10 +33,12 @@ def print_evaluation(say: Say, found: "Evaluation") -> None:
     for name in [*columns, "recall", "precision"]:
         table.add_column(name, justify="right", no_wrap=True)
     for index, name in enumerate(classes):
-        cells = [int(count) for count in counts[index]]
-        if many:
-            cells = [cells[index], sum(cells) - cells[index]]
-        shares = (_share(float(recall[index])), _share(float(precision[index])))
+        row = matrix.counts[index]
+        cells = [row[index], sum(row) - row[index]] if many else row
+        shares = (
+            f"{matrix.recall(index):.3f}" if sum(row) else "-",
+            f"{matrix.precision(index):.3f}" if matrix.predicted(index) else "-",
+        )
         table.add_row(name, *map(str, cells), *shares)
     say(_uncut(table))
     if many:
@@ -82,7 +81,3 @@ def _uncut(table: Table) -> Table:
     wide = Console(width=10_000)
     table.width = Measurement.get(wide, wide.options, table).maximum
     return table
-
-
-def _share(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"

@@ -13,13 +13,13 @@ from typing import Any
 
 from mnist_core.comparison import compare, model_record
 from mnist_core.comparison.model_record import ACCURACY, ModelRecord
+from mnist_core.comparison.spread import rounding_error, t_quantile
 from mnist_core.config import TrainConfig
 from mnist_core.errors import DataError, UserError
 from mnist_core.runs import run_lookup
 from mnist_core.table import flatten
 
 _Z = 1.96
-_LEVEL = 0.975
 _LEAST_FREEDOM = 2
 """With one degree of freedom t is 12.7: the images tell more than so few seeds."""
 
@@ -98,11 +98,9 @@ def seed_noise(
             freedom += len(values) - 1
     if freedom < _LEAST_FREEDOM:
         return None
-    from scipy import special  # type: ignore[import-untyped]  # takes a while
-
     measured = math.sqrt(squares / freedom)
-    spread = max(measured, step / math.sqrt(12))  # at least what rounding to whole images makes
-    allowed = float(special.stdtrit(freedom, _LEVEL)) * spread * math.sqrt(2)
+    spread = max(measured, rounding_error(step))  # at least what rounding to whole images makes
+    allowed = t_quantile(freedom) * spread * math.sqrt(2)
     n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} like A, {counts[1]} like B"
     return Noise(
         allowed,

@@ -8,10 +8,8 @@ from mnist_core.comparison import compare, compare_noise
 from mnist_core.comparison.compare import Curves
 from mnist_core.comparison.compare_noise import Noise
 from mnist_core.comparison.model_record import ACCURACY, ModelRecord
+from mnist_core.comparison.spread import difference, within
 from mnist_core.errors import UserError
-
-_ROUNDING = 1e-9
-"""Points: 0.3 read from files is not above a tolerance of 0.3."""
 
 Readings = tuple[Mapping[str, Any], Mapping[str, Any]]
 
@@ -35,7 +33,7 @@ class Measured:
     @property
     def points(self) -> float:
         """B less A, percentage points."""
-        return 100 * round(self.b - self.a, 12)
+        return 100 * difference(self.a, self.b)
 
 
 @dataclass(frozen=True)
@@ -118,10 +116,10 @@ def judge(
 
 def _passes(one: Measured, tolerance: float | None, only_the_seed: bool = False) -> bool:
     if tolerance is not None:
-        return abs(one.points) <= tolerance + _ROUNDING
+        return within(one.points, tolerance)
     if only_the_seed:
         return True  # whatever it is, seeds made it
-    return abs(one.points) <= (100 * one.noise.allowed if one.noise else 0.0) + _ROUNDING
+    return within(one.points, 100 * one.noise.allowed if one.noise else 0.0)
 
 
 def _head(one: Measured, tolerance: float | None, *, equal: bool) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mnist_core.evaluation.confusion import PAIR_CLASSES
 from mnist_core.evaluation.score_curves import Curve
 
 if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
@@ -33,8 +34,8 @@ class Mistake:
         """Return the mistake in words: ``7 taken for 1, 99 %``."""
         if len(self.images) == 1:
             return f"{self.truth} taken for {self.said}, {self.score:.0%}".replace("%", " %")
-        names = ("different", "same")
-        return f"{names[self.truth]} taken for {names[self.said]}, score {self.score:.3g}"
+        truth, said = PAIR_CLASSES[self.truth], PAIR_CLASSES[self.said]
+        return f"{truth} taken for {said}, score {self.score:.3g}"
 
 
 class Evaluation(Protocol):

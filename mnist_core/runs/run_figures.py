@@ -15,13 +15,15 @@ from mnist_core.checkpoints import evaluate_checkpoint
 from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.console.plain_text import are, counted
 from mnist_core.data import Split
+from mnist_core.evaluation.confusion import PAIR_CLASSES, Confusion
 from mnist_core.evaluation.evaluation import Evaluation
+from mnist_core.evaluation.pictures import confusion_figure, side_by_side
 from mnist_core.runs import figure_files
-from mnist_core.runs.figure_files import BLUE, GREEN, ORANGE, narrow
+from mnist_core.runs.figure_files import BLUE, GREEN, ORANGE
 from mnist_core.runs.score_figures import roc_and_precision
+from mnist_core.tasks.class_metrics import surest_mistakes
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
-PAIR_CLASSES = ("different", "same")
 _NAMES = (
     "curves.png",
     "roc.png",
@@ -31,8 +33,6 @@ _NAMES = (
     "misclassified.png",
 )
 _SHOWN = 24
-_NUMBERS = 20
-"""A confusion matrix of more classes has shades only."""
 
 
 def draw_all(
@@ -54,12 +54,12 @@ def draw_all(
     """
     curves(folder / "curves.png", history, title=title)
     roc_and_precision(folder, found, title=title)
+    pairs = isinstance(found, PairEvaluation)
+    matrix = Confusion.of(found.confusion.tolist(), pairs=pairs)
+    figure_files.save(confusion_figure(matrix, title), folder / "confusion.png")
     if isinstance(found, PairEvaluation):
-        confusion(folder / "confusion.png", found.confusion, PAIR_CLASSES, title=title)
         _pair_pictures(folder, split.images.cpu(), found)
     else:
-        classes = [str(number) for number in range(len(found.confusion))]
-        confusion(folder / "confusion.png", found.confusion, classes, title=title)
         _class_pictures(
             folder, split, evaluate_checkpoint.logits(kept, split.images).double().softmax(dim=1)
         )
@@ -101,37 +101,9 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) ->
     figure_files.save(figure, path)
 
 
-def confusion(path: Path, counts: Tensor, classes: Sequence[str], *, title: str) -> None:
-    """Draw a confusion matrix: numbers as they are, shades by the fraction of the true class.
-
-    Args:
-        counts: ``[C, C]``, rows are true classes.
-    """
-    values = counts.double().numpy()
-    n = len(values)
-    side = min(max(3.6, 0.55 * n + 1.2), 12.0)
-    figure = Figure(figsize=(side + 0.8, side + 0.2), layout="constrained")
-    axes = figure.add_subplot()
-    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
-    # The root lets single mistakes be seen beside a thousand right ones.
-    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
-    for i, j in np.argwhere(values > 0) if n <= _NUMBERS else ():
-        dark = shares[i, j] > 0.36
-        axes.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", color="w" if dark else "k")
-    size = 10 if n <= _NUMBERS else max(4.0, 400 / n)
-    axes.set_xticks(range(n), classes, fontsize=size, rotation=0 if n <= _NUMBERS else 90)
-    axes.set_yticks(range(n), classes, fontsize=size)
-    axes.set(xlabel="predicted", ylabel="true")
-    right = values.trace() / max(1, values.sum())
-    axes.set_title(narrow(f"{title}, {right:.2%} of {values.sum():.0f} right"), fontsize=10)
-    figure_files.save(figure, path)
-
-
 def _class_pictures(folder: Path, split: Split, probabilities: Tensor) -> None:
     images, labels = split.images.cpu(), split.labels.cpu()
-    sure, predicted = probabilities.max(dim=1)
-    wrong = (predicted != labels).nonzero().flatten()
-    worst = wrong[sure[wrong].argsort(descending=True, stable=True)]
+    sure, predicted, wrong = surest_mistakes(probabilities, labels)
 
     def captions(chosen: Tensor) -> list[str]:
         rows = zip(labels[chosen], predicted[chosen], sure[chosen], strict=True)
@@ -147,7 +119,7 @@ def _class_pictures(folder: Path, split: Split, probabilities: Tensor) -> None:
         captions(first),
         f"the first {counted(len(first), 'validation image')}: prediction and its probability",
     )
-    shown = worst[:_SHOWN]
+    shown = wrong[:_SHOWN]
     _mosaic(
         folder / "misclassified.png",
         images[shown].numpy(),
@@ -160,8 +132,10 @@ def _class_pictures(folder: Path, split: Split, probabilities: Tensor) -> None:
 
 def _pair_pictures(folder: Path, images: Tensor, found: PairEvaluation) -> None:
     def show(name: str, chosen: Tensor, title: str) -> None:
-        first, second = images[found.pairs[chosen]].unbind(1)
-        gap = torch.full((len(chosen), first.shape[1], 1), 128, dtype=torch.uint8)
+        pairs = images[found.pairs[chosen]].numpy()
+        shown = [side_by_side(pair, gap=1) for pair in pairs]
+        height, width = images.shape[1:]
+        stacked = np.stack(shown) if shown else np.zeros((0, height, 2 * width + 1), np.uint8)
         names = [
             f"{PAIR_CLASSES[said]}  {score:.2f}"
             if said == same
@@ -173,7 +147,7 @@ def _pair_pictures(folder: Path, images: Tensor, found: PairEvaluation) -> None:
                 strict=True,
             )
         ]
-        _mosaic(folder / name, torch.cat([first, gap, second], dim=2).numpy(), names, title)
+        _mosaic(folder / name, stacked, names, title)
 
     said = f"score, {found.threshold:.2f} and above: same"
     first = torch.arange(min(_SHOWN, len(found.same)))

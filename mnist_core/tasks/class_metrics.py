@@ -114,6 +114,18 @@ def of_logits(logits: Tensor, labels: Tensor, *, loss: float) -> Evaluation:
     )
 
 
+def surest_mistakes(odds: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each prediction's probability and class, and the wrong ones, the surest first.
+
+    Args:
+        odds: probabilities ``[N, C]``.
+        labels: int64 ``[N]``.
+    """
+    sure, said = odds.max(dim=1)
+    wrong = (said != labels).nonzero().flatten()
+    return sure, said, wrong[sure[wrong].argsort(descending=True, stable=True)]
+
+
 def confusion_matrix(labels: Tensor, predictions: Tensor, n_classes: int) -> Tensor:
     """Count pairs: int64 ``[n_classes, n_classes]``, rows are true classes."""
     pairs = labels * n_classes + predictions

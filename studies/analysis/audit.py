@@ -1,32 +1,22 @@
 """Audit of pruners: what each would have saved of a study, and how often it loses the best trial.
 
-Only a full curve can be replayed through another pruner, and a study with a pruner keeps the full
-curves of those trials that it liked. Its *sentinels* (``search.sentinels``) are the rest of the
-truth: a random sample of all trials that ran to their end whatever the pruner said. Method:
+Only a full curve can be replayed, and a study's pruner keeps those of the trials that it liked. So
+*sentinels* (``search.sentinels``), a random sample that runs to its end, stand for the others.
 
 * Recorded order: all full curves once, in the order of their trials.
-* Draws: a study of the same size, put together from full curves with replacement: first the
-  defaults, then, in an order drawn anew, kept trials in the place of kept ones and, in the place of
-  each trial that the study's pruner stopped, a sentinel that it would have stopped. Each is
-  replayed; the *chance of losing the best* is the share of draws in which the trial that is best at
-  its end is stopped before, and *given up* is how much better it is than the best that is left.
-  Where the best is drawn several times, each of its copies counts a part; where several trials are
-  equally good, losing one of them loses nothing.
+* Draws: studies of the same size, put together from full curves with replacement. The defaults come
+  first; then, in random order, kept trials stand for kept ones, and sentinels that the pruner would
+  have stopped stand for stopped ones.
 
-Both 95 % intervals are of another study of such trials, not of the draws alone:
+Both 95 % intervals are for another study of such trials:
 
-* *saved*: mean over the draws ± t * sqrt(2) standard deviations, a prediction interval of one more
-  study: half of that variance is the new study's, half is this one's.
-* *chance*: Clopper and Pearson's interval, with the effective number of observations in place of
-  their number (Korn and Graubard 1998, Survey Methodology 24, 193). The best of a draw is one of
-  the same few trials again and again: 1 / sum of squared shares (Kish 1965) is about 2, however
-  many draws there are. So one study says little about its chance to lose its best.
+* *saved*: mean over the draws ± t * sqrt(2) standard deviations, a prediction interval.
+* *chance* of losing the best: Clopper and Pearson's interval with the effective number of
+  observations (Korn and Graubard 1998, Survey Methodology 24, 193).
 
-Simulated with the median's rule (one worker, one choice) on 12, 25 and 60 trials, 5 and 50 % slow
-starters (25 trials: 0 to 100 %), 8 to 40 draws, 100 to 200 studies each: the interval of the chance
-held the true one in 99 % or more, that of the saving a fresh study's in 96 % or more. Before,
-Wilson's interval over the draws held the chance in 28 to 100 %, and the quantiles of the draws held
-the saving in 79 to 98 %.
+Simulated with the median's rule on 12, 25 and 60 trials, 100 to 200 studies each, the interval of
+the chance held the true one in 99 % or more, that of the saving in 96 % or more. Wilson's interval
+over the draws held the chance in 28 to 100 %.
 """
 
 import math
@@ -37,8 +27,10 @@ from random import Random
 from statistics import fmean, stdev
 from typing import Any
 
+from mnist_core.comparison.spread import t_quantile
 from mnist_core.console.plain_text import counted
-from studies.analysis.audit_curves import Curve, Curves, Replayed, replay
+from studies.analysis.audit_curves import Curve, Curves
+from studies.analysis.replay import Replayed, replay
 from studies.planning.plan import Plan
 from studies.search.pruners import with_resources
 
@@ -49,7 +41,7 @@ ENOUGH_STOPPED = 5
 """Full curves of trials that the pruner stops, below which it says little about them."""
 
 _REPORTS = 40_000
-"""About so many decisions of each pruner are replayed unless the number of draws is given."""
+"""About this number of decisions of each pruner are replayed where no number of draws is given."""
 
 COMPARED: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("none", {}),
@@ -64,17 +56,13 @@ COMPARED: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What one pruner comes to.
+    """What one pruner would have saved and lost.
 
     Attributes:
-        label: its name and options.
-        own: whether it is the study's own.
         saved: share of the training time that it saves in the recorded order, 0 to 1.
         loses: whether it stops the best trial in the recorded order.
-        mean_saved: mean share over the draws.
         saved_range: 95 % prediction interval of the share in another study of such trials.
         chance: of losing the best, over the draws.
-        chance_range: 95 % interval of it, also over the choice of trials, see the module's text.
         given_up: mean loss of the metric's best value over the draws, >= 0.
     """
 
@@ -91,14 +79,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """An audit: a verdict for each pruner, and what limits it.
-
-    Attributes:
-        curves: what was replayed.
-        draws: how many studies were drawn.
-        verdicts: of each pruner.
-        warnings: a line each.
-    """
+    """An audit: a verdict for each pruner, and what limits it."""
 
     curves: Curves
     draws: int
@@ -107,13 +88,9 @@ class Audit:
 
 
 def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0) -> Audit:
-    """Replay ``curves`` through pruners.
+    """Replay ``curves`` through the study's own pruner and others.
 
-    Args:
-        plan: names the study's own pruner.
-        curves: the study's, from ``studies/analysis/audit_curves.py``.
-        draws: how many studies are drawn; None: as many as take a minute or so, 20 to 200.
-        seed: of the draws.
+    ``draws`` studies are put together; None: as many as take about a minute, 20 to 200.
     """
     size = sum(len(curve.reports) for curve in curves.full)
     if draws is None:
@@ -125,7 +102,7 @@ def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0
     if own not in compared:
         compared.append(own)
     verdicts = tuple(
-        _judge(
+        _verdict(
             curves, studies, name, options, own=(name, options) == own, reports=plan.most_reports
         )
         for name, options in compared
@@ -133,7 +110,7 @@ def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0
     return Audit(curves=curves, draws=draws, verdicts=verdicts, warnings=tuple(_warnings(curves)))
 
 
-def _judge(
+def _verdict(
     curves: Curves,
     studies: Sequence[Sequence[Curve]],
     name: str,
@@ -174,7 +151,7 @@ def _draw(curves: Curves, random: Random) -> list[Curve]:
     if curves.stopped:
         drawn += random.choices(curves.stopped, k=len(curves.stopped) + curves.pruned)
     random.shuffle(drawn)
-    return [*(curve for curve in curves.full if curve.spared), *drawn]
+    return [*(curve for curve in curves.full if curve.exempt), *drawn]
 
 
 def _label(name: str, options: Mapping[str, Any]) -> str:
@@ -192,7 +169,7 @@ def _saved(curves: Sequence[Curve], done: Replayed) -> float:
 
 @dataclass(frozen=True)
 class _Loss:
-    """What became of the best trial: its number, the share of its copies stopped, and the cost."""
+    """The best trial's number, the share of its copies that were stopped, and the cost of that."""
 
     best: int
     share: float
@@ -200,7 +177,7 @@ class _Loss:
 
 
 def _lost(all_of: Curves, curves: Sequence[Curve], done: Replayed) -> _Loss:
-    """Return what is lost; of several trials that are equally good, the one that is kept best."""
+    """Return the loss of the best trial; of equally good ones, of the one that is lost least."""
     best = all_of.best([curve.value for curve in curves])
     copies: dict[int, list[bool]] = {}
     for curve, at in zip(curves, done.stopped_at, strict=True):
@@ -235,23 +212,25 @@ def _prediction(shares: Sequence[float]) -> tuple[float, float]:
     n, mean = len(shares), fmean(shares)
     if n < 2:
         return 0.0, 1.0
-    from scipy import special  # type: ignore[import-untyped]
-
-    # What the draws are made of is one study's: its mean is as uncertain as one more study is.
-    half = float(special.stdtrit(n - 1, 0.975)) * stdev(shares) * math.sqrt(2 + 1 / n)
+    # Half of the variance is the new study's, half is that of the study that was drawn from.
+    half = t_quantile(n - 1) * stdev(shares) * math.sqrt(2 + 1 / n)
     return max(0.0, mean - half), min(1.0, mean + half)
 
 
 def _effective(drawn: Sequence[int]) -> float:
-    """Return how many different trials as good as stand behind the best ones of the draws."""
+    """Return the effective number of observations among the best trials of the draws.
+
+    The best is one of the same few trials again and again: 1 / sum of squared shares (Kish 1965) is
+    about 2, so a single study says little about its chance to lose its best.
+    """
     n = len(drawn)
     # The draws themselves are a sample, too: 1 / n is their part.
     return 1 / (sum((count / n) ** 2 for count in Counter(drawn).values()) + 1 / n)
 
 
 def _clopper_pearson(share: float, n: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share of ``n`` observations, which need not be whole."""
-    from scipy import special
+    """Return the 95 % interval of a share of ``n`` observations; ``n`` may be a fraction."""
+    from scipy import special  # type: ignore[import-untyped]
 
     hits = share * n
     low = float(special.betaincinv(hits, n - hits + 1, 0.025)) if hits > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What is confirmed: the best configuration of each choice, and the baseline's default one."""
+"""The configurations that are confirmed: the best of each choice, and the baseline's default."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,14 @@ from studies.search.population import configuration
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A configuration that is confirmed: a choice's best one, or the baseline's default one.
+    """A configuration that is confirmed: a choice's best one, or the baseline's default.
 
-    Where there are several objectives it is one of the Pareto front, or the default one.
+    With several objectives it is on the Pareto front, or the default.
 
     Attributes:
         choice: its choice of the scientific parameter, as text.
-        default: True for the configuration of somebody who tunes nothing.
-        params: the hyperparameters.
+        default: whether it is the baseline's default configuration.
         search_trial: number of the search trial that found it; None for a default not tried.
-        search_value: the metric of that trial.
         search_values: all objectives of that trial, the metric first.
         name: the name in tables; "": its choice.
         feasible: whether that trial keeps the study's limits; one that does not wins nothing.
@@ -44,13 +42,12 @@ class Candidate:
 
 
 def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ...]:
-    """Return what is to be confirmed: the best feasible trial of each choice, and the default.
+    """Return the best feasible trial of each choice (of equals the earlier one), and the default.
 
-    A choice without a COMPLETE trial has no candidate. Equal values: the earlier trial. Where there
-    are several objectives: the Pareto front (``confirm.front`` of it at most), and the default.
+    A choice without a COMPLETE trial has no candidate. With several objectives: at most
+    ``confirm.front`` trials of the Pareto front, and the default.
     """
     spec = plan.spec
-    sign = 1.0 if spec.direction == "maximize" else -1.0
     goals = plan.goals
     found = [
         Candidate(
@@ -77,7 +74,10 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
             and record.params.get(spec.scientific) == choice
         ]
         if complete:
-            best = min(complete, key=lambda record: (-sign * (record.value or 0.0), record.number))
+            best = min(
+                complete,
+                key=lambda record: (-goals.signs[0] * (record.value or 0.0), record.number),
+            )
             found.append(
                 Candidate(
                     choice=str(choice),

@@ -1,30 +1,27 @@
-"""What puts a result in doubt, worked out from its trials: bounds, luck of seeds, a rash pruner."""
+"""What puts a result in doubt: bounds, luck of seeds, a pruner that would have stopped it."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from statistics import median, variance
 from typing import Any
 
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from objectives.base import CHANGES
 from search_spaces.space import Choice, Space
+from studies.analysis.replay import made_trial, silent_pruner
 from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
 from studies.planning.plan import Plan
 from studies.search.pruners import with_resources
-from studies.search.pruning import FairPruning
 
 BOUND_SHARE = 0.02
 """A best value within this share of a parameter's range (on its own scale) is on the bound."""
 
 ENOUGH_CONFIGURATIONS = 8
 """Configurations below which their spread is too uncertain to be compared."""
-
-_ANY_TIME = datetime(2000, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +43,14 @@ class SeedSpread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RashPruner:
+class PrunerWouldStopWinner:
     """A pruner that would have stopped the winner.
 
     Attributes:
-        pruner: its name.
-        stopped: so many of the winner's confirm trainings.
-        of: so many there are.
+        stopped: the number of the winner's confirm trainings that it would have stopped.
+        of: the number of its confirm trainings.
         sentinel_step: the step at which it would have stopped the winner's search trial, which was
-            a sentinel; None: it was none, or would have gone on.
+            a sentinel; None: it was not a sentinel, or would not have been stopped.
     """
 
     pruner: str
@@ -90,14 +86,9 @@ def seed_spread(
 ) -> SeedSpread | None:
     """Compare the spread over seeds with that over configurations.
 
-    The variance of the search's full-budget values is that of the configurations plus that of the
-    seeds, as each trial has its own seed (law of total variance). The seeds' part is the median
-    over the confirmed configurations of the variance over their seeds, so that one that diverges
-    now and then does not stand for all.
-
-    Args:
-        search: trials of the search.
-        confirm: values over seeds of each confirmed configuration.
+    Each trial has its own seed, so the variance of the search's values is that of the
+    configurations plus that of the seeds (law of total variance). The seeds' part is the median
+    over the confirmed configurations: one that sometimes diverges does not decide.
 
     Returns:
         None if there are too few configurations, or none with two seeds.
@@ -115,25 +106,18 @@ def seed_spread(
     return SeedSpread(seeds=math.sqrt(seeds), configurations=math.sqrt(between))
 
 
-def rash_pruner(
+def pruner_would_stop_winner(
     plan: Plan,
     winner: Mapping[str, Any],
     *,
     search_trial: int | None,
     curves: Sequence[Mapping[int, float]],
     trials: Sequence[FrozenTrial],
-) -> RashPruner | None:
+) -> PrunerWouldStopWinner | None:
     """Show the winner's curves to the study's pruner, each as if it were the search's last trial.
 
     Its confirm trainings are full curves of the same configuration that no pruner has selected.
     As in the search, a pruner sees trials of the same choice only, and the last report stops none.
-
-    Args:
-        plan: names the pruner and its options.
-        winner: hyperparameters of the best configuration.
-        search_trial: the search trial that found it; None: none did.
-        curves: the metric by step of its confirm trainings.
-        trials: of the search, all of them.
 
     Returns:
         None if the pruner would have let all of them run.
@@ -146,12 +130,14 @@ def rash_pruner(
     mine = next((t for t in over if t.number == search_trial), None)
     step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
     stopped = sum(
-        _is_stopped(plan, _trial(len(trials), winner), sorted(curve.items()), over)
+        _is_stopped(plan, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
         for curve in curves
     )
     if not stopped and step is None:
         return None
-    return RashPruner(pruner=search.pruner, stopped=stopped, of=len(curves), sentinel_step=step)
+    return PrunerWouldStopWinner(
+        pruner=search.pruner, stopped=stopped, of=len(curves), sentinel_step=step
+    )
 
 
 def _is_stopped(
@@ -161,31 +147,14 @@ def _is_stopped(
     others: Sequence[FrozenTrial],
 ) -> bool:
     search, spec = plan.settings.search, plan.spec
-    pruning = FairPruning(
+    pruning = silent_pruner(
         search.pruner,
         with_resources(search.pruner, search.pruner_options, plan.most_reports),
         scientific=spec.scientific,
         direction=StudyDirection[spec.direction.upper()],
-        write=lambda *mark: None,
     )
     for step, value in reports[:-1]:
         trial.intermediate_values[step] = value
         if pruning.should_prune(trial, [*others, trial]):
             return True
     return False
-
-
-def _trial(number: int, params: Mapping[str, Any]) -> FrozenTrial:
-    return FrozenTrial(
-        number=number,
-        trial_id=number,
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=_ANY_TIME,
-        datetime_complete=None,
-        params=dict(params),
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-    )

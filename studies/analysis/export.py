@@ -3,8 +3,8 @@
     python -m mnist_core train results/optim_search/best_config.toml
     python -m studies reproduce results/optim_search/best_config.toml
 
-It holds every resolved setting of one confirm training, the one with the first fresh seed, and in
-``[record]`` what that training measured, so that a repetition can be compared to the last digit.
+It holds every setting of the confirm training with the first fresh seed, and in ``[record]`` what
+that training measured, so that a repetition can be compared to the last digit.
 """
 
 import math
@@ -32,32 +32,21 @@ FILE = "best_config.toml"
 
 
 def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
-    """Write the best configuration to ``path``, by default into the study's folder.
-
-    Args:
-        result: the study's result.
-        path: another file.
-
-    Returns:
-        The file.
+    """Write the best configuration to ``path``, by default in the study's folder; return that.
 
     Raises:
-        UserError: nothing is confirmed yet, or the file cannot be written.
+        UserError: if nothing is confirmed yet, or the file cannot be written.
     """
-    target = path or result.plan.folder / FILE
-    text = tomli_w.dumps(best_config(result))
-    head = f"# The best configuration that study {result.plan.name} found."
-    if is_trainer(result.plan.spec.objective):
-        head += f" Train it again with\n#   {train_command(target)}"
-    write_atomically(target, f"{head}\n\n{text}")
-    return target
+    target, plan = path or result.plan.folder / FILE, result.plan
+    head = f"The best configuration that study {plan.name} found."
+    return _write(plan, target, head, train_command(target), best_config(result))
 
 
 def best_config(result: StudyResult) -> dict[str, Any]:
     """Return the tables of ``best_config.toml``.
 
     Raises:
-        UserError: nothing is confirmed yet.
+        UserError: if nothing is confirmed yet.
     """
     plan, row = result.plan, result.best_row
     environment = result.environment
@@ -101,18 +90,10 @@ def write_trial(
 ) -> Path:
     """Write the configuration of one search trial, by default as ``trial_<number>.toml``.
 
-    Args:
-        plan: the study's.
-        records: of its search.
-        number: of a trial that ran its full budget.
-        path: another file than that in the study's folder.
-        environment: versions and data hashes, where they are known.
-
-    Returns:
-        The file.
+    The trial must have run its full budget.
 
     Raises:
-        UserError: there is no such trial, it has no final value, or the file cannot be written.
+        UserError: if there is no such trial, it has no final value, or the file cannot be written.
     """
     found = {record.number: record for record in records}.get(number)
     if found is None:
@@ -133,13 +114,16 @@ def write_trial(
     }
     target = path or plan.folder / f"trial_{number}.toml"
     head = (
-        f"# Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
+        f"Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
         " seeds."
     )
-    if is_trainer(plan.spec.objective):
-        head += f" Train it again with\n#   {reproduce_command(target)}"
     tables = sealed({**resolved_config(plan, found), "record": _present(record)})
-    write_atomically(target, f"{head}\n\n{tomli_w.dumps(tables)}")
+    return _write(plan, target, head, reproduce_command(target), tables)
+
+
+def _write(plan: Plan, target: Path, head: str, command: str, tables: Mapping[str, Any]) -> Path:
+    again = f" Train it again with\n#   {command}" if is_trainer(plan.spec.objective) else ""
+    write_atomically(target, f"# {head}{again}\n\n{tomli_w.dumps(tables)}")
     return target
 
 
@@ -150,7 +134,7 @@ def _objective(plan: Plan) -> dict[str, str]:
 
 
 def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
-    """Return the settings with which ``record`` was trained, nothing left to guess.
+    """Return all settings with which ``record`` was trained.
 
     Device, precision and threads are those that the training reported, not those of this machine.
     """
@@ -165,7 +149,7 @@ def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
 
 
 def _measured(plan: Plan, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what one training came to, and where; None: not known."""
+    """Return what one training measured, and where; None: not known."""
     versions, data = environment.get("versions", {}), environment.get("data", {})
     return {
         **{name: value for name, value in trial.metrics.items() if math.isfinite(value)},
@@ -181,7 +165,7 @@ def _measured(plan: Plan, trial: TrialRecord, environment: Mapping[str, Any]) ->
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is not known: TOML has no null."""
+    """Leave out what is None: TOML has no null."""
     return {name: value for name, value in record.items() if value is not None}
 
 

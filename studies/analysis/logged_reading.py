@@ -1,31 +1,30 @@
-"""What a study's log knows of the test set, where the database that has the record is gone."""
+"""The record of the test set as a study's log tells it, where the database is gone."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from studies.analysis.holdout_record import Opening, Reading
+from studies.analysis.holdout_record import HoldoutReading, HoldoutRecord
 from studies.core.event_log import Tail
 from studies.core.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logged:
-    """What a log knows.
+    """What a log tells of the test set.
 
     Attributes:
-        reading: the readings of the test set, without values.
         data: name of the data set; "": the log does not say.
-        confirmed: whether the confirmation had begun.
+        confirmed: whether the confirmation had started.
     """
 
-    reading: Reading
+    record: HoldoutRecord
     data: str
     confirmed: bool
 
 
 def reading_in_log(path: Path) -> Logged:
-    """Return what the log at ``path`` knows of the test set.
+    """Return what the log at ``path`` tells of the test set.
 
     Raises:
         OSError: if the log is there, but cannot be read.
@@ -48,10 +47,10 @@ def reading_in_log(path: Path) -> Logged:
             if not trials:  # filled in from the database
                 begin(event)
             trials[-1].add(event.trial)
-    openings = tuple(map(_opening, times, trials))
-    return Logged(reading=Reading(openings=openings), data=data, confirmed=confirmed)
+    readings = tuple(map(_reading, times, trials))
+    return Logged(record=HoldoutRecord(readings=readings), data=data, confirmed=confirmed)
 
 
-def _opening(time: float, trials: set[int]) -> Opening:
+def _reading(time: float, trials: set[int]) -> HoldoutReading:
     when = datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")
-    return Opening(time=when, trials=tuple(sorted(trials)), kept=bool(trials))
+    return HoldoutReading(time=when, trials=tuple(sorted(trials)), kept=bool(trials))

@@ -12,10 +12,7 @@ from studies.planning.plan import Plan
 def dominates(one: Sequence[float], other: Sequence[float], signs: Sequence[float]) -> bool:
     """Whether ``one`` is no worse than ``other`` in any objective, and better in one.
 
-    Args:
-        one: values, one for each objective.
-        other: likewise.
-        signs: for each objective 1 where more is better, else -1.
+    ``signs`` are 1 where more is better, else -1.
     """
     gains = [sign * (a - b) for a, b, sign in zip(one, other, signs, strict=True)]
     return min(gains) >= 0 and max(gains) > 0
@@ -24,7 +21,7 @@ def dominates(one: Sequence[float], other: Sequence[float], signs: Sequence[floa
 def front_of(goals: Goals, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Return the feasible COMPLETE trials that no other one dominates, best first objective first.
 
-    Of trials with the same params the one that is better in the first objective counts.
+    Of trials with the same params the better one in the first objective counts.
     """
     able = [r for r in records if r.state == "COMPLETE" and r.feasible and r.values]
     able.sort(key=lambda record: (-goals.signs[0] * record.values[0], record.number))
@@ -37,10 +34,7 @@ def front_of(goals: Goals, records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 def spread(front: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
-    """Return ``most`` of ``front``, evenly along it, its ends among them; all if there are fewer.
-
-    One is the best in the first objective.
-    """
+    """Return at most ``most`` of ``front``, evenly along it, the best in the metric among them."""
     if len(front) <= most:
         return list(front)
     gaps = max(1, most - 1)
@@ -48,10 +42,10 @@ def spread(front: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
 
 
 def check_feasible(plan: Plan, search: Sequence[TrialRecord]) -> None:
-    """Check that there is a trial to go on with.
+    """Check that some trial can be confirmed.
 
     Raises:
-        UserError: all that ran, or could have, are over the study's limits.
+        UserError: if all trials are over the study's limits.
     """
     goals = plan.goals
     over = [r for r in search if r.ending == "INFEASIBLE" or not r.feasible]
@@ -64,6 +58,6 @@ def check_feasible(plan: Plan, search: Sequence[TrialRecord]) -> None:
         " budget within the"
         f" constraints ({limits}); {len(over)} {are(len(over))} over them, nearest trial"
         f" {nearest.number}"
-        f" ({goals.over(nearest.metrics)}); widen search.constraints or change the space, and begin"
-        " anew (--fresh)"
+        f" ({goals.over(nearest.metrics)}); widen search.constraints or change the space, and start"
+        " over (--fresh)"
     )

@@ -1,21 +1,12 @@
 """Racing: confirm seeds are trained in rounds, and a candidate that has clearly lost gets no more.
 
-After each round, from the third on, every candidate still in the race is compared with the leader
-(the best mean so far) by its differences seed by seed. It is stopped if a one-sided paired t test
-finds it worse at the level ``ALPHA / ((k - 1) * looks)``, where k is the number of candidates and
-``looks`` the number of rounds after which one looks. This is the race with paired t tests and
-Bonferroni's correction of Birattari, Stuetzle, Paquete & Varrentrapp (A Racing Algorithm for
-Configuring Metaheuristics, GECCO 2002), corrected for the repeated looks as well, as Maron & Moore
-do (Hoeffding Races, NIPS 1993); the same seeds for all are the blocks of Moore & Lee (ICML 1994).
+After each round, from the third on, each candidate is compared with the leader seed by seed. It is
+stopped if a one-sided paired t test finds it worse at the level ``ALPHA / ((k - 1) * looks)`` for k
+candidates: Birattari, Stuetzle, Paquete & Varrentrapp (GECCO 2002), corrected for repeated looks as
+in Maron & Moore (Hoeffding Races, NIPS 1993). By the union bound the truly best candidate is
+stopped in at most ``ALPHA`` of all studies (for normal differences), whichever leads.
 
-Why it is conservative: the truly best candidate is stopped only if, at some look, some other one
-passes that test against it. By the union bound that happens in at most ``ALPHA`` of all studies
-(for normally distributed differences), whoever leads, and however often one looks.
-
-The default configuration is never stopped: the study's claim is the difference from it.
-
-What is stopped, and when, depends on the values and the planned seeds alone, so a race that was
-interrupted is simply held again.
+The outcome depends on the values and the planned seeds alone, so an interrupted race is repeated.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +17,7 @@ ALPHA = 0.05
 """Greatest probability that the best candidate is stopped."""
 
 FIRST_LOOK = 3
-"""Seeds before nobody is stopped."""
+"""With fewer seeds no candidate is stopped."""
 
 
 def race(
@@ -38,19 +29,15 @@ def race(
     direction: Direction = "maximize",
     step: float = 0.0,
 ) -> dict[str, int]:
-    """Hold the race over the rounds that are over.
+    """Return the candidates that are stopped, and after how many rounds each.
 
     Args:
-        values: the metric by seed, for each candidate; those of seeds of later rounds, and of a
-            candidate after it was stopped, are not looked at.
-        seeds: all seeds that are planned, in the order of their rounds.
-        rounds: so many rounds are over.
-        spared: candidates that are not stopped.
-        direction: whether a larger or a smaller metric is better.
-        step: the values are read in steps of it, 0: they are continuous.
-
-    Returns:
-        the candidates that are stopped, and after how many rounds each.
+        values: the metric by seed, for each candidate.
+        seeds: all planned seeds, in the order of their rounds.
+        rounds: the number of finished rounds.
+        spared: candidates that are never stopped, as the default: the study's claim is about it.
+        direction: of the metric.
+        step: the values are read in steps of it; 0: they are continuous.
     """
     looks = range(FIRST_LOOK, len(seeds))  # after the last round there is nothing left to save
     if not looks or len(values) < 2:
@@ -69,7 +56,7 @@ def race(
         means = {
             candidate: sign * sum(by_seed.values()) / len(by_seed)
             for candidate, by_seed in seen.items()
-            if len(by_seed) == look  # a candidate of which a seed failed leads nobody
+            if len(by_seed) == look  # a candidate that failed on a seed does not lead
         }
         if not means:
             continue

@@ -1,12 +1,11 @@
-"""Train an exported configuration again and judge whether it comes to what was recorded.
+"""Train an exported configuration again and compare the result with the record.
 
     python -m studies reproduce results/optim_search/best_config.toml
 
-On the same device, with the same versions, the same seed gives the recorded value to the last
-digit. Elsewhere sums are rounded in another order, and the training is as good as one with another
-seed. So it must lie where one more training would: in the 95 % prediction interval of the recorded
-seeds, mean +- t(n - 1) * sd * sqrt(1 + 1/n) (Hahn & Meeker, Statistical Intervals, 1991, 4.7), or
-within a tolerance that is asked for.
+With the same device and versions the same seed gives the recorded value to the last digit.
+Elsewhere sums are rounded in another order, so the value must lie where a further seed would:
+within the 95 % prediction interval mean +- t(n - 1) * sd * sqrt(1 + 1/n) of the recorded seeds
+(Hahn & Meeker, Statistical Intervals, 1991, 4.7), or within a given tolerance.
 """
 
 import dataclasses
@@ -29,17 +28,14 @@ EXACT, WITHIN, OUTSIDE = "exact", "within", "outside"
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What a file claims.
+    """What a file records.
 
     Attributes:
-        path: the file.
-        config: of the training, as recorded.
         metric: what it is judged by, e.g. ``val_accuracy``.
         value: the metric of the training with ``config.seed``.
-        values: the metric of all recorded seeds, ``value`` among them; may be ``value`` only.
+        values: the metric of all recorded seeds, ``value`` among them.
         facts: versions, device and data that the record names.
-        sealed: whether the file has a seal, which fits; without one nothing shows that its settings
-            are those that were run.
+        sealed: whether the file has a seal; without one its settings may have been changed.
     """
 
     path: Path
@@ -53,8 +49,7 @@ class Recorded:
     def interval(self, step: float = 0.0) -> tuple[float, float] | None:
         """Return where one more training lies in 95 of 100 cases; None after a single one.
 
-        Args:
-            step: the metric is read in steps of it, as an accuracy by the image; 0: continuous.
+        The metric is read in steps of ``step``, as an accuracy by the image; 0: continuous.
         """
         n = len(self.values)
         if n < 2:
@@ -68,13 +63,12 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What came out.
+    """The result of a repetition.
 
     Attributes:
         outcome: ``EXACT``, ``WITHIN`` or ``OUTSIDE``.
-        text: one sentence.
-        differences: what is not as recorded, e.g. ``torch 2.15.0 -> 2.16.0``.
-        same: names of what is as recorded.
+        differences: facts that differ from the record, e.g. ``torch 2.15.0 -> 2.16.0``.
+        same: names of the facts that do not.
     """
 
     outcome: str
@@ -87,7 +81,7 @@ def read(path: Path) -> Recorded:
     """Read an exported configuration.
 
     Raises:
-        ConfigError: it cannot be read, records no training, or was changed since it was written.
+        ConfigError: if it cannot be read, records no training, or was changed later.
     """
     tables, record = read_settings(path)
     config = TrainConfig.from_mapping(tables, source=str(path))
@@ -126,7 +120,7 @@ def read(path: Path) -> Recorded:
     )
 
 
-def judge(
+def compare_with_record(
     recorded: Recorded,
     value: float,
     facts: Mapping[str, str],
@@ -137,11 +131,11 @@ def judge(
     """Compare a repetition with the record.
 
     Args:
-        recorded: what was claimed.
+        recorded: the file's record.
         value: the metric here.
         facts: versions, device and data here, named as in the record.
         tolerance: greatest difference from the recorded value, in the metric's unit; None: the
-            prediction interval of the recorded seeds, and exactly if only one was recorded.
+            prediction interval of the recorded seeds; exact if only one was recorded.
         step: the metric is read in steps of it; 0: it is continuous.
     """
     differences = tuple(
@@ -192,7 +186,7 @@ def unsealed(recorded: Recorded) -> str:
 
 
 def show(metric: str, value: float) -> str:
-    """Say a metric: a share in per cent."""
+    """Write a metric: a share in per cent."""
     return f"{100 * value:.2f} %" if metric.endswith(("accuracy", "f1")) else f"{value:.5g}"
 
 
@@ -212,15 +206,10 @@ def facts_here(device_name: str, data_fingerprint: str) -> dict[str, str]:
 
 
 def check_data(recorded: Recorded, fingerprint: str, *others: str) -> None:
-    """Refuse other data before anything is trained on it.
-
-    Args:
-        recorded: what was claimed.
-        fingerprint: of the data here.
-        others: fingerprints that the same training and validation images may have.
+    """Check that the data here, which may have several fingerprints, are those of the record.
 
     Raises:
-        UserError: the record names another fingerprint.
+        UserError: if the record names another fingerprint.
     """
     before = recorded.facts.get("data_fingerprint", fingerprint)
     if before not in (fingerprint, *others):

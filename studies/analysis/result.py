@@ -1,16 +1,12 @@
-"""What a study found so far, worked out from its records alone.
-
-``run``, ``status``, ``export`` and the report all read the same ``StudyResult``, so none of them
-can say something that the database does not hold.
-"""
+"""What a study found so far: the one source of ``run``, ``status``, ``export`` and reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from studies.analysis.candidates import Candidate
-from studies.analysis.doubts import RashPruner, SeedSpread
-from studies.analysis.holdout_record import Reading
+from studies.analysis.doubts import PrunerWouldStopWinner, SeedSpread
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.statistics import Interval
 from studies.core.trials import Forked, TrialRecord
 from studies.planning.plan import Plan
@@ -25,21 +21,15 @@ class Row:
     """One line of the final table.
 
     Attributes:
-        label: the choice, or the default configuration's label.
         candidate: what was confirmed; None for a choice without a COMPLETE trial.
         complete: search trials of the choice that ran their full budget.
-        pruned: search trials that the pruner stopped.
-        failed: search trials that failed.
         values: the metric by confirm seed.
         confirm: its mean and interval; None as long as nothing was confirmed.
         gap: this row minus the best choice, seed by seed; None for the best itself and for the
             same configuration under another label.
         test: mean and interval of the same metric on the test images.
-        seconds: mean seconds of one confirm training.
-        confirm_failed: confirm trainings that failed.
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
-        stopped_after: so many confirm seeds were trained before the race stopped it; None: it was
-            not stopped.
+        stopped_after: number of confirm seeds after which the race stopped it; None: it did not.
         gap_to_default: this row minus the default configuration, seed by seed; None as for ``gap``.
     """
 
@@ -64,26 +54,21 @@ class StudyResult:
     """What a study found; ``rows`` are sorted, best first, those without a value last.
 
     Attributes:
-        plan: the plan the records belong to.
         rows: one for each choice of the scientific parameter, and one for the default.
         best: label of the best row by confirm mean, the default configuration's included; None as
             long as nothing was confirmed.
         ties: labels that cannot be told apart from the best.
         noisy: labels whose seeds differ too much to say anything of them.
         to_default: best minus default configuration, seed by seed; None if the best is it.
-        test: the reading of the test set.
         confirm: the COMPLETE confirm records by label, in the order of the seeds; to count or add
             them up take ``confirmed``.
-        states: number of search trials by state.
         failures: how often each reason of failure came, most frequent first.
         environment: versions and data hashes of the confirmation, see ``environment.describe``.
         trained: trainings that this run ended; 0 for a study that was finished before.
         stopped: why the search was ended before its last trial; None: it was not.
         seed_spread: how much the seed decides; None: too few configurations to say.
-        forked: where the study comes from; None: it is no fork.
-        rash_pruner: that the pruner would have stopped the best one; None: it would not have.
-        front: the search's trials on the Pareto front, best in the metric first; none: there is one
-            objective.
+        forked: where the study comes from; None: it is not a fork.
+        pruner_stops_winner: that the pruner would have stopped the best one; None: it would not.
     """
 
     plan: Plan
@@ -91,7 +76,7 @@ class StudyResult:
     best: str | None
     ties: tuple[str, ...]
     to_default: Interval | None
-    test: Reading
+    test: HoldoutRecord
     confirm: Mapping[str, tuple[TrialRecord, ...]]
     states: Mapping[str, int]
     failures: tuple[tuple[str, int], ...]
@@ -100,7 +85,7 @@ class StudyResult:
     trained: int = 0
     stopped: Stop | None = None
     seed_spread: SeedSpread | None = None
-    rash_pruner: RashPruner | None = None
+    pruner_stops_winner: PrunerWouldStopWinner | None = None
     forked: Forked | None = None
     front: tuple[TrialRecord, ...] = ()
 

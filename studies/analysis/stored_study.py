@@ -1,4 +1,4 @@
-"""What a storage holds of a study, read without changing it."""
+"""A study as it is stored, read without changing it."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mnist_core.errors import UserError
-from studies.analysis.holdout_record import Reading, command_readings, read_record
+from studies.analysis.holdout_record import HoldoutRecord, command_readings, read_record
 from studies.analysis.result import StudyResult
 from studies.analysis.summary import summarize
 from studies.core.attributes import (
@@ -39,17 +39,13 @@ class Stored:
     Attributes:
         plan: the plan, with the trials and confirm seeds of the last run.
         result: what it found so far; None if ``differs``.
-        lease: who supervises it, dead or alive; None: nobody.
-        search: records of the search.
-        confirm: records of the confirmation; empty before it began.
-        differs: in which settings the plan is not that of the study; "" if it is, be it of another
-            version of the trainer, with which it can be read but not gone on with.
-        stopped: why the search was ended early; None: it was not.
-        test: the readings of the test set.
-        described: versions and data hashes of the confirmation; None before it began.
-        identity: of the study, which its files name, too; "": an earlier version made it.
-        settings: what the study's fingerprint was taken of, by table; {} where it has none.
-        fingerprint: the study's own; "" where it has none.
+        lease: of the process that runs it, dead or alive; None: there is none.
+        confirm: records of the confirmation; empty before it started.
+        differs: the settings in which plan and study differ; "": none do. Another version of the
+            trainer is not such a difference: the study can be read, but not resumed.
+        described: versions and data hashes of the confirmation; None before it started.
+        identity: of the study, which its files name, too.
+        settings: those that the study's fingerprint was taken of, by table.
     """
 
     plan: Plan
@@ -59,7 +55,7 @@ class Stored:
     confirm: list[TrialRecord]
     differs: str = ""
     stopped: Stop | None = None
-    test: Reading = field(default_factory=Reading)
+    test: HoldoutRecord = field(default_factory=HoldoutRecord)
     described: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     identity: str = ""
@@ -83,7 +79,7 @@ class Stored:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """Versions and data hashes of the confirmation; before it what the study itself knows."""
+        """Versions and data hashes of the confirmation; before it those that the study has."""
         known = dict(self.described or {})
         trainer = self.settings.get("trainer")
         return known or {
@@ -97,10 +93,10 @@ class Stored:
         return foreign_models(self.plan.folder, self.identity)
 
     def comparable(self) -> "Stored":
-        """Return this, if the plan is that of the study: then its parameters mean the same.
+        """Return this, if plan and study agree.
 
         Raises:
-            FingerprintMismatch: it is not; the message has the first differences.
+            FingerprintMismatch: if they do not; the message has the first differences.
         """
         if self.differs:
             raise FingerprintMismatch(self.differs)
@@ -110,7 +106,7 @@ class Stored:
         """Return the result of a study that has run to its end.
 
         Raises:
-            UserError: it has not, or the plan is not that of the study.
+            UserError: if it has not, or plan and study differ.
         """
         self.comparable()
         assert self.result is not None
@@ -123,14 +119,10 @@ class Stored:
 
 
 def read(plan: Plan, storage: Storage | None = None) -> Stored:
-    """Read the study of ``plan``.
-
-    Args:
-        plan: of the study.
-        storage: of ``plan.storage_url``, where it is open already; it is left open.
+    """Read the study of ``plan``; a ``storage`` that is open already is left open.
 
     Raises:
-        UserError: there is no such database or study.
+        UserError: if there is no such database or study.
     """
     with plan.location.opened(storage, required=True) as studies:
         search_study, confirm_study = studies.search, studies.confirm
@@ -139,7 +131,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
         stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
         if stored is not None:
-            # The data is not loaded for this: the study itself knows which it was.
+            # The study records its data's fingerprint, so the data need not be loaded.
             plan = plan.with_data(stored["values"]["data"])
             try:
                 check_readable(plan.name, stored["values"], plan.fingerprint(code={})[1])

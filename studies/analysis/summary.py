@@ -1,14 +1,16 @@
-"""The records of a study in, its result out; nothing but the records decides."""
+"""The result of a study, worked out from its records alone."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from studies.analysis.candidates import Candidate, candidates
-from studies.analysis.doubts import on_bound, rash_pruner, seed_spread
-from studies.analysis.holdout_record import Reading
+from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.pareto import front_of
 from studies.analysis.result import Row, StudyResult, metric_on_test
 from studies.core.statistics import (
@@ -29,7 +31,7 @@ def summarize(
     plan: Plan,
     search: Sequence[TrialRecord],
     confirm: Sequence[TrialRecord],
-    test: Reading,
+    test: HoldoutRecord,
     *,
     environment: Mapping[str, Any] | None = None,
     trained: int = 0,
@@ -38,20 +40,7 @@ def summarize(
     trials: Sequence[FrozenTrial] = (),
     forked: Forked | None = None,
 ) -> StudyResult:
-    """Work out the result from the records of search and confirmation.
-
-    Args:
-        plan: the study's.
-        search: records of the search.
-        confirm: records of the confirmation.
-        test: the readings of the test set.
-        environment: see ``environment.describe``.
-        trained: trainings that this run ended.
-        stopped: why the search was ended early.
-        race: the configurations (``enqueued.identity``) that a race stopped, with their seeds.
-        trials: the search's trials as Optuna has them, with what pruners marked them with.
-        forked: where the study comes from.
-    """
+    """Work out the result from the records of search and confirmation."""
     spec = plan.spec
     chosen = {candidate.label: candidate for candidate in candidates(plan, search)}
     records = {
@@ -72,7 +61,7 @@ def summarize(
     # Where the search found nothing better, one row counts; what is infeasible wins nothing.
     if chosen[default].params in tuned or not chosen[default].feasible:
         del rivals[default]
-    step = metric_step(spec.metric, complete)
+    step = metric_step(spec.metric, chain.from_iterable(complete.values()))
     ended = {
         label: {r.seed for r in of_label if r.state in ("COMPLETE", "FAIL")}
         for label, of_label in records.items()
@@ -133,13 +122,12 @@ def summarize(
                 gap_to_default=gaps.get(default),
             )
         )
-    sign = 1.0 if spec.direction == "maximize" else -1.0
     rows.sort(
         # Means over a part of the seeds are not compared with the others'.
         key=lambda row: (
             row.confirm is None,
             row.stopped_after is not None or (row.confirm_failed > 0 and row.label != best),
-            -sign * row.confirm.mean if row.confirm else math.inf,
+            -goals.signs[0] * row.confirm.mean if row.confirm else math.inf,
         )
     )
     to_default = None
@@ -163,7 +151,7 @@ def summarize(
         stopped=stopped,
         forked=forked,
         seed_spread=seed_spread(search, [list(of.values()) for of in rivals.values()]),
-        rash_pruner=rash_pruner(
+        pruner_stops_winner=pruner_would_stop_winner(
             plan,
             chosen[best].params,
             search_trial=chosen[best].search_trial,
@@ -194,30 +182,28 @@ def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scienti
 
 
 def _states(records: Iterable[TrialRecord]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.ending] = counts.get(record.ending, 0) + 1
-    return counts
+    return dict(Counter(record.ending for record in records))
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def metric_step(metric: str, complete: Mapping[str, Sequence[TrialRecord]]) -> float:
+def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
     """Return in which steps the metric is read: an accuracy by the image (or pair); 0: unknown."""
     if not metric.endswith("accuracy"):
         return 0.0
     counts = [
         sum(map(sum, record.attributes["confusion"]))
-        for of_label in complete.values()
-        for record in of_label
+        for record in records
         if "confusion" in record.attributes
     ]
     return 1 / min(counts) if counts else 0.0
 
 
-def _test_interval(records: Sequence[TrialRecord], test: Reading, plan: Plan) -> Interval | None:
+def _test_interval(
+    records: Sequence[TrialRecord], test: HoldoutRecord, plan: Plan
+) -> Interval | None:
     name = metric_on_test(plan.spec.metric)
     values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
     return mean_interval(values) if values else None

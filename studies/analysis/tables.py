@@ -10,22 +10,18 @@ choice             value of the scientific parameter, as text
 value              the study's metric at the end (PRUNED: at the last report)
 seconds            from the start of the last attempt to its end
 started, ended     local time
-attempt            how often the trial was lost and begun again
+attempt            the number of restarts after the trial was lost
 seed               of the trial, 64 bits
 failure, message   kind and text, of a FAIL trial
 param.<name>       hyperparameters; empty where the trial has none of that name
-objective.<name>   of a study with several objectives, the final value of each
+objective.<name>   the final value of each of several objectives
 feasible           whether it keeps the limits of the study
 metric.<name>      all metrics of the end
-info.<name>        what else the training left, e.g. device, precision, n_parameters
+info.<name>        other facts of the training, e.g. device, precision, n_parameters
 =================  ===============================================================================
 
-``confirm``: the same of each training on a fresh seed, with ``label`` (the choice, or ``<choice>
-(default)``), ``entry`` left out, and ``test.<name>``, the metrics of the kept model on the test
-images, where they were read.
-
-``curves``: a row for each report: study, phase (search or confirm), number, choice, state, step and
-value.
+``confirm``: the same for each training on a fresh seed, with ``label`` (the choice, or ``<choice>
+(default)``), and ``test.<name>``, the metrics on the test images. ``curves``: a row a report.
 
 A parameter's column is numeric if all its values are numbers, and text otherwise.
 """
@@ -51,13 +47,7 @@ _NOT_INFO = ("confusion", "entry", "label", "validation")
 
 @dataclass(frozen=True)
 class Tables:
-    """A study as tables; see the module's text for the columns.
-
-    Attributes:
-        trials: the search, by number.
-        curves: all reports, by phase, number and step.
-        confirm: the trainings on fresh seeds, by number.
-    """
+    """A study as tables; see the module's text for the columns."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame
@@ -75,17 +65,12 @@ def load(
     conf: Path | None = None,
     sets: Mapping[str, Any] | None = None,
 ) -> Tables:
-    """Read a study as it stands, also while it runs.
+    """Return a study, also while it runs, by its name or the folder that it left.
 
-    Args:
-        study: its name, e.g. ``optim_search``, or the folder it left, e.g.
-            ``results/cuda/optim_search``.
-        quick: the study's small run.
-        conf: another file than ``conf.toml``.
-        sets: dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
+    ``sets`` are dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
 
     Raises:
-        UserError: there is no such study.
+        UserError: if there is no such study.
     """
     return tables(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
 
@@ -124,14 +109,11 @@ def tables(found: Stored) -> Tables:
 
 
 def write(found: Tables, folder: Path, formats: Sequence[str] = ("csv",)) -> list[Path]:
-    """Write each table to ``folder``, as ``trials.csv``, ``trials.parquet`` and so on.
-
-    Returns:
-        the files.
+    """Write each table to ``folder``, as ``trials.csv`` and so on; return the files.
 
     Raises:
-        ConfigError: a format is none of ``FORMATS``.
-        UserError: a file cannot be written, or pyarrow is missing.
+        ConfigError: if a format is not one of ``FORMATS``.
+        UserError: if a file cannot be written, or pyarrow is missing.
     """
     check_formats(formats)
     writers: dict[str, Callable[[pd.DataFrame], str | bytes]] = {"csv": _csv, "parquet": _parquet}
@@ -145,10 +127,10 @@ def write(found: Tables, folder: Path, formats: Sequence[str] = ("csv",)) -> lis
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Refuse a format that is none of ``FORMATS``.
+    """Check formats.
 
     Raises:
-        ConfigError: one is not.
+        ConfigError: if one is not one of ``FORMATS``.
     """
     for name in formats:
         if name not in FORMATS:
@@ -194,7 +176,7 @@ def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> lis
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters with ``None``, True and False as text: an empty cell is no value at all."""
+    """Return parameters with ``None``, True and False as text: an empty cell means no value."""
     return {
         name: str(value) if value is None or isinstance(value, bool) else value
         for name, value in params.items()
@@ -202,7 +184,7 @@ def _texts(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return a table with one type a column; those known before all others, then by first row."""
+    """Return a table with one type a column, the fixed columns first."""
     first = ["study", "number", "state", "choice", "value", "seconds", "started", "ended"]
     frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=first)
     names = [str(name) for name in frame.columns]

@@ -38,9 +38,10 @@ from studies.protocol import preflight
 from studies.protocol.control import ConfirmedElsewhere, Control, StudyInterrupted
 from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import RunOptions, run_study
-from studies.report.console import Snapshot, drop_output, make_console, save_picture
+from studies.report.console import drop_output, make_console
 from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
+from studies.report.snapshot import Snapshot, save_picture
 from studies.report.table import print_result, result_event, write_markdown
 from studies.search import stopping
 from studies.storage import open

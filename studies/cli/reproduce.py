@@ -82,7 +82,7 @@ def reproduce_command(
         raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
     share = recorded.metric.endswith("accuracy")
     judged = sum(map(sum, result.confusion))
-    verdict = reproduction.judge(
+    verdict = reproduction.compare_with_record(
         recorded,
         result.metrics[recorded.metric],
         reproduction.facts_here(result.device_name, data.fingerprint),

@@ -46,9 +46,9 @@ def sync_command(
     from studies.storage.belonging import check_owner
     from studies.storage.open import shown
     from studies.tracking import check
-    from studies.tracking._wandb_runs import upload as upload_runs
     from studies.tracking.process import TrackerProcesses
     from studies.tracking.recording import Recording
+    from studies.tracking.wandb_upload import upload as upload_runs
 
     names = check(tracker or plan.settings.tracking.trackers, source="--tracker")
     if not names:

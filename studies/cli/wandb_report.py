@@ -31,9 +31,10 @@ def wandb_report_command(
     from mnist_core.files import write_atomically
     from studies.core.event_log import FILE
     from studies.planning.next_commands import look_command, run_command
-    from studies.tracking._wandb_report import build, spec
-    from studies.tracking._wandb_runs import AccountProblem, check_account, server
     from studies.tracking.follow import read_study
+    from studies.tracking.wandb_internals import report_json, server
+    from studies.tracking.wandb_report import build
+    from studies.tracking.wandb_upload import AccountProblem, check_account
 
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError(
@@ -50,7 +51,7 @@ def wandb_report_command(
     command = run_command(plan)
     if out is not None:
         report = build(made, project=own.project, entity=own.entity, command=command)
-        write_atomically(out, json.dumps(spec(report), indent=1) + "\n")
+        write_atomically(out, json.dumps(report_json(report), indent=1) + "\n")
         typer.echo(f"report: {out}")
         return
     try:

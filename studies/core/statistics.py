@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Literal
 
+from mnist_core.comparison.spread import difference, rounding_error, t_quantile
+
 CONFIDENCE = 0.95
 NOISY_TIMES = 5
 """A choice is noisy if its interval is more than this many times as wide as usual in the study."""
@@ -79,12 +81,9 @@ def mean_interval(
     mean = values[0] + math.fsum(value - values[0] for value in values) / n
     if n == 1:
         return Interval(n=1, mean=mean, sd=math.nan, low=-math.inf, high=math.inf)
-    # Not scipy.stats, which takes twice as long to import. See ``warm_up``.
-    from scipy import special  # type: ignore[import-untyped]
-
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     spread = max(sd, rounding)
-    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * spread / math.sqrt(n)
+    half = t_quantile(n - 1, confidence) * spread / math.sqrt(n)
     return Interval(n=n, mean=mean, sd=sd, low=mean - half, high=mean + half)
 
 
@@ -93,7 +92,7 @@ def value_interval(values: Sequence[float], *, step: float = 0.0) -> Interval:
     # A few seeds can give the same accuracy, which comes in steps of 1 / n images. Without a
     # rounding error (uniform over a step: step / sqrt(12); Sheppard's correction, the other way
     # round) their interval would have no width, and one image would count as proven.
-    return mean_interval(values, rounding=step / math.sqrt(12))
+    return mean_interval(values, rounding=rounding_error(step))
 
 
 def paired_difference(
@@ -117,9 +116,10 @@ def paired_difference(
     common = [seed for seed in first if seed in second]
     if not common:
         return None
-    # Rounded far below any metric's resolution, so that 0.1 + 0.2 - 0.3 counts as 0.
-    differences = [round(first[seed] - second[seed], 12) for seed in common]
-    return mean_interval(differences, confidence=confidence, rounding=step / math.sqrt(6))
+    differences = [difference(second[seed], first[seed]) for seed in common]
+    return mean_interval(
+        differences, confidence=confidence, rounding=rounding_error(step, values=2)
+    )
 
 
 def noisy(intervals: Mapping[str, Interval]) -> tuple[str, ...]:
@@ -206,12 +206,10 @@ def welch(first: Sequence[float], second: Sequence[float], *, rounding: float = 
     mean, n = two.mean - one.mean, min(one.n, two.n)
     if n == 1:
         return Interval(n=1, mean=mean, sd=math.nan, low=-math.inf, high=math.inf)
-    from scipy import special
-
     parts = [max(each.sd, rounding) ** 2 / each.n for each in (one, two)]
     error = math.sqrt(sum(parts))
     if error == 0:
         return Interval(n=n, mean=mean, sd=0.0, low=mean, high=mean)
     freedom = sum(parts) ** 2 / (parts[0] ** 2 / (one.n - 1) + parts[1] ** 2 / (two.n - 1))
-    half = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    half = t_quantile(freedom, CONFIDENCE) * error
     return Interval(n=n, mean=mean, sd=error, low=mean - half, high=mean + half)

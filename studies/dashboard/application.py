@@ -1,14 +1,9 @@
 """Optuna's dashboard with notes, pictures and figures of a study, none of which is written.
 
-The dashboard's pages ask its server for a study in JSON. That answer is completed on its way out,
-from the study's own records: each trial gets a note, pictures of its curve, its confusion matrix,
-its surest mistakes and its ROC and precision-recall curves and a link to its kept model; the study
-gets a note and figures. So it costs the run nothing, needs no second writer, works while the study
-runs, and on studies of any age and storage. A note that somebody writes in the dashboard is kept in
-the study and stands in place of ours.
-
-What makes a study, its trials and their states, is changed by its run alone: the dashboard's
-buttons for that are refused. Notes and files may be added.
+The dashboard's pages ask its server for a study in JSON. That answer is completed on its way out
+from the study's own records: trials get notes, pictures and links to models, the study gets a note
+and figures. So the run pays nothing and remains the only writer. A note that somebody writes in the
+dashboard is kept in the study and replaces ours. Buttons that change trials are refused.
 """
 
 import copy
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 FRESH_SECONDS = 2.0
-"""A study is read again when it was read longer ago; the pages ask every few seconds."""
+"""A study that was read longer ago is read again; the pages ask every few seconds."""
 
 _DETAIL = re.compile(r"/api/studies/\d+/?")
 _FILE = re.compile(r"/artifacts/\d+/\d+/([0-9a-f-]+)/?")
@@ -42,14 +37,10 @@ _REFUSED = (
 )
 
 
-class Inspection:
-    """A WSGI application around the dashboard's.
+class StudyDashboard:
+    """A WSGI application around the dashboard's, for the study of ``plan`` in an open storage.
 
-    Args:
-        dashboard: Optuna's own.
-        plan: of the study whose search and confirmation are completed; others in the same storage
-            are shown as they are.
-        storage: of ``plan.storage_url``, open.
+    Other studies in the storage are shown as they are.
     """
 
     def __init__(self, dashboard: "WSGIApplication", plan: Plan, storage: Storage) -> None:
@@ -58,12 +49,12 @@ class Inspection:
         self._storage = storage
         self._images = MistakeImages()
         self._lock = threading.Lock()
-        # A page asks for all pictures at once, and matplotlib is not made for that: imported by
-        # several threads at a time it is left half imported, and no picture is drawn any more.
+        # A page asks for all pictures at once. If several threads import matplotlib at a time, it
+        # stays half imported, and no picture is drawn any more.
         self._drawing = threading.Lock()
         self._known: tuple[float, Completion] | None = None
         self._asked: dict[tuple[str, int], Json] = {}
-        """Trials of the study's answer as the dashboard has them, which change no more."""
+        """Best trials as the dashboard has them, which do not change any more."""
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -96,7 +87,7 @@ class Inspection:
         def trial_json(number: int) -> Json | None:
             key = (environ["PATH_INFO"], number)
             if key not in self._asked:
-                if number not in trials:  # the page asks for those only that it does not know
+                if number not in trials:  # the page asks only for trials that it does not know
                     query = {**environ, "QUERY_STRING": f"after={number}"}
                     trials.update((one["number"], one) for one in self._json(query)["trials"])
                 if number not in trials:
@@ -133,13 +124,13 @@ class Inspection:
         return None if completion is None else completion.file(name)
 
     def _completion(self) -> Completion | None:
-        """Return what is known of the study, at most ``FRESH_SECONDS`` old; None: no such study."""
+        """Return the study's completion, at most ``FRESH_SECONDS`` old; None: no such study."""
         with self._lock:
             now = time.monotonic()
             if self._known is None or now - self._known[0] > FRESH_SECONDS:
                 try:
                     found = stored_study.read(self._plan, self._storage)
-                except UserError:  # it is not there (yet), or cannot be read at this moment
+                except UserError:  # it does not exist yet, or cannot be read at this moment
                     return None
                 self._known = (now, Completion(found, self._storage, self._images))
             return self._known[1]

@@ -25,18 +25,12 @@ Json = dict[str, Any]
 
 _KINDS = ("curve", "confusion", "model", "mistakes", "roc")
 _NAME = re.compile(r"([0-9a-f]+)-([01])-([0-9a-f]+)")
-"""Of a file of ours: kind, whether it is the confirmation's, number of the trial; no UUID."""
+"""Name of a file of ours, unlike a UUID: kind, whether it is the confirmation's, trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file of a trial that is made, or read, when somebody asks for it.
-
-    Attributes:
-        name: as it is shown, and saved.
-        mimetype: what it is.
-        make: returns its content.
-    """
+    """A file of a trial; ``make`` returns its content, when somebody asks for it."""
 
     name: str
     mimetype: str
@@ -44,13 +38,7 @@ class File:
 
 
 class Completion:
-    """What there is to add to a study, its search and its confirmation, at one moment.
-
-    Args:
-        stored: the study as it stands.
-        storage: that it was read from.
-        images: of which mistakes are drawn.
-    """
+    """What is added to a study, its search and its confirmation, at one moment."""
 
     def __init__(self, stored: Stored, storage: Storage, images: MistakeImages) -> None:
         self._stored, self._storage, self._images = stored, storage, images
@@ -60,13 +48,8 @@ class Completion:
     def complete(self, detail: Json, trial_json: Callable[[int], Json | None]) -> None:
         """Add notes, files, readable attributes and figures to the JSON of a study.
 
-        Optuna's best trial is the luckiest single training. When the study has its answer, the
-        trials of that stand there instead. Others than this study's search and confirmation are
-        left as they are.
-
-        Args:
-            detail: the dashboard's answer.
-            trial_json: returns that of one trial by its number, if there is one.
+        Optuna's best trial is the luckiest single training. In a finished study the winner's trials
+        take its place. Other studies are left as they are.
         """
         if detail["name"] not in (self._name, f"{self._name}{CONFIRM}"):
             return
@@ -77,7 +60,7 @@ class Completion:
             detail["best_trials"] = copy.deepcopy(best)
         for trial in [*detail["trials"], *detail["best_trials"]]:
             record = records.get(trial["number"])
-            if record is not None:  # else it began after the study was read
+            if record is not None:  # else it started after the study was read
                 self._complete_trial(trial, record, confirm)
         note = confirm_note if confirm else study_note
         _add_note(detail, lambda: note(self._stored))
@@ -90,7 +73,7 @@ class Completion:
             ]
 
     def file(self, name: str) -> File | None:
-        """Return the file of that identity, or None if it is none of ours."""
+        """Return the file of that name; None: it is not ours."""
         parsed = _NAME.fullmatch(name)
         if parsed is None:
             return None
@@ -101,7 +84,7 @@ class Completion:
         return self._files(records[number], confirm).get(name)
 
     def _winners(self, confirm: bool) -> list[int]:
-        """Return the trials of the configuration that won; none before the study is finished."""
+        """Return the winning configuration's trials; none before the study is finished."""
         result = self._stored.result
         if result is None or result.best_row is None or self._stored.phase != "finished":
             return []
@@ -123,31 +106,21 @@ class Completion:
 
     def _files(self, record: TrialRecord, confirm: bool) -> dict[str, File]:
         """Return the files of a trial by their identities."""
-        number, files = record.number, {}
+        number = record.number
+        files: dict[str, File] = {}
+
+        def png(kind: str, make: Callable[[], bytes]) -> None:
+            files[kind] = File(name=f"{kind}_{number}.png", mimetype="image/png", make=make)
+
         if record.curve:
-            files["curve"] = File(
-                name=f"curve_{number}.png",
-                mimetype="image/png",
-                make=lambda: pictures.curve(self._stored, record, self._records(confirm)),
-            )
+            others = self._records(confirm)
+            png("curve", lambda: pictures.curve(self._stored, record, others))
         if record.attributes.get(pictures.CONFUSION):
-            files["confusion"] = File(
-                name=f"confusion_{number}.png",
-                mimetype="image/png",
-                make=lambda: pictures.confusion(self._stored, record),
-            )
+            png("confusion", lambda: pictures.confusion(self._stored, record))
         kept = validation_summary.of_attributes(record.attributes)
         if kept is not None:
-            files["mistakes"] = File(
-                name=f"mistakes_{number}.png",
-                mimetype="image/png",
-                make=lambda: pictures.mistakes(self._stored, record, kept, self._images),
-            )
-            files["roc"] = File(
-                name=f"roc_{number}.png",
-                mimetype="image/png",
-                make=lambda: pictures.validation_curves(record, kept),
-            )
+            png("mistakes", lambda: pictures.mistakes(self._stored, record, kept, self._images))
+            png("roc", lambda: pictures.validation_curves(record, kept))
         model = models_folder(self._stored.plan.folder) / f"{number}.safetensors"
         if confirm and model.is_file() and not self._stored.foreign_models:
             files["model"] = File(
@@ -158,7 +131,7 @@ class Completion:
         return {f"{_KINDS.index(k):x}-{confirm:d}-{number:x}": file for k, file in files.items()}
 
     def _columns(self, confirm: bool) -> list[Json]:
-        """Return the columns of the table of trials, and which are numbers."""
+        """Return the columns of the table of trials; those of numbers can be sorted."""
         columns: dict[str, bool] = {}
         for record in self._records(confirm):
             for name, text in _attributes(record).items():

@@ -1,6 +1,5 @@
-"""Figures of a study for Optuna's dashboard, as plotly's JSON.
+"""Figures of a study for Optuna's dashboard, as plotly's JSON: its choices side by side.
 
-The dashboard draws what Optuna knows; these show what the study is about: its choices side by side.
 Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell
 apart; further choices have other marks, too.
 """
@@ -8,14 +7,14 @@ apart; further choices have other marks, too.
 from collections.abc import Sequence
 from typing import Any
 
+from studies.analysis import figure_data, scales
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import is_share
-from studies.core.trials import TrialRecord
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 _MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star")
 _CURVES = 15
-"""So many curves of a choice are drawn, the best ones."""
+"""Curves of a choice that are drawn at most, the best ones."""
 
 Figure = dict[str, Any]
 """``data`` and ``layout`` of plotly."""
@@ -25,17 +24,20 @@ def figures(stored: Stored) -> dict[str, Figure]:
     """Return the figures of a search by their identities; none before a trial has reported."""
     if not any(record.curve for record in stored.search):
         return {}
+    confirmed = figure_data.confirmed_values(stored.confirm)
     return {
         "trials-by-choice": _trials(stored),
         "curves-by-choice": _curves(stored),
-        **({"confirmed": _confirmed(stored)} if _confirmations(stored) else {}),
+        **({"confirmed": _confirmed(stored, confirmed)} if confirmed else {}),
     }
 
 
 def _trials(stored: Stored) -> Figure:
     """Every trial's value, pruned ones open and pale, by choice."""
     traces = []
-    for index, (choice, records) in enumerate(_by_choice(stored, stored.search)):
+    for index, (choice, records) in enumerate(
+        figure_data.by_choice(stored.plan.spec, stored.search)
+    ):
         known = [record for record in records if record.value is not None]
         full = [record.state == "COMPLETE" for record in known]
         mark = _MARKS[index // len(_COLOURS) % len(_MARKS)]
@@ -43,7 +45,7 @@ def _trials(stored: Stored) -> Figure:
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": choice,
+                "name": str(choice),
                 "x": [record.number for record in known],
                 "y": _scaled(stored, [record.value or 0.0 for record in known]),
                 "text": [f"trial {r.number}, {r.state.lower()}" for r in known],
@@ -66,9 +68,11 @@ def _trials(stored: Stored) -> Figure:
 
 def _curves(stored: Stored) -> Figure:
     """The curves of each choice's best trials."""
-    sign = 1.0 if stored.plan.spec.direction == "maximize" else -1.0
+    sign = stored.plan.goals.signs[0]
     traces = []
-    for index, (choice, records) in enumerate(_by_choice(stored, stored.search)):
+    for index, (choice, records) in enumerate(
+        figure_data.by_choice(stored.plan.spec, stored.search)
+    ):
         drawn = [record for record in records if record.curve]
         drawn.sort(key=lambda record: -sign * list(record.curve.values())[-1])
         x: list[int | None] = []
@@ -80,7 +84,7 @@ def _curves(stored: Stored) -> Figure:
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": choice,
+                "name": str(choice),
                 "x": x,
                 "y": y,
                 "opacity": 0.7,
@@ -95,9 +99,8 @@ def _curves(stored: Stored) -> Figure:
     return _figure(stored, title, traces, {"title": "report", "dtick": 1}, _range(stored))
 
 
-def _confirmed(stored: Stored) -> Figure:
+def _confirmed(stored: Stored, groups: dict[str, list[float]]) -> Figure:
     """Each confirmed configuration on its fresh seeds."""
-    groups = _confirmations(stored)
     traces = [
         {
             "type": "box",
@@ -110,24 +113,6 @@ def _confirmed(stored: Stored) -> Figure:
         for index, (label, values) in enumerate(groups.items())
     ]
     return _figure(stored, "Confirmed on fresh seeds", traces, {"title": ""})
-
-
-def _confirmations(stored: Stored) -> dict[str, list[float]]:
-    groups: dict[str, list[float]] = {}
-    for record in stored.confirm:
-        if record.state == "COMPLETE" and record.value is not None:
-            groups.setdefault(str(record.attributes.get("label", "")), []).append(record.value)
-    return groups
-
-
-def _by_choice(
-    stored: Stored, records: Sequence[TrialRecord]
-) -> list[tuple[str, list[TrialRecord]]]:
-    spec = stored.plan.spec
-    return [
-        (str(choice), [r for r in records if r.params.get(spec.scientific) == choice])
-        for choice in spec.choices
-    ]
 
 
 def _colour(index: int) -> str:
@@ -146,14 +131,12 @@ def _figure(
     x: dict[str, Any],
     y: dict[str, Any] | None = None,
 ) -> Figure:
-    metric = stored.plan.spec.metric
-    unit = ", %" if is_share(metric) else ""
     return {
         "data": traces,
         "layout": {
             "title": {"text": title, "x": 0.02, "y": 0.97, "font": {"size": 15}},
             "xaxis": x,
-            "yaxis": {"title": f"{metric}{unit}", **(y or {})},
+            "yaxis": {"title": scales.axis_label(stored.plan.spec.metric), **(y or {})},
             "margin": {"t": 70, "r": 20},
         },
     }
@@ -161,11 +144,7 @@ def _figure(
 
 def _range(stored: Stored) -> dict[str, Any]:
     """Return an axis that shows the better half of the trials well; a double click shows all."""
-    values = sorted(r.value for r in stored.search if r.state == "COMPLETE" and r.value is not None)
-    if len(values) < 4:
-        return {}
-    if stored.plan.spec.direction == "minimize":
-        values.reverse()
-    middle, best = _scaled(stored, [values[len(values) // 2], values[-1]])
-    reach = best - middle
-    return {"range": sorted((middle - 2 * reach, best + 0.2 * reach))} if reach else {}
+    records = figure_data.complete(stored.search)
+    values = _scaled(stored, [record.value or 0.0 for record in records])
+    ends = scales.better_half(values, stored.plan.goals.signs[0])
+    return {"range": list(ends)} if ends else {}

@@ -1,8 +1,8 @@
-"""What may be asked of the dashboard's server, and how files are handed out.
+"""Which requests the dashboard's server answers, and how it sends files.
 
-The server has no login, so it rests on who can reach it. A page of another site must not: not by a
-name of its own that leads here (DNS rebinding), not by a form or script that writes (cross-site
-request forgery), and not by a file that a browser takes for a page of this server.
+The server has no login, so pages of other sites must not reach it: not by a name of their own that
+leads here (DNS rebinding), not by a form or script (cross-site request forgery), and not by a file
+that a browser takes for a page of this server.
 """
 
 import ipaddress
@@ -17,17 +17,12 @@ if TYPE_CHECKING:
 
 READS = ("GET", "HEAD", "OPTIONS")
 _SHOWN_INLINE = ("image/", "audio/", "video/", "text/plain", "text/csv", "application/json")
-"""Kinds of files whose type is told to the browser; all others are just bytes to it."""
+"""Kinds of files whose type the browser is told; all others are bytes."""
 Headers = list[tuple[str, str]]
 
 
 class Guard:
-    """A WSGI application around the dashboard's.
-
-    Args:
-        application: what answers.
-        host: the address that the server listens at.
-    """
+    """A WSGI application around the dashboard's, which listens at ``host``."""
 
     def __init__(self, application: "WSGIApplication", *, host: str) -> None:
         self._application = application
@@ -54,7 +49,7 @@ class Guard:
         if method != "HEAD":
             return self._application(environ, start_response)
         answer = self._application({**environ, "REQUEST_METHOD": "GET"}, start_response)
-        for _ in answer:  # what it is asked for begins with its first part
+        for _ in answer:  # the application starts to answer with its first part
             break
         if hasattr(answer, "close"):
             answer.close()

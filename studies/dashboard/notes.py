@@ -1,4 +1,4 @@
-"""A trial in a few lines of Markdown: what came of it, how good that is, and its settings."""
+"""Notes in Markdown for the dashboard: of a study, and of each trial its result and settings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 from mnist_core.console.plain_text import counted, markdown
 from mnist_core.evaluation import validation_summary
+from studies.analysis.figure_data import best_first, complete
 from studies.analysis.result import Row, metric_on_test
 from studies.analysis.stored_study import Stored
 from studies.core.attributes import ENQUEUED, SENTINEL
@@ -61,11 +62,10 @@ def _counts(records: list[TrialRecord]) -> str:
 
 def _best(stored: Stored) -> str:
     spec = stored.plan.spec
-    sign = 1.0 if spec.direction == "maximize" else -1.0
-    complete = [r for r in stored.search if r.state == "COMPLETE" and r.value is not None]
-    if not complete:
+    ended = complete(stored.search)
+    if not ended:
         return ""
-    best = max(complete, key=lambda record: sign * (record.value or 0.0))
+    best = best_first(ended, stored.plan.goals.signs[0])[0]
     return (
         f"Best trial so far, on one seed: {metric_text(spec.metric, best.value)},"
         f" trial {best.number}, `{params_text(best.params)}`."
@@ -79,10 +79,9 @@ _PLAIN = str | int | float | bool | None
 
 
 def readable(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return ``attributes`` with what is nested as rows of its own, ``budget.trials``.
+    """Return ``attributes`` as text, nested values as rows of their own, ``budget.trials``.
 
-    Left out: a confusion matrix, curves and mistakes, which are drawn, and what lies deeper than
-    that or is too long to be read.
+    Left out is what is drawn (confusion matrix, curves, mistakes), nested deeper, or too long.
     """
     rows: dict[str, str] = {}
     for name, value in attributes.items():
@@ -124,32 +123,25 @@ _STANDINGS = {
     "worse": "worse than the best,",
 }
 _WRITTEN = 12
-"""So many reports of a curve are written out, the last ones."""
+"""Reports of a curve that are written out, the last ones."""
 
 
 class TrialNotes:
-    """Writes the notes of one study's trials.
-
-    Args:
-        stored: the study.
-        confirm: whether the trials are those of the confirmation.
-    """
+    """Writes the notes of the trials of a study's search or confirmation."""
 
     def __init__(self, stored: Stored, *, confirm: bool) -> None:
         self._stored, self._confirm = stored, confirm
         self._spec = stored.plan.spec
-        complete = [r for r in stored.search if r.state == "COMPLETE" and r.value is not None]
-        sign = 1.0 if self._spec.direction == "maximize" else -1.0
-        complete.sort(key=lambda record: (-sign * (record.value or 0.0), record.number))
+        ended = best_first(complete(stored.search), stored.plan.goals.signs[0])
         train = stored.plan.train
         planned = train.epochs * train.reports_per_epoch
         # The dashboard may have been opened with other settings than the study was run with.
-        self._reports = max((max(r.curve, default=0) for r in complete), default=planned)
-        self._ranks = _ranks(complete)
+        self._reports = max((max(r.curve, default=0) for r in ended), default=planned)
+        self._ranks = _ranks(ended)
         self._own_ranks: dict[int, tuple[int, int]] = {}
         for choice in self._spec.choices:
             self._own_ranks |= _ranks(
-                [r for r in complete if r.params.get(self._spec.scientific) == choice]
+                [r for r in ended if r.params.get(self._spec.scientific) == choice]
             )
 
     def note(self, record: TrialRecord) -> str:
@@ -163,7 +155,7 @@ class TrialNotes:
         return "\n\n".join(line for line in lines if line)
 
     def verdict(self, record: TrialRecord) -> str:
-        """Say in a sentence what came of a trial."""
+        """Return a sentence about a trial's result."""
         value = metric_text(self._spec.metric, record.value)
         choice = record.params.get(self._spec.scientific, "its choice")
         at = f"at report {max(record.curve, default=0)} of {self._reports}"
@@ -193,7 +185,7 @@ class TrialNotes:
         return f"{value}: {place}, {_nth(rank)} of all {of_all} that ran to their end."
 
     def _of_confirmation(self, record: TrialRecord) -> str:
-        """Say what became of a search trial's configuration on fresh seeds."""
+        """Return a sentence about a search trial's configuration on fresh seeds."""
         result = self._stored.result
         if self._confirm or result is None or result.best_row is None:
             return ""
@@ -246,7 +238,7 @@ class TrialNotes:
             facts.append(f"{known['n_parameters']:,} parameters")
         facts.append(f"seed {record.seed}")
         if record.attempt:
-            facts.append(f"lost with its worker and begun again {counted(record.attempt, 'time')}")
+            facts.append(f"lost with its worker and run again {counted(record.attempt, 'time')}")
         if not self._confirm and record.number < len(self._spec.choices):
             facts.append("the default configuration, never pruned")
         if SENTINEL in known:
@@ -259,7 +251,7 @@ class TrialNotes:
 
 
 def _ranks(ordered: Sequence[TrialRecord]) -> dict[int, tuple[int, int]]:
-    """Return rank, from 1, and how many there are, by number; equal values share a rank."""
+    """Return rank, from 1, and the number of ranks, by trial; equal values share a rank."""
     ranks: dict[int, tuple[int, int]] = {}
     rank, before = 1, None
     for place, record in enumerate(ordered, 1):

@@ -5,14 +5,15 @@ precision-recall curves and the surest mistakes.
 """
 
 import io
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.errors import UserError
+from mnist_core.evaluation.confusion import Confusion
+from mnist_core.evaluation.pictures import confusion_figure
 from mnist_core.evaluation.validation_summary import ValidationSummary
 from studies.analysis.mistakes import MistakeImages
+from studies.analysis.scales import axis_label
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import is_share
 from studies.core.trials import TrialRecord
@@ -25,7 +26,7 @@ CONFUSION = "confusion"
 
 _BLUE, _PALE = "#0072B2", "#B8B8B8"
 _PEERS = 60
-"""So many other curves are drawn, the latest ones."""
+"""Other curves that are drawn at most, the latest ones."""
 _DPI = 110
 
 
@@ -51,7 +52,7 @@ def curve(stored: Stored, record: TrialRecord, others: Sequence[TrialRecord]) ->
     _line(axes, record, scale, color=_BLUE, linewidth=2.2, marker="o", label=f"{record.number}")
     title = f"trial {record.number}, {choice}, {record.state.lower()}"
     axes.set_title(title, fontsize=11)
-    axes.set(xlabel="report", ylabel=f"{spec.metric}{', %' if scale == 100 else ''}")
+    axes.set(xlabel="report", ylabel=axis_label(spec.metric))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, title="trial")
@@ -60,17 +61,9 @@ def curve(stored: Stored, record: TrialRecord, others: Sequence[TrialRecord]) ->
 
 def confusion(stored: Stored, record: TrialRecord) -> bytes:
     """Draw the confusion matrix that ``record`` has kept, of the validation images."""
-    import torch
-
-    from mnist_core.runs import run_figures
-
-    counts = torch.tensor(record.attributes[CONFUSION])
     pairs = stored.plan.spec.objective == "pairs"
-    names = run_figures.PAIR_CLASSES if pairs else tuple(map(str, range(len(counts))))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "confusion.png"
-        run_figures.confusion(file, counts, names, title=f"trial {record.number}, validation")
-        return file.read_bytes()
+    matrix = Confusion.of(record.attributes[CONFUSION], pairs=pairs)
+    return _png(confusion_figure(matrix, f"trial {record.number}, validation"))
 
 
 def validation_curves(record: TrialRecord, kept: ValidationSummary) -> bytes:
@@ -111,15 +104,15 @@ def mistakes(
 
 
 def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _png(figure: "Figure") -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=_DPI)
     return drawn.getvalue()

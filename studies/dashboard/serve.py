@@ -32,26 +32,20 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
-    """Serve until Ctrl-C or SIGTERM.
-
-    Args:
-        plan: of the study; all studies of its storage are shown.
-        host: the address to listen at.
-        port: 0 for any free one.
-        open_browser: whether to open the page, where there is a desktop.
+    """Serve all studies of the storage of ``plan`` until Ctrl-C or SIGTERM; port 0: any free one.
 
     Raises:
-        UserError: there is no such database, or the port cannot be had.
+        UserError: if there is no such database, or the port is not free.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_storage(plan.storage_url, create=False)
     try:
         from optuna_dashboard import wsgi  # type: ignore[import-untyped]
 
-        from studies.dashboard.application import Inspection
+        from studies.dashboard.application import StudyDashboard
         from studies.dashboard.guard import Guard
 
-        inspected = Inspection(wsgi(storage, artifact_store=_artifacts(plan)), plan, storage)
+        inspected = StudyDashboard(wsgi(storage, artifact_store=_artifacts(plan)), plan, storage)
         application = Guard(inspected, host=host)
         try:
             server = make_server(
@@ -78,9 +72,9 @@ def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
 
 
 def _artifacts(plan: Plan) -> FileSystemArtifactStore:
-    """Return where files are kept that people add to trials."""
+    """Return the store of files that people add to trials."""
     folder = plan.folder / "artifacts"
-    with contextlib.suppress(OSError):  # a folder that is only read: nothing can be added
+    with contextlib.suppress(OSError):  # in a read-only folder nothing can be added
         folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)
 
@@ -90,7 +84,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _has_desktop() -> bool:
-    """Whether a browser would open a window, not take over the terminal."""
+    """Whether a browser opens a window, and does not take over the terminal."""
     return sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )

@@ -121,7 +121,7 @@ class Rules:
                 identity(candidate.params) for candidate in self._chosen if candidate.default
             ],
             "direction": self._spec.direction,
-            "step": metric_step(self._spec.metric, {"": complete}),
+            "step": metric_step(self._spec.metric, complete),
         }
         ended, rounds = _ended(records), 0
         stopped: dict[str, int] = {}

@@ -16,7 +16,7 @@ from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from studies import engines
 from studies.analysis.candidates import Candidate
-from studies.analysis.holdout_record import Reading
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import TEST, TEST_DATA
 from studies.core.events import Stream
 from studies.core.trials import TrialRecord
@@ -34,7 +34,7 @@ ReadTest = Callable[[TrainConfig, Mapping[int, Path]], Mapping[int, Mapping[str,
 def read_confirmed(
     plan: Plan,
     book: TrialBook,
-    reading: Reading,
+    reading: HoldoutRecord,
     *,
     chosen: Sequence[Candidate],
     records: Sequence[TrialRecord],
@@ -42,7 +42,7 @@ def read_confirmed(
     stream: Stream,
     read: ReadTest | None = None,
     again: bool = False,
-) -> Reading:
+) -> HoldoutRecord:
     """Evaluate the confirmed models that have no test value yet; record it with the study.
 
     A reading that was interrupted before its values were kept happens again, as its values were
@@ -62,7 +62,7 @@ def read_confirmed(
             _say(stream, "every confirmed model has its test value: the test set is not read again")
         return reading
     if reading.seen and not again:
-        last = next(one for one in reversed(reading.openings) if one.kept)
+        last = next(one for one in reversed(reading.readings) if one.kept)
         by = f" by study {last.study}" if last.study else ""
         _say(
             stream,
@@ -108,7 +108,7 @@ def keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
         )
 
 
-def _kept(book: TrialBook, reading: Reading) -> Reading:
+def _kept(book: TrialBook, reading: HoldoutRecord) -> HoldoutRecord:
     """Keep ``reading`` with the study, and return it."""
     book.set_attribute(TEST, reading.to_attribute())
     return reading
@@ -116,7 +116,7 @@ def _kept(book: TrialBook, reading: Reading) -> Reading:
 
 def _unread(
     folder: Path,
-    reading: Reading,
+    reading: HoldoutRecord,
     chosen: Sequence[Candidate],
     records: Sequence[TrialRecord],
     stream: Stream,

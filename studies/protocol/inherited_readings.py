@@ -13,7 +13,7 @@ from typing import Any
 from optuna.study import StudyDirection
 
 from mnist_core.checkpoints import study_readings
-from studies.analysis.holdout_record import Reading, command_readings, read_record
+from studies.analysis.holdout_record import HoldoutRecord, command_readings, read_record
 from studies.analysis.logged_reading import reading_in_log
 from studies.core.attributes import CONFIRM, FINGERPRINT, TEST
 from studies.core.event_log import FILE
@@ -43,10 +43,10 @@ class Inheritance:
     """
 
     data: str
-    record: Reading = field(default_factory=Reading)
+    record: HoldoutRecord = field(default_factory=HoldoutRecord)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, record: Reading, study: str, *, data: str = "") -> None:
+    def add(self, record: HoldoutRecord, study: str, *, data: str = "") -> None:
         """Add ``record`` of ``study``, which used the data set ``data``; "": not known."""
         self.record = self.record.joined(record.inherited(study, data=data, into=self.data))
 
@@ -85,11 +85,11 @@ class Inheritance:
         Raises:
             UserError: if their file cannot be read.
         """
-        self.add(Reading(outside=study_readings.read(folder)), study)
+        self.add(HoldoutRecord(outside=study_readings.read(folder)), study)
 
     def add_unknown(self, study: str, why: object) -> None:
         """Add that ``study`` may have read the test set."""
-        self.record = self.record.joined(Reading.unknown(study))
+        self.record = self.record.joined(HoldoutRecord.unknown(study))
         self.notes.append(
             f"whether {study} has read the test set is not known ({why}); that is on record now"
         )
@@ -124,8 +124,8 @@ class Inheritance:
         except OSError as error:
             self.add_unknown(name, f"{why}, and {log} cannot be read: {error.strerror or error}")
             return
-        if not logged.reading.empty:
-            self.add(logged.reading, name, data=logged.data)
+        if not logged.record.empty:
+            self.add(logged.record, name, data=logged.data)
         elif logged.confirmed or not logged.data:
             self.add_unknown(name, why)
 
@@ -202,7 +202,7 @@ def missing_record(plan: Plan, storage: Storage) -> Missing | None:
     return Missing(content, renamed, found.notes)
 
 
-def record_content(name: str, record: Reading, goals: Goals) -> Content:
+def record_content(name: str, record: HoldoutRecord, goals: Goals) -> Content:
     """Return a confirmation called ``name`` that holds ``record`` and nothing else yet."""
     return Content(
         name=name,

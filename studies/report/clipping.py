@@ -1,16 +1,16 @@
-"""Lines cut where they leave a chart, so that none runs along an edge it never touched."""
+"""Lines cut where they leave a chart; otherwise they would run along its edge."""
 
 import itertools
 from collections.abc import Iterable, Sequence
 
 Place = tuple[float, float]
-"""Across and up, in shares of the chart: inside it both are from 0 to 1."""
+"""Across and up, as fractions of the chart: inside it both are from 0 to 1."""
 
 
 def clipped(places: Sequence[Place]) -> list[list[Place]]:
     """Return the pieces of the line through ``places`` that lie within the chart.
 
-    A line of one place is a piece of one place, or nothing if it lies outside.
+    A line of one place that lies inside is a piece of one place.
     """
     if len(places) == 1:
         return [list(places)] if _inside(places[0]) else []
@@ -31,7 +31,7 @@ def _inside(place: Place) -> bool:
 
 
 def _segment(first: Place, second: Place) -> tuple[Place, Place] | None:
-    """Return the part of a segment within the chart (Liang and Barsky 1984); None: it has none."""
+    """Return the part of a segment within the chart (Liang and Barsky 1984), or None."""
     begin, end = 0.0, 1.0
     steps = [b - a for a, b in zip(first, second, strict=True)]
     for step, room in _edges(steps, first):

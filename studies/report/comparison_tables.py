@@ -1,4 +1,4 @@
-"""What ``python -m studies compare`` prints."""
+"""What ``python -m studies compare`` and ``python -m studies audit`` print."""
 
 import math
 
@@ -14,32 +14,32 @@ from studies.report.fitting import fitted
 
 
 def print_audit(plan: Plan, audit: Audit) -> None:
-    """Print the verdicts, how they were found, and what limits them."""
+    """Print the verdicts, how they were found, and their limits."""
     curves, console = audit.curves, make_console()
     heads = ("pruner", "saved", "saved, drawn", "95 %", "best lost", "chance", "95 %", "given up")
     rows = [
         (
             verdict.label + (" *" if verdict.own else ""),
-            _percent(verdict.saved),
-            _percent(verdict.mean_saved),
-            _range(verdict.saved_range),
+            percent(verdict.saved),
+            percent(verdict.mean_saved),
+            percents(verdict.saved_range),
             "yes" if verdict.loses else "no",
-            _percent(verdict.chance),
-            _range(verdict.chance_range),
+            percent(verdict.chance),
+            percents(verdict.chance_range),
             f"{verdict.given_up:.4f}",
         )
         for verdict in audit.verdicts
     ]
     console.print(f"{plan.name}: pruners replayed on {counted(len(curves.full), 'full curve')}")
     console.print(fitted(console, heads, rows))
-    stopped = len(curves.stopped)
+    stopped, seconds = len(curves.stopped), sum(curve.seconds for curve in curves.full)
+    own = any(verdict.own for verdict in audit.verdicts)
     for line in (
-        "* the study's own pruner (as the settings have it now)" if _has_own(audit) else "",
-        f"saved, best lost: share of {_seconds(audit):,.0f} s of training, and whether the best"
+        "* the study's own pruner (as the settings have it now)" if own else "",
+        f"saved, best lost: share of {seconds:,.0f} s of training, and whether the best"
         " trial is stopped, in the recorded order",
         f"drawn: {counted(audit.draws, 'study', 'studies')} put together from full curves with"
-        " replacement, in orders"
-        f" drawn anew, {curves.workers} at a time; {len(curves.kept)} kept"
+        f" replacement, in random orders, {curves.workers} at a time; {len(curves.kept)} kept"
         + (
             f", and {counted(stopped, 'sentinel')} for"
             f" {counted(stopped + curves.pruned, 'trial')} that the study's"
@@ -57,24 +57,18 @@ def print_audit(plan: Plan, audit: Audit) -> None:
         console.print(f"warning: {warning}", style="yellow", markup=False)
 
 
-def _has_own(audit: Audit) -> bool:
-    return any(verdict.own for verdict in audit.verdicts)
-
-
-def _seconds(audit: Audit) -> float:
-    return sum(curve.seconds for curve in audit.curves.full)
-
-
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share in per cent."""
     return f"{100 * share:.0f} %"
 
 
-def _range(ends: tuple[float, float]) -> str:
+def percents(ends: tuple[float, float]) -> str:
+    """Write both ends of a range of shares in per cent."""
     return f"{100 * ends[0]:.0f}-{100 * ends[1]:.0f}"
 
 
 NAMED = 12
-"""So many differing settings are listed."""
+"""Differing settings that are listed at most."""
 
 
 def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:

@@ -1,67 +1,12 @@
 """The console that the commands print to."""
 
-import io
 import os
 import sys
-from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from mnist_core.console.safe_console import SafeConsole
 from mnist_core.console.streams import can_redraw
-from mnist_core.files import write_atomically
-from studies.analysis.result import StudyResult
-from studies.core.events import Event
-from studies.planning.next_commands import run_command
-from studies.planning.plan import Plan
-from studies.report.live import LiveView
-from studies.report.progress import Progress
-from studies.report.table import print_result
-
-WIDTH = 104
-
-
-class Snapshot:
-    """A listener that keeps the live view as it stood in the middle of the search.
-
-    Attributes:
-        taken: what the view showed, or None if the search did not run.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.taken: RenderableType | None = None
-        self._progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-        title = run_command(plan)
-        self._view = LiveView(self._progress, _console(), title=title)
-
-    def __call__(self, event: Event) -> None:
-        """Take in ``event``; take the picture once."""
-        self._view(event)
-        progress = self._progress
-        middle = progress.phase == "search" and 2 * progress.done >= progress.total
-        if self.taken is None and middle and event.kind == "report":
-            self.taken = self._view.render(event.time)
-
-
-def save_picture(path: Path, result: StudyResult, snapshot: Snapshot) -> None:
-    """Write the picture to ``path``.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    console = _console()
-    if snapshot.taken is not None:
-        console.print(snapshot.taken)
-    print_result(console, result)
-    svg = console.export_svg(title=run_command(result.plan))
-    write_atomically(path, svg)
-
-
-def _console() -> Console:
-    return SafeConsole(
-        record=True, force_terminal=True, width=WIDTH, file=io.StringIO(), color_system="truecolor"
-    )
-
 
 PLAIN_WIDTH = 100
 
@@ -74,9 +19,9 @@ def make_console() -> Console:
 
 
 def drop_output() -> None:
-    """Send what is still to be printed nowhere: the place it went to takes no more.
+    """Discard further output, when the reader of standard output has gone.
 
-    Without it Python tries again when it leaves, and complains.
+    Otherwise Python tries to write the rest at its exit, and complains.
     """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

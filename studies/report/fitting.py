@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 LEAST_LABEL = 12
-"""The first column, which names the row, is folded down to so many characters."""
+"""Characters to which the first column, which names the row, may be folded."""
 
 
 def fitted(
@@ -21,7 +21,7 @@ def fitted(
     styles: Sequence[str] = (),
     plain: bool = False,
 ) -> RenderableType:
-    """Return a table as wide as ``console``, or a block a row where no table fits.
+    """Return a table as wide as ``console``, or a block for each row where no table fits.
 
     Args:
         console: where it is printed.
@@ -29,7 +29,7 @@ def fitted(
         rows: cells as text, not markup.
         title: above the table.
         styles: of each row.
-        plain: whether lines and rows are drawn so that they are Markdown, too.
+        plain: whether the table is Markdown.
     """
     styles = styles or [""] * len(rows)
     tables = [_table(heads, rows, title, styles, plain=plain, tight=tight) for tight in (0, 1)]

@@ -1,13 +1,11 @@
-"""The live view of a running study: a listener of its events, on a terminal or as plain lines.
+"""The live view of a running study: a listener of its events.
 
-On a terminal a panel is redrawn twice a second (under a per cent of a core,
-benchmarks/live_view.py): running trials with the curve of their reports, the best so far, counts,
-pace, time left. Elsewhere (a file, a pipe, ``--plain``) each trial that ends is one line.
+On a terminal it is a panel: running trials with their curves, the best so far, counts, pace, time
+left. Elsewhere (a file, a pipe, ``--plain``) each trial that ends is one line.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -22,6 +20,7 @@ from studies.core.events import Event
 from studies.core.formatting import duration, metric_text, params_text
 from studies.report.progress import Progress, Running
 
+# Under a per cent of a core (benchmarks/live_view.py).
 REFRESH_PER_SECOND = 2
 _BARS = "▁▂▃▄▅▆▇█"
 _TITLES = {"search": "Search", "confirm": "Confirm", "test": "Test"}
@@ -52,16 +51,11 @@ class PlainView:
             self._write(self._hint)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         return None
 
     def _write(self, text: str) -> None:
-        """Write ``text``, until the reader is gone (``| head``): the study goes on without it."""
+        """Write ``text``; when the reader has gone (``| head``), the study continues without it."""
         if self._read:
             try:
                 self._writer(text)
@@ -69,7 +63,7 @@ class PlainView:
                 self._read = False
 
     def __call__(self, event: Event) -> None:
-        """Print what ``event`` says, if it is worth a line."""
+        """Print a line about ``event``, if it deserves one."""
         progress = self._progress
         trial = progress.add(event)
         data = event.data
@@ -118,7 +112,7 @@ class LiveView:
             get_renderable=self._safely,
             refresh_per_second=REFRESH_PER_SECOND,
             transient=True,
-            # What others print goes above the panel, not through it.
+            # Other output goes above the panel, not through it.
             redirect_stdout=True,
             redirect_stderr=True,
         )
@@ -127,12 +121,7 @@ class LiveView:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
@@ -145,8 +134,8 @@ class LiveView:
             )
 
     def _safely(self) -> RenderableType:
-        # The drawing thread reads what the supervising thread writes: a dict that changes while it
-        # is copied raises RuntimeError. The next frame is half a second away.
+        # The drawing thread reads what another thread writes: a dict that changes during a copy
+        # raises RuntimeError. The next frame comes half a second later.
         try:
             return self.render()
         except RuntimeError:

@@ -1,5 +1,6 @@
 """What ``python -m studies list|show|status`` print."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from rich import box
@@ -10,9 +11,10 @@ from mnist_core.errors import ConfigError
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
 from studies import catalog
+from studies.analysis.figure_data import best_of, complete
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
-from studies.core.trials import Failure, TrialRecord, same_reason
+from studies.core.trials import Failure, TrialRecord, TrialState, same_reason
 from studies.planning.layers import searched_settings
 from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
@@ -24,7 +26,7 @@ from studies.storage.leases import Lease
 from studies.storage.open import shown
 
 _NAMED = 10
-"""So many trials of one reason are named."""
+"""Trials of one reason that are named at most."""
 
 
 class Row(NamedTuple):
@@ -141,7 +143,7 @@ def print_status(stored: Stored) -> None:
     table.add_row("search", f"{_counts(stored.search)} of {plan.search_budget}")
     if stored.stopped is not None:
         table.add_row("", escape(str(stored.stopped)))
-    table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not begun")
+    table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not started")
     if stored.result is not None:
         times = ", ".join(stored.result.test.times)
         unread = "none" if stored.result.test.absent else "not read"
@@ -156,7 +158,7 @@ def print_status(stored: Stored) -> None:
             "best confirmed",
             escape(f"{value} on {confirmed.confirm.n} seeds  {confirmed.label}  {params}"),
         )
-    best = _best(plan, stored.search)
+    best = best_of(complete(stored.search), plan.goals.signs[0])
     if best is not None:
         value = metric_text(plan.spec.metric, best.value)
         table.add_row(
@@ -195,17 +197,9 @@ def print_failures(stored: Stored) -> None:
         console.print(escape(found[0][1].traceback))
 
 
-def _best(plan: Plan, search: list[TrialRecord]) -> TrialRecord | None:
-    sign = 1.0 if plan.spec.direction == "maximize" else -1.0
-    complete = [record for record in search if record.state == "COMPLETE" and record.feasible]
-    return max(complete, key=lambda record: sign * (record.value or 0.0), default=None)
-
-
 def _counts(records: list[TrialRecord]) -> str:
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.ending] = counts.get(record.ending, 0) + 1
-    order = ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "WAITING")
+    counts = Counter(record.ending for record in records)
+    order = map(TrialState, ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "WAITING"))
     said = [f"{counts[state]} {state.lower()}" for state in order if state in counts]
     return ", ".join(said) or "none"
 
@@ -216,7 +210,7 @@ def _file(study: str) -> str:
 
 def _holder(lease: Lease | None) -> str:
     if lease is None:
-        return "nobody"
+        return "no process"
     who = f"process {lease.pid} on {lease.host} since {lease.taken}"
     if lease.elsewhere:
         return f"{who} (another machine, cannot be looked at)"

@@ -1,4 +1,4 @@
-"""How far a running study is, folded from its events; no drawing."""
+"""The progress of a running study, worked out from its events."""
 
 import json
 from collections import deque
@@ -24,13 +24,12 @@ class Running:
 
 @dataclass
 class Best:
-    """The best so far: of a search its best trial, of a confirmation its best mean.
+    """The best trial of a search, or the best mean of a confirmation.
 
     Attributes:
         value: of the trial, or the mean over the seeds of one configuration.
         number: of the trial, or of the configuration's first one.
-        params: hyperparameters.
-        seeds: how many were confirmed; 0: it is one trial of the search.
+        seeds: number of confirmed seeds; 0: it is one trial of the search.
     """
 
     value: float
@@ -48,13 +47,7 @@ class Best:
 
 @dataclass
 class Progress:
-    """What has happened so far, folded from events; no drawing.
-
-    Attributes:
-        metric: the study's metric.
-        direction: of the metric.
-        confirmed: trainings of the confirmation, by configuration.
-    """
+    """What has happened so far, as events tell it."""
 
     metric: str
     direction: Literal["maximize", "minimize"] = "maximize"
@@ -116,7 +109,9 @@ class Progress:
         if event.kind != "lost":
             self.done += 1
             self.finished_here += 1
-            self.total = max(self.total, self.done)  # others take the place of what is not complete
+            self.total = max(
+                self.total, self.done
+            )  # other trials replace those that are not complete
         if event.kind == "complete" and data.get("feasible", True):
             self._offer(float(data["value"]), trial)
         return trial
@@ -125,10 +120,9 @@ class Progress:
         sign = 1.0 if self.direction == "maximize" else -1.0
         one = Best(value, trial.number, trial.params)
         if self.phase == "confirm":
-            # The best single seed is a lucky one: configurations are compared by their means.
-            self.confirmed.setdefault(json.dumps(dict(trial.params), sort_keys=True), []).append(
-                one
-            )
+            # The best single seed is a lucky one, so configurations are compared by their means.
+            key = json.dumps(dict(trial.params), sort_keys=True)
+            self.confirmed.setdefault(key, []).append(one)
             means = [
                 Best(fmean(each.value for each in of), of[0].number, of[0].params, len(of))
                 for of in self.confirmed.values()

@@ -1,7 +1,6 @@
-"""Charts as inline SVG: small, crisp, and coloured by the page, so that they follow its theme.
+"""Charts as inline SVG. Lines and marks have classes, which ``report.css`` colours.
 
-Nothing is coloured here: lines and marks have classes (``report.css`` says what they look like in
-light and dark), kinds of marks differ in shape as well. Every text is escaped.
+Kinds of marks differ in shape as well as in colour. Every text is escaped.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,33 +8,31 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from studies.analysis.scales import Scale, Values, short_names
+from studies.core.formatting import params_text
+from studies.core.trials import TrialRecord
 from studies.report.clipping import clipped
-from studies.report.scales import Scale, short_names
 
 Point = tuple[float, float]
 
 _SLANTED = 11
-"""Characters of a name that is written aslant."""
+"""Characters of a name that is written at an angle."""
 _TITLED = 400
-"""More points than so many have no tooltips; they are one path of a few bytes a point."""
+"""More points than this have no tooltips; they are one path of a few bytes a point."""
 
 
 @dataclass
 class Chart:
-    """One chart that is being drawn.
+    """A chart.
 
     Attributes:
-        x: scale from left to right.
         y: scale from bottom to top; one with names runs from top to bottom.
-        title: what a screen reader says of it.
-        x_label: of the axis below.
         y_label: above the upright axis.
         width: of all, in pixels of 1:1.
-        height: of all.
         left: room for the names of the upright axis.
         wide: whether it may be as wide as the page.
         bare: whether it has no axes of its own.
-        y_ticks: about so many values of the upright axis are named.
+        y_ticks: about how many values of the upright axis are named.
     """
 
     x: Scale
@@ -63,7 +60,7 @@ class Chart:
 
     @property
     def _slant(self) -> int:
-        """The pixels that names below take if they are written aslant; 0: they fit as they are."""
+        """Pixels that names on the lower axis take at an angle; 0: they fit as they are."""
         room = (self.width - self.left - self._RIGHT) / max(1, len(self.x.names))
         longest = max(map(len, self.x.names), default=0)
         return round(4.2 * min(longest, _SLANTED)) if longest * 6.5 > room else 0
@@ -86,10 +83,7 @@ class Chart:
         self.lines([list(points)], kind, title=title)
 
     def lines(self, many: Iterable[Sequence[Point]], kind: str, *, title: str = "") -> None:
-        """Draw many lines of one kind, as one path; what lies off the chart is left out.
-
-        A line of one point is a dot.
-        """
+        """Draw many lines as one path, without what lies off the chart; a single point is a dot."""
         path = dots = ""
         for points in many:
             for piece in clipped([(self.x.share(x), self._up_share(y)) for x, y in points]):
@@ -98,10 +92,8 @@ class Chart:
                     dots += f"M{places[0]}h0"
                 else:
                     path += "M" + "L".join(places)
-        if path:
-            self._parts.append(f'<path class="line {kind}" d="{path}">{_title(title)}</path>')
-        if dots:
-            self._parts.append(f'<path class="dots {kind}" d="{dots}">{_title(title)}</path>')
+        self._path(f"line {kind}", path, title)
+        self._path(f"dots {kind}", dots, title)
 
     def steps(self, points: Sequence[Point], kind: str) -> None:
         """Draw a line that stays at a value until the next one."""
@@ -115,7 +107,7 @@ class Chart:
     def marks(self, points: Sequence[Point], kind: str, titles: Sequence[str] = ()) -> None:
         """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or diamond.
 
-        A point below or above the chart is a triangle at its edge that points to where it lies.
+        A point below or above the chart becomes a triangle at the edge.
         """
         _, _, rest = kind.partition(" ")
         sides = [self.y.off(y) for _, y in points]
@@ -124,24 +116,18 @@ class Chart:
             self._marks([points[i] for i in which], shown, [titles[i] for i in which if titles])
 
     def _marks(self, points: Sequence[Point], kind: str, titles: Sequence[str]) -> None:
-        shape = kind.split()[0]
-        if len(points) > _TITLED:
-            kind = f"{kind} many"
-        if shape == "dot" and (len(points) > _TITLED or not titles):
-            # A line of no length with round ends is a dot.
-            path = "".join(f"M{self._xy(point)}h0" for point in points)
-            if path:
-                self._parts.append(f'<path class="dots {kind}" d="{path}"/>')
+        shape, many = kind.split()[0], len(points) > _TITLED
+        group = "dots" if shape == "dot" else "mark"
+        paths = [self._shape(shape, point) for point in points]
+        if many or not titles:
+            self._path(f"{group} {kind}{' many' if many else ''}", "".join(paths))
             return
-        if not titles or len(points) > _TITLED:
-            path = "".join(self._shape(shape, point) for point in points)
-            if path:
-                self._parts.append(f'<path class="mark {kind}" d="{path}"/>')
-            return
-        for point, title in zip(points, titles, strict=True):
-            path = f"M{self._xy(point)}h0" if shape == "dot" else self._shape(shape, point)
-            group = "dots" if shape == "dot" else "mark"
-            self._parts.append(f'<path class="{group} {kind}" d="{path}">{_title(title)}</path>')
+        for path, title in zip(paths, titles, strict=True):
+            self._path(f"{group} {kind}", path, title)
+
+    def _path(self, kinds: str, path: str, title: str = "") -> None:
+        if path:
+            self._parts.append(f'<path class="{kinds}" d="{path}">{_title(title)}</path>')
 
     def bar(self, y: float, low: float, high: float, kind: str, *, title: str = "") -> None:
         """Draw a level bar from ``low`` to ``high`` at place ``y`` of an axis of names."""
@@ -151,14 +137,26 @@ class Chart:
             f' width="{max(0.0, right - left):.1f}" height="14">{_title(title)}</rect>'
         )
 
+    def whisker(self, y: float, low: float, high: float, kind: str = "whisker") -> None:
+        """Draw an interval at place ``y`` of an axis of names."""
+        self.line([(low, y), (high, y)], f"whisker {kind}")
+
+    def polyline(self, pixels: Iterable[tuple[int, float]], kind: str, *, title: str) -> None:
+        """Draw a line through pixels."""
+        places = " ".join(f"{x} {y:.0f}" for x, y in pixels)
+        self._parts.append(
+            f'<polyline class="line {kind}" points="{places}">{_title(title)}</polyline>'
+        )
+
+    def upright(self, x: int, top: int, bottom: int) -> None:
+        """Draw an upright axis at pixel ``x``."""
+        self._path("axis", f"M{x} {top}V{bottom}")
+
     def text(
         self, x: float, y: float, words: str, kind: str = "", *, anchor: str = "start"
     ) -> None:
         """Write at a pixel."""
-        self._parts.append(
-            f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
-            f"{escape(words)}</text>"
-        )
+        self._parts.append(_text(f"{x:.1f}", f"{y:.1f}", words, kind, anchor))
 
     def render(self) -> Markup:
         """Return the SVG."""
@@ -179,32 +177,26 @@ class Chart:
         for (value, name), words in zip(ticks, shown, strict=True):
             y = self.up(value)
             parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
-            parts.append(
-                f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">'
-                f"{escape(words)}{_title(name if words != name else '')}</text>"
-            )
+            title = name if words != name else ""
+            parts.append(_text(f"{left - 6}", f"{y + 4:.1f}", words, "tick", "end", title=title))
         ticks = self.x.ticks(max(4, (right - left) // 70))
         slant = bool(self._slant)
         shown = short_names([name for _, name in ticks], _SLANTED if slant else 24)
         for (value, name), words in zip(ticks, shown, strict=True):
-            x = self.across(value)
-            parts.append(f'<path class="grid" d="M{x:.1f} {top}V{bottom}"/>')
-            turn = f' transform="rotate(-40 {x:.1f} {bottom + 12})"' if slant else ""
-            anchor = "end" if slant else "middle"
+            x = f"{self.across(value):.1f}"
+            parts.append(f'<path class="grid" d="M{x} {top}V{bottom}"/>')
+            turn = f' transform="rotate(-40 {x} {bottom + 12})"' if slant else ""
+            anchor, below = ("end", 12) if slant else ("middle", 16)
+            title = name if words != name else ""
             parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{bottom + (12 if slant else 16)}"'
-                f' text-anchor="{anchor}"{turn}>'
-                f"{escape(words)}{_title(name if words != name else '')}</text>"
+                _text(x, f"{bottom + below}", words, "tick", anchor, turn=turn, title=title)
             )
         parts.append(f'<path class="axis" d="M{left} {top}V{bottom}H{right}"/>')
         if self.x_label:
-            middle = (left + right) / 2
-            parts.append(
-                f'<text class="label" x="{middle:.0f}" y="{self._tall - 6}" text-anchor="middle">'
-                f"{escape(self.x_label)}</text>"
-            )
+            middle = f"{(left + right) / 2:.0f}"
+            parts.append(_text(middle, f"{self._tall - 6}", self.x_label, "label", "middle"))
         if self.y_label:
-            parts.append(f'<text class="label" x="4" y="14">{escape(self.y_label)}</text>')
+            parts.append(_text("4", "14", self.y_label, "label", "start"))
         return "".join(parts)
 
     def _up_share(self, value: float) -> float:
@@ -217,11 +209,10 @@ class Chart:
         y = self._top + (1 - up) * (self._tall - self._top - self._bottom)
         return f"{_short_float(x)} {_short_float(y)}"
 
-    def _xy(self, point: Point) -> str:
-        return f"{_short_float(self.across(point[0]))} {_short_float(self.up(point[1]))}"
-
     def _shape(self, shape: str, point: Point) -> str:
         x, y = self.across(point[0]), self.up(point[1])
+        if shape == "dot":  # a line of no length with round ends
+            return f"M{_short_float(x)} {_short_float(y)}h0"
         if shape == "cross":
             return f"M{x - 3.5:.1f} {y - 3.5:.1f}l7 7m0 -7l-7 7"
         if shape == "diamond":
@@ -233,6 +224,30 @@ class Chart:
         if shape == "high":
             return f"M{x - 4:.1f} {y + 7:.1f}h8l-4 -6z"
         return f"M{x - 3.5:.1f} {y:.1f}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0"
+
+
+def tip(record: TrialRecord, values: Values) -> str:
+    """Return what stands beside the pointer on a trial."""
+    return f"trial {record.number}: {values.text(record.value)}; {params_text(record.params)}"
+
+
+def draw_trials(
+    chart: Chart,
+    records: Sequence[TrialRecord],
+    at: Sequence[float],
+    values: Values,
+    kind: str,
+) -> None:
+    """Draw trials that have a value as marks of ``kind``, each at its place on the lower axis."""
+    points = [(x, values.of(r.value or 0.0)) for x, r in zip(at, records, strict=True)]
+    chart.marks(points, kind, [tip(record, values) for record in records])
+
+
+def _text(
+    x: str, y: str, words: str, kind: str, anchor: str, *, turn: str = "", title: str = ""
+) -> str:
+    head = f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}"{turn}>'
+    return f"{head}{escape(words)}{_title(title)}</text>"
 
 
 def _title(text: str) -> str:

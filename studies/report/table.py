@@ -22,11 +22,11 @@ from studies.core.formatting import (
 )
 from studies.core.statistics import CONFIDENCE, NOISY_TIMES
 from studies.report.fitting import fitted
-from studies.report.pareto import front_cells, front_headings, front_lines, front_notes
+from studies.report.front_table import front_cells, front_headings, front_lines, front_notes
 from studies.report.warnings import warnings
 
 NAMED_GAPS = 3
-"""So many ties are named with their difference, the others are only counted."""
+"""Ties that are named with their difference; further ones are only counted."""
 
 
 def print_result(console: Console, result: StudyResult) -> None:
@@ -86,7 +86,7 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
 
 
 def verdict_lines(result: StudyResult) -> list[str]:
-    """Say which choice is best or that it is a tie, and how far it is from the default."""
+    """Return sentences: the best choice or the tie, and its difference from the default."""
     if result.several:
         return front_lines(result)
     spec = result.plan.spec
@@ -144,7 +144,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
 
 
 def notes(result: StudyResult) -> list[str]:
-    """Say what the columns are and what the intervals cover."""
+    """Return lines that explain the columns and the intervals."""
     cut = ["Intervals end at 0 and 100 %, beyond which no share lies."] if _any_cut(result) else []
     return (front_notes(result) if result.several else _notes_of_choices(result)) + cut
 
@@ -213,18 +213,18 @@ def _of_fewer(n: int | None) -> str:
 
 
 def _partly_tested(row: Row) -> int | None:
-    """Return of how many of the row's models the test value is; None: of all of them."""
+    """Return the number of models with a test value; None: all of the row's models have one."""
     if row.test is None or row.confirm is None or row.test.n == row.confirm.n:
         return None
     return row.test.n
 
 
 def _readings(result: StudyResult) -> str:
-    """Say how often the test set was read and when, e.g. ``2 times: …, … (by optim_search)``."""
+    """Return when the test set was read, e.g. ``2 times: …, … (by optim_search)``."""
     test = result.test
     each = [
         one.time + (f" (by study {one.study})" if one.study else "")
-        for one in test.openings
+        for one in test.readings
         if one.certain
     ]
     each += [f"{one.time} (by python -m mnist_core {one.by})" for one in test.outside]
@@ -248,7 +248,7 @@ def _gap(result: StudyResult, row: Row) -> str:
 
 
 def _rivals(result: StudyResult, best: Row) -> int:
-    """Count the others that were confirmed and could have won; two rows may share one."""
+    """Return the number of other configurations that could have won; rows may share one."""
     seen = [best.candidate.params] if best.candidate else []
     for row in result.rows:
         able = row.confirm and row.candidate and row.candidate.feasible

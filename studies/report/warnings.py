@@ -1,4 +1,4 @@
-"""What weakens a result, a line each: said under the table and in ``report.md``."""
+"""Warnings about a result, a line each, for the table and ``report.md``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from studies.core.statistics import NOISY_TIMES
 from studies.planning.next_commands import look_command, run_command
 
 ENOUGH_SEEDS = 3
-"""Confirm seeds below which nothing should be claimed."""
+"""With fewer confirm seeds nothing should be claimed."""
 
 
 def warnings(result: StudyResult) -> list[str]:
-    """Say what weakens the comparison: bounds, missing trials, failures, nothing to compare."""
+    """Return what weakens the comparison: bounds, missing trials, failures, readings."""
     plan = result.plan
     asked = plan.settings.search.trials_per_choice
     promised = plan.spec.trials_per_choice if asked is None else asked
@@ -116,18 +116,18 @@ def _of_seeds(result: StudyResult) -> Iterator[str]:
 
 
 def _of_pruner(result: StudyResult) -> Iterator[str]:
-    rash, best = result.rash_pruner, result.best
-    if rash is None:
+    found, best = result.pruner_stops_winner, result.best
+    if found is None:
         return
-    if rash.sentinel_step is not None:
+    if found.sentinel_step is not None:
         yield (
-            f"the {rash.pruner} pruner would have stopped the winner, {best}, at step"
-            f" {rash.sentinel_step} of its search trial, which was let run as a sentinel"
+            f"the {found.pruner} pruner would have stopped the winner, {best}, at step"
+            f" {found.sentinel_step} of its search trial, which was let run as a sentinel"
         )
-    if rash.stopped:
+    if found.stopped:
         yield (
-            f"the {rash.pruner} pruner would have stopped {rash.stopped} of the {rash.of} confirm"
-            f" trainings of the winner, {best}, had they been trials at the search's end: it may"
-            f" have stopped others as good; `{look_command('audit', result.plan)}` says more,"
-            " search.sentinels makes sure"
+            f"the {found.pruner} pruner would have stopped {found.stopped} of the {found.of}"
+            f" confirm trainings of the winner, {best}, had they been trials at the search's end:"
+            " it may have stopped others as good;"
+            f" `{look_command('audit', result.plan)}` says more, search.sentinels makes sure"
         )

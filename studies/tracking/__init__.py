@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from mnist_core.errors import ConfigError, unknown_name
 from studies.planning.tracking_settings import TrackingSettings
 
-_PARTS = frozenset({"backfill", "base", "follow", "process", "recording"})
-"""Modules of this package that are no trackers; so are those whose names have an underscore."""
+_PARTS = frozenset({"backfill", "base", "follow", "kept", "process", "recording"})
+"""Modules here that are not trackers, besides those whose names have an underscore."""
 
 
 def names() -> list[str]:
@@ -28,7 +28,7 @@ def check(trackers: Iterable[str], *, source: str = "tracking.trackers") -> list
     """Return ``trackers``, each once, if they can be used.
 
     Raises:
-        ConfigError: one is unknown, or its package is not installed.
+        ConfigError: if one is unknown, or its package is not installed.
     """
     wanted = list(dict.fromkeys(trackers))
     for name in wanted:

@@ -1,11 +1,9 @@
 """One tracker of one study, in a process of its own: ``python -m studies.tracking NAME FOLDER …``.
 
-It reads the study's event log while the study runs. Its standard input is a pipe from whoever
-started it: when that ends, the starter is done or dead, and it reads the log to its end, concludes
-and leaves. If that takes longer than it may, it leaves at once; then what it has not kept is
-written by the next process. Its own few lines go to standard output, whatever libraries print into
-``trackers/<name>.log``. The settings, which may hold a password, come in the environment: everybody
-sees a command line.
+It reads the study's event log while the study runs. Its standard input is a pipe from the process
+that started it. When that ends, it reads the log to its end, concludes and exits, or exits when the
+time is up; the next process writes the rest. Its own lines go to standard output, what libraries
+print goes to ``trackers/<name>.log``.
 """
 
 import gc
@@ -26,26 +24,19 @@ from studies.core.redaction import masked
 from studies.planning.tracking_settings import VARIABLE, TrackingSettings
 from studies.storage.belonging import KEPT
 from studies.tracking.base import Place
-from studies.tracking.follow import Follower, Kept
+from studies.tracking.follow import Follower
+from studies.tracking.kept import Kept
 
 PAUSE = 0.5
 """Seconds between two looks at the log."""
 NICENESS = 10
-"""A tracker takes what trainings leave of the processor, and a tenth of a core at least."""
+"""A tracker gets the processor time that trainings leave, and at least a tenth of a core."""
 TOO_LATE = 3
 """Exit code of a process that was not done in time."""
 
 
 def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float, sync: str) -> int:
-    """Track until standard input ends and the log is read.
-
-    Args:
-        name: of the tracker.
-        folder: the study's.
-        settings: ``[tracking]``.
-        seconds: it may take from the end of standard input on.
-        sync: the command that a person is told.
-    """
+    """Track until standard input ends and the log is read; people are told the command ``sync``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study
     os.nice(NICENESS)
     threading.Thread(target=_leave_in_time, args=[seconds], daemon=True).start()
@@ -76,8 +67,8 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
                 follower.take(event)
         last = follower.finish() if tail.offset else "nothing is missing"
     if tail.damaged:
-        lines = "line is no event and was" if tail.damaged == 1 else "lines are no events and were"
-        say(f"{folder / FILE}: {tail.damaged} {lines} passed over")
+        lines = "line that is not an event" if tail.damaged == 1 else "lines that are not events"
+        say(f"{folder / FILE}: left out {tail.damaged} {lines}")
     if follower.missed:
         say(f"not everything is kept; details: {own / f'{name}.log'}")
     if last:
@@ -86,13 +77,13 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
 
 
 def _over(seconds: float | None) -> bool:
-    """Wait so long, None: for ever, for the end of standard input; return whether it came."""
+    """Wait ``seconds`` (None: for ever) for the end of standard input; return whether it came."""
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     return bool(ready) and not os.read(sys.stdin.fileno(), 1024)
 
 
 def _leave_in_time(seconds: float) -> None:
-    """End this process ``seconds`` after the end of standard input: a library may hang by then."""
+    """Exit ``seconds`` after the end of standard input, as a library may hang."""
     while not _over(None):
         pass
     time.sleep(seconds)
@@ -105,7 +96,7 @@ class _Masked(logging.Formatter):
 
 
 def _separated(path: Path) -> Callable[[str], None]:
-    """Send what is printed from now on to ``path``; return what prints to the old output."""
+    """Redirect output to ``path``; return what prints to the old output."""
     # Only the owner reads it: libraries may print passwords there.
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     output = os.dup(1)
@@ -117,7 +108,7 @@ def _separated(path: Path) -> Callable[[str], None]:
     logging.basicConfig(handlers=[handler])
 
     def say(text: str) -> None:
-        with suppress(OSError):  # whoever started this may be gone
+        with suppress(OSError):  # the process that started this may be gone
             os.write(output, f"{text}\n".encode())
 
     return say
@@ -125,10 +116,10 @@ def _separated(path: Path) -> Callable[[str], None]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Wait until no other process runs this tracker for this study; False: there was no need to.
+    """Wait until no other process runs this tracker for this study; False: the study ended first.
 
-    The other one is a supervisor's that was just killed, whose tracker is about to leave, or one
-    that joined in the same study: then this one's own trials are in the same log.
+    The other process belongs to a supervisor that was killed, and is about to exit, or to one that
+    takes part in the same study: then this one's trials are in the same log.
     """
     import fcntl  # not on Windows
 
@@ -153,10 +144,10 @@ if __name__ == "__main__":
     code = main(
         sys.argv[1],
         Path(sys.argv[2]),
-        # Not for what libraries start.
+        # In the environment, as a command line is public; popped, as libraries start processes.
         TrackingSettings.model_validate_json(os.environ.pop(VARIABLE)),
         seconds=float(sys.argv[3]),
         sync=sys.argv[4],
     )
-    gc.freeze()  # as studies.run does: it would look for garbage in every module
+    gc.freeze()  # as studies.run does: else it would look for garbage in every module
     sys.exit(code)

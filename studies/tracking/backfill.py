@@ -1,8 +1,7 @@
-"""Events that a log lacks, made again from the database.
+"""Events that a log lacks, made from the database.
 
-A log can lack the end of trials that the database knows: the disk was full, the supervisor was
-killed between the two, the study is older than its log. What is made here is poorer than what was
-seen: of each report the study's metric only, and its time is estimated.
+The disk was full, or the supervisor was killed between two writes. These events hold less than the
+original ones: of each report only the study's metric, with an estimated time.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -17,14 +16,12 @@ _KINDS: dict[str, Kind] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "
 
 
 def missing_events(plan: Plan, over: Collection[tuple[str, int]]) -> Iterator[Event]:
-    """Yield start, reports and end of each trial that is over and not in ``over``.
+    """Yield start, reports and end of each trial that has ended and is not in ``over``.
 
-    Args:
-        plan: the study's.
-        over: phase and number of the trials that the log has the end of.
+    ``over`` holds phase and number of the trials that have their end in the log.
 
     Raises:
-        UserError: the study cannot be read.
+        UserError: if the study cannot be read.
     """
     found = stored_study.read(plan)
     for phase, records in (("search", found.search), ("confirm", found.confirm)):

@@ -1,21 +1,26 @@
 """What a tracker is: a listener that keeps a study somewhere where people look at it.
 
 A tracker runs in a process of its own (``python -m studies.tracking``), which reads the study's
-event log. The study never waits for it; one that raises, hangs or is killed harms nothing, and what
-it missed is written by the next one, or by ``python -m studies sync``.
-
-What it writes for a trial it writes under a name that follows from study, phase and number. So a
-trial that an earlier process has left half done can be begun anew, and is there once in the end.
+event log. The study never waits for it. If it raises, hangs or is killed, the next process, or
+``python -m studies sync``, writes what it missed. The name of what it writes for a trial follows
+from study, phase and number, so a trial that was left half done is started again and is there once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from studies.core.trials import TrialRecord, TrialState
 from studies.planning.tracking_settings import TrackingSettings
 
 State = Literal["running", "complete", "pruned", "failed"]
+_RECORDED: dict[State, TrialState] = {
+    "running": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +29,8 @@ class Report:
 
     Attributes:
         step: from 1, normally the epoch.
-        seconds: since the trial was begun.
+        seconds: since the trial's start.
         time: seconds after 1970.
-        metrics: by name; what was not finite is left out.
     """
 
     step: int
@@ -40,21 +44,14 @@ class Trial:
     """One trial as its events have told it so far.
 
     Attributes:
-        phase: search, confirm or test; in ``test`` it is a confirmed model's reading.
+        phase: search, confirm or test (where it is the evaluation of a confirmed model).
         number: from 0 in each phase; in ``test`` that of the confirm trial.
-        params: hyperparameters; those that were active.
         config: resolved settings of the trainer that differ from the study's, by dotted name;
-            None: it has no such setting.
-        seed: of the training.
+            None: the trial has no such setting.
         began: seconds after 1970.
         reports: in order, each step once.
-        state: what became of it.
-        value: the study's metric at the end.
-        metrics: all metrics of the end.
-        seconds: wall time, or None.
         attributes: what the objective left: device, confusion matrix …
-        failure: kind and message, of a failed one.
-        ended: seconds after 1970; 0: it runs.
+        ended: seconds after 1970; 0 while it runs.
     """
 
     phase: str
@@ -83,10 +80,9 @@ class Study:
     """A study as its events have told it so far.
 
     Attributes:
-        id: random, made with the log: tells apart studies of one name.
-        name: of the study.
-        about: the data of its latest ``study`` event, see ``studies/tracking/recording.py``.
-        trials: all that ended or run, by phase and number.
+        id: random, made with the log: tells studies of the same name apart.
+        about: the data of its latest ``study`` event, see ``recording.py``.
+        trials: all that ended, by phase and number.
         result: the data of its latest ``result`` event; empty: it is not finished.
     """
 
@@ -98,7 +94,7 @@ class Study:
 
     @property
     def metric(self) -> str:
-        """Name of the metric that is searched for."""
+        """Name of the metric that the study is about."""
         return str(self.about.get("metric", "value"))
 
     @property
@@ -106,8 +102,35 @@ class Study:
         """Whether a greater value is better."""
         return bool(self.about.get("direction", "maximize") == "maximize")
 
+    @property
+    def sign(self) -> float:
+        """1 where a greater value is better, else -1."""
+        return 1.0 if self.maximize else -1.0
+
+    @property
+    def searched(self) -> list[TrialRecord]:
+        """The search trials that ended, as records."""
+        return [
+            TrialRecord(
+                number=trial.number,
+                state=_RECORDED[trial.state],
+                params=dict(trial.params),
+                seed=trial.seed or 0,
+                value=trial.value,
+                curve={
+                    report.step: report.metrics[self.metric]
+                    for report in trial.reports
+                    if self.metric in report.metrics
+                },
+                metrics=dict(trial.metrics),
+                seconds=trial.seconds,
+            )
+            for trial in self.trials.values()
+            if trial.phase == "search"
+        ]
+
     def title_of(self, trial: Trial) -> str:
-        """Return what a trial is called where people read it, e.g. ``search 12 adam``."""
+        """Return what people call a trial, e.g. ``search 12 adam``."""
         choice = trial.params.get(str(self.about.get("scientific", "")), "")
         return f"{trial.phase} {trial.number} {choice}".rstrip()
 
@@ -117,13 +140,32 @@ class Study:
         return {name: value for name, value in settings.items() if value is not None}
 
 
+@dataclass
+class BestSoFar:
+    """The best value of the search trials that have ended.
+
+    Attributes:
+        value: the best complete trial's; None before there is one.
+    """
+
+    trials: int = 0
+    value: float | None = None
+
+    def add(self, study: Study, trial: Trial) -> float | None:
+        """Take in a search trial that ended; return the best value so far."""
+        self.trials += 1
+        if trial.state == "complete" and trial.value is not None:
+            pick = max if study.maximize else min
+            self.value = trial.value if self.value is None else pick(self.value, trial.value)
+        return self.value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """What a tracker is given.
 
     Attributes:
         folder: the study's, absolute.
-        settings: ``[tracking]``.
         say: gets a line about what a person should know.
         sync: the command that sends what is kept here.
     """
@@ -134,57 +176,39 @@ class Place:
     sync: str
 
 
-class Tracker(Protocol):
-    """Called in one process, one call at a time. Whatever it raises is its own trial's loss only.
+class Tracker:
+    """Keeps nothing itself; each tracker overrides what it needs.
+
+    It is called in one process, one call at a time. What it raises costs its own trial only.
 
     For each trial that it has not kept yet: ``begin``, ``report`` …, then ``end``, or ``abandon``
-    where the log ends first. For each trial of all that ended, also those kept by an earlier
-    process, in the order of their ends: ``progress``. At the end ``conclude``, once.
+    where the log ends first. Then ``progress`` for each trial that ended, in the order of their
+    ends, also for those that an earlier process has kept. At the end ``conclude``, once.
     """
 
     def begin(self, study: Study, trial: Trial) -> None:
-        """Begin to keep ``trial``; what an earlier process has of it is replaced."""
-        ...
+        """Start to keep ``trial``; it replaces what an earlier process has kept of it."""
 
     def report(self, study: Study, trial: Trial, report: Report) -> None:
         """Keep one of its reports."""
-        ...
 
     def end(self, study: Study, trial: Trial) -> None:
-        """Keep how it ended, and let it go; when this returns it is safe from a kill."""
-        ...
+        """Keep how it ended; when this returns, a kill does not lose the trial."""
 
     def abandon(self, trial: Trial) -> None:
-        """Let go of a trial that did not end; it will be begun anew."""
-        ...
+        """Close a trial that did not end; it will be started again."""
 
     def progress(self, study: Study, trial: Trial) -> None:
-        """Keep that ``trial`` is over, with the study itself."""
-        ...
+        """Keep with the study itself that ``trial`` has ended."""
 
     def conclude(self, study: Study) -> str:
-        """Keep what the study has come to; return a line that says where all that is."""
-        ...
-
-
-class NullTracker:
-    """Keeps nothing."""
-
-    def begin(self, study: Study, trial: Trial) -> None:
-        """Do nothing."""
-
-    def report(self, study: Study, trial: Trial, report: Report) -> None:
-        """Do nothing."""
-
-    def end(self, study: Study, trial: Trial) -> None:
-        """Do nothing."""
-
-    def abandon(self, trial: Trial) -> None:
-        """Do nothing."""
-
-    def progress(self, study: Study, trial: Trial) -> None:
-        """Do nothing."""
-
-    def conclude(self, study: Study) -> str:
-        """Do nothing."""
+        """Keep the study's result; return a line that says where everything is."""
         return ""
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return rows with the same columns as a Markdown table; "": there are none."""
+    if not rows:
+        return ""
+    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
+    return "\n".join([*lines, *(" | ".join(row.values()) for row in rows)])

@@ -1,23 +1,19 @@
-"""Following a log: events are folded into trials, and a tracker is called with each of them once.
-
-Which trials a tracker has kept stands in a file of its own, a line each, ``trackers/<name>.kept``.
-A trial is put there when it is kept whole; one that is not there is begun anew.
-"""
+"""Following a log: events become trials, and a tracker is called once with each of them."""
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studies.core.event_log import FILE, Contents, Tail, survey
+from studies.core.event_log import Contents, Tail
 from studies.core.events import Event
 from studies.core.redaction import masked
-from studies.storage.belonging import KEPT, kept_line
-from studies.tracking.base import NullTracker, Report, State, Study, Tracker, Trial
+from studies.tracking.base import Report, State, Study, Tracker, Trial
+from studies.tracking.kept import Kept, kept_as, mark
 
 GIVEN_UP = 5
-"""Trials in a row that a tracker fails at, after which it is called no more."""
+"""A tracker that fails at this number of trials in a row is not called any more."""
 
 _log = logging.getLogger(__name__)
 _STATES: dict[str, State] = {
@@ -28,64 +24,13 @@ _STATES: dict[str, State] = {
 }
 
 
-class Kept:
-    """What a tracker has kept, over all processes that ran it.
-
-    Args:
-        path: the file; a line that was cut short counts as not written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        content = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        *lines, rest = content.split("\n")
-        self._lines = set(lines)
-        self._whole = not rest
-        self.study = ""
-        """Identity of the study, with which a new list begins."""
-
-    def __contains__(self, what: tuple[object, ...]) -> bool:
-        return _written(what) in self._lines
-
-    def whole(self, contents: Contents, *, runs: bool) -> bool:
-        """Whether all that a log with ``contents`` tells is kept.
-
-        Args:
-            contents: of the log.
-            runs: whether trials are kept as runs of their own.
-        """
-        trials = contents.over if runs else ()
-        keys = [_kept_as(key, contents.retried) for key in trials]
-        return all(key in self for key in [*keys, _mark(contents)])
-
-    def add(self, *what: object) -> None:
-        """Note that ``what`` is kept.
-
-        Raises:
-            OSError: that cannot be written.
-        """
-        line = _written(what)
-        with self._path.open("a", encoding="utf-8") as file:
-            if self.study and file.tell() == 0:
-                file.write(f"{kept_line(self.study)}\n")
-            file.write(f"{'' if self._whole else chr(10)}{line}\n")
-        self._whole = True
-        self._lines.add(line)
-
-
 class Follower:
-    """Calls a tracker with what the events of one study say.
-
-    Args:
-        create: makes the tracker, when the study is known.
-        kept: what was kept before.
-        say: gets a line about what a person should know.
-        runs: whether trials are kept as runs of their own, not only with the study.
+    """Calls a tracker with the trials of one study.
 
     Attributes:
-        written: trials that were kept.
-        missed: trials that the tracker failed at.
-        study: as far as it was told.
+        written: number of trials that were kept.
+        missed: number of trials that the tracker failed at.
+        study: what the events so far have told.
     """
 
     def __init__(
@@ -144,7 +89,7 @@ class Follower:
         over = frozenset(self.study.trials)
         try:
             contents = Contents(over=over, concluded=self._concluded, retried=self._retried)
-            self._kept.add(*_mark(contents))
+            self._kept.add(*mark(contents))
         except OSError as error:
             self._failed("the study", error)
         return str(said)
@@ -152,7 +97,7 @@ class Follower:
     def _begin(self, event: Event, number: int) -> None:
         key = (event.phase, number)
         if key in self.study.trials:
-            return  # it has ended: a copy
+            return  # it has ended: this is a copy
         if key in self._open:  # lost with its worker: it makes the same reports again
             self._abandon(self._open[key])
         data = event.data
@@ -172,7 +117,7 @@ class Follower:
             self._of_trial(trial, "begin")
 
     def _retry(self, key: tuple[str, int]) -> None:
-        """Take a trial that had failed for one that is to come: it is kept anew."""
+        """Expect a trial that had failed once more; it is kept again."""
         del self.study.trials[key]
         self._retried[key] += 1
         self._broken.discard(key)
@@ -214,7 +159,7 @@ class Follower:
         self._concluded = False
         if self._wanted(trial) and self._of_trial(trial, "end"):
             try:
-                self._kept.add(*_kept_as(trial.key, self._retried))
+                self._kept.add(*kept_as(trial.key, self._retried))
                 self.written += 1
                 self._in_a_row = 0
             except OSError as error:
@@ -228,7 +173,7 @@ class Follower:
             trial.seed = confirmed.seed
 
     def _known(self, event: Event, number: int) -> Trial | None:
-        """Return the trial that runs; begun here if its begin is missing; None if it has ended."""
+        """Return the running trial, started here if its start is missing; None: it has ended."""
         key = (event.phase, number)
         if key in self.study.trials:
             return None
@@ -239,7 +184,7 @@ class Follower:
         return self._open[key]
 
     def _wanted(self, trial: Trial) -> bool:
-        kept = _kept_as(trial.key, self._retried) in self._kept
+        kept = kept_as(trial.key, self._retried) in self._kept
         return self._runs and not self._given_up and not kept
 
     def _abandon(self, trial: Trial) -> None:
@@ -276,42 +221,16 @@ class Follower:
             self._say(f"failed at {at}: {type(error).__name__}: {reason[:200]}")
         if self._in_a_row == GIVEN_UP:
             self._say(f"failed {GIVEN_UP} times in a row: given up for now")
-            self._tracker, self._given_up = NullTracker(), True
-
-
-def lack(names: Iterable[str], folder: Path, *, runs: bool) -> list[str]:
-    """Return the trackers that have not kept all that the log in ``folder`` tells.
-
-    Raises:
-        OSError: the log, or what a tracker has kept, cannot be read.
-    """
-    contents = survey(folder / FILE)
-    return [name for name in names if not _kept_by(name, folder).whole(contents, runs=runs)]
-
-
-def _kept_by(name: str, folder: Path) -> Kept:
-    return Kept(folder / "trackers" / f"{name}{KEPT}")
+            self._tracker, self._given_up = Tracker(), True
 
 
 def read_study(path: Path) -> Study | None:
     """Return the study as the log at ``path`` tells it; None: there is no such log."""
-    nothing = Kept(path.with_name(f"{path.name}.kept-by-nobody"))
-    follower = Follower(lambda study: NullTracker(), nothing, print, runs=False)
+    nothing = Kept(path.with_name(f"{path.name}.not-kept"))
+    follower = Follower(lambda study: Tracker(), nothing, print, runs=False)
     for event in Tail(path).read():
         follower.take(event)
     return follower.study if follower.study.id else None
-
-
-def _mark(contents: Contents) -> tuple[object, ...]:
-    """Return what is put among the kept when the study itself was, with all that it then had."""
-    retried = sum(contents.retried.values())
-    return "study", len(contents.over), int(contents.concluded), *([retried] if retried else [])
-
-
-def _kept_as(key: tuple[str, int], retried: Mapping[tuple[str, int], int]) -> tuple[object, ...]:
-    """Return what is put among the kept for a trial that was run again so often after its end."""
-    times = retried.get(key, 0)
-    return (*key, "retry", times) if times else key
 
 
 def _named(trial: Trial) -> str:
@@ -326,7 +245,3 @@ def _numbers(metrics: Any) -> dict[str, float]:
         for name, value in metrics.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def _written(what: tuple[object, ...]) -> str:
-    return " ".join(map(str, what))

@@ -14,12 +14,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mnist_core.evaluation import validation_summary
-from studies.analysis.mistakes import mosaic
+from mnist_core.evaluation.pictures import mosaic
 from studies.core.redaction import masked
 from studies.storage.url import sqlite_url
-from studies.tracking._mistake_images import Mistakes
-from studies.tracking.base import Place, Report, Study, Trial
+from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial
+from studies.tracking.trial_mistakes import Mistakes
 
 PACKAGE = ("mlflow", "mlflow")
 FILE = "mlflow.db"
@@ -57,15 +56,8 @@ def create(study: Study, place: Place) -> "MLflow":
     return MLflow(client, experiment, uri, place)
 
 
-class MLflow:
-    """A tracker; see ``base.Tracker``.
-
-    Args:
-        client: an ``MlflowClient``.
-        experiment: id of the study's experiment.
-        uri: where that is.
-        place: the study's folder.
-    """
+class MLflow(Tracker):
+    """The tracker of one study."""
 
     def __init__(self, client: Any, experiment: str, uri: str, place: Place) -> None:
         self._client, self._experiment = client, experiment
@@ -75,7 +67,7 @@ class MLflow:
         self._unwritten: dict[tuple[str, int], list[Any]] = {}
         self._written: dict[tuple[str, int], float] = {}
         self._study = ""
-        self._best: float | None = None
+        self._best = BestSoFar()
 
     def begin(self, study: Study, trial: Trial) -> None:
         """Begin its run; what an earlier process has left of it is removed."""
@@ -141,9 +133,9 @@ class MLflow:
         """Log a search trial's value and the best so far with the study's own run."""
         if trial.phase != "search" or trial.state != "complete" or trial.value is None:
             return
-        pick = max if study.maximize else min
-        self._best = trial.value if self._best is None else pick(self._best, trial.value)
-        values = {study.metric: trial.value, f"best.{study.metric}": self._best}
+        best = self._best.add(study, trial)
+        assert best is not None
+        values = {study.metric: trial.value, f"best.{study.metric}": best}
         # Those that an earlier process has logged are the same, and MLflow keeps one of them.
         self._client.log_batch(
             self._study_run(study), metrics=_metrics(values, trial.ended, trial.number)
@@ -171,14 +163,13 @@ class MLflow:
         matrix = trial.attributes.get("confusion")
         if matrix:
             self._client.log_dict(run, {"true_by_predicted": matrix}, "confusion.json")
-        kept = validation_summary.of_attributes(trial.attributes)
-        if kept is None:
+        validation = self._mistakes.of(study, trial)
+        if validation is None:
             return
-        said = [mistake.text() for mistake in kept.mistakes]
-        self._client.log_dict(run, {**kept.to_json(), "mistakes": said}, "validation.json")
-        pictures = self._mistakes.draw(study, trial, kept)
-        if pictures:
-            self._client.log_image(run, mosaic(pictures), "mistakes.png")
+        kept = {**validation.summary.to_json(), "mistakes": validation.captions}
+        self._client.log_dict(run, kept, "validation.json")
+        if validation.pictures:
+            self._client.log_image(run, mosaic(validation.pictures), "mistakes.png")
 
     def _write(self, trial: Trial) -> None:
         metrics = self._unwritten[trial.key]

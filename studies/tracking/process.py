@@ -1,4 +1,4 @@
-"""The processes in which trackers run, as seen by whoever starts them."""
+"""The processes in which trackers run, seen from the process that starts them."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ from typing import Self
 import psutil
 
 from studies.planning.tracking_settings import VARIABLE, TrackingSettings
-from studies.tracking.follow import lack
+from studies.tracking.kept import lack
 
 _ROOT = Path(__file__).resolve().parents[2]
 _GRACE = 2.0
@@ -21,15 +21,7 @@ _GRACE = 2.0
 
 
 class TrackerProcess:
-    """One tracker at work on a study's log.
-
-    Args:
-        name: of the tracker.
-        folder: the study's; its log is there, or comes.
-        settings: ``[tracking]``.
-        seconds: it may take after ``finish`` was called, or after this process has died.
-        sync: the command that a person is told, to send what is kept here.
-    """
+    """One tracker at work on a study's log; ``seconds`` is its time limit after ``finish``."""
 
     def __init__(
         self, name: str, folder: Path, settings: TrackingSettings, *, seconds: float, sync: str
@@ -48,19 +40,19 @@ class TrackerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
-            # Its own session: Ctrl-C is not for it.
+            # Its own session, so that Ctrl-C does not reach it.
             start_new_session=True,
         )
         self.pid = self._process.pid
 
     def dismiss(self) -> None:
-        """Tell it that nothing more comes: it reads on to the end of the log, and leaves."""
+        """Tell it that the log is complete: it reads the rest and exits."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
 
     def finish(self) -> list[str]:
-        """Wait until it is done, or kill it when it takes too long; return what it has to say."""
+        """Wait for its end, or kill it when it takes too long; return its lines."""
         self.dismiss()
         deadline = time.monotonic() + self._seconds + _GRACE
         interrupted = False
@@ -90,7 +82,7 @@ class TrackerProcess:
         return self._process.returncode == 0
 
     def kill(self) -> None:
-        """End it, with what its libraries started, and wait until it is gone."""
+        """Kill it with all processes that its libraries started, and wait for its end."""
         self.dismiss()
         if self._process.poll() is None:
             for process in _started_by(self.pid):
@@ -100,7 +92,7 @@ class TrackerProcess:
 
 
 def _started_by(pid: int) -> list[psutil.Process]:
-    """Return process ``pid`` and all that it started, first itself: then it starts no more."""
+    """Return process ``pid`` and those that it started; killed first, it starts no more."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -109,14 +101,9 @@ def _started_by(pid: int) -> list[psutil.Process]:
 
 
 class TrackerProcesses:
-    """The trackers of one study. A context manager that leaves none behind.
+    """The trackers of one study; a context manager that leaves no process behind.
 
-    Args:
-        names: of the trackers.
-        folder: the study's.
-        settings: ``[tracking]``.
-        sync: the command that a person is told.
-        seconds: that each may take at the end; None: as the settings say.
+    ``seconds`` is each tracker's limit at the end; None: that of the settings.
     """
 
     def __init__(
@@ -139,7 +126,7 @@ class TrackerProcesses:
         return self._complete.get(name, False)
 
     def catch_up(self) -> list[str]:
-        """Start those that do not run and lack something; return lines as ``start`` does.
+        """Start the trackers that do not run and lack something; return lines as ``start`` does.
 
         A tracker that was killed in an earlier run lacks trials, and this run may train nothing.
         """
@@ -153,11 +140,7 @@ class TrackerProcesses:
         return self.start(names)
 
     def start(self, names: Sequence[str] | None = None) -> list[str]:
-        """Start those that do not run; return a line for each that cannot be started.
-
-        Args:
-            names: of those that are to run; None: all.
-        """
+        """Start trackers, None: all, that do not run; return a line for each that cannot start."""
         said = []
         for name in self._names if names is None else names:
             if any(process.name == name for process in self._running):

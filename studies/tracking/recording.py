@@ -1,6 +1,6 @@
-"""What a study leaves of itself while it runs: its event log first, then whoever tracks it.
+"""The recording of a running study: its event log first, then the trackers that follow it.
 
-The ``study`` event, with which each run begins in the log, holds what the other events rest on::
+Each run starts in the log with the ``study`` event, which holds::
 
     id          the study's identity, see ``studies/storage/belonging.py``
     name, goal, metric, direction, scientific, baseline, objective, trials, confirm_seeds
@@ -11,15 +11,14 @@ The ``study`` event, with which each run begins in the log, holds what the other
     machine     device, workers, threads
     versions    python, torch, optuna, this package
 
-The ``result`` event, with which a finished study ends: ``verdict`` (lines), ``table`` (a row a
-choice), ``best`` (label, params, value, interval, confirm trial) and ``files`` by what they are.
+A finished study ends with the ``result`` event: ``verdict`` (lines), ``table`` (a row a choice),
+``best`` (label, params, value, interval, confirm trial) and ``files`` by what they are.
 """
 
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 from mnist_core import optim
@@ -42,17 +41,12 @@ from studies.tracking.process import TrackerProcesses
 class Recording:
     """A listener that keeps every event in the study's log, and has trackers follow it.
 
-    The log begins with the first event, when the study is leased to this process; trackers with the
-    first trial. When this context ends they are waited for, as long as the settings allow.
-
-    Args:
-        plan: of the study.
-        say: gets a line about what goes wrong, while the study runs.
-        tell: gets, at the end, the name of a tracker and what it has to say.
-        trackers: their processes; None: those that the plan names.
+    The log starts with the first event, when this process holds the study's lease; trackers start
+    with the first trial. When this context ends it waits for them, as long as the settings allow.
+    ``say`` gets a line about what goes wrong; ``tell`` gets a tracker's name and its last lines.
 
     Raises:
-        ConfigError: one of these is unknown, or its package is not installed.
+        ConfigError: if a tracker is unknown, or its package is not installed.
     """
 
     def __init__(
@@ -77,12 +71,7 @@ class Recording:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._log.close()
         with self._trackers as trackers:
             for name, line, complete in trackers.finish():
@@ -90,7 +79,7 @@ class Recording:
                 self._tell(name, f"{line}{hint}")
 
     def __call__(self, event: Event) -> None:
-        """Write ``event``; the ``study`` event, which comes first, with what the study is."""
+        """Write ``event``; the ``study`` event, which comes first, with the data of the study."""
         if event.kind == "study":
             self._begin(str(event.data.get("id", "")))
             return
@@ -103,14 +92,14 @@ class Recording:
         elif event.kind in OVER and event.trial is not None:
             self._over.add((event.phase, event.trial))
             self._concluded = False
-        elif event.kind == "lost" and event.trial is not None:  # perhaps one that had ended
+        elif event.kind == "lost" and event.trial is not None:  # it may have ended before
             self._over.discard((event.phase, event.trial))
         elif event.kind == "phase":
             self._compare(event)
         self._log(event)
 
     def _compare(self, event: Event) -> None:
-        """Say so if the log knows of more trials that are over than the database does."""
+        """Say so if the log holds the end of more trials than the database."""
         known = sum(phase == event.data.get("name") for phase, _ in self._over)
         more = known - int(event.data.get("done", known))
         if more > 0 and event.phase != "test":
@@ -122,10 +111,10 @@ class Recording:
             )
 
     def fill(self) -> None:
-        """Write the trials that are over in the database and not in the log.
+        """Write the trials that have ended in the database and not in the log.
 
         Raises:
-            UserError: the database cannot be read.
+            UserError: if the database cannot be read.
         """
         if not self._begun:
             self._begin()
@@ -133,14 +122,10 @@ class Recording:
             self(event)
 
     def conclude(self, result: StudyResult, described: Mapping[str, Any]) -> None:
-        """Write what the log lacks of the study, and what it came to; have trackers catch up.
-
-        Args:
-            result: of the study.
-            described: data of the ``result`` event, see ``result_event``.
+        """Write what the log lacks and the result (see ``result_event``); let trackers catch up.
 
         Raises:
-            UserError: the database cannot be read.
+            UserError: if the database cannot be read.
         """
         if not self._begun:
             self._begin()
@@ -157,7 +142,7 @@ class Recording:
             self._say(line)
 
     def _begin(self, study: str = "") -> None:
-        """Write the ``study`` event; without an identity that of the log, or a new one."""
+        """Write the ``study`` event; without an identity with that of the log, or a new one."""
         if self._begun:
             return
         self._begun = True
@@ -172,14 +157,14 @@ class Recording:
         self._log(Event(kind="study", phase="", data=about))
 
     def _config(self, event: Event) -> dict[str, Any]:
-        """Return the resolved settings of a trial that differ from those that all share."""
+        """Return a trial's resolved settings that differ from those that all trials share."""
         try:
             config = _resolved(self._plan.config_for(event.data["params"], event.data["seed"]))
         except (UserError, SpaceError):  # the trial itself will say so
             return {}
         own = flatten(config.to_dict())
         names = [*self._shared, *(name for name in own if name not in self._shared)]
-        # None: a setting that this trial has not.
+        # None: a setting that this trial does not have.
         return {name: own.get(name) for name in names if self._shared.get(name) != own.get(name)}
 
 

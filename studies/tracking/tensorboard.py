@@ -1,8 +1,7 @@
 """TensorBoard: ``tensorboard --logdir results/<study>/tensorboard``.
 
-One folder a trial, ``search-12``, with a curve a metric against the step and the time of day, its
-hyperparameters for the HPARAMS page, and its surest mistakes as a picture; one folder ``study``
-with every trial's end against its number.
+One folder a trial, ``search-12``: a curve for each metric, the hyperparameters for the HPARAMS page
+and a picture of the surest mistakes. One folder ``study``: every trial's last value by its number.
 """
 
 import json
@@ -12,11 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mnist_core.evaluation import validation_summary
-from studies.analysis.mistakes import mosaic
-from studies.tracking._mistake_images import Mistakes
-from studies.tracking._tensorboard_files import RunFile
-from studies.tracking.base import Place, Report, Study, Trial
+from mnist_core.evaluation.pictures import mosaic
+from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial, markdown_table
+from studies.tracking.tensorboard_internals import RunFile, open_run
+from studies.tracking.trial_mistakes import Mistakes
 
 PACKAGE = ("tensorboard", "tensorboard")
 STUDY = "study"
@@ -27,27 +25,21 @@ def create(study: Study, place: Place) -> "TensorBoard":
     return TensorBoard(place.folder / "tensorboard", Mistakes(place.say))
 
 
-class TensorBoard:
-    """A tracker; see ``base.Tracker``.
-
-    Args:
-        folder: for the folders of all runs.
-        mistakes: draws those of trials.
-    """
+class TensorBoard(Tracker):
+    """The tracker of one study."""
 
     def __init__(self, folder: Path, mistakes: Mistakes) -> None:
         self._folder, self._mistakes = folder, mistakes
         self._files: dict[tuple[str, int], RunFile] = {}
         self._study: RunFile | None = None
-        self._ended = 0
-        self._best: float | None = None
+        self._best = BestSoFar()
 
     def begin(self, study: Study, trial: Trial) -> None:
-        """Make its folder anew."""
+        """Start its folder from nothing."""
         self._files[trial.key] = self._file(f"{trial.phase}-{trial.number}")
 
     def report(self, study: Study, trial: Trial, report: Report) -> None:
-        """Add a point to each curve, and how many seconds it took."""
+        """Add a point to each curve, and to that of the seconds."""
         for name, value in {**report.metrics, "seconds": report.seconds}.items():
             self._files[trial.key].scalar(name, value, report.step, report.time)
 
@@ -77,12 +69,11 @@ class TensorBoard:
             "config": study.config_of(trial),
         }
         file.text("trial", _code(text), trial.ended)
-        kept = validation_summary.of_attributes(trial.attributes)
-        pictures = self._mistakes.draw(study, trial, kept) if kept is not None else []
-        if kept is not None and pictures:
-            said = [mistake.text() for mistake in kept.mistakes]
-            file.image("mistakes", mosaic(pictures), trial.ended)
-            file.text("mistakes_said", "\n".join(f"1. {line}" for line in said), trial.ended)
+        validation = self._mistakes.of(study, trial)
+        if validation is not None and validation.pictures:
+            file.image("mistakes", mosaic(validation.pictures), trial.ended)
+            listed = "\n".join(f"1. {line}" for line in validation.captions)
+            file.text("mistakes_said", listed, trial.ended)
         file.close()
         del self._files[trial.key]
 
@@ -93,20 +84,17 @@ class TensorBoard:
             file.close()
 
     def progress(self, study: Study, trial: Trial) -> None:
-        """Add a search trial's value against its number, and the best one so far."""
+        """Add a search trial's value by its number, and the best value so far."""
         if self._study is None:
             self._study = self._file(STUDY)
         if trial.phase != "search":
             return
-        self._ended += 1
+        best, metric = self._best.add(study, trial), study.metric
         if trial.value is None:
             return
-        metric, ended = study.metric, trial.ended
-        self._study.scalar(f"{trial.state}/{metric}", trial.value, trial.number, ended)
-        if trial.state == "complete":
-            pick = max if study.maximize else min
-            self._best = trial.value if self._best is None else pick(self._best, trial.value)
-            self._study.scalar(f"best/{metric}", self._best, self._ended, ended)
+        self._study.scalar(f"{trial.state}/{metric}", trial.value, trial.number, trial.ended)
+        if trial.state == "complete" and best is not None:
+            self._study.scalar(f"best/{metric}", best, self._best.trials, trial.ended)
 
     def conclude(self, study: Study) -> str:
         """Add the verdict and the table, and close everything."""
@@ -117,7 +105,7 @@ class TensorBoard:
         file.text("goal", str(study.about.get("goal", "")), now)
         if study.result:
             file.text("verdict", "\n\n".join(study.result.get("verdict", [])), now)
-            file.text("table", _table(study.result.get("table", [])), now)
+            file.text("table", markdown_table(study.result.get("table", [])), now)
         file.close()
         self._study = None
         return f"tensorboard --logdir {shlex.quote(str(self._folder))}"
@@ -125,14 +113,14 @@ class TensorBoard:
     def _file(self, name: str) -> RunFile:
         folder = self._folder / name
         shutil.rmtree(folder, ignore_errors=True)
-        return RunFile(folder)
+        return open_run(folder)
 
 
 def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of the HPARAMS page, by name with a value that is like the others.
+    """Return the columns of the HPARAMS page by name, each with an example of its values.
 
-    TensorBoard takes them all from the first run that it finds. So each run names those of the
-    whole space, also what is a condition's and not its own.
+    TensorBoard takes all columns from the first run that it finds. So each run names those of the
+    whole space, also parameters that it does not have.
     """
     examples: dict[str, Any] = {}
     for name, described in study.about.get("space", {}).items():
@@ -143,7 +131,7 @@ def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(study: Study, ends: Mapping[str, float]) -> list[str]:
-    """Return the curves whose ends stand on the HPARAMS page, of all trials so far."""
+    """Return the curves of all trials so far whose last values the HPARAMS page shows."""
     known = {f"end/{study.metric}": None, **dict.fromkeys(ends)}
     for trial in study.trials.values():
         known |= dict.fromkeys(f"end/{name}" for name in trial.metrics)
@@ -156,10 +144,3 @@ def _simple(value: Any) -> Any:
 
 def _code(value: Any) -> str:
     return "\n".join(f"    {line}" for line in json.dumps(value, indent=1).splitlines())
-
-
-def _table(rows: list[dict[str, str]]) -> str:
-    if not rows:
-        return ""
-    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
-    return "\n".join([*lines, *(" | ".join(row.values()) for row in rows)])

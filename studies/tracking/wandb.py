@@ -1,40 +1,29 @@
 """Weights & Biases: a run for each trial, and one of the study itself.
 
 ``group`` is the study, ``job_type`` search, confirm, test or study, the name ``search 12 adam``,
-the state a tag: a pruned trial is a finished run, only a failed one has failed. Offline runs lie in
-``results/<study>/wandb`` until ``python -m studies sync STUDY`` uploads them; nothing goes to the
-network before. Online is only what asks for it, is logged in and reaches the server; after a run
-that the server refuses, or has not answered for in time, runs are kept offline.
+the state a tag. A pruned trial is a finished run. Offline runs stay in ``results/<study>/wandb``
+until ``python -m studies sync STUDY`` uploads them. If the server refuses a run or does not answer
+in time, all further runs are kept offline.
 """
 
 import os
+import re
 import shutil
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from mnist_core.evaluation import validation_summary
 from studies.core.redaction import masked
-from studies.tracking._mistake_images import Mistakes
-from studies.tracking._wandb_media import (
-    confusion_chart,
-    mistake_images,
-    study_charts,
-    validation_charts,
-)
-from studies.tracking._wandb_runs import (
-    AccountProblem,
-    begin_run,
-    check_account,
-    is_of_run,
-    nested,
-    wait_until_ended,
-)
-from studies.tracking.base import Place, Report, Study, Trial
+from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial
+from studies.tracking.trial_mistakes import Mistakes
+from studies.tracking.wandb_charts import study_charts, trial_charts
+from studies.tracking.wandb_internals import run_file, run_settings, wait_until_ended
+from studies.tracking.wandb_upload import AccountProblem, check_account
 
 PACKAGE = ("wandb", "")
 WRITE_SECONDS = 10.0
-"""So long W&B may take to write what it has finished; normally it takes milliseconds."""
+"""Seconds that W&B may take to write what it has finished; normally it takes milliseconds."""
 _SCALARS = (bool, int, float, str)
+_FOLDER = re.compile(r"(?:offline-)?run-\d+_\d+-(.+)")
 
 
 class NotWritten(Exception):
@@ -47,7 +36,7 @@ def create(study: Study, place: Place) -> "WandB":
     os.environ["WANDB_ERROR_REPORTING"] = "false"
     os.environ["WANDB_DATA_DIR"] = os.environ["WANDB_CACHE_DIR"] = str(place.folder / "wandb")
     os.environ.pop("WANDB_MODE", None)  # the settings decide
-    # Whoever started this has used W&B, too; its service knows runs that may have our ids.
+    # The parent process may use W&B, too; its service knows runs that may have our ids.
     os.environ.pop("WANDB_SERVICE", None)
     (place.folder / "wandb").mkdir(exist_ok=True)
     online = place.settings.wandb.mode == "online"
@@ -60,24 +49,18 @@ def create(study: Study, place: Place) -> "WandB":
     return WandB(place, online=online)
 
 
-class WandB:
-    """A tracker; see ``base.Tracker``.
-
-    Args:
-        place: where runs are kept, and the settings.
-        online: whether runs are sent while they are written.
-    """
+class WandB(Tracker):
+    """The tracker of one study."""
 
     def __init__(self, place: Place, *, online: bool) -> None:
         self._place, self._online = place, online
         self._mistakes = Mistakes(place.say)
         self._runs: dict[tuple[str, int], Any] = {}
         self._study: Any = None
-        self._ended = 0
-        self._best: float | None = None
+        self._best = BestSoFar()
 
     def begin(self, study: Study, trial: Trial) -> None:
-        """Begin its run anew; online one of the same id goes on, and takes no step twice."""
+        """Start its run from nothing; an online run of the same id resumes."""
         self._runs[trial.key] = self._run(
             study,
             f"{study.id}-{trial.phase}-{trial.number}",
@@ -93,7 +76,7 @@ class WandB:
         )
 
     def report(self, study: Study, trial: Trial, report: Report) -> None:
-        """Log its metrics at its step, with the seconds since the trial's begin."""
+        """Log its metrics at its step, with the seconds since the trial's start."""
         row = {**report.metrics, "seconds": report.seconds, "_timestamp": report.time}
         self._runs[trial.key].log(row, step=report.step)
 
@@ -101,16 +84,7 @@ class WandB:
         """Log summary, state, confusion matrix, curves and mistakes; finish the run."""
         run = self._runs.pop(trial.key)
         run.tags = (trial.state,)
-        matrix = trial.attributes.get("confusion")
-        charts: dict[str, Any] = {}
-        if matrix and trial.state == "complete":
-            charts["confusion"] = confusion_chart(matrix)
-        kept = validation_summary.of_attributes(trial.attributes)
-        if kept is not None:
-            charts |= validation_charts(kept)
-            pictures = self._mistakes.draw(study, trial, kept)
-            if pictures:
-                charts["mistakes"] = mistake_images(kept.mistakes, pictures)
+        charts = trial_charts(trial, self._mistakes.of(study, trial))
         if charts:
             run.log(charts)
         run.summary.update(
@@ -126,7 +100,7 @@ class WandB:
         self._finish(run, exit_code=int(trial.state == "failed"))
 
     def abandon(self, trial: Trial) -> None:
-        """Finish a run as preempted: a later one of the same id goes on."""
+        """Finish a run as preempted: a later run of the same id resumes."""
         run = self._runs.pop(trial.key, None)
         if run is not None:
             run.mark_preempting()
@@ -137,19 +111,16 @@ class WandB:
         if trial.phase != "search":
             return
         run = self._study_run(study)
-        self._ended += 1
-        if trial.state == "complete" and trial.value is not None:
-            pick = max if study.maximize else min
-            self._best = trial.value if self._best is None else pick(self._best, trial.value)
+        best = self._best.add(study, trial)
         row = {
             "trial": trial.number,
             study.metric: trial.value,
-            f"best_{study.metric}": self._best,
+            f"best_{study.metric}": best,
             "trial_seconds": trial.seconds,
             "complete": int(trial.state == "complete"),
             "_timestamp": trial.ended,
         }
-        run.log({k: v for k, v in row.items() if v is not None}, step=self._ended)
+        run.log({k: v for k, v in row.items() if v is not None}, step=self._best.trials)
 
     def conclude(self, study: Study) -> str:
         """Log tables, charts and the verdict with the study's run; finish all runs."""
@@ -213,38 +184,56 @@ class WandB:
 
         self._remove(identity)
         own = self._place.settings.wandb
-        about = {
-            "project": own.project,
-            "entity": own.entity or None,
-            "group": study.name,
-            "job_type": job_type,
-            "name": name,
-            "id": identity,
-            "config": nested(config),
-            "dir": str(self._place.folder),
-        }
         try:
-            return begin_run(about, began, online=self._online)
+            return wandb.init(
+                project=own.project,
+                entity=own.entity or None,
+                group=study.name,
+                job_type=job_type,
+                name=name,
+                id=identity,
+                config=nested(config),
+                dir=str(self._place.folder),
+                resume="allow" if self._online else None,
+                reinit="create_new",
+                settings=run_settings(online=self._online, began=began),
+            )
         except wandb.errors.Error as error:
             if self._online:
                 self._online = False
                 reason = " ".join(masked(str(error)).split())
                 self._place.say(f"W&B takes no run: {reason[:120]}; further runs are kept offline")
-            raise  # under this id its service begins no other run: that is for the next process
+            raise  # its service starts no other run of this id: that is for the next process
 
     def _remove(self, identity: str) -> None:
-        """Remove what is here of an earlier run ``identity``."""
+        """Remove what an earlier run ``identity`` has left, not one whose id ends alike."""
         for left in (self._place.folder / "wandb").glob(f"*run-*-{identity}"):
-            if is_of_run(left, identity):
+            found = _FOLDER.fullmatch(left.name)
+            if found is not None and found[1] == identity:
                 shutil.rmtree(left)
 
     def _finish(self, run: Any, *, exit_code: int = 0) -> None:
         """Finish ``run``, and wait until it is on disk, or sent.
 
         Raises:
-            NotWritten: it is not on disk, because W&B's service is gone, or the disk is full.
+            NotWritten: if it is not on disk: W&B's service has died, or the disk is full.
         """
-        online, file = not run.offline, Path(run.settings.sync_file)
+        online, file = not run.offline, run_file(run)
         run.finish(exit_code=exit_code)
         if not online and not wait_until_ended(file, WRITE_SECONDS):
             raise NotWritten(f"W&B has not written {file.name} to its end")
+
+
+def nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn dotted names into tables, as W&B wants them; a name that is also a table stays."""
+    found: dict[str, Any] = {}
+    for name in sorted(config):
+        *parents, leaf = name.split(".")
+        table: Any = found
+        for parent in parents:
+            table = table.setdefault(parent, {}) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            table[leaf] = config[name]
+        else:
+            found[name] = config[name]
+    return found

@@ -14,7 +14,7 @@ import sqlalchemy
 from test_protocol import run
 from toy import make_plan
 
-from studies.analysis.holdout_record import Reading
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import TEST
 from studies.protocol import fresh_start, inherited_readings
 from studies.protocol.fresh_start import inherit_record, start_fresh
@@ -41,9 +41,9 @@ def record(plan):
         names = optuna.get_all_study_names(storage)
         confirm = f"{plan.name}.confirm"
         if confirm not in names:
-            return Reading(), plan.name in names
+            return HoldoutRecord(), plan.name in names
         study = optuna.load_study(study_name=confirm, storage=storage)
-        return Reading.from_attribute(study.user_attrs.get(TEST)), plan.name in names
+        return HoldoutRecord.from_attribute(study.user_attrs.get(TEST)), plan.name in names
     finally:
         close_storage(storage)
 
@@ -155,7 +155,7 @@ def killed_everywhere(folder, kind, request, *, lines=False):
         again, search = next_start(plan)
         assert again.times == found.times, number
         # Either nothing has happened yet, or the new study knows of the old one's reading.
-        assert search == (not again.openings[0].study), number
+        assert search == (not again.readings[0].study), number
         begun.add(search)
         shutil.rmtree(folder / str(number))
     assert died > 1 and False in begun

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Int
 from studies.analysis.candidates import candidates
-from studies.analysis.holdout_record import Reading
+from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import CONFIRM, ENVIRONMENT, RECORD, TEST
 from studies.core.seeds import confirm_seeds
 from studies.planning.fingerprint import check_fingerprint
@@ -62,7 +62,7 @@ def write_study(
             trial.number: {"test_accuracy": trial.values[0], "test_loss": 0.1}
             for trial in confirmed.trials
         }
-        reading = Reading().begun("2026-01-02T00:00:00+00:00", values).ended(values)
+        reading = HoldoutRecord().begun("2026-01-02T00:00:00+00:00", values).ended(values)
         confirm.set_user_attr(TEST, reading.to_attribute())
         confirm.set_user_attr(
             ENVIRONMENT,

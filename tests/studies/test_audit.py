@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from mnist_core.errors import UserError
 from studies.__main__ import app
 from studies.analysis.audit import _clopper_pearson, _draw, _effective, _prediction, audit
-from studies.analysis.audit_curves import Curve, Curves, collect, replay
+from studies.analysis.audit_curves import Curve, Curves, collect
+from studies.analysis.replay import replay
 from studies.core.attributes import SENTINEL, WOULD_PRUNE
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
@@ -85,8 +86,8 @@ def test_choices_are_kept_apart_and_defaults_spared():
     assert done.stopped_at[6:] == (None, None, None)
     low = curve(0, 0.01)
     assert replay([*good, low], "median", {}, direction=UP).stopped_at[-1] == 3
-    spared = dataclasses.replace(low, spared=True)
-    assert replay([*good, spared], "median", {}, direction=UP).stopped_at[-1] is None
+    exempt = dataclasses.replace(low, exempt=True)
+    assert replay([*good, exempt], "median", {}, direction=UP).stopped_at[-1] is None
 
 
 def test_several_workers_know_less_and_share_the_time():
@@ -146,10 +147,10 @@ class TestDraws:
         """As many as were pruned, or would have been, are drawn from the sentinels among these."""
         plan, kept = make_plan(tmp_path), some(20, seed=2)
         poor = [curve(n, 0.05, stopped=True) for n in range(20, 26)]
-        told = self.curves([curve(0, 0.7, spared=True), *kept, *poor], pruned=24)
+        told = self.curves([curve(0, 0.7, exempt=True), *kept, *poor], pruned=24)
         for index in range(5):
             drawn = _draw(told, Random(index))
-            assert drawn[0].spared
+            assert drawn[0].exempt
             assert [one.stopped for one in drawn].count(True) == 30
             assert len(drawn) == 1 + 20 + 30
         assert audit(plan, told, draws=2).warnings == ()
@@ -215,7 +216,7 @@ class TestCollect:
         states = [full, full, full, full, sentinel, pruned, pruned, (TrialState.FAIL, {}), full]
         curves = collect(make_plan(tmp_path), self.trials(states))
         assert [one.number for one in curves.full] == [0, 1, 2, 3, 4, 8]
-        assert [one.spared for one in curves.full] == [True] * 3 + [False] * 3
+        assert [one.exempt for one in curves.full] == [True] * 3 + [False] * 3
         assert [one.number for one in curves.kept] == [3, 8]
         assert [one.number for one in curves.stopped] == [4]
         assert (curves.pruned, curves.workers) == (2, 2)

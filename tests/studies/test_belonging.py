@@ -17,12 +17,13 @@ from studies.core.event_log import FILE, survey
 from studies.dashboard.completion import Completion
 from studies.protocol import phases
 from studies.protocol.fresh_start import start_fresh
+from studies.report.blocks import Mistakes
 from studies.report.page import gather
 from studies.storage.belonging import MODELS, ForeignFiles, owner
 from studies.storage.copying import copy_study
 from studies.storage.open import close_storage, open_storage, storage_file
 from studies.storage.url import journal_url
-from studies.tracking.follow import Kept
+from studies.tracking.kept import Kept
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -169,8 +170,8 @@ def test_models_of_another_study_are_not_shown_as_the_study_s_own(plan, finished
             (plan.folder / MODELS / "study.id").write_text(
                 stored_study.read(finished[1]).identity + "\n"
             )
-        text = gather(found).mistakes.text
-        assert ("another study" in text) == foreign
+        (shown,) = [one for one in gather(found).blocks if isinstance(one, Mistakes)]
+        assert ("another study" in shown.text) == foreign
         storage = open_storage(plan.storage_url, create=False)
         files = Completion(found, storage, MistakeImages())._files(found.confirm[number], True)
         close_storage(storage)
@@ -238,7 +239,7 @@ def test_what_is_begun_anew_knows_from_the_log_that_the_test_set_was_read(plan):
     moved = start_fresh(plan, say=said.append)
     result = run(plan, test=test)
     assert test.readings == [] and result.untested > 0
-    (opening,) = result.test.openings
+    (opening,) = result.test.readings
     assert opening.study == moved.name and opening.kept
     read = {e.trial for e in events(dataclasses.replace(plan, folder=moved)) if e.kind == "tested"}
     assert set(opening.trials) == read

@@ -10,14 +10,15 @@ from made_search import write_study
 from toy import make_plan
 
 from studies.analysis import stored_study
+from studies.analysis.scales import Scale, values_of
 from studies.report.clipping import clipped
 from studies.report.overview import print_status
-from studies.report.parallel import BEST, LINES, parallel
-from studies.report.result_figures import cost
-from studies.report.scales import Scale
+from studies.report.sections.curves import curves
+from studies.report.sections.parameters import BEST, LINES, parallel
+from studies.report.sections.search import history
+from studies.report.sections.time import cost
 from studies.report.svg import Chart
 from studies.report.table import markdown
-from studies.report.trial_figures import curves, history, values_of
 
 PLACES = st.lists(st.tuples(*[st.floats(-3, 4, width=16)] * 2), min_size=1, max_size=8)
 EDGE = 1e-9

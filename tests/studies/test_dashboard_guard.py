@@ -10,7 +10,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard import wsgi
 from toy import make_plan
 
-from studies.dashboard.application import Inspection
+from studies.dashboard.application import StudyDashboard
 from studies.dashboard.guard import Guard
 from studies.storage.open import close_storage, open_storage
 
@@ -37,7 +37,7 @@ def dashboard(tmp_path_factory):
         )
         paths.append(f"/artifacts/0/{trial._trial_id}/{file}")
     study.tell(trial, 1.0)
-    yield Inspection(wsgi(storage, artifact_store=store), plan, storage), paths, study._study_id
+    yield StudyDashboard(wsgi(storage, artifact_store=store), plan, storage), paths, study._study_id
     close_storage(storage)
 
 

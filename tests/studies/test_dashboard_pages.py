@@ -17,7 +17,7 @@ from optuna_dashboard import wsgi
 from test_inspection import Confused
 from toy_trail import plan_at, run
 
-from studies.dashboard.application import Inspection
+from studies.dashboard.application import StudyDashboard
 from studies.ledger.opening import open_search
 from studies.protocol import phases
 from studies.storage.open import close_storage, open_storage
@@ -88,7 +88,7 @@ def plan(tmp_path_factory):
 def site(plan):
     storage = open_storage(plan.storage_url, create=False)
     artifacts = FileSystemArtifactStore(plan.folder)
-    with served(Inspection(wsgi(storage, artifact_store=artifacts), plan, storage)) as site:
+    with served(StudyDashboard(wsgi(storage, artifact_store=artifacts), plan, storage)) as site:
         yield site
     close_storage(storage)
 

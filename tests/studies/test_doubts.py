@@ -9,7 +9,7 @@ from test_protocol import run
 from toy import SPACE, Toy, make_plan
 
 from studies.analysis import stored_study
-from studies.analysis.doubts import on_bound, rash_pruner, seed_spread
+from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
 from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
 from studies.protocol import phases
@@ -80,7 +80,7 @@ PRUNER = {"pruner": "median", "pruner_options": {"n_startup_trials": 4, "n_warmu
 
 
 def judged(tmp_path, curves, trials, search_trial=None, **search):
-    return rash_pruner(
+    return pruner_would_stop_winner(
         make_plan(tmp_path, search=search or PRUNER),
         WINNER,
         search_trial=search_trial,
@@ -126,7 +126,7 @@ def test_warnings_reach_the_report(tmp_path, monkeypatch):
     result = run(plan, toy=Late(noise=0.0))
     said = [line for line in warnings(result) if "median pruner would have stopped" in line]
     assert said and all(line in markdown(result) for line in said)
-    assert stored_study.read(plan).result.rash_pruner == result.rash_pruner
+    assert stored_study.read(plan).result.pruner_stops_winner == result.pruner_stops_winner
 
 
 def test_seeds_that_decide_are_said(tmp_path, monkeypatch):

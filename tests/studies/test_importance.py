@@ -8,7 +8,7 @@ from made_search import write_study
 from toy import make_plan
 
 from studies.analysis import stored_study
-from studies.analysis.importance import DRAWS, ENOUGH, _measure, importance
+from studies.analysis.importance import DRAWS, ENOUGH, importance, ped_anova
 from studies.search.optuna_bridge import to_distribution
 
 
@@ -26,7 +26,7 @@ def test_one_draw_is_optunas_own(found):
     drawn = [(record, {name: kinds[name] for name in record.params}) for record in found.search]
     study = optuna.load_study(study_name="toy", storage=found.plan.storage_url)
     expected = optuna.importance.get_param_importances(study)
-    assert _measure(found.plan, drawn) == pytest.approx(expected)
+    assert ped_anova(drawn, "maximize") == pytest.approx(expected)
 
 
 def test_a_parameter_that_decides_stands_out(found):

@@ -7,7 +7,8 @@ from mnist_core.config import DataConfig
 from mnist_core.data import load
 from mnist_core.errors import DataError
 from mnist_core.evaluation.evaluation import Mistake
-from studies.analysis.mistakes import MistakeImages, data_config, mosaic
+from mnist_core.evaluation.pictures import mosaic
+from studies.analysis.mistakes import MistakeImages, data_config
 
 
 def mistake(*images):

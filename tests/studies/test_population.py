@@ -15,7 +15,8 @@ from studies.core.trials import TrialRecord
 from studies.ledger.joining import check_joinable_plan
 from studies.planning.plan import resolve
 from studies.protocol.fork import fork
-from studies.report.population_section import population_section
+from studies.report.blocks import Figures, Table
+from studies.report.sections.population import section
 from studies.search.population import (
     Lineage,
     Population,
@@ -190,20 +191,23 @@ def test_the_report_shows_who_copied_whom_and_each_value(population, tmp_path):
     spec = SimpleNamespace(
         space=SPACE, scientific="kind", metric="val_accuracy", direction="maximize"
     )
-    result = SimpleNamespace(plan=SimpleNamespace(spec=spec, train=plan.train))
+    made = SimpleNamespace(spec=spec, train=plan.train, goals=plan.goals)
+    result = SimpleNamespace(plan=made)
     records = [record_of(population, number) for number in range(3)]
     records[1] = dataclasses.replace(records[1], value=0.9)
-    section = population_section(result, records)
-    assert [row[:2] for row in section.copies.rows] == [
+    shown = section(SimpleNamespace(result=result, search=records))
+    (copies,) = [one for one in shown.blocks if isinstance(one, Table)]
+    (descent,), schedules = [one.items for one in shown.blocks if isinstance(one, Figures)]
+    assert [row[:2] for row in copies.rows] == [
         ("2", "trial 1"),
         ("4", "trial 0"),
         ("6", "trial 1"),
     ]
-    assert section.copies.rows[0][3:] == ("trial 2", "50.00 %", "rate=0.02")
-    assert "after epoch 4 trial 0 went on from trial 1" in section.descent.svg
-    assert [figure.title for figure in section.schedules] == ["rate"]
+    assert copies.rows[0][3:] == ("trial 2", "50.00 %", "rate=0.02")
+    assert "after epoch 4 trial 0 went on from trial 1" in descent.svg
+    assert [figure.title for figure in schedules] == ["rate"]
     # From the end of 1 back over 0, 1 and 2, where it began.
-    assert section.descent.svg.count("line best") == 1
-    best = section.descent.svg.partition('class="line best" d="')[2].partition('"')[0]
+    assert descent.svg.count("line best") == 1
+    best = descent.svg.partition('class="line best" d="')[2].partition('"')[0]
     assert best.count("L") == 7
-    assert population_section(result, []) is None
+    assert section(SimpleNamespace(result=result, search=[])) is None

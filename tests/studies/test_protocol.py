@@ -240,7 +240,7 @@ def test_a_broken_off_reading_is_said_as_such(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(plan, test=dies)
     result = run(plan)
-    first, second = result.test.openings
+    first, second = result.test.readings
     assert (first.kept, second.kept) == (False, True)
     assert first.trials == second.trials == tuple(result.test.values)
     (said,) = [line for line in warnings(result) if "test set" in line]
@@ -263,7 +263,7 @@ def test_readings_by_single_commands_are_counted(tmp_path):
         assert line.endswith("1 by python -m mnist_core evaluate")
     assert len(test.readings) == 1
     inherited = result.test.inherited("old")
-    assert [one.study for one in inherited.openings] == ["old", "old"]
+    assert [one.study for one in inherited.readings] == ["old", "old"]
 
 
 def test_readings_by_single_commands_are_found_wherever_the_study_ran(tmp_path):

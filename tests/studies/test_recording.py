@@ -15,7 +15,8 @@ from studies.core.event_log import FILE, EventLog, Tail, survey
 from studies.core.events import Event
 from studies.protocol import phases
 from studies.report.table import result_event
-from studies.tracking.follow import Follower, Kept
+from studies.tracking.follow import Follower
+from studies.tracking.kept import Kept
 from studies.tracking.recording import Recording
 
 NO_TRACKERS = {"trackers": []}

@@ -18,8 +18,8 @@ from toy import SPEC, make_plan
 from search_spaces.space import Choice, Float, Space
 from studies.analysis import stored_study
 from studies.report import page as page_file
-from studies.report import page as study_page
 from studies.report.page import gather
+from studies.report.sections import reproduce
 
 WIDTHS = (390, 820, 1280)
 PAPER = 690
@@ -71,7 +71,7 @@ def long_page(tmp_path_factory):
     plan = dataclasses.replace(make_plan(folder), spec=long_names(), trials=60)
     write_study(plan, 60)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_page, "best_config", lambda result: {})  # no trainer has such choices
+        patch.setattr(reproduce, "best_config", lambda result: {})  # no trainer has such choices
         return page_file.write([gather(stored_study.read(plan))], folder / "report.html")
 
 

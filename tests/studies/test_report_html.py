@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from studies.__main__ import app
 from studies.analysis import stored_study
+from studies.analysis.scales import Scale, names_scale, short_names, values_of
 from studies.planning import lookup
 from studies.report import page as page_file
+from studies.report.blocks import ConfusionTable, Figure, Mistakes, Table
 from studies.report.page import gather
-from studies.report.result_figures import forest
-from studies.report.scales import short_names
+from studies.report.sections.result import forest
 from studies.report.table import verdict_lines
 
 VOID = {"meta", "link", "br", "img"}
@@ -75,6 +76,21 @@ def page_of(plan, trials=60, **options):
     return gather(stored_study.read(plan))
 
 
+def blocks(page, kind):
+    return [block for block in page.blocks if isinstance(block, kind)]
+
+
+def figures(page):
+    """The figures by title."""
+    return {figure.title: figure for figure in blocks(page, Figure)}
+
+
+def table(page, caption):
+    """The table whose caption begins so."""
+    (found,) = [one for one in blocks(page, Table) if one.caption.startswith(caption)]
+    return found
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A plan, and the page of its study of 60 trials."""
@@ -91,23 +107,16 @@ def test_the_page_holds_everything(whole):
     assert SPEC.goal in found.text
     assert [f"s1-{name}" for name in SECTIONS] == [i for i in found.ids if i.startswith("s1-")]
     assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
-    titles = [figure.title for figure in (page.history, page.forest, page.importance, page.time)]
-    assert titles == [
-        "Optimization history",
-        "Confirmed on fresh seeds",
-        "Importance",
-        "Time by choice",
-    ]
-    assert page.parallel is not None
-    assert {figure.title for figure in page.curves} == {"sgd", "adam", "adagrad"}
-    assert {figure.title for figure in page.slices} == {"sgd.lr", "adam.lr", "adagrad.lr"}
-    assert len(found.labels) == 5 + len(page.curves) + len(page.slices)
-    assert all(found.labels)
-    assert page.audit is not None and "median *" in {row[0] for row in page.audit.rows}
-    assert "No model of it is kept" in page.mistakes.text
-    assert page.confusion is not None and page.confusion.models == 3
-    assert "The test set was read 1 time" in page.test_text
-    assert "lr = " in page.config
+    assert set(figures(page)) == {
+        *("Optimization history", "Confirmed on fresh seeds", "Importance", "Time by choice"),
+        *("Parallel coordinates", "sgd", "adam", "adagrad", "sgd.lr", "adam.lr", "adagrad.lr"),
+    }
+    assert len(found.labels) == len(figures(page)) and all(found.labels)
+    assert "median *" in {row[0] for row in table(page, "Other pruners").rows}
+    (missed,), (confused,) = blocks(page, Mistakes), blocks(page, ConfusionTable)
+    assert "No model of it is kept" in missed.text and confused.matrix.models == 3
+    assert "The test set was read 1 time" in found.text
+    assert "lr = " in found.text
     assert page.phase == "finished"
 
 
@@ -143,11 +152,11 @@ def test_best_tie_and_worse_differ_in_words_and_shapes(whole):
     plan, page = whole
     result = stored_study.read(plan).result
     standings = [result.standing(row) for row in result.rows]
-    assert page.results.marks == tuple(standings)
+    assert table(page, "val_accuracy %, best first").marks == tuple(standings)
     assert standings[0] == "best" and set(standings) <= {"best", "the same", "tie", "worse"}
     text = page_file.render([page])
     assert f'<th scope="row">{result.best} <span class="mark">★ best</span></th>' in text
-    svg = str(page.forest.svg)
+    svg = str(figures(page)["Confirmed on fresh seeds"].svg)
     assert svg.count('class="mark diamond big best"') == 1
     assert svg.count('class="mark ring big worse"') == standings.count("worse")
     tie = dataclasses.replace(result, ties=(result.rows[-1].label,))
@@ -191,8 +200,10 @@ def test_no_text_of_a_study_becomes_html(plan):
     page = dataclasses.replace(
         page_of(dataclasses.replace(plan, spec=spec)), name=EVIL, answer=EVIL, warnings=(EVIL,)
     )
-    figure = dataclasses.replace(page.history, title=EVIL, caption=EVIL)
-    found = Page(page_file.render([dataclasses.replace(page, history=figure)]))
+    figure = dataclasses.replace(figures(page)["Importance"], title=EVIL, caption=EVIL)
+    (first, *rest) = page.sections
+    first = dataclasses.replace(first, blocks=(*first.blocks, figure))
+    found = Page(page_file.render([dataclasses.replace(page, sections=(first, *rest))]))
     assert "script" not in found.tags and "x" not in found.addresses
     assert None not in found.images
     assert found.text.count("alert(2)") >= 5
@@ -206,7 +217,6 @@ def test_commands_in_warnings_are_code(whole):
 
 
 def test_charts_escape_too():
-    from studies.report.scales import Scale, names_scale
     from studies.report.svg import Chart
 
     chart = Chart(names_scale([EVIL]), Scale(0, 1), EVIL, x_label=EVIL, y_label=EVIL, width=9000)
@@ -232,7 +242,7 @@ def test_a_study_in_its_search_says_so(plan):
 
 def test_a_study_with_next_to_nothing(plan):
     page = page_of(plan, 2, failed=0.0, pruned=0.0)
-    assert page.importance is None
+    assert "Importance" not in figures(page)
     Page(page_file.render([page]))
 
 
@@ -243,8 +253,9 @@ def test_nothing_but_failures(plan):
         dataclasses.replace(one, state="FAIL", value=None, curve={}, metrics={})
         for one in found.search
     ]
-    from studies.report.parallel import parallel
-    from studies.report.trial_figures import curves, history, slices, values_of
+    from studies.report.sections.curves import curves
+    from studies.report.sections.parameters import parallel, slices
+    from studies.report.sections.search import history
 
     values = values_of("val_accuracy", "maximize", [])
     assert found.result is not None
@@ -258,12 +269,12 @@ def test_several_objectives_have_a_front(tmp_path):
     write_study(plan, 30, pruned=0.0, failed=0.0)
     found = stored_study.read(plan)
     page = gather(found)
-    (front,) = page.fronts
-    assert front.title == "val_accuracy and parameters"
+    front = figures(page)["val_accuracy and parameters"]
     assert found.result is not None and front.svg.count("dots dot big best") == len(
         found.result.front
     )
-    assert "parameters" in page.results.head and "configuration" in page.results.head
+    head = table(page, "val_accuracy %, best first").head
+    assert "parameters" in head and "configuration" in head
     Page(page_file.render([page]))
 
 

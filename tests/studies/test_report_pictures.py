@@ -14,10 +14,10 @@ from mnist_core import models
 from mnist_core.checkpoints import checkpoint, evaluate_checkpoint
 from mnist_core.data import load
 from mnist_core.train import resolve
-from studies.analysis import stored_study
+from studies.analysis import figure_data, stored_study
 from studies.planning import lookup
 from studies.planning.layout import models_folder
-from studies.report import mistakes
+from studies.report.sections import mistakes
 
 
 def study(tmp_path, name, models_kept):
@@ -103,7 +103,7 @@ def test_the_matrix_is_the_sum_of_what_was_recorded(tmp_path):
     plan = lookup.find("optim_search", sets={"results.folder": str(tmp_path)}).with_data("x")
     write_study(plan, 12)
     result = stored_study.read(plan).result
-    found = mistakes.confusion(result)
+    found = figure_data.confusion(result)
     records = result.confirm[result.best]
     expected = sum(np.array(record.attributes["confusion"]) for record in records)
     assert (np.array(found.counts) == expected).all() and found.models == len(records)

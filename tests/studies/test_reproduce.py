@@ -182,12 +182,12 @@ def test_one_more_training_lies_in_it_as_often_as_it_says():
 def test_equal_values_leave_room_for_the_rounding():
     low, high = record((0.98, 0.98, 0.98)).interval(step=0.001)
     assert low < 0.98 < high and high - low < 0.004
-    verdict = reproduction.judge(record((0.98, 0.98)), 0.985, {}, step=0.0)
+    verdict = reproduction.compare_with_record(record((0.98, 0.98)), 0.985, {}, step=0.0)
     assert verdict.outcome == reproduction.OUTSIDE
 
 
 def test_a_wide_spread_lets_another_seed_through():
-    verdict = reproduction.judge(record((0.98, 0.97, 0.99)), 0.975, {"torch": "2"})
+    verdict = reproduction.compare_with_record(record((0.98, 0.97, 0.99)), 0.975, {"torch": "2"})
     assert (verdict.outcome, verdict.differences) == (reproduction.WITHIN, ())
     with pytest.raises(UserError, match="other data"):
         found = reproduction.Recorded(

@@ -4,7 +4,8 @@ import made_log
 import pytest
 from made_log import OVER, begin, event, trial, whole
 
-from studies.tracking.follow import GIVEN_UP, Follower, Kept
+from studies.tracking.follow import GIVEN_UP, Follower
+from studies.tracking.kept import Kept
 
 
 class Listed:

@@ -14,8 +14,9 @@ from PIL import Image
 from waiting import PATIENCE, until
 
 from mnist_core.errors import UserError
-from studies.tracking import _wandb_runs
-from studies.tracking._wandb_runs import logged_in, nested
+from studies.tracking import wandb_upload
+from studies.tracking.wandb import nested
+from studies.tracking.wandb_upload import logged_in
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
@@ -186,18 +187,18 @@ def test_who_is_logged_in(tmp_path, monkeypatch):
 
 def test_upload_needs_a_login_and_says_so(tmp_path, monkeypatch):
     said = []
-    _wandb_runs.upload(tmp_path, said.append)
+    wandb_upload.upload(tmp_path, said.append)
     assert said == ["nothing waits to be uploaded"]
     for name, files in {"a": ["run-a.wandb"], "b": ["run-b.wandb", "run-b.wandb.synced"]}.items():
         (tmp_path / f"offline-run-1-{name}").mkdir()
         for file in files:
             (tmp_path / f"offline-run-1-{name}" / file).touch()
-    monkeypatch.setattr(_wandb_runs, "server", lambda: "http://127.0.0.1:9")
+    monkeypatch.setattr(wandb_upload, "server", lambda: "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"wandb login.*: 1$"):
-        _wandb_runs.upload(tmp_path, said.append)
+        wandb_upload.upload(tmp_path, said.append)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with pytest.raises(UserError, match="no network: "):
-        _wandb_runs.upload(tmp_path, said.append)
+        wandb_upload.upload(tmp_path, said.append)
 
 
 def test_config_is_nested_as_wandb_wants_it():

@@ -15,7 +15,7 @@ from test_tracker_wandb import KEY, _nobody, history, read, runs  # noqa: F401
 from waiting import PATIENCE
 
 from studies.planning.tracking_settings import TrackingSettings
-from studies.tracking import _wandb_runs
+from studies.tracking import wandb_upload
 from studies.tracking.process import TrackerProcess
 
 pytestmark = pytest.mark.slow
@@ -190,14 +190,14 @@ def test_offline_runs_are_uploaded_once(backend, tmp_path):
     write(folder, [*begin(), *trial(0), *trial(1, "pruned")])
     assert track("wandb", folder)[1] and not backend.runs
     said = []
-    _wandb_runs.upload(folder / "wandb", said.append)
+    wandb_upload.upload(folder / "wandb", said.append)
     assert said == ["runs uploaded: 3"]
     ids = {"0123abcd-study", "0123abcd-search-0", "0123abcd-search-1"}
     assert set(backend.runs) == ids == set(backend.sent)
     assert {run["groupName"] for run in backend.runs.values()} == {"made"}
     assert backend.runs["0123abcd-search-1"]["tags"] == ["pruned"]
     assert all(sent[-1]["complete"] for sent in backend.sent.values())
-    _wandb_runs.upload(folder / "wandb", said.append)
+    wandb_upload.upload(folder / "wandb", said.append)
     assert said[1:] == ["nothing waits to be uploaded"]
     assert holds_no_key(folder, "".join(said))
 

@@ -11,15 +11,16 @@ from toy_plans import toy_plan
 from mnist_core.errors import UserError
 from studies.cli import options
 from studies.cli.wandb_report import wandb_report_command
-from studies.tracking import _wandb_report, _wandb_runs
-from studies.tracking._wandb_report import build, spec
+from studies.tracking import wandb_internals, wandb_report, wandb_upload
 from studies.tracking.follow import read_study
+from studies.tracking.wandb_internals import report_json
+from studies.tracking.wandb_report import build
 
 
 def made(folder, events):
     study = read_study(write(folder, events))
     assert study is not None
-    return spec(build(study, project="p", entity="", command="python -m x", url="https://u"))
+    return report_json(build(study, project="p", entity="", command="python -m x", url="https://u"))
 
 
 def test_it_says_question_answer_and_table_and_shows_each_choice(tmp_path):
@@ -84,9 +85,9 @@ def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch, api, entity, part
     plan.settings.tracking.wandb.__dict__["entity"] = entity
     write(tmp_path, whole())
     monkeypatch.setattr(options, "find", lambda *_, **__: plan)
-    monkeypatch.setattr(_wandb_runs, "check_account", lambda: None)
-    monkeypatch.setattr(_wandb_runs, "server", lambda: "https://u")
-    monkeypatch.setattr(_wandb_report, "build", lambda *_, **__: Expired())
+    monkeypatch.setattr(wandb_upload, "check_account", lambda: None)
+    monkeypatch.setattr(wandb_internals, "server", lambda: "https://u")
+    monkeypatch.setattr(wandb_report, "build", lambda *_, **__: Expired())
     monkeypatch.setattr(wandb, "Api", lambda: api)
     with pytest.raises(UserError) as refused:
         wandb_report_command("toy")

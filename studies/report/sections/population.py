@@ -1,61 +1,51 @@
-"""A population on a study's page: who copied whom, and every hyperparameter over the epochs."""
+"""Population: which member copied which, and every hyperparameter over the epochs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from search_spaces.space import Float
+from studies.analysis.figure_data import best_of
 from studies.analysis.result import StudyResult
+from studies.analysis.scales import Scale, names_scale, room_for, scale_of
 from studies.core.attributes import SCHEDULE
 from studies.core.formatting import metric_text, params_text
 from studies.core.trials import TrialRecord
-from studies.report.page_tables import Table
-from studies.report.scales import Scale, names_scale, room_for, scale_of
+from studies.report.blocks import Figure, Figures, Heading, Material, Section, Table, Text
 from studies.report.svg import Chart
-from studies.report.trial_figures import Figure, best_of
 from studies.search.population import members, stages
 
 COPIES = 100
-"""The table has at most so many rows, the latest ones."""
-
-
+"""The table has at most this number of rows, the latest ones."""
 _SLANT = 0.03
-"""So much of the width a line from one member to another takes."""
+"""Share of the width that a line from one member to another takes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PopulationSection:
-    """The section.
-
-    Attributes:
-        copies: who copied whom, when, and with which hyperparameters.
-        descent: the same as a figure.
-        schedules: each hyperparameter over the epochs.
-    """
-
-    copies: Table
-    descent: Figure
-    schedules: tuple[Figure, ...]
-
-
-def population_section(
-    result: StudyResult, search: Sequence[TrialRecord]
-) -> PopulationSection | None:
-    """Return the section; None: the study has no population, or no member of it is over."""
-    found = members(search)
+def section(page: Material) -> Section | None:
+    """Return the section; None: the study has no population, or no member of it has ended."""
+    found, result = members(page.search), page.result
     if not found:
         return None
-    sign = 1.0 if result.plan.spec.direction == "maximize" else -1.0
+    sign = result.plan.goals.signs[0]
     best = best_of([record for record in found if record.state == "COMPLETE"], sign)
-    return PopulationSection(
-        copies=_copies(result, found),
-        descent=_descent(result, found, best),
-        schedules=tuple(_schedules(result, found, best)),
+    said = (
+        "Trials were the members of a population: after each generation the worst went on from the"
+        " state of one of the best, with hyperparameters of their own."
+    )
+    return Section(
+        "population",
+        "Population",
+        (
+            Text(said),
+            Figures((_descent(result, found, best),)),
+            Heading("Schedules"),
+            Figures(tuple(_schedules(result, found, best)), small=True, below=True),
+            _copies(result, found),
+        ),
     )
 
 
-def _copies(result: StudyResult, found: Sequence[TrialRecord]) -> Table:
-    """Return a row for each time that a member went on from another's state, in their order."""
+def _copies(result: StudyResult, found: list[TrialRecord]) -> Table:
+    """Return a row for each time that a member copied another one's state, in their order."""
     metric, per_epoch = result.plan.spec.metric, result.plan.train.reports_per_epoch
     by_number = {record.number: record for record in found}
     moves = [
@@ -81,21 +71,22 @@ def _copies(result: StudyResult, found: Sequence[TrialRecord]) -> Table:
         )
     less = f"; the last {COPIES} of {len(moves)}" if len(moves) > COPIES else ""
     return Table(
-        caption=f"Who went on from whose state{less}",
+        caption=f"Which member went on from the state of which{less}",
         head=("after epoch", "member", metric, "copied", f"its {metric}", "went on with"),
         rows=tuple(rows),
+        style="trials",
     )
 
 
-def _descent(result: StudyResult, found: Sequence[TrialRecord], best: TrialRecord | None) -> Figure:
-    """Draw each member as a line, and each copy as one from the source to who copied it."""
+def _descent(result: StudyResult, found: list[TrialRecord], best: TrialRecord | None) -> Figure:
+    """Draw each member as a line, and each copy as a line from its source."""
     names = [f"trial {record.number}" for record in found]
     place = {record.number: float(index) for index, record in enumerate(found)}
     end = float(result.plan.train.epochs)
     chart = Chart(
         Scale(0.0, end, whole=True),
         names_scale(names),
-        "Who copied whom: a line for each member, from one to the other where it was copied",
+        "Copies: a line for each member, from one to the other where it was copied",
         x_label="epoch",
         height=60 + 22 * len(found),
         left=room_for(names),
@@ -126,16 +117,16 @@ def _descent(result: StudyResult, found: Sequence[TrialRecord], best: TrialRecor
     if best is not None:
         chart.line(_line_of(best, found, place, end), "best")
     said = "Dashed: a member (the dot) goes on from the state of the other one. Green: the best."
-    return Figure("Who copied whom", chart.render(), said)
+    return Figure("Which member copied which", chart.render(), said)
 
 
 def _line_of(
     best: TrialRecord,
-    found: Sequence[TrialRecord],
+    found: list[TrialRecord],
     place: Mapping[int, float],
     end: float,
 ) -> list[tuple[float, float]]:
-    """Return the line of ``best`` from its end back to its begin, over all that it copied."""
+    """Return the line of ``best`` from its start to its end, through all that it copied."""
     by_number = {record.number: record for record in found}
     points, at, until = [(end, place[best.number])], best, end
     while True:
@@ -151,7 +142,7 @@ def _line_of(
 
 
 def _schedules(
-    result: StudyResult, found: Sequence[TrialRecord], best: TrialRecord | None
+    result: StudyResult, found: list[TrialRecord], best: TrialRecord | None
 ) -> list[Figure]:
     """Draw each hyperparameter that changes over the epochs, a line for each member."""
     space, end = result.plan.spec.space, float(result.plan.train.epochs)
@@ -175,7 +166,7 @@ def _schedules(
         if best is not None:
             whole = [(float(epoch), params[name]) for epoch, params in stages(best, space)]
             chart.steps([*whole, (end, whole[-1][1])], "best")
-        figures.append(Figure(name, chart.render(), "green: the best, with whom it copied"))
+        figures.append(Figure(name, chart.render(), "green: the best, with those it copied"))
     return figures
 
 

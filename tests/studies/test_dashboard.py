@@ -22,7 +22,7 @@ from objectives.base import Outcome
 from studies.analysis import stored_study
 from studies.analysis.mistakes import MistakeImages
 from studies.dashboard import application, pictures
-from studies.dashboard.application import Inspection
+from studies.dashboard.application import StudyDashboard
 from studies.dashboard.completion import Completion
 from studies.dashboard.figures import figures
 from studies.dashboard.notes import TrialNotes, is_number, readable, study_note
@@ -68,7 +68,7 @@ def storage(plan):
 
 
 def make_app(plan, storage):
-    return Inspection(wsgi(storage), plan, storage)
+    return StudyDashboard(wsgi(storage), plan, storage)
 
 
 def ask(app, path, method="GET", content=None, query=""):
@@ -335,7 +335,7 @@ def test_other_studies_are_shown_as_they_are(other):
 def test_a_study_that_runs_and_a_note_of_somebody(other, monkeypatch):
     monkeypatch.setattr(application, "FRESH_SECONDS", 0.0)
     plan, storage = other
-    app = Inspection(wsgi(storage), plan, storage)
+    app = StudyDashboard(wsgi(storage), plan, storage)
     with open_search(plan, storage) as book:
         task = book.ask()
         book.report(task, 1, {"val_accuracy": 0.5})
@@ -351,7 +351,7 @@ def test_a_study_that_runs_and_a_note_of_somebody(other, monkeypatch):
         assert ask(app, address, "PUT", written)[0] == 204
         book.report(task, 2, {"val_accuracy": 0.6})  # the run goes on all the same
         book.finish(task, Outcome(metrics={"val_accuracy": 0.6}))
-    again = detail(Inspection(wsgi(storage), plan, storage), 2)
+    again = detail(StudyDashboard(wsgi(storage), plan, storage), 2)
     assert again["trials"][0]["note"] == written
     assert again["trials"][0]["state"] == "Complete"
 

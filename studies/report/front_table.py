@@ -1,58 +1,11 @@
-"""The table of a Pareto front, and the sentences under it."""
-
-from collections.abc import Sequence
+"""The table of a Pareto front and the sentences under it, for a study with several objectives."""
 
 from mnist_core.console.plain_text import are, counted
 from studies.analysis.pareto import dominates
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import bare_text, gap_text, mean_text, params_text, unit
 from studies.core.statistics import CONFIDENCE
-from studies.core.trials import TrialRecord
 from studies.planning.next_commands import look_command
-from studies.report.scales import scale_of
-from studies.report.svg import Chart
-from studies.report.trial_figures import Figure, Values, tip
-
-_LOG_FROM = 10
-"""An objective whose values differ by more than this factor has a logarithmic axis."""
-
-
-def fronts(result: StudyResult, search: Sequence[TrialRecord], values: Values) -> list[Figure]:
-    """Draw the metric over each further objective; those that no other trial beats are joined."""
-    goals = result.plan.goals
-    several = [r for r in search if r.state == "COMPLETE" and len(r.values) == len(goals.names)]
-    figures = []
-    for index, name in enumerate(goals.names[1:], start=1):
-        costs = [record.values[index] for record in several]
-        if not costs:
-            continue
-        log = min(costs) > 0 and max(costs) / min(costs) > _LOG_FROM
-        chart = Chart(
-            scale_of(costs, log=log),
-            values.scale,
-            f"{values.metric} and {name} of each trial; the Pareto front",
-            x_label=name,
-            y_label=values.label,
-        )
-        best = {record.number for record in result.front}
-
-        def at(record: TrialRecord, index: int = index) -> tuple[float, float]:
-            return record.values[index], values.of(record.values[0])
-
-        for kind, of in (
-            ("cross pruned", [r for r in several if not r.feasible]),
-            ("dot complete", [r for r in several if r.feasible and r.number not in best]),
-            ("dot big best", [r for r in several if r.number in best]),
-        ):
-            chart.marks([at(r) for r in of], kind, [tip(r, values) for r in of])
-        chart.line(sorted(at(r) for r in several if r.number in best), "best")
-        said = "Green: trials that no other one beats in all objectives."
-        if any(not record.feasible for record in several):
-            said += " Crosses: over a limit of the study."
-        if any(values.off(record.values[0]) for record in several):
-            said += " Triangles: off the chart."
-        figures.append(Figure(f"{values.metric} and {name}", chart.render(), said))
-    return figures
 
 
 def front_headings(result: StudyResult) -> tuple[str, ...]:
@@ -88,7 +41,7 @@ def front_cells(result: StudyResult, row: Row) -> tuple[str, ...]:
 
 
 def front_lines(result: StudyResult) -> list[str]:
-    """Say what the front is, and name its configurations."""
+    """Return sentences about the front, and name its configurations."""
     goals, metric = result.plan.goals, result.plan.spec.metric
     rows = [row for row in result.rows if row.confirm is not None and means(result, row)]
     if not rows:
@@ -130,7 +83,7 @@ def front_lines(result: StudyResult) -> list[str]:
 
 
 def _another(result: StudyResult) -> str:
-    """Say how another configuration of the front is exported; "" where there is none."""
+    """Return how another configuration of the front is exported; "": there is none."""
     best = result.best_row
     kept = {best.candidate.search_trial} if best is not None and best.candidate else set()
     others = [record.number for record in result.front if record.number not in kept]
@@ -141,7 +94,7 @@ def _another(result: StudyResult) -> str:
 
 
 def front_notes(result: StudyResult) -> list[str]:
-    """Say what the columns are and what the intervals cover."""
+    """Return lines that explain the columns and the intervals."""
     goals, spec = result.plan.goals, result.plan.spec
     read = result.test.times
     when = f"read {counted(len(read), 'time')}" if read else "not read yet"
@@ -170,14 +123,14 @@ def front_notes(result: StudyResult) -> list[str]:
 
 
 def means(result: StudyResult, row: Row) -> tuple[float, ...]:
-    """Return the mean of each objective over the confirm seeds; nothing before there are any."""
+    """Return the mean of each objective over the confirm seeds; empty before there are any."""
     records = result.confirm.get(row.label, ())
     values = [record.values for record in records if record.values]
     return tuple(sum(of_one) / len(of_one) for of_one in zip(*values, strict=True))
 
 
 def beaten_by(result: StudyResult, row: Row) -> str:
-    """Name a configuration that dominates ``row`` by the confirmed means, "" if there is none."""
+    """Return the label of a configuration that dominates ``row`` by its means; "": none does."""
     signs, own = result.plan.goals.signs, means(result, row)
     if row.candidate is not None and not row.candidate.feasible:
         return "infeasible"
@@ -186,7 +139,7 @@ def beaten_by(result: StudyResult, row: Row) -> str:
     for other in result.rows:
         values = means(result, other)
         able = other.candidate is not None and other.candidate.feasible
-        # One that failed on some seeds was perhaps lucky on the others.
+        # A configuration that failed on some seeds may have been lucky on the others.
         able = able and other.confirm_failed <= row.confirm_failed
         if able and values and dominates(values, own, signs):
             return other.label

@@ -1,8 +1,12 @@
-"""Axes of charts: where a value lies, and which values are named."""
+"""Axes of charts: where a value lies, which values are named, how a metric is drawn."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from studies.core.formatting import is_share, metric_text
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -10,10 +14,10 @@ class Scale:
     """Where values lie on an axis.
 
     Attributes:
-        low: the value at its begin.
+        low: the value at its start.
         high: the value at its end, above ``low``.
-        log: whether it is logarithmic; both are above 0 then.
-        names: of the places 0, 1, … of an axis of names, instead of numbers.
+        log: whether it is logarithmic; then both are above 0.
+        names: of the places 0, 1, …; empty: it is an axis of numbers.
         whole: whether only whole numbers are named.
     """
 
@@ -24,7 +28,7 @@ class Scale:
     whole: bool = False
 
     def at(self, value: float) -> float:
-        """Return the place of ``value``: 0 at the begin, 1 at the end, never outside."""
+        """Return the place of ``value``: 0 at the start, 1 at the end, never outside."""
         return min(1.0, max(0.0, self.share(value)))
 
     def share(self, value: float) -> float:
@@ -42,7 +46,7 @@ class Scale:
         return (share > 1) - (share < 0)
 
     def ticks(self, most: int = 5) -> list[tuple[float, str]]:
-        """Return up to about ``most`` values that the axis names, and how."""
+        """Return about ``most`` values that the axis names, with their names."""
         if self.names:
             return [(float(place), name) for place, name in enumerate(self.names)]
         values = _log_ticks(self.low, self.high, most) if self.log else self._even(most)
@@ -66,7 +70,7 @@ def names_scale(names: Iterable[str]) -> Scale:
 def short_names(names: Sequence[str], most: int) -> list[str]:
     """Return names of at most ``most`` characters, still different where the names are.
 
-    The end is cut off; where that makes names alike, the middle; where that does, too, the begin.
+    The end is cut off; if that makes names alike, the middle, or else the start.
     """
     for cut in (_without_end, _without_middle, _without_begin):
         short = [name if len(name) <= most else cut(name, most) for name in names]
@@ -89,12 +93,12 @@ def _without_begin(name: str, most: int) -> str:
 
 
 def room_for(names: Iterable[str]) -> int:
-    """Return the pixels that names beside an upright axis take."""
+    """Return the pixels that names take beside an upright axis."""
     return min(176, 14 + round(7.9 * max(map(len, names), default=0)))
 
 
 def scale_of(values: Sequence[float], *, log: bool = False, margin: float = 0.04) -> Scale:
-    """Return a scale that holds ``values`` with a margin (a share of their range)."""
+    """Return a scale that holds ``values`` with a margin (a fraction of their range)."""
     low, high = min(values), max(values)
     if log and low > 0:
         low, high = math.log(low), math.log(high)
@@ -127,3 +131,64 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
         if len(found) <= most:
             return found
     return found[:: math.ceil(len(found) / most)]
+
+
+@dataclass(frozen=True)
+class Values:
+    """How the study's metric is drawn.
+
+    Attributes:
+        sign: 1.0 to maximise, -1.0 to minimise.
+        scale: its axis; bad values lie off it, so that the good ones can be told apart.
+    """
+
+    metric: str
+    sign: float
+    scale: Scale
+
+    @property
+    def label(self) -> str:
+        """The axis' name, with its unit."""
+        return axis_label(self.metric)
+
+    def of(self, value: float) -> float:
+        """Return the number that is drawn: per cent of a share."""
+        return 100 * value if is_share(self.metric) else value
+
+    def off(self, value: float) -> bool:
+        """Whether ``value`` lies off the axis."""
+        return self.scale.off(self.of(value)) != 0
+
+    def text(self, value: float | None) -> str:
+        """Write a value."""
+        return metric_text(self.metric, value)
+
+
+def axis_label(metric: str) -> str:
+    """Return a metric's name with its unit."""
+    return f"{metric}, %" if is_share(metric) else metric
+
+
+def values_of(metric: str, direction: str, values: Sequence[float]) -> Values:
+    """Return how to draw ``values``: the worst off the axis if they squash the others."""
+    times = 100 if is_share(metric) else 1
+    sign = 1.0 if direction == "maximize" else -1.0
+    ordered = sorted((times * value for value in values), key=lambda value: -sign * value)
+    if not ordered:
+        return Values(metric, sign, Scale(0.0, 1.0))
+    best, worst = ordered[0], ordered[-1]
+    usual = ordered[int(0.6 * (len(ordered) - 1))]
+    reach = 2.5 * abs(best - usual)
+    end = worst if not reach else sign * max(sign * worst, sign * best - reach)
+    return Values(metric, sign, scale_of([best, end], margin=0.06))
+
+
+def better_half(values: Sequence[float], sign: float) -> Point | None:
+    """Return the ends of an axis that shows the better half well; None: too few or equal values."""
+    ordered = sorted(values, key=lambda value: sign * value)
+    if len(ordered) < 4:
+        return None
+    middle, best = ordered[len(ordered) // 2], ordered[-1]
+    reach = best - middle
+    low, high = sorted((middle - 2 * reach, best + 0.2 * reach))
+    return (low, high) if reach else None

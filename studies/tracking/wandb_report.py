@@ -5,25 +5,16 @@ tracker ``wandb`` keeps: of all search trials, and of each choice of the scienti
 """
 
 import importlib
-import json
 from typing import Any
 
-from studies.tracking.base import Study
+from studies.tracking.base import Study, markdown_table
 
 _NO_ENTITY = "entity"
-"""Stands for the user or team where nothing is sent; it is no part of what would be."""
+"""Stands for the user or team where nothing is sent; it is never sent."""
 
 
 def build(study: Study, *, project: str, entity: str, url: str = "", command: str = "") -> Any:
-    """Return the report as a ``wandb_workspaces`` one; nothing is sent.
-
-    Args:
-        study: as its log tells it.
-        project: where its runs are.
-        entity: user or team; empty where nothing is to be sent.
-        url: the study's own run; empty: no link.
-        command: that runs the study again; empty: none is shown.
-    """
+    """Return the report as a ``wandb_workspaces`` one; nothing is sent."""
     # It makes most of its names at run time.
     wr: Any = importlib.import_module("wandb_workspaces.reports.v2")
 
@@ -40,7 +31,7 @@ def build(study: Study, *, project: str, entity: str, url: str = "", command: st
     if result.get("table"):
         blocks += [
             wr.H1("Confirmed on fresh seeds"),
-            wr.MarkdownBlock(_markdown(result["table"])),
+            wr.MarkdownBlock(markdown_table(result["table"])),
         ]
     blocks += [
         wr.H1("Search"),
@@ -87,13 +78,6 @@ def build(study: Study, *, project: str, entity: str, url: str = "", command: st
         description=str(about.get("goal", "")),
         blocks=blocks,
     )
-
-
-def spec(report: Any) -> dict[str, Any]:
-    """Return what ``report`` would send to the server."""
-    text = report._to_model().spec.model_dump_json(by_alias=True, exclude_none=True)
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 def _runset(wr: Any, study: Study, name: str, config: dict[str, Any]) -> Any:
@@ -156,8 +140,3 @@ def _numbers(study: Study, scientific: str, value: Any) -> list[str]:
 
 def _is_log(study: Study, name: str) -> bool:
     return bool(study.about.get("space", {}).get(name, {}).get("log"))
-
-
-def _markdown(rows: list[dict[str, str]]) -> str:
-    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
-    return "\n".join([*lines, *(" | ".join(row.values()) for row in rows)])

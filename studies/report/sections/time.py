@@ -1,14 +1,56 @@
-"""What a study took: time, trainings, devices."""
+"""Time and cost: trainings, seconds, devices."""
 
 from collections.abc import Sequence
 from statistics import fmean
 
 from mnist_core.console.plain_text import counted
+from studies.analysis import figure_data
+from studies.analysis.result import StudyResult
+from studies.analysis.scales import Scale, names_scale, room_for
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import duration
 from studies.core.trials import TrialRecord
+from studies.report.blocks import Facts, Figure, Figures, Material, Section
+from studies.report.svg import Chart
 
 Fact = tuple[str, str]
+_BARS = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "CONFIRM": "confirm"}
+
+
+def section(page: Material) -> Section:
+    """Return the section."""
+    drawn = cost(page.result, page.search)
+    figures = Figures((drawn,) if drawn else ())
+    return Section("time", "Time and cost", (Facts(tuple(facts(page.found))), figures))
+
+
+def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
+    """Draw the seconds of training of each choice, by what they went into; None: there are none."""
+    spent = figure_data.seconds_spent(result.plan.spec.scientific, search, result.confirmed)
+    most = max((sum(by.values()) for by in spent.values()), default=0.0)
+    if not most:
+        return None
+    chart = Chart(
+        Scale(0, most * 1.02),
+        names_scale(spent),
+        "Seconds of training by choice",
+        x_label="seconds of training",
+        height=56 + 24 * len(spent),
+        left=room_for(spent),
+    )
+    for place, (choice, by) in enumerate(spent.items()):
+        begin = 0.0
+        for state, kind in _BARS.items():
+            if seconds := by[state]:
+                said = f"{choice}, {state.lower()}: {seconds:.0f} s"
+                chart.bar(place, begin, begin + seconds, kind, title=said)
+                begin += seconds
+    return Figure(
+        "Time by choice",
+        chart.render(),
+        "Seconds of training, left to right: full budget (blue), pruned (orange), failed (grey),"
+        " confirm trainings (green).",
+    )
 
 
 def facts(found: Stored) -> list[Fact]:
@@ -22,7 +64,7 @@ def facts(found: Stored) -> list[Fact]:
         wall = _wall(ended)
         said = f"{counted(len(ended), 'training')}, {duration(seconds)} of training"
         if wall:
-            said += f" in {duration(wall)} from the first begin to the last end"
+            said += f" in {duration(wall)} from the first start to the last end"
             said += f" ({3600 * len(ended) / wall:,.0f} an hour, {seconds / wall:.1f} at a time)"
         rows.append((phase, said))
     full = [r.seconds for r in found.search if r.state == "COMPLETE" and r.seconds]
@@ -32,20 +74,20 @@ def facts(found: Stored) -> list[Fact]:
         rows.append(("Saved by pruning", saved))
     again = sum(record.attempt for record in [*found.search, *found.confirm])
     if again:
-        rows.append(("Lost and begun again", counted(again, "time")))
+        rows.append(("Lost and run again", counted(again, "time")))
     rows += _where([*found.search, *found.confirm])
     return rows
 
 
 def _wall(records: Sequence[TrialRecord]) -> float:
-    """Return the seconds from the first begin to the last end; 0.0 where times are not known."""
-    begun = [record.started for record in records if record.started]
+    """Return the seconds from the first start to the last end; 0.0 where times are not known."""
+    started = [record.started for record in records if record.started]
     ended = [record.ended for record in records if record.ended]
-    return (max(ended) - min(begun)).total_seconds() if begun and ended else 0.0
+    return (max(ended) - min(started)).total_seconds() if started and ended else 0.0
 
 
 def _saved(found: Stored) -> str:
-    """Say what pruned trials would have taken besides, each the mean of its choice."""
+    """Say how long pruned trials would have gone on, each to the mean of its choice."""
     scientific = found.plan.spec.scientific
     full: dict[object, list[float]] = {}
     for record in found.search:

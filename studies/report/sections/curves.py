@@ -1,0 +1,77 @@
+"""Validation curves: a chart for each choice of the scientific parameter."""
+
+from studies.analysis import figure_data
+from studies.analysis.result import StudyResult
+from studies.analysis.scales import Scale, Values
+from studies.core.trials import TrialRecord
+from studies.report.blocks import Figure, Figures, Material, Section, Text
+from studies.report.svg import Chart, tip
+
+CURVES = 40
+"""Curves of a choice that are drawn at most: the best ones, and a sample of the others."""
+POINTS = 40
+"""Points of one curve at most."""
+
+
+def section(page: Material) -> Section:
+    """Return the section."""
+    drawn = curves(page.result, page.search, page.wide)
+    if not drawn:
+        return Section("curves", "Validation curves", (Text("No trial has reported yet."),))
+    said = (
+        "Blue: trials that ran their full budget; orange and dashed, ending in a cross: pruned"
+        " ones; bold: the best."
+    )
+    figures = Figures(tuple(drawn), small=True)
+    return Section("curves", "Validation curves", (Text(said), figures))
+
+
+def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> list[Figure]:
+    """Draw the validation curves of each choice, pruned ones marked."""
+    figures = []
+    reported = [record for record in search if record.curve]
+    last = max((max(record.curve) for record in reported), default=1)
+    for choice, records in figure_data.by_choice(result.plan.spec, reported):
+        if not records:
+            continue
+        shown = figure_data.some(records, CURVES, values.sign)
+        lines = {r.number: figure_data.curve(r, values, POINTS) for r in shown}
+        chart = Chart(
+            Scale(0, last, whole=True),
+            values.scale,
+            f"Validation curves of {choice}",
+            x_label="report",
+            width=250,
+            height=180,
+            left=40,
+            y_ticks=4,
+        )
+        ended = [record for record in shown if record.state == "COMPLETE"]
+        pruned = [record for record in shown if record.state == "PRUNED"]
+        chart.lines([lines[record.number] for record in pruned], "pruned")
+        chart.lines([lines[record.number] for record in ended], "complete")
+        ends = [(record, lines[record.number][-1]) for record in shown if lines[record.number]]
+        stopped = [(record, at) for record, at in ends if record.state == "PRUNED"]
+        chart.marks(
+            [at for _, at in stopped],
+            "cross pruned",
+            [f"trial {record.number} pruned" for record, _ in stopped],
+        )
+        # A line that ends off the chart, or lies there whole, shows where.
+        off = [(record, at) for record, at in ends if values.scale.off(at[1])]
+        far = [(record, at) for record, at in off if record.state == "COMPLETE"]
+        chart.marks(
+            [at for _, at in far], "dot complete", [tip(record, values) for record, _ in far]
+        )
+        best = figure_data.best_of(ended, values.sign)
+        if best is not None:
+            chart.line(lines[best.number], "best", title=tip(best, values))
+        counts = [
+            f"{sum(r.state == state for r in records)} {state.lower()}"
+            for state in ("COMPLETE", "PRUNED")
+        ]
+        said = ", ".join(counts)
+        said += f"; {len(shown)} of {len(records)} drawn" if len(shown) < len(records) else ""
+        said += f"; {len(off)} end off the chart" if off else ""
+        figures.append(Figure(str(choice), chart.render(), said))
+    return figures

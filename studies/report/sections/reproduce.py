@@ -1,0 +1,47 @@
+"""How to reproduce: commands, versions and data, the best configuration's settings."""
+
+from collections.abc import Mapping
+
+import tomli_w
+
+from studies.analysis.export import FILE, best_config
+from studies.planning.next_commands import reproduce_command, resumable, run_command, train_command
+from studies.planning.objective_class import is_trainer
+from studies.report.blocks import Block, Code, Details, Facts, Material, Section
+
+
+def section(page: Material) -> Section:
+    """Return the section."""
+    blocks: list[Block] = [
+        Facts(_commands(page), code=True),
+        Details("Versions and data", (Facts(_versions(page), code=True),)),
+    ]
+    if page.result.best:
+        text = tomli_w.dumps(best_config(page.result))
+        blocks.append(Details(FILE, (Code(text),)))
+    return Section("reproduce", "How to reproduce", tuple(blocks))
+
+
+def _commands(page: Material) -> tuple[tuple[str, str], ...]:
+    plan = page.result.plan
+    what = "The whole study" + (", or to go on with it" if resumable(plan) else " once more")
+    rows = [(what, run_command(plan))]
+    if page.found.phase == "finished" and is_trainer(plan.spec.objective):
+        file = plan.folder / FILE
+        rows += [
+            ("The best configuration once more, compared", reproduce_command(file)),
+            ("Train it", train_command(file)),
+        ]
+    return tuple(rows)
+
+
+def _versions(page: Material) -> tuple[tuple[str, str], ...]:
+    found, environment = page.found, page.found.environment
+    rows = [(name, str(value)) for name, value in environment.get("versions", {}).items()]
+    data: Mapping[str, object] = environment.get("data", {})
+    rows.append(("data", f"{found.plan.train.data.name}, {data.get('fingerprint', '')}"))
+    hashes = data.get("sha256")
+    if isinstance(hashes, Mapping):
+        rows += [(f"sha256 {name}", str(value)) for name, value in hashes.items()]
+    rows.append(("fingerprint of the study", found.fingerprint))
+    return tuple(rows)

@@ -1,0 +1,176 @@
+"""Result: the table, confirmed values with their intervals, the Pareto front, the test set."""
+
+from mnist_core.console.plain_text import counted
+from studies.analysis import figure_data, scales
+from studies.analysis.result import StudyResult
+from studies.analysis.scales import Values, names_scale, room_for, scale_of
+from studies.core.formatting import bare_text, is_share, metric_text, params_text, possible, unit
+from studies.core.trials import TrialRecord
+from studies.report.blocks import (
+    Figure,
+    Figures,
+    Group,
+    Heading,
+    Material,
+    Notes,
+    Section,
+    Table,
+    Text,
+)
+from studies.report.svg import Chart, tip
+from studies.report.table import cells, headings, notes
+
+_LOG_FROM = 10
+"""An objective whose values differ by more than this factor has a logarithmic axis."""
+_SIGNS = {"best": "★ ", "tie": "≈ ", "too noisy": "? "}
+"""Before a name, as in the table: colours alone do not tell them apart."""
+_MARKS = {
+    "best": ("diamond", "best"),
+    "the same": ("diamond", "best"),
+    "tie": ("dot", "complete"),
+    "too noisy": ("dot", "complete"),
+    "worse": ("ring", "worse"),
+    "": ("dot", "complete"),
+}
+"""Shape and colour of a row's mark."""
+
+
+def section(page: Material) -> Section:
+    """Return the section."""
+    result = page.result
+    of_seeds = seeds(result)
+    test = Group((Heading("Test"), Text(test_text(result)), *([of_seeds] if of_seeds else [])))
+    confirmed = forest(result)
+    drawn = [*fronts(result, page.search, page.values), *([confirmed] if confirmed else [])]
+    return Section(
+        "result",
+        "Result",
+        (results(result), Notes(tuple(notes(result))), Figures((*drawn, test))),
+    )
+
+
+def results(result: StudyResult) -> Table:
+    """Return a row for each scientific value and the default, best first."""
+    metric = result.plan.spec.metric
+    return Table(
+        caption=f"{metric} {unit(metric)}".strip() + ", best first",
+        head=(*headings(result), "configuration" if result.several else "its best configuration"),
+        rows=tuple(
+            (*cells(result, row), params_text(row.candidate.params) if row.candidate else "-")
+            for row in result.rows
+        ),
+        marks=tuple(result.standing(row) for row in result.rows),
+        style="results",
+    )
+
+
+def seeds(result: StudyResult) -> Table | None:
+    """Return each configuration's value on each fresh seed; None: nothing is confirmed."""
+    metric = result.plan.spec.metric
+    rows = [row for row in result.rows if row.values]
+    if not rows:
+        return None
+    seeds = list(dict.fromkeys(seed for row in rows for seed in row.values))
+    return Table(
+        caption=f"{metric} {unit(metric)}".strip()
+        + " of each configuration on each fresh seed (by its last digits)",
+        head=("configuration", *(f"…{seed % 10000:04}" for seed in seeds)),
+        rows=tuple(
+            (row.label, *(bare_text(metric, row.values.get(seed)) for seed in seeds))
+            for row in rows
+        ),
+        marks=tuple("best" if row.label == result.best else "" for row in rows),
+    )
+
+
+def test_text(result: StudyResult) -> str:
+    """Say when the test set was read, of how many models, and what came out."""
+    times = result.test.times
+    if not times:
+        return "There is no test set." if result.test.absent else "The test set has not been read."
+    models = len(result.test.values)
+    said = f"The test set was read {counted(len(times), 'time')}"
+    said += f" ({', '.join(times)}), of {counted(models, 'model')}, after everything was chosen."
+    row = result.best_row
+    if row is not None and row.test is not None:
+        metric = result.plan.spec.metric.removeprefix("val_")
+        said += f" {row.label}: {metric} {metric_text(metric, row.test.mean)} on the test images"
+        if row.test.n > 1:
+            cut = possible(metric, row.test)
+            low, high = metric_text(metric, cut.low), metric_text(metric, cut.high)
+            said += f" [{low.removesuffix(' %')}, {high}] over {row.test.n} seeds"
+        said += "."
+    return said
+
+
+def forest(result: StudyResult) -> Figure | None:
+    """Draw each confirmed configuration's mean and interval; the test mean beside it."""
+    rows, metric = figure_data.forest(result), result.plan.spec.metric
+    if not rows:
+        return None
+    times = 100 if is_share(metric) else 1
+    names = [f"{_SIGNS.get(result.standing(row), '')}{row.label}" for row, _ in rows]
+    ends = []
+    for row, interval in rows:
+        ends.append(interval.mean)
+        if interval.n > 1 and row.label not in result.noisy:
+            ends += [interval.low, interval.high]
+        if row.test is not None:
+            ends.append(row.test.mean)
+    chart = Chart(
+        scale_of([times * end for end in ends]),
+        names_scale(names),
+        "Confirmed value of each configuration with its interval",
+        x_label=scales.axis_label(metric),
+        height=56 + 26 * len(rows),
+        left=room_for(names),
+    )
+    for place, (row, interval) in enumerate(rows):
+        standing = result.standing(row)
+        shape, kind = _MARKS[standing]
+        if interval.n > 1:
+            chart.whisker(place, times * interval.low, times * interval.high, kind)
+        if row.test is not None:  # first: where both are the same, the mean's shape is seen
+            tested = f"{row.label}, test: {metric_text(metric, row.test.mean)}"
+            chart.marks([(times * row.test.mean, float(place))], "square test", [tested])
+        word = f", {standing}" if standing else ""
+        said = f"{row.label}{word}: {metric_text(metric, interval.mean)}"
+        chart.marks([(times * interval.mean, float(place))], f"{shape} big {kind}", [said])
+    said = "Mean over fresh seeds on the validation images, with 95 % t interval"
+    if not result.several:
+        said += "; diamond ★: the best, dot ≈: not told apart from it, ring: worse"
+    said += "; squares: mean of the same models on the test images." if result.test.values else "."
+    return Figure("Confirmed on fresh seeds", chart.render(), said, in_overview=True)
+
+
+def fronts(result: StudyResult, search: list[TrialRecord], values: Values) -> list[Figure]:
+    """Draw the metric over each further objective; a line joins the Pareto front."""
+    figures = []
+    for front in figure_data.fronts(result.plan.goals, search, result.front):
+        known = [*front.infeasible, *front.beaten, *front.best]
+        costs = [record.values[front.index] for record in known]
+        chart = Chart(
+            scale_of(costs, log=min(costs) > 0 and max(costs) / min(costs) > _LOG_FROM),
+            values.scale,
+            f"{values.metric} and {front.name} of each trial; the Pareto front",
+            x_label=front.name,
+            y_label=values.label,
+        )
+
+        def at(record: TrialRecord, index: int = front.index) -> tuple[float, float]:
+            return record.values[index], values.of(record.values[0])
+
+        for kind, of in (
+            ("cross pruned", front.infeasible),
+            ("dot complete", front.beaten),
+            ("dot big best", front.best),
+        ):
+            chart.marks([at(r) for r in of], kind, [tip(r, values) for r in of])
+        chart.line(sorted(at(r) for r in front.best), "best")
+        said = "Green: trials that no other one beats in all objectives."
+        if front.infeasible:
+            said += " Crosses: over a limit of the study."
+        if any(values.off(record.values[0]) for record in known):
+            said += " Triangles: off the chart."
+        figures.append(Figure(f"{values.metric} and {front.name}", chart.render(), said))
+    return figures

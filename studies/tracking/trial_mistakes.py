@@ -1,0 +1,52 @@
+"""What a trial has kept of its last validation, with pictures of its mistakes, for trackers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mnist_core.data.idx import UInt8Array
+from mnist_core.errors import UserError
+from mnist_core.evaluation import validation_summary
+from mnist_core.evaluation.validation_summary import ValidationSummary
+from studies.analysis.mistakes import MistakeImages, data_config
+from studies.tracking.base import Study, Trial
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The last validation of a trial.
+
+    Attributes:
+        summary: its curves and mistakes.
+        pictures: one for each mistake; empty where the images are not here.
+    """
+
+    summary: ValidationSummary
+    pictures: list[UInt8Array]
+
+    @property
+    def captions(self) -> list[str]:
+        """What was taken for what, for each mistake."""
+        return [mistake.text() for mistake in self.summary.mistakes]
+
+
+class Mistakes:
+    """Draws the mistakes of one study's trials; ``say`` gets one line if the images are missing."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self._said = say, False
+        self._images = MistakeImages()
+
+    def of(self, study: Study, trial: Trial) -> Validation | None:
+        """Return the last validation of ``trial``; None: it has kept none."""
+        kept = validation_summary.of_attributes(trial.attributes)
+        if kept is None:
+            return None
+        fingerprint = str(study.about.get("data", ""))
+        try:
+            config = data_config(study.config_of(trial))
+            return Validation(kept, self._images.draw(kept.mistakes, config, fingerprint))
+        except UserError as error:
+            if not self._said:
+                self._said = True
+                self._say(f"no pictures of mistakes: {error}")
+            return Validation(kept, [])
