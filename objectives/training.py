@@ -90,6 +90,7 @@ class Training:
                 result.config,
                 n_classes=data.n_classes,
                 metrics=result.metrics,
+                confirm_trial=task.number,
             )
         return Outcome(
             metrics=result.metrics,

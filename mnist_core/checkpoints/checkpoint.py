@@ -27,12 +27,14 @@ class Checkpoint:
     Attributes:
         model: in evaluation mode, on the CPU; fp64 where the weights are.
         config: the resolved configuration.
+        confirm_trial: of the study that kept it; None: no study did.
     """
 
     model: nn.Module
     config: TrainConfig
     n_classes: int
     metrics: Mapping[str, float]
+    confirm_trial: int | None = None
 
 
 def save(
@@ -42,8 +44,12 @@ def save(
     *,
     n_classes: int,
     metrics: Mapping[str, float],
+    confirm_trial: int | None = None,
 ) -> None:
     """Write a checkpoint; ``path`` holds the whole of it or what was there before.
+
+    Args:
+        confirm_trial: of the study that keeps the model; None: no study does.
 
     Raises:
         UserError: if it cannot be written.
@@ -53,6 +59,8 @@ def save(
         "n_classes": str(n_classes),
         "metrics": json.dumps(dict(metrics)),
     }
+    if confirm_trial is not None:
+        header["confirm_trial"] = str(confirm_trial)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     # Not save_file, whose files only their owner can read.
     files.write_atomically(path, serialise(weights, metadata=header))
@@ -73,6 +81,7 @@ def load(path: Path) -> Checkpoint:
         config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
         n_classes = checkpoint_kinds.count(header, "n_classes")
         metrics = _metrics(header["metrics"])
+        trial = str(header.get("confirm_trial", ""))
         with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
             model = models.build(config.model, n_classes)
         if any(value.dtype is torch.float64 for value in weights.values()):
@@ -89,7 +98,13 @@ def load(path: Path) -> Checkpoint:
             f"{' '.join(str(error).split())}"
         ) from None
     model.eval()
-    return Checkpoint(model=model, config=config, n_classes=n_classes, metrics=metrics)
+    return Checkpoint(
+        model=model,
+        config=config,
+        n_classes=n_classes,
+        metrics=metrics,
+        confirm_trial=int(trial) if trial.isdecimal() and len(trial) < 10 else None,
+    )
 
 
 def _check_weights(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:

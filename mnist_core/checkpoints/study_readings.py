@@ -21,6 +21,11 @@ FILE = "test_readings.jsonl"
 _MODELS = ("checkpoints", "confirm")
 """Where a study keeps the models that it confirmed, in its folder."""
 
+_UNKNOWN_FOLDER = (
+    "a study's model (of its confirm trial {}), copied out of the study's folder, which is not"
+    " known: this reading of the test images is not on record there"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyReading:
@@ -44,19 +49,31 @@ def study_of(checkpoint: Path) -> Path | None:
     return folder.parents[1] if folder.parts[-2:] == _MODELS else None
 
 
-def record(checkpoint: Path, *, by: str, trained_on: str, data: str) -> str:
+def record(
+    checkpoint: Path, *, by: str, trained_on: str, data: str, confirm_trial: int | None = None
+) -> str:
     """Record that ``checkpoint`` is about to be judged on test images.
 
+    Args:
+        checkpoint: the model's file.
+        by: the command.
+        trained_on: the data set of the study.
+        data: the data set that the images are of.
+        confirm_trial: of the study that kept the model, from the checkpoint; None: no study did.
+
     Returns:
-        A line that says where it is recorded; empty if the model does not belong to a study, or the
-        images cannot be those of the study.
+        A line that says where it is recorded, or that it is not, as the model was copied out of its
+        study's folder; empty if the model does not belong to a study, or the images cannot be those
+        of the study.
 
     Raises:
         UserError: if the line cannot be written, so the images must not be read.
     """
     study = study_of(checkpoint)
-    if study is None or not share_images(trained_on, data):
+    if not share_images(trained_on, data):
         return ""
+    if study is None:
+        return "" if confirm_trial is None else _UNKNOWN_FOLDER.format(confirm_trial)
     file = study / FILE
     name = checkpoint.resolve().stem
     trial = int(name) if name.isdecimal() else None

@@ -181,13 +181,19 @@ def record_in_study(by: str, found: Found, kept: "Checkpoint", data: str) -> str
     """Record, in the study that keeps the model, that it is about to be judged on test images.
 
     Returns:
-        A line that says so; empty if the model does not belong to a study.
+        A line that says so, or that the study's folder is not known; empty if the model does not
+        belong to a study.
 
     Raises:
         UserError: if it cannot be recorded.
     """
-    trained_on = kept.config.data.name
-    return study_readings.record(found.checkpoint, by=by, trained_on=trained_on, data=data)
+    return study_readings.record(
+        found.checkpoint,
+        by=by,
+        trained_on=kept.config.data.name,
+        data=data,
+        confirm_trial=kept.confirm_trial,
+    )
 
 
 def record_in_run(found: Found, reading: Mapping[str, Any]) -> str:

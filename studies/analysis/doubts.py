@@ -59,10 +59,18 @@ class PrunerWouldStopWinner:
     sentinel_step: int | None = None
 
 
-def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
+def on_bound(
+    space: Space, params: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
     """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
 
-    On a bound means within 2 % of the range, measured on the parameter's own (log) scale.
+    On a bound means within 2 % of the range, measured on the parameter's own (log) scale. A value
+    that was compared with no other value, as a default is where no more is tried, does not count.
+
+    Args:
+        space: of the search.
+        params: the best ones.
+        tried: those of all trials that ``params`` are the best of.
     """
     found = []
     for name, value in params.items():
@@ -70,6 +78,8 @@ def on_bound(space: Space, params: Mapping[str, Any]) -> tuple[str, ...]:
             continue
         parameter = space.parameters[name]
         if isinstance(parameter, Choice) or parameter.low == parameter.high:
+            continue
+        if all(other.get(name, value) == value for other in tried):
             continue
         scale = math.log if parameter.log else float
         low, high, at = scale(parameter.low), scale(parameter.high), scale(value)

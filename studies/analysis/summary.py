@@ -93,7 +93,8 @@ def summarize(
         candidate = chosen.get(label)
         of_label = complete.get(label, ())
         by_seed = values.get(label, {})
-        states = _states(r for r in search if _is_of(r, label, candidate, spec.scientific))
+        own = [r for r in search if _is_of(r, label, candidate, spec.scientific)]
+        states = _states(own)
         gaps = {
             other: paired_difference(by_seed, values[other], step=step)
             for other in (best, default)
@@ -114,7 +115,7 @@ def summarize(
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
                 confirm_failed=failed.get(label, 0),
                 on_bound=(
-                    on_bound(spec.space, candidate.params)
+                    on_bound(spec.space, candidate.params, [r.params for r in own])
                     if candidate and not candidate.default
                     else ()
                 ),

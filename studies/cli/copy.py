@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mnist_core.console.plain_text import counted
+from mnist_core.files import from_here
 from studies.cli import options
 
 
@@ -38,7 +39,7 @@ def copy_command(
     """
     given = [*(assignments or []), *([] if from_ is None else [f"storage.url={from_}"])]
     plan = options.find(study, conf=conf, assignments=given, quick=quick)
-    from studies.planning.next_commands import run_command
+    from studies.planning.next_commands import resumable, run_command
     from studies.planning.settings import SET
     from studies.storage.copying import copy_study
     from studies.storage.open import check_url, shown
@@ -49,9 +50,14 @@ def copy_command(
     for content in copy_study(plan.name, source=source, target=to):
         trials = counted(len(content.trials), "trial")
         typer.echo(f"copied {content.name}: {trials}, compared with the source")
+    places, how = {"storage.url": to}, "resume it there with:"
+    if not resumable(plan):
+        places["results.folder"] = str(plan.folder.parent)
+        folder = from_here(plan.folder)
+        how = f"to resume it there, call its folder {folder} {plan.name} again, then:"
     there = dataclasses.replace(
         plan,
-        settings=plan.settings.override({"storage.url": to}),
-        origins={**plan.origins, "storage.url": SET},
+        settings=plan.settings.override(places),
+        origins={**plan.origins, **dict.fromkeys(places, SET)},
     )
-    typer.echo(f"{shown(source)} -> {shown(to)}; resume it there with: {run_command(there)}")
+    typer.echo(f"{shown(source)} -> {shown(to)}; {how} {run_command(there)}")

@@ -174,6 +174,25 @@ def identity_in(path: Path) -> str:
     return next(filter(None, named), "")
 
 
+def last_study(path: Path) -> Mapping[str, Any]:
+    """Return the data of the last ``study`` event of the log at ``path``; {}: it has none.
+
+    Raises:
+        OSError: if it is there, but cannot be read.
+    """
+    data: Mapping[str, Any] = {}
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                # Reading every line as JSON takes seconds for a log of 100 MB.
+                event = from_line(line) if b'"study"' in line else None
+                if event is not None and event.kind == "study":
+                    data = event.data
+    except FileNotFoundError:
+        pass
+    return data
+
+
 def to_line(event: Event) -> bytes:
     """Return ``event`` as a line; numbers that are not finite become null."""
     content: dict[str, Any] = {

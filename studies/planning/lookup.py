@@ -1,12 +1,13 @@
 """A study that has been run, found by its name or its folder: what commands that look need.
 
 A name is looked for where ``results.folder`` and ``storage.url`` say. A folder may be from another
-machine, renamed, or moved aside by ``--fresh``: what it holds counts, not its name.
+machine, renamed, or moved aside by ``--fresh``: what it holds counts, not its name. A study that is
+kept elsewhere is found where the folder's event log says.
 """
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from mnist_core.errors import ConfigError, UserError, unknown_name
 from mnist_core.table import parse_assignment
 from studies import catalog
 from studies.core import study_names
-from studies.core.attributes import CONFIRM
+from studies.core.attributes import CONFIRM, IDENTITY
 from studies.core.event_log import FILE as EVENTS
+from studies.core.event_log import last_study
 from studies.core.redaction import masked
 from studies.planning import plan
 from studies.planning.layers import settings_of
@@ -24,11 +26,13 @@ from studies.planning.layout import results_folder
 from studies.planning.plan import Plan, storage_url_of
 from studies.planning.recorded import Now, contradictions, recorded_plan
 from studies.planning.settings import SET, Settings
-from studies.storage.belonging import check_owner
-from studies.storage.location import StudyLocation
-from studies.storage.url import journal_url, shown
+from studies.storage.belonging import check_owner, owner
+from studies.storage.location import OpenedStudies, StudyLocation
+from studies.storage.url import journal_url, shown, storage_file, with_file
 
 DATABASE = "study.db"
+_HIDDEN = "***"
+"""Stands for a password, see ``masked``."""
 _JOURNAL = b'{"op_code"'
 """Start of each line of an Optuna journal."""
 
@@ -42,9 +46,7 @@ def find(
     quick: bool = False,
     say: Callable[[str], object] = lambda line: None,
 ) -> Plan:
-    """Return the plan that a study was last run with.
-
-    Without such a study, or with another program's, it is the plan that would be run now.
+    """Return the plan that a study was last run with; of none, the plan that would be run now.
 
     Args:
         study: its name, e.g. ``optim_search`` or ``optim_search-quick-wide``, or its folder, e.g.
@@ -89,23 +91,22 @@ class _Lookup:
 
     def find(self, study: str, say: Callable[[str], object]) -> Plan:
         name = name_of(study, quick=self.quick)
-        now = self._of_folder(study) if name is None else self._of_name(name)
-        found = _recorded(now, name)
-        if found is None:
-            # A run would be refused as well, so "run it first" would be the wrong advice.
-            check_owner(now.location.folder, "", shown(now.location.url))
-            return self._not_run(name or _name_in(now.location.folder), now.location)
-        if different := contradictions(found.settings, now):
-            say(f"study {found.name} is shown as it was run: {different} as --set says")
-        return found
-
-    def _of_name(self, name: str) -> Now:
-        now = self._now(name)
-        folder = now.location.folder
-        url = now.location.url or database_of(folder)
-        if not url and (folder / EVENTS).is_file():
+        now = self._of_folder(study) if name is None else self._now(name)
+        for place in _places(now, by_folder=name is None):
+            found = _recorded(place, name)
+            if found is not None:
+                if different := contradictions(found.settings, now):
+                    say(f"study {found.name} is shown as it was run: {different} as --set says")
+                return found
+        folder, url = now.location.folder, now.location.url or database_of(now.location.folder)
+        if not _given(now) and (logged := _logged(folder)) and logged != url:
+            raise _not_there(folder, logged)
+        if not url and (name is None or (folder / EVENTS).is_file()):
             raise _no_database(folder)
-        return _at(now, url=url or storage_url_of(now.settings, folder))
+        now = _at(now, url=url or storage_url_of(now.settings, folder))
+        # A run would be refused as well, so "run it first" would be the wrong advice.
+        check_owner(folder, "", shown(now.location.url))
+        return self._not_run(name or _name_in(folder), now.location)
 
     def _of_folder(self, said: str) -> Now:
         folder = Path(said).absolute()
@@ -116,10 +117,7 @@ class _Lookup:
             if not folder.is_dir():
                 known = unknown_name("study", said, catalog.names())
                 raise UserError(f"{known}, and there is no folder")
-        url = database_of(folder) or now.location.url
-        if not url:
-            raise _no_database(folder)
-        return _at(now, folder=folder, url=url)
+        return _at(now, folder=folder)
 
     def _now(self, name: str) -> Now:
         """Return the settings for study ``name``; the URL is ``storage.url``, or ""."""
@@ -168,6 +166,48 @@ def database_of(folder: Path) -> str:
     return journal_url(journals[0]) if journals else ""
 
 
+def _places(now: Now, *, by_folder: bool) -> Iterator[Now]:
+    """Yield ``now`` with each URL at which the study may be kept, the likeliest first.
+
+    A folder's own database comes before ``storage.url`` if the folder was named, not the study. The
+    event log is asked before a ``storage.url`` of ``conf.toml``, which may be of other studies.
+    """
+    folder, url = now.location.folder, now.location.url
+    if url and not by_folder:
+        yield now
+    if _given(now) and not by_folder:
+        return
+    if own := database_of(folder):
+        yield _at(now, url=own)
+    if _given(now):
+        yield now
+        return
+    logged = _logged(folder)
+    if logged and _HIDDEN not in logged:
+        yield _at(now, url=logged)
+    if url and by_folder:
+        yield now
+
+
+def _given(now: Now) -> bool:
+    """Return whether ``storage.url`` is of the command line."""
+    return now.origins.get("storage.url") == SET
+
+
+def _logged(folder: Path) -> str:
+    """Return the storage URL, without passwords, that the event log in ``folder`` names; or ""."""
+    url: Any = ""
+    with contextlib.suppress(OSError):
+        if (folder / EVENTS).is_file():
+            url = last_study(folder / EVENTS).get("storage", "")
+    if not isinstance(url, str) or not url:
+        return ""
+    file = storage_file(url)
+    # A folder that was moved has taken with it what lay in it.
+    inside = None if file is None else folder / file.name
+    return with_file(url, inside) if inside is not None and inside.is_file() else url
+
+
 def _is_journal(file: Path) -> bool:
     try:
         with file.open("rb") as opened:
@@ -199,25 +239,44 @@ def _no_database(folder: Path) -> UserError:
     )
 
 
+def _not_there(folder: Path, logged: str) -> UserError:
+    said = f"{folder}: its study is kept in {shown(logged)}"
+    if _HIDDEN in logged:
+        return UserError(
+            f"{said}, and no password is kept: add --set storage.url={logged} with the password in"
+            f" place of {_HIDDEN}"
+        )
+    return UserError(
+        f"{said}, which does not hold it any more: put it back, or say where it is by"
+        " --set storage.url=URL"
+    )
+
+
 def _recorded(now: Now, name: str | None) -> Plan | None:
     """Return the recorded plan of study ``name``, by default the folder's; None: there is none."""
     with now.location.opened() as studies:
         if studies.storage is None:
             return None
-        name = _in_folder(studies.names, now.location.folder) if name is None else name
+        name = _in_folder(studies) if name is None else name
         attributes = studies.attributes(name)
         return None if attributes is None else recorded_plan(attributes, _placed(now, name))
 
 
-def _in_folder(names: Collection[str], folder: Path) -> str:
-    """Return which of the studies ``names`` belongs to ``folder``."""
-    searches = [name for name in names if not name.endswith(CONFIRM)]
-    called = _name_in(folder)
+def _in_folder(studies: OpenedStudies) -> str:
+    """Return which of ``studies`` belongs to the folder; "": another storage holds it."""
+    folder = studies.location.folder
+    searches = sorted(name for name in studies.names if not name.endswith(CONFIRM))
+    called, identity = _name_in(folder), owner(folder)
+    for name in sorted(searches, key=called.__ne__) if identity else ():
+        if (studies.attributes(name) or {}).get(IDENTITY) == identity:
+            return name
+    if identity and studies.location.url != database_of(folder):
+        return ""
     if called in searches or not searches:
         return called
     if len(searches) > 1:
         raise UserError(
-            f"{folder}: its storage holds several studies ({', '.join(sorted(searches))}), and"
+            f"{folder}: its storage holds several studies ({', '.join(searches)}), and"
             " none has the folder's name; name one, with --set storage.url=URL"
         )
     return searches[0]

@@ -23,7 +23,7 @@ def warnings(result: StudyResult) -> list[str]:
         choices = []
     trials = {row.label: row.complete + row.pruned + row.failed for row in choices}
     found = []
-    bounds = [named for row in choices for named in row.on_bound]
+    bounds = dict.fromkeys(named for row in choices for named in row.on_bound)
     if bounds:
         found.append(
             f"best values on a bound of the space: {', '.join(bounds)}; widen it and search again"

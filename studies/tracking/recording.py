@@ -8,6 +8,7 @@ Each run starts in the log with the ``study`` event, which holds::
     distributions  the same as Optuna writes them
     train       resolved settings that all trials share, by dotted name
     data        fingerprint of the images
+    storage     the URL of the database, without passwords
     machine     device, workers, threads
     versions    python, torch, optuna, this package
 
@@ -30,6 +31,7 @@ from search_spaces.space import SpaceError
 from studies.analysis.result import StudyResult
 from studies.core.event_log import FILE, OVER, EventLog, survey
 from studies.core.events import Event
+from studies.core.redaction import masked
 from studies.planning.next_commands import look_command
 from studies.planning.plan import Plan
 from studies.storage.belonging import new_identity
@@ -193,6 +195,7 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
         },
         "train": dict(shared),
         "data": plan.data_fingerprint,
+        "storage": masked(plan.storage_url),
         "machine": {
             "device": plan.train.device,
             "workers": plan.workers,

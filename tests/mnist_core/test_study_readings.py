@@ -1,10 +1,13 @@
 """Commands that judge a study's model on test images are on record in the study's folder."""
 
 import json
+import shutil
 import sys
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from mnist_core import __main__ as program
 from mnist_core import models
@@ -24,7 +27,8 @@ def study(tmp_path):
     model = models.build(config.model, 10).eval()
     (tmp_path / "study/checkpoints/confirm").mkdir(parents=True)
     path = tmp_path / "study/checkpoints/confirm/3.safetensors"
-    checkpoint.save(path, model, config, n_classes=10, metrics={"val_accuracy": 0.1})
+    metrics = {"val_accuracy": 0.1}
+    checkpoint.save(path, model, config, n_classes=10, metrics=metrics, confirm_trial=3)
     return tmp_path / "study"
 
 
@@ -63,6 +67,36 @@ def test_every_command_that_reads_the_test_images_is_recorded(command, study, tm
     for words in [("evaluate", model), ("predict", model)]:  # the validation images
         assert command(*words)[0] == 0
     assert len(study_readings.read(study)) == len(readings)
+
+
+def test_a_reading_by_a_model_copied_out_of_its_study_is_said(command, study, tmp_path):
+    """The study cannot count it: the copy knows no folder."""
+    copied, own = tmp_path / "copied.safetensors", tmp_path / "own.safetensors"
+    shutil.copy(study / "checkpoints/confirm/3.safetensors", copied)
+    kept = checkpoint.load(copied)
+    checkpoint.save(own, kept.model, kept.config, n_classes=10, metrics={})
+    readings = [
+        ("evaluate", "--split", "test"),
+        ("predict", "--split", "test"),
+        ("predict", EMBEDDED / "t10k-images-idx3-ubyte.gz"),
+        ("export", "--format", "torch"),
+    ]
+    for by, *words in readings:
+        for model, said in ((copied, 1), (own, 0)):
+            code, out, err = command(by, model, *words)
+            assert (code, err) == (0, "")
+            assert " ".join(out.split()).count("not on record") == said, (by, model)
+    assert "not on record" not in command("evaluate", copied)[1]
+    assert study_readings.read(study) == ()
+
+
+@pytest.mark.parametrize("written", ["x", "-1", "9" * 5000])
+def test_what_names_no_confirm_trial_is_passed_over(written, study):
+    path = study / "checkpoints/confirm/3.safetensors"
+    with safe_open(path, framework="pt") as file:
+        header, weights = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    save_file(weights, path, metadata={**header, "confirm_trial": written})
+    assert checkpoint.load(path).confirm_trial is None
 
 
 def test_a_reading_is_on_record_before_it_happens(command, study, monkeypatch):

@@ -58,6 +58,7 @@ def test_it_is_the_trainer_with_the_trials_params_and_seed(tmp_path):
     assert outcome.attributes["device"] == "cpu"
     assert outcome.attributes["threads"] == 1
     kept = checkpoint.load(tmp_path / "models" / "3.safetensors")
+    assert kept.confirm_trial == 3
     assert kept.metrics == result.metrics
     assert kept.config.seed == 11
 

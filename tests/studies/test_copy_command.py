@@ -2,10 +2,15 @@
 
 import optuna
 import pytest
+from in_this_process import here  # noqa: F401
+from made_search import write_study
+from toyland import commands, toyland  # noqa: F401
 from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
+from mnist_core.table import parse_assignment
 from studies.__main__ import app
+from studies.planning.plan import resolve
 from studies.storage.open import close_storage, open_storage
 
 
@@ -49,6 +54,25 @@ def test_the_command_to_go_on_with_has_the_settings_that_were_given(source, tmp_
     line = done.output.strip().splitlines()[-1]
     assert f"--set results.folder={folder}" in line and "--set epochs=3" in line
     assert line.count("storage.url") == 1 and f"--set storage.url={target}" in line
+
+
+def test_the_command_to_go_on_with_finds_a_folder_that_was_renamed(
+    toyland,  # noqa: F811
+    here,  # noqa: F811
+):
+    plan = resolve("toyland", sets={})
+    write_study(plan.with_data("toys"), 8)
+    renamed, back = toyland / "other place" / "renamed", toyland / "other place" / "toyland"
+    renamed.parent.mkdir()
+    plan.folder.rename(renamed)
+    copied = here("studies", "copy", renamed, "--to", f"journal:///{toyland}/new.log")
+    assert copied.returncode == 0 and "other place/renamed toyland again" in copied.stdout
+    renamed.rename(back)  # as is said
+    (words,) = commands(copied.stdout)
+    again = resolve("toyland", sets=dict(parse_assignment(word) for word in words[5::2]))
+    assert again.folder == back and again.storage_url == f"journal:///{toyland}/new.log"
+    assert {words[4]} == {*words[4::2]} == {"--set"}
+    assert here(*words[2:], "--track", "none", "--plain").returncode == 0
 
 
 @pytest.mark.parametrize(

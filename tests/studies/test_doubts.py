@@ -1,5 +1,6 @@
 """What puts a result in doubt."""
 
+import dataclasses
 import random
 from statistics import stdev
 
@@ -10,6 +11,8 @@ from toy import SPACE, Toy, make_plan
 
 from studies.analysis import stored_study
 from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
+from studies.analysis.holdout_record import HoldoutRecord
+from studies.analysis.summary import summarize
 from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
 from studies.protocol import phases
@@ -23,15 +26,31 @@ from studies.search.optuna_bridge import to_distribution
     [(0.001, "lower bound 0.001"), (0.99, "upper bound 1"), (0.03, ""), (0.0012, "")],
 )
 def test_on_bound_is_measured_on_the_parameters_own_scale(lr, said):
-    found = on_bound(SPACE, {"optim.name": "sgd", "sgd.lr": lr})
+    best, other = ({"optim.name": "sgd", "sgd.lr": value} for value in (lr, 0.02))
+    found = on_bound(SPACE, best, [best, other])
     assert bool(found) == bool(said) and said in "".join(found)
 
 
-def record(number, value, state="COMPLETE"):
+@pytest.mark.parametrize(("trials", "warned"), [(3, False), (9, True)])
+def test_a_default_is_on_a_bound_only_if_the_search_compared_it(tmp_path, trials, warned):
+    """With one trial for each choice only defaults run: nothing was searched."""
+    plan = make_plan(tmp_path, trials=trials, seeds=2)
+    defaults = {"sgd": {"sgd.lr": 1.0}, "adam": {"adam.lr": 1e-4}, "adagrad": {"adagrad.lr": 1e-4}}
+    spec = dataclasses.replace(plan.spec, defaults=defaults)
+    plan = dataclasses.replace(plan, spec=spec, trials_per_choice=1)
+    made = [record(n, 0.9 - n / 100, params=spec.default(name)) for n, name in enumerate(defaults)]
+    for number in range(3, trials):
+        name = spec.choices[number % 3]
+        made.append(record(number, 0.5, params={"optim.name": name, f"{name}.lr": 0.02}))
+    said = warnings(summarize(plan, made, [], HoldoutRecord()))
+    assert any("on a bound" in line for line in said) == warned
+
+
+def record(number, value, state="COMPLETE", params=None):
     return TrialRecord(
         number=number,
         state=state,
-        params={"x": number},
+        params=params or {"x": number},
         seed=number,
         value=value,
         curve={},

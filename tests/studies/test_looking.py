@@ -6,9 +6,11 @@ import re
 import shlex
 from pathlib import Path
 
+import optuna
 import pytest
 from in_this_process import here  # noqa: F401
 from made_search import write_study
+from postgres import server  # noqa: F401
 from toy import make_plan
 from toyland import toyland  # noqa: F401
 
@@ -18,7 +20,10 @@ from search_spaces.space import Choice, Space, SpaceError
 from studies import catalog
 from studies.analysis import stored_study
 from studies.cli import options as cli
-from studies.core.attributes import RECORD
+from studies.core.attributes import IDENTITY, RECORD
+from studies.core.event_log import FILE as EVENTS
+from studies.core.event_log import EventLog
+from studies.core.events import Event
 from studies.dashboard import serve
 from studies.ledger.opening import open_search
 from studies.planning import lookup
@@ -26,9 +31,11 @@ from studies.planning.layers import QUICK_TRIALS
 from studies.planning.next_commands import look_command, resumable, run_command
 from studies.planning.plan import resolve
 from studies.planning.recorded import plan_attribute
-from studies.storage.belonging import MODELS, ForeignFiles
+from studies.protocol.fresh_start import start_fresh
+from studies.storage.belonging import MODELS, ForeignFiles, new_identity
 from studies.storage.open import close_storage, open_storage
 from studies.tracking import process
+from studies.tracking.recording import describe
 
 JOURNAL = "journal:///results/toyland/study.log"
 CONF = "[results]\nfolder = 'elsewhere'\n[studies.toyland]\nepochs = 2\n"
@@ -123,6 +130,87 @@ def test_the_name_is_enough(assignments, options, looked, toyland):  # noqa: F81
     )
     assert again.fingerprint() == dataclasses.replace(plan, data_fingerprint="").fingerprint()
     assert again.storage_url == plan.storage_url and again.folder == plan.folder
+
+
+def begin_elsewhere(url, *assignments):
+    """Write a finished study to ``url``, and the log that its run leaves in its folder."""
+    plan = begin("toyland", f"storage.url={url}", *assignments)
+    storage = open_storage(plan.storage_url, create=False)
+    identity = new_identity()
+    optuna.load_study(study_name=plan.name, storage=storage).set_user_attr(IDENTITY, identity)
+    close_storage(storage)
+    about = describe(plan, identity, shared={})
+    log = EventLog(plan.folder / EVENTS, pytest.fail)
+    log(Event(kind="study", phase="", data=about))
+    log.close()
+    return plan
+
+
+@pytest.mark.parametrize(
+    "kind", ["journal", "sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
+)
+def test_the_folder_or_the_name_is_enough_for_a_study_kept_elsewhere(
+    kind,
+    toyland,  # noqa: F811
+    request,
+    monkeypatch,
+):
+    urls = {"journal": f"journal:///{toyland}/a/all.log", "sqlite": f"sqlite:///{toyland}/b/my.db"}
+    url = urls.get(kind) or request.getfixturevalue("server").new_database()
+    plan = begin_elsewhere(url)
+    rows = stored_study.read(plan).finished().rows
+    assert found("toyland").rows == found("results/toyland").rows == rows
+    # Also where conf.toml names a database for other studies.
+    Path("conf.toml").write_text(f"storage.url = 'journal:///{toyland}/others.log'")
+    assert found("toyland").rows == found("results/toyland").rows == rows
+    again = found("results/toyland").plan
+    assert again.storage_url == plan.storage_url and f"storage.url={url}" in run_command(again)
+    with monkeypatch.context() as other_place:
+        other_place.chdir("/")
+        assert found(str(plan.folder)).rows == rows
+    plan.folder.rename("renamed")
+    assert found("./renamed").rows == rows
+
+
+def test_a_study_that_was_renamed_in_its_storage_is_found_by_its_folder(toyland):  # noqa: F811
+    """``--fresh`` leaves both studies in one storage; each folder shows its own."""
+    url = f"sqlite:///{toyland}/b/my.db"
+    old = begin_elsewhere(url, "epochs=2")
+    start_fresh(old, say=str)
+    begin_elsewhere(url, "epochs=3")
+    (aside,) = Path("results").glob("toyland.*")
+    assert found(str(aside)).plan.train.epochs == 2
+    assert found("results/toyland").plan.train.epochs == found("toyland").plan.train.epochs == 3
+
+
+def test_a_database_that_went_with_its_folder(toyland, tmp_path):  # noqa: F811
+    plan = begin_elsewhere(f"sqlite:///{toyland}/results/toyland/my.db")
+    rows = stored_study.read(plan).finished().rows
+    plan.folder.rename(tmp_path / "toyland.20261121-101500")
+    assert found(str(tmp_path / "toyland.20261121-101500")).rows == rows
+
+
+@pytest.mark.parametrize("study", ["toyland", "results/toyland"])
+def test_a_study_kept_elsewhere_that_is_not_there_or_has_a_password(
+    study,
+    toyland,  # noqa: F811
+    here,  # noqa: F811
+):
+    plan = begin_elsewhere(f"journal:///{toyland}/all.log")
+    Path("all.log").rename("moved.log")
+    gone = here("studies", "status", study)
+    assert gone.returncode == 1 and f"{toyland}/all.log" in gone.stderr
+    assert gone.stderr.count("\n") == 1 and "--set storage.url=" in gone.stderr
+    moved = f"storage.url=journal:///{toyland}/moved.log"
+    assert here("studies", "status", study, "--set", moved).returncode == 0
+    secret = dataclasses.replace(plan, storage_url="postgresql://me:s3cret@127.0.0.1:1/db")
+    log = EventLog(plan.folder / EVENTS, pytest.fail)
+    log(Event(kind="study", phase="", data=describe(secret, "", shared={})))
+    log.close()
+    hidden = here("studies", "status", study)
+    assert hidden.returncode == 1 and "s3cret" not in (plan.folder / EVENTS).read_text()
+    assert "--set storage.url=postgresql://me:***@127.0.0.1:1/db" in hidden.stderr
+    assert hidden.stderr.count("\n") == 1 and "password" in hidden.stderr
 
 
 def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  # noqa: F811

@@ -97,11 +97,10 @@ def test_all_that_is_printed_can_be_pasted(name, toyland, paste, here):  # noqa:
         done = here("studies.run", *words, *RUN)
         assert done.returncode == code, done.stderr
         said += [done.stdout, done.stderr]
-    place = runs[-1] if name == "journal" else [folder]
     finished = {"watch": 1, "status": 0, "export": int(code > 0)}
     finished |= {"report": 0} if name in REPORTED else {}
     for looking, expected in finished.items():
-        done = here("studies", looking, *place)
+        done = here("studies", looking, folder)
         assert done.returncode == expected, (looking, done.stderr)
         said += [done.stdout, done.stderr]
     said += read(Path(folder))

@@ -34,12 +34,19 @@ const all = [...document.querySelectorAll('body *')];
 const right = e => e.getBoundingClientRect().right;
 const out = all.filter(e => !hidden(e) && right(e) > innerWidth + 1);
 const texts = [...document.querySelectorAll('svg text')];
+const text = e => {
+  const range = document.createRange();
+  range.selectNodeContents(e);
+  return range.getBoundingClientRect();
+};
+const captions = [...document.querySelectorAll('caption')];
 const heights = texts.map(e => e.getBoundingClientRect().height).filter(h => h > 0);
 (parent.found ??= {})[NAME] = {
   inner: innerWidth,
   scroll: document.documentElement.scrollWidth,
   out: out.slice(0, 3).map(e => e.outerHTML.slice(0, 90)),
   cut: texts.filter(e => paper && right(e) > innerWidth + 1).map(e => e.textContent),
+  captions: captions.filter(e => text(e).right > innerWidth + 1).map(e => e.textContent),
   closed: paper ? [...document.querySelectorAll('details > :not(summary)')].filter(
     e => !e.getBoundingClientRect().height).length : 0,
   smallest: Math.min(...heights),
@@ -110,6 +117,7 @@ def test_it_fits_every_width_and_paper(chromium, page, long_page, tmp_path):  # 
     for name, measured in found.items():
         assert measured["inner"] == places[name.split()[1]], name
         assert measured["out"] == [] and measured["scroll"] <= measured["inner"], name
+        assert measured["captions"] == [], name
         assert measured["cut"] == [] and measured["closed"] == 0, name
         assert measured["smallest"] > (5 if "paper" in name else 8), name
         assert measured["broken"] == 0, name

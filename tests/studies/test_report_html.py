@@ -130,6 +130,15 @@ def test_the_page_needs_nothing_but_itself(whole):
     assert not re.search(r"https?://|@import|url\(", text)
 
 
+def test_validation_values_do_not_stand_under_the_heading_of_the_test(whole):
+    page = whole[1]
+    text = page_file.render([page])
+    below = text.partition(">Test</h")[2].partition("</section>")[0]
+    assert page.test_text in html.unescape(below) and "<table" not in below
+    above = text.partition(">Validation on each fresh seed</h")[2].partition("<h")[0]
+    assert page.seeds.caption in html.unescape(above)
+
+
 def levels(text):
     return [int(level) for level in re.findall(r"<h([1-6])[ >]", text)]
 
@@ -189,7 +198,7 @@ def test_every_table_names_its_rows_and_columns(whole):
     tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
     assert len(tables) >= 5
     for table in tables:
-        assert "<caption>" in table and 'scope="col"' in table and 'scope="row"' in table
+        assert "<caption><span>" in table and 'scope="col"' in table and 'scope="row"' in table
 
 
 EVIL = "<script>alert(1)</script>\"><img src=x onerror=alert(2)>{{ 7*7 }}'&"

@@ -38,10 +38,11 @@ _MARKS = {
 def section(page: Material) -> Section:
     """Return the section."""
     result = page.result
-    of_seeds = seeds(result)
-    test = Group((Heading("Test"), Text(test_text(result)), *([of_seeds] if of_seeds else [])))
-    confirmed = forest(result)
+    test = Group((Heading("Test"), Text(test_text(result))))
+    confirmed, of_seeds = forest(result), seeds(result)
     drawn = [*fronts(result, page.search, page.values), *([confirmed] if confirmed else [])]
+    if of_seeds:
+        drawn.append(Group((Heading("Validation on each fresh seed"), of_seeds)))
     return Section(
         "result",
         "Result",
