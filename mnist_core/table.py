@@ -130,7 +130,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         parsed = parsing.toml(f"v = {raw.strip()}")
     except ValueError:
         parsed = {}
-    # More than one key: the text had lines of its own, so it was no value.
+    # More than one key: the text had line breaks, so it was not one value.
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
 
 

@@ -60,7 +60,7 @@ def compare_command(
 
     The difference is held against noise: the spread over the seeds of other runs of the same
     configurations, if enough are in the runs' folder (three of one configuration, or two and two
-    more of the other besides), else the standard error of so many validation images, a stand-in.
+    more of the other besides), else the standard error of that number of validation images.
     In one case of twenty, equals differ by more. What one training each cannot show is not said.
 
     Exit code: 0 if A and B pass for equal (within --tolerance; without it, within the noise), 1 if

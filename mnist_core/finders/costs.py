@@ -46,10 +46,10 @@ def measure(config: TrainConfig, data: Data) -> Cost:
         steps = Steps(config, data, machine)
         steps()
         _wait(machine.device)
-        seen, begun = steps.seen, time.perf_counter()
+        seen, started = steps.seen, time.perf_counter()
         steps()
         _wait(machine.device)
-        a_sample = (time.perf_counter() - begun) / (steps.seen - seen)
+        a_sample = (time.perf_counter() - started) / (steps.seen - seen)
     pairs = models.task(config.model) == "pairs"
     trained = config.pairs.per_epoch if pairs else len(data.train)
     judged = config.pairs.evaluation if pairs else len(data.validation)

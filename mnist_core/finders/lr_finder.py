@@ -116,7 +116,7 @@ def sweep(
         if on_step is not None:
             on_step(done, lr, loss)
         running = _RUNNING * running + (1 - _RUNNING) * loss
-        mean = running / (1 - _RUNNING**done)  # as if it had not begun with a zero
+        mean = running / (1 - _RUNNING**done)  # as if it had not started at zero
         best = min(best, mean)
         began = losses[: _first(done)].mean()
         multiple = mean > _DIVERGED * best and mean > (began + best) / 2

@@ -42,7 +42,7 @@ class Plateau:
     """``plateau``: the rate falls by a factor when the validation loss no longer falls.
 
     The same as torch's ReduceLROnPlateau in its mode ``min`` with its defaults: a loss counts as
-    lower if it is so by more than 1e-4 of itself.
+    lower if it is below by more than 1e-4 of itself.
 
     Attributes:
         factor: what the rate of the schedule is multiplied with, 0 to 1.

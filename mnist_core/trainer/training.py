@@ -70,7 +70,7 @@ class Training:
 
     def run(self, report: Report | None, state: Path | None, timer: CheckpointTimer) -> TrainResult:
         """Train all epochs, or those that are left after the one in the file ``state``."""
-        begun = time.perf_counter()
+        started = time.perf_counter()
         if state is not None:
             known = (self.data.fingerprint, self.data.train_fingerprint)
             earlier = training_state.read(state, self.config, *known)
@@ -83,7 +83,7 @@ class Training:
                     self._step(group)
                     if self.step not in self.report_steps:
                         continue
-                    self._report(begun)
+                    self._report(started)
                     if state is not None and timer.due():
                         with timer.measured():
                             now, fingerprint = self._state(), self.data.fingerprint
@@ -96,7 +96,7 @@ class Training:
                         break
         except StopTraining:
             stopped = True
-        return self._result(begun, stopped=stopped)
+        return self._result(started, stopped=stopped)
 
     def _no_better(self) -> bool:
         patience = self.config.early_stopping
@@ -159,7 +159,7 @@ class Training:
         self.step += 1
         self.images += n
 
-    def _report(self, begun: float) -> None:
+    def _report(self, started: float) -> None:
         """Validate; keep the figures, and the weights if they are the best so far."""
         pause = time.perf_counter()
         trained = self.images - self.images_reported
@@ -179,7 +179,7 @@ class Training:
         now = time.perf_counter()
         self.validation_seconds += now - pause
         place = {"step": len(self.history) + 1, "epoch": self.step / self.steps_per_epoch}
-        seconds = self.spent + now - begun
+        seconds = self.spent + now - started
         self.history.append({**place, "seconds": seconds, **metrics, **followed})
         self.reports_since_best += 1
         if self.best is None or _rank(metrics) > _rank(self.best.metrics):
@@ -209,7 +209,7 @@ class Training:
         left_out = {*_PLACE, *_FOLLOWED} - {*also}
         return {name: value for name, value in self.history[-1].items() if name not in left_out}
 
-    def _result(self, begun: float, *, stopped: bool) -> TrainResult:
+    def _result(self, started: float, *, stopped: bool) -> TrainResult:
         model, metrics = self._served(), self._metrics()
         if self.config.early_stopping and self.best is not None:
             model.load_state_dict(self.best.weights)
@@ -218,7 +218,7 @@ class Training:
             metrics = self.best.metrics
         elif self.evaluation is None:  # resumed after its last report
             self.evaluation = self.task.evaluate(model)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         return TrainResult(
             config=self.config,
             metrics=metrics,

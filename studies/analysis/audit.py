@@ -200,7 +200,7 @@ def _warnings(curves: Curves) -> list[str]:
         )
     if curves.pruned and len(curves.stopped) < ENOUGH_STOPPED:
         found.append(
-            f"pruned trials: {curves.pruned}; sentinels that show how such trials go on:"
+            f"pruned trials: {curves.pruned}; sentinels that show how such trials continue:"
             f" {len(curves.stopped)}, so this is mostly about trials that the study's pruner liked;"
             f" {more}"
         )

@@ -146,7 +146,7 @@ class HoldoutRecord:
             of_other_data=_merged(self.of_other_data, other.of_other_data),
         )
 
-    def begun(self, time: str, trials: Iterable[int]) -> "HoldoutRecord":
+    def started(self, time: str, trials: Iterable[int]) -> "HoldoutRecord":
         """Return the record with one more reading, which has not ended yet."""
         reading = HoldoutReading(time=time, trials=tuple(sorted(trials)), kept=False)
         return replace(self, readings=(*self.readings, reading))

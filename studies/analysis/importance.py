@@ -23,7 +23,7 @@ from studies.search.optuna_bridge import to_distribution
 from studies.search.study_views import StudyView
 
 ENOUGH = 10
-"""With fewer trials nothing is said: the best tenth would hold no trial."""
+"""With fewer trials there is no figure: the best tenth would be empty."""
 MOST = 500
 """Of more trials this number is sampled: it saves a minute, and intervals are hardly wider."""
 DRAWS = 100

@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 class EventLog:
     """A listener that writes events; it opens its file at the first event.
 
-    If a write fails, one line says so, and the study goes on.
+    If a write fails, one line says so, and the study continues.
 
     Args:
         path: the file; its folder is there.
@@ -65,7 +65,7 @@ class EventLog:
         self.lost += 1
         if self.lost == 1:
             self._say(
-                f"{self._path}: cannot be written: {reason}; the study goes on, and what is"
+                f"{self._path}: cannot be written: {reason}; the study continues, and what is"
                 f" missing there is filled in at its end{self._sync}"
             )
 

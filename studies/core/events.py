@@ -49,7 +49,7 @@ Listener = Callable[[Event], None]
 
 
 class Stream:
-    """Hands events to listeners; if one raises, it is logged once and the study goes on.
+    """Hands events to listeners; if one raises, it is logged once and the study continues.
 
     Args:
         phase: of all its events.

@@ -125,7 +125,7 @@ def paired_difference(
 def noisy(intervals: Mapping[str, Interval]) -> tuple[str, ...]:
     """Return the choices whose interval is far wider than the (lower) median, e.g. 36 +- 75 %.
 
-    Such a choice formally ties with the best, but it is not known to be as good.
+    Such a choice formally ties with the best, but nothing shows that it is as good.
     """
     widths = {label: one.half_width for label, one in intervals.items() if one.n > 1}
     usual = median_low(widths.values()) if widths else 0.0

@@ -244,7 +244,7 @@ class TrialStarter:
             attributes=attributes | self._order.new(),
             suggest=self._source.suggest,
         )
-        self._order.begun(trial, None)
+        self._order.started(trial, None)
         return trial, params
 
     def _again(self, number: int) -> StartedTrial:
@@ -253,7 +253,7 @@ class TrialStarter:
         params = self._source.suggest(trial)
         before = self._table.trials[number].params
         frozen = self._table.add(trial)
-        self._order.begun(frozen, before)
+        self._order.started(frozen, before)
         return frozen, params
 
     def _choose_sampler(self, number: int) -> None:

@@ -1,6 +1,6 @@
 """A trial book that several supervisors write, on one or more machines (``--join``).
 
-Each supervisor runs trials of its own, which carry its identity. Trials start, end and are put back
+Each supervisor runs trials of its own, which carry its identity. Trials start, end and are reset
 in turns, after a look at what the other supervisors have done. So the number of trials is exactly
 as planned, also when a supervisor dies: the next one that looks puts its trials back.
 
@@ -95,7 +95,7 @@ class JoinedBook(TrialBook):
         return task
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
-        """Decide whether ``task`` goes on; it does not if it was taken away."""
+        """Decide whether ``task`` continues; it does not if it was taken away."""
         return task.number in self._mine and super().report(task, step, metrics)
 
     def flush(self) -> None:
@@ -119,7 +119,7 @@ class JoinedBook(TrialBook):
         self._asked_in_vain = 0.0
 
     def close(self) -> None:
-        """Put back what this process still runs, and leave the study."""
+        """Reset the trials that this process still runs, and leave the study."""
         try:
             self._member.in_turn(self._put_mine_back)
         finally:
@@ -152,13 +152,13 @@ class JoinedBook(TrialBook):
         return False
 
     def _lose_running(self, kind: str, message: str) -> None:
-        """Put back what this process runs, or what a dead supervisor ran."""
+        """Reset the trials that this process runs, or that a dead supervisor ran."""
         for number in self._orphans() if kind == _DIED.kind else list(self._mine):
             self._lose(self._trials[number], Failure(kind=kind, message=message))
             self._mine.pop(number, None)
 
     def _look(self) -> None:
-        """Take in what the others have done, and put back the trials of dead supervisors."""
+        """Take in what the others have done, and reset the trials of dead supervisors."""
         self._looked = time.monotonic()
         over = self.done
         for trial in self.study.get_trials(deepcopy=False):

@@ -6,10 +6,10 @@ letter and a number that counts all events of the study, as in ``a12 r15 s19 t20
 =====  ==========================================================================
 ``a``  Its params were proposed and it started.
 ``b``  It started again with the params that it had.
-``r``  It reported and went on.
+``r``  It reported and continued.
 ``s``  It reported and was told to stop.
 ``t``  It ended.
-``l``  It was put back because its worker was lost or the user stopped the run.
+``l``  It was reset because its worker was lost or the user stopped the run.
 ``d``  Its supervisor had died, as the next one found; ``d31:4``: four of its
        reports were stored, at times that are not known.
 =====  ==========================================================================
@@ -110,8 +110,8 @@ class Order:
         """Return the attributes of a new trial that is about to start."""
         return {ORDER: self._event("a")} if self._on else {}
 
-    def begun(self, trial: FrozenTrial, params_before: Mapping[str, Any] | None) -> None:
-        """``trial`` has started; ``params_before`` it was put back, None if it is new."""
+    def started(self, trial: FrozenTrial, params_before: Mapping[str, Any] | None) -> None:
+        """``trial`` has started; ``params_before`` it was reset, None if it is new."""
         if self._on:
             line = self._lines[trial.number] = self._line(trial)
             if params_before is not None:
@@ -128,7 +128,7 @@ class Order:
         return self._line_and(trial, "t")
 
     def put_back(self, trial: FrozenTrial) -> dict[str, Any]:
-        """``trial`` is about to be put back; return the attributes to keep with it."""
+        """``trial`` is about to be reset; return the attributes to keep with it."""
         if trial.number in self._lines:
             return self._line_and(trial, "l")
         return self._line_and(trial, "d", f":{len(trial.intermediate_values)}")

@@ -120,7 +120,7 @@ class TrialEvents:
 
 
 def failure_in_report(metric: str, metrics: Mapping[str, float], step: int) -> Failure | None:
-    """Return why a trial cannot go on after the report of ``metrics``, or None."""
+    """Return why a trial cannot continue after the report of ``metrics``, or None."""
     return _problem(metric, metrics.get(metric), f"at step {step}")
 
 

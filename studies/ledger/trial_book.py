@@ -60,7 +60,7 @@ class TrialBook:
         batch: trials of a batch, see ``studies/search/batch_order.py``; 0: each trial starts as
             soon as a worker is free.
         ordered: whether the order of a search is recorded, see ``studies/ledger/order.py``.
-        listeners: get every event. If one raises, it is logged once and the trial goes on.
+        listeners: get every event. If one raises, it is logged once and the trial continues.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class TrialBook:
                 else {"best": self._table.best()}
             ),
         )
-        # Put back trials whose supervisor died: this process alone holds the lease.
+        # Reset trials whose supervisor died: this process alone holds the lease.
         self._lose_running("SupervisorDied", "its supervisor died")
         self._end.announce()
 
@@ -176,7 +176,7 @@ class TrialBook:
         self._events.started(task, pid)
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
-        """Decide whether ``task`` goes on; the report itself is written by ``flush``."""
+        """Decide whether ``task`` continues; the report itself is written by ``flush``."""
         goes_on = self._goes_on(task, step, metrics)
         self._order.reported(task.number, goes_on)
         return goes_on
@@ -245,7 +245,7 @@ class TrialBook:
         self._lose(self._trials[task.number], failure)
 
     def close(self) -> None:
-        """Put back what still runs, and release the lease."""
+        """Reset what still runs, and release the lease."""
         try:
             self.flush()
             self._lose_running("Interrupted", "the run was stopped")

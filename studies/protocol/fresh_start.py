@@ -41,8 +41,8 @@ def start_fresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
         Where the folder is now; None if there was none.
 
     Raises:
-        UserError: if a living process runs the study, its database cannot be read (damage is no
-            obstacle), or there is no room for the record. Then nothing was moved.
+        UserError: if a living process runs the study, its database cannot be read (damage is$
+            allowed), or there is no room for the record. Then nothing was moved.
     """
     location = plan.location
     if lies_elsewhere(location):

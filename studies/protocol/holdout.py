@@ -78,7 +78,7 @@ def read_confirmed(
     control.reading = True
     try:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        reading = _kept(book, reading.begun(now, models))
+        reading = _kept(book, reading.started(now, models))
         found = (
             _read_shared(plan.train, models, plan.workers, control.engine)
             if read is None

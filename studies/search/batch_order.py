@@ -199,8 +199,8 @@ def _kept_for_study(trial: FrozenTrial) -> dict[str, Any]:
 
 def _as_begun(trial: FrozenTrial) -> FrozenTrial:
     """Return ``trial`` as if it had only just started."""
-    begun = copy(trial)
-    begun.state, begun.values = TrialState.RUNNING, None
-    begun.intermediate_values, begun.system_attrs = {}, {}
-    begun.datetime_complete = None
-    return begun
+    started = copy(trial)
+    started.state, started.values = TrialState.RUNNING, None
+    started.intermediate_values, started.system_attrs = {}, {}
+    started.datetime_complete = None
+    return started

@@ -115,8 +115,8 @@ class Population:
 
     def join(self, task: Task) -> Lineage:
         """Return the lineage of the member of ``task``: its own if it has not copied another."""
-        begun = Lineage(params=dict(task.params), seed=task.seed)
-        return self._lineages.setdefault(task.number, begun)
+        started = Lineage(params=dict(task.params), seed=task.seed)
+        return self._lineages.setdefault(task.number, started)
 
     def now(self, member: int) -> dict[str, Any]:
         """Return the present params of ``member``, which has joined."""

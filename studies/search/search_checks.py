@@ -1,4 +1,4 @@
-"""What is said about a search before its first trial: what cannot work, and what is unexpected.
+"""Checks of a search before its first trial: what cannot work, and what is unexpected.
 
 ``check_search`` refuses names, options and combinations that would crash or silently do nothing.
 ``notes`` says, a line each, what a sampler or pruner makes of this space and this budget.

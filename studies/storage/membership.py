@@ -3,7 +3,7 @@
 Each member keeps a lease of its own with the study, and a heartbeat in it.
 ``leases.living_members`` decides which members live.
 
-Trials start, end and are put back in *turns*: under a lock of the server's, or of a file beside the
+Trials start, end and are reset in *turns*: under a lock of the server's, or of a file beside the
 journal. If the server restarts within a turn, the turn is lost, and its work is done again.
 """
 

@@ -154,7 +154,7 @@ def one_line_errors(url: str) -> Iterator[None]:
 def one_line_garbage(url: str) -> Iterator[None]:
     """Turn an error inside into one line if the storage holds values of another shape.
 
-    If all values are as this program writes them, the error is a defect of ours and goes on.
+    If all values are as this program writes them, the error is a defect of ours and is raised.
 
     Raises:
         StorageError: in place of it.

@@ -227,7 +227,7 @@ def identify(trial: FrozenTrial, identity: int) -> None:
 
 
 def required_params(trial: FrozenTrial) -> dict[str, Any]:
-    """Return the params that ``trial`` was required to have when it was enqueued or begun."""
+    """Return the params that ``trial`` was required to have when it was enqueued or started."""
     return dict(trial.system_attrs.get(FIXED_PARAMS, {}))
 
 

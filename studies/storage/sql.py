@@ -213,7 +213,7 @@ class SqlStorage(OpenRDBStorage, Storage):
         """Write studies by Optuna's public calls, a trial at a time.
 
         A study is renamed as a whole copy before the old one is deleted. If an error comes, all is
-        put back; if this process is killed, what was written stays.
+        reset; if this process is killed, what was written stays.
         """
         refuse({study.study_name for study in self.get_all_studies()} - renamed.keys())
         made: list[int] = []

@@ -107,7 +107,7 @@ class Recording:
         if more > 0 and event.phase != "test":
             self._say(
                 f"{from_here(self._plan.folder / FILE)} has the end of {more} more"
-                f" {event.phase} trials than the database, which was put back to an earlier state:"
+                f" {event.phase} trials than the database, which was restored to an earlier state:"
                 " they are run again, and the log and the trackers keep their first end; if there"
                 " is a newer copy of the database, stop and put it in its place"
             )

@@ -62,7 +62,7 @@ def write_study(
             trial.number: {"test_accuracy": trial.values[0], "test_loss": 0.1}
             for trial in confirmed.trials
         }
-        reading = HoldoutRecord().begun("2026-01-02T00:00:00+00:00", values).ended(values)
+        reading = HoldoutRecord().started("2026-01-02T00:00:00+00:00", values).ended(values)
         confirm.set_user_attr(TEST, reading.to_attribute())
         confirm.set_user_attr(
             ENVIRONMENT,

@@ -10,7 +10,7 @@ ONE = {"test_accuracy": 0.5}
 
 
 def test_an_opening_is_written_before_it_ends():
-    reading = HoldoutRecord().begun("t0", [2, 1])
+    reading = HoldoutRecord().started("t0", [2, 1])
     assert reading.readings == (HoldoutReading(time="t0", trials=(1, 2), kept=False),)
     assert reading.values == {} and reading.why_again() == ()
     ended = reading.ended({1: ONE, 2: ONE})
@@ -45,38 +45,38 @@ def test_why_again_names_the_true_cause(openings, causes):
 
 
 def test_a_fork_inherits_what_was_seen_and_by_whom():
-    reading = HoldoutRecord().begun("t0", [1]).begun("t1", [1]).ended({1: ONE})
+    reading = HoldoutRecord().started("t0", [1]).started("t1", [1]).ended({1: ONE})
     fork = reading.inherited("old")
     assert fork.values == {} and fork.seen
     broken, whole = fork.readings
     assert whole == HoldoutReading(time="t1", trials=(1,), study="old")
     assert broken == HoldoutReading(time="t0", trials=(1,), study="old", kept=False)
     assert HoldoutRecord.from_attribute(json.loads(json.dumps(fork.to_attribute()))) == fork
-    again = fork.begun("t2", [0]).ended({0: ONE})
+    again = fork.started("t2", [0]).ended({0: ONE})
     assert again.why_again() == ("2 by old, which this study was forked from",)
     assert again.inherited("new").readings[0].study == "old"
-    assert not HoldoutRecord().begun("t0", [1]).inherited("old").seen
+    assert not HoldoutRecord().started("t0", [1]).inherited("old").seen
 
 
 def test_what_was_read_of_other_data_counts_where_a_study_returns_to_it():
-    reading = HoldoutRecord().begun("t0", [1]).ended({1: ONE})
+    reading = HoldoutRecord().started("t0", [1]).ended({1: ONE})
     other = reading.inherited("old", data="mnist", into="fashion")
     assert not other.seen and other.times == () and not other.empty
     assert HoldoutRecord.from_attribute(json.loads(json.dumps(other.to_attribute()))) == other
-    own = other.begun("t1", [0]).ended({0: ONE})
+    own = other.started("t1", [0]).ended({0: ONE})
     back = own.inherited("mid", data="fashion", into="mnist")
     assert [(one.study, one.time) for one in back.readings] == [("old", "t0")]
     assert [(one.study, one.time) for one in back.of_other_data] == [("mid", "t1")]
 
 
 def test_records_that_overlap_are_counted_once():
-    first = HoldoutRecord().begun("t0", [1]).ended({1: ONE}).inherited("old")
-    second = first.begun("t1", [1]).inherited("mid")
+    first = HoldoutRecord().started("t0", [1]).ended({1: ONE}).inherited("old")
+    second = first.started("t1", [1]).inherited("mid")
     assert first.joined(second) == second == second.joined(first)
 
 
 def test_what_may_have_happened_is_no_reading():
-    reading = HoldoutRecord.unknown("old").begun("t0", [1]).ended({1: ONE})
+    reading = HoldoutRecord.unknown("old").started("t0", [1]).ended({1: ONE})
     assert reading.times == ("t0",) and reading.uncertain == ("old",)
     assert reading.why_again() == () and not HoldoutRecord.unknown("old").seen
     assert HoldoutRecord.from_attribute(json.loads(json.dumps(reading.to_attribute()))) == reading

@@ -148,7 +148,7 @@ class Growth:
     def reported(self, seconds: float, *, crowded: bool) -> int:
         """Take the time of a report; return the number of workers to return to, 0: keep all.
 
-        The number is returned once, when all workers together are known to be no faster.
+        The number is returned once, when all workers together have been measured to be no faster.
 
         Args:
             seconds: since that worker's last report, or the start of its trial.

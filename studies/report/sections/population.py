@@ -28,8 +28,8 @@ def section(page: Material) -> Section | None:
     sign = result.plan.goals.signs[0]
     best = best_of([record for record in found if record.state == "COMPLETE"], sign)
     said = (
-        "Trials were the members of a population: after each generation the worst went on from the"
-        " state of one of the best, with hyperparameters of their own."
+        "Trials were the members of a population: after each generation the worst continued from"
+        " the state of one of the best, with hyperparameters of their own."
     )
     return Section(
         "population",
@@ -71,8 +71,8 @@ def _copies(result: StudyResult, found: list[TrialRecord]) -> Table:
         )
     less = f"; the last {COPIES} of {len(moves)}" if len(moves) > COPIES else ""
     return Table(
-        caption=f"Which member went on from the state of which{less}",
-        head=("after epoch", "member", metric, "copied", f"its {metric}", "went on with"),
+        caption=f"Which member continued from the state of which{less}",
+        head=("after epoch", "member", metric, "copied", f"its {metric}", "continued with"),
         rows=tuple(rows),
         style="trials",
     )
@@ -110,13 +110,13 @@ def _descent(result: StudyResult, found: list[TrialRecord], best: TrialRecord | 
         [(float(one["epoch"]), place[record.number]) for record, one in copies],
         "dot complete",
         [
-            f"after epoch {one['epoch']} trial {record.number} went on from trial {one['source']}"
+            f"after epoch {one['epoch']} trial {record.number} continued from trial {one['source']}"
             for record, one in copies
         ],
     )
     if best is not None:
         chart.line(_line_of(best, found, place, end), "best")
-    said = "Dashed: a member (the dot) goes on from the state of the other one. Green: the best."
+    said = "Dashed: a member (the dot) continues from the state of the other one. Green: the best."
     return Figure("Which member copied which", chart.render(), said)
 
 

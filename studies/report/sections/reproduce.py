@@ -24,7 +24,7 @@ def section(page: Material) -> Section:
 
 def _commands(page: Material) -> tuple[tuple[str, str], ...]:
     plan = page.result.plan
-    what = "The whole study" + (", or to go on with it" if resumable(plan) else " once more")
+    what = "The whole study" + (", or to resume it" if resumable(plan) else " once more")
     rows = [(what, run_command(plan))]
     if page.found.phase == "finished" and is_trainer(plan.spec.objective):
         file = plan.folder / FILE

@@ -7,6 +7,7 @@ from studies.analysis.scales import Values, names_scale, room_for, scale_of
 from studies.core.formatting import bare_text, is_share, metric_text, params_text, possible, unit
 from studies.core.trials import TrialRecord
 from studies.report.blocks import (
+    Block,
     Figure,
     Figures,
     Group,
@@ -40,7 +41,8 @@ def section(page: Material) -> Section:
     result = page.result
     test = Group((Heading("Test"), Text(test_text(result))))
     confirmed, of_seeds = forest(result), seeds(result)
-    drawn = [*fronts(result, page.search, page.values), *([confirmed] if confirmed else [])]
+    drawn: list[Block] = list(fronts(result, page.search, page.values))
+    drawn += [confirmed] if confirmed else []
     if of_seeds:
         drawn.append(Group((Heading("Validation on each fresh seed"), of_seeds)))
     return Section(

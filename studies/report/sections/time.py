@@ -87,7 +87,7 @@ def _wall(records: Sequence[TrialRecord]) -> float:
 
 
 def _saved(found: Stored) -> str:
-    """Say how long pruned trials would have gone on, each to the mean of its choice."""
+    """Say how long pruned trials would have run, each to the mean of its choice."""
     scientific = found.plan.spec.scientific
     full: dict[object, list[float]] = {}
     for record in found.search:
