@@ -68,7 +68,7 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
         complete = [
             record
             for record in search
-            if record.state == "COMPLETE"
+            if record.complete
             and record.feasible
             and record.value is not None
             and record.params.get(spec.scientific) == choice
@@ -88,7 +88,7 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
                     search_value=best.value,
                 )
             )
-    tried = next((r for r in search if _same(r, params) and r.state == "COMPLETE"), None)
+    tried = next((r for r in search if _same(r, params) and r.complete), None)
     default = Candidate(
         choice=str(spec.baseline),
         default=True,

@@ -169,13 +169,13 @@ def _by_training(found: Stored) -> dict[str, TrialRecord]:
     return {
         json.dumps([record.params, record.seed], sort_keys=True): record
         for record in (*found.search, *found.confirm)
-        if record.state == "COMPLETE" and record.value is not None
+        if record.complete and record.value is not None
     }
 
 
 def _confirmed(found: Stored) -> dict[str, list[TrialRecord]]:
     """Return the confirm trainings by label; those of one configuration may have two labels."""
-    complete = [r for r in found.confirm if r.state == "COMPLETE" and r.value is not None]
+    complete = [r for r in found.confirm if r.complete and r.value is not None]
     rows = {
         one.label: [record for record in complete if record.params == one.params]
         for one in candidates(found.plan, found.search)

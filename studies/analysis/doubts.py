@@ -106,7 +106,7 @@ def seed_spread(
     values = {
         str(sorted(record.params.items())): record.value
         for record in search
-        if record.state == "COMPLETE" and record.value is not None
+        if record.complete and record.value is not None
     }
     within = [variance(of_one) for of_one in confirm if len(of_one) > 1]
     if len(values) < ENOUGH_CONFIGURATIONS or not within:

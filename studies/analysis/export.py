@@ -98,7 +98,7 @@ def write_trial(
     found = {record.number: record for record in records}.get(number)
     if found is None:
         raise UserError(f"study {plan.name} has no trial {number}; it has 0 to {len(records) - 1}")
-    if found.state != "COMPLETE":
+    if not found.complete:
         raise UserError(
             f"trial {number} of study {plan.name} is {found.state}, so it has no value of the full"
             " budget to compare with; name one that is COMPLETE"

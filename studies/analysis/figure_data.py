@@ -12,13 +12,13 @@ from studies.analysis.scales import Point, Scale, Values, names_scale, scale_of
 from studies.core.formatting import possible
 from studies.core.goals import Goals
 from studies.core.statistics import Interval
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.spec import StudySpec
 
 
 def complete(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that ran their full budget and have a value."""
-    return [r for r in records if r.state == "COMPLETE" and r.value is not None]
+    return [r for r in records if r.complete and r.value is not None]
 
 
 def best_first(records: Iterable[TrialRecord], sign: float) -> list[TrialRecord]:
@@ -68,9 +68,9 @@ def history(search: Sequence[TrialRecord], sign: float) -> History:
             best.append((record.number, value))
     return History(
         complete=complete(search),
-        pruned=[r for r in search if r.state == "PRUNED" and r.value is not None],
-        failed=[r for r in search if r.ending == "FAIL"],
-        infeasible=sum(r.ending == "INFEASIBLE" for r in search),
+        pruned=[r for r in search if r.state == TrialState.PRUNED and r.value is not None],
+        failed=[r for r in search if r.ending == TrialState.FAIL],
+        infeasible=sum(r.ending == TrialState.INFEASIBLE for r in search),
         best=best,
     )
 
@@ -229,7 +229,7 @@ def fronts(
     goals: Goals, search: Sequence[TrialRecord], front: Sequence[TrialRecord]
 ) -> list[Front]:
     """Return a front for each further objective; none before a trial has run its full budget."""
-    known = [r for r in search if r.state == "COMPLETE" and len(r.values) == len(goals.names)]
+    known = [r for r in search if r.complete and len(r.values) == len(goals.names)]
     numbers = {record.number for record in front}
     return [
         Front(

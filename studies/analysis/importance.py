@@ -63,7 +63,7 @@ def importance(
     plan: Plan, search: Sequence[TrialRecord], *, draws: int = DRAWS, seed: int = 0
 ) -> Importance:
     """Return the importance of the parameters of ``plan``'s space, from ``draws`` >= 1 samples."""
-    complete = [r for r in search if r.state == "COMPLETE" and r.value is not None]
+    complete = [r for r in search if r.complete and r.value is not None]
     chance = random.Random(seed)
     if len(complete) > MOST:
         complete = chance.sample(complete, MOST)

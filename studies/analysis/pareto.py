@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import UserError
 from studies.core.goals import Goals
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.planning.plan import Plan
 
 
@@ -23,7 +23,7 @@ def front_of(goals: Goals, records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
     Of trials with the same params the better one in the first objective counts.
     """
-    able = [r for r in records if r.state == "COMPLETE" and r.feasible and r.values]
+    able = [r for r in records if r.complete and r.feasible and r.values]
     able.sort(key=lambda record: (-goals.signs[0] * record.values[0], record.number))
     kept: list[TrialRecord] = []
     for record in able:
@@ -48,8 +48,8 @@ def check_feasible(plan: Plan, search: Sequence[TrialRecord]) -> None:
         UserError: if all trials are over the study's limits.
     """
     goals = plan.goals
-    over = [r for r in search if r.ending == "INFEASIBLE" or not r.feasible]
-    if not over or any(r.state == "COMPLETE" and r.feasible for r in search):
+    over = [r for r in search if r.ending == TrialState.INFEASIBLE or not r.feasible]
+    if not over or any(r.complete and r.feasible for r in search):
         return
     nearest = min(over, key=lambda record: max(record.excesses.values(), default=0.0))
     limits = ", ".join(f"{name} <= {limit:,.6g}" for name, limit in goals.limits.items())

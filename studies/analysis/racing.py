@@ -11,7 +11,7 @@ The outcome depends on the values and the planned seeds alone, so an interrupted
 
 from collections.abc import Collection, Mapping, Sequence
 
-from studies.core.statistics import Direction, paired_difference
+from studies.core.statistics import Direction, paired_difference, sign_of
 
 ALPHA = 0.05
 """Greatest probability that the best candidate is stopped."""
@@ -43,7 +43,7 @@ def race(
     if not looks or len(values) < 2:
         return {}
     level = ALPHA / ((len(values) - 1) * len(looks))
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = sign_of(direction)
     stopped: dict[str, int] = {}
     for look in looks:
         if look > rounds:

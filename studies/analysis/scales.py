@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from studies.core.formatting import is_share, metric_text
+from studies.core.statistics import Direction, sign_of
 
 Point = tuple[float, float]
 
@@ -169,10 +170,10 @@ def axis_label(metric: str) -> str:
     return f"{metric}, %" if is_share(metric) else metric
 
 
-def values_of(metric: str, direction: str, values: Sequence[float]) -> Values:
+def values_of(metric: str, direction: Direction, values: Sequence[float]) -> Values:
     """Return how to draw ``values``: the worst off the axis if they squash the others."""
     times = 100 if is_share(metric) else 1
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = sign_of(direction)
     ordered = sorted((times * value for value in values), key=lambda value: -sign * value)
     if not ordered:
         return Values(metric, sign, Scale(0.0, 1.0))

@@ -64,10 +64,10 @@ class Stored:
     @property
     def phase(self) -> str:
         """The phase that the study is in: search, confirm, test or finished."""
-        over = sum(record.state in ("COMPLETE", "PRUNED", "FAIL") for record in self.search)
+        over = sum(record.state.finished for record in self.search)
         if over < (len(self.search) if self.stopped else self.plan.trials):
             return "search"
-        if self.result is None or not any(r.state == "COMPLETE" for r in self.search):
+        if self.result is None or not any(r.complete for r in self.search):
             return "confirm" if self.confirm else "search"
         for row in self.result.rows:
             if row.candidate is None or row.stopped_after is not None:

@@ -21,7 +21,7 @@ from studies.core.statistics import (
     paired_difference,
     value_interval,
 )
-from studies.core.trials import Forked, TrialRecord, tally
+from studies.core.trials import Forked, TrialRecord, TrialState, tally
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
 from studies.search.stopping import Stop
@@ -48,7 +48,7 @@ def summarize(
         for label, candidate in chosen.items()
     }
     complete = {
-        label: tuple(r for r in of_label if r.state == "COMPLETE" and r.value is not None)
+        label: tuple(r for r in of_label if r.complete and r.value is not None)
         for label, of_label in records.items()
     }
     values = {
@@ -63,7 +63,7 @@ def summarize(
         del rivals[default]
     step = metric_step(spec.metric, chain.from_iterable(complete.values()))
     ended = {
-        label: {r.seed for r in of_label if r.state in ("COMPLETE", "FAIL")}
+        label: {r.seed for r in of_label if r.state in (TrialState.COMPLETE, TrialState.FAIL)}
         for label, of_label in records.items()
     }
     raced = {
@@ -105,9 +105,9 @@ def summarize(
             Row(
                 label=label,
                 candidate=candidate,
-                complete=states.get("COMPLETE", 0),
-                pruned=states.get("PRUNED", 0),
-                failed=states.get("FAIL", 0),
+                complete=states.get(TrialState.COMPLETE, 0),
+                pruned=states.get(TrialState.PRUNED, 0),
+                failed=states.get(TrialState.FAIL, 0),
                 values=by_seed,
                 confirm=intervals.get(label),
                 gap=gaps.get(best or ""),
@@ -167,7 +167,7 @@ def summarize(
 
 def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
     """Count the reasons of the failed trials (``kind: message``), most frequent first."""
-    failures = [record.failure for record in records if record.ending == "FAIL"]
+    failures = [record.failure for record in records if record.ending == TrialState.FAIL]
     return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
 
 

@@ -39,7 +39,7 @@ def _trials(stored: Stored) -> Figure:
         figure_data.by_choice(stored.plan.spec, stored.search)
     ):
         known = [record for record in records if record.value is not None]
-        full = [record.state == "COMPLETE" for record in known]
+        full = [record.complete for record in known]
         mark = _MARKS[index // len(_COLOURS) % len(_MARKS)]
         traces.append(
             {

@@ -11,7 +11,7 @@ from studies.analysis.result import Row, metric_on_test
 from studies.analysis.stored_study import Stored
 from studies.core.attributes import ENQUEUED, SENTINEL
 from studies.core.formatting import duration, mean_text, metric_text, params_text, unit
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.dashboard.pictures import CONFUSION
 from studies.report.live import sparkline
 from studies.report.table import markdown as result_markdown
@@ -159,14 +159,14 @@ class TrialNotes:
         value = metric_text(self._spec.metric, record.value)
         choice = record.params.get(self._spec.scientific, "its choice")
         at = f"at report {max(record.curve, default=0)} of {self._reports}"
-        if record.state == "RUNNING":
+        if record.state == TrialState.RUNNING:
             return f"Running, {at}."
-        if record.state == "WAITING":
+        if record.state == TrialState.WAITING:
             return "Waits to be run" + (" again." if record.curve or record.attempt else ".")
-        if record.state == "PRUNED":
+        if record.state == TrialState.PRUNED:
             said = f"Stopped by the pruner ({self._stored.plan.settings.search.pruner}) {at}"
             return f"{said}, with {value}."
-        if record.state != "COMPLETE":
+        if not record.complete:
             failure = record.failure
             return (
                 f"Failed: {markdown(f'{failure.kind}: {failure.message}')}"

@@ -13,6 +13,7 @@ from mnist_core.console.plain_text import safe_lines
 from mnist_core.files import write_atomically
 from studies.analysis.scales import values_of
 from studies.analysis.stored_study import Stored
+from studies.core.trials import TrialState
 from studies.planning.fingerprint import package_version
 from studies.report.blocks import Block, Details, Figure, Figures, Group, Material, Section
 from studies.report.sections import SECTIONS
@@ -64,8 +65,12 @@ def gather(found: Stored) -> StudyPage:
     result = found.comparable().result
     assert result is not None
     spec, search = result.plan.spec, found.search
-    ended = [r for r in search if r.value is not None and r.state in ("COMPLETE", "PRUNED")]
-    complete = [r.value or 0.0 for r in ended if r.state == "COMPLETE"]
+    ended = [
+        r
+        for r in search
+        if r.value is not None and r.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
+    complete = [r.value or 0.0 for r in ended if r.complete]
     material = Material(
         found=found,
         result=result,

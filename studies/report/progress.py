@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from studies.core.events import Event
+from studies.core.statistics import sign_of
 
 
 @dataclass
@@ -117,7 +118,7 @@ class Progress:
         return trial
 
     def _offer(self, value: float, trial: Running) -> None:
-        sign = 1.0 if self.direction == "maximize" else -1.0
+        sign = sign_of(self.direction)
         one = Best(value, trial.number, trial.params)
         if self.phase == "confirm":
             # The best single seed is a lucky one, so configurations are compared by their means.

@@ -133,7 +133,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
     else:
         gap = result.to_default
         gain = f"{gap_text(metric, gap)} {unit(metric)}".rstrip()
-        sign = 1 if spec.direction == "maximize" else -1
+        sign = spec.sign
         if gap.includes(0.0):
             said = "not told apart from it"
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from studies.analysis import stored_study
 from studies.core.events import Event, Kind
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.planning.plan import Plan
 
 _KINDS: dict[str, Kind] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
@@ -56,5 +56,5 @@ def _events(phase: str, record: TrialRecord, metric: str) -> Iterator[Event]:
         end |= {"kind": failure.kind, "message": failure.message, "traceback": failure.traceback}
     else:
         end |= {"value": record.value, "metrics": record.metrics, "attributes": record.attributes}
-        end |= {"step": last} if record.state == "PRUNED" else {}
+        end |= {"step": last} if record.state == TrialState.PRUNED else {}
     yield event(_KINDS[record.state], ended, end)

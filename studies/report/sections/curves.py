@@ -3,7 +3,7 @@
 from studies.analysis import figure_data
 from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.report.blocks import Figure, Figures, Material, Section, Text
 from studies.report.svg import Chart, tip
 
@@ -46,12 +46,12 @@ def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> li
             left=40,
             y_ticks=4,
         )
-        ended = [record for record in shown if record.state == "COMPLETE"]
-        pruned = [record for record in shown if record.state == "PRUNED"]
+        ended = [record for record in shown if record.complete]
+        pruned = [record for record in shown if record.state == TrialState.PRUNED]
         chart.lines([lines[record.number] for record in pruned], "pruned")
         chart.lines([lines[record.number] for record in ended], "complete")
         ends = [(record, lines[record.number][-1]) for record in shown if lines[record.number]]
-        stopped = [(record, at) for record, at in ends if record.state == "PRUNED"]
+        stopped = [(record, at) for record, at in ends if record.state == TrialState.PRUNED]
         chart.marks(
             [at for _, at in stopped],
             "cross pruned",
@@ -59,7 +59,7 @@ def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> li
         )
         # A line that ends off the chart, or lies there whole, shows where.
         off = [(record, at) for record, at in ends if values.scale.off(at[1])]
-        far = [(record, at) for record, at in off if record.state == "COMPLETE"]
+        far = [(record, at) for record, at in off if record.complete]
         chart.marks(
             [at for _, at in far], "dot complete", [tip(record, values) for record, _ in far]
         )

@@ -26,7 +26,7 @@ def section(page: Material) -> Section | None:
     if not found:
         return None
     sign = result.plan.goals.signs[0]
-    best = best_of([record for record in found if record.state == "COMPLETE"], sign)
+    best = best_of([record for record in found if record.complete], sign)
     said = (
         "Trials were the members of a population: after each generation the worst continued from"
         " the state of one of the best, with hyperparameters of their own."

@@ -6,7 +6,7 @@ from studies.analysis.importance import Importance, importance
 from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values, names_scale, room_for
 from studies.core.formatting import bare_text, params_text, unit
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.report.blocks import Details, Figure, Figures, Material, Section, Table
 from studies.report.svg import Chart, draw_trials
 
@@ -44,7 +44,7 @@ def history(search: list[TrialRecord], values: Values) -> Figure:
         best = [(float(number), values.of(value)) for number, value in found.best]
         chart.steps([*best, (float(len(search) - 1), best[-1][1])], "best")
     said = "Line: the best so far. Dots: trials that ran their full budget"
-    if any(record.state == "PRUNED" for record in search):
+    if any(record.state == TrialState.PRUNED for record in search):
         said += "; crosses: pruned ones, at their last report"
     if found.failed:
         said += "; squares at the bottom: failed ones"

@@ -9,7 +9,7 @@ from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, names_scale, room_for
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import duration
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 from studies.report.blocks import Facts, Figure, Figures, Material, Section
 from studies.report.svg import Chart
 
@@ -57,7 +57,7 @@ def facts(found: Stored) -> list[Fact]:
     """Return what a study took, as name and value."""
     rows: list[Fact] = []
     for phase, records in (("Search", found.search), ("Confirm", found.confirm)):
-        ended = [record for record in records if record.state in ("COMPLETE", "PRUNED", "FAIL")]
+        ended = [record for record in records if record.state.finished]
         if not ended:
             continue
         seconds = sum(record.seconds or 0.0 for record in ended)
@@ -67,7 +67,7 @@ def facts(found: Stored) -> list[Fact]:
             said += f" in {duration(wall)} from the first start to the last end"
             said += f" ({3600 * len(ended) / wall:,.0f} an hour, {seconds / wall:.1f} at a time)"
         rows.append((phase, said))
-    full = [r.seconds for r in found.search if r.state == "COMPLETE" and r.seconds]
+    full = [r.seconds for r in found.search if r.complete and r.seconds]
     if full:
         rows.append(("A trial of full budget", f"{duration(fmean(full))} on average"))
     if saved := _saved(found):
@@ -91,9 +91,11 @@ def _saved(found: Stored) -> str:
     scientific = found.plan.spec.scientific
     full: dict[object, list[float]] = {}
     for record in found.search:
-        if record.state == "COMPLETE" and record.seconds:
+        if record.complete and record.seconds:
             full.setdefault(record.params.get(scientific), []).append(record.seconds)
-    pruned = [record for record in found.search if record.state == "PRUNED" and record.seconds]
+    pruned = [
+        record for record in found.search if record.state == TrialState.PRUNED and record.seconds
+    ]
     saved = sum(
         max(0.0, fmean(full[choice]) - (record.seconds or 0.0))
         for record in pruned
