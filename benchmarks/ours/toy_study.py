@@ -17,6 +17,7 @@ The last line of its output is JSON: how many of each there were.
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -174,7 +175,7 @@ def run(plan: Plan, deaths: Deaths, *, again: bool) -> None:
             plan,
             Control(engine),
             objective=lambda _, keep_models: ToyTrial(keep_models),
-            read_test=read_test,
+            read_test=functools.partial(read_test, study=plan.name),
             listeners=[deaths.hear, recording],
             read_test_again=again,
         )

@@ -43,16 +43,18 @@ class ToyTrial:
         )
 
 
-def describe(plan: Any) -> dict[str, Any]:
-    """Stand for ``environment.describe``, which would load torch and images in a worker."""
+def describe(data: Any) -> dict[str, Any]:
+    """Stand for ``fingerprint.describe``, which would load torch and images in a worker."""
     return {"versions": {"torch": "none"}, "data": {"fingerprint": "toy", "sha256": {}}}
 
 
-def read_test(plan: Any, models: Mapping[int, Path]) -> dict[int, dict[str, float]]:
-    """Stand for the test set; each reading is a line in the file that ``TOY_READINGS`` names."""
+def read_test(
+    config: Any, models: Mapping[int, Path], *, study: str
+) -> dict[int, dict[str, float]]:
+    """Stand for the test set; each reading adds a line to the file that ``TOY_READINGS`` names."""
     if "TOY_READINGS" in os.environ:
         with open(os.environ["TOY_READINGS"], "a", encoding="utf-8") as file:
-            file.write(f"{plan.name}\n")
+            file.write(f"{study}\n")
     return {
         number: {"test_accuracy": float(path.read_text(encoding="utf-8")) - 0.01}
         for number, path in models.items()
