@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_core.config import TrainConfig
 from objectives.base import Outcome, Report, Task
 
 STEPS, SECONDS = 5, 0.02
@@ -48,11 +49,11 @@ def describe(plan: Any) -> dict[str, Any]:
     return {"versions": {"torch": "none"}, "data": {"fingerprint": "toy", "sha256": {}}}
 
 
-def read_test(plan: Any, models: Mapping[int, Path]) -> dict[int, dict[str, float]]:
+def read_test(train: TrainConfig, models: Mapping[int, Path]) -> dict[int, dict[str, float]]:
     """Stand for the test set; each reading is a line in the file that ``TOY_READINGS`` names."""
     if "TOY_READINGS" in os.environ:
         with open(os.environ["TOY_READINGS"], "a", encoding="utf-8") as file:
-            file.write(f"{plan.name}\n")
+            file.write(f"{len(models)} models\n")
     return {
         number: {"test_accuracy": float(path.read_text(encoding="utf-8")) - 0.01}
         for number, path in models.items()
