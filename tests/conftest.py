@@ -16,6 +16,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from needs import missing
 
+from mnist_core.console.plain_text import counted
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # Machines that run the tests are noisy: a slow example is no failure, and the examples are the same
@@ -80,8 +82,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Count the long tests that are left out: ``make test`` does, with ``-m "not long"``."""
-    for item in items:
+    """Count the long tests that ``make test`` leaves out, with ``-m "not long"``."""
+    for item in items if items and "not long" in items[0].config.option.markexpr else ():
         item.config.stash[NOT_RUN] += item.get_closest_marker("long") is not None
 
 
@@ -101,7 +103,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Say in the last line what was left out."""
     gc.unfreeze()
     if config.stash[NOT_RUN] and not hasattr(config, "workerinput"):
-        print(f"{config.stash[NOT_RUN]} long tests not run: make test-all")
+        print(f"{counted(config.stash[NOT_RUN], 'long test')} not run: make test-all")
 
 
 @pytest.fixture(autouse=True)

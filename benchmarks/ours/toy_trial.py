@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_core.config import TrainConfig
 from objectives.base import Outcome, Report, Task
 
 STEPS, SECONDS = 5, 0.02
@@ -49,7 +50,7 @@ def describe(data: Any) -> dict[str, Any]:
 
 
 def read_test(
-    config: Any, models: Mapping[int, Path], *, study: str
+    train: TrainConfig, models: Mapping[int, Path], *, study: str
 ) -> dict[int, dict[str, float]]:
     """Stand for the test set; each reading adds a line to the file that ``TOY_READINGS`` names."""
     if "TOY_READINGS" in os.environ:

@@ -101,9 +101,10 @@ class Figures(Block):
 
 @dataclass(frozen=True)
 class Group(Block):
-    """Blocks that take one place among figures."""
+    """Blocks that take one place among figures; on paper a whole row if ``whole``."""
 
     blocks: tuple[Block, ...]
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_the_command_to_go_on_with_finds_a_folder_that_was_renamed(
     again = resolve("toyland", sets=dict(parse_assignment(word) for word in words[5::2]))
     assert again.folder == back and again.storage_url == f"journal:///{toyland}/new.log"
     assert {words[4]} == {*words[4::2]} == {"--set"}
-    assert here(*words[2:], "--track", "none", "--plain").returncode == 0
+    assert here(*words[2:], "--track", "none", "--engine", "inline").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,9 @@ def test_a_study_that_was_renamed_in_its_storage_is_found_by_its_folder(toyland)
     url = f"sqlite:///{toyland}/b/my.db"
     old = begin_elsewhere(url, "epochs=2")
     start_fresh(old, say=str)
+    storage = open_storage(url, create=False)
+    optuna.delete_study(study_name=old.location.confirm, storage=storage)  # the record alone
+    close_storage(storage)
     begin_elsewhere(url, "epochs=3")
     (aside,) = Path("results").glob("toyland.*")
     assert found(str(aside)).plan.train.epochs == 2
@@ -203,13 +206,13 @@ def test_a_study_kept_elsewhere_that_is_not_there_or_has_a_password(
     assert gone.stderr.count("\n") == 1 and "--set storage.url=" in gone.stderr
     moved = f"storage.url=journal:///{toyland}/moved.log"
     assert here("studies", "status", study, "--set", moved).returncode == 0
-    secret = dataclasses.replace(plan, storage_url="postgresql://me:s3cret@127.0.0.1:1/db")
+    secret = dataclasses.replace(plan, storage_url="postgresql+psycopg://me:s3cret@127.0.0.1:1/db")
     log = EventLog(plan.folder / EVENTS, pytest.fail)
     log(Event(kind="study", phase="", data=describe(secret, "", shared={})))
     log.close()
     hidden = here("studies", "status", study)
     assert hidden.returncode == 1 and "s3cret" not in (plan.folder / EVENTS).read_text()
-    assert "--set storage.url=postgresql://me:***@127.0.0.1:1/db" in hidden.stderr
+    assert "--set storage.url=postgresql+psycopg://me:***@127.0.0.1:1/db" in hidden.stderr
     assert hidden.stderr.count("\n") == 1 and "password" in hidden.stderr
 
 

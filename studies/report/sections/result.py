@@ -44,7 +44,7 @@ def section(page: Material) -> Section:
     drawn: list[Block] = list(fronts(result, page.search, page.values))
     drawn += [confirmed] if confirmed else []
     if of_seeds:
-        drawn.append(Group((Heading("Validation on each fresh seed"), of_seeds)))
+        drawn.append(Group((Heading("Validation on each fresh seed"), of_seeds), whole=True))
     return Section(
         "result",
         "Result",
