@@ -177,7 +177,7 @@ class _Past(StudyView):
                 trials.append(_as_begun(other))
         super().__init__(sorted(trials, key=lambda other: other.number), study=study)
         self._identity = trial_id(study, trial)
-        self._kept = super().get_study_system_attrs(self._study_id) | kept
+        self._kept = super().get_study_system_attrs(self._id_of_study) | kept
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Return what samplers have kept up to the trial."""

@@ -45,7 +45,7 @@ class StudyView:
         self._trials = trials
         # The storage of a view may be another view.
         self._storage: Any = storage_of(study) if study is not None else None
-        self._study_id = study_id(study) if study is not None else 0
+        self._id_of_study = study_id(study) if study is not None else 0
         self._name = study.study_name if study is not None else "view"
         self._directions = directions
         self._prefix = prefix
@@ -61,7 +61,7 @@ class StudyView:
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return the identity of the study."""
-        return self._study_id
+        return self._id_of_study
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Return the directions of the study."""

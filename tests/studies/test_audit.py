@@ -155,7 +155,7 @@ class TestDraws:
             assert len(drawn) == 1 + 20 + 30
         assert audit(plan, told, draws=2).warnings == ()
         (warning,) = audit(plan, self.curves(kept, pruned=30), draws=2).warnings
-        assert warning.startswith("pruned trials: 30; sentinels that show how such trials go on: 0")
+        assert "pruned trials: 30" in warning and "sentinels" in warning
 
     def test_few_curves_are_warned_of(self, tmp_path):
         (warning,) = audit(make_plan(tmp_path), self.curves(some(6)), draws=5).warnings
@@ -225,7 +225,7 @@ class TestCollect:
     @pytest.mark.parametrize("count", [0, 3])
     def test_nothing_to_replay(self, tmp_path, count):
         trials = self.trials([(TrialState.COMPLETE, {})] * count + [(TrialState.PRUNED, {})] * 9)
-        with pytest.raises(UserError, match=r"studies\.run"):
+        with pytest.raises(UserError, match=r"search\.sentinels"):
             collect(make_plan(tmp_path), trials)
 
     def test_one_report_each(self, tmp_path):

@@ -204,7 +204,7 @@ def test_the_report_shows_who_copied_whom_and_each_value(population, tmp_path):
         ("6", "trial 1"),
     ]
     assert copies.rows[0][3:] == ("trial 2", "50.00 %", "rate=0.02")
-    assert "after epoch 4 trial 0 went on from trial 1" in descent.svg
+    assert "after epoch 4 trial 0 continued from trial 1" in descent.svg
     assert [figure.title for figure in schedules] == ["rate"]
     # From the end of 1 back over 0, 1 and 2, where it began.
     assert descent.svg.count("line best") == 1

@@ -1,6 +1,7 @@
 """The HTML report: complete, self-contained, small, and safe whatever a study's texts hold."""
 
 import dataclasses
+import html
 import html.parser
 import itertools
 import re
@@ -19,7 +20,7 @@ from studies.planning import lookup
 from studies.report import page as page_file
 from studies.report.blocks import ConfusionTable, Figure, Mistakes, Table
 from studies.report.page import gather
-from studies.report.sections.result import forest
+from studies.report.sections.result import forest, seeds, test_text
 from studies.report.table import verdict_lines
 
 VOID = {"meta", "link", "br", "img"}
@@ -131,12 +132,13 @@ def test_the_page_needs_nothing_but_itself(whole):
 
 
 def test_validation_values_do_not_stand_under_the_heading_of_the_test(whole):
-    page = whole[1]
+    plan, page = whole
+    result = stored_study.read(plan).result
     text = page_file.render([page])
     below = text.partition(">Test</h")[2].partition("</section>")[0]
-    assert page.test_text in html.unescape(below) and "<table" not in below
+    assert test_text(result) in html.unescape(below) and "<table" not in below
     above = text.partition(">Validation on each fresh seed</h")[2].partition("<h")[0]
-    assert page.seeds.caption in html.unescape(above)
+    assert seeds(result).caption in html.unescape(above)
 
 
 def levels(text):

@@ -20,8 +20,8 @@ def counted(storage):
     """Return a list that grows by one with each write."""
     writes = []
     if isinstance(storage, Journal):
-        append = storage.file.append_logs
-        storage.file.append_logs = lambda logs: (writes.append(len(logs)), append(logs))[1]
+        locked = storage.file.locked  # each write takes the lock once
+        storage.file.locked = lambda: (writes.append(1), locked())[1]
     else:
         sqlalchemy.event.listen(storage.engine, "commit", writes.append)
     return writes
