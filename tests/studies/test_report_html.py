@@ -20,7 +20,8 @@ from studies.planning import lookup
 from studies.report import page as page_file
 from studies.report.blocks import ConfusionTable, Figure, Mistakes, Table
 from studies.report.page import gather
-from studies.report.sections.result import forest, seeds, test_text
+from studies.report.sections import result as result_section
+from studies.report.sections.result import forest, seeds
 from studies.report.table import verdict_lines
 
 VOID = {"meta", "link", "br", "img"}
@@ -136,7 +137,7 @@ def test_validation_values_do_not_stand_under_the_heading_of_the_test(whole):
     result = stored_study.read(plan).result
     text = page_file.render([page])
     below = text.partition(">Test</h")[2].partition("</section>")[0]
-    assert test_text(result) in html.unescape(below) and "<table" not in below
+    assert result_section.test_text(result) in html.unescape(below) and "<table" not in below
     above = text.partition(">Validation on each fresh seed</h")[2].partition("<h")[0]
     assert seeds(result).caption in html.unescape(above)
 
