@@ -57,6 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Tell ``programs.py`` whether the test is a long one, before its fixtures are made."""
+    os.environ["LONG_TEST"] = str(int(item.get_closest_marker("long") is not None))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with slow tests first: nobody waits at the end for one that began last."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}

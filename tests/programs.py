@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+HERE = Path(__file__).resolve().parent
+
 
 def start(
     program: Callable[[], object],
@@ -48,7 +50,9 @@ def start(
 
 
 def start_script(path: Path, *words: object, **options: Any) -> subprocess.Popen[str]:
-    """Run the Python file ``path`` as a program."""
+    """Run the Python file ``path`` as a program; in a long test as a process of its own."""
+    if in_a_long_test():
+        return _start_really([str(path), *map(str, words)], **options)
 
     def script() -> None:
         sys.path.insert(0, str(path.parent))
@@ -57,9 +61,40 @@ def start_script(path: Path, *words: object, **options: Any) -> subprocess.Popen
     return start(script, path, *words, **options)
 
 
+def start_module(
+    name: str, program: Callable[[], object], *words: object, **options: Any
+) -> subprocess.Popen[str]:
+    """Run ``python -m name word …``, whose entrance is ``program``; really so in a long test."""
+    if in_a_long_test():
+        return _start_really(["-m", name, *map(str, words)], **options)
+    return start(program, name, *words, **options)
+
+
+def in_a_long_test() -> bool:
+    """Return whether the test that runs is a long one.
+
+    Long tests have servers, Ray and threads in this process, after which a forked one may crash.
+    """
+    return os.environ.get("LONG_TEST") == "1"
+
+
+def _start_really(
+    command: list[str], *, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[str]:
+    path = os.pathsep.join(map(str, (HERE.parent, HERE, HERE / "studies")))
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env={**os.environ, "PYTHONPATH": path, **(env or {})},
+        **{"text": True, **streams, **options},
+    )
+
+
 @pytest.fixture
 def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork servers of engines have imported all that this process has, torch too."""
+    if in_a_long_test():
+        return
     from studies.engines._local import fork_server
 
     monkeypatch.setattr(fork_server, "subprocess", _Warm)
@@ -68,6 +103,8 @@ def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def warm_trackers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of trackers have imported all that this process has."""
+    if in_a_long_test():
+        return
     from studies.tracking import process
 
     monkeypatch.setattr(process, "subprocess", _Warm)

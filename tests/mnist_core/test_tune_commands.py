@@ -177,9 +177,10 @@ def test_ctrl_c_ends_it_with_its_child(root, later):
 
     The sizes are to be tried for a minute each, so it cannot have ended by itself.
     """
-    process = programs.start(
+    process = programs.start_module(
+        "mnist_core",
         partial(command_line.run, program.app, "python -m mnist_core"),
-        *("mnist_core", "tune-batch", *QUICK, "--seconds", "60"),
+        *("tune-batch", *QUICK, "--seconds", "60"),
         cwd=root,
         start_new_session=True,
     )

@@ -205,7 +205,9 @@ def run(warm_workers):  # noqa: F811
     started = []
 
     def start(*words):
-        started.append(programs.start(ENTRANCES["studies.run"], "studies.run", *words, cwd=ROOT))
+        started.append(
+            programs.start_module("studies.run", ENTRANCES["studies.run"], *words, cwd=ROOT)
+        )
         return started[-1]
 
     yield start
