@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mnist_core", "search_spaces", "objectives", "studies")
-BLOCK = r"\n\n```python\n(.*?)```"
+BLOCK = r"\n\n```(?:python|text)\n(.*?)```"
 
 
 def follow(page: str, root: Path) -> list[str]:
@@ -22,7 +22,7 @@ def follow(page: str, root: Path) -> list[str]:
             assert not (root / name).exists()
             (root / name).write_text(code)
         for name, where, table, code in re.findall(
-            rf"In `([^`]+)`, (?:a function|an entry) (before|of) `(\w+)`:{BLOCK}",
+            rf"In `([^`]+)`, (?:a function|an import|an entry) (before|of) `(\w+)`:{BLOCK}",
             section,
             re.DOTALL,
         ):
@@ -94,6 +94,8 @@ def test_one_of_each_in_one_study(project: Path) -> None:
     lines = (folder / "batch_search/lines.txt").read_text().splitlines()
     assert sum(line.startswith("search") for line in lines) == 6
     assert "val_worst_recall" in (folder / "batch_search/events.jsonl").read_text()
+    python(project, "-m", "studies", "report", folder / "batch_search")
+    assert ">Spread</h" in (folder / "batch_search/report.html").read_text()
     best = python(project, "-m", "studies", "best", folder / "batch_search")
     assert best.strip() not in ("", "none yet")
 
