@@ -14,7 +14,7 @@ import pytest
 from browser import browse, chromium  # noqa: F401 (a fixture)
 from optuna.artifacts import FileSystemArtifactStore
 from optuna_dashboard import wsgi
-from test_inspection import Confused
+from test_dashboard import Confused
 from toy_trail import plan_at, run
 
 from studies.dashboard.application import StudyDashboard
