@@ -1,14 +1,10 @@
 """What an evaluation of a model returns."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mnist_core.evaluation.confusion import PAIR_CLASSES
 from mnist_core.evaluation.score_curves import Curve
-
-if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
-    pass
-from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
     from torch import Tensor
@@ -21,6 +17,7 @@ class Mistake:
     Attributes:
         images: the place in the split of the image, or of both images.
         truth: the right class; of a pair: 0 different, 1 same.
+        said: the predicted class, in the same way.
         score: the probability of the predicted class, 0 to 1; of a pair: its score, the higher, the
             more alike.
     """
