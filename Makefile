@@ -10,7 +10,7 @@ STUDY ?= optim_search
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-all newest lint format bench dashboard clean-results clean-all
+.PHONY: help study test test-long test-all newest lint format bench dashboard clean-results clean-all
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,8 +26,10 @@ PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --n
 test: $(VENV)/.installed-dev ## run the tests but the long ones (ARGS="-k idx")
 	$(PYTEST) -m "not long" $(ARGS)
 
-test-all: $(VENV)/.installed-dev ## run every test
-	$(PYTEST) $(ARGS)
+test-long: $(VENV)/.installed-dev ## run the long tests: servers, Ray, a browser, real kills
+	$(PYTEST) -m long $(ARGS)
+
+test-all: test test-long ## run every test
 
 NEWEST := .venv-newest
 NAMES = import re, tomllib; \

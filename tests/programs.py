@@ -40,6 +40,7 @@ def start(
         keep: descriptors that stay open.
         options: as ``subprocess.Popen`` takes them; all three streams are pipes, or closed.
     """
+    assert not in_a_long_test(), "a forked program may crash beside servers and Ray"
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(
         [sys.executable],

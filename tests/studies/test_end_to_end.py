@@ -1,5 +1,6 @@
 """A whole study through the real command line: two worker processes, real images."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -147,6 +148,7 @@ def test_a_terminal_gets_the_live_view(tmp_path):
         text=True,
         timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm-256color"},  # script(1) takes a missing one for "dumb"
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Search" in done.stdout and "complete" in done.stdout and "best so far" in done.stdout

@@ -329,12 +329,7 @@ def test_in_a_storage_that_holds_both(tmp_path, kind, request):
 
 
 @pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param((sql, "insert_study"), marks=pytest.mark.long),
-        pytest.param((sql_writing, "insert_trials"), marks=pytest.mark.long),
-        (copying, "check_same"),
-    ],
+    "step", [(sql, "insert_study"), (sql_writing, "insert_trials"), (copying, "check_same")]
 )
 def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     plan = copy_of(old, tmp_path)
