@@ -34,7 +34,7 @@ import measure
 import psutil
 
 from mnist_core.config import DataConfig
-from mnist_core.data import datasets
+from mnist_core.data import image_arrays
 from studies.core.event_log import FILE, EventLog, Tail
 from studies.core.events import Event, Kind
 from studies.planning.tracking_settings import TrackingSettings
@@ -147,7 +147,7 @@ def leaks() -> str:
     try:
         log = EventLog(folder / FILE, measure.say)
         about = {"id": "leaks", "name": "leaks", "metric": "value"}
-        about["data"] = datasets.validation_images(DataConfig()).fingerprint
+        about["data"] = image_arrays.validation_images(DataConfig()).fingerprint
         log(Event(kind="study", phase="", data=about))
         tracker = TrackerProcess("wandb", folder, TrackingSettings(), seconds=_LATEST, sync="")
         process = psutil.Process(tracker.pid)

@@ -36,6 +36,11 @@ class DataConfig(Table):
     root: str = Field("", description="folder with IDX files; empty: the cache folder")
     split_seed: int = Field(0, ge=0, description="seed of the stratified train/validation split")
     test_set: bool = Field(True, description="false: there is none, and nothing is tested")
+    confirm: Literal["own", "half", "none"] = Field(
+        "own",
+        description="images that judge confirmed models: the data set's own, half of the"
+        " validation images, or none apart from those",
+    )
 
 
 class ModelConfig(Table):

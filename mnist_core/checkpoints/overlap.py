@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mnist_core.config import DataConfig
 from mnist_core.console.plain_text import counted
-from mnist_core.data import datasets
+from mnist_core.data import image_arrays
 from mnist_core.data.registry import FOLDER
 from mnist_core.errors import DataError
 
@@ -19,7 +19,7 @@ def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
     if _same(trained, place):
         return ""
     try:
-        known = {image.tobytes() for image in datasets.training_images(trained)}
+        known = {image.tobytes() for image in image_arrays.training_images(trained)}
     except DataError as error:
         return f"warning: whether the model was trained on some of them is not known: {error}"
     pixels = np.ascontiguousarray(images.cpu().numpy())

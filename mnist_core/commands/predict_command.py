@@ -213,7 +213,7 @@ def _of_inputs(
     import torch
 
     from mnist_core.checkpoints import reading_record
-    from mnist_core.data.datasets import test_images_sha256
+    from mnist_core.data.image_arrays import test_images_sha256
     from mnist_core.prediction import predict, prediction_tables
     from mnist_core.prediction.prediction_inputs import UNKNOWN
 

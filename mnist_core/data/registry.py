@@ -44,6 +44,7 @@ class DataSet:
     Attributes:
         name: what ``data.name`` says.
         mirrors: addresses to which ``NAME.gz`` is appended; empty: not downloaded.
+        confirm: images and labels that judge confirmed models and nothing else; empty: it has none.
         n_classes: number of classes; 0: as many as the training labels show.
     """
 
@@ -56,10 +57,11 @@ class DataSet:
     test_labels: DataFile
     mirrors: tuple[str, ...] = ()
     n_classes: int = 10
+    confirm: tuple[()] | tuple[DataFile, DataFile] = ()
 
     @property
     def files(self) -> tuple[DataFile, DataFile, DataFile, DataFile]:
-        """All files: train images and labels, test images and labels."""
+        """The files that every data set has: train images and labels, test images and labels."""
         return (self.train_images, self.train_labels, self.test_images, self.test_labels)
 
 
@@ -110,6 +112,16 @@ _ENTRIES: Final = (
                 "44815f7000e79c5c74683364a5e91ccf3bf561cc14b427f208ea1f89f6d7b329",
                 "0c53f6f91e5890abd420cb5621c2050042a7e4d89f28a4035c79105564108328",
             )
+        ),
+        confirm=(
+            DataFile(
+                "confirm-images-idx3-ubyte",
+                "d1fdb1089087a44be32adad70589b576e6e443d8a3bf4406d03b5af18756f974",
+            ),
+            DataFile(
+                "confirm-labels-idx1-ubyte",
+                "4b3915731bdd83d97f7f0feffb2afcaaa72f782f509f0db127043b1c0aac4256",
+            ),
         ),
     ),
     DataSet(

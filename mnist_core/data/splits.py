@@ -1,11 +1,11 @@
-"""The seeded, stratified split of the training images into train and validation.
+"""The seeded, stratified split of the training images into train, validation and confirm.
 
 It depends on the labels and the seed only, on every platform and numpy version: raw PCG64 output,
 whose stream numpy promises never to change (NEP 19), and integer arithmetic.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,20 +17,24 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Indices:
-    """Which images train and which validate; disjoint, and together all of them.
+    """Which images train, validate and confirm; disjoint, and together all of them.
 
     Attributes:
         train: int64 ``[n - n_validation]``, ascending.
         validation: int64 ``[n_validation]``, ascending.
+        confirm: int64, ascending; empty unless the validation images were halved.
     """
 
     train: IntArray
     validation: IntArray
+    confirm: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def sha256(self) -> str:
-        """Return a hash of both parts, in hexadecimal."""
+        """Return a hash of all parts, in hexadecimal."""
         digest = hashlib.sha256()
-        for part in (self.train, self.validation):
+        # Without confirm images the hash stays the one that older studies have recorded.
+        parts = (self.train, self.validation, *([self.confirm] if len(self.confirm) else []))
+        for part in parts:
             digest.update(len(part).to_bytes(8, "little"))
             digest.update(part.astype("<i8").tobytes())
         return digest.hexdigest()
@@ -57,14 +61,37 @@ def stratified(labels: npt.NDArray[np.integer], seed: int) -> Indices:
         DataError: if there are fewer than 3 images.
     """
     n = len(labels)
-    quotas = _largest_remainder(np.bincount(labels), validation_size(n))
-    keys = np.random.PCG64(seed).random_raw(n)
-    validates = np.zeros(n, dtype=bool)
-    for label, quota in enumerate(quotas):
+    validates = _drawn(labels, validation_size(n), np.random.PCG64(seed).random_raw(n))
+    return Indices(np.flatnonzero(~validates), np.flatnonzero(validates))
+
+
+def halved(indices: Indices, labels: npt.NDArray[np.integer], seed: int) -> Indices:
+    """Return ``indices`` with half of the validation images, rounded down, in ``confirm`` instead.
+
+    Both halves have the same share of each class, to within one image.
+
+    Raises:
+        DataError: if there is one validation image only.
+    """
+    validation = indices.validation
+    n = len(validation)
+    if n < 2:
+        raise DataError('data.confirm: one validation image cannot be halved; use "none"')
+    keys = np.random.PCG64([seed, 1]).random_raw(n)  # another stream than that of the first split
+    confirms = _drawn(labels[validation], n // 2, keys)
+    return Indices(indices.train, validation[~confirms], validation[confirms])
+
+
+def _drawn(
+    labels: npt.NDArray[np.integer], total: int, keys: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.bool_]:
+    """Draw ``total`` images, each class its share, those with the smallest keys."""
+    drawn = np.zeros(len(labels), dtype=bool)
+    for label, quota in enumerate(_largest_remainder(np.bincount(labels), total)):
         members = np.flatnonzero(labels == label)
         order = np.argsort(keys[members], kind="stable")
-        validates[members[order[:quota]]] = True
-    return Indices(np.flatnonzero(~validates), np.flatnonzero(validates))
+        drawn[members[order[:quota]]] = True
+    return drawn
 
 
 def _largest_remainder(counts: IntArray, total: int) -> IntArray:

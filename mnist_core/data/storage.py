@@ -75,7 +75,7 @@ def read_verified(data_set: DataSet, file: DataFile, folder: Path) -> idx.Raw:
     path = find(file, folder)
     if path is None:
         raise DataError(holds_none(data_set, file, folder))
-    images = file in (data_set.train_images, data_set.test_images)
+    images = file in (data_set.train_images, data_set.test_images, *data_set.confirm[:1])
     raw = idx.read_raw(path, *((idx.IMAGES,) if images else (idx.LABELS, idx.LABEL_TABLE)))
     wanted, origin = known_hash(file, folder)
     came = raw.sha256()
@@ -159,7 +159,7 @@ def _owner(sha256: str, path: Path | None) -> tuple[str, str]:
             known; None: it is not looked at.
     """
     for data_set in DATA_SETS.values():
-        for file in data_set.files:
+        for file in (*data_set.files, *data_set.confirm):
             if file.sha256 == sha256 or (path is not None and _is_published_gz(file, path)):
                 return data_set.name, file.name
     return "", ""

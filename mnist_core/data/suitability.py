@@ -58,16 +58,20 @@ def look_at_test(
         return hashes, f"there is no test set: {storage.holds_none(data_set, missing[0], folder)}"
     images, labels = raws.values()
     try:
-        _check_test(images, labels, train, classes, n_classes)
+        check_fits(images, labels, train.shape[1:], classes, n_classes)
     except DataError as error:
         return hashes, f"the test set cannot be used: {error}"
     return hashes, ""
 
 
-def _check_test(
-    images: idx.Raw, labels: idx.Raw, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
+def check_fits(
+    images: idx.Raw,
+    labels: idx.Raw,
+    shape: tuple[int, ...],
+    classes: idx.UInt8Array,
+    n_classes: int,
 ) -> None:
-    """Check that the test images fit the training images.
+    """Check that test or confirm images fit the training images, of ``shape`` and ``classes``.
 
     Raises:
         DataError: if the counts differ, there is none, they are of another size, or of a class that
@@ -76,8 +80,8 @@ def _check_test(
     idx.check_pair(images, labels)
     if not images.shape[0]:
         raise DataError(f"{idx.one_line(images.path)}: byte 4: expected images, but got none")
-    if images.shape[1:] != train.shape[1:]:
-        sizes = ["x".join(map(str, raw.shape[1:])) for raw in (train, images)]
+    if images.shape[1:] != shape:
+        sizes = ["x".join(map(str, size)) for size in (shape, images.shape[1:])]
         raise DataError(
             f"{idx.one_line(images.path)}: byte 8: expected images of {sizes[0]} as in training,"
             f" but got {sizes[1]}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnist_core.config import DataConfig
-from mnist_core.data import datasets
+from mnist_core.data import image_arrays
 from mnist_core.data.idx import UInt8Array
 from mnist_core.errors import DataError
 from mnist_core.evaluation.evaluation import Mistake
@@ -15,7 +15,7 @@ class MistakeImages:
     """Draws mistakes of trials; each data set is read once."""
 
     def __init__(self) -> None:
-        self._known: dict[DataConfig, datasets.ValidationImages] = {}
+        self._known: dict[DataConfig, image_arrays.LabelledImages] = {}
 
     def draw(
         self, mistakes: Sequence[Mistake], config: DataConfig, fingerprint: str
@@ -28,7 +28,7 @@ class MistakeImages:
         if not mistakes:
             return []
         if config not in self._known:
-            self._known[config] = datasets.validation_images(config)
+            self._known[config] = image_arrays.validation_images(config)
         found = self._known[config]
         if not found.is_of(fingerprint):
             raise DataError(

@@ -22,6 +22,15 @@ def test_first_indices(n: int, first: list[int]):
     assert len(set(drawn.tolist())) == n // 10
 
 
+def test_the_confirm_set_is_apart_and_as_specified():
+    confirm = build_subset.drawn_to_confirm(60_000)
+    assert confirm[:5].tolist() == [39269, 32080, 4358, 29678, 42888]
+    assert len({*confirm.tolist()} - {*build_subset.drawn(60_000).tolist()}) == 5_000
+    labels = idx.read_labels(storage.EMBEDDED / "confirm-labels-idx1-ubyte.gz")
+    counts = np.bincount(labels, minlength=10).tolist()
+    assert counts == [471, 542, 506, 502, 498, 439, 536, 529, 475, 502]
+
+
 def test_class_counts_of_the_test_subset():
     labels = idx.read_labels(storage.EMBEDDED / "t10k-labels-idx1-ubyte.gz")
     counts = np.bincount(labels, minlength=10).tolist()
@@ -37,8 +46,9 @@ def test_embedded_files_are_small_and_licensed():
 
 def test_rebuild_equals_what_is_shipped(full_mnist: Path, tmp_path: Path):
     hashes = build_subset.build(full_mnist, tmp_path)
-    assert hashes == {file.name: file.sha256 for file in EMBEDDED.files}
-    for file in EMBEDDED.files:
+    files = (*EMBEDDED.files, *EMBEDDED.confirm)
+    assert hashes == {file.name: file.sha256 for file in files}
+    for file in files:
         shipped = idx.read_raw(storage.EMBEDDED / f"{file.name}.gz")
         assert idx.read_raw(tmp_path / f"{file.name}.gz").content == shipped.content
 

@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from mnist_core.config import DataConfig
-from mnist_core.data import clear_cache, datasets, idx, load, load_test, storage
+from mnist_core.data import (
+    clear_cache,
+    datasets,
+    idx,
+    image_arrays,
+    load,
+    load_confirm,
+    load_test,
+    storage,
+)
 from mnist_core.data.registry import DATA_SETS, DataFile, DataSet, by_name
 from mnist_core.errors import DataError
 
@@ -60,7 +69,7 @@ def test_images_and_labels_stay_together(tiny: Path):
 
 def test_validation_images_without_torch_are_the_same(tiny: Path):
     for config in (DataConfig(), folder_config(tiny, split_seed=3)):
-        data, found = load(config), datasets.validation_images(config)
+        data, found = load(config), image_arrays.validation_images(config)
         assert np.array_equal(found.images, data.validation.images.numpy())
         assert np.array_equal(found.labels, data.validation.labels.numpy())
         assert found.fingerprint == data.fingerprint
@@ -68,7 +77,7 @@ def test_validation_images_without_torch_are_the_same(tiny: Path):
 
 def test_validation_images_are_not_downloaded(cache: Path):
     assert "holds no train-images" in refusal(
-        DataConfig(name="mnist"), read=datasets.validation_images
+        DataConfig(name="mnist"), read=image_arrays.validation_images
     )
 
 
@@ -354,7 +363,7 @@ def test_a_test_set_that_comes_later_leaves_the_training_data_as_they_were(tiny:
     told = load(folder_config(tiny, test_set=False))
     assert told.fingerprint == without.fingerprint and "data.test_set" in told.test_problem
     assert "data.test_set" in refusal(folder_config(tiny, test_set=False), load_test)
-    assert datasets.validation_images(config).is_of(without.fingerprint)
+    assert image_arrays.validation_images(config).is_of(without.fingerprint)
 
 
 def test_a_known_set_without_its_test_files_needs_to_be_told_so(tmp_path: Path):
@@ -379,3 +388,30 @@ def test_a_known_set_without_its_test_files_needs_to_be_told_so(tmp_path: Path):
 def test_classes_without_an_image_are_refused(tiny: Path, labels, said):
     idx.write_labels(tiny / "train-labels-idx1-ubyte.gz", labels.astype(np.uint8))
     assert said in refusal(folder_config(tiny))
+
+
+def test_the_embedded_confirm_images_are_seen_nowhere_else():
+    confirm, data = load_confirm(DataConfig()), load(DataConfig())
+    assert confirm is not None and len(confirm) == 5_000
+    seen = {image.numpy().tobytes() for image in (*data.train.images, *data.validation.images)}
+    seen |= {image.numpy().tobytes() for image in load_test(DataConfig()).images}
+    assert not any(image.numpy().tobytes() in seen for image in confirm.images)
+    arrays = image_arrays.confirm_images(image_arrays.Source.of(DataConfig()))
+    assert arrays is not None and (arrays.images == confirm.images.numpy()).all()
+    assert load_confirm(DataConfig(confirm="none")) is None
+
+
+def test_half_of_the_validation_images_may_confirm(tiny: Path):
+    config = folder_config(tiny, confirm="half")
+    whole, half, confirm = load(folder_config(tiny)), load(config), load_confirm(config)
+    assert confirm is not None and len(half.validation) + len(confirm) == len(whole.validation)
+    assert torch.equal(half.train.images, whole.train.images)
+    assert half.fingerprint != whole.fingerprint
+    assert load_confirm(folder_config(tiny)) is None  # a folder has no confirm images of its own
+
+
+def test_missing_confirm_images_are_named(tmp_path: Path):
+    for file in by_name("mnist-10pct").files:
+        shutil.copy(storage.EMBEDDED / f"{file.name}.gz", tmp_path)
+    said = refusal(DataConfig(root=str(tmp_path)), load_confirm)
+    assert "confirm-images-idx3-ubyte" in said

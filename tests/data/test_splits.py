@@ -64,3 +64,20 @@ def test_the_split_of_the_embedded_set_never_changes():
     parts = splits.stratified(labels, 0)
     assert parts.sha256() == "6b9fb25d1bfd5435b843ca33f4fc86138437a5b16aca0e07729523988fe64b84"
     assert load(DataConfig()).split_sha256 == parts.sha256()
+
+
+@given(labels=LABELS, seed=SEEDS)
+def test_halves_have_their_share_of_each_class(labels: idx.UInt8Array, seed: int):
+    whole = splits.stratified(labels, seed)
+    if len(whole.validation) < 2:
+        with pytest.raises(DataError):
+            splits.halved(whole, labels, seed)
+        return
+    parts = splits.halved(whole, labels, seed)
+    assert parts.train.tolist() == whole.train.tolist()
+    assert sorted([*parts.validation, *parts.confirm]) == whole.validation.tolist()
+    assert len(parts.confirm) == len(whole.validation) // 2
+    for label in np.unique(labels):
+        halves = [int((labels[part] == label).sum()) for part in (parts.validation, parts.confirm)]
+        assert abs(halves[0] - halves[1]) <= 2
+    assert len(parts.confirm) == 0 or parts.sha256() != whole.sha256()

@@ -16,7 +16,7 @@ from optuna_dashboard import wsgi
 from toy import Toy
 from toy_trail import plan_at, run
 
-from mnist_core.data import datasets
+from mnist_core.data import image_arrays
 from mnist_core.evaluation import validation_summary
 from objectives.base import Outcome
 from studies.analysis import stored_study
@@ -223,7 +223,7 @@ def test_one_picture_is_drawn_at_a_time(plan, storage, monkeypatch):
 def test_the_mistakes_are_those_of_the_studys_own_images(plan, storage, monkeypatch):
     found = stored_study.read(plan, storage)
     kept = validation_summary.of_attributes(found.search[0].attributes)
-    images = datasets.validation_images(found.plan.train.data)
+    images = image_arrays.validation_images(found.plan.train.data)
     shown = []
     monkeypatch.setattr(Axes, "imshow", lambda axes, picture, **_: shown.append(picture))
     own = dataclasses.replace(found, plan=found.plan.with_data(images.fingerprint))

@@ -7,14 +7,14 @@ from typing import Any
 from waiting import PATIENCE
 
 from mnist_core.config import DataConfig
-from mnist_core.data import datasets
+from mnist_core.data import image_arrays
 from studies.core.event_log import FILE, EventLog
 from studies.core.events import Event, Kind
 from studies.planning.tracking_settings import TrackingSettings
 from studies.tracking.process import TrackerProcess
 
 BEGAN = 1_790_000_000.0
-IMAGES = datasets.validation_images(DataConfig())
+IMAGES = image_arrays.validation_images(DataConfig())
 ABOUT = {
     "id": "0123abcd",
     "name": "made",
