@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the supervisor of a stud
     from mnist_core.train import TrainResult
 
 
+CONFIRM = "confirm_"
+"""How the names of metrics begin that are measured on the confirm images."""
+
+
 @dataclass(frozen=True)
 class Training:
     """The objective of a study that trains models of one task.
@@ -24,6 +28,8 @@ class Training:
     Attributes:
         base: the configuration that all trials share.
         space: turns a trial's params into settings of the trainer.
+        confirms: whether the trained models are judged, once and at their end, by the data set's
+            confirm images: metrics ``confirm_…``.
         keep_models: folder for the models of trials with a full budget, ``<number>.safetensors``.
         states: folder for the states of running trainings, ``<number>.safetensors``: a trial that
             was lost resumes from its own. The engine removes the state of a finished trial.
@@ -33,6 +39,7 @@ class Training:
 
     base: TrainConfig
     space: Space
+    confirms: bool = False
     keep_models: Path | None = None
     states: Path | None = None
     state_seconds: float = 60.0
@@ -92,11 +99,11 @@ class Training:
                 metrics=result.metrics,
                 confirm_trial=task.number,
             )
-        return Outcome(
-            metrics=result.metrics,
-            stopped=result.stopped,
-            attributes={**_attributes(result), **earlier.attributes},
-        )
+        metrics, attributes = result.metrics, {**_attributes(result), **earlier.attributes}
+        if self.confirms and not result.stopped:
+            judged, answers = _judged(result, data.n_classes)
+            metrics, attributes = {**metrics, **judged}, {**attributes, **answers}
+        return Outcome(metrics=metrics, stopped=result.stopped, attributes=attributes)
 
     @classmethod
     def check(cls, config: TrainConfig) -> None:
@@ -173,6 +180,24 @@ def _earlier(path: Path, config: TrainConfig, *data_fingerprints: str) -> _Earli
         return _Earlier(attributes={"state_ignored": " ".join(str(error).split())})
     attributes = {"went_on_from_report": reports[-1][0]} if reports else {}
     return _Earlier(reports=reports, attributes=attributes)
+
+
+def _judged(result: "TrainResult", n_classes: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return what the confirm images say of a trained model, and which of them it got right.
+
+    Without confirm images the metrics are those of the validation images.
+    """
+    from mnist_core.checkpoints import evaluate_checkpoint
+    from mnist_core.evaluation.right_answers import NAME, RightAnswers
+
+    found = evaluate_checkpoint.judge_on_confirm_images(result, n_classes)
+    of, evaluation = "validation images", result.evaluation
+    metrics: dict[str, float] = {}
+    if found is not None:
+        of, evaluation = "confirm images", found
+        metrics = {f"{CONFIRM}{name}": value for name, value in evaluation.metrics.items()}
+    answers = RightAnswers(of=of, right=evaluation.right.numpy())
+    return metrics, {NAME: answers.to_json()}
 
 
 _OF_THE_CLOCK = ("step", "epoch", "seconds")

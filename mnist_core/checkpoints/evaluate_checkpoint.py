@@ -10,12 +10,13 @@ from mnist_core import tasks
 from mnist_core.batches.batches import normalise
 from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.config import TrainConfig
-from mnist_core.data import Split
+from mnist_core.data import Split, load_confirm
 from mnist_core.device import runtime
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import CheckpointError
 from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.tasks import class_metrics, pairs
+from mnist_core.trainer.results import TrainResult
 
 
 def judge(kept: Checkpoint, split: Split) -> Evaluation:
@@ -35,6 +36,20 @@ def judge(kept: Checkpoint, split: Split) -> Evaluation:
             runtime=machine,
             threshold=kept.metrics.get("val_threshold"),
         )
+
+
+def judge_on_confirm_images(result: TrainResult, n_classes: int) -> Evaluation | None:
+    """Evaluate a trained model on the confirm images of its data set; None: there are none.
+
+    Raises:
+        DataError: if they are missing or damaged.
+    """
+    split = load_confirm(result.config.data, result.config.device)
+    if split is None:
+        return None
+    metrics, config = result.metrics, result.config
+    kept = Checkpoint(model=result.model, config=config, n_classes=n_classes, metrics=metrics)
+    return judge(kept, split)
 
 
 def logits(kept: Checkpoint, images: Tensor) -> Tensor:

@@ -53,6 +53,11 @@ class Evaluation(Protocol):
         """All figures by name, among them ``loss`` and ``accuracy``."""
         ...
 
+    @property
+    def right(self) -> "Tensor":
+        """Bool ``[N]`` on the CPU: which images or pairs are judged right."""
+        ...
+
     def mistakes(self, count: int) -> list[Mistake]:
         """Return at most ``count`` mistakes, the surest first."""
         ...

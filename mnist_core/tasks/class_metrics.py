@@ -45,9 +45,14 @@ class Evaluation:
         """All figures by name."""
         return dict(sorted({**self.figures, "loss": self.loss}.items()))
 
+    @property
+    def right(self) -> Tensor:
+        """Bool ``[N]`` on the CPU: which images are classified right."""
+        return self.predictions == self.labels.cpu()
+
     def mistakes(self, count: int) -> list[Mistake]:
         """Return the images that are surest to be of a wrong class, the surest first."""
-        wrong = (self.predictions != self.labels.cpu()).nonzero().flatten()
+        wrong = (~self.right).nonzero().flatten()
         sure = self._odds[wrong].gather(1, self.predictions[wrong].unsqueeze(1)).squeeze(1)
         order = sure.argsort(descending=True, stable=True)[:count]
         return [

@@ -55,6 +55,11 @@ class PairEvaluation:
         """Bool ``[P]``: which pairs are predicted to be of the same class."""
         return self.scores >= self.threshold
 
+    @property
+    def right(self) -> Tensor:
+        """Bool ``[P]``: which pairs are judged right."""
+        return self.predictions == self.same
+
     @cached_property
     def confusion(self) -> Tensor:
         """Int64 ``[2, 2]``, rows are the truth, columns predictions: different, same."""
@@ -108,7 +113,7 @@ class PairEvaluation:
         Returns:
             The lower and the upper bound; both the accuracy itself where it is 0 or 1.
         """
-        right = (self.predictions == self.same).numpy().astype(np.float64)
+        right = self.right.numpy().astype(np.float64)
         images, places = np.unique(self.pairs.numpy(), return_inverse=True)
         first, second = places.reshape(-1, 2).T
         random, n = np.random.default_rng(seed), len(images)
@@ -145,7 +150,7 @@ class PairEvaluation:
 
     def mistakes(self, count: int) -> list[Mistake]:
         """Return the pairs that are judged wrong, the worst first, see ``hardest``."""
-        wrong = int((self.predictions != self.same).sum())
+        wrong = int((~self.right).sum())
         return [
             Mistake(
                 images=tuple(self.pairs[index].tolist()),

@@ -20,6 +20,8 @@ class Goals:
 
     Attributes:
         metric: the first objective, by which running trials are compared.
+        final: the metric of a finished trial in its place; "": the same. Confirmed trainings are
+            judged at their end by images that no report has seen.
         direction: of the metric.
         further: directions of further objectives by name, which are among ``MEASURES``.
         limits: the most that a trial may have of ``MEASURES``, by name; > 0.
@@ -29,6 +31,7 @@ class Goals:
     direction: Direction = "maximize"
     further: Mapping[str, Direction] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    final: str = ""
 
     def __post_init__(self) -> None:
         """Check names and limits.
@@ -55,8 +58,8 @@ class Goals:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all objectives, the metric first."""
-        return (self.metric, *self.further)
+        """Names of all objectives of a finished trial, the metric first."""
+        return (self.final or self.metric, *self.further)
 
     @property
     def directions(self) -> tuple[Direction, ...]:

@@ -1,5 +1,6 @@
 """The objective of a study's trials, and what one trial may take."""
 
+import dataclasses
 from pathlib import Path
 
 from mnist_core.config import TrainConfig
@@ -32,9 +33,11 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
         state_seconds=0.0 if members else seconds,
     )
     goals = plan.goals
+    if not isinstance(made, Training):  # ``check_objective`` has seen that nothing is measured
+        return made
+    made = dataclasses.replace(made, confirms=phase == "confirm")
     if not goals.measured:
         return made
-    assert isinstance(made, Training)
     return Measured(made, most_parameters=goals.limits.get(PARAMETERS))
 
 

@@ -6,9 +6,10 @@ import pytest
 from small_data import small_data
 
 from mnist_core import train as trainer
-from mnist_core.checkpoints import checkpoint
+from mnist_core.checkpoints import checkpoint, evaluate_checkpoint
 from mnist_core.config import TrainConfig
-from mnist_core.data.datasets import load
+from mnist_core.data import load, load_confirm
+from mnist_core.evaluation.right_answers import RightAnswers
 from mnist_core.evaluation.validation_summary import ValidationSummary
 from mnist_core.train import TrainingFailed, train
 from objectives.base import StopTraining, Task, TrainingError
@@ -89,3 +90,25 @@ def test_a_failed_training_has_a_kind(monkeypatch, kind):
     with pytest.raises(TrainingError, match="what happened") as caught:
         Classification(BASE, SPACE)(TASK, ignore)
     assert caught.value.kind == kind
+
+
+def test_a_confirmed_model_is_judged_by_images_that_no_report_has_seen(tmp_path):
+    base = BASE.override({"data.confirm": "half"})
+    reports = []
+    objective = Classification(base, SPACE, confirms=True, keep_models=tmp_path)
+    outcome = objective(TASK, lambda step, metrics: reports.append(set(metrics)))
+    images = load_confirm(base.data)
+    found = evaluate_checkpoint.judge(checkpoint.load(tmp_path / "3.safetensors"), images)
+    assert outcome.metrics["confirm_accuracy"] == found.metrics["accuracy"]
+    assert not any(name.startswith("confirm_") for report in reports for name in report)
+    answers = RightAnswers.from_json(outcome.attributes["right"])
+    assert (answers.right == found.right.numpy()).all()
+    assert answers.of == "confirm images" and len(answers.right) == len(images)
+    assert Classification(base, SPACE)(TASK, ignore).metrics.keys() == reports[-1]
+
+
+def test_without_confirm_images_the_validation_images_judge():
+    outcome = Classification(BASE, SPACE, confirms=True)(TASK, ignore)
+    answers = RightAnswers.from_json(outcome.attributes["right"])
+    assert answers.of == "validation images" and "confirm_accuracy" not in outcome.metrics
+    assert answers.right.mean() == outcome.metrics["val_accuracy"]

@@ -9,6 +9,7 @@ from mnist_core.checkpoints import checkpoint
 from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load
 from mnist_core.errors import ConfigError
+from mnist_core.evaluation.right_answers import RightAnswers
 from mnist_core.train import train
 from objectives.base import Task
 from objectives.classification import Classification
@@ -56,3 +57,11 @@ def test_models_of_another_task_are_refused():
         Pairs(base, Space({"lr": Float(1e-4, 0.1, sets="optim.lr")}))(
             Task(number=0, params={"lr": 0.01}, seed=0), ignore
         )
+
+
+def test_confirmed_models_are_judged_at_the_threshold_of_the_validation_pairs(tmp_path):
+    base = BASE.override({"data.confirm": "half"})
+    outcome = Pairs(base, SPACE, confirms=True)(TASK, ignore)
+    assert outcome.metrics["confirm_threshold"] == outcome.metrics["val_threshold"]
+    right = RightAnswers.from_json(outcome.attributes["right"]).right
+    assert len(right) == 100 and right.mean() == outcome.metrics["confirm_accuracy"]
