@@ -168,7 +168,7 @@ def confirm_images(source: Source) -> LabelledImages | None:
         DataError: as ``read``, or the data set's own confirm images do not fit to the training.
     """
     own = source.data_set.confirm if source.confirm == "own" else ()
-    if not own and source.confirm != "half":  # as ``registry.has_confirm_images`` says
+    if not own and source.confirm != "half":
         return None
     found = read(source)
     chosen = found.indices.confirm

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from mnist_core.config import DataConfig
 from mnist_core.errors import DataError, unknown_name
 
 FOLDER: Final = "folder"
@@ -75,16 +74,6 @@ def by_name(name: str) -> DataSet:
     if name not in DATA_SETS:
         raise DataError(unknown_name("data set", name, DATA_SETS))
     return DATA_SETS[name]
-
-
-def has_confirm_images(config: DataConfig) -> bool:
-    """Whether there are images that judge confirmed models, apart from the validation images.
-
-    Raises:
-        DataError: if the data set is unknown.
-    """
-    own = bool(by_name(config.name).confirm)
-    return config.confirm == "half" or (config.confirm == "own" and own)
 
 
 def share_images(one: str, other: str) -> bool:

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.measured import KNOWN_BEFORE, MEASURES
+from objectives.training import CONFIRM
 from studies.core.statistics import Direction, sign_of
+
+
+def judged_by(metric: str, metrics: Mapping[str, float]) -> str:
+    """Return the name of the metric that judges a finished trial with ``metrics``.
+
+    A trial that has ``confirm_accuracy`` beside ``val_accuracy`` is judged by the former: it was
+    measured once, at the end, on images that nothing was selected on.
+    """
+    confirmed = f"{CONFIRM}{metric.removeprefix('val_')}"
+    return confirmed if metric.startswith("val_") and confirmed in metrics else metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +31,6 @@ class Goals:
 
     Attributes:
         metric: the first objective, by which running trials are compared.
-        final: the metric of a finished trial in its place; "": the same. Confirmed trainings are
-            judged at their end by images that no report has seen.
         direction: of the metric.
         further: directions of further objectives by name, which are among ``MEASURES``.
         limits: the most that a trial may have of ``MEASURES``, by name; > 0.
@@ -31,7 +40,6 @@ class Goals:
     direction: Direction = "maximize"
     further: Mapping[str, Direction] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
-    final: str = ""
 
     def __post_init__(self) -> None:
         """Check names and limits.
@@ -58,8 +66,12 @@ class Goals:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all objectives of a finished trial, the metric first."""
-        return (self.final or self.metric, *self.further)
+        """Names of all objectives, the metric first."""
+        return (self.metric, *self.further)
+
+    def values(self, metrics: Mapping[str, float]) -> list[float]:
+        """Return the values of all objectives of a finished trial, see ``judged_by``."""
+        return [float(metrics[judged_by(name, metrics)]) for name in self.names]
 
     @property
     def directions(self) -> tuple[Direction, ...]:

@@ -285,7 +285,7 @@ def _book(
         lease=lease,
         phase=phase,
         source=source,
-        goals=plan.confirm_goals if phase == "confirm" else plan.goals,
+        goals=plan.goals,
         pruning=pruning,
         retries=plan.settings.search.retries,
         stop=stop,

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from mnist_core.console.plain_text import counted
 from objectives.base import Outcome, Task
 from studies.core.events import Stream
-from studies.core.goals import Goals
+from studies.core.goals import Goals, judged_by
 from studies.core.trials import INFEASIBLE, Failure
 
 _LONGEST_NAME = 512
@@ -132,7 +132,8 @@ def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
     failure = _unstorable(outcome)
     if outcome.stopped:
         return failure
-    for name in dict.fromkeys((*goals.names, *goals.limits)):
+    judging = (judged_by(name, outcome.metrics) for name in goals.names)
+    for name in dict.fromkeys((*goals.names, *goals.limits, *judging)):
         failure = failure or _problem(name, outcome.metrics.get(name), "at the end")
     return failure
 

@@ -224,7 +224,7 @@ class TrialBook:
             self._tell(trial, TrialState.PRUNED)
             self._events.pruned(trial, outcome, seconds)
         else:
-            self._tell(trial, TrialState.COMPLETE, [float(metrics[n]) for n in self._goals.names])
+            self._tell(trial, TrialState.COMPLETE, self._goals.values(metrics))
             self._events.complete(trial, outcome, seconds)
 
     def fail(self, task: Task, failure: Failure) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 from mnist_core import optim
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
-from mnist_core.data.registry import has_confirm_images
 from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
 from objectives.base import CHANGES
-from objectives.training import CONFIRM
 from search_spaces.space import Choice, Float, Int, Parameter
 from studies import catalog
 from studies.core import study_names
@@ -23,14 +21,11 @@ from studies.planning import own_code
 from studies.planning.fingerprint import DEVICE_KIND, comparable_settings, digest_of
 from studies.planning.layers import searched_settings, settings_of, shared_training
 from studies.planning.layout import results_folder
-from studies.planning.objective_class import is_trainer
 from studies.planning.resources import share_out
 from studies.planning.settings import SET, Settings
 from studies.spec import StudySpec
 from studies.storage.location import StudyLocation
 from studies.storage.url import absolute_url, sqlite_url
-
-_VALIDATION = "val_"
 
 _STARTED_PER_COMPLETE = 10
 """Most trials that start for each that is to be complete, unless search.trials is set."""
@@ -99,24 +94,6 @@ class Plan:
             further=search.objectives,
             limits=search.constraints,
         )
-
-    @property
-    def confirm_metric(self) -> str:
-        """The metric that judges confirmed trainings: of the confirm images, where there are some.
-
-        Raises:
-            DataError: if the data set is unknown.
-        """
-        metric = self.spec.metric
-        measured = metric.startswith(_VALIDATION) and is_trainer(self.spec.objective)
-        if not measured or not has_confirm_images(self.train.data):
-            return metric
-        return f"{CONFIRM}{metric.removeprefix(_VALIDATION)}"
-
-    @property
-    def confirm_goals(self) -> Goals:
-        """The objectives and limits of the confirmation."""
-        return dataclasses.replace(self.goals, final=self.confirm_metric)
 
     @property
     def most_reports(self) -> int:

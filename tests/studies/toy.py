@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.config import TrainConfig
 from objectives.base import Outcome, Report, Task, TrainingError
 from search_spaces.space import Choice, Float, Space, When
 from studies.planning.plan import Plan
@@ -52,7 +52,7 @@ def make_plan(
         spec=SPEC,
         settings=Settings.from_mapping(settings, source="test"),
         origins={},
-        train=TrainConfig(device="cpu", threads=1, data=DataConfig(confirm="none")),
+        train=TrainConfig(device="cpu", threads=1),
         trials=trials,
         trials_per_choice=2,
         confirm_seeds=seeds,
