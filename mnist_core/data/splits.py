@@ -17,15 +17,10 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Indices:
-    """Which images train and which validate; disjoint, and together all of them.
+    """Which images train and which validate; disjoint, and together all of them."""
 
-    Attributes:
-        train: int64 ``[n - n_validation]``, ascending.
-        validation: int64 ``[n_validation]``, ascending.
-    """
-
-    train: IntArray
-    validation: IntArray
+    train: IntArray  # int64 ``[n - n_validation]``, ascending
+    validation: IntArray  # int64 ``[n_validation]``, ascending
 
     def sha256(self) -> str:
         """Return a hash of both parts, in hexadecimal."""

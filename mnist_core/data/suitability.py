@@ -67,12 +67,7 @@ def look_at_test(
 def _check_test(
     images: idx.Raw, labels: idx.Raw, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
 ) -> None:
-    """Check that the test images fit the training images.
-
-    Raises:
-        DataError: if the counts differ, there is none, they are of another size, or of a class that
-            no training image has.
-    """
+    """Check that the test images fit the training images."""
     idx.check_pair(images, labels)
     if not images.shape[0]:
         raise DataError(f"{idx.one_line(images.path)}: byte 4: expected images, but got none")

@@ -36,17 +36,11 @@ _OF_THE_PLAN = {
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place.
+    """Settings from one place."""
 
-    Attributes:
-        source: the file or option, named in errors and by ``show``.
-        values: by full dotted name.
-        written: how each was written, by full dotted name.
-    """
-
-    source: str
-    values: Mapping[str, Any]
-    written: Mapping[str, str]
+    source: str  # the file or option, named in errors and by ``show``
+    values: Mapping[str, Any]  # by full dotted name
+    written: Mapping[str, str]  # how each was written, by full dotted name
 
 
 @dataclass(frozen=True)

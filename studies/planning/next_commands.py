@@ -23,18 +23,12 @@ _PLACE = (_PATH, "storage.url")
 
 @dataclass(frozen=True, kw_only=True)
 class StudyCommands:
-    """The commands of one study, with the settings that were given.
+    """The commands of one study, with the settings that were given."""
 
-    Attributes:
-        study: the study's name in the catalog.
-        location: its name in the storage, and where it is.
-        settings: as resolved.
-        origins: the source of each setting that is not a default, by full dotted name.
-    """
-
-    study: str
-    location: StudyLocation
-    settings: Settings
+    study: str  # the study's name in the catalog
+    location: StudyLocation  # its name in the storage, and where it is
+    settings: Settings  # as resolved
+    # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str]
 
     def run(self, *words: object) -> str:

@@ -34,47 +34,33 @@ _STARTED_PER_COMPLETE = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One study, resolved on this machine.
+    """One study, resolved on this machine."""
 
-    Attributes:
-        name: name of the study in the storage and of its folder; another one with ``--quick``, so
-            that a small run never mixes with the study itself.
-        spec: the study's question.
-        settings: as resolved from all layers.
-        origins: the source of each setting that is not a default, by full dotted name.
-        train: configuration that all trials share; device and threads are those of this machine.
-        trials: trials of the search, over all resumes.
-        trials_complete: the search ends once this many trials have run their full budget, and after
-            ``trials`` in any case; 0: after ``trials``.
-        trials_per_choice: least number of trials of each choice of the scientific parameter.
-        confirm_seeds: fresh seeds on which each confirmed configuration is trained again.
-        workers: worker processes.
-        threads: CPU threads a worker.
-        most_workers: most workers once the memory of a trial is known; 0: as many as ``workers``.
-        gpus: GPUs that workers take in turn, see ``machine.gpus``.
-        folder: where the study's files go.
-        storage_url: where Optuna keeps the study.
-        data_fingerprint: hash of the data and its split; "" until ``with_data`` gives it.
-        test_data: the hash with the test files, if the study was started without them; else "".
-    """
-
+    # name of the study in the storage and of its folder; another one with ``--quick``, so that a
+    # small run never mixes with the study itself
     name: str
-    spec: StudySpec
-    settings: Settings
+    spec: StudySpec  # the study's question
+    settings: Settings  # as resolved from all layers
+    # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str] = field(repr=False)
+    # configuration that all trials share; device and threads are those of this machine
     train: TrainConfig
-    trials: int
-    trials_per_choice: int
-    confirm_seeds: int
-    workers: int
-    threads: int
-    folder: Path
-    storage_url: str
-    data_fingerprint: str = ""
+    trials: int  # trials of the search, over all resumes
+    trials_per_choice: int  # least number of trials of each choice of the scientific parameter
+    confirm_seeds: int  # fresh seeds on which each confirmed configuration is trained again
+    workers: int  # worker processes
+    threads: int  # CPU threads a worker
+    folder: Path  # where the study's files go
+    storage_url: str  # where Optuna keeps the study
+    data_fingerprint: str = ""  # hash of the data and its split; "" until ``with_data`` gives it
+    # the hash with the test files, if the study was started without them; else ""
     test_data: str = ""
+    # the search ends once this many trials have run their full budget, and after ``trials`` in any
+    # case; 0: after ``trials``
     trials_complete: int = 0
+    # most workers once the memory of a trial is known; 0: as many as ``workers``
     most_workers: int = 0
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()  # GPUs that workers take in turn, see ``machine.gpus``
 
     @property
     def commands(self) -> StudyCommands:

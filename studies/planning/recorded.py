@@ -37,17 +37,12 @@ _OWN = ("results.", "storage.", "tracking.", "train.data.root")
 
 @dataclass(frozen=True, kw_only=True)
 class Now:
-    """What a command that looks at a study was given, and where the study was found.
+    """What a command that looks at a study was given, and where the study was found."""
 
-    Attributes:
-        settings: as resolved now, from ``conf.toml``, the catalog and the command line.
-        origins: the source of each setting that is not a default, by full dotted name.
-        location: of the study; its URL is "" until the study is found.
-    """
-
-    settings: Settings
+    settings: Settings  # as resolved now, from ``conf.toml``, the catalog and the command line
+    # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str]
-    location: StudyLocation
+    location: StudyLocation  # of the study; its URL is "" until the study is found
 
 
 def plan_attribute(plan: Plan) -> dict[str, Any]:

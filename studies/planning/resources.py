@@ -18,21 +18,14 @@ CUDA_PROCESS = 3 * 1024**3
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What the trials of a study get.
+    """What the trials of a study get."""
 
-    Attributes:
-        device: of a training, as its worker names it.
-        workers: worker processes.
-        threads: CPU threads a worker.
-        most_workers: most workers once the memory of a trial is known; 0: as many as ``workers``.
-        gpus: GPUs that workers take in turn, see ``machine.gpus``.
-    """
-
-    device: str
-    workers: int
-    threads: int
+    device: str  # of a training, as its worker names it
+    workers: int  # worker processes
+    threads: int  # CPU threads a worker
+    # most workers once the memory of a trial is known; 0: as many as ``workers``
     most_workers: int = 0
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()  # GPUs that workers take in turn, see ``machine.gpus``
 
 
 def share_out(engine: EngineSettings, device: str, *, threads: int, tasks: int) -> Share:

@@ -15,50 +15,34 @@ from studies.storage.optuna_internals import backend_of
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """Everything that a storage holds of one of Optuna's studies.
+    """Everything that a storage holds of one of Optuna's studies."""
 
-    Attributes:
-        name: the study's.
-        directions: one for each objective.
-        user_attrs: less the lease, which belongs to a process.
-        system_attrs: Optuna's own.
-        trials: by number.
-    """
-
-    name: str
-    directions: list[StudyDirection]
-    user_attrs: dict[str, Any]
-    system_attrs: dict[str, Any]
-    trials: list[FrozenTrial]
+    name: str  # the study's
+    directions: list[StudyDirection]  # one for each objective
+    user_attrs: dict[str, Any]  # less the lease, which belongs to a process
+    system_attrs: dict[str, Any]  # Optuna's own
+    trials: list[FrozenTrial]  # by number
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyWrite:
-    """Studies to write, all of them or none.
+    """Studies to write, all of them or none."""
 
-    Attributes:
-        contents: what is written.
-        renamed: stored studies that get other names in the same step: new names by old ones.
-        refuse: gets the names of the stored studies; raises if one of them must not be there.
-        check: gets what was written as it is read back, before others see it; raises if it differs.
-    """
-
-    contents: Sequence[Content]
+    contents: Sequence[Content]  # what is written
+    # stored studies that get other names in the same step: new names by old ones
     renamed: Mapping[str, str] = field(default_factory=dict)
+    # gets the names of the stored studies; raises if one of them must not be there
     refuse: Callable[[Collection[str]], None] = lambda names: None
+    # gets what was written as it is read back, before others see it; raises if it differs
     check: Callable[[Sequence[Content]], None]
 
 
 class Storage(BaseStorage):
-    """An open storage of studies.
+    """An open storage of studies."""
 
-    Attributes:
-        url: its storage URL.
-        held: names of the user attributes that trials have when Optuna reads and keeps them; None:
-            all. A trial's confusion matrix and curves take many times the memory of the rest.
-    """
-
-    url: str
+    url: str  # its storage URL
+    # names of the user attributes that trials have when Optuna reads and keeps them; None: all. A
+    # trial's confusion matrix and curves take many times the memory of the rest.
     held: frozenset[str] | None
 
     @abstractmethod

@@ -16,11 +16,7 @@ __all__ = ["Content", "append", "check_same", "difference", "read_content"]
 
 
 def read_content(storage: BaseStorage, name: str) -> Content:
-    """Return what ``storage`` holds of study ``name``.
-
-    Raises:
-        KeyError: if there is no such study.
-    """
+    """Return what ``storage`` holds of study ``name``; raise KeyError if there is no such study."""
     identity = storage.get_study_id_from_name(name)
     user_attrs = storage.get_study_user_attrs(identity)
     if isinstance(storage, Storage):

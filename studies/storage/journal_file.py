@@ -21,21 +21,17 @@ GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
 class JournalFile(JournalFileBackend):
     """A journal's file; it is made if there is none.
 
-    Attributes:
-        path: of the file.
-        durable: whether each append is flushed to the disk; if not, the caller flushes at the end.
-        held: names of the user attributes of trials that are read; None: all.
-        ended: identities of trials whose end was read; the caller clears it.
-
     Raises:
         StorageError: if the file cannot be read or made.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path  # of the file
+        # whether each append is flushed to the disk; if not, the caller flushes at the end
         self.durable = True
+        # names of the user attributes of trials that are read; None: all
         self.held: frozenset[str] | None = None
-        self.ended: list[int] = []
+        self.ended: list[int] = []  # identities of trials whose end was read; the caller clears it
         # Number and place of the first line that was not read yet. Optuna remembers the place of
         # each line, some hundred bytes each, and a trial has about sixteen lines.
         self._next = (0, 0)

@@ -20,17 +20,11 @@ LIMIT_OF_LOCKS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class MemberLease:
-    """The lease of one of several supervisors, dead or alive.
+    """The lease of one of several supervisors, dead or alive."""
 
-    Attributes:
-        identity: unique.
-        lease: its process.
-        beat: its last heartbeat, seconds since 1970 by its clock.
-    """
-
-    identity: str
-    lease: Lease
-    beat: float
+    identity: str  # unique
+    lease: Lease  # its process
+    beat: float  # its last heartbeat, seconds since 1970 by its clock
 
 
 def living_members(study: optuna.Study) -> dict[str, MemberLease]:

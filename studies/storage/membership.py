@@ -42,16 +42,11 @@ T = TypeVar("T")
 
 
 class Member:
-    """This process as one of the supervisors of a study; ``join_study`` makes it.
-
-    Attributes:
-        identity: unique among the members.
-        lease: of this process.
-    """
+    """This process as one of the supervisors of a study; ``join_study`` makes it."""
 
     def __init__(self, study: optuna.Study, storage: Storage) -> None:
-        self.identity = uuid.uuid4().hex[:12]
-        self.lease = Lease.of_this_process()
+        self.identity = uuid.uuid4().hex[:12]  # unique among the members
+        self.lease = Lease.of_this_process()  # of this process
         self._study = study
         self._storage = storage
         self._beaten = 0.0
@@ -157,15 +152,11 @@ def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
 
 
 class WriteGuard:
-    """A storage that does not write to trials that were taken away from this process.
-
-    Attributes:
-        gone: identities of those trials.
-    """
+    """A storage that does not write to trials that were taken away from this process."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self.gone: set[int] = set()
+        self.gone: set[int] = set()  # identities of those trials
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._storage, name)

@@ -55,24 +55,15 @@ def pid_namespace() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """A process that supervises a study.
+    """A process that supervises a study."""
 
-    Attributes:
-        host: name of its machine.
-        pid: its process id there.
-        start: of the process: clock ticks after boot (Linux), else seconds after 1970.
-        boot: the boot of the machine that ``pid`` and ``start`` belong to.
-        taken: when the lease was taken, ISO 8601, local time.
-        namespace: of the ``pid``, see ``pid_namespace``; "": not known.
-        locked: whether the storage says that the holder lives; None: the storage cannot know.
-    """
-
-    host: str
-    pid: int
-    start: str
-    boot: str
-    taken: str
-    namespace: str = ""
+    host: str  # name of its machine
+    pid: int  # its process id there
+    start: str  # of the process: clock ticks after boot (Linux), else seconds after 1970
+    boot: str  # the boot of the machine that ``pid`` and ``start`` belong to
+    taken: str  # when the lease was taken, ISO 8601, local time
+    namespace: str = ""  # of the ``pid``, see ``pid_namespace``; "": not known
+    # whether the storage says that the holder lives; None: the storage cannot know
     locked: bool | None = field(default=None, compare=False)
 
     @classmethod
