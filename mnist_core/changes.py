@@ -54,11 +54,7 @@ class Change(Table):
 
 
 def so_far(settings: Mapping[str, Any], epochs: float) -> dict[str, Any]:
-    """Leave out the changes that a training has not seen after ``epochs`` epochs.
-
-    Args:
-        settings: of a configuration, as ``TrainConfig.to_dict`` or a state gives them.
-    """
+    """Leave out the changes that a training has not seen after ``epochs`` epochs."""
     seen = [one for one in settings.get("changes", ()) if one["epoch"] < epochs]
     rest = {name: value for name, value in settings.items() if name != "changes"}
     return {**rest, "changes": seen} if seen else rest

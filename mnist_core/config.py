@@ -1,8 +1,6 @@
-"""The trainer's configuration: frozen, validated, printable.
+"""The trainer's configuration, from TOML tables or dotted overrides: frozen and validated.
 
-A ``TrainConfig`` says everything a training depends on; the same config, data and seed give the
-same result. It is read from TOML tables or dotted overrides (``optim.lr=0.01``) and every mistake
-is one line that names the key, what came and what is allowed.
+The same config, data and seed give the same result.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""Errors that a user can mend, each one line: what is wrong, where, what came, what to do.
-
-The command lines print the message and exit with a code other than 0. Any other exception is a
-defect of this program and keeps its traceback.
-"""
+"""Errors that a user can mend, each one line: what is wrong, where, what came, what to do."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,6 +6,9 @@ from collections.abc import Iterable
 
 class UserError(Exception):
     """Base of all errors that the user can mend. The message is one line."""
+
+    # The command lines print it and exit with a code other than 0. Any other exception is a defect
+    # of this program and keeps its traceback.
 
 
 class ConfigError(UserError):

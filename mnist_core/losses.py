@@ -1,7 +1,6 @@
 """The losses, one entry each; a new loss is a new function and its entry in ``LOSSES``.
 
-All are means: scalars of float32 or float64, computed without a copy to the host (no shape depends
-on a value), with finite gradients where two embeddings are equal.
+All are means: scalars of float32 or float64, computed without a copy to the host.
 """
 
 from __future__ import annotations
@@ -39,21 +38,17 @@ class LossConfig(Table):
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss.
-
-    Attributes:
-        compute: ``(outputs, classes, settings, smoothing)`` to the mean loss of a batch: of logits
-            ``[B, C]`` and classes ``[B]``; of pairs, of logits ``[B]``, or of embeddings
-            ``[B, 2, D]`` if ``embeds``, and classes ``[B, 2]``.
-        embeds: whether it compares embeddings; then the head of the model is not trained.
-        cosine: whether embeddings are alike by their cosine; else by their L2 distance.
-    """
+    """A loss."""
 
     task: str
+    # ``(outputs, classes, settings, smoothing)`` to the mean loss of a batch: of logits ``[B, C]``
+    # and classes ``[B]``; of pairs, of logits ``[B]``, or of embeddings ``[B, 2, D]`` if
+    # ``embeds``, and classes ``[B, 2]``
     compute: Callable[[Tensor, Tensor, LossConfig, float], Tensor]
     smooths: bool = False
+    # whether it compares embeddings; then the head of the model is not trained
     embeds: bool = False
-    cosine: bool = False
+    cosine: bool = False  # whether embeddings are alike by their cosine; else by their L2 distance
 
 
 def names(task: str) -> list[str]:
@@ -131,8 +126,7 @@ def triplet(embeddings: Tensor, classes: Tensor, *, margin: float) -> Tensor:
     Every image is an anchor: ``max(0, margin + D(anchor, farthest image of its class) -
     D(anchor, nearest image of another class))``, of embeddings ``[N, D]`` and int64 ``[N]``.
 
-    Returns:
-        The mean over the anchors that have both; 0 where there are none.
+    The mean is over the anchors that have both; 0 where there are none.
     """
     import torch
     from torch.nn import functional
@@ -156,8 +150,7 @@ def supervised_contrastive(embeddings: Tensor, classes: Tensor, *, temperature: 
     ``-mean over p of log(exp(z_i z_p / t) / sum over a of exp(z_i z_a / t))``: z are the embeddings
     ``[N, D]`` scaled to length 1, p the other images of i's class, a all images but i, t > 0.
 
-    Returns:
-        The mean over the images i that have a p; 0 where there are none.
+    The mean is over the images i that have a p; 0 where there are none.
     """
     import torch
     from torch.nn import functional

@@ -1,7 +1,4 @@
-"""The optimizers, one entry each: a name, the settings it has, and the class that does the steps.
-
-A new optimizer is a new entry in ``OPTIMIZERS``. torch is not needed here.
-"""
+"""The optimizers, one entry each: a name, its settings, and the class that does the steps."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,16 +11,11 @@ from mnist_core.table import Table
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer.
+    """An optimizer."""
 
-    Attributes:
-        path: its class, ``module:name``.
-        defaults: the settings that it has, and torch's defaults for them.
-        options: arguments of the class that the name stands for.
-    """
-
-    path: str
-    defaults: dict[str, float]
+    path: str  # its class, ``module:name``
+    defaults: dict[str, float]  # the settings that it has, and torch's defaults for them
+    # arguments of the class that the name stands for
     options: dict[str, Any] = field(default_factory=dict)
 
 

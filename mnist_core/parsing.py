@@ -1,8 +1,4 @@
-"""Reading of TOML and JSON from elsewhere: every mistake is one line.
-
-Python's parsers raise other errors for thousands of digits (``ValueError``) and for deep brackets
-(``RecursionError``). Dotted TOML keys nest without an error and then break what walks the tables.
-"""
+"""Reading of TOML and JSON from elsewhere: every mistake is one line."""
 
 import json
 import tomllib
@@ -22,10 +18,7 @@ _DIGITS = 20
 
 
 def toml_file(path: Path, *, source: str = "") -> dict[str, Any]:
-    """Return the tables of a TOML file; a byte order mark at its begin is passed over.
-
-    Args:
-        source: what errors begin with; "": the path.
+    """Return the tables of a TOML file; ``source`` is what errors begin with, else the path.
 
     Raises:
         ConfigError: if the file cannot be read, is too large, or is not TOML.
@@ -41,7 +34,7 @@ def toml_file(path: Path, *, source: str = "") -> dict[str, Any]:
     if len(content) > LARGEST:
         raise ConfigError(f"{source}: is larger than 1 MiB, so it is not a file of settings")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")  # without a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: is not UTF-8 text (byte {error.start})") from None
     try:
@@ -57,6 +50,7 @@ def toml(text: str) -> dict[str, Any]:
         ValueError: if it is not TOML, nests too deep, or holds an integer of more than 64 bits.
     """
     try:
+        # Python's parsers raise other errors for thousands of digits and for deep brackets.
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         end = f"at line {text.count(chr(10)) + 1}"
@@ -65,7 +59,7 @@ def toml(text: str) -> dict[str, Any]:
         raise ValueError(f"it nests deeper than {DEEPEST} levels") from None
     except ValueError:  # of int(), for thousands of digits
         raise ValueError("it holds an integer of more than 64 bits") from None
-    _check(tables)
+    _check(tables)  # dotted keys nest without an error, and then break what walks the tables
     return tables
 
 

@@ -140,13 +140,9 @@ def as_assignment(name: str, value: Any) -> str:
 
 
 def unknown_setting(key: str, siblings: Iterable[str], keys: Iterable[str]) -> str:
-    """Return one line: ``key`` is not a setting, and the nearest of all settings.
-
-    Args:
-        key: what came, dotted.
-        keys: all settings; the nearest is one whose last part is spelled alike (``lr``:
-            ``optim.lr``; ``trainer.max_epochs``: ``epochs``), or else one that is as a whole.
-    """
+    """Return one line: ``key`` is not a setting, and the nearest of all settings, ``keys``."""
+    # The nearest is one whose last part is spelled alike (lr: optim.lr; trainer.max_epochs:
+    # epochs), or else one that is spelled alike as a whole.
     names, (table, _, last) = list(keys), key.rpartition(".")
     near = _alike(key, [name for name in names if name.rpartition(".")[2] == last])
     near = near or _alike(key, [name for name in names if name.rpartition(".")[0] == table])

@@ -1,8 +1,4 @@
-"""The trainer: ``train(config, data, report) -> TrainResult``.
-
-It knows nothing of studies, only that ``report`` may raise ``StopTraining``. Losses accumulate on
-the device and are copied to the host once for each report.
-"""
+"""The trainer: ``train(config, data, report) -> TrainResult``. It knows nothing of studies."""
 
 from pathlib import Path
 

@@ -3,6 +3,8 @@
 import platform
 from importlib import metadata
 
+PACKAGE = "mnist-studies"
+
 TRAINER_VERSION = "3"
 """Changes whenever the same config, data and seed would give other weights than before."""
 
@@ -10,7 +12,7 @@ TRAINER_VERSION = "3"
 def package_version() -> str:
     """Return the installed version of this package, or "source" when it is not installed."""
     try:
-        return metadata.version("mnist-studies")
+        return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
         return "source"
 
@@ -21,7 +23,7 @@ def versions() -> dict[str, str]:
 
     found = {
         "trainer": TRAINER_VERSION,
-        "mnist-studies": package_version(),
+        PACKAGE: package_version(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": metadata.version("numpy"),

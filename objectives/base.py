@@ -13,15 +13,11 @@ class StopTraining(Exception):
 
 
 class TrainingError(Exception):
-    """A training cannot be finished, for a reason that has a name.
-
-    Attributes:
-        kind: a short stable name, e.g. ``NonFiniteLoss`` or ``OutOfMemory``.
-    """
+    """A training cannot be finished, for a reason that has a name."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind = kind  # a short stable name, e.g. ``NonFiniteLoss`` or ``OutOfMemory``.
         self.message = message
 
 
@@ -38,33 +34,24 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One trial to run.
+    """One trial to run."""
 
-    Attributes:
-        number: the trial's number in its study, from 0.
-        params: hyperparameters by name; only the active ones of a conditional space.
-        seed: the trial's own seed, 0 <= seed < 2**63.
-        attempt: 0 at first; counts how often the trial was lost with its worker and restarted.
-    """
-
-    number: int
+    number: int  # the trial's number in its study, from 0
+    # hyperparameters by name; only the active ones of a conditional space
     params: Mapping[str, Any]
-    seed: int
+    seed: int  # the trial's own seed, 0 <= seed < 2**63
+    # 0 at first; counts how often the trial was lost with its worker and restarted
     attempt: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The result of a trial without an error.
+    """The result of a trial without an error."""
 
-    Attributes:
-        metrics: final metrics by name, among them the study's metric.
-        stopped: True if ``report`` ended the training before its full budget was used up.
-        attributes: JSON values worth keeping with the trial (seconds, device, confusion matrix …).
-    """
-
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float]  # final metrics by name, among them the study's metric
+    # True if ``report`` ended the training before its full budget was used up
     stopped: bool = False
+    # JSON values worth keeping with the trial (seconds, device, confusion matrix …)
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -20,14 +20,11 @@ KNOWN_BEFORE = frozenset({PARAMETERS})
 
 @dataclass(frozen=True)
 class Measured:
-    """A training whose reports have the metric ``parameters``, its outcome ``seconds`` as well.
-
-    Attributes:
-        most_parameters: a model with more is not trained: the outcome is stopped, without a report,
-            and says how many there are. None: no limit.
-    """
+    """A training whose reports have the metric ``parameters``, its outcome ``seconds`` as well."""
 
     training: Training
+    # a model with more is not trained: the outcome is stopped, without a report, and says how many
+    # there are. None: no limit.
     most_parameters: float | None = None
 
     def __call__(self, task: Task, report: Report) -> Outcome:

@@ -17,11 +17,9 @@ from search_spaces.space import Float, Int, Parameter, Space
 def as_optuna_objective(
     objective: Objective, space: Space, *, seed: int, metric: str = "val_accuracy"
 ) -> Callable[[optuna.Trial], float]:
-    """Return ``objective`` as a function of an Optuna trial.
+    """Return ``objective`` as a function of an Optuna trial, which keeps metrics and attributes.
 
-    The function reports each step, raises ``TrialPruned`` when the study's pruner says so, and
-    keeps the outcome's metrics and attributes as the trial's user attributes. An error of the
-    objective passes through: see ``catch=`` of ``study.optimize``.
+    An error of the objective passes through: see ``catch=`` of ``study.optimize``.
     """
 
     def run(trial: optuna.Trial) -> float:

@@ -23,27 +23,20 @@ CONFIRM = "confirm_"
 
 @dataclass(frozen=True)
 class Training:
-    """The objective of a study that trains models of one task.
+    """The objective of a study that trains models of one task."""
 
-    Attributes:
-        base: the configuration that all trials share.
-        space: turns a trial's params into settings of the trainer.
-        confirms: whether the trained models are judged, once and at their end, by the data set's
-            confirm images: metrics ``confirm_…``.
-        keep_models: folder for the models of trials with a full budget, ``<number>.safetensors``.
-        states: folder for the states of running trainings, ``<number>.safetensors``: a trial that
-            was lost resumes from its own. The engine removes the state of a finished trial.
-        state_seconds: smallest time between two writings of a state, see ``mnist_core.train``.
-        TASK: what the models do; the names of the metrics depend on it.
-    """
-
-    base: TrainConfig
-    space: Space
+    base: TrainConfig  # the configuration that all trials share
+    space: Space  # turns a trial's params into settings of the trainer
+    # whether trained models are judged, once at their end, by the data set's confirm images
     confirms: bool = False
+    # folder for the models of trials with a full budget, ``<number>.safetensors``
     keep_models: Path | None = None
+    # folder for the states of running trainings, ``<number>.safetensors``: a trial that was lost
+    # resumes from its own. The engine removes the state of a finished trial.
     states: Path | None = None
+    # smallest time between two writings of a state, see ``mnist_core.train``
     state_seconds: float = 60.0
-    TASK: ClassVar[str]
+    TASK: ClassVar[str]  # what the models do; the names of the metrics depend on it
 
     def __call__(self, task: Task, report: Report) -> Outcome:
         """Train as ``task`` says.
@@ -153,13 +146,10 @@ def load_data(config: TrainConfig) -> "Data":
 
 @dataclass(frozen=True, kw_only=True)
 class _Earlier:
-    """What an earlier attempt has left.
-
-    Attributes:
-        attributes: kept with the trial: the report it resumed from, or why its state is not used.
-    """
+    """What an earlier attempt has left."""
 
     reports: Sequence[tuple[int, Mapping[str, float]]] = ()
+    # kept with the trial: the report it resumed from, or why its state is not used
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,8 +1,4 @@
-"""Space of the study ``architecture_search``: the classifiers, each with its optimizer's settings.
-
-resnet18 is left out: one epoch of 5,000 images takes it about a minute on two cores, as much as
-the other seven take for a whole round of trials.
-"""
+"""Space of the study ``architecture_search``: classifiers, each with its optimizer's settings."""
 
 from search_spaces.space import Choice, Float, Space
 
@@ -17,6 +13,8 @@ ARCHITECTURES = (
     "flex_cnn",
 )
 
+# resnet18 is left out: one epoch of 5,000 images takes it about a minute on two cores, as much as
+# the other seven take for a whole round of trials.
 SPACE = Space(
     {
         "model.name": Choice(ARCHITECTURES),

@@ -1,13 +1,11 @@
-"""Space of the study ``batch_size_search``: six batch sizes, each with its learning rate.
-
-The range of the rate is the same for all and wide: from what suits 64 images a step down to what
-a one-cycle over some twenty steps of 2,048 can still use.
-"""
+"""Space of the study ``batch_size_search``: six batch sizes, each with its learning rate."""
 
 from search_spaces.space import Choice, Float, Space
 
 BATCH_SIZES = (64, 128, 256, 512, 1024, 2048)
 
+# The range of the rate is the same for all and wide: from what suits 64 images a step down to what
+# a one-cycle over some twenty steps of 2,048 can still use.
 SPACE = Space(
     {
         "batch_size": Choice(BATCH_SIZES),

@@ -1,8 +1,4 @@
-"""Space of the study ``joint_search``: optimizer, activation, widths, depth, batch, augmentation.
-
-The ranges are those in which the single studies found their best, somewhat widened: this space
-asks for the best combination, not for what each parameter does.
-"""
+"""Space of the study ``joint_search``: optimizer, model, batch size and augmentation together."""
 
 from search_spaces.space import Choice, Float, Int, Space, When
 
@@ -13,6 +9,8 @@ def _only(*names: str) -> When:
     return When("optim.name", names)
 
 
+# The ranges are those in which the single studies found their best, somewhat widened: this space
+# asks for the best combination, not for what each parameter does.
 SPACE = Space(
     {
         "optim.name": Choice(OPTIMIZERS),

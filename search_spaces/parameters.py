@@ -18,13 +18,9 @@ class SpaceError(ValueError):
 
 @dataclass(frozen=True)
 class When:
-    """A condition: the parameter exists only while ``parameter``, a Choice, has one of ``values``.
+    """A condition: a parameter exists only while ``parameter``, a Choice, has one of ``values``."""
 
-    Attributes:
-        parameter: name of a Choice that stands earlier in the space.
-    """
-
-    parameter: str
+    parameter: str  # name of a Choice that stands earlier in the space
     values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
@@ -32,22 +28,23 @@ class When:
 
 
 @dataclass(frozen=True)
-class Float:
-    """A real number in ``[low, high]``.
+class _Parameter:
+    # dotted setting that the value is written to; empty: the parameter's name
+    sets: str = field(default="", kw_only=True)
+    # condition under which the parameter exists; None: always
+    when: When | None = field(default=None, kw_only=True)
 
-    Attributes:
-        log: whether it is searched on a logarithmic scale; ``low`` is above 0 then.
-        step: if given, only ``low + k * step``; it divides ``high - low``. Not with ``log``.
-        sets: dotted setting that the value is written to; empty: the parameter's name.
-        when: condition under which the parameter exists; None: always.
-    """
+
+@dataclass(frozen=True)
+class Float(_Parameter):
+    """A real number in ``[low, high]``."""
 
     low: float
     high: float
+    # whether it is searched on a logarithmic scale; ``low`` is above 0 then
     log: bool = field(default=False, kw_only=True)
+    # if given, only ``low + k * step``; it divides ``high - low``. Not with ``log``.
     step: float | None = field(default=None, kw_only=True)
-    sets: str = field(default="", kw_only=True)
-    when: When | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
@@ -77,15 +74,13 @@ class Float:
 
 
 @dataclass(frozen=True)
-class Int:
+class Int(_Parameter):
     """A whole number in ``[low, high]``; the attributes are those of ``Float``."""
 
     low: int
     high: int
     log: bool = field(default=False, kw_only=True)
     step: int | None = field(default=None, kw_only=True)
-    sets: str = field(default="", kw_only=True)
-    when: When | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("low", "high", "step"):
@@ -102,17 +97,10 @@ class Int:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of a few values without an order.
-
-    Attributes:
-        sets: dotted setting that the value is written to; empty: the parameter's name.
-        when: condition under which the parameter exists; None: always.
-    """
+class Choice(_Parameter):
+    """One of a few values without an order."""
 
     choices: tuple[Value, ...]
-    sets: str = field(default="", kw_only=True)
-    when: When | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", _choices("Choice", self.choices))

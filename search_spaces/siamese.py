@@ -1,13 +1,11 @@
-"""Space of the study ``siamese_search``: loss, encoder, head and augmentation of ``siamese``.
-
-The head that turns two embeddings into a score is trained by bce only; the metric losses compare
-distances, so they have a margin or a temperature instead.
-"""
+"""Space of the study ``siamese_search``: loss, encoder, head and augmentation of ``siamese``."""
 
 from search_spaces.space import Choice, Float, Int, Space, When
 
 LOSSES = ("bce", "contrastive", "triplet", "supcon")
 
+# The head that turns two embeddings into a score is trained by bce only; the metric losses compare
+# distances, so they have a margin or a temperature instead.
 SPACE = Space(
     {
         "loss.name": Choice(LOSSES),

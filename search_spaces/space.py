@@ -41,14 +41,12 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 class Space:
     """An ordered mapping of names to parameters; checked when it is made.
 
-    Attributes:
-        parameters: parameters by name; a condition refers to one that stands earlier.
-
     Raises:
         SpaceError: if there is no parameter, a name is bad, a condition refers to no earlier Choice
             and its values, or two parameters that would set the same setting at the same time.
     """
 
+    # parameters by name; a condition refers to one that stands earlier
     parameters: Mapping[str, Parameter]
 
     def __post_init__(self) -> None:
@@ -66,9 +64,7 @@ class Space:
     def walk(self, choose: Callable[[str, Parameter], Any]) -> dict[str, Any]:
         """Choose a value for every active parameter, in order (define-by-run).
 
-        Args:
-            choose: called as ``choose(name, parameter)``; what it returns decides which of the
-                later parameters are active.
+        What ``choose(name, parameter)`` returns decides which of the later parameters are active.
         """
         params: dict[str, Any] = {}
         for name, parameter in self.parameters.items():
@@ -133,8 +129,7 @@ class Space:
     def branches(self) -> list[dict[str, Any]]:
         """Return every reachable combination of the choices that conditions depend on.
 
-        Each is a partial point that holds those choices only; a space without conditions has one,
-        the empty one.
+        Each is a partial point that holds those choices only; without conditions it is empty.
         """
         deciding = {p.when.parameter for p in self.parameters.values() if p.when is not None}
         branches: list[dict[str, Any]] = [{}]

@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from studies.planning.fingerprint import PACKAGE, package_version
+        from mnist_core.version import PACKAGE, package_version
 
         typer.echo(f"{PACKAGE} {package_version()}")
         raise typer.Exit
@@ -100,7 +100,7 @@ def show(
         return
     sets = {} if dataset is None else {"data.name": dataset}
     recorded = lookup.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)
-    changed = changed_settings(recorded, plan.settings)
+    changed = changed_settings(recorded.spec, recorded.settings, plan.settings)
     typer.echo(f"study {plan.name} has been run with {changed or 'these settings'}")
     refused = stored_study.read(plan).differs
     if refused:

@@ -46,12 +46,8 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
 def affine_matrices(config: AugmentConfig, n: int, generator: torch.Generator) -> Tensor:
     """Draw ``n`` maps from output to input coordinates, as ``affine_grid`` takes them.
 
-    Args:
-        config: the greatest changes; each is drawn uniformly between minus and plus that much.
-        generator: where the randomness comes from; its device is the result's.
-
-    Returns:
-        float32 ``[n, 2, 3]``, in ``affine_grid``'s coordinates: -1 to 1 across the image.
+    Each change is drawn uniformly between minus and plus the greatest one. The maps are float32
+    ``[n, 2, 3]``, in ``affine_grid``'s coordinates: -1 to 1 across the image.
     """
     draws = torch.rand(5, n, generator=generator, device=generator.device) * 2 - 1
     angle = draws[0] * math.radians(config.rotate)
@@ -79,13 +75,8 @@ def displacements(
     is as long as a strength drawn for the image, uniformly between 0 and ``elastic`` pixels. (A
     sigma near the image's side leaves little but a shift by that strength.)
 
-    Args:
-        config: ``elastic`` and ``elastic_sigma``.
-        generator: where the randomness comes from; its device is the result's.
-
-    Returns:
-        float32 ``[n, 2, rows, columns]``, pixels: how far right of, and how far below its place an
-        output pixel is read.
+    Returns float32 ``[n, 2, rows, columns]``, pixels: how far right of, and how far below its place
+    an output pixel is read.
     """
     device = generator.device
     strength = torch.rand(n, generator=generator, device=device) * config.elastic
@@ -121,13 +112,11 @@ def sampling_grid(
 ) -> Tensor:
     """Return where each output pixel is read, ``[N, rows, columns, 2]``, x before y.
 
-    The same as ``affine_grid(…, align_corners=False)``, which multiplies [784, 3] by [3, 2] for
-    each image and takes three times as long as the sampling itself.
-
-    Args:
-        matrices: ``[N, 2, 3]``, as ``affine_matrices`` draws them.
-        displaced: pixels ``[N, 2, rows, columns]``, added after the map; None: nothing.
+    ``matrices`` are ``[N, 2, 3]``, as ``affine_matrices`` draws them; ``displaced`` is added after
+    the map, in pixels ``[N, 2, rows, columns]``.
     """
+    # The same as affine_grid(…, align_corners=False), which multiplies [784, 3] by [3, 2] for each
+    # image and takes three times as long as the sampling itself.
     x = _centres(columns, matrices.device)
     y = _centres(rows, matrices.device).unsqueeze(1)
     by_x, by_y, start = matrices.unsqueeze(-1).unsqueeze(-1).unbind(dim=2)
@@ -150,9 +139,7 @@ def blur_sigmas(config: AugmentConfig, n: int, generator: torch.Generator) -> Te
 def blur(images: Tensor, sigmas: Tensor) -> Tensor:
     """Blur each image by a 3x3 Gaussian of its own; the pixels beyond the edge are mirrored.
 
-    Args:
-        images: ``[N, 1, rows, columns]``, at least 2x2.
-        sigmas: pixels ``[N]``; an image whose sigma is 0 is not changed.
+    ``images`` are ``[N, 1, rows, columns]``, at least 2x2; ``sigmas`` pixels ``[N]``.
     """
     beside = torch.exp(-0.5 / sigmas.square())  # 0 for a sigma of 0
     weights = (beside / (1 + 2 * beside)).view(-1, 1, 1, 1)
@@ -171,17 +158,12 @@ def erased_rectangles(
 ) -> Tensor:
     """Draw the rectangle that each image loses (Zhong 2020, "Random Erasing").
 
-    Its share of the image is uniform between ``SMALLEST_AREA`` and ``erase_area``; the logarithm of
-    its aspect (height by width, each as a fraction of the image's side) is uniform between the two
-    limits, narrowed to what fits into the image; its place is uniform. Sides are rounded down to
-    whole pixels, at least one.
+    Its area, a fraction of the image's, is uniform between ``SMALLEST_AREA`` and ``erase_area``;
+    the logarithm of its aspect (height by width, each as a fraction of the image's side) is uniform
+    between the two limits, narrowed to what fits into the image; its place is uniform.
 
-    Args:
-        config: ``erase_p`` and ``erase_area``.
-        generator: where the randomness comes from; its device is the result's.
-
-    Returns:
-        int64 ``[4, n]``: top, left, height, width in pixels; all 0 where nothing is erased.
+    Returns int64 ``[4, n]``: top, left, height, width in pixels, rounded down to at least 1; all 0
+    where nothing is erased.
     """
     draws = torch.rand(5, n, generator=generator, device=generator.device)
     least = min(SMALLEST_AREA, config.erase_area)
@@ -199,12 +181,7 @@ def erased_rectangles(
 
 
 def erase(images: Tensor, rectangles: Tensor) -> Tensor:
-    """Set each image's rectangle to 0.
-
-    Args:
-        images: ``[N, 1, rows, columns]``.
-        rectangles: int64 ``[4, N]``, as ``erased_rectangles`` draws them.
-    """
+    """Set each image's rectangle to 0: of ``[N, 1, rows, columns]``, by int64 ``[4, N]``."""
     tops, lefts, heights, widths = rectangles.unsqueeze(-1)
     y = torch.arange(images.shape[-2], device=images.device)
     x = torch.arange(images.shape[-1], device=images.device)
@@ -236,10 +213,8 @@ def _move(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> 
 
 
 def _noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw numbers uniformly between -32,768 and 32,767, float32.
-
-    16 random bits a value, not the 32 of ``torch.rand``, which took as long as all else here.
-    """
+    """Draw numbers uniformly between -32,768 and 32,767, float32."""
+    # 16 random bits a value, not the 32 of torch.rand, which took as long as all else here.
     n = math.prod(shape)
     words = torch.empty(-(-n // 4), dtype=torch.int64, device=generator.device)
     words.random_(-(2**63), None, generator=generator)

@@ -1,8 +1,4 @@
-"""Batches straight from device tensors: no loader, no workers, no image library.
-
-The uint8 images lie on the device; a batch is one gather there. Without augmentation they are
-normalised once for the whole training, so nothing else is left to do in a step.
-"""
+"""Batches straight from device tensors: no loader, no workers, no image library."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -17,7 +13,7 @@ from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 
 MEAN, STD = 0.1307, 0.3081
-"""Of MNIST's training pixels on the scale 0 to 1; used for every data set (SPEC)."""
+"""Of MNIST's training pixels on the scale 0 to 1; used for every data set."""
 
 
 NORM_IMAGES, NORM_BATCH = 5000, 500
@@ -25,11 +21,11 @@ NORM_IMAGES, NORM_BATCH = 5000, 500
 
 
 def normalise(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Turn uint8 ``[N, rows, columns]`` into ``dtype`` ``[N, 1, rows, columns]``.
+    """Turn uint8 ``[N, rows, columns]`` into ``dtype`` ``[N, 1, rows, columns]``, channels-last.
 
-    The values are those of torchvision's ``ToTensor`` and ``Normalize``, the memory is laid out
-    channels-last, which is what the convolutions are fast with.
+    The values are those of torchvision's ``ToTensor`` and ``Normalize``.
     """
+    # Convolutions are fast with channels-last.
     wide = torch.float64 if dtype is torch.float64 else torch.float32
     scaled = images.to(wide, copy=True).div_(255).sub_(MEAN).div_(STD)
     return scaled.to(dtype).unsqueeze(-1).permute(0, 3, 1, 2)
@@ -42,27 +38,17 @@ def stream_seed(seed: int, stream: str) -> int:
 
 
 def norm_images(images: Tensor, seed: int) -> Tensor:
-    """Draw the images for the statistics of averaged weights: the same at each call.
-
-    Not the first ones: files may be sorted by class, and a batch of one class has no variance
-    between classes.
-
-    Args:
-        images: uint8 ``[N, rows, columns]``, all training images.
-
-    Returns:
-        at most ``NORM_IMAGES`` of them, in random order.
-    """
+    """Draw at most ``NORM_IMAGES`` of uint8 ``[N, rows, columns]``: the same at each call."""
+    # For the statistics of averaged weights. Not the first ones: files may be sorted by class, and
+    # a batch of one class has no variance between classes.
     stream = torch.Generator().manual_seed(stream_seed(seed, "norms"))
     order = torch.randperm(len(images), generator=stream)[:NORM_IMAGES]
     return images.index_select(0, order.to(images.device))
 
 
 def norm_batches(inputs: Tensor) -> tuple[Tensor, ...]:
-    """Split ``inputs``, ``[N, …]`` images or pairs, into batches that are nearly equal.
-
-    Each counts the same for the statistics, so none may be of a few images that are left over.
-    """
+    """Split ``inputs``, ``[N, …]`` images or pairs, into batches that are nearly equal."""
+    # Each counts the same for the statistics, so none may be of a few images that are left over.
     images = inputs.shape[:-2].numel()
     return torch.tensor_split(inputs, -(-images // NORM_BATCH))
 
@@ -97,7 +83,8 @@ class Stream(ABC):
         self._augmentation = augmentation
         self._ready = None
         if not augmentation.active:
-            # Gathering rows of [N, rows, columns, 1] keeps the channels-last layout.
+            # Once for the whole training, so nothing else is left to do in a step. Gathering rows
+            # of [N, rows, columns, 1] keeps the channels-last layout.
             self._ready = normalise(self._split.images, self._dtype).permute(0, 2, 3, 1)
 
     @property

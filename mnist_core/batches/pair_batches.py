@@ -1,8 +1,7 @@
 """Pairs of images, half of them of one class: sampled a whole epoch at once, on the device.
 
 A pair of the same class is any ordered pair of two images of a class; a pair of different classes
-is any ordered pair of such images; all are equally likely. The random words come from the CPU and
-the rest is integer arithmetic, so the pairs are the same on every device and for every batch size.
+is any ordered pair of such images; all are equally likely.
 """
 
 import hashlib
@@ -28,11 +27,7 @@ class PairSampler:
     """Turns random words into pairs of images of one split."""
 
     def __init__(self, labels: Tensor) -> None:
-        """Sort the images, whose labels are int64 ``[N]`` >= 0, by class.
-
-        Raises:
-            DataError: if no class has two images, or there is only one class.
-        """
+        """Sort the images, whose labels are int64 ``[N]`` >= 0, by class."""
         counts = torch.bincount(labels)
         n, paired = len(labels), torch.where(counts > 1, counts, 0)
         if int(counts.max(dim=0).values if n else 0) < 2:
@@ -58,12 +53,11 @@ class PairSampler:
     def draw(self, words: Tensor) -> Tensor:
         """Turn words into pairs, half of them (rounded down) of the same class.
 
-        Args:
-            words: int64 ``[3, P]``, uniform in ``0 .. 2**62 - 1``; on the device of the labels.
-
-        Returns:
-            int64 ``[P, 2]``: the indices of both images.
+        ``words`` are int64 ``[3, P]``, uniform in ``0 .. 2**62 - 1``, on the device of the labels.
+        Returns int64 ``[P, 2]``: the indices of both images.
         """
+        # Only integer arithmetic, so the pairs are the same on every device and for every batch
+        # size.
         order, first, second = words
         n_same = words.shape[1] // 2
         places = torch.cat(
@@ -96,19 +90,14 @@ class PairSampler:
 def evaluation_pairs(labels: Tensor, count: int, split_seed: int) -> Tensor:
     """Return the fixed pairs by which models are judged on a split.
 
-    They depend on the arguments only, with every version and on every device: the words are raw
-    PCG64 output, whose stream numpy promises never to change (NEP 19).
-
-    Args:
-        labels: int64 ``[N]``, the classes of the split's images.
-        split_seed: ``data.split_seed``.
-
-    Returns:
-        int64 ``[count, 2]`` on the device of ``labels``: the indices of both images.
+    ``labels`` are int64 ``[N]``. Returns int64 ``[count, 2]`` on their device: the indices of both
+    images.
 
     Raises:
         DataError: as ``PairSampler``.
     """
+    # They depend on the arguments only, with every version and on every device: the words are raw
+    # PCG64 output, whose stream numpy promises never to change (NEP 19).
     digest = hashlib.sha256(labels.cpu().numpy().astype("<i8").tobytes()).hexdigest()
     stream = np.random.PCG64(stream_seed(split_seed, f"evaluation pairs {digest}"))
     raw = stream.random_raw(_WORDS * count) >> np.uint64(64 - _WORD_BITS)

@@ -22,19 +22,13 @@ from mnist_core.errors import CheckpointError, ConfigError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A trained model and what it was trained by.
+    """A trained model and what it was trained by."""
 
-    Attributes:
-        model: in evaluation mode, on the CPU; fp64 where the weights are.
-        config: the resolved configuration.
-        confirm_trial: of the study that kept it; None: no study did.
-    """
-
-    model: nn.Module
-    config: TrainConfig
+    model: nn.Module  # in evaluation mode, on the CPU; fp64 where the weights are
+    config: TrainConfig  # the resolved configuration
     n_classes: int
     metrics: Mapping[str, float]
-    confirm_trial: int | None = None
+    confirm_trial: int | None = None  # of the study that kept it; None: no study did
 
 
 def save(
@@ -108,11 +102,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _check_weights(path: Path, config: TrainConfig, weights: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights that are not finite or of a wrong type: such a model predicts class 0 only.
-
-    Raises:
-        CheckpointError: if one is nan or infinite, or of another kind than a trained model's.
-    """
+    """Refuse weights that are not finite or of a wrong type: such a model predicts class 0 only."""
     for name, value in weights.items():
         if name.endswith((".weight", ".bias")) and not value.is_floating_point():
             raise CheckpointError(

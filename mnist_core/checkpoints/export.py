@@ -43,21 +43,14 @@ class ParityError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How an exported file compares with the trained model on the same test images.
-
-    Attributes:
-        greatest: greatest difference of two logits (or scores); NaN if one is not a number.
-        different: predictions that differ; with logits that agree, these are ties.
-        trained_accuracy: of the trained model in fp32, 0 to 1.
-        exported_accuracy: of the file, 0 to 1.
-    """
+    """How an exported file compares with the trained model on the same test images."""
 
     samples: int
-    greatest: float
+    greatest: float  # greatest difference of two logits (or scores); NaN if one is not a number
     allowed: float
-    different: int
-    trained_accuracy: float
-    exported_accuracy: float
+    different: int  # predictions that differ; with logits that agree, these are ties
+    trained_accuracy: float  # of the trained model in fp32, 0 to 1
+    exported_accuracy: float  # of the file, 0 to 1
 
     @property
     def holds(self) -> bool:
@@ -67,19 +60,12 @@ class Parity:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """The images and logits of the trained model.
+    """The images and logits of the trained model."""
 
-    Attributes:
-        images: uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2.
-        truth: int64 ``[N]``.
-        logits: float32 ``[N, classes]``, or ``[N]`` for pairs.
-        threshold: for pairs, from which score on two images are the same.
-    """
-
-    images: Tensor
-    truth: Tensor
-    logits: Tensor
-    threshold: float | None
+    images: Tensor  # uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2
+    truth: Tensor  # int64 ``[N]``
+    logits: Tensor  # float32 ``[N, classes]``, or ``[N]`` for pairs
+    threshold: float | None  # for pairs, from which score on two images are the same
 
     def predictions(self, logits: Tensor) -> Tensor:
         """Return int64 ``[N]``."""

@@ -26,16 +26,12 @@ class Write(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
-
-    Attributes:
-        packages: what it needs, beside what this package needs anyway.
-        load: returns a file as a function of images, given the number of threads.
-    """
+    """One format."""
 
     suffix: str
-    packages: tuple[str, ...]
+    packages: tuple[str, ...]  # what it needs, beside what this package needs anyway
     write: Write
+    # returns a file as a function of images, given the number of threads
     load: Callable[[Path, int], Callable[[Tensor], Tensor]]
 
 

@@ -29,17 +29,12 @@ _UNKNOWN_FOLDER = (
 
 @dataclass(frozen=True, kw_only=True)
 class StudyReading:
-    """One line of the file.
+    """One line of the file."""
 
-    Attributes:
-        time: when it was written, ISO 8601; in words where the line is damaged.
-        by: the command, e.g. ``evaluate``.
-        trial: the confirm trial whose model was judged; None: not known.
-    """
-
+    # when it was written, ISO 8601; in words where the line is damaged
     time: str = "a time that is not known"
-    by: str = "a command that is not known"
-    trial: int | None = None
+    by: str = "a command that is not known"  # the command, e.g. ``evaluate``.
+    trial: int | None = None  # the confirm trial whose model was judged; None: not known
     data: str = ""
 
 

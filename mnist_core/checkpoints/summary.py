@@ -15,40 +15,29 @@ from mnist_core.config import ModelConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """One call of a module without modules of its own, for one image or pair.
+    """One call of a module without modules of its own, for one image or pair."""
 
-    Attributes:
-        name: dotted, as in the ``state_dict``; empty for what outer modules compute themselves.
-        shape: of the output; the first number is 2 where an encoder sees both images of a pair.
-        parameters: trainable ones; 0 when the same module is called again.
-        flops: see ``Summary``.
-    """
-
-    name: str
+    name: str  # dotted, as in the ``state_dict``; empty for what outer modules compute themselves
     kind: str
+    # of the output; the first number is 2 where an encoder sees both images of a pair
     shape: tuple[int, ...]
-    parameters: int
-    flops: int
+    parameters: int  # trainable ones; 0 when the same module is called again
+    flops: int  # see ``Summary``
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A model, layer by layer, and its sums.
-
-    Attributes:
-        sample: ``image`` or ``pair``.
-        flops: of the forward pass for one sample, as ``torch.utils.flop_counter`` counts: 2 for
-            each multiply-add of convolutions and matrix products. The backward pass has twice as
-            many.
-        activation_bytes: kept for the backward pass for one more sample in a batch, in fp32 on the
-            CPU; in bf16 about half of it.
-    """
+    """A model, layer by layer, and its sums."""
 
     model: ModelConfig
-    sample: str
+    sample: str  # ``image`` or ``pair``
     layers: tuple[Layer, ...]
     parameters: int
+    # of the forward pass for one sample, as ``torch.utils.flop_counter`` counts: 2 for each
+    # multiply-add of convolutions and matrix products. The backward pass has twice as many.
     flops: int
+    # kept for the backward pass for one more sample in a batch, in fp32 on the CPU; in bf16 about
+    # half of it
     activation_bytes: int
 
 

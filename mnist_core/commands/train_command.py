@@ -121,11 +121,7 @@ def train_command(
 
 
 def _of_preset(path: Path, variant: str | None) -> dict[str, Any]:
-    """Return the settings of a preset's training.
-
-    Raises:
-        ConfigError: if the preset is wrong, or it compares several trainings and none is named.
-    """
+    """Return the settings of a preset's training."""
     preset = presets.read(path)
     if variant is None and len(preset.variants) > 1:
         known = ", ".join(one.name for one in preset.variants)

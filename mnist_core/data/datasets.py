@@ -26,15 +26,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and their classes.
+    """Images and their classes."""
 
-    Attributes:
-        images: uint8 ``[N, rows, columns]`` on the device, 0 (ground) to 255 (ink).
-        labels: int64 ``[N]`` on the device, in ``0 .. n_classes - 1``.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
+    images: torch.Tensor  # uint8 ``[N, rows, columns]`` on the device, 0 (ground) to 255 (ink)
+    labels: torch.Tensor  # int64 ``[N]`` on the device, in ``0 .. n_classes - 1``.
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,24 +37,18 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Everything that search and training may see of a data set.
-
-    Attributes:
-        sha256: file name (without ``.gz``) to hash of its raw content, the test files included.
-        fingerprint: 16 hexadecimal digits that change when anything of the above does.
-        train_fingerprint: the same without the test files.
-        test_problem: why the test images cannot be read, one line; empty: they can.
-    """
+    """Everything that search and training may see of a data set."""
 
     name: str
     train: Split
     validation: Split
     n_classes: int
+    # file name (without ``.gz``) to hash of its raw content, the test files included
     sha256: Mapping[str, str]
     split_sha256: str
-    fingerprint: str
-    train_fingerprint: str = ""
-    test_problem: str = ""
+    fingerprint: str  # 16 hexadecimal digits that change when anything of the above does
+    train_fingerprint: str = ""  # the same without the test files
+    test_problem: str = ""  # why the test images cannot be read, one line; empty: they can
 
     def is_of(self, fingerprint: str) -> bool:
         """Return whether the images to train and validate on are those that had ``fingerprint``.

@@ -35,17 +35,12 @@ UInt8Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Kind:
-    """What an IDX file may hold.
-
-    Attributes:
-        magic: the first four bytes as a big-endian number.
-        item_bytes: bytes of one value.
-    """
+    """What an IDX file may hold."""
 
     what: str
-    magic: int
+    magic: int  # the first four bytes as a big-endian number
     rank: int
-    item_bytes: int
+    item_bytes: int  # bytes of one value
 
     @property
     def header_bytes(self) -> int:
@@ -61,16 +56,12 @@ LABEL_TABLE: Final = Kind("a label table", 0x0C02, 2, 4)
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """The checked, decompressed content of one IDX file.
-
-    Attributes:
-        content: header and values; exactly as long as the header says.
-    """
+    """The checked, decompressed content of one IDX file."""
 
     path: Path
     kind: Kind
     shape: tuple[int, ...]
-    content: bytearray
+    content: bytearray  # header and values; exactly as long as the header says
 
     def sha256(self) -> str:
         """Return the hash of the decompressed content, in hexadecimal."""
@@ -126,11 +117,7 @@ def read_labels(path: str | Path, *, n_classes: int = 10, limit: int = MAX_BYTES
 
 
 def check_pair(images: Raw, labels: Raw) -> None:
-    """Check that there is one label an image.
-
-    Raises:
-        DataError: if the counts differ.
-    """
+    """Check that there is one label an image; raise ``DataError`` if the counts differ."""
     if images.shape[0] != labels.shape[0]:
         raise _problem(
             labels.path,

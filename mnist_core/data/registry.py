@@ -18,17 +18,11 @@ FOLDER: Final = "folder"
 
 @dataclass(frozen=True)
 class DataFile:
-    """One published file.
+    """One published file."""
 
-    Attributes:
-        name: its name without ``.gz``.
-        sha256: hash of the raw content; empty: not known for sure.
-        gz_digest: ``sha256:HEX`` or ``md5:HEX`` of the published ``.gz``; empty: not known.
-    """
-
-    name: str
-    sha256: str = ""
-    gz_digest: str = ""
+    name: str  # its name without ``.gz``
+    sha256: str = ""  # hash of the raw content; empty: not known for sure
+    gz_digest: str = ""  # ``sha256:HEX`` or ``md5:HEX`` of the published ``.gz``; empty: not known
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -39,24 +33,19 @@ class DataFile:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set.
+    """One data set."""
 
-    Attributes:
-        name: what ``data.name`` says.
-        mirrors: addresses to which ``NAME.gz`` is appended; empty: not downloaded.
-        confirm: images and labels that judge confirmed models and nothing else; empty: it has none.
-        n_classes: number of classes; 0: as many as the training labels show.
-    """
-
-    name: str
+    name: str  # what ``data.name`` says
     title: str
     licence: str
     train_images: DataFile
     train_labels: DataFile
     test_images: DataFile
     test_labels: DataFile
+    # addresses to which ``NAME.gz`` is appended; empty: not downloaded
     mirrors: tuple[str, ...] = ()
-    n_classes: int = 10
+    n_classes: int = 10  # number of classes; 0: as many as the training labels show
+    # images and labels that judge confirmed models and nothing else; empty: it has none
     confirm: tuple[()] | tuple[DataFile, DataFile] = ()
 
     @property

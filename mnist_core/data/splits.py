@@ -17,16 +17,11 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Indices:
-    """Which images train, validate and confirm; disjoint, and together all of them.
+    """Which images train, validate and confirm; disjoint, and together all of them."""
 
-    Attributes:
-        train: int64 ``[n - n_validation]``, ascending.
-        validation: int64 ``[n_validation]``, ascending.
-        confirm: int64, ascending; empty unless the validation images were halved.
-    """
-
-    train: IntArray
-    validation: IntArray
+    train: IntArray  # int64 ``[n - n_validation]``, ascending
+    validation: IntArray  # int64 ``[n_validation]``, ascending
+    # int64, ascending; empty unless the validation images were halved
     confirm: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def sha256(self) -> str:

@@ -71,12 +71,7 @@ def check_fits(
     classes: idx.UInt8Array,
     n_classes: int,
 ) -> None:
-    """Check that test or confirm images fit the training images, of ``shape`` and ``classes``.
-
-    Raises:
-        DataError: if the counts differ, there is none, they are of another size, or of a class that
-            no training image has.
-    """
+    """Check that test or confirm images fit the training images, of ``shape`` and ``classes``."""
     idx.check_pair(images, labels)
     if not images.shape[0]:
         raise DataError(f"{idx.one_line(images.path)}: byte 4: expected images, but got none")

@@ -36,13 +36,8 @@ def check(config: TrainConfig) -> None:
 
 
 def _check_compiler() -> None:
-    """Refuse to compile without the C++ compiler that torch will call.
-
-    torch takes the one that ``CXX`` names, and no other where that is missing.
-
-    Raises:
-        ConfigError: if it cannot be called.
-    """
+    """Refuse to compile without the C++ compiler that torch will call."""
+    # torch takes the one that CXX names, and no other where that is missing.
     named = os.environ.get("CXX")
     command = named if named is not None else _DEFAULTS.get(sys.platform, "g++")
     asks = [] if command == "cl" else ["--version"]

@@ -1,8 +1,7 @@
 """Forward and backward pass of a batch as one CUDA graph, an option for NVIDIA GPUs.
 
-Starting a small model's kernels one by one from Python takes longer than they run; a graph is
-recorded once and starts them all (docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs). Its
-addresses and sizes are fixed, so smaller batches, and the optimizer's step, run without it.
+A graph is recorded once and then starts all kernels
+(docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).
 """
 
 from collections.abc import Callable, Sequence
@@ -54,31 +53,21 @@ def check(config: TrainConfig, machine: Runtime) -> None:
 
 
 class GraphedBatch:
-    """Computes the loss and the gradients of full batches; records itself at the first one.
-
-    Attributes:
-        counters: on the device, that the loss adds to.
-    """
+    """Computes the loss and the gradients of full batches; records itself at the first one."""
 
     def __init__(self, loss: Loss, model: nn.Module, batch_size: int) -> None:
-        """Prepare; nothing is recorded yet.
-
-        Args:
-            loss: of a batch; it must not wait for the device.
-            model: that ``loss`` runs, on a GPU, in training mode.
-        """
+        """Prepare for ``loss``, which runs ``model`` on a GPU and must not wait for the device."""
         self.batch_size = batch_size
         self._loss = loss
         self._model = model
-        self.counters: Sequence[Tensor] = ()
+        self.counters: Sequence[Tensor] = ()  # on the device, that the loss adds to
         self._parameters = list(model.parameters())
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Set the gradients of the model's parameters.
+        """Set the gradients of the model's parameters; return the loss, a scalar on the device.
 
-        Returns:
-            The loss, a scalar on the device; the next call overwrites it.
+        The next call overwrites it.
         """
         if self._graph is None:
             self._graph = self._record(inputs, targets)
@@ -115,6 +104,7 @@ class GraphedBatch:
         return graph
 
     def _pass(self) -> Tensor:
+        # Addresses and sizes are fixed, so smaller batches, and the optimizer's step, run without.
         for parameter in self._parameters:
             parameter.grad = None  # so the backward pass writes gradients instead of adding
         loss = self._loss(self._inputs, self._targets)

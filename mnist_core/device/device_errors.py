@@ -1,7 +1,6 @@
-"""What an error says of the machine: it is out of memory, or a GPU failed.
+"""What an error says of the machine: it is out of memory, or a GPU failed."""
 
-torch is not imported here: a process without it cannot raise its errors.
-"""
+# torch is not imported here: a process without it cannot raise its errors.
 
 import errno
 import re
@@ -40,11 +39,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_gpu_failure(error: BaseException) -> bool:
-    """Return whether a GPU, its driver or one of its libraries failed, other than for memory.
-
-    After most of these errors every later call of the same process fails, too ("sticky" errors,
-    CUDA C++ Programming Guide, error handling).
-    """
+    """Return whether a GPU, its driver or one of its libraries failed, other than for memory."""
+    # After most of these errors every later call of the same process fails, too ("sticky" errors,
+    # CUDA C++ Programming Guide, error handling).
     if not isinstance(error, RuntimeError) or is_out_of_memory(error):
         return False
     return _is_a(error, "AcceleratorError") or bool(_GPU.search(str(error)))

@@ -30,17 +30,13 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where and how a training computes.
-
-    Attributes:
-        precision: ``bf16``, ``fp16``: activations of that type, weights fp32. ``tf32`` (CUDA):
-            products with 10 bits of mantissa. ``fp64``: weights and activations.
-        threads: CPU threads of one operation.
-    """
+    """Where and how a training computes."""
 
     device: torch.device
+    # ``bf16``, ``fp16``: activations of that type, weights fp32. ``tf32`` (CUDA): products with 10
+    # bits of mantissa. ``fp64``: weights and activations.
     precision: str
-    threads: int
+    threads: int  # CPU threads of one operation
 
     @property
     def dtype(self) -> torch.dtype:
@@ -136,10 +132,7 @@ def available_cores() -> int:
 
 @contextmanager
 def session(runtime: Runtime, *, deterministic: bool) -> Iterator[None]:
-    """Set torch up for one training and restore everything after it.
-
-    The random state of torch is forked, so what runs outside is not disturbed.
-    """
+    """Set torch up for one training and restore everything, its random state too, after it."""
     keep_freed_memory()
     threads = torch.get_num_threads()
     try:
@@ -199,12 +192,10 @@ def gradient_scaler(runtime: Runtime) -> torch.amp.GradScaler | None:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory instead of handing it back to the kernel.
-
-    A training frees and takes the same megabytes at every step; by default glibc maps and unmaps
-    them each time, and the page faults (some 900 a step for ``net`` at batch 64) cost about a
-    quarter of the time. See mallopt(3). Returns whether it was done: only on glibc.
-    """
+    """Tell glibc to keep freed memory; return whether it was done: only on glibc."""
+    # A training frees and takes the same megabytes at every step; by default glibc maps and unmaps
+    # them each time, and the page faults (some 900 a step for net at batch 64) cost about a quarter
+    # of the time. See mallopt(3).
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3

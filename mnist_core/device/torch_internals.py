@@ -30,11 +30,9 @@ _CPU = Path("/proc/cpuinfo")
 def muon_step(
     weights: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], **settings: float
 ) -> None:
-    """Do one step of Muon on matrices, in place.
+    """Do one step of Muon on matrices ``[rows, columns]``, in place.
 
-    Args:
-        weights: ``[rows, columns]`` each.
-        settings: ``lr``, ``weight_decay`` and ``momentum``.
+    ``settings`` are ``lr``, ``weight_decay`` and ``momentum``.
     """
     function = _muon_function()
     if function is not None:
@@ -58,11 +56,9 @@ def lerp_all(averages: list[Tensor], values: list[Tensor], weight: float) -> Non
 
 
 def make_optimizer(kind: type[Optimizer], parameters: Any, values: dict[str, Any]) -> Optimizer:
-    """Return ``kind(parameters, **values)`` without the import of torch's compiler.
-
-    The wrappers around an optimizer's methods import the compiler when they are first called: 800
-    modules, a second or more in each process. Nothing here is compiled.
-    """
+    """Return ``kind(parameters, **values)`` without the import of torch's compiler."""
+    # The wrappers around an optimizer's methods import the compiler when they are first called: 800
+    # modules, a second or more in each process. Nothing here is compiled.
     made = kind.__new__(kind)
     # The constructor calls this wrapped method; for as long as it runs, the bare one hides it.
     own = vars(made)

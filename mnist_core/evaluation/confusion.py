@@ -9,17 +9,11 @@ PAIR_CLASSES = ("different", "same")
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix of one model, or the sum over several.
+    """A confusion matrix of one model, or the sum over several."""
 
-    Attributes:
-        classes: their names.
-        counts: rows are true classes, columns predicted ones.
-        models: the number of models.
-    """
-
-    classes: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
-    models: int = 1
+    classes: tuple[str, ...]  # their names
+    counts: tuple[tuple[int, ...], ...]  # rows are true classes, columns predicted ones
+    models: int = 1  # the number of models
 
     @classmethod
     def of(cls, *matrices: Iterable[Iterable[int]], pairs: bool = False) -> Self:

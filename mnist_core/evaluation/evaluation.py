@@ -12,19 +12,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """An image, or a pair of images, that is taken for something else.
+    """An image, or a pair of images, that is taken for something else."""
 
-    Attributes:
-        images: the place in the split of the image, or of both images.
-        truth: the right class; of a pair: 0 different, 1 same.
-        said: the predicted class, in the same way.
-        score: the probability of the predicted class, 0 to 1; of a pair: its score, the higher, the
-            more alike.
-    """
-
-    images: tuple[int, ...]
-    truth: int
-    said: int
+    images: tuple[int, ...]  # the place in the split of the image, or of both images
+    truth: int  # the right class; of a pair: 0 different, 1 same
+    said: int  # the predicted class, in the same way
+    # the probability of the predicted class, 0 to 1; of a pair: its score, the higher, the more
+    # alike
     score: float
 
     def text(self) -> str:

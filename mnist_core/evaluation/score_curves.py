@@ -14,17 +14,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Points of a curve, one for each distinct score as the threshold, the highest first.
+    """Points of a curve, one for each distinct score as the threshold, the highest first."""
 
-    Attributes:
-        x: false positive rate (ROC) or recall, ascending, 0 to 1.
-        y: true positive rate (ROC) or precision, 0 to 1.
-        thresholds: the score of each point; infinity where nothing is predicted to be true.
-    """
-
-    x: Floats
-    y: Floats
-    thresholds: Floats
+    x: Floats  # false positive rate (ROC) or recall, ascending, 0 to 1
+    y: Floats  # true positive rate (ROC) or precision, 0 to 1
+    thresholds: Floats  # the score of each point; infinity where nothing is predicted to be true
 
 
 def counts(

@@ -23,29 +23,20 @@ _DIGITS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A curve as it is drawn: straight lines between its points.
+    """A curve as it is drawn: straight lines between its points."""
 
-    Attributes:
-        x: ascending, 0 to 1.
-        y: 0 to 1.
-        area: of the whole curve: the area below a ROC curve, or the average precision.
-    """
-
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    area: float
+    x: tuple[float, ...]  # ascending, 0 to 1
+    y: tuple[float, ...]  # 0 to 1
+    area: float  # of the whole curve: the area below a ROC curve, or the average precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationSummary:
-    """What is kept of a validation.
-
-    Attributes:
-        roc: true over false positive rate: of pairs; of classes all "is it of this class?" at once
-            (micro-averaged, one against the rest).
-    """
+    """What is kept of a validation."""
 
     mistakes: tuple[Mistake, ...]
+    # true over false positive rate: of pairs; of classes all "is it of this class?" at once
+    # (micro-averaged, one against the rest)
     roc: Drawn
     precision_recall: Drawn
 

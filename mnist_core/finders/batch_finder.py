@@ -29,16 +29,11 @@ UNSTEADY = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Some steps of a training.
+    """Some steps of a training."""
 
-    Attributes:
-        images: how many it was trained on while the clock ran.
-        peak: bytes of memory at most.
-    """
-
-    images: int
+    images: int  # how many it was trained on while the clock ran
     seconds: float
-    peak: int
+    peak: int  # bytes of memory at most
 
 
 class Measure(Protocol):
@@ -59,15 +54,11 @@ class Measure(Protocol):
 
 @dataclass(kw_only=True)
 class Size:
-    """What is known of a batch size.
-
-    Attributes:
-        peak: bytes of memory at most; None: it does not fit.
-        rates: images a second, one a round; none if it was not timed.
-    """
+    """What is known of a batch size."""
 
     batch_size: int
-    peak: int | None
+    peak: int | None  # bytes of memory at most; None: it does not fit
+    # images a second, one a round; none if it was not timed
     rates: list[float] = field(default_factory=list)
 
     @property
@@ -83,18 +74,13 @@ class Size:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The result of the search.
-
-    Attributes:
-        limited: whether memory is what limits it; if not, it is the end of the range.
-        suggestion: the smallest that is nearly as fast; smaller batches take more steps.
-    """
+    """The result of the search."""
 
     sizes: list[Size]
     largest: int
-    limited: bool
+    limited: bool  # whether memory is what limits it; if not, it is the end of the range
     fastest: int
-    suggestion: int
+    suggestion: int  # the smallest that is nearly as fast; smaller batches take more steps
 
     @property
     def spread(self) -> float:

@@ -18,19 +18,13 @@ _FORWARD = 1 / 3
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """One training.
-
-    Attributes:
-        flops: operations of the forward pass for one image or pair, see ``forward_flops``.
-        seconds: of all its epochs with a validation after each, on an idle machine.
-        memory: bytes at most so far: on a CPU of the whole process, see ``memory.peak``.
-    """
+    """One training."""
 
     parameters: int
-    flops: int
-    seconds: float
+    flops: int  # operations of the forward pass for one image or pair, see ``forward_flops``
+    seconds: float  # of all its epochs with a validation after each, on an idle machine
     epochs: int
-    memory: int
+    memory: int  # bytes at most so far: on a CPU of the whole process, see ``memory.peak``
 
 
 def measure(config: TrainConfig, data: Data) -> Cost:

@@ -38,26 +38,21 @@ _DIVERGED = 4.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RangeTest:
-    """The measurements of a range test, and its result.
-
-    Attributes:
-        losses: mean loss of each step's batch, before the step.
-        smoothed: the losses smoothed over the logarithm of the learning rate, without a lag.
-        diverged: learning rate at which the test was ended since the loss had risen; None: never.
-        lower: where a tenth of the whole fall is done: a cautious choice.
-        lowest: where the loss is lowest, before it rises clearly for the first time.
-        problem: why there is no suggestion (the three rates are None), or what makes it doubtful.
-    """
+    """The measurements of a range test, and its result."""
 
     lrs: NDArray[np.float64]
-    losses: NDArray[np.float64]
+    losses: NDArray[np.float64]  # mean loss of each step's batch, before the step
+    # the losses smoothed over the logarithm of the learning rate, without a lag
     smoothed: NDArray[np.float64]
     low: float
     high: float
+    # learning rate at which the test was ended since the loss had risen; None: never
     diverged: float | None
-    lower: float | None = None
+    lower: float | None = None  # where a tenth of the whole fall is done: a cautious choice
     suggestion: float | None = None
+    # where the loss is lowest, before it rises clearly for the first time
     lowest: float | None = None
+    # why there is no suggestion (the three rates are None), or what makes it doubtful
     problem: str = ""
 
 

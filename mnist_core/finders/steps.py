@@ -15,15 +15,12 @@ from mnist_core.trainer import optimizers
 
 
 class Steps:
-    """Steps of one model, over the epochs without end; to be used within a ``runtime.session``.
-
-    Attributes:
-        model: with fresh weights of the configuration's seed, in training mode.
-    """
+    """Steps of one model, over the epochs without end; to be used within a ``runtime.session``."""
 
     def __init__(self, config: TrainConfig, data: Data, machine: Runtime) -> None:
         """Make the model of a resolved configuration; the data is on the device of ``machine``."""
         torch.manual_seed(stream_seed(config.seed, "model"))
+        # with fresh weights of the configuration's seed, in training mode
         self.model = machine.place(models.build(config.model, data.n_classes))
         self._forward = compilation.forward_of(self.model, config)
         self._scaler = runtime.gradient_scaler(machine)

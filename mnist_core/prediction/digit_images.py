@@ -63,13 +63,9 @@ is rounding."""
 
 @dataclass(frozen=True)
 class Digit:
-    """A picture as a model takes it.
+    """A picture as a model takes it."""
 
-    Attributes:
-        image: uint8 ``[28, 28]``, 0 (ground) to 255 (ink).
-    """
-
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]  # uint8 ``[28, 28]``, 0 (ground) to 255 (ink)
     note: str
 
 

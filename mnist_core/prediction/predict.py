@@ -22,17 +22,12 @@ THRESHOLD = "val_threshold"
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Predictions of a classifier for ``N`` images, on the CPU.
+    """Predictions of a classifier for ``N`` images, on the CPU."""
 
-    Attributes:
-        logits: ``[N, C]``.
-        predicted: int64 ``[N]``, the class with the highest logit, the first of several.
-        probabilities: float64 ``[N, C]``, softmax of the logits; how sure a model is, which is not
-            how often it is right (Guo et al. 2017, arXiv 1706.04599).
-    """
-
-    logits: Tensor
-    predicted: Tensor
+    logits: Tensor  # ``[N, C]``
+    predicted: Tensor  # int64 ``[N]``, the class with the highest logit, the first of several
+    # float64 ``[N, C]``, softmax of the logits; how sure a model is, which is not how often it is
+    # right (Guo et al. 2017, arXiv 1706.04599).
     probabilities: Tensor
 
     @property
@@ -47,17 +42,11 @@ class Classes:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Predictions of a model of pairs for ``P`` pairs of images, on the CPU.
+    """Predictions of a model of pairs for ``P`` pairs of images, on the CPU."""
 
-    Attributes:
-        chosen: int64 ``[P, 2]``, indices into the images.
-        scores: float64 ``[P]``: the higher, the more alike.
-        threshold: from which score on two images are the same, as the training chose it.
-    """
-
-    chosen: Tensor
-    scores: Tensor
-    threshold: float
+    chosen: Tensor  # int64 ``[P, 2]``, indices into the images
+    scores: Tensor  # float64 ``[P]``: the higher, the more alike
+    threshold: float  # from which score on two images are the same, as the training chose it
 
     @property
     def same(self) -> Tensor:

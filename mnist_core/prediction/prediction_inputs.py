@@ -22,25 +22,20 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(kw_only=True)
 class Inputs:
-    """Images with their names.
+    """Images with their names."""
 
-    Attributes:
-        images: uint8 ``[28, 28]`` each (of an IDX file perhaps another size), 0 (ground) to 255
-        (ink).
-        indices: the place in an IDX file; None: the file is a picture.
-        labels: the class, or ``UNKNOWN``.
-        remarks: a line on each input that needs one, e.g. where the classes come from.
-        problems: a line on each picture of a folder that cannot be used.
-        sha256: of the raw content of each IDX file by name.
-    """
-
+    # uint8 ``[28, 28]`` each (of an IDX file perhaps another size), 0 (ground) to 255 (ink)
     images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    # the place in an IDX file; None: the file is a picture
     indices: list[int | None] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)  # the class, or ``UNKNOWN``
     notes: list[str] = field(default_factory=list)
+    # a line on each input that needs one, e.g. where the classes come from.
     remarks: list[str] = field(default_factory=list)
+    # a line on each picture of a folder that cannot be used
     problems: list[str] = field(default_factory=list)
+    # of the raw content of each IDX file by name
     sha256: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -30,20 +30,15 @@ _SAID = ("different", "same")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Predictions:
-    """What was predicted, ready to be printed and written.
-
-    Attributes:
-        drawn: int ``[K]``, the images that are worth a look, in the order of the tables.
-        known: of how many predictions the truth is known.
-        accuracy: fraction of those that are right; None: of none.
-    """
+    """What was predicted, ready to be printed and written."""
 
     header: list[str]
     rows: list[list[str]]
     tables: list[Table]
+    # int ``[K]``, the images that are worth a look, in the order of the tables
     drawn: npt.NDArray[np.int64]
-    known: int
-    accuracy: float | None
+    known: int  # of how many predictions the truth is known
+    accuracy: float | None  # fraction of those that are right; None: of none
 
     def csv(self) -> str:
         """Return all predictions as CSV with a header."""

@@ -67,11 +67,7 @@ class Preset:
         return own.override(changes or {})
 
     def variant(self, name: str) -> Variant:
-        """Return the variant ``name``.
-
-        Raises:
-            ConfigError: if there is none.
-        """
+        """Return the variant ``name``; raise ``ConfigError`` if there is none."""
         by_name = {variant.name: variant for variant in self.variants}
         if name not in by_name:
             raise ConfigError(unknown_name(f"variant of {self.name}", name, by_name))
@@ -84,11 +80,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Preset:
-    """Return the preset ``name``.
-
-    Raises:
-        ConfigError: if there is none, or its file is wrong.
-    """
+    """Return the preset ``name``; raise ``ConfigError`` if there is none, or its file is wrong."""
     if name not in names():
         raise ConfigError(unknown_name("preset", name, names()))
     return read(_FOLDER / f"{name}.toml")
@@ -107,11 +99,7 @@ def is_preset(tables: Mapping[str, Any]) -> bool:
 
 
 def read(path: Path) -> Preset:
-    """Read a preset's file.
-
-    Raises:
-        ConfigError: if it cannot be read, or a setting of it is wrong.
-    """
+    """Read a preset's file; raise ConfigError if it cannot be read, or a setting of it is wrong."""
     tables = parsing.toml_file(path)
     said, given = tables.pop(_PRESET, {}), tables.pop(_VARIANT, [])
     if not isinstance(given, list) or "seed" in tables:

@@ -13,35 +13,24 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds with Student's t interval.
+    """A mean over seeds with Student's t interval."""
 
-    Attributes:
-        n: number of values, >= 1.
-        half_width: half the length of the 95 % interval; NaN for one value.
-    """
-
-    n: int
+    n: int  # number of values, >= 1
     mean: float
-    half_width: float
+    half_width: float  # half the length of the 95 % interval; NaN for one value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One metric of one variant.
-
-    Attributes:
-        claimed: on test images; None: nothing.
-        validation: on the validation images; None if no training finished.
-        test: on the test images; None if they were not read of all those trainings.
-        seconds: mean time of the trainings that were not interrupted; None if there is none.
-    """
+    """One metric of one variant."""
 
     variant: str
     metric: str
-    claimed: float | None
-    validation: Estimate | None
-    test: Estimate | None
+    claimed: float | None  # on test images; None: nothing
+    validation: Estimate | None  # on the validation images; None if no training finished
+    test: Estimate | None  # on the test images; None if they were not read of all those trainings
     failed: int
+    # mean time of the trainings that were not interrupted; None if there is none
     seconds: float | None
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,15 +38,11 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training of a preset.
-
-    Attributes:
-        key: hash of the configuration without seed and folders, of the data and the trainer.
-    """
+    """One training of a preset."""
 
     variant: Variant
     config: TrainConfig
-    key: str
+    key: str  # hash of the configuration without seed and folders, of the data and the trainer
 
     @property
     def name(self) -> str:
@@ -79,11 +75,7 @@ class Results:
     """The finished trainings of a preset, in ``result.json`` in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what is there.
-
-        Raises:
-            UserError: if the file is damaged.
-        """
+        """Read what is there; raise ``UserError`` if the file is damaged."""
         self.folder = folder
         self._entries: dict[str, Entry] = {}
         self._read()

@@ -21,11 +21,7 @@ def narrow(title: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write ``figure``.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write ``figure``; raise ``UserError`` if it cannot be written."""
     FigureCanvasAgg(figure)
     try:
         figure.savefig(path, format="png", dpi=_DPI)

@@ -20,25 +20,15 @@ RUN, CONFIG, BEST_CONFIG = "run.json", "config.toml", "best_config.toml"
 
 @dataclass(frozen=True)
 class Found:
-    """What was meant.
+    """What was meant."""
 
-    Attributes:
-        checkpoint: the file of the trained model; it exists.
-        run: the folder of the run it belongs to; None: of no run.
-        name: ``last`` or ``best`` of a run, else empty.
-    """
-
-    checkpoint: Path
-    run: Path | None = None
-    name: str = ""
+    checkpoint: Path  # the file of the trained model; it exists
+    run: Path | None = None  # the folder of the run it belongs to; None: of no run
+    name: str = ""  # ``last`` or ``best`` of a run, else empty
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that a run's folder cannot have.
-
-    Raises:
-        UserError: if the name is not allowed.
-    """
+    """Refuse a name that a run's folder cannot have; raise UserError if the name is not allowed."""
     if not _NAME.fullmatch(name) or name in ENVIRONMENTS:
         raise UserError(
             f"--name: letters, digits and . _ + - only, the first a letter or digit, 100 at most,"

@@ -58,11 +58,7 @@ def _problem(facts: Any) -> str:
 
 
 def write(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write ``run.json``, the whole of it or nothing.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write ``run.json``, the whole of it or nothing; raise UserError if it cannot be written."""
     write_atomically(folder / RUN, to_text(facts))
 
 

@@ -45,18 +45,13 @@ def roc_and_precision(folder: Path, found: Evaluation, *, title: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Decision:
-    """Where the model decides.
-
-    Attributes:
-        false_rate, true_rate, precision: there, 0 to 1.
-        share: of what is true, 0 to 1: the precision of a guess.
-    """
+    """Where the model decides."""
 
     name: str
     false_rate: float
     true_rate: float
     precision: float
-    share: float
+    share: float  # of what is true, 0 to 1: the precision of a guess
 
 
 def _decision(found: Evaluation) -> _Decision:

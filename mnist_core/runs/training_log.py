@@ -24,11 +24,7 @@ class Log:
         self._file = file
 
     def say(self, what: str | Table) -> None:
-        """Print a line or a table.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Print a line or a table; raise ``UserError`` if it cannot be written."""
         try:
             self.console.print(what)
         except OSError as error:
@@ -36,11 +32,7 @@ class Log:
         self.note(what)
 
     def note(self, what: str | Table) -> None:
-        """Write into the file only.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Write into the file only; raise ``UserError`` if it cannot be written."""
         if self._file is None:
             return
         try:

@@ -29,27 +29,20 @@ _STATE_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked for.
-
-    Attributes:
-        root: where runs lie; None: no folder is written.
-        name: of the folder; None: one is made up.
-        overrides: settings that the command line changed, dotted.
-        record: what the configuration file recorded of an earlier training.
-        resume: the folder of a run to resume.
-        save: a file for the model beside the folder's own.
-    """
+    """What is asked for."""
 
     config: TrainConfig
-    root: Path | None = None
-    name: str | None = None
+    root: Path | None = None  # where runs lie; None: no folder is written
+    name: str | None = None  # of the folder; None: one is made up
+    # settings that the command line changed, dotted
     overrides: Mapping[str, Any] = field(default_factory=dict)
     config_file: Path | None = None
+    # what the configuration file recorded of an earlier training
     record: Mapping[str, Any] = field(default_factory=dict)
-    resume: Path | None = None
+    resume: Path | None = None  # the folder of a run to resume
     test: bool = False
     pictures: bool = True
-    save: Path | None = None
+    save: Path | None = None  # a file for the model beside the folder's own
 
 
 class TrainingEnded(UserError):
@@ -205,11 +198,7 @@ def _finish(
 
 
 def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
-    """Write the results; a place that cannot be written does not keep the other from it.
-
-    Raises:
-        UserError: if a file cannot be written.
-    """
+    """Write the results; a place that cannot be written does not keep the other from it."""
     problems = []
     if plan.save:
         try:

@@ -23,22 +23,14 @@ CHUNK = 500
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a model does on a split.
-
-    Attributes:
-        figures: the values of ``FIGURES`` by name.
-        confusion: int64 ``[C, C]``, rows are true classes, columns predicted ones.
-        predictions: int64 ``[N]``.
-        labels: int64 ``[N]``, the true classes, on any device.
-        logits: ``[N, C]``, on any device.
-    """
+    """What a model does on a split."""
 
     loss: float
-    figures: Mapping[str, float]
-    confusion: Tensor
-    predictions: Tensor
-    labels: Tensor
-    logits: Tensor
+    figures: Mapping[str, float]  # the values of ``FIGURES`` by name
+    confusion: Tensor  # int64 ``[C, C]``, rows are true classes, columns predicted ones
+    predictions: Tensor  # int64 ``[N]``
+    labels: Tensor  # int64 ``[N]``, the true classes, on any device
+    logits: Tensor  # ``[N, C]``, on any device
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -19,16 +19,7 @@ _WEIGHTS = 200_000
 
 
 class PairEvaluation:
-    """What a model does on fixed pairs of a split.
-
-    Attributes:
-        loss: mean loss of a pair, as in training but without label smoothing.
-        pairs: int64 ``[P, 2]`` on the CPU: the indices of both images in the split.
-        same: bool ``[P]`` on the CPU: whether they are of one class.
-        scores: float64 ``[P]`` on the CPU: the higher, the more alike.
-        threshold: the score from which two images count as the same. The best on these pairs makes
-            ``accuracy`` a little optimistic (see ``best_threshold``).
-    """
+    """What a model does on fixed pairs of a split."""
 
     def __init__(
         self,
@@ -40,14 +31,18 @@ class PairEvaluation:
         threshold: float | None = None,
     ) -> None:
         """Keep the scores; ``threshold`` None: the best on these pairs."""
-        self.loss = loss
+        self.loss = loss  # mean loss of a pair, as in training but without label smoothing
+        # int64 ``[P, 2]`` on the CPU: the indices of both images in the split
         self.pairs = pairs.cpu()
-        self.same = same.cpu()
+        self.same = same.cpu()  # bool ``[P]`` on the CPU: whether they are of one class
+        # float64 ``[P]`` on the CPU: the higher, the more alike
         self.scores = scores.cpu().double()
         self._truth = self.same.numpy()
         self._values: Floats = self.scores.numpy()
         if threshold is None:
             threshold = best_threshold(self._truth, self._values)
+        # the score from which two images count as the same. The best on these pairs makes
+        # ``accuracy`` a little optimistic (see ``best_threshold``).
         self.threshold = threshold
 
     @cached_property

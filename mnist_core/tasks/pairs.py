@@ -75,11 +75,7 @@ def epoch_size(config: TrainConfig, data: Data) -> int:
 
 
 def create(config: TrainConfig, data: Data, runtime: Runtime) -> "PairTask":
-    """Return the task.
-
-    Raises:
-        DataError: if the images do not make pairs of both kinds.
-    """
+    """Return the task; raise ``DataError`` if the images do not make pairs of both kinds."""
     return PairTask(config, data, runtime)
 
 
@@ -166,19 +162,12 @@ class PairTask(Task):
 
 @dataclass(frozen=True, eq=False)
 class _FixedPairs:
-    """The pairs of an evaluation, worked out once.
+    """The pairs of an evaluation, worked out once."""
 
-    Attributes:
-        pairs: int64 ``[P, 2]``, indices into the split.
-        classes: int64 ``[P, 2]``.
-        images: int64 ``[M]``, the images that occur, each once.
-        places: int64 ``[P, 2]``, indices into ``images``.
-    """
-
-    pairs: Tensor
-    classes: Tensor
-    images: Tensor
-    places: Tensor
+    pairs: Tensor  # int64 ``[P, 2]``, indices into the split
+    classes: Tensor  # int64 ``[P, 2]``
+    images: Tensor  # int64 ``[M]``, the images that occur, each once
+    places: Tensor  # int64 ``[P, 2]``, indices into ``images``
 
 
 def _fix(split: Split, config: TrainConfig) -> _FixedPairs:

@@ -18,12 +18,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class Average:
-    """The averaged weights of one training.
-
-    Attributes:
-        model: a model of the same kind that holds them.
-        count: weights that went into the average; 0: there is none yet.
-    """
+    """The averaged weights of one training."""
 
     def __init__(self, config: AverageConfig, model: nn.Module) -> None:
         """Begin without an average.
@@ -33,9 +28,9 @@ class Average:
         """
         self._config = config
         self._trained: list[Tensor] = list(model.parameters())
-        self.model = copy.deepcopy(model)
+        self.model = copy.deepcopy(model)  # a model of the same kind that holds them
         self._averaged: list[Tensor] = [p.requires_grad_(False) for p in self.model.parameters()]
-        self.count = 0
+        self.count = 0  # weights that went into the average; 0: there is none yet
 
     def step(self) -> None:
         """Take in the weights after a step of the optimizer: ema."""

@@ -31,9 +31,6 @@ class MuonAdamW(torch.optim.Optimizer):
 
         Args:
             parameters: of a model, in its order: the last weight is that of the output layer.
-
-        Raises:
-            ConfigError: if there is no hidden layer.
         """
         every = list(parameters)
         matrices = [p for p in every if p.ndim > 1][:-1]

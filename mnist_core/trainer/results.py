@@ -17,60 +17,42 @@ class StopTraining(Exception):
 
 
 class TrainingFailed(Exception):
-    """The training cannot continue.
-
-    Attributes:
-        kind: ``NonFiniteLoss`` or ``OutOfMemory``.
-    """
+    """The training cannot continue."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind = kind  # ``NonFiniteLoss`` or ``OutOfMemory``
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Best:
-    """The best report of a training: the highest validation accuracy, then the lowest loss.
+    """The best report of a training: the highest validation accuracy, then the lowest loss."""
 
-    Attributes:
-        step: number of the report, from 1.
-    """
-
-    step: int
+    step: int  # number of the report, from 1
     metrics: dict[str, float]
     weights: dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainResult:
-    """The result of a training.
+    """The result of a training."""
 
-    Attributes:
-        config: with nothing left to guess; training it again gives the same result.
-        metrics: e.g. ``val_accuracy``, ``val_loss`` and ``train_loss`` of ``model``: at the last
-            report, or at the best one if ``early_stopping`` is on.
-        history: one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics; also
-            ``lr`` and ``train_accuracy`` if the training is followed, see ``train``.
-        evaluation: of ``model`` on the validation images.
-        model: on the device, in evaluation mode; averaged, if that was asked for.
-        stopped: whether ``report`` ended the training early.
-        stopped_early: whether ``early_stopping`` did.
-        seconds: wall time of the whole training; of a resumed one since it was resumed.
-        peak_memory: bytes, see ``memory.peak``.
-    """
-
-    config: TrainConfig
+    config: TrainConfig  # with nothing left to guess; training it again gives the same result
+    # e.g. ``val_accuracy``, ``val_loss`` and ``train_loss`` of ``model``: at the last report, or at
+    # the best one if ``early_stopping`` is on.
     metrics: dict[str, float]
+    # one entry a report: ``step`` (from 1), ``epoch``, ``seconds`` and the metrics; also ``lr`` and
+    # ``train_accuracy`` if the training is followed, see ``train``
     history: list[dict[str, float]]
-    evaluation: Evaluation
+    evaluation: Evaluation  # of ``model`` on the validation images
     confusion: list[list[int]]
-    model: nn.Module
-    stopped: bool
-    stopped_early: bool
+    model: nn.Module  # on the device, in evaluation mode; averaged, if that was asked for
+    stopped: bool  # whether ``report`` ended the training early
+    stopped_early: bool  # whether ``early_stopping`` did
     best: Best | None
     images: int
-    seconds: float
+    seconds: float  # wall time of the whole training; of a resumed one since it was resumed
     train_seconds: float
-    peak_memory: int
+    peak_memory: int  # bytes, see ``memory.peak``
     n_parameters: int
     device_name: str

@@ -30,13 +30,9 @@ DEAREST = 0.02
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingState:
-    """A training at one of its reports.
+    """A training at one of its reports."""
 
-    Attributes:
-        tensors: by group (``model``, ``optimizer``, …) and name.
-    """
-
-    tensors: Mapping[str, Mapping[str, Tensor]]
+    tensors: Mapping[str, Mapping[str, Tensor]]  # by group (``model``, ``optimizer``, …) and name
     values: Mapping[str, Any]
 
 

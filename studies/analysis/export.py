@@ -23,7 +23,7 @@ from studies.core.formatting import possible
 from studies.core.seal import sealed
 from studies.core.statistics import Interval
 from studies.core.trials import TrialRecord
-from studies.planning.next_commands import reproduce_command, resume_hint, train_command
+from studies.planning.next_commands import reproduce_command, train_command
 from studies.planning.objective_class import is_trainer
 from studies.planning.plan import Plan
 from studies.search.population import as_one_training
@@ -52,7 +52,8 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     environment = result.environment
     if row is None or row.confirm is None or row.candidate is None:
         raise UserError(
-            f"study {plan.name} has confirmed nothing yet; run it to its end: {resume_hint(plan)}"
+            f"study {plan.name} has confirmed nothing yet; run it to its end:"
+            f" {plan.commands.resume_hint}"
         )
     records = result.confirm[row.label]
     recorded = records[0]

@@ -21,7 +21,6 @@ from studies.core.attributes import (
 )
 from studies.core.trials import Forked, TrialRecord
 from studies.planning.fingerprint import FingerprintMismatch, check_readable
-from studies.planning.next_commands import resume_hint
 from studies.planning.plan import Plan
 from studies.search.stopping import Stop
 from studies.storage import leases
@@ -113,7 +112,7 @@ class Stored:
         if self.phase != "finished":
             raise UserError(
                 f"study {self.plan.name} is in its {self.phase} phase, so its best configuration"
-                f" is not known yet; run it to its end: {resume_hint(self.plan)}"
+                f" is not known yet; run it to its end: {self.plan.commands.resume_hint}"
             )
         return self.result
 

@@ -11,4 +11,14 @@ MILD_AUGMENTATION: dict[str, Any] = {
     "augment.scale": 0.1,
     "augment.shear": 8.0,
 }
+
+SMALL_NETWORK: dict[str, Any] = {
+    "model.name": "flex_cnn",
+    "model.norm": "batch",
+    "optim.name": "adamw",
+    "schedule.name": "one_cycle",
+    "batch_size": 128,
+    "epochs": 6,
+}
+"""A CNN of any size, trained for a few epochs."""
 """A mild affine change of every training image, and label smoothing; the same for all trials."""

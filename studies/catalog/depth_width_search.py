@@ -4,7 +4,7 @@ Run: python -m studies.run depth_width_search
 """
 
 from search_spaces.depth_width import DEPTHS, SPACE
-from studies.catalog._shared import MILD_AUGMENTATION
+from studies.catalog._shared import MILD_AUGMENTATION, SMALL_NETWORK
 from studies.spec import StudySpec
 
 STUDY = StudySpec(
@@ -15,15 +15,7 @@ STUDY = StudySpec(
     minutes=4,
     space=SPACE,
     scientific="model.depth",
-    fixed={
-        "model.name": "flex_cnn",
-        "model.norm": "batch",
-        "optim.name": "adamw",
-        "schedule.name": "one_cycle",
-        "batch_size": 128,
-        "epochs": 6,
-    }
-    | MILD_AUGMENTATION,
+    fixed=SMALL_NETWORK | MILD_AUGMENTATION,
     defaults={
         depth: {
             "model.width": 24,

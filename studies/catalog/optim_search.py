@@ -51,12 +51,7 @@ STUDY = StudySpec(
     minutes=4,
     space=SPACE,
     scientific="optim.name",
-    fixed={
-        "model.name": "net",
-        "batch_size": 64,
-        "epochs": 6,
-    }
-    | MILD_AUGMENTATION,
+    fixed={"model.name": "net", "batch_size": 64, "epochs": 6} | MILD_AUGMENTATION,
     defaults={name: _torch_default(name) for name in _TORCH_LR},
     baseline="adam",
     trials=60,

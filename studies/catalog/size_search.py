@@ -7,7 +7,7 @@ configuration beats in both. Models with more than 300,000 parameters are not tr
 """
 
 from search_spaces.size import POOLS, SPACE
-from studies.catalog._shared import MILD_AUGMENTATION
+from studies.catalog._shared import MILD_AUGMENTATION, SMALL_NETWORK
 from studies.spec import StudySpec
 
 STUDY = StudySpec(
@@ -19,15 +19,7 @@ STUDY = StudySpec(
     scientific="model.global_pool",
     objectives={"parameters": "minimize"},
     constraints={"parameters": 300_000},
-    fixed={
-        "model.name": "flex_cnn",
-        "model.norm": "batch",
-        "optim.name": "adamw",
-        "schedule.name": "one_cycle",
-        "batch_size": 128,
-        "epochs": 6,
-    }
-    | MILD_AUGMENTATION,
+    fixed=SMALL_NETWORK | MILD_AUGMENTATION,
     defaults={
         pool: {
             "model.depth": 2,

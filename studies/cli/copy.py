@@ -39,7 +39,6 @@ def copy_command(
     """
     given = [*(assignments or []), *([] if from_ is None else [f"storage.url={from_}"])]
     plan = options.find(study, conf=conf, assignments=given, quick=quick)
-    from studies.planning.next_commands import resumable, run_command
     from studies.planning.settings import SET
     from studies.storage.copying import copy_study
     from studies.storage.open import check_url, shown
@@ -51,7 +50,7 @@ def copy_command(
         trials = counted(len(content.trials), "trial")
         typer.echo(f"copied {content.name}: {trials}, compared with the source")
     places, how = {"storage.url": to}, "resume it there with:"
-    if not resumable(plan):
+    if not plan.commands.resumable:
         places["results.folder"] = str(plan.folder.parent)
         folder = from_here(plan.folder)
         how = f"to resume it there, call its folder {folder} {plan.name} again, then:"
@@ -60,4 +59,4 @@ def copy_command(
         settings=plan.settings.override(places),
         origins={**plan.origins, **dict.fromkeys(places, SET)},
     )
-    typer.echo(f"{shown(source)} -> {shown(to)}; {how} {run_command(there)}")
+    typer.echo(f"{shown(source)} -> {shown(to)}; {how} {there.commands.run()}")

@@ -30,7 +30,7 @@ from studies.cli.first_failure import FirstTraceback
 from studies.core.events import Listener
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.next_commands import again_command, look_command, train_command
+from studies.planning.next_commands import again_command, train_command
 from studies.planning.objective_class import is_trainer, objective_class
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
@@ -119,7 +119,7 @@ def run(
     except ConfirmedElsewhere:
         _say(
             f"the search of {plan.name} has finished; another supervisor confirms its winners and"
-            f" reads the test set, so this one has ended: {look_command('status', plan)}"
+            f" reads the test set, so this one has ended: {plan.commands.look('status')}"
         )
         return 0
     except (StudyInterrupted, KeyboardInterrupt) as stop:
@@ -193,7 +193,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
         ("best configuration", config),
         ("report", report),
         *([("train it again", train_command(config))] if trained else []),
-        ("all trials", look_command("dashboard", plan)),
+        ("all trials", plan.commands.look("dashboard")),
     ):
         _print_line(console, what, where)
 
@@ -221,7 +221,7 @@ def _above(text: str) -> None:
 def _view(
     plan: Plan, progress: Progress, console: Console, estimate: list[str], *, live: bool
 ) -> LiveView | PlainView:
-    place, dashboard = open.shown(plan.storage_url), look_command("dashboard", plan)
+    place, dashboard = open.shown(plan.storage_url), plan.commands.look("dashboard")
     workers = counted(plan.workers, "worker")
     if live:
         console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)

@@ -41,7 +41,6 @@ def sync_command(
     from mnist_core.files import prepare_folder
     from studies.analysis import stored_study
     from studies.core.events import Event
-    from studies.planning.next_commands import look_command
     from studies.report.table import result_event
     from studies.storage.belonging import check_owner
     from studies.storage.open import shown
@@ -54,7 +53,7 @@ def sync_command(
     if not names:
         raise UserError(
             f"study {plan.name} has no tracker (tracking.trackers is empty); name one:"
-            f" {look_command('sync', plan, '--tracker', 'wandb')}"
+            f" {plan.commands.look('sync', '--tracker', 'wandb')}"
         )
     found = stored_study.read(plan).comparable()
     holder = stored_study.supervisor(plan.location)
@@ -75,7 +74,7 @@ def sync_command(
         names,
         found.plan.folder,
         found.plan.settings.tracking,
-        sync=look_command("sync", found.plan),
+        sync=found.plan.commands.look("sync"),
         seconds=3600,
     )
     with Recording(found.plan, typer.echo, tell, trackers=processes) as recording:

@@ -30,7 +30,6 @@ def wandb_report_command(
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from mnist_core.files import write_atomically
     from studies.core.event_log import FILE
-    from studies.planning.next_commands import look_command, run_command
     from studies.tracking.follow import read_study
     from studies.tracking.wandb_internals import report_json, server
     from studies.tracking.wandb_report import build
@@ -45,10 +44,10 @@ def wandb_report_command(
     if made is None:
         raise UserError(
             f"{plan.folder / FILE}: there are no events of the study; run it, or make them from the"
-            f" database: {look_command('sync', plan, '--tracker', 'wandb', '--no-upload')}"
+            f" database: {plan.commands.look('sync', '--tracker', 'wandb', '--no-upload')}"
         )
     own = plan.settings.tracking.wandb
-    command = run_command(plan)
+    command = plan.commands.run()
     if out is not None:
         report = build(made, project=own.project, entity=own.entity, command=command)
         write_atomically(out, json.dumps(report_json(report), indent=1) + "\n")

@@ -39,15 +39,14 @@ def watch(
     Raises:
         UserError: if the study is not being run, or its log is not on this machine.
     """
-    from studies.planning.next_commands import look_command, resume_hint
     from studies.report.live import LiveView, PlainView
     from studies.report.progress import Progress
 
     runs, write = runs or _Runs(plan.location), write or partial(print, flush=True)
     if not runs():
         raise UserError(
-            f"study {plan.name} is not being run; `{look_command('status', plan)}` says how far it"
-            f" is; to resume it: {resume_hint(plan)}"
+            f"study {plan.name} is not being run; `{plan.commands.look('status')}` says how far it"
+            f" is; to resume it: {plan.commands.resume_hint}"
         )
     file = plan.folder / FILE
     if not file.is_file():
@@ -81,7 +80,7 @@ def watch(
         write(f"study {plan.name} continues without you")
         return
     write(standing(progress))
-    write(f"the run of study {plan.name} has ended: {look_command('status', plan)}")
+    write(f"the run of study {plan.name} has ended: {plan.commands.look('status')}")
 
 
 def standing(progress: "Progress") -> str:

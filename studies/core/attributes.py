@@ -109,11 +109,10 @@ _OF_A_TRIAL: Mapping[str, Any] = {
 def misshapen(study: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> str:
     """Return the name of the first attribute that has not its shape, "" if all have theirs.
 
-    Args:
-        study: a study's user attributes; studies of other programs have any shape.
-        trials: those of its trials, by number.
+    ``trials`` are the user attributes of the trials of ``study``, by number.
     """
     if FINGERPRINT not in study:
+        # Studies of other programs have any shape.
         return ""
     for name, shape in _OF_A_STUDY.items():
         if not _fits(study.get(name), shape):

@@ -1,8 +1,6 @@
 """The log of a study's events: one JSON object a line, in ``results/<study>/events.jsonl``.
 
-It is only appended to, also by a study that is resumed. A line that a kill cut short is ended when
-the log is opened again; readers skip and count lines that are not events. The database is the
-truth: ``studies/tracking/backfill.py`` fills in what the log lost.
+The database is the truth: ``studies/tracking/backfill.py`` fills in what the log lost.
 """
 
 import json
@@ -25,21 +23,14 @@ _CHUNK = 1 << 20
 
 
 class EventLog:
-    """A listener that writes events; it opens its file at the first event.
+    """A listener that writes events; it opens its file, in an existing folder, at the first one.
 
-    If a write fails, one line says so, and the study continues.
-
-    Args:
-        path: the file; its folder is there.
-        say: gets the line about a write that failed.
-        sync: the command that fills in missing events.
-
-    Attributes:
-        lost: number of events that could not be written.
+    If a write fails, ``say`` gets one line, which names ``sync``, the command that fills in missing
+    events; the study continues.
     """
 
     def __init__(self, path: Path, say: Callable[[str], object], *, sync: str = "") -> None:
-        self.lost = 0
+        self.lost = 0  # number of events that could not be written
         self._path = path
         self._say = say
         self._sync = f" or by `{sync}`" if sync else ""
@@ -54,7 +45,7 @@ class EventLog:
             assert self._file is not None
             line = to_line(event)
             if not self._whole:
-                line = b"\n" + line
+                line = b"\n" + line  # ends the line that a kill cut short
             written = os.write(self._file, line)
             self._whole = written == len(line)
             if self._whole:
@@ -83,10 +74,7 @@ class EventLog:
 
 
 class Tail:
-    """Reads a log that may still grow.
-
-    Args:
-        path: the file, which need not be there yet.
+    """Reads a log that may still grow, or is not there yet.
 
     Attributes:
         damaged: number of skipped lines that are not events.
@@ -123,29 +111,19 @@ class Tail:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a whole log holds.
+    """What a whole log holds."""
 
-    Attributes:
-        over: phase and number of each trial whose end it has.
-        study: the id in the first ``study`` event, or "".
-        concluded: whether a ``result`` event follows the last of those ends.
-        damaged: number of lines that are not events.
-        retried: number of retries of each trial that was run again after its end.
-    """
-
+    # phase and number of each trial whose end it has
     over: frozenset[tuple[str, int]] = frozenset()
-    study: str = ""
-    concluded: bool = False
-    damaged: int = 0
+    study: str = ""  # the id in the first ``study`` event, or ""
+    concluded: bool = False  # whether a ``result`` event follows the last of those ends
+    damaged: int = 0  # number of lines that are not events
+    # number of retries of each trial that was run again after its end
     retried: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 def survey(path: Path) -> Contents:
-    """Read a whole log.
-
-    Raises:
-        OSError: if it is there, but cannot be read.
-    """
+    """Read a whole log; raise ``OSError`` if it is there, but cannot be read."""
     tail, over, study, concluded = Tail(path), set(), "", False
     retried: Counter[tuple[str, int]] = Counter()
     for event in tail.read():

@@ -49,11 +49,9 @@ Listener = Callable[[Event], None]
 
 
 class Stream:
-    """Hands events to listeners; if one raises, it is logged once and the study continues.
+    """Hands events of ``phase`` to listeners in order.
 
-    Args:
-        phase: of all its events.
-        listeners: called in order.
+    If a listener raises, it is logged once and the study continues.
     """
 
     def __init__(self, phase: str, listeners: Sequence[Listener] = ()) -> None:

@@ -26,16 +26,12 @@ def bare_text(metric: str, value: float | None) -> str:
 
 
 def possible(metric: str, interval: Interval, *, gap: bool = False) -> Interval:
-    """Return ``interval`` with its ends cut at what the metric can be.
+    """Return ``interval`` with its ends cut at what the metric can be; only of fractions.
 
-    A t interval of few seeds can reach beyond 0 and 100 %. After the cut it holds the true value as
-    often as before.
-
-    Args:
-        metric: only intervals of fractions are cut.
-        interval: of a mean, or of a difference.
-        gap: whether it is a difference, which is from -1 to 1.
+    With ``gap`` it is of a difference, which is from -1 to 1; else of a mean.
     """
+    # A t interval of few seeds can reach beyond 0 and 100 %. After the cut it holds the true value
+    # as often as before.
     if not is_share(metric):
         return interval
     least = -1.0 if gap else 0.0

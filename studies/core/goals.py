@@ -1,9 +1,7 @@
 """What a study's trials are judged by: one or more objectives, and limits.
 
-The first objective is the study's metric. Further objectives and limits concern the costs of a
-trial (``objectives/measured.py``). A trial over a limit is *infeasible* and cannot win. If that is
-known beforehand it is not trained: it ends as FAIL, kind ``Infeasible``, and is not counted as
-failed.
+A trial over a limit is *infeasible* and cannot win. If that is known beforehand it is not trained:
+it ends as FAIL, kind ``Infeasible``, and is not counted as failed.
 """
 
 from collections.abc import Mapping
@@ -27,26 +25,17 @@ def judged_by(metric: str, metrics: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Goals:
-    """The objectives and limits of a study.
+    """The objectives and limits of a study."""
 
-    Attributes:
-        metric: the first objective, by which running trials are compared.
-        direction: of the metric.
-        further: directions of further objectives by name, which are among ``MEASURES``.
-        limits: the most that a trial may have of ``MEASURES``, by name; > 0.
-    """
-
-    metric: str
-    direction: Direction = "maximize"
+    metric: str  # the first objective, by which running trials are compared
+    direction: Direction = "maximize"  # of the metric
+    # directions of further objectives by name, which are among ``MEASURES``
     further: Mapping[str, Direction] = field(default_factory=dict)
+    # the most that a trial may have of ``MEASURES``, by name; > 0
     limits: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check names and limits.
-
-        Raises:
-            ConfigError: if a measure or direction is unknown, or a limit is not above 0.
-        """
+        """Check names and limits, or raise ``ConfigError``."""
         for setting, names in (("objectives", self.further), ("constraints", self.limits)):
             for name in names:
                 if name not in MEASURES:
@@ -121,10 +110,8 @@ class Goals:
         )
 
     def as_good_beforehand(self, other: Mapping[str, float], than: Mapping[str, float]) -> bool:
-        """Whether a trial is at least as good in all further objectives known beforehand.
-
-        Only such a trial can show by the metric alone that the other one is beaten.
-        """
+        """Whether a trial is at least as good in all further objectives known beforehand."""
+        # Only such a trial can show by the metric alone that the other one is beaten.
         return all(
             sign_of(direction) * other[name] >= sign_of(direction) * than[name]
             for name, direction in self.further.items()

@@ -4,8 +4,6 @@ import re
 
 # Greedy: a password may hold nearly everything, and better too much is hidden than too little.
 _USER = re.compile(r"(://[^:/?#\s]*):.*@")
-
-
 _QUERY = re.compile(r"(?i)([?&][^=&\s]*(?:pass|pwd|secret|token)[^=&\s]*=)[^&'\"]*")
 
 

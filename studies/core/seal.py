@@ -1,8 +1,4 @@
-"""The seal of an export: a hash of its content, by which an edited file is recognised.
-
-A file whose learning rate, seed or value was changed by hand records no measurement, and must not
-be called reproduced.
-"""
+"""The seal of an export: a hash of its content, by which an edited file is recognised."""
 
 import hashlib
 import json
@@ -23,16 +19,13 @@ _PLACES = (("device",), ("threads",), ("data", "root"))
 
 def sealed(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tables of an export with the seal in its record."""
+    # A file whose learning rate, seed or value was changed by hand records no measurement, and
+    # must not be called reproduced.
     return {**tables, RECORD: {**tables[RECORD], SEAL: _digest(tables)}}
 
 
 def is_whole(settings: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether an export is as it was written, or has no seal.
-
-    Args:
-        settings: all of its tables except the record.
-        record: its record.
-    """
+    """Whether an export, ``settings`` and ``record``, is as it was written, or has no seal."""
     said = {name: value for name, value in record.items() if name != SEAL}
     return SEAL not in record or record[SEAL] == _digest({**settings, RECORD: said})
 

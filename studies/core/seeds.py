@@ -1,8 +1,4 @@
-"""Seeds of trials, samplers and confirmations: pure functions of the study's seed.
-
-They come from SHA-256, so they are the same on every platform. A trial's seed depends on its number
-only.
-"""
+"""Seeds of trials, samplers and confirmations: pure functions of the study's seed."""
 
 import hashlib
 import json
@@ -18,18 +14,14 @@ def trial_seed(study_seed: int, number: int) -> int:
 
 
 def confirm_seeds(study_seed: int, k: int) -> tuple[int, ...]:
-    """Return ``k`` seeds for a confirmation, 2**62 <= seed < 2**63, which no trial has.
-
-    The first seeds stay the same when ``k`` grows.
-    """
+    """Return ``k`` seeds for a confirmation, 2**62 <= seed < 2**63, which no trial has."""
+    # The first seeds stay the same when k grows.
     return tuple(_HALF + _digest("confirm", study_seed, index) % _HALF for index in range(k))
 
 
 def sampler_seed(study_seed: int, number: int) -> int:
-    """Return the seed of the sampler that proposes trial ``number``, 0 <= seed < 2**32.
-
-    Each trial has its own, so a resumed study is the same as one that was never interrupted.
-    """
+    """Return the seed of the sampler that proposes trial ``number``, 0 <= seed < 2**32."""
+    # Each trial has its own, so a resumed study is the same as one that was never interrupted.
     return _digest("sampler", study_seed, number) % (1 << 32)
 
 
@@ -39,10 +31,8 @@ def branch_seed(study_seed: int, branch: Mapping[str, Any]) -> int:
 
 
 def fork_seed(study_seed: int, name: str) -> int:
-    """Return the study's seed for the new trials of the fork ``name``, 0 <= seed < 2**32.
-
-    Carried trials get new numbers, so with the old seed new trials could have the same seeds.
-    """
+    """Return the study's seed for the new trials of the fork ``name``, 0 <= seed < 2**32."""
+    # Carried trials get new numbers, so with the old seed new trials could have the same seeds.
     return _digest(f"fork {name}", study_seed, 0) % (1 << 32)
 
 
@@ -53,4 +43,5 @@ def sentinel_draw(study_seed: int, number: int) -> float:
 
 def _digest(purpose: str, study_seed: int, index: int) -> int:
     text = f"{purpose}:{study_seed}:{index}"
+    # SHA-256 is the same on every platform.
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")

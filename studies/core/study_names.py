@@ -18,9 +18,7 @@ _FORK = re.compile(r"[A-Za-z0-9_]+")
 def split(name: str, studies: Collection[str]) -> tuple[str, str]:
     """Return the study and the fork that ``name`` means; the fork is "" if there is none.
 
-    Args:
-        name: as given on the command line.
-        studies: names of all studies in the catalog.
+    ``studies`` are the names of all studies in the catalog.
 
     Raises:
         ConfigError: if the fork's name is not allowed.
@@ -33,11 +31,7 @@ def split(name: str, studies: Collection[str]) -> tuple[str, str]:
 
 
 def check(fork: str, study: str) -> None:
-    """Check that ``fork`` can be the name of a fork.
-
-    Raises:
-        ConfigError: if it cannot.
-    """
+    """Check that ``fork`` can be the name of a fork; raise ``ConfigError`` if it cannot."""
     if fork.partition("-")[0] == QUICK:
         raise ConfigError(
             f"{study}-{fork}: for the small run write {study}{fork.removeprefix(QUICK)} --quick"

@@ -77,19 +77,13 @@ UNFIT = frozenset({BEFORE_TRAINING, GPU_FAILURE})
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a trial has no result.
+    """Why a trial has no result."""
 
-    Attributes:
-        kind: a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``TimeLimit``,
-            ``MemoryLimit``, ``WorkerLost``, ``Interrupted``, one of ``UNFIT`` or the exception's
-            class name.
-        message: one line.
-        traceback: the last lines of the traceback, or "".
-    """
-
+    # a short stable name: ``NonFiniteLoss``, ``OutOfMemory``, ``TimeLimit``, ``MemoryLimit``,
+    # ``WorkerLost``, ``Interrupted``, one of ``UNFIT`` or the exception's class name
     kind: str
-    message: str
-    traceback: str = ""
+    message: str  # one line
+    traceback: str = ""  # the last lines of the traceback, or ""
 
     def __post_init__(self) -> None:
         """Make the text, which comes from any program, safe to print."""
@@ -100,15 +94,11 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one trial may take; beyond that it ends as FAIL.
+    """What one trial may take; beyond that it ends as FAIL."""
 
-    Attributes:
-        seconds: wall time of one attempt in the worker; 0: no limit.
-        memory: bytes of main memory (resident set) of the worker and all processes that it
-            started; shared pages count for each. 0: no limit.
-    """
-
-    seconds: float = 0.0
+    seconds: float = 0.0  # wall time of one attempt in the worker; 0: no limit
+    # bytes of main memory (resident set) of the worker and all processes that it started; shared
+    # pages count for each. 0: no limit.
     memory: int = 0
 
 
@@ -121,43 +111,27 @@ INFEASIBLE = "Infeasible"
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial.
+    """One trial."""
 
-    Attributes:
-        number: from 0.
-        state: every one but INFEASIBLE, see ``ending``.
-        params: the active hyperparameters; also ``changes`` for a confirmed member of a
-            population.
-        seed: the trial's seed.
-        value: the study's metric at the end, or at the last report if PRUNED, or None.
-        curve: the study's metric by step.
-        metrics: all metrics at the end, or at the last report; nan if not finite.
-        seconds: from the start of the last attempt to its end, or None.
-        attributes: the objective's own: device, confusion matrix …
-        started: start of the last attempt, or None.
-        ended: its end, or None.
-        attempt: number of times that the trial was lost and started again.
-        failure: why a FAIL trial has no result.
-        failures: earlier failures, see ``studies/ledger/retrying.py``.
-        values: of a COMPLETE trial for each objective; the first one is ``value``.
-        excesses: by which fraction it exceeds each limit of the study; above 0: infeasible.
-    """
-
-    number: int
-    state: TrialState
+    number: int  # from 0
+    state: TrialState  # every one but INFEASIBLE, see ``ending``
+    # the active hyperparameters; also ``changes`` for a confirmed member of a population
     params: dict[str, Any]
-    seed: int
-    value: float | None
-    curve: dict[int, float]
-    metrics: dict[str, float]
-    seconds: float | None
+    seed: int  # the trial's seed
+    value: float | None  # the study's metric at the end, or at the last report if PRUNED, or None
+    curve: dict[int, float]  # the study's metric by step
+    metrics: dict[str, float]  # all metrics at the end, or at the last report; nan if not finite
+    seconds: float | None  # from the start of the last attempt to its end, or None
+    # the objective's own: device, confusion matrix …
     attributes: dict[str, Any] = field(default_factory=dict)
-    started: datetime | None = None
-    ended: datetime | None = None
-    attempt: int = 0
-    failure: Failure | None = None
-    failures: tuple[Failure, ...] = ()
+    started: datetime | None = None  # start of the last attempt, or None
+    ended: datetime | None = None  # its end, or None
+    attempt: int = 0  # number of times that the trial was lost and started again
+    failure: Failure | None = None  # why a FAIL trial has no result
+    failures: tuple[Failure, ...] = ()  # earlier failures, see ``studies/ledger/retrying.py``
+    # of a COMPLETE trial for each objective; the first one is ``value``
     values: tuple[float, ...] = ()
+    # by which fraction it exceeds each limit of the study; above 0: infeasible
     excesses: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -183,17 +157,11 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Forked:
-    """Where a fork comes from.
+    """Where a fork comes from."""
 
-    Attributes:
-        study: the name of the study that was forked.
-        carried: number of its trials that were taken over.
-        left: why other trials were not, with their numbers.
-    """
-
-    study: str
-    carried: int
-    left: tuple[tuple[str, int], ...] = ()
+    study: str  # the name of the study that was forked
+    carried: int  # number of its trials that were taken over
+    left: tuple[tuple[str, int], ...] = ()  # why other trials were not, with their numbers
 
     def __str__(self) -> str:
         total = self.carried + sum(count for _, count in self.left)

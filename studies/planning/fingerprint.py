@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.table import difference
-from mnist_core.version import TRAINER_VERSION
+from mnist_core.version import PACKAGE, TRAINER_VERSION, package_version
 from studies.core.attributes import CODE, FINGERPRINT
 
 if TYPE_CHECKING:  # it takes a second to import, and a plan needs none
     import optuna
-
-PACKAGE = "mnist-studies"
 
 DEVICE_KIND = "environment"
 """Key of a fingerprint's values: ``cuda``. Absent on a CPU."""
@@ -31,14 +29,6 @@ _MEANING = (
 
 class FingerprintMismatch(UserError):
     """The study in the storage is not the study that is to be run."""
-
-
-def package_version() -> str:
-    """Return this package's version; ``0`` when it runs from a tree that is not installed."""
-    try:
-        return importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
 
 
 def describe(config: DataConfig) -> dict[str, Any]:
@@ -63,10 +53,8 @@ def describe(config: DataConfig) -> dict[str, Any]:
 
 
 def comparable_settings(config: TrainConfig) -> dict[str, Any]:
-    """Return the settings of a training that say what is measured, as plain values.
-
-    Left out: where a trial runs, and which trial it is.
-    """
+    """Return the settings of a training that say what is measured, as plain values."""
+    # Left out: where a trial runs, and which trial it is.
     settings = config.model_dump(exclude={"seed", "device", "threads"})
     settings["data"].pop("test_set")  # a test set that comes later changes no training
     settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
@@ -84,9 +72,6 @@ def digest_of(values: Mapping[str, Any]) -> str:
 def check_fingerprint(study: "optuna.Study", fingerprint: tuple[str, Mapping[str, Any]]) -> None:
     """Keep ``fingerprint`` with a new ``study``; compare it with that of an old study.
 
-    A change of the user's own objective or model alone is accepted as long as no trial has a
-    result: it repairs a mistake.
-
     Raises:
         FingerprintMismatch: if they differ; the message has the first differences.
     """
@@ -99,6 +84,8 @@ def check_fingerprint(study: "optuna.Study", fingerprint: tuple[str, Mapping[str
         )
     if stored is not None and stored["hash"] == digest:
         return
+    # A change of the user's own objective or model alone is accepted as long as no trial has a
+    # result: it repairs a mistake.
     if stored is not None:
         old, new = ({k: v for k, v in of.items() if k != CODE} for of in (stored["values"], values))
         if differences(old, new) or (CODE in stored["values"] and _has_results(study)):
@@ -109,11 +96,10 @@ def check_fingerprint(study: "optuna.Study", fingerprint: tuple[str, Mapping[str
 def check_readable(name: str, recorded: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Check that the parameters and values of a recorded study mean what a plan says.
 
-    To read a study no more is needed: the data, the trainer and the code may have changed.
-
     Raises:
         FingerprintMismatch: if they differ; the message has the first differences.
     """
+    # To read a study no more is needed: the data, the trainer and the code may have changed.
     old, new = ({key: of[key] for key in _MEANING if key in of} for of in (recorded, values))
     if changes := differences(old, new):
         raise _mismatch(name, changes)

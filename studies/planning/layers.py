@@ -1,7 +1,4 @@
-"""A study's settings, from every layer that gives some; the last layer wins.
-
-Each mistake is one line that names the file or option, and the key as it was written.
-"""
+"""A study's settings, from every layer that gives some; the last layer wins."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,17 +36,11 @@ _OF_THE_PLAN = {
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place.
+    """Settings from one place."""
 
-    Attributes:
-        source: the file or option, named in errors and by ``show``.
-        values: by full dotted name.
-        written: how each was written, by full dotted name.
-    """
-
-    source: str
-    values: Mapping[str, Any]
-    written: Mapping[str, str]
+    source: str  # the file or option, named in errors and by ``show``
+    values: Mapping[str, Any]  # by full dotted name
+    written: Mapping[str, str]  # how each was written, by full dotted name
 
 
 @dataclass(frozen=True)
@@ -103,11 +94,9 @@ def searched_settings(spec: StudySpec) -> set[str]:
 def shared_training(
     settings: Settings, spec: StudySpec, *, device: str, threads: int
 ) -> TrainConfig:
-    """Return the configuration that all trials share; what they search has its default.
-
-    A value of ``conf.toml`` for a searched setting is meant for other runs: its momentum would
-    reach the trials of optimizers that have none.
-    """
+    """Return the configuration that all trials share; what they search has its default."""
+    # A value of conf.toml for a searched setting is meant for other runs: its momentum would reach
+    # the trials of optimizers that have none.
     defaults = {short_name(key): setting_of(Settings(), key) for key in searched_settings(spec)}
     given = {**defaults, "device": device, "threads": threads}
     return settings.train.override(given, source=f"study {spec.name}")
@@ -124,10 +113,9 @@ def general_quick(spec: StudySpec) -> dict[str, Any]:
 def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
     """Read ``path``, or ``conf.toml`` in the working directory, which may be missing.
 
-    A table for a study that is not among ``studies`` is refused.
-
     Raises:
-        ConfigError: if it cannot be read, is not TOML, or a name is wrong.
+        ConfigError: if it cannot be read, is not TOML, a name is wrong, or a table is for a study
+            that is not among ``studies``.
     """
     source = str(path or CONF)
     missing = path is None and not CONF.exists()
@@ -146,10 +134,9 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
 
 
 def make_layer(values: Mapping[str, Any], *, source: str, searched: Iterable[str] = ()) -> Layer:
-    """Return ``values`` by full dotted name, and check the names.
+    """Return ``values``, nested or by dotted keys, by full dotted name, and check the names.
 
     Args:
-        values: nested tables, dotted keys or both.
         source: the file or option, named in errors.
         searched: full names of the settings that the study's trials decide; they are refused.
 
@@ -178,8 +165,7 @@ def make_layer(values: Mapping[str, Any], *, source: str, searched: Iterable[str
 def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
     """Lay ``layers`` over the defaults, later ones on top; the first is ``conf.toml``.
 
-    Returns:
-        The settings, and the source of each that is not a default, by full dotted name.
+    Returns the settings, and the source of each that is not a default, by full dotted name.
 
     Raises:
         ConfigError: if a value is of the wrong type or out of range; names its layer.
@@ -200,11 +186,7 @@ def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
 
 
 def _full_name(name: str, *, source: str) -> str:
-    """Return the full dotted name of setting ``name``, which may lack ``train.``.
-
-    Raises:
-        ConfigError: if there is no such setting, or it is a table.
-    """
+    """Return the full dotted name of setting ``name``, which may lack ``train.``."""
     key = f"train.{name}" if name.partition(".")[0] in TrainConfig.model_fields else name
     names = Settings.setting_names()
     if key in names or any(key.startswith(f"{option}.") for option in OPTIONS):

@@ -1,8 +1,7 @@
 """A study that has been run, found by its name or its folder: what commands that look need.
 
-A name is looked for where ``results.folder`` and ``storage.url`` say. A folder may be from another
-machine, renamed, or moved aside by ``--fresh``: what it holds counts, not its name. A study that is
-kept elsewhere is found where the folder's event log says.
+A name is looked for where ``results.folder`` and ``storage.url`` say. A study that is kept
+elsewhere is found where its folder's event log says.
 """
 
 import contextlib
@@ -167,21 +166,19 @@ def database_of(folder: Path) -> str:
 
 
 def _places(now: Now, *, by_folder: bool) -> Iterator[Now]:
-    """Yield ``now`` with each URL at which the study may be kept, the likeliest first.
-
-    A folder's own database comes before ``storage.url`` if the folder was named, not the study. The
-    event log is asked before a ``storage.url`` of ``conf.toml``, which may be of other studies.
-    """
+    """Yield ``now`` with each URL at which the study may be kept, the likeliest first."""
     folder, url = now.location.folder, now.location.url
     if url and not by_folder:
         yield now
     if _given(now) and not by_folder:
         return
+    # A folder's own database comes before storage.url if the folder was named, not the study.
     if own := database_of(folder):
         yield _at(now, url=own)
     if _given(now):
         yield now
         return
+    # Before a storage.url of conf.toml, which may be of other studies.
     logged = _logged(folder)
     if logged and _HIDDEN not in logged:
         yield _at(now, url=logged)
@@ -264,6 +261,8 @@ def _recorded(now: Now, name: str | None) -> Plan | None:
 
 def _in_folder(studies: OpenedStudies) -> str:
     """Return which of ``studies`` belongs to the folder; "": another storage holds it."""
+    # A folder may be from another machine, renamed, or moved aside by --fresh: what it holds
+    # counts, not its name.
     folder = studies.location.folder
     searches = sorted(name for name in studies.names if not name.endswith(CONFIRM))
     called, identity = _name_in(folder), owner(folder)

@@ -12,11 +12,8 @@ from mnist_core.errors import ConfigError
 
 
 def cores(root: Path = Path("/")) -> int:
-    """Return the number of CPU cores this process may use, at least 1.
-
-    Counts the affinity mask (``taskset``) and the limit of the control group (containers), which
-    the mask does not show.
-    """
+    """Return the number of CPU cores this process may use, at least 1."""
+    # The affinity mask (taskset) does not show the limit of the control group (containers).
     if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
     else:
@@ -90,13 +87,13 @@ def gpus(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, .
     """Return the GPUs that workers take in turn, each as a value of ``CUDA_VISIBLE_DEVICES``.
 
     Empty where there is no GPU, or where ``name``, the setting, names a single one (``cuda:1``).
-    ``environment`` may show only some GPUs.
     """
     if not device(name).startswith("cuda") or ":" in name:
         return ()
     import torch
 
     count = torch.cuda.device_count()
+    # The environment may show only some GPUs.
     visible = environment.get("CUDA_VISIBLE_DEVICES", "")
     named = [part.strip() for part in visible.split(",") if part.strip()]
     return tuple(named[:count]) if named else tuple(map(str, range(count)))

@@ -1,12 +1,9 @@
-"""The commands that hints and errors name.
-
-Each can be pasted as printed, except for passwords, which are never printed. A command names the
-study's folder if its name alone would not find it.
-"""
+"""The commands that hints and errors name; each can be pasted, but passwords are never printed."""
 
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +13,76 @@ from mnist_core.table import parse_assignment
 from studies.core import study_names
 from studies.core.redaction import masked
 from studies.planning.layout import results_folder
-from studies.planning.plan import Plan
 from studies.planning.settings import CONF, RECORDED, SET, Settings, setting_of, short_name
+from studies.storage.location import StudyLocation
 from studies.storage.url import JOURNAL
 
 _PATH = "results.folder"
 _PLACE = (_PATH, "storage.url")
 
 
-def run_command(plan: Plan, *words: object) -> str:
-    """Return the command that runs or resumes the study, with the settings that were given."""
-    return command("studies.run", *_named(plan, plan.origins), *words)
+@dataclass(frozen=True, kw_only=True)
+class StudyCommands:
+    """The commands of one study, with the settings that were given."""
 
+    study: str  # the study's name in the catalog
+    location: StudyLocation  # its name in the storage, and where it is
+    settings: Settings  # as resolved
+    # the source of each setting that is not a default, by full dotted name
+    origins: Mapping[str, str]
 
-def resumable(plan: Plan) -> bool:
-    """Return whether ``run_command`` resumes the study: its folder still has its name."""
-    return plan.folder.name == plan.name
+    def run(self, *words: object) -> str:
+        """Return the command that runs or resumes the study."""
+        return command("studies.run", *self._named(self.origins), *words)
 
+    @property
+    def resumable(self) -> bool:
+        """Whether ``run`` resumes the study: its folder still has its name."""
+        return self.location.folder.name == self.location.name
 
-def resume_hint(plan: Plan) -> str:
-    """Return ``run_command``, or what has to be done before it."""
-    if resumable(plan):
-        return run_command(plan)
-    return f"its folder {from_here(plan.folder)} must first be called {plan.name} again"
+    @property
+    def resume_hint(self) -> str:
+        """The command ``run``, or what has to be done before it."""
+        if self.resumable:
+            return self.run()
+        folder = from_here(self.location.folder)
+        return f"its folder {folder} must first be called {self.location.name} again"
 
+    def look(self, program: str, *words: object) -> str:
+        """Return ``python -m studies PROGRAM`` for the study, e.g. for ``status``."""
+        if self._needs_folder:
+            return folder_command(program, self.location.folder, *words)
+        keys = [key for key in _PLACE if key in self.origins]
+        return command("studies", program, *self._named(keys), *words)
 
-def look_command(program: str, plan: Plan, *words: object) -> str:
-    """Return ``python -m studies PROGRAM`` for the study, e.g. for ``status``."""
-    if _needs_folder(plan):
-        return folder_command(program, plan.folder, *words)
-    keys = [key for key in _PLACE if key in plan.origins]
-    return command("studies", program, *_named(plan, keys), *words)
+    def fork(self, fork: str) -> str:
+        """Return the command that makes the fork ``fork`` of the study."""
+        return command("studies.run", *self._named(self.origins, fork=""), "--fork", fork)
+
+    def _named(self, keys: Iterable[str], *, fork: str | None = None) -> list[str]:
+        """Return the words that name the study, with the given settings among ``keys``."""
+        quick, own = study_names.parts(self.location.name, self.study)
+        words = [study_names.full(self.study, fork=own if fork is None else fork)]
+        if quick:
+            words.append("--quick")
+        keys = list(keys)
+        files = {self.origins[key].split(" [")[0] for key in keys}
+        words += [word for file in sorted(files) if _is_conf(file) for word in ("--conf", file)]
+        for key in keys:
+            if self.origins[key] in (SET, RECORDED):
+                written = _written(self.settings, key)
+                words += [] if written is None else ["--set", f"{short_name(key)}={written}"]
+        return words
+
+    @property
+    def _needs_folder(self) -> bool:
+        """Whether the study's name alone would not find it, but its folder does."""
+        folder = self.location.folder
+        usual = results_folder(self.settings.results.folder) / self.location.name
+        given = self.origins.get(_PATH, str(CONF))
+        elsewhere = given in (SET, RECORDED) or _is_conf(given.split(" [")[0]) or usual != folder
+        file = Path(self.location.url.removeprefix(JOURNAL))
+        return elsewhere and (not self.settings.storage.url or file.parent == folder)
 
 
 def folder_command(program: str, folder: Path, *words: object) -> str:
@@ -55,11 +91,6 @@ def folder_command(program: str, folder: Path, *words: object) -> str:
     # Without a slash it would be a study's name.
     word = argument(word) if os.sep in word else os.path.join(os.curdir, word)
     return command("studies", program, word, *words)
-
-
-def fork_command(plan: Plan, fork: str) -> str:
-    """Return the command that makes the fork ``fork`` of the study."""
-    return command("studies.run", *_named(plan, plan.origins, fork=""), "--fork", fork)
 
 
 def train_command(file: Path) -> str:
@@ -76,31 +107,6 @@ def again_command(arguments: Sequence[str]) -> str:
     """Return the command line that resumes the run which was started with ``arguments``."""
     once = ("--fresh", "--retry-failed")
     return command("studies.run", *(masked(word) for word in arguments if word not in once))
-
-
-def _named(plan: Plan, keys: Iterable[str], *, fork: str | None = None) -> list[str]:
-    """Return the words that name the study, with the given settings among ``keys``."""
-    quick, own = study_names.parts(plan.name, plan.spec.name)
-    words = [study_names.full(plan.spec.name, fork=own if fork is None else fork)]
-    if quick:
-        words.append("--quick")
-    keys = list(keys)
-    files = {plan.origins[key].split(" [")[0] for key in keys}
-    words += [word for file in sorted(files) if _is_conf(file) for word in ("--conf", file)]
-    for key in keys:
-        if plan.origins[key] in (SET, RECORDED):
-            written = _written(plan.settings, key)
-            words += [] if written is None else ["--set", f"{short_name(key)}={written}"]
-    return words
-
-
-def _needs_folder(plan: Plan) -> bool:
-    """Return whether the study's name alone would not find it, but its folder does."""
-    usual = results_folder(plan.settings.results.folder) / plan.name
-    given = plan.origins.get(_PATH, str(CONF))
-    elsewhere = given in (SET, RECORDED) or _is_conf(given.split(" [")[0]) or usual != plan.folder
-    file = Path(plan.storage_url.removeprefix(JOURNAL))
-    return elsewhere and (not plan.settings.storage.url or file.parent == plan.folder)
 
 
 def _is_conf(source: str) -> bool:

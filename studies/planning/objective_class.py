@@ -1,8 +1,4 @@
-"""The class of the objective that a study names, checked before anything is run.
-
-``objectives/my_net.py`` holds the class ``MyNet``. It takes the keywords ``ARGUMENTS``; its
-instances are called with a task and ``report``.
-"""
+"""The class of the objective that a study names, checked before anything is run."""
 
 import importlib
 import inspect
@@ -36,7 +32,7 @@ def is_trainer(name: str) -> bool:
 
 
 def objective_class(name: str) -> Any:
-    """Return the class of the objective ``name``.
+    """Return the class of the objective ``name``: ``MyNet`` in ``objectives/my_net.py``.
 
     Raises:
         ConfigError: if the module is missing or cannot be imported, or its class is missing or
@@ -76,8 +72,7 @@ def check_objective(name: str, goals: Goals) -> None:
     """Check that objective ``name`` can be made, and can measure what the study's goals need.
 
     Raises:
-        ConfigError: as ``objective_class``; or if the goals need parameters or seconds of an
-            objective that is not a ``Training``.
+        ConfigError: if it cannot.
     """
     kind = objective_class(name)
     if goals.measured and not issubclass(kind, Training):

@@ -1,7 +1,6 @@
 """The code of a user's own objective and models: a hash of each, part of a study's fingerprint.
 
-Shipped code is not hashed: the trainer's version stands for it. A hash is of the syntax tree, so
-comments and line breaks do not matter. Modules that such a file imports are not hashed.
+Shipped code is not hashed: the trainer's version stands for it.
 """
 
 import ast
@@ -87,6 +86,7 @@ def _file(folders: Iterable[Path], name: str) -> Path:
 
 
 def _hash(name: str, path: Path) -> str:
+    # Of the syntax tree, so comments and line breaks do not matter.
     shape = repr(_shape(_parse(name, path)))
     return hashlib.sha256(shape.encode()).hexdigest()[:_HASHED]
 

@@ -21,6 +21,7 @@ from studies.planning import own_code
 from studies.planning.fingerprint import DEVICE_KIND, comparable_settings, digest_of
 from studies.planning.layers import searched_settings, settings_of, shared_training
 from studies.planning.layout import results_folder
+from studies.planning.next_commands import StudyCommands
 from studies.planning.resources import share_out
 from studies.planning.settings import SET, Settings
 from studies.spec import StudySpec
@@ -33,47 +34,43 @@ _STARTED_PER_COMPLETE = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One study, resolved on this machine.
+    """One study, resolved on this machine."""
 
-    Attributes:
-        name: name of the study in the storage and of its folder; another one with ``--quick``, so
-            that a small run never mixes with the study itself.
-        spec: the study's question.
-        settings: as resolved from all layers.
-        origins: the source of each setting that is not a default, by full dotted name.
-        train: configuration that all trials share; device and threads are those of this machine.
-        trials: trials of the search, over all resumes.
-        trials_complete: the search ends once this many trials have run their full budget, and after
-            ``trials`` in any case; 0: after ``trials``.
-        trials_per_choice: least number of trials of each choice of the scientific parameter.
-        confirm_seeds: fresh seeds on which each confirmed configuration is trained again.
-        workers: worker processes.
-        threads: CPU threads a worker.
-        most_workers: most workers once the memory of a trial is known; 0: as many as ``workers``.
-        gpus: GPUs that workers take in turn, see ``machine.gpus``.
-        folder: where the study's files go.
-        storage_url: where Optuna keeps the study.
-        data_fingerprint: hash of the data and its split; "" until ``with_data`` gives it.
-        test_data: the hash with the test files, if the study was started without them; else "".
-    """
-
+    # name of the study in the storage and of its folder; another one with ``--quick``, so that a
+    # small run never mixes with the study itself
     name: str
-    spec: StudySpec
-    settings: Settings
+    spec: StudySpec  # the study's question
+    settings: Settings  # as resolved from all layers
+    # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str] = field(repr=False)
+    # configuration that all trials share; device and threads are those of this machine
     train: TrainConfig
-    trials: int
-    trials_per_choice: int
-    confirm_seeds: int
-    workers: int
-    threads: int
-    folder: Path
-    storage_url: str
-    data_fingerprint: str = ""
+    trials: int  # trials of the search, over all resumes
+    trials_per_choice: int  # least number of trials of each choice of the scientific parameter
+    confirm_seeds: int  # fresh seeds on which each confirmed configuration is trained again
+    workers: int  # worker processes
+    threads: int  # CPU threads a worker
+    folder: Path  # where the study's files go
+    storage_url: str  # where Optuna keeps the study
+    data_fingerprint: str = ""  # hash of the data and its split; "" until ``with_data`` gives it
+    # the hash with the test files, if the study was started without them; else ""
     test_data: str = ""
+    # the search ends once this many trials have run their full budget, and after ``trials`` in any
+    # case; 0: after ``trials``
     trials_complete: int = 0
+    # most workers once the memory of a trial is known; 0: as many as ``workers``
     most_workers: int = 0
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()  # GPUs that workers take in turn, see ``machine.gpus``
+
+    @property
+    def commands(self) -> StudyCommands:
+        """The commands that run and look at the study."""
+        return StudyCommands(
+            study=self.spec.name,
+            location=self.location,
+            settings=self.settings,
+            origins=self.origins,
+        )
 
     @property
     def location(self) -> StudyLocation:
@@ -97,10 +94,7 @@ class Plan:
 
     @property
     def most_reports(self) -> int:
-        """The most reports that a trial makes: epochs x reports_per_epoch.
-
-        A pruner's rungs depend on it.
-        """
+        """The most reports that a trial makes: epochs x reports_per_epoch."""
         most = {"epochs": self.train.epochs, "reports_per_epoch": self.train.reports_per_epoch}
         for name, parameter in self.spec.space.parameters.items():
             if (setting := self.spec.space.setting(name)) in most:
@@ -148,11 +142,9 @@ class Plan:
         return configs
 
     def required_params(self, number: int) -> dict[str, Any]:
-        """Return the parameters that trial ``number`` must have; the sampler chooses the rest.
-
-        First the default configurations, the baseline's before all; then the choices of the
-        scientific parameter in turn, until each has its ``trials_per_choice``.
-        """
+        """Return the parameters that trial ``number`` must have; the sampler chooses the rest."""
+        # First the default configurations, the baseline's before all; then the choices of the
+        # scientific parameter in turn, until each has its trials_per_choice.
         spec = self.spec
         choices = [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]
         choice = choices[number % len(choices)]
@@ -167,9 +159,8 @@ class Plan:
     ) -> tuple[str, dict[str, Any]]:
         """Return a SHA-256 of all that makes trials comparable, and the plain values it is of.
 
-        Args:
-            trainer: version of the trainer, see ``mnist_core.version``.
-            code: hashes of the user's own objective and models; None: of their files as they are.
+        ``code`` are the hashes of the user's own objective and models; None: of their files as they
+        are.
 
         Raises:
             ConfigError: if a file of the user's own is missing or is not Python.
@@ -251,11 +242,7 @@ def storage_url_of(settings: Settings, folder: Path) -> str:
 
 
 def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> int:
-    """Return the most trials that the search starts.
-
-    Raises:
-        ConfigError: if more are to be complete.
-    """
+    """Return the most trials that the search starts."""
     search = settings.search
     complete, trials = search.trials_complete, search.trials
     file = f"studies/catalog/{spec.name}.py"
@@ -274,14 +261,9 @@ def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> 
 
 
 def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
-    """Return the setting, or else the study's own number, which may not fit into ``trials``.
-
-    The choices take turns even then, so that a study can be extended: the parameters that trial
-    ``number`` must have do not depend on the number of trials.
-
-    Raises:
-        ConfigError: if the setting does not fit.
-    """
+    """Return the setting, or else the study's own number, which may not fit into ``trials``."""
+    # The choices take turns even then, so that a study can be extended: the parameters that trial
+    # number N must have do not depend on the number of trials.
     asked, choices = settings.search.trials_per_choice, len(spec.choices)
     if asked is None:
         return spec.trials_per_choice

@@ -1,9 +1,7 @@
-"""What a study keeps of its plan, so that looking at it needs no settings.
+"""What a study keeps of its plan, so that looking at it needs no settings: its attribute ``plan``.
 
-The storage holds it as the study's user attribute ``plan``: the study's question and space, all
-settings, and what the machine gave. Places (``results.folder``, ``storage.url``, ``data.root``) and
-trackers come from the command that looks, unless they were given to the run alone. Passwords are
-never kept.
+Places (``results.folder``, ``storage.url``, ``data.root``) and trackers come from the command that
+looks, unless they were given to the run alone. Passwords are never kept.
 """
 
 import dataclasses
@@ -39,17 +37,12 @@ _OWN = ("results.", "storage.", "tracking.", "train.data.root")
 
 @dataclass(frozen=True, kw_only=True)
 class Now:
-    """What a command that looks at a study was given, and where the study was found.
+    """What a command that looks at a study was given, and where the study was found."""
 
-    Attributes:
-        settings: as resolved now, from ``conf.toml``, the catalog and the command line.
-        origins: the source of each setting that is not a default, by full dotted name.
-        location: of the study; its URL is "" until the study is found.
-    """
-
-    settings: Settings
+    settings: Settings  # as resolved now, from ``conf.toml``, the catalog and the command line
+    # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str]
-    location: StudyLocation
+    location: StudyLocation  # of the study; its URL is "" until the study is found
 
 
 def plan_attribute(plan: Plan) -> dict[str, Any]:
@@ -75,10 +68,7 @@ def plan_attribute(plan: Plan) -> dict[str, Any]:
 def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
     """Return the plan that the study at ``now.location`` was last run with.
 
-    Settings that would differ now have the origin ``RECORDED``, so that commands repeat them.
-
-    Returns:
-        The plan; None: the study keeps none, as another program made it.
+    None: the study keeps none, as another program made it.
 
     Raises:
         ConfigError: if a recorded setting is unknown to this version.
@@ -119,11 +109,11 @@ def contradictions(recorded: Settings, now: Now) -> str:
     return _changes(recorded, now.settings, given)
 
 
-def changed_settings(recorded: Plan, settings: Settings) -> str:
-    """Return where ``settings`` differ from those of the ``recorded`` plan, places aside; or ""."""
-    searched = searched_settings(recorded.spec)
-    keys = dict.fromkeys([*_keys(recorded.settings), *_keys(settings)])
-    return _changes(recorded.settings, settings, [key for key in keys if key not in searched])
+def changed_settings(spec: StudySpec, recorded: Settings, settings: Settings) -> str:
+    """Return where ``settings`` differ from the ``recorded`` settings, places aside; or ""."""
+    searched = searched_settings(spec)
+    keys = dict.fromkeys([*_keys(recorded), *_keys(settings)])
+    return _changes(recorded, settings, [key for key in keys if key not in searched])
 
 
 def _changes(recorded: Settings, settings: Settings, keys: Iterable[str]) -> str:
@@ -149,6 +139,7 @@ def _settings(
     hidden = {*searched_settings(spec), "train.seed", "train.threads"}
     origins = {}
     for key in dict.fromkeys([*_keys(settings), *now.origins]):
+        # What would differ now is marked, so that commands repeat it.
         same = setting_of(settings, key) == setting_of(now.settings, key)
         origin = now.origins.get(key) if same else RECORDED
         if key not in hidden and origin is not None:

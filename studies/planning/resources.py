@@ -18,21 +18,14 @@ CUDA_PROCESS = 3 * 1024**3
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What the trials of a study get.
+    """What the trials of a study get."""
 
-    Attributes:
-        device: of a training, as its worker names it.
-        workers: worker processes.
-        threads: CPU threads a worker.
-        most_workers: most workers once the memory of a trial is known; 0: as many as ``workers``.
-        gpus: GPUs that workers take in turn, see ``machine.gpus``.
-    """
-
-    device: str
-    workers: int
-    threads: int
+    device: str  # of a training, as its worker names it
+    workers: int  # worker processes
+    threads: int  # CPU threads a worker
+    # most workers once the memory of a trial is known; 0: as many as ``workers``
     most_workers: int = 0
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()  # GPUs that workers take in turn, see ``machine.gpus``
 
 
 def share_out(engine: EngineSettings, device: str, *, threads: int, tasks: int) -> Share:
@@ -82,8 +75,7 @@ def share(
 
     Args:
         available: CPU cores.
-        workers: the setting; 0: chosen here. On a CPU one core each up to ``MOST_WORKERS``, as a
-            small network gains little from a second thread; on a GPU one worker.
+        workers: the setting; 0: chosen here.
         threads: the setting; 0: the cores are divided among the workers.
         tasks: number of trials; more workers would be idle.
         on_gpu: whether trials train on a GPU.
@@ -101,6 +93,7 @@ def share(
                 f" {available}; set it to {available} or less (0: chosen for this machine)"
             )
     if workers == 0:
+        # On a CPU one core each, as a small network gains little from a second thread.
         most = 1 if on_gpu else min(MOST_WORKERS, available // max(1, threads))
         workers = max(1, min(most, tasks))
     if threads == 0:
@@ -119,15 +112,9 @@ def share_gpus(
 ) -> tuple[int, int, int]:
     """Return the workers to start with, CPU threads of each, and the most workers later.
 
-    One worker a GPU starts; how many fit is known when the first trial has finished.
-
-    Args:
-        available: CPU cores.
-        threads: the setting; 0: the cores are divided among the most workers.
-        tasks: number of trials.
-        gpus: number of GPUs, >= 1.
-        memory: bytes of free main memory.
+    ``memory`` is in bytes of free main memory; for the other arguments see ``share``.
     """
+    # One worker a GPU starts; how many fit is known when the first trial has finished.
     fit = memory // CUDA_PROCESS
     most = max(1, min(max(MOST_WORKERS, gpus), available // max(1, threads), tasks, fit))
     return min(gpus, most), threads or max(1, available // most), most

@@ -1,8 +1,7 @@
 """Settings of a run and their defaults; ``conf.toml`` explains each.
 
 A setting has the same dotted name everywhere, e.g. ``search.trials``: in ``conf.toml``, in a
-study's ``fixed`` and ``quick``, and after ``--set``. The trainer's settings may be written without
-``train.`` (``epochs``, ``data.name``).
+study's ``fixed`` and ``quick``, and after ``--set``.
 """
 
 from collections.abc import Mapping

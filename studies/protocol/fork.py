@@ -15,7 +15,6 @@ from mnist_core.files import from_here
 from studies.core import study_names
 from studies.core.attributes import CONFIRM, FINGERPRINT, FORKED, IDENTITY, RECORD, SEARCH_ORDER
 from studies.core.trials import Forked
-from studies.planning.next_commands import fork_command, run_command
 from studies.planning.plan import Plan, storage_url_of
 from studies.planning.recorded import plan_attribute
 from studies.protocol.carry_over import carry
@@ -81,7 +80,7 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
         if started and name:
             raise UserError(
                 f"--fork {name}: study {target.name} was started fresh (--fresh) and has no trial"
-                f" yet; run it: {run_command(target)}"
+                f" yet; run it: {target.commands.run()}"
             )
         if there is None and not started:
             _make(target, old, confirm, say)
@@ -112,7 +111,7 @@ def check_made(plan: Plan) -> None:
     if not names & {location.name, location.confirm} and not was_moved(location, names):
         raise UserError(
             f"there is no study {plan.name!r} in {shown(plan.storage_url)}; make the fork by"
-            f" {fork_command(plan, fork_name)}"
+            f" {plan.commands.fork(fork_name)}"
         )
 
 
@@ -132,7 +131,7 @@ def _make(plan: Plan, old: Content, confirm: Content | None, say: Callable[[str]
     write_studies(contents, plan.storage_url)
     say(f"new study {plan.name}, {Forked.from_attribute(contents[0].user_attrs[FORKED])}")
     place = from_here(plan.folder)
-    say(f"it is in {place}; run it again by the same command, or by {run_command(plan)}")
+    say(f"it is in {place}; run it again by the same command, or by {plan.commands.run()}")
 
 
 def _contents(plan: Plan, old: Content, confirm: Content | None) -> Iterator[Content]:

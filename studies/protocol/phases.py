@@ -32,7 +32,6 @@ from studies.core.trials import Forked, TrialRecord
 from studies.ledger.opening import Entry, TrialBook, check_unowned_folder, open_confirm, open_search
 from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
-from studies.planning.next_commands import run_command
 from studies.planning.plan import Plan
 from studies.protocol.checkpoints import RunningStates
 from studies.protocol.confirm import confirmed
@@ -291,5 +290,5 @@ def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop
     raise UserError(
         f"study {plan.name}: {every} failed, most often ({counted(count, 'time')}) with {reason}"
         + (f" (search.stop.{stopped.rule} ended the search early)" if stopped else "")
-        + f"; repair it, and run them again: {run_command(plan)} --retry-failed"
+        + f"; repair it, and run them again: {plan.commands.run()} --retry-failed"
     )

@@ -5,7 +5,6 @@ from studies.analysis.pareto import dominates
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import bare_text, gap_text, mean_text, params_text, unit
 from studies.core.statistics import CONFIDENCE
-from studies.planning.next_commands import look_command
 
 
 def front_headings(result: StudyResult) -> tuple[str, ...]:
@@ -89,7 +88,7 @@ def _another(result: StudyResult) -> str:
     others = [record.number for record in result.front if record.number not in kept]
     if not others:
         return ""
-    command = look_command("export", result.plan, "--trial", others[0])
+    command = result.plan.commands.look("export", "--trial", others[0])
     return f" Another one of the front: {command}"
 
 

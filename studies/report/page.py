@@ -11,10 +11,10 @@ from markupsafe import Markup, escape
 
 from mnist_core.console.plain_text import safe_lines
 from mnist_core.files import write_atomically
+from mnist_core.version import package_version
 from studies.analysis.scales import values_of
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialState
-from studies.planning.fingerprint import package_version
 from studies.report.blocks import Block, Details, Figure, Figures, Group, Material, Section
 from studies.report.sections import SECTIONS
 from studies.report.table import verdict_lines

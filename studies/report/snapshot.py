@@ -9,7 +9,6 @@ from mnist_core.console.safe_console import SafeConsole
 from mnist_core.files import write_atomically
 from studies.analysis.result import StudyResult
 from studies.core.events import Event
-from studies.planning.next_commands import run_command
 from studies.planning.plan import Plan
 from studies.report.live import LiveView
 from studies.report.progress import Progress
@@ -24,7 +23,7 @@ class Snapshot:
     def __init__(self, plan: Plan) -> None:
         self.taken: RenderableType | None = None
         self._progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-        title = run_command(plan)
+        title = plan.commands.run()
         self._view = LiveView(self._progress, _console(), title=title)
 
     def __call__(self, event: Event) -> None:
@@ -46,7 +45,7 @@ def save_picture(path: Path, result: StudyResult, snapshot: Snapshot) -> None:
     if snapshot.taken is not None:
         console.print(snapshot.taken)
     print_result(console, result)
-    svg = console.export_svg(title=run_command(result.plan))
+    svg = console.export_svg(title=result.plan.commands.run())
     write_atomically(path, svg)
 
 

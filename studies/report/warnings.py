@@ -7,7 +7,6 @@ from mnist_core.console.plain_text import counted
 from studies.analysis.result import StudyResult
 from studies.core.formatting import metric_text
 from studies.core.statistics import NOISY_TIMES
-from studies.planning.next_commands import look_command, run_command
 
 ENOUGH_SEEDS = 3
 """With fewer confirm seeds nothing should be claimed."""
@@ -97,8 +96,8 @@ def warnings(result: StudyResult) -> list[str]:
         total = sum(number for _, number in result.failures)
         found.append(
             f"{counted(total, 'search trial')} failed; most often ({count}): {reason};"
-            f" `{look_command('status', plan, '--failures')}` says why,"
-            f" `{run_command(plan, '--retry-failed')}` runs them again"
+            f" `{plan.commands.look('status', '--failures')}` says why,"
+            f" `{plan.commands.run('--retry-failed')}` runs them again"
         )
     return found
 
@@ -129,5 +128,5 @@ def _of_pruner(result: StudyResult) -> Iterator[str]:
             f"the {found.pruner} pruner would have stopped {found.stopped} of the {found.of}"
             f" confirm trainings of the winner, {best}, had they been trials at the search's end:"
             " it may have stopped others as good;"
-            f" `{look_command('audit', result.plan)}` says more, search.sentinels makes sure"
+            f" `{result.plan.commands.look('audit')}` says more, search.sentinels makes sure"
         )

@@ -2,49 +2,47 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
+import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from studies.storage.optuna_internals import backend_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """Everything that a storage holds of one of Optuna's studies.
+    """Everything that a storage holds of one of Optuna's studies."""
 
-    Attributes:
-        name: the study's.
-        directions: one for each objective.
-        user_attrs: less the lease, which belongs to a process.
-        system_attrs: Optuna's own.
-        trials: by number.
-    """
-
-    name: str
-    directions: list[StudyDirection]
-    user_attrs: dict[str, Any]
-    system_attrs: dict[str, Any]
-    trials: list[FrozenTrial]
+    name: str  # the study's
+    directions: list[StudyDirection]  # one for each objective
+    user_attrs: dict[str, Any]  # less the lease, which belongs to a process
+    system_attrs: dict[str, Any]  # Optuna's own
+    trials: list[FrozenTrial]  # by number
 
 
-Refuse = Callable[[Collection[str]], None]
-"""Gets the names of the stored studies, and raises if one of them must not be there."""
-Check = Callable[[Sequence[Content]], None]
-"""Gets what was written as it is read back, and raises if it is not the same."""
+@dataclass(frozen=True, kw_only=True)
+class StudyWrite:
+    """Studies to write, all of them or none."""
+
+    contents: Sequence[Content]  # what is written
+    # stored studies that get other names in the same step: new names by old ones
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    # gets the names of the stored studies; raises if one of them must not be there
+    refuse: Callable[[Collection[str]], None] = lambda names: None
+    # gets what was written as it is read back, before others see it; raises if it differs
+    check: Callable[[Sequence[Content]], None]
 
 
 class Storage(BaseStorage):
-    """An open storage of studies.
+    """An open storage of studies."""
 
-    Attributes:
-        url: its storage URL.
-        held: names of the user attributes that trials have when Optuna reads and keeps them; None:
-            all. A trial's confusion matrix and curves take many times the memory of the rest.
-    """
-
-    url: str
+    url: str  # its storage URL
+    # names of the user attributes that trials have when Optuna reads and keeps them; None: all. A
+    # trial's confusion matrix and curves take many times the memory of the rest.
     held: frozenset[str] | None
 
     @abstractmethod
@@ -70,34 +68,52 @@ class Storage(BaseStorage):
         """Return ``trial``, which has just ended, sharing what other trials have too."""
 
     @abstractmethod
-    def write(
-        self,
-        contents: Sequence[Content],
-        renamed: Mapping[str, str],
-        refuse: Refuse,
-        check: Check,
-    ) -> None:
-        """Write studies, all of them or none.
-
-        Args:
-            contents: what is written.
-            renamed: stored studies that get other names in the same step: new names by old ones.
-            refuse: called before the write.
-            check: called before it becomes visible.
-        """
+    def write(self, new: StudyWrite) -> None:
+        """Write studies, all of them or none."""
 
     @abstractmethod
     def reopen(self, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:
-        """Have failed trials of study ``name`` wait again, all of them or none.
+        """Have failed trials of study ``name``, which no process runs, wait again: all or none.
 
-        Their params stay; reports, values and the pruner's marks go. Load the study again
-        afterwards: Optuna does not let a finished trial change, and keeps those it has read.
-
-        Args:
-            name: of a study that no other process runs.
-            failed: new user attributes of each trial, by number.
+        Their params stay; reports, values and the pruner's marks go. ``failed`` holds new user
+        attributes of each trial by number. Load the study again afterwards: Optuna does not let a
+        finished trial change, and keeps those it has read.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Close all connections and files."""
+
+
+class TurnLost(Exception):
+    """The lock of a turn was lost with the connection to the server.
+
+    Other members may have had a turn since: look at the storage and do the work again.
+    """
+
+
+@runtime_checkable
+class Locks(Protocol):
+    """A storage that knows whether the supervisor of a study lives, wherever it runs."""
+
+    def lock(self, study_name: str, *, turn: bool = False) -> bool:
+        """Lock the study while the storage is open; return whether it was free.
+
+        With ``turn`` the lock is not taken again after a lost connection: the call that meets it
+        raises ``TurnLost``.
+        """
+
+    def unlock(self, study_name: str) -> None:
+        """Release the lock."""
+
+    def is_locked(self, study_name: str) -> bool:
+        """Return whether a process holds the lock."""
+
+    def evict(self, study_name: str) -> None:
+        """Take the lock from its holder."""
+
+
+def locks_of(study: optuna.Study) -> Locks | None:
+    """Return the study's storage if it has locks, else None."""
+    storage = backend_of(study)
+    return storage if isinstance(storage, Locks) else None

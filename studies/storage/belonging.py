@@ -1,9 +1,4 @@
-"""Which study the files in a folder belong to.
-
-A study gets a random identity, which is kept in the database, in the ``study`` events of the log,
-in each tracker's list of what it has kept, and beside the models. So the files of another study are
-recognised after any of them was deleted, copied or moved. Files without an identity pass.
-"""
+"""Which study the files in a folder belong to; files without an identity pass."""
 
 import uuid
 from collections.abc import Iterator
@@ -30,6 +25,8 @@ class ForeignFiles(UserError):
 
 def new_identity() -> str:
     """Return an identity for a new study."""
+    # It is kept in the database, in the log's ``study`` events, in each tracker's list and beside
+    # the models, so files are recognised after any of these was deleted, copied or moved.
     return uuid.uuid4().hex[:8]
 
 
@@ -46,10 +43,7 @@ def owner(folder: Path) -> str:
 def check_owner(folder: Path, identity: str, database: str) -> None:
     """Check that no file in ``folder`` belongs to another study.
 
-    Args:
-        folder: the study's.
-        identity: the study's; "": it is not made yet.
-        database: what keeps the study, for the error.
+    ``identity`` is "" for a study that is not made yet; the error names ``database``.
 
     Raises:
         ForeignFiles: if a file belongs to another study.

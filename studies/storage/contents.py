@@ -16,19 +16,19 @@ __all__ = ["Content", "append", "check_same", "difference", "read_content"]
 
 
 def read_content(storage: BaseStorage, name: str) -> Content:
-    """Return what ``storage`` holds of study ``name``.
-
-    Raises:
-        KeyError: if there is no such study.
-    """
+    """Return what ``storage`` holds of study ``name``; raise KeyError if there is no such study."""
     identity = storage.get_study_id_from_name(name)
     user_attrs = storage.get_study_user_attrs(identity)
+    if isinstance(storage, Storage):
+        trials = storage.whole_trials(identity)
+    else:
+        trials = storage.get_all_trials(identity, deepcopy=False)
     return Content(
         name=name,
         directions=list(storage.get_study_directions(identity)),
         user_attrs={key: value for key, value in user_attrs.items() if key != LEASE},
         system_attrs=dict(storage.get_study_system_attrs(identity)),
-        trials=sorted(_trials(storage, identity), key=lambda trial: trial.number),
+        trials=sorted(trials, key=lambda trial: trial.number),
     )
 
 
@@ -56,12 +56,6 @@ def check_same(contents: Sequence[Content], copies: Sequence[Content], target: s
             raise CopyError(
                 f"{target} does not hold what was written to it ({found}); nothing was copied"
             )
-
-
-def _trials(storage: BaseStorage, study_id: int) -> list[FrozenTrial]:
-    if isinstance(storage, Storage):
-        return storage.whole_trials(study_id)
-    return storage.get_all_trials(study_id, deepcopy=False)
 
 
 def difference(one: Content, other: Content) -> str:

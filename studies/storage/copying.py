@@ -1,7 +1,6 @@
 """Copies a study between storages without loss: all its phases, trials and attributes.
 
-A copy is there as a whole or not at all, whenever the process or the machine dies. It is read back
-and compared with the source, which is read once more, too: it must not have changed meanwhile.
+A copy is there as a whole or not at all, whenever the process or the machine dies.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 import optuna
 
 from studies.storage import leases
-from studies.storage.base import Content
+from studies.storage.base import Content, StudyWrite
 from studies.storage.contents import check_same, difference, read_content
 from studies.storage.errors import CopyError
 from studies.storage.open import (
@@ -28,10 +27,7 @@ __all__ = ["CopyError", "copy_study", "write_studies"]
 def copy_study(name: str, *, source: str, target: str) -> list[Content]:
     """Copy study ``name``, and its phases ``<name>.<phase>``; return the copies, the search first.
 
-    Args:
-        name: the search's, as ``Plan.name``.
-        source: URL of the storage that holds it.
-        target: URL of the other storage, which is made if there is none.
+    ``source`` and ``target`` are URLs of storages; the target is made if there is none.
 
     Raises:
         CopyError: if there is no such study, it is being run, the target holds one of that name, or
@@ -48,12 +44,9 @@ def copy_study(name: str, *, source: str, target: str) -> list[Content]:
 def write_studies(
     contents: Sequence[Content], target: str, *, renamed: Mapping[str, str] | None = None
 ) -> None:
-    """Write new studies, all of them or none.
+    """Write new studies, the search first, to the storage at URL ``target``: all of them or none.
 
-    Args:
-        contents: what is written, the search first.
-        target: URL of the storage, which is made if there is none.
-        renamed: stored studies that get other names in the same step: new names by old ones.
+    ``renamed`` are stored studies that get other names in the same step: new names by old ones.
 
     Raises:
         CopyError: if the target holds a study of that name, or what was written cannot be read
@@ -81,13 +74,15 @@ def _write(
     def check(copies: Sequence[Content]) -> None:
         check_same(contents, copies, shown(target))
         if source is not None:
+            # Reading takes seconds: another program may have written to the source meanwhile.
             _check_unchanged(contents, source)
 
     try:
         storage = open_storage(target, create=True)
         try:
             with one_line_errors(target):
-                storage.write(contents, renamed, refuse, check)
+                new = StudyWrite(contents=contents, renamed=renamed, refuse=refuse, check=check)
+                storage.write(new)
         finally:
             storage.close()
     except BaseException:
@@ -97,11 +92,7 @@ def _write(
 
 
 def _read(name: str, url: str) -> list[Content]:
-    """Read all phases of study ``name`` from ``url``.
-
-    Raises:
-        CopyError: if there is no such study, or it is being run.
-    """
+    """Read all phases of study ``name``; raise CopyError if there is none, or it is being run."""
     storage = open_storage(url, create=False)
     try:
         with one_line_errors(url), one_line_garbage(url):

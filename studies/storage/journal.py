@@ -2,9 +2,10 @@
 
 import copy
 import os
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.core.attributes import LEASE
-from studies.storage.base import Check, Content, Refuse, Storage
+from studies.storage.base import Storage, StudyWrite
 from studies.storage.contents import append, check_same, read_content
 from studies.storage.errors import StorageError
 from studies.storage.journal_file import GARBAGE, JournalFile, damaged, only, with_names
@@ -23,11 +24,6 @@ from studies.storage.url import journal_url
 
 class Journal(JournalStorage, Storage):
     """Optuna's journal storage on the file ``path``, which is made if there is none.
-
-    Args:
-        url: its storage URL.
-        path: the file.
-        held: see ``Storage``.
 
     Raises:
         StorageError: if the file cannot be read or made, or is damaged.
@@ -118,13 +114,7 @@ class Journal(JournalStorage, Storage):
                     if self.held is not None:
                         forget_begin(trial)
 
-    def write(
-        self,
-        contents: Sequence[Content],
-        renamed: Mapping[str, str],
-        refuse: Refuse,
-        check: Check,
-    ) -> None:
+    def write(self, new: StudyWrite) -> None:
         """Write studies at the end of a new file, and put that in the place of this one.
 
         They take the place of studies of their names, which keep their lease.
@@ -136,18 +126,18 @@ class Journal(JournalStorage, Storage):
                 with part.open("wb") as file, os.fdopen(os.dup(descriptor), "rb") as old:
                     old.seek(0)
                     lines = old.read()
-                    file.write(with_names(lines[: lines.rfind(b"\n") + 1], renamed))
+                    file.write(with_names(lines[: lines.rfind(b"\n") + 1], new.renamed))
                 made = Journal(journal_url(part), part)
                 made.file.durable = False
                 there = {study.study_name for study in made.get_all_studies()}
-                refuse(there)
-                for content in contents:
+                new.refuse(there)
+                for content in new.contents:
                     lease = made._delete(content.name) if content.name in there else None
                     identity = append(made, content)
                     if lease is not None:
                         made.set_study_user_attr(identity, LEASE, lease)
                 again = Journal(journal_url(part), part)
-                check([read_content(again, content.name) for content in contents])
+                new.check([read_content(again, content.name) for content in new.contents])
                 with part.open("rb") as file:
                     os.fsync(file.fileno())
                 part.replace(path)
@@ -165,12 +155,8 @@ class Journal(JournalStorage, Storage):
             for trial in found.trials
         ]
         content = replace(found, trials=trials)
-        self.write(
-            [content],
-            {},
-            refuse=lambda names: None,
-            check=lambda copies: check_same([content], copies, str(self.file.path)),
-        )
+        same = partial(check_same, [content], target=str(self.file.path))
+        self.write(StudyWrite(contents=[content], check=same))
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

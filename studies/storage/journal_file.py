@@ -1,14 +1,4 @@
-"""The file of a journal: how lines get into it and out of it.
-
-Optuna's own file backend is replaced in three ways:
-
-* A part of a line that a killed process or a full disk left is cut off before the next line is
-  written. Optuna appends to it, which makes everything behind it unreadable.
-* The lock is the kernel's, on the file itself, so it ends with its holder. Optuna's lock is a
-  second file: a killed process leaves it behind, and the next one waits half a minute.
-* Only the place of the next line is remembered. Optuna remembers the place of each line, some
-  hundred bytes each, and a trial has about sixteen lines.
-"""
+"""The file of a journal: how lines get into it and out of it, in place of Optuna's own backend."""
 
 import json
 import os
@@ -31,26 +21,22 @@ GARBAGE = (LookupError, ValueError, TypeError, AttributeError, AssertionError)
 class JournalFile(JournalFileBackend):
     """A journal's file; it is made if there is none.
 
-    Attributes:
-        path: of the file.
-        durable: whether each append is flushed to the disk; if not, the caller flushes at the end.
-        held: names of the user attributes of trials that are read; None: all.
-        ended: identities of trials whose end was read; the caller clears it.
-
     Raises:
         StorageError: if the file cannot be read or made.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path  # of the file
+        # whether each append is flushed to the disk; if not, the caller flushes at the end
         self.durable = True
+        # names of the user attributes of trials that are read; None: all
         self.held: frozenset[str] | None = None
-        self.ended: list[int] = []
+        self.ended: list[int] = []  # identities of trials whose end was read; the caller clears it
+        # Number and place of the first line that was not read yet. Optuna remembers the place of
+        # each line, some hundred bytes each, and a trial has about sixteen lines.
         self._next = (0, 0)
-        """Number and place of the first line that was not read yet."""
         self._turnstile = JournalFileOpenLock(str(path))
-        self._together: dict[int, list[dict[str, Any]]] = {}
-        """What a thread, by its identity, appends in one write."""
+        self._together: dict[int, list[dict[str, Any]]] = {}  # what a thread appends in one write
         try:
             super().__init__(str(path), lock_obj=self._turnstile)
         except OSError as error:
@@ -104,6 +90,8 @@ class JournalFile(JournalFileBackend):
                 end = _end_of_lines(descriptor)
                 if end < self._next[1]:
                     raise damaged(self.path, ValueError("it was cut short by another program"))
+                # A killed process or a full disk left a part of a line. Optuna appends to it, which
+                # makes everything behind it unreadable.
                 os.ftruncate(descriptor, end)
                 try:
                     _write(descriptor, end, lines)
@@ -127,6 +115,8 @@ class JournalFile(JournalFileBackend):
                 os.close(descriptor)
                 self._turnstile.release()
             return
+        # The kernel's lock, on the file itself, ends with its holder. Optuna's is a second file: a
+        # killed process leaves it behind, and the next one waits half a minute.
         descriptor = _open_locked(self.path)
         try:
             yield descriptor

@@ -18,17 +18,11 @@ if TYPE_CHECKING:  # Optuna takes a second to import, and a plan that is only sh
 
 @dataclass(frozen=True)
 class StudyLocation:
-    """One study's place.
+    """One study's place."""
 
-    Attributes:
-        name: of the study in its storage.
-        folder: of its files.
-        url: of its storage.
-    """
-
-    name: str
-    folder: Path
-    url: str
+    name: str  # of the study in its storage
+    folder: Path  # of its files
+    url: str  # of its storage
 
     @property
     def confirm(self) -> str:

@@ -1,10 +1,7 @@
 """Several supervisors on one study (``--join``): membership, and turns.
 
-Each member keeps a lease of its own with the study, and a heartbeat in it.
-``leases.living_members`` decides which members live.
-
-Trials start, end and are reset in *turns*: under a lock of the server's, or of a file beside the
-journal. If the server restarts within a turn, the turn is lost, and its work is done again.
+Each member keeps a lease of its own with the study, and a heartbeat in it, see ``members``. Trials
+start, end and are reset in *turns*: under a lock of the server's, or of a file beside the journal.
 """
 
 import functools
@@ -19,9 +16,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from mnist_core.errors import UserError
 from studies.core.attributes import PART, STOPPED
-from studies.storage import leases
-from studies.storage.leases import Lease, StudyInUse, TurnLost
+from studies.storage.base import TurnLost, locks_of
+from studies.storage.leases import StudyInUse, sole_supervisor
+from studies.storage.members import MemberLease, living_members, lock_name
 from studies.storage.open import Storage, exclusive
+from studies.storage.process_identity import Lease, to_attribute
 from studies.storage.url import is_joinable
 
 BEAT = 15.0
@@ -43,20 +42,11 @@ T = TypeVar("T")
 
 
 class Member:
-    """This process as one of the supervisors of a study; ``join_study`` makes it.
-
-    Args:
-        study: the study.
-        storage: the storage of ``study``.
-
-    Attributes:
-        identity: unique among the members.
-        lease: of this process.
-    """
+    """This process as one of the supervisors of a study; ``join_study`` makes it."""
 
     def __init__(self, study: optuna.Study, storage: Storage) -> None:
-        self.identity = uuid.uuid4().hex[:12]
-        self.lease = Lease.of_this_process()
+        self.identity = uuid.uuid4().hex[:12]  # unique among the members
+        self.lease = Lease.of_this_process()  # of this process
         self._study = study
         self._storage = storage
         self._beaten = 0.0
@@ -67,27 +57,25 @@ class Member:
         now = time.monotonic()
         if not self._beaten or now - self._beaten >= BEAT:
             self._beaten = now
-            value = {**leases.to_attribute(self.lease), "beat": time.time()}
+            value = {**to_attribute(self.lease), "beat": time.time()}
             self._study.set_user_attr(f"{PART}{self.identity}", value)
 
-    def living(self) -> dict[str, leases.MemberLease]:
+    def living(self) -> dict[str, MemberLease]:
         """Return the living members by identity, this one too."""
-        return leases.living_members(self._study)
+        return living_members(self._study)
 
     def leave(self) -> None:
         """Leave the study."""
         self._study.set_user_attr(f"{PART}{self.identity}", None)
-        locks = leases.locks_of(self._study)
+        locks = locks_of(self._study)
         if locks is not None:
-            locks.unlock(leases.lock_name(self._study, self.identity))
+            locks.unlock(lock_name(self._study, self.identity))
 
     def in_turn(self, do: Callable[[], T]) -> T:
         """Call ``do`` while the other members are kept out, and return its result.
 
-        Within a turn the same turn is used.
-
-        Args:
-            do: is called again if the turn is lost, so it begins with a look at the storage.
+        Within a turn the same turn is used. If the turn is lost with the server, ``do`` is called
+        again, so it begins with a look at the storage.
         """
         while not self._has_turn:
             try:
@@ -112,13 +100,13 @@ def join_study(study: optuna.Study, storage: Storage) -> Member:
     """
     check_joinable(storage.url)
     member = Member(study, storage)
-    locks = leases.locks_of(study)
+    locks = locks_of(study)
 
     def join() -> None:
         if locks is not None:
-            locks.lock(leases.lock_name(study, member.identity))
+            locks.lock(lock_name(study, member.identity))
         member.beat()
-        holder = leases.sole_supervisor(study)
+        holder = sole_supervisor(study)
         # A process that starts to run the study alone has the lock before the lease.
         if holder is not None or (locks is not None and locks.is_locked(study.study_name)):
             member.leave()
@@ -149,12 +137,12 @@ def check_joinable(url: str) -> None:
 
 @contextmanager
 def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
-    locks = leases.locks_of(study)
+    locks = locks_of(study)
     if locks is None:
         with exclusive(storage.url):
             yield
         return
-    name = leases.lock_name(study, "turn")
+    name = lock_name(study, "turn")
     while not locks.lock(name, turn=True):
         time.sleep(_PAUSE)
     try:
@@ -164,15 +152,11 @@ def _turn(study: optuna.Study, storage: Storage) -> Iterator[None]:
 
 
 class WriteGuard:
-    """A storage that does not write to trials that were taken away from this process.
-
-    Attributes:
-        gone: identities of those trials.
-    """
+    """A storage that does not write to trials that were taken away from this process."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self.gone: set[int] = set()
+        self.gone: set[int] = set()  # identities of those trials
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._storage, name)

@@ -60,8 +60,6 @@ def open_storage(url: str, *, create: bool) -> Storage:
     """Open the storage at ``url``.
 
     Args:
-        url: e.g. ``sqlite:///results/study.db``, ``journal:///results/study.log`` or
-            ``postgresql+psycopg://me@host/studies``.
         create: make the database or file (and its folder) if there is none.
 
     Raises:
@@ -97,9 +95,7 @@ def warm_up() -> None:
 def whole_trials(study: optuna.Study, names: Collection[str] | None = None) -> list[FrozenTrial]:
     """Return all trials of ``study`` by number, also what its storage does not hold of them.
 
-    Args:
-        study: in any storage.
-        names: user attributes that are wanted; others may be left out. None: all.
+    Of their user attributes all but those with ``names`` may be left out; None: all are wanted.
     """
     storage = backend_of(study)
     if isinstance(storage, Storage) and storage.held is not None:
@@ -109,17 +105,14 @@ def whole_trials(study: optuna.Study, names: Collection[str] | None = None) -> l
 
 @contextmanager
 def exclusive(url: str) -> Iterator[None]:
-    """Keep other processes out while a database or a lease is made.
-
-    The kernel lifts the lock when its holder dies. A server, which has its own locks, is not
-    locked, nor are files on systems without ``flock``.
-    """
+    """Keep other processes out while a database or a lease is made; not on a server."""
     path = storage_file(url)
     if path is None or os.name != "posix" or not path.absolute().parent.is_dir():
         yield
         return
     import fcntl  # only on POSIX
 
+    # The kernel lifts the lock when its holder dies. A server has locks of its own.
     lock = kind_of(url).lock_path(path.absolute())
     descriptor = os.open(lock, os.O_RDONLY if lock.is_dir() else os.O_RDWR)  # NFS wants O_RDWR
     try:
@@ -131,11 +124,7 @@ def exclusive(url: str) -> Iterator[None]:
 
 @contextmanager
 def one_line_errors(url: str) -> Iterator[None]:
-    """Turn errors of the database inside into one line: a full disk, no server, no study there.
-
-    Raises:
-        StorageError: in place of them.
-    """
+    """Turn errors of the database inside into a StorageError of one line, e.g. of a full disk."""
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -152,12 +141,9 @@ def one_line_errors(url: str) -> Iterator[None]:
 
 @contextmanager
 def one_line_garbage(url: str) -> Iterator[None]:
-    """Turn an error inside into one line if the storage holds values of another shape.
+    """Turn an error inside into a StorageError if the storage holds values of another shape.
 
     If all values are as this program writes them, the error is a defect of ours and is raised.
-
-    Raises:
-        StorageError: in place of it.
     """
     try:
         yield

@@ -7,10 +7,8 @@ the slower public way is taken, and one line says so.
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 import optuna
 import sqlalchemy
@@ -20,6 +18,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from studies.storage.optuna_tables import COLUMNS, Tables
+
 _log = logging.getLogger(__name__)
 
 NOT_FOUND = "Record does not exist."
@@ -27,26 +27,6 @@ NOT_FOUND = "Record does not exist."
 
 FIXED_PARAMS = "fixed_params"
 """System attribute in which Optuna keeps the params that a trial is required to have."""
-
-COLUMNS: Mapping[str, frozenset[str]] = {
-    "studies": frozenset({"study_id", "study_name"}),
-    "study_directions": frozenset({"study_id", "direction", "objective"}),
-    "study_user_attributes": frozenset({"study_id", "key", "value_json"}),
-    "study_system_attributes": frozenset({"study_id", "key", "value_json"}),
-    "trials": frozenset(
-        {"trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"}
-    ),
-    "trial_values": frozenset({"trial_id", "objective", "value", "value_type"}),
-    "trial_params": frozenset(
-        {"param_id", "trial_id", "param_name", "param_value", "distribution_json"}
-    ),
-    "trial_intermediate_values": frozenset(
-        {"trial_id", "step", "intermediate_value", "intermediate_value_type"}
-    ),
-    "trial_user_attributes": frozenset({"trial_id", "key", "value_json"}),
-    "trial_system_attributes": frozenset({"trial_id", "key", "value_json"}),
-}
-"""Optuna's tables, and the columns that are read and written here."""
 
 
 class Unexpected(Exception):
@@ -89,8 +69,15 @@ def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
 
 # --- Which storage a study is in, and the identities of studies and trials there.
 
-_opened: WeakKeyDictionary[optuna.Study, BaseStorage] = WeakKeyDictionary()
-"""The storage of each study that was opened here, without Optuna's cache."""
+
+class OpenStudy(optuna.Study):
+    """A study that knows the storage it was opened on; Optuna may put a cache before that."""
+
+    def __init__(
+        self, name: str, storage: BaseStorage, *, sampler: BaseSampler | None = None
+    ) -> None:
+        super().__init__(name, storage, sampler=sampler)
+        self.opened_on = storage
 
 
 @_checked("the identities of studies and trials")
@@ -108,44 +95,35 @@ def identities_known() -> None:
 
 def study_on(storage: object, name: str, *, sampler: BaseSampler | None = None) -> optuna.Study:
     """Return a study on ``storage``, which may be only as much of one as samplers use."""
-    study = optuna.Study(name, cast(BaseStorage, storage), sampler=sampler)
-    _opened[study] = cast(BaseStorage, storage)
-    return study
+    return OpenStudy(name, cast(BaseStorage, storage), sampler=sampler)
 
 
 def load_study(name: str, storage: BaseStorage) -> optuna.Study:
-    """Return study ``name`` of ``storage``.
-
-    Raises:
-        KeyError: if there is none.
-    """
-    study = optuna.load_study(study_name=name, storage=storage)
-    _opened[study] = storage
-    return study
+    """Return study ``name`` of ``storage``; raise KeyError if there is none."""
+    return OpenStudy(name, storage)
 
 
 def create_study(
     name: str, storage: BaseStorage, directions: Sequence[StudyDirection]
 ) -> optuna.Study:
     """Return study ``name`` of ``storage``; it is made if it is not there."""
-    study = optuna.create_study(
+    optuna.create_study(
         study_name=name, storage=storage, directions=directions, load_if_exists=True
     )
-    _opened[study] = storage
-    return study
+    return OpenStudy(name, storage)
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
     """Return the storage that ``study`` reads and writes, Optuna's cache if there is one."""
-    return study._storage if identities_known() else _opened[study]
+    return study._storage if identities_known() else cast(OpenStudy, study).opened_on
 
 
 def backend_of(study: optuna.Study) -> BaseStorage:
     """Return the storage that ``study`` is in, without the cache that Optuna keeps before it."""
-    if not identities_known():
-        return _opened[study]
-    storage = study._storage
-    return storage._backend if isinstance(storage, optuna.storages._CachedStorage) else storage
+    storage = storage_of(study)
+    if identities_known() and isinstance(storage, optuna.storages._CachedStorage):
+        return storage._backend
+    return storage
 
 
 def study_id(study: optuna.Study) -> int:
@@ -234,26 +212,7 @@ def required_params(trial: FrozenTrial) -> dict[str, Any]:
 # --- Optuna's tables in an SQL database.
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """Optuna's tables, and how it stores numbers that are not finite."""
-
-    studies: sqlalchemy.Table
-    study_directions: sqlalchemy.Table
-    study_user_attributes: sqlalchemy.Table
-    study_system_attributes: sqlalchemy.Table
-    trials: sqlalchemy.Table
-    trial_values: sqlalchemy.Table
-    trial_params: sqlalchemy.Table
-    trial_intermediate_values: sqlalchemy.Table
-    trial_user_attributes: sqlalchemy.Table
-    trial_system_attributes: sqlalchemy.Table
-    value_to_stored: Callable[[float], tuple[float | None, Any]]
-    value_from_stored: Callable[[float | None, Any], float]
-    step_to_stored: Callable[[float], tuple[float | None, Any]]
-    step_from_stored: Callable[[float | None, Any], float]
-
-
+@functools.cache
 @functools.cache
 def tables() -> Tables:
     """Return Optuna's tables."""
@@ -307,41 +266,25 @@ _CALLED_BY_THE_CACHE = {
 
 
 class OpenRDBStorage(RDBStorage):
-    """Optuna's SQL storage, with public names for what its cache asks it for.
+    """Optuna's SQL storage, with public names for what its cache asks it for."""
 
-    Where that is not as expected, Optuna's own methods do it.
-    """
-
-    def read_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        """Return trials with these identities, or with a greater one than that, by identity."""
-        return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+    def read_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
+        """Return trials with some identities, and all with a greater one, by identity."""
+        return super()._get_trials(*args, **kwargs)
 
     def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         """Store a new trial, as ``template_trial`` has it; return it with number and identity."""
         return super()._create_new_trial(study_id, template_trial)
 
-    def write_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None,
-    ) -> None:
+    def write_param(self, *args: Any, **kwargs: Any) -> None:
         """Store a param of a trial that runs."""
-        super()._set_trial_param(
-            trial_id, param_name, param_value_internal, distribution, previous_distribution
-        )
+        super()._set_trial_param(*args, **kwargs)
 
     def best_trial_id(self, study_id: int, direction: StudyDirection) -> int:
         """Return the identity of the best trial by its first value."""
         return super()._get_best_trial_id(study_id, direction)
+
+    # Optuna's cache calls these four.
 
     def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
         read = self.read_trials if tables_known() else super()._get_trials

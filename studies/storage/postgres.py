@@ -1,13 +1,7 @@
 """Studies in a PostgreSQL database, with locks, and with patience while the server is away.
 
-* A supervisor holds an advisory lock on its study in its only connection. The server lifts the lock
-  when the connection ends, so it lives as long as its holder. Every statement of this process goes
-  over the connection that has the lock.
-* A call that loses the connection waits for the server and is made again, unless it had been done:
-  the server may go after it wrote and before it answered. That can be told, as no other process
-  writes to the study.
-* Several supervisors write in *turns*, and a turn is lost with the connection. So a call within a
-  turn is not made again, but raises ``TurnLost``.
+A supervisor holds an advisory lock on its study in its only connection. The server lifts the lock
+when the connection ends, so it lives as long as its holder.
 """
 
 import logging
@@ -24,8 +18,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from studies.storage.base import TurnLost
 from studies.storage.errors import StorageError, reason
-from studies.storage.leases import StudyInUse, TurnLost
+from studies.storage.leases import StudyInUse
 from studies.storage.optuna_internals import tables
 from studies.storage.postgres_connection import KEY, connection_options, is_lost
 from studies.storage.sql import SqlStorage
@@ -54,9 +49,6 @@ def _patient(call: Call[P, T]) -> Call[P, T]:
 class PostgresStorage(SqlStorage):
     """Optuna's storage in a PostgreSQL database that ``prepare`` has checked.
 
-    Args:
-        url: an SQLAlchemy URL.
-
     Raises:
         StorageError: from any call, if the server stays away for ``PATIENCE`` seconds.
         StudyInUse: from any call, if another process took over a study that this one held.
@@ -68,7 +60,7 @@ class PostgresStorage(SqlStorage):
         self._turn: str | None = None
         self._gone = ""
         options = {**connection_options(url), "application_name": self._name}
-        # One connection: it writes, and holds the lock.
+        # Only one connection: every statement goes over the one that has the lock.
         pool = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
         super().__init__(
             url,
@@ -115,6 +107,8 @@ class PostgresStorage(SqlStorage):
 
         def write() -> bool:
             nonlocal tried
+            # The server may go after it wrote and before it answered. That can be told, as no other
+            # process writes to this trial.
             if tried and self.get_trial(trial_id).state is state:
                 return True
             tried = True
@@ -190,6 +184,7 @@ class PostgresStorage(SqlStorage):
             except (SQLAlchemyError, StorageInternalError) as error:
                 if not is_lost(error):
                     raise
+                # Other supervisors may have had a turn since, so the whole turn is done again.
                 self._end_turn(error)
                 now = time.monotonic()
                 if began is None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from studies.storage.errors import NoStudies, StorageError
 from studies.storage.kinds import parsed
-from studies.storage.optuna_internals import COLUMNS
+from studies.storage.optuna_tables import COLUMNS
 from studies.storage.url import shown
 
 KEY = "hashtextextended(current_schema() || '.studies.' || :name, 0)"
@@ -31,11 +31,9 @@ _AWAY = ("57P01", "57P02", "57P03")
 
 
 def prepare(url: str, *, create: bool) -> None:
-    """Make Optuna's tables if there are none, one process at a time, and check their version.
+    """Make Optuna's tables in an existing database if there are none, and check their version.
 
-    Args:
-        url: of an existing database.
-        create: whether they may be made.
+    Without ``create`` they are not made.
 
     Raises:
         StorageError: if there is no such server or database, or it is another program's.
@@ -43,6 +41,7 @@ def prepare(url: str, *, create: bool) -> None:
     engine = sqlalchemy.create_engine(url, connect_args=connection_options(url))
     try:
         with engine.connect() as connection:
+            # One process at a time: Optuna would make the tables twice.
             connection.execute(text(f"SELECT pg_advisory_lock({KEY})"), {"name": "*"})
             tables = set(sqlalchemy.inspect(connection).get_table_names())
             ours = {*COLUMNS, "trial_heartbeats", "version_info"}

@@ -21,16 +21,14 @@ from studies.core.trials import Failure, TrialRecord, TrialState
 from studies.storage.leases import supervisor
 from studies.storage.open import whole_trials
 
+# An objective's own attributes are many times larger than everything else of a trial.
 _BRIEF = RESERVED | {CHANGES}
 
 
 def read_trials(study: optuna.Study, *, brief: bool = False) -> list[TrialRecord]:
-    """Return all trials of ``study`` by number.
+    """Return all trials of ``study``, a search or a confirmation, by number.
 
-    Args:
-        study: a search or a confirmation.
-        brief: whether the objective's own ``attributes`` may be missing, which are many times
-            larger than everything else.
+    With ``brief`` the objective's own ``attributes`` may be missing.
     """
     runs = supervisor(study) is not None
     return [_record(t, runs=runs) for t in whole_trials(study, _BRIEF if brief else None)]

@@ -1,7 +1,7 @@
 """Studies in an SQL database: Optuna's storage, with trials read and written by plain queries."""
 
 import copy
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from studies.storage.base import Check, Content, Refuse, Storage
+from studies.storage.base import Content, Storage, StudyWrite
 from studies.storage.contents import append, check_same, read_content
 from studies.storage.errors import CopyError, StorageError, reason
 from studies.storage.optuna_internals import (
@@ -41,10 +41,6 @@ class SqlStorage(OpenRDBStorage, Storage):
 
     If Optuna's tables are not as expected, Optuna's own methods do everything, and trials are held
     with all attributes.
-
-    Args:
-        url: an SQLAlchemy URL.
-        engine_kwargs: as SQLAlchemy's ``create_engine`` takes them.
     """
 
     held = None
@@ -56,11 +52,7 @@ class SqlStorage(OpenRDBStorage, Storage):
         super().__init__(escaped, engine_kwargs=engine_kwargs, **options)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return one trial.
-
-        Raises:
-            KeyError: if there is none.
-        """
+        """Return one trial; raise KeyError if there is none."""
         if not tables_known():
             return super().get_trial(trial_id)
         with self.engine.connect() as connection:
@@ -70,14 +62,9 @@ class SqlStorage(OpenRDBStorage, Storage):
         return found[trial_id]
 
     def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
-        """Check that a trial is not finished.
-
-        Optuna reads the trial to name it, on a second connection. PostgreSQL's pool here has one
-        only, and would wait half a minute for another.
-
-        Raises:
-            UpdateFinishedTrialError: if it is finished.
-        """
+        """Raise ``UpdateFinishedTrialError`` if a trial is finished."""
+        # Optuna reads the trial to name it, on a second connection. PostgreSQL's pool here has one
+        # only, and would wait half a minute for another.
         if trial_state.is_finished():
             raise UpdateFinishedTrialError(
                 f"the trial with id {trial_id} is {trial_state.name} and cannot be changed"
@@ -174,24 +161,18 @@ class SqlStorage(OpenRDBStorage, Storage):
             trials = [trial for trial in trials if trial.state in states]
         return trials
 
-    def write(
-        self,
-        contents: Sequence[Content],
-        renamed: Mapping[str, str],
-        refuse: Refuse,
-        check: Check,
-    ) -> None:
-        """Write studies in one transaction, which is rolled back if ``check`` raises."""
+    def write(self, new: StudyWrite) -> None:
+        """Write studies in one transaction, which is rolled back if the check raises."""
         if not tables_known():
-            self._write_with_optuna(contents, renamed, refuse, check)
+            self._write_with_optuna(new)
             return
         try:
             with self.engine.begin() as connection:
-                for old, new in renamed.items():
-                    rename_study(connection, old, new)
-                refuse(study_names(connection))
-                made = {insert_study(connection, one): one.name for one in contents}
-                check(
+                for old, name in new.renamed.items():
+                    rename_study(connection, old, name)
+                new.refuse(study_names(connection))
+                made = {insert_study(connection, one): one.name for one in new.contents}
+                new.check(
                     [
                         inserted_study(
                             connection, i, name, self.reader.of_study(connection, i, None)
@@ -200,22 +181,16 @@ class SqlStorage(OpenRDBStorage, Storage):
                     ]
                 )
         except IntegrityError as error:  # another program was faster
-            refuse({content.name for content in contents})
+            new.refuse({content.name for content in new.contents})
             raise CopyError(f"{shown(self.url)}: {reason(error)}; nothing was written") from None
 
-    def _write_with_optuna(
-        self,
-        contents: Sequence[Content],
-        renamed: Mapping[str, str],
-        refuse: Refuse,
-        check: Check,
-    ) -> None:
+    def _write_with_optuna(self, new: StudyWrite) -> None:
         """Write studies by Optuna's public calls, a trial at a time.
 
         A study is renamed as a whole copy before the old one is deleted. If an error comes, all is
         reset; if this process is killed, what was written stays.
         """
-        refuse({study.study_name for study in self.get_all_studies()} - renamed.keys())
+        new.refuse({study.study_name for study in self.get_all_studies()} - new.renamed.keys())
         made: list[int] = []
         deleted: list[Content] = []
 
@@ -224,13 +199,13 @@ class SqlStorage(OpenRDBStorage, Storage):
             return read_content(self, content.name)
 
         try:
-            olds = [read_content(self, old) for old in renamed]
-            moved = [replace(old, name=renamed[old.name]) for old in olds]
+            olds = [read_content(self, old) for old in new.renamed]
+            moved = [replace(old, name=new.renamed[old.name]) for old in olds]
             check_same(moved, [written(one) for one in moved], shown(self.url))
             for old in olds:
                 self.delete_study(self.get_study_id_from_name(old.name))
                 deleted.append(old)
-            check([written(content) for content in contents])
+            new.check([written(content) for content in new.contents])
         except BaseException:
             for identity in made:
                 self.delete_study(identity)

@@ -1,8 +1,4 @@
-"""Reads trials from Optuna's tables by plain queries, a page at a time.
-
-Optuna reads trials as mapped objects, one for each parameter, attribute and intermediate value, and
-parses each distribution twice: 7 s for 10,000 trials. Plain rows take a fraction of that.
-"""
+"""Reads trials from Optuna's tables by plain queries, a page at a time."""
 
 import json
 import sys
@@ -20,8 +16,7 @@ from studies.storage.optuna_internals import tables
 from studies.storage.sharing import forget_begin
 
 PAGE = 200
-"""Trials that are read at a time: SQLite takes some hundred identities in one query, and rows take
-several times the memory of the trials that are made of them."""
+"""Trials that are read at a time: SQLite takes some hundred identities in one query."""
 
 Rows = Mapping[int, list[Row[Any]]]
 """Rows of one table by trial identity."""
@@ -53,12 +48,11 @@ class TrialReader:
     ) -> list[FrozenTrial]:
         """Return the trials of a study whose identity is greater than ``after``, by identity.
 
-        Args:
-            connection: its transaction says what is there.
-            study_id: the study's.
-            held: names of the user attributes that are read; None: all.
-            after: an identity.
+        User attributes are read if their names are in ``held``; None: all.
         """
+        # Optuna reads mapped objects, one for each parameter, attribute and intermediate value, and
+        # parses each distribution twice: 7 s for 10,000 trials. Rows take a fraction of that, but
+        # several times the memory of the trials that are made of them, hence the pages.
         table = tables().trials
         trials: list[FrozenTrial] = []
         while True:
@@ -146,10 +140,8 @@ class TrialReader:
     def _distributions_of(
         self, params: Sequence[Row[Any]], *, share: bool
     ) -> dict[str, BaseDistribution]:
-        """Return the distributions of a trial's ``params`` by name, in order.
-
-        Those of a running trial are not shared: Optuna changes them.
-        """
+        """Return the distributions of a trial's ``params`` by name, in order."""
+        # Those of a running trial are not shared: Optuna changes them.
         key = tuple(
             text for param in params for text in (param.param_name, param.distribution_json)
         )

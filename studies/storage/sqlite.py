@@ -29,10 +29,7 @@ _MAGIC = b"SQLite format 3\0"
 class SqliteStorage(SqlStorage):
     """Optuna's storage in one SQLite file.
 
-    Args:
-        url: an SQLite URL.
-        path: its file.
-        read_only: whether the file or its folder cannot be written, so that it is only read.
+    With ``read_only`` it is only read, as the file or its folder cannot be written.
     """
 
     def __init__(self, url: str, path: Path, *, read_only: bool = False) -> None:
@@ -52,14 +49,9 @@ class SqliteStorage(SqlStorage):
         sqlalchemy.event.listen(self.engine, "begin", self._check_there)
 
     def _check_there(self, _connection: Any) -> None:
-        """Check that the file still has its name and its end.
-
-        The system would let this process write to a file that has no name any more. SQLite itself
-        makes the file smaller only in a ``VACUUM``.
-
-        Raises:
-            StorageError: if it was moved, deleted, cut or replaced.
-        """
+        """Raise ``StorageError`` if the file was moved, deleted, cut or replaced."""
+        # The system would let this process write to a file that has no name any more. SQLite itself
+        # makes the file smaller only in a ``VACUUM``.
         found, size = _identity(self._path)
         if found is not None and size < self._size:
             raise StorageError(
@@ -74,11 +66,7 @@ class SqliteStorage(SqlStorage):
             )
 
     def add_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
-        """Add a trial as ``template_trial`` has it.
-
-        Raises:
-            StorageError: if the file is locked for too long, or the disk is full.
-        """
+        """Add a trial; raise StorageError if the file is locked for too long, or the disk full."""
         try:
             return super().add_trial(study_id, template_trial)
         except OperationalError as error:
@@ -139,11 +127,9 @@ def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
 
 
 def make_file(path: Path) -> None:
-    """Make a database with Optuna's tables at ``path``, where there is no file.
-
-    It appears there as a whole. A dashboard that opened a half-made file would make the same
-    tables, and one of the two programs would end with an error.
-    """
+    """Make a database with Optuna's tables at ``path``, where there is no file."""
+    # It appears there as a whole. A dashboard that opened a half-made file would make the same
+    # tables, and one of the two programs would end with an error.
     draft = path.with_name(f".{path.name}.making")  # ours: the caller has locked the folder
     with contextlib.suppress(OSError):
         draft.unlink()  # of a process killed here

@@ -25,10 +25,8 @@ def with_file(url: str, path: Path) -> str:
 
 
 def absolute_url(url: str) -> str:
-    """Return ``url`` with an absolute path if it names a file relative to the working directory.
-
-    An objective may change the working directory while the study runs.
-    """
+    """Return ``url`` with an absolute path if it names a file relative to the working directory."""
+    # An objective may change the working directory while the study runs.
     for kind in known().values():
         for scheme in kind.file_schemes:
             path = url.removeprefix(scheme)

@@ -32,7 +32,6 @@ from studies.analysis.result import StudyResult
 from studies.core.event_log import FILE, OVER, EventLog, survey
 from studies.core.events import Event
 from studies.core.redaction import masked
-from studies.planning.next_commands import look_command
 from studies.planning.plan import Plan
 from studies.storage.belonging import new_identity
 from studies.tracking import chosen
@@ -62,9 +61,9 @@ class Recording:
         tracking = plan.settings.tracking
         self._plan, self._say, self._tell = plan, say, tell
         self._trackers = trackers or TrackerProcesses(
-            chosen(tracking), plan.folder, tracking, sync=look_command("sync", plan)
+            chosen(tracking), plan.folder, tracking, sync=plan.commands.look("sync")
         )
-        self._log = EventLog(plan.folder / FILE, say, sync=look_command("sync", plan))
+        self._log = EventLog(plan.folder / FILE, say, sync=plan.commands.look("sync"))
         self._over: set[tuple[str, int]] = set()
         self._concluded = False
         self._shared = _shared(plan)
@@ -77,7 +76,7 @@ class Recording:
         self._log.close()
         with self._trackers as trackers:
             for name, line, complete in trackers.finish():
-                hint = "" if complete else f"; what is missing: {look_command('sync', self._plan)}"
+                hint = "" if complete else f"; what is missing: {self._plan.commands.look('sync')}"
                 self._tell(name, f"{line}{hint}")
 
     def __call__(self, event: Event) -> None:

@@ -7,7 +7,6 @@ import pytest
 from test_cli import inside
 
 from studies.core.redaction import masked
-from studies.planning.next_commands import look_command, run_command
 from studies.planning.plan import resolve
 from studies.storage.open import StorageError, check_url, shown
 
@@ -54,27 +53,27 @@ def _plan(tmp_path, monkeypatch, **sets):
 def test_commands_repeat_what_was_given(tmp_path, monkeypatch):
     sets = {"epochs": 3, "results.folder": "my results", "storage.url": URLS[0]}
     plan = _plan(tmp_path, monkeypatch, **sets)
-    again = run_command(plan)
+    again = plan.commands.run()
     words = shlex.split(again)
     assert words[:5] == ["python", "-m", "studies.run", "optim_search", "--quick"]
     assert {"epochs=3", "results.folder=my results"} < set(words)
     assert SECRET not in again and "storage.url=postgresql://me:***@host/db" in words
-    page = shlex.split(look_command("dashboard", plan))
+    page = shlex.split(plan.commands.look("dashboard"))
     assert page[2:4] == ["studies", "dashboard"]
     assert "results.folder=my results" in page and "epochs=3" not in page
 
 
 def test_the_command_of_a_plain_study_is_short(tmp_path, monkeypatch):
     plan = _plan(tmp_path, monkeypatch)
-    assert run_command(plan) == "python -m studies.run optim_search --quick"
-    assert look_command("dashboard", plan) == "python -m studies dashboard optim_search --quick"
+    assert plan.commands.run() == "python -m studies.run optim_search --quick"
+    assert plan.commands.look("dashboard") == "python -m studies dashboard optim_search --quick"
 
 
 def test_a_file_of_settings_is_named(tmp_path, monkeypatch):
     conf = tmp_path / "mine.toml"
     conf.write_text("[studies.optim_search]\nepochs = 2\n")
     plan = resolve("optim_search", conf=conf, sets={}, quick=False)
-    assert f"--conf {conf}" in run_command(plan)
+    assert f"--conf {conf}" in plan.commands.run()
 
 
 @pytest.mark.parametrize(

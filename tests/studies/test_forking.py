@@ -26,7 +26,6 @@ from studies.core.event_log import FILE, to_line
 from studies.core.events import Event
 from studies.planning import layout
 from studies.planning.fingerprint import FingerprintMismatch
-from studies.planning.next_commands import look_command, run_command
 from studies.protocol import phases
 from studies.protocol.carry_over import carry
 from studies.protocol.control import StudyInterrupted
@@ -389,10 +388,10 @@ def test_the_config_of_a_toy_is_what_is_compared():
 
 def test_commands_name_the_fork(tmp_path):
     plan = fork_plan(make_plan(tmp_path))
-    assert run_command(plan) == "python -m studies.run toy-2"
+    assert plan.commands.run() == "python -m studies.run toy-2"
     folder = layout.results_folder("results") / "toy-quick-2"
     quick = dataclasses.replace(plan, name="toy-quick-2", folder=folder)
-    assert look_command("dashboard", quick) == "python -m studies dashboard toy-2 --quick"
+    assert quick.commands.look("dashboard") == "python -m studies dashboard toy-2 --quick"
 
 
 @pytest.mark.parametrize(

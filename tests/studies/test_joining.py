@@ -17,7 +17,7 @@ from objectives.base import Outcome
 from studies.core.attributes import STOPPED
 from studies.ledger.opening import open_search
 from studies.search.stopping import Stopping
-from studies.storage import leases
+from studies.storage import members
 from studies.storage.leases import StudyInUse
 from studies.storage.open import close_storage, exclusive, open_storage, sqlite_url
 
@@ -65,7 +65,7 @@ def test_two_search_together_and_one_confirms(start, tmp_path, url):  # noqa: F8
     # One confirmed and tested; the other, should it come late, only found the result there.
     confirming = [end for end in ends if any(phase == "confirm" for phase, _ in end["ran"])]
     assert len(confirming) == 1 and confirming[0]["test"]
-    assert not leases.living_members(opened(url))
+    assert not members.living_members(opened(url))
 
 
 def test_one_is_killed_and_the_other_runs_its_trials(start, tmp_path, url):  # noqa: F811
@@ -173,7 +173,7 @@ def test_what_cannot_be_joined(tmp_path):
     storage = open_storage(plan.storage_url, create=True)
     with pytest.raises(ConfigError, match=r"--join.*--order batch"):
         open_search(plan, storage, join=True)
-    assert not leases.living_members(opened(plan.storage_url))
+    assert not members.living_members(opened(plan.storage_url))
 
 
 def test_the_total_holds_when_asks_alternate(tmp_path):
@@ -287,7 +287,7 @@ def test_who_begins_alone_is_seen_before_its_lease(tmp_path, server):  # noqa: F
     assert first.lock(plan.name)
     with pytest.raises(StudyInUse, match="'toy'"):
         open_search(plan, second, join=True)
-    assert not leases.living_members(opened(url))
+    assert not members.living_members(opened(url))
     first.unlock(plan.name)
     with open_search(plan, second, join=True) as book:
         assert book.ask() is not None

@@ -14,7 +14,7 @@ import pytest
 from needs import missing
 
 from studies.core.attributes import LEASE, PART
-from studies.storage import leases, process_identity
+from studies.storage import members, process_identity
 from studies.storage.leases import Lease, StudyInUse, read_lease, release, supervisor, take
 
 MINE = Lease.of_this_process()
@@ -88,9 +88,9 @@ def test_another_container_of_this_machine_is_another_machine(study):
 
 HOLDER = """
 import json, sys
-from studies.storage import leases
+from studies.storage import process_identity
 from studies.storage.leases import Lease
-print(json.dumps(leases.to_attribute(Lease.of_this_process())), flush=True)
+print(json.dumps(process_identity.to_attribute(Lease.of_this_process())), flush=True)
 sys.stdin.read()
 """
 
@@ -193,28 +193,28 @@ def test_a_server_lets_nobody_take_over_on_the_same_machine():
 def member(study, identity="m", *, age=0.0, **changes):
     """One of several supervisors, whose last heartbeat is ``age`` seconds old."""
     lease = dataclasses.replace(MINE, **changes)
-    value = {**leases.to_attribute(lease), "beat": time.time() - age}
+    value = {**process_identity.to_attribute(lease), "beat": time.time() - age}
     study.set_user_attr(f"{PART}{identity}", value)
 
 
 def test_a_member_here_lives_as_long_as_its_process(study):
-    member(study, age=10 * leases.LIMIT)
-    assert set(leases.living_members(study)) == {"m"} and supervisor(study) == MINE
+    member(study, age=10 * members.LIMIT)
+    assert set(members.living_members(study)) == {"m"} and supervisor(study) == MINE
     member(study, pid=2**22 + 1)
-    assert leases.living_members(study) == {} and supervisor(study) is None
+    assert members.living_members(study) == {} and supervisor(study) is None
 
 
 def test_a_member_elsewhere_lives_as_long_as_its_heart_beats(study):
-    member(study, host="elsewhere", age=leases.LIMIT - 5)
-    assert set(leases.living_members(study)) == {"m"}
+    member(study, host="elsewhere", age=members.LIMIT - 5)
+    assert set(members.living_members(study)) == {"m"}
     with pytest.raises(StudyInUse, match=r"on elsewhere .*--join"):
         take(study)
-    member(study, host="elsewhere", age=leases.LIMIT + 5)
-    assert leases.living_members(study) == {}
+    member(study, host="elsewhere", age=members.LIMIT + 5)
+    assert members.living_members(study) == {}
     assert take(study).pid == MINE.pid
 
 
 @pytest.mark.parametrize("value", [None, "x", {}, {"beat": 1.0}, {"beat": "x", "pid": 3}])
 def test_an_unreadable_member_is_none(study, value):
     study.set_user_attr(f"{PART}m", value)
-    assert leases.living_members(study) == {}
+    assert members.living_members(study) == {}

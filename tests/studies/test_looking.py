@@ -28,7 +28,6 @@ from studies.dashboard import serve
 from studies.ledger.opening import open_search
 from studies.planning import lookup
 from studies.planning.layers import QUICK_TRIALS
-from studies.planning.next_commands import look_command, resumable, run_command
 from studies.planning.plan import resolve
 from studies.planning.recorded import plan_attribute
 from studies.protocol.fresh_start import start_fresh
@@ -98,7 +97,7 @@ def test_the_folder_is_enough(way, toyland, tmp_path, monkeypatch):  # noqa: F81
     moved = moved.rename(other / "renamed")
     again = found("./renamed")
     assert again.rows == before.rows and again.plan.name == plan.name
-    assert not resumable(again.plan) and "./renamed" in look_command("status", again.plan)
+    assert not again.plan.commands.resumable and "./renamed" in again.plan.commands.look("status")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_the_name_is_enough(assignments, options, looked, toyland):  # noqa: F81
     before = stored_study.read(plan).finished()
     result = found(**looked)
     assert result.rows == before.rows and result.plan.train == before.plan.train
-    words = shlex.split(run_command(result.plan))
+    words = shlex.split(result.plan.commands.run())
     assert {f for f in assignments if f[0] == "e"} <= set(words)
     again = cli.resolve(
         "toyland",
@@ -164,7 +163,7 @@ def test_the_folder_or_the_name_is_enough_for_a_study_kept_elsewhere(
     Path("conf.toml").write_text(f"storage.url = 'journal:///{toyland}/others.log'")
     assert found("toyland").rows == found("results/toyland").rows == rows
     again = found("results/toyland").plan
-    assert again.storage_url == plan.storage_url and f"storage.url={url}" in run_command(again)
+    assert again.storage_url == plan.storage_url and f"storage.url={url}" in again.commands.run()
     with monkeypatch.context() as other_place:
         other_place.chdir("/")
         assert found(str(plan.folder)).rows == rows

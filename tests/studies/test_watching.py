@@ -12,7 +12,6 @@ from studies.cli import watch as watching
 from studies.cli.watch import watch
 from studies.core.event_log import FILE, EventLog
 from studies.ledger.opening import open_search
-from studies.planning.next_commands import look_command
 from studies.storage.open import close_storage, open_storage
 
 
@@ -66,7 +65,7 @@ def test_what_was_is_one_line_and_what_comes_a_line_each(plan):
     assert len(lines) == 5
     assert "62.50 %" in lines[1] and "75.00 %" in lines[2]
     assert lines[3].startswith("search: 3 of 9 finished (3 complete); best so far 75.00 %, trial 2")
-    assert lines[4].endswith(look_command("status", plan))
+    assert lines[4].endswith(plan.commands.look("status"))
 
 
 def test_on_a_terminal_it_is_the_live_view(plan):

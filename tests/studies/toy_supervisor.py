@@ -26,7 +26,7 @@ from studies.protocol import phases
 from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.phases import run_study
 from studies.report.table import result_event
-from studies.storage import leases, membership
+from studies.storage import members, membership, process_identity
 from studies.tracking.recording import Recording
 
 options = json.loads(sys.argv[1])
@@ -35,8 +35,8 @@ meet, hold = options.pop("meet", 0), options.pop("hold", None)
 workers, trials = options.pop("workers", 1), options.pop("trials", 16)
 track = options.pop("track", None)
 if host := options.pop("host", ""):  # as if it ran on another machine
-    leases.socket.gethostname = lambda: host
-    leases.LIMIT = leases.LIMIT_OF_LOCKS = 3.0
+    process_identity.socket.gethostname = lambda: host
+    members.LIMIT = members.LIMIT_OF_LOCKS = 3.0
     membership.BEAT = 0.5
 phases.fingerprint.describe = describe
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import tomli_w
 
 from studies.analysis.export import FILE, best_config
-from studies.planning.next_commands import reproduce_command, resumable, run_command, train_command
+from studies.planning.next_commands import reproduce_command, train_command
 from studies.planning.objective_class import is_trainer
 from studies.report.blocks import Block, Code, Details, Facts, Material, Section
 
@@ -24,8 +24,8 @@ def section(page: Material) -> Section:
 
 def _commands(page: Material) -> tuple[tuple[str, str], ...]:
     plan = page.result.plan
-    what = "The whole study" + (", or to resume it" if resumable(plan) else " once more")
-    rows = [(what, run_command(plan))]
+    what = "The whole study" + (", or to resume it" if plan.commands.resumable else " once more")
+    rows = [(what, plan.commands.run())]
     if page.found.phase == "finished" and is_trainer(plan.spec.objective):
         file = plan.folder / FILE
         rows += [

@@ -77,11 +77,7 @@ def known() -> dict[str, Kind]:
 
 
 def kind_of(url: str) -> Kind:
-    """Return the kind of storage that ``url`` names.
-
-    Raises:
-        StorageError: if there is none.
-    """
+    """Return the kind of storage that ``url`` names; raise ``StorageError`` if there is none."""
     for kind in known().values():
         if url.startswith(kind.schemes):
             return kind
@@ -91,11 +87,7 @@ def kind_of(url: str) -> Kind:
 
 
 def parsed(url: str, example: str) -> URL:
-    """Return the parts of a database's URL.
-
-    Raises:
-        StorageError: if it is not a database URL.
-    """
+    """Return the parts of a database's URL; raise ``StorageError`` if it is not a database URL."""
     try:
         found = make_url(url)
         found.get_dialect()

@@ -41,9 +41,9 @@ class JournalFiles(Kind):
         check_lines(self.file(url))
 
     def lock_path(self, path: Path) -> Path:
-        """Return a file beside ``path``, which NFS locks for other machines too.
+        """Return a file beside ``path``; the folder if there is no journal yet, or it is read-only.
 
-        It is the folder if there is no journal yet, or the folder cannot be written.
+        NFS locks a file for other machines too, but not a folder.
         """
         lock = path.with_name(f"{path.name}.turn")
         if path.exists():
