@@ -23,8 +23,7 @@ from studies.core.attributes import OWNER, STOPPED
 from studies.core.events import Listener, Stream
 from studies.core.trials import Failure
 from studies.ledger.trial_book import TrialBook
-from studies.planning.plan import Plan
-from studies.search.population_checks import is_population
+from studies.planning.settings import Settings
 from studies.search.stopping import Stop
 from studies.storage.leases import Lease
 from studies.storage.membership import Member, WriteGuard
@@ -229,21 +228,21 @@ class JoinedBook(TrialBook):
         return trial.state is TrialState.RUNNING and owner == self._member.identity
 
 
-def check_joinable_plan(plan: Plan, member: Member) -> None:
-    """Check that ``plan`` can be run by several supervisors.
+def check_joinable(settings: Settings, member: Member) -> None:
+    """Check that several supervisors can run a study with ``settings``.
 
     Raises:
         ConfigError: if it runs in batches or as a population, or has configurations that the other
             supervisors do not know.
     """
-    if plan.settings.search.order == "batch":
+    search = settings.search
+    if search.order == "batch":
         raise ConfigError(
             "--join: one supervisor starts trials in batch order; leave out one of --join and"
             " --order batch"
         )
-    if is_population(plan):
+    if settings.population:
         raise ConfigError("--join: a population is led by one supervisor; leave --join out")
-    search = plan.settings.search
     if (search.enqueue or search.imports) and len(member.living()) > 1:
         raise ConfigError(
             "--join: others run the study, and what is enqueued or imported comes before it begins;"

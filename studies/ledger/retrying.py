@@ -12,9 +12,7 @@ from optuna.trial import TrialState
 from mnist_core.errors import ConfigError
 from studies.core.attributes import ATTEMPT, FAILURE, FAILURES
 from studies.core.events import Listener, Stream
-from studies.planning.plan import Plan
 from studies.search.failures import untrained
-from studies.search.population_checks import is_population
 from studies.storage.open import Storage, whole_trials
 
 _UNKNOWN = {"kind": "unknown", "message": "no reason was kept"}
@@ -22,13 +20,13 @@ RETRIED = "Retried"
 """Kind of the ``lost`` event of a trial that had failed and is to be run again."""
 
 
-def check_retry(plan: Plan, *, join: bool) -> None:
-    """Check that failed trials of ``plan``'s study can be run again.
+def check_retry(*, population: bool, join: bool) -> None:
+    """Check that failed trials of a study can be run again.
 
     Raises:
         ConfigError: if it is a population, or ``join`` is set.
     """
-    if is_population(plan):
+    if population:
         raise ConfigError(
             "--retry-failed: the members of a population were trained with each other, so one"
             " cannot be run again alone; start fresh (--fresh)"

@@ -14,11 +14,10 @@ from studies.analysis.racing import FIRST_LOOK, race
 from studies.analysis.summary import metric_step
 from studies.core.attributes import RACE
 from studies.core.events import Stream
-from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord, TrialState
 from studies.ledger.opening import Entry, TrialBook
-from studies.planning.plan import Plan
 from studies.search.enqueued import identity
+from studies.spec import StudySpec
 
 OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[TrialBook]]
 """Opens the confirmation with the trainings that are due."""
@@ -41,15 +40,13 @@ class Confirmed:
 
 @contextmanager
 def confirmed(
-    plan: Plan,
-    chosen: Sequence[Candidate],
+    rules: "Rules",
     *,
     open_book: OpenBook,
     run_remaining: Callable[[TrialBook], None],
     stream: Stream,
 ) -> Iterator[Confirmed]:
     """Train what is due until nothing more is, and yield the confirmation with its open book."""
-    rules = Rules(plan, chosen)
     if rules.racing and len(rules.seeds) <= FIRST_LOOK:
         text = (
             f"confirm.racing: no candidate is stopped before {FIRST_LOOK} seeds, so with"
@@ -76,10 +73,11 @@ def confirmed(
 class Rules:
     """Which trainings of a confirmation are due, and who is out of the race."""
 
-    def __init__(self, plan: Plan, chosen: Sequence[Candidate]) -> None:
-        self.racing = plan.settings.confirm.racing
-        self.seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
-        self._spec, self._chosen = plan.spec, chosen
+    def __init__(
+        self, spec: StudySpec, seeds: Sequence[int], chosen: Sequence[Candidate], *, racing: bool
+    ) -> None:
+        self.racing, self.seeds = racing, seeds
+        self._spec, self._chosen = spec, chosen
         self._different: list[Candidate] = []
         for candidate in chosen:
             if all(candidate.params != other.params for other in self._different):

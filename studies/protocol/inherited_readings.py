@@ -19,7 +19,6 @@ from studies.core.attributes import CONFIRM, FINGERPRINT, TEST
 from studies.core.event_log import FILE
 from studies.core.goals import Goals
 from studies.planning.lookup import DATABASE
-from studies.planning.plan import Plan
 from studies.protocol.moved_aside import (
     free_stamp,
     lies_elsewhere,
@@ -49,10 +48,6 @@ class Inheritance:
     def add(self, record: HoldoutRecord, study: str, *, data: str = "") -> None:
         """Add ``record`` of ``study``, which used the data set ``data``; "": not known."""
         self.record = self.record.joined(record.inherited(study, data=data, into=self.data))
-
-    def contents(self, name: str, goals: Goals) -> list[Content]:
-        """Return a confirmation called ``name`` that holds the record; [] if that is empty."""
-        return [] if self.record.empty else [record_content(name, self.record, goals)]
 
     def add_study(
         self,
@@ -145,72 +140,86 @@ class Missing:
     notes: list[str]
 
 
-def inherited(location: StudyLocation, data: str, *, stamp: str = "") -> Inheritance:
-    """Return what a new study inherits.
+@dataclass(frozen=True)
+class Heir:
+    """A new study, which inherits the readings of earlier studies of its name.
 
-    Args:
-        location: of the new study.
+    Attributes:
+        location: where it is to be.
         data: name of its data set.
-        stamp: what is about to be added to the name of the study in its place; "": that study
-            stays, and only those that were moved aside before count.
-
-    Raises:
-        UserError: if one of them cannot be read, for another reason than damage.
+        goals: its objectives.
     """
-    found, name = Inheritance(data), location.name
-    if lies_elsewhere(location):
-        with location.opened() as studies:
-            for moved in moved_studies(name, studies.names):
-                found.add_opened(studies, moved, moved)
-            if stamp:
-                found.add_opened(studies, name, name + stamp)
-    for folder in moved_folders(location.folder):
-        found.add_folder(location, folder, folder.name)
-    if stamp:
-        found.add_folder(location, location.folder, location.folder.name + stamp)
-    return found
 
+    location: StudyLocation
+    data: str
+    goals: Goals
 
-def missing_record(plan: Plan, storage: Storage) -> Missing | None:
-    """Return what is to be written before the study of ``plan`` is made; None: nothing.
+    def inherited(self, *, stamp: str = "") -> Inheritance:
+        """Return what it inherits.
 
-    A ``--fresh`` that was killed has left a study aside and nothing in its place, or the record
-    alone, perhaps for settings that have changed since.
+        Args:
+            stamp: what is about to be added to the name of the study in its place; "": that study
+                stays, and only those that were moved aside before count.
 
-    Raises:
-        UserError: if a study that was moved aside cannot be read.
-    """
-    location, data = plan.location, plan.train.data.name
-    studies = OpenedStudies(location, storage)
-    if location.name in studies.names:
-        return None
-    found, renamed = inherited(location, data), {}
-    attributes = studies.attributes(location.confirm)
-    if attributes is not None:
-        if FINGERPRINT in attributes:  # a whole confirmation, whose search was deleted
+        Raises:
+            UserError: if one of them cannot be read, for another reason than damage.
+        """
+        found, location = Inheritance(self.data), self.location
+        if lies_elsewhere(location):
+            with location.opened() as studies:
+                for moved in moved_studies(location.name, studies.names):
+                    found.add_opened(studies, moved, moved)
+                if stamp:
+                    found.add_opened(studies, location.name, location.name + stamp)
+        for folder in moved_folders(location.folder):
+            found.add_folder(location, folder, folder.name)
+        if stamp:
+            found.add_folder(location, location.folder, location.folder.name + stamp)
+        return found
+
+    def missing(self, storage: Storage) -> Missing | None:
+        """Return what is to be written before the study is made; None: nothing.
+
+        A ``--fresh`` that was killed has left a study aside and nothing in its place, or the record
+        alone, perhaps for settings that have changed since.
+
+        Raises:
+            UserError: if a study that was moved aside cannot be read.
+        """
+        location = self.location
+        studies = OpenedStudies(location, storage)
+        if location.name in studies.names:
             return None
-        there = read_record(attributes, location.url)
-        found.add(there, "")
-        directions = storage.get_study_directions(storage.get_study_id_from_name(location.confirm))
-        if there == found.record and directions == directions_of(plan.goals):
+        found, renamed = self.inherited(), {}
+        attributes = studies.attributes(location.confirm)
+        if attributes is not None:
+            if FINGERPRINT in attributes:  # a whole confirmation, whose search was deleted
+                return None
+            there = read_record(attributes, location.url)
+            found.add(there, "")
+            study = storage.get_study_id_from_name(location.confirm)
+            directions = storage.get_study_directions(study)
+            if there == found.record and directions == directions_of(self.goals):
+                return None
+            stamp = free_stamp(location, studies.names)
+            renamed = {location.confirm: f"{location.name}{stamp}{CONFIRM}"}
+        elif found.record.empty:
             return None
-        stamp = free_stamp(location, studies.names)
-        renamed = {location.confirm: f"{location.name}{stamp}{CONFIRM}"}
-    elif found.record.empty:
-        return None
-    content = record_content(location.confirm, found.record, plan.goals)
-    return Missing(content, renamed, found.notes)
+        return Missing(self.confirmation(found.record), renamed, found.notes)
 
+    def contents(self, found: Inheritance) -> list[Content]:
+        """Return the confirmation that holds what was ``found``; [] if that is nothing."""
+        return [] if found.record.empty else [self.confirmation(found.record)]
 
-def record_content(name: str, record: HoldoutRecord, goals: Goals) -> Content:
-    """Return a confirmation called ``name`` that holds ``record`` and nothing else yet."""
-    return Content(
-        name=name,
-        directions=directions_of(goals),
-        user_attrs={TEST: record.to_attribute()},
-        system_attrs={},
-        trials=[],
-    )
+    def confirmation(self, record: HoldoutRecord) -> Content:
+        """Return a confirmation that holds ``record`` and nothing else yet."""
+        return Content(
+            name=self.location.confirm,
+            directions=directions_of(self.goals),
+            user_attrs={TEST: record.to_attribute()},
+            system_attrs={},
+            trials=[],
+        )
 
 
 def directions_of(goals: Goals) -> list[StudyDirection]:

@@ -18,8 +18,12 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from studies.core.attributes import SEARCH_ORDER as ORDER
 from studies.planning.plan import Plan
+from studies.planning.settings import SearchSettings
 from studies.search.study_views import StudyView, ViewSampler
 from studies.storage.optuna_internals import trial_id
+
+OrderSettings = dict[str, int]
+"""Trials of a batch and CPU threads of a trial, which decide what trials come out."""
 
 _STUDY = "study:"
 """Prefix of what a sampler keeps with the study, which is kept with the trial instead."""
@@ -78,27 +82,26 @@ class Batches:
         return self._over
 
 
-def check_order(study: optuna.Study, plan: Plan) -> None:
-    """Keep the order of ``plan`` with a new ``study``; compare it with that of an old one.
+def check_order(study: optuna.Study, mine: OrderSettings | None) -> None:
+    """Keep the order ``mine`` with a new ``study``; compare it with that of an old one.
 
     Raises:
         ConfigError: if the study was started with another one.
     """
-    mine = order_of(plan)
     held = study.user_attrs.get(ORDER)
     if held == mine:
         return
     if study.get_trials(deepcopy=False):
         raise ConfigError(
-            f"search.order: study {plan.name!r} was started with {_said(held)}, but would continue"
-            f" with {_said(mine)}; set it back, or start again (--fresh)"
+            f"search.order: study {study.study_name!r} was started with {_said(held)}, but would"
+            f" continue with {_said(mine)}; set it back, or start again (--fresh)"
         )
     study.set_user_attr(ORDER, mine)
 
 
 def order_notes(plan: Plan) -> list[str]:
     """Return what there is to know about a search in batch order, a line each."""
-    order = order_of(plan)
+    order = order_of(plan.settings.search, plan.threads)
     if order is None:
         return []
     found = [
@@ -127,10 +130,9 @@ def order_notes(plan: Plan) -> list[str]:
     return found
 
 
-def order_of(plan: Plan) -> dict[str, int] | None:
+def order_of(search: SearchSettings, threads: int) -> OrderSettings | None:
     """Return the settings that a search in batch order must keep; None: another order."""
-    search = plan.settings.search
-    return {"batch": search.batch, "threads": plan.threads} if search.order == "batch" else None
+    return {"batch": search.batch, "threads": threads} if search.order == "batch" else None
 
 
 def _said(order: Mapping[str, int] | None) -> str:

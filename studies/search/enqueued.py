@@ -97,6 +97,11 @@ def read_enqueued(path: Path, space: Space) -> EnqueuedConfig:
     )
 
 
+def read_enqueued_files(files: Iterable[str], space: Space) -> list[EnqueuedConfig]:
+    """Return the configurations in ``files``, see ``read_enqueued``."""
+    return [read_enqueued(Path(file), space) for file in files]
+
+
 def _implied(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the choices without which some of ``params`` would not exist, if there is only one."""
     found: dict[str, Any] = {}

@@ -100,6 +100,13 @@ def read_results(path: Path, space: Space, objectives: Sequence[str]) -> list[Re
     return found
 
 
+def read_result_files(
+    files: Iterable[str], space: Space, objectives: Sequence[str]
+) -> list[Result]:
+    """Return the results in all ``files``, see ``read_results``."""
+    return [one for file in files for one in read_results(Path(file), space, objectives)]
+
+
 def to_attribute(results: Iterable[Result]) -> list[dict[str, Any]]:
     """Return ``results`` as JSON values."""
     return [asdict(result) for result in results]

@@ -19,8 +19,7 @@ from objectives.base import CHANGES, Task
 from search_spaces.space import Space
 from studies.core.attributes import LINEAGE, POPULATION, SCHEDULE
 from studies.core.trials import TrialRecord
-from studies.planning.plan import Plan
-from studies.search.population_checks import is_population
+from studies.planning.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +58,16 @@ class Lineage:
         return replace(self, changes=[*self.changes, change])
 
 
-def check_kind(attributes: Mapping[str, Any], plan: Plan) -> None:
+def check_kind(study: str, attributes: Mapping[str, Any], settings: Settings) -> None:
     """Refuse to continue a population as single trials; ``attributes``: the study's.
 
     Raises:
-        ConfigError: if the study is a population but the plan is not.
+        ConfigError: if the study is a population but ``settings`` are not of one.
     """
-    if POPULATION in attributes and not is_population(plan):
+    if POPULATION in attributes and not settings.population:
         raise ConfigError(
-            f"engine.ray.scheduler: the trials of study {plan.name} are the members of a"
-            f" population; set it back to pbt, but got {plan.settings.engine.ray.scheduler}"
+            f"engine.ray.scheduler: the trials of study {study} are the members of a"
+            f" population; set it back to pbt, but got {settings.engine.ray.scheduler}"
         )
 
 
@@ -86,7 +85,7 @@ class Population:
     def __init__(
         self, space: Space, settings: Mapping[str, Any], record: Mapping[str, Any] | None
     ) -> None:
-        self._space = space
+        self.space = space
         self._settings = dict(settings)
         self.generations: list[dict[str, Any]] = []
         self._lineages: dict[int, Lineage] = {}
@@ -120,14 +119,14 @@ class Population:
 
     def now(self, member: int) -> dict[str, Any]:
         """Return the present params of ``member``, which has joined."""
-        return self._lineages[member].now(self._space)
+        return self._lineages[member].now(self.space)
 
     def copy(self, member: int, source: int, *, epoch: int, params: Mapping[str, Any]) -> Lineage:
         """Have ``member`` continue from ``source`` with ``params`` after ``epoch`` epochs.
 
         The source itself does not copy in this generation.
         """
-        lineage = self._lineages[source].changed(self._space, epoch, params)
+        lineage = self._lineages[source].changed(self.space, epoch, params)
         self._lineages[member] = lineage
         copied = {"member": member, "source": source, "params": dict(params)}
         self._copies.append({**copied, LINEAGE: asdict(lineage)})
@@ -147,7 +146,7 @@ class Population:
             for copy in generation["copies"]:
                 if copy["member"] == task.number:
                     epoch = generation["step"] // reports_per_epoch
-                    params = Lineage(**copy[LINEAGE]).now(self._space)
+                    params = Lineage(**copy[LINEAGE]).now(self.space)
                     schedule.append({"epoch": epoch, "source": copy["source"], "params": params})
         kept: dict[str, Any] = {SCHEDULE: schedule}
         lineage = self._lineages[task.number]

@@ -1,23 +1,16 @@
 """What a population (``engine.ray.scheduler = "pbt"``) can do, checked before it starts."""
 
 from mnist_core.changes import CHANGEABLE
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
-from search_spaces.space import Float
+from search_spaces.space import Float, Space
 from studies.planning.plan import Plan
-from studies.planning.settings import StopSettings
-
-PBT = "pbt"
+from studies.planning.settings import Settings, StopSettings
 
 
-def is_population(plan: Plan) -> bool:
-    """Whether the trials of the search are members of a population."""
-    return plan.settings.engine.ray.scheduler == PBT
-
-
-def perturbed(plan: Plan) -> dict[str, Float]:
+def perturbed(space: Space) -> dict[str, Float]:
     """Return the parameters that a member changes when it copies another one, by name."""
-    parameters = plan.spec.space.parameters
-    return {name: p for name, p in parameters.items() if isinstance(p, Float)}
+    return {name: p for name, p in space.parameters.items() if isinstance(p, Float)}
 
 
 def check_population(plan: Plan) -> None:
@@ -27,9 +20,9 @@ def check_population(plan: Plan) -> None:
         ConfigError: if the engine is not ``ray``, a parameter cannot change midway, or a setting
             would have no effect.
     """
-    if not is_population(plan):
-        return
     spec, settings = plan.spec, plan.settings
+    if not settings.population:
+        return
     if settings.engine.name != "ray":
         raise ConfigError(
             f"study {plan.name}: a population (engine.ray.scheduler = pbt) is run by Ray Tune"
@@ -52,11 +45,18 @@ def check_population(plan: Plan) -> None:
                 " a Float without step and condition of one of these can:"
                 f" {', '.join(CHANGEABLE)}"
             )
-    _check_settings(plan)
+    _check_settings(settings, plan.train)
+    if plan.trials_complete:
+        raise ConfigError(
+            "search.trials_complete: a population has search.trials members, which all run to the"
+            " end; leave it out"
+        )
+    if plan.trials < 2:
+        raise ConfigError(f"search.trials: a population has 2 members or more, not {plan.trials}")
 
 
-def _check_settings(plan: Plan) -> None:
-    search, ray = plan.settings.search, plan.settings.engine.ray
+def _check_settings(settings: Settings, train: TrainConfig) -> None:
+    search, interval = settings.search, settings.engine.ray.pbt_interval
     wanted = {
         "search.pruner": (search.pruner, "none"),
         "search.sentinels": (search.sentinels, 0.0),
@@ -67,9 +67,9 @@ def _check_settings(plan: Plan) -> None:
         },
         "search.objectives": (search.objectives, {}),
         "search.constraints": (search.constraints, {}),
-        "engine.trial_seconds": (plan.settings.engine.trial_seconds, 0.0),
-        "train.early_stopping": (plan.train.early_stopping, 0),
-        "train.changes": (plan.train.changes, ()),
+        "engine.trial_seconds": (settings.engine.trial_seconds, 0.0),
+        "train.early_stopping": (train.early_stopping, 0),
+        "train.changes": (train.changes, ()),
     }
     for name, (found, needed) in wanted.items():
         if found != needed:
@@ -77,15 +77,8 @@ def _check_settings(plan: Plan) -> None:
                 f"{name}: a population runs as a whole, to its end, so it must be"
                 f" {needed or 'unset'}, but got {found}"
             )
-    if ray.pbt_interval >= plan.train.epochs:
+    if interval >= train.epochs:
         raise ConfigError(
-            f"engine.ray.pbt_interval: must be below the {plan.train.epochs} epochs of a training,"
-            f" but got {ray.pbt_interval}"
+            f"engine.ray.pbt_interval: must be below the {train.epochs} epochs of a training,"
+            f" but got {interval}"
         )
-    if plan.trials_complete:
-        raise ConfigError(
-            "search.trials_complete: a population has search.trials members, which all run to the"
-            " end; leave it out"
-        )
-    if plan.trials < 2:
-        raise ConfigError(f"search.trials: a population has 2 members or more, not {plan.trials}")

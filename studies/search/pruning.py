@@ -15,21 +15,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.core.attributes import SENTINEL, WOULD_PRUNE
 from studies.core.seeds import sentinel_draw
-from studies.planning.plan import Plan
+from studies.planning.settings import SearchSettings
 from studies.search.pruners import create_pruner, rungs_of
 from studies.search.study_views import StudyView
 
 
-def sentinels(plan: Plan) -> Collection[int]:
+def sentinels(search: SearchSettings, candidates: range) -> Collection[int]:
     """Return the numbers of the trials that run unpruned, drawn by the study's seed.
 
     They show what the pruner stops. ``search.sentinels`` is their number, or below 1 their fraction
-    of the trials. The default configurations are never pruned, so none is drawn. If the study is
+    of ``candidates``, the trials that are not defaults, which are never pruned. If the study is
     extended, a fraction draws the same trials again; a number may draw others, but sentinels that
     ran stay sentinels.
     """
-    search = plan.settings.search
-    candidates = range(len(plan.spec.defaults), plan.trials)
     if search.pruner == "none" or not search.sentinels:
         return ()
     if search.sentinels < 1:

@@ -73,7 +73,7 @@ def members(plan: Plan, table: TaskTable) -> "tuple[WorkSearcher, MemberSchedule
     }
     population = Population(plan.spec.space, rules, record)
     work.set_attribute(POPULATION, population.record())
-    searcher = MemberSearcher(table, population, plan)
+    searcher = MemberSearcher(table, population, plan.train.reports_per_epoch)
     reports = WorkScheduler(table, searcher)
     return searcher, MemberScheduler(table, reports, population, plan)
 
@@ -81,9 +81,9 @@ def members(plan: Plan, table: TaskTable) -> "tuple[WorkSearcher, MemberSchedule
 class MemberSearcher(WorkSearcher):
     """Gives Tune the members, each as the training that it is by now."""
 
-    def __init__(self, table: TaskTable, population: Population, plan: Plan) -> None:
+    def __init__(self, table: TaskTable, population: Population, reports_per_epoch: int) -> None:
         super().__init__(table)
-        self._population, self._plan = population, plan
+        self._population, self._reports_per_epoch = population, reports_per_epoch
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return the config of the next member: its task and its present hyperparameters."""
@@ -93,15 +93,14 @@ class MemberSearcher(WorkSearcher):
         task: Task = asked[TASK]
         lineage = self._population.join(task)
         now = self._population.now(task.number)
-        values = {name: now[name] for name in perturbed(self._plan)}
+        values = {name: now[name] for name in perturbed(self._population.space)}
         return {TASK: lineage.task(task), KNOWN: self._population.step, **values}
 
     def _ended(self, task: Task, ended: Outcome | Failure | None) -> Outcome | Failure | None:
         """Keep with a finished member what it was."""
         if not isinstance(ended, Outcome):
             return ended
-        per_epoch = self._plan.train.reports_per_epoch
-        own = self._population.attributes(task, reports_per_epoch=per_epoch)
+        own = self._population.attributes(task, reports_per_epoch=self._reports_per_epoch)
         rest = {name: value for name, value in ended.attributes.items() if name != _RESUMED}
         return replace(ended, attributes={**rest, **own})
 
@@ -113,7 +112,7 @@ class MemberScheduler(PopulationBasedTraining):
         self, table: TaskTable, reports: WorkScheduler, population: Population, plan: Plan
     ) -> None:
         ray = plan.settings.engine.ray
-        self._perturbed = perturbed(plan)
+        self._perturbed = perturbed(plan.spec.space)
         super().__init__(
             time_attr=_STEP,
             metric=_METRIC,

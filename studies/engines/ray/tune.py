@@ -25,7 +25,8 @@ from studies.engines._local.worker_start import start_error
 from studies.engines.ray.events import EVENT, TASK, Broken, Finished, Reported, Started
 from studies.engines.ray.ray_internals import actor_of
 from studies.engines.ray.task_table import Running, TaskTable, how
-from studies.planning.plan import Plan
+from studies.planning.ray_settings import RaySettings
+from studies.spec import StudySpec
 
 
 class WorkSearcher(Searcher):
@@ -108,20 +109,19 @@ class FairAsha:
         return task.number < self._defaults or decision == TrialScheduler.CONTINUE
 
 
-def fair_asha(plan: Plan) -> FairAsha:
-    """Return the ASHA that stops trials of the search of ``plan``."""
-    spec, settings = plan.spec, plan.settings.engine.ray
+def fair_asha(spec: StudySpec, settings: RaySettings, reports: int) -> FairAsha:
+    """Return the ASHA that stops trials of a search; ``reports``: the most of a trial."""
     grace, factor = settings.asha_grace, settings.asha_factor
     create = functools.partial(
         ASHAScheduler,
         metric=spec.metric,
         mode="max" if spec.direction == "maximize" else "min",
-        max_t=plan.most_reports,
+        max_t=reports,
         grace_period=grace,
         reduction_factor=factor,
         stop_last_trials=False,  # a trial at the end has had its full budget
     )
-    count = int(math.log(max(1, plan.most_reports / grace), factor)) + 1
+    count = int(math.log(max(1, reports / grace), factor)) + 1
     rungs = {math.ceil(grace * factor**rung) for rung in range(count)}
     return FairAsha(
         create,
