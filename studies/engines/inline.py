@@ -71,9 +71,10 @@ class Inline:
             def send(step: int, metrics: Mapping[str, float], began: float = began) -> bool:
                 if self._now:
                     raise _StoppedNow
-                over = _limits.over(limits, os.getpid(), time.monotonic() - began, step)
-                if over is not None:
-                    raise _OverLimit(over)
+                if limits != NO_LIMITS:
+                    seconds = time.monotonic() - began
+                    if (over := _limits.over(limits, os.getpid(), seconds, step)) is not None:
+                        raise _OverLimit(over)
                 goes_on = work.report(task, step, metrics)
                 work.flush()
                 return goes_on

@@ -68,6 +68,7 @@ class Local:
         self._preload = preload
         self._cpus = shares(workers, self._threads) if resources.affinity else [[]] * workers
         self._sharing = Sharing(resources.gpus, most=resources.most)
+        self._may_grow = resources.most > 0
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._stopping = False
         self._now = False
@@ -117,7 +118,8 @@ class Local:
         try:
             while not self._finished():
                 self._listen(watch)
-                self._enforce(watch)
+                if limits != NO_LIMITS:
+                    self._enforce(watch)
                 work.flush()
         finally:
             for index, worker in self._places():
@@ -207,7 +209,8 @@ class Local:
             assert worker.task is not None
             worker.step, metrics = content
             worker.answer(self._work.report(worker.task, worker.step, metrics))
-            self._compare(worker)
+            if self._may_grow:
+                self._compare(worker)
         else:
             self._take_result(index, worker, *content)
 

@@ -1,20 +1,16 @@
-"""What a trial book decides: when the search ends, which trial is pruned, which one starts next."""
+"""What a trial book decides: when the search ends, and which trial starts next."""
 
-from bisect import insort
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.core.attributes import ATTEMPT, SEED, STOPPED
-from studies.core.goals import Goals
 from studies.ledger.order import Order
 from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import StopSettings
 from studies.search.batch_order import Batches
-from studies.search.pruning import FairPruning, Pruning
 from studies.search.sources import Source
 from studies.search.stopping import COMPLETE, Stop, Stopping
 
@@ -115,86 +111,6 @@ class SearchEnd:
             return
         if self._rules is not None and len(self._trials) < self._planned():
             self.stopped = self._rules.reason(self._trials.values(), self._planned())
-
-
-class PruningPeers:
-    """Asks the pruner about a trial, which is compared with its peers.
-
-    Peers have the same value of the scientific parameter. If there are several objectives, the
-    curves are of the first one. Then only trials that are as good beforehand in the other
-    objectives (no more parameters) show that a trial is beaten; Optuna itself prunes nothing there.
-
-    Args:
-        table: the trials, by number from 0 without a gap.
-        goals: what they are judged by.
-        pruning: pruner name and options, and the scientific parameter; None: all are peers.
-        batches: only trials of earlier batches are peers; None: all are.
-    """
-
-    def __init__(
-        self, table: TrialTable, goals: Goals, pruning: Pruning, batches: Batches | None = None
-    ) -> None:
-        name, options, self._scientific = pruning
-        self._table = table
-        self._trials = table.trials
-        self._goals = goals
-        self._batches = batches
-        # A finished trial is filed once, and only the others are looked at each time. So a report
-        # costs as much as there are trials of its own choice.
-        self._seen = 0
-        self._open: list[int] = []
-        self._finished: dict[Any, list[int]] = defaultdict(list)
-        """Numbers: the table may replace the object of a finished trial."""
-        self._pruning = FairPruning(
-            name,
-            options,
-            scientific=self._scientific,
-            direction=table.direction,
-            write=table.mark,
-        )
-
-    def beat(self, trial: FrozenTrial, latest: Mapping[int, Mapping[str, float]]) -> bool:
-        """Whether ``trial``, whose last report is its last intermediate value, is to be stopped.
-
-        Args:
-            trial: a running trial of the table.
-            latest: the last metrics of running trials, by number.
-        """
-        peers = self.of(trial)
-        if self._goals.several:
-            own = latest.get(trial.number, {})
-            peers = [
-                peer
-                for peer in peers
-                if self._goals.as_good_beforehand(
-                    latest.get(peer.number) or self._table.metrics(peer), than=own
-                )
-            ]
-        if self._batches is not None:
-            peers = self._batches.earlier(trial, peers)
-        return self._pruning.should_prune(trial, peers)
-
-    def of(self, trial: FrozenTrial) -> list[FrozenTrial]:
-        """Return ``trial`` and its peers by number."""
-        self._open += range(self._seen, len(self._trials))
-        self._seen = len(self._trials)
-        still_open = []
-        for number in self._open:
-            other = self._trials[number]
-            if other.state.is_finished():
-                insort(self._finished[self._choice(other)], number)
-            else:
-                still_open.append(number)
-        self._open = still_open
-        choice = self._choice(trial)
-        peers = list(self._finished[choice])
-        for number in still_open:
-            if self._choice(self._trials[number]) == choice:
-                insort(peers, number)
-        return [self._trials[number] for number in peers]
-
-    def _choice(self, trial: FrozenTrial) -> Any:
-        return None if self._scientific is None else trial.params.get(self._scientific)
 
 
 class TrialStarter:

@@ -13,6 +13,7 @@ trial that is stored as RUNNING while the study has no living supervisor waits t
 then gives the same reports again, and those that it survived before are answered in the same way.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -25,14 +26,14 @@ from studies.core.events import Listener, Stream
 from studies.core.goals import Goals
 from studies.core.trials import INFEASIBLE, Failure, TrialRecord
 from studies.ledger import outcomes
-from studies.ledger.decisions import PruningPeers, SearchEnd, TrialStarter
+from studies.ledger.decisions import SearchEnd, TrialStarter
 from studies.ledger.order import Order
 from studies.ledger.outcomes import RunningAttempts, TrialEvents
 from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import StopSettings
 from studies.search.batch_order import Batches
 from studies.search.failures import UNCOUNTED
-from studies.search.pruning import Pruning
+from studies.search.pruning import Pruning, PruningPeers
 from studies.search.sources import Source
 from studies.search.stopping import Stop
 from studies.storage import leases, records
@@ -87,13 +88,21 @@ class TrialBook:
         self._source = source
         self._goals = goals
         self._retries = retries
-        self._events = TrialEvents(Stream(phase, listeners))
+        self._stream = Stream(phase, listeners)
+        self._events = TrialEvents(self._stream)
         self._attempts = RunningAttempts()
         self._table = TrialTable(study, storage)
         self._trials = self._table.trials
         self._order = Order(self._table, on=ordered and phase == "search")
         batches = Batches(batch, self._trials) if batch else None
-        self._peers = PruningPeers(self._table, goals, pruning, batches)
+        self._peers = PruningPeers(
+            self._trials,
+            goals,
+            pruning,
+            write=self._table.mark,
+            metrics=self._table.metrics,
+            batches=batches,
+        )
         self._end = SearchEnd(
             study,
             stop,
@@ -182,17 +191,20 @@ class TrialBook:
         return goes_on
 
     def _goes_on(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
-        trial = self._trials[task.number]
-        self._attempts.latest[task.number] = dict(metrics)
-        self._table.put_off(self._events.report(task.number, step, metrics))
+        trial, told = self._trials[task.number], dict(metrics)
+        self._attempts.latest[task.number] = told
+        self._table.put_off(
+            lambda: self._stream.emit("report", task.number, step=step, metrics=told)
+        )
         if task.number in self._attempts.failures:
             return False
-        failure = outcomes.failure_in_report(self._goals.metric, metrics, step)
-        if failure is not None:
+        value = metrics.get(self._goals.metric)
+        if value is None or not math.isfinite(value):
+            failure = outcomes.problem(self._goals.metric, value, f"at step {step}")
             self._attempts.failures[task.number] = failure
             return False
         survived = trial.last_step is not None and step < trial.last_step
-        self._table.report(trial, step, float(metrics[self._goals.metric]))
+        self._table.report(trial, step, float(value))
         if survived:
             return True
         # A trial that is exempt from pruning is judged as well: it is in the rungs it reaches.

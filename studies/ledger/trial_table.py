@@ -50,6 +50,8 @@ class TrialTable:
         self._unwritten: list[Callable[[], None]] = []
         self._ended: list[int] = []
         """Trials that ended here and that Optuna has not read since."""
+        # A trial that runs reports often: its identity is looked up once.
+        self._identities: dict[int, int] = {}
         self.direction: StudyDirection = study.directions[0]
         self.trials: dict[int, FrozenTrial] = {}
         for trial in study.get_trials(deepcopy=False):
@@ -145,7 +147,9 @@ class TrialTable:
 
     def identity(self, trial: FrozenTrial) -> int:
         """Return the identity of ``trial`` in the storage."""
-        return trial_id(self._study, trial)
+        if trial.number not in self._identities:
+            self._identities[trial.number] = trial_id(self._study, trial)
+        return self._identities[trial.number]
 
     def numbers(self, state: TrialState) -> list[int]:
         """Return the numbers of the trials in ``state``."""
@@ -264,6 +268,7 @@ class TrialTable:
             trial.values = told
         self.trials[trial.number] = self._storage.ended(identity, trial)
         self._ended.append(trial.number)
+        self._identities.pop(trial.number, None)
 
     def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         """Have ``trial`` wait to be run again, and keep ``attributes`` with it, in one write."""

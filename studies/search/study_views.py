@@ -42,7 +42,7 @@ class StudyView:
         directions: Sequence[StudyDirection] | None = None,
         prefix: str = "",
     ) -> None:
-        self._trials = trials
+        self.trials = trials
         # The storage of a view may be another view.
         self._storage: Any = storage_of(study) if study is not None else None
         self._id_of_study = study_id(study) if study is not None else 0
@@ -77,7 +77,7 @@ class StudyView:
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Return the given trials."""
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        trials = [trial for trial in self.trials if states is None or trial.state in states]
         return copy_deeply(trials) if deepcopy else trials
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
