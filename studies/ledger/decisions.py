@@ -1,6 +1,7 @@
 """What a trial book decides: when the search ends, and which trial starts next."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -22,9 +23,7 @@ class SearchEnd:
     """Says whether a search starts no more trials, and keeps the reason with the study.
 
     Args:
-        study: the study.
         settings: the rules that end the search early; None: there are none.
-        table: the trials.
         planned: returns the planned number of trials.
         say: gets the reason, once, as a line.
         batches: the rules are applied between two of them only; None: at any time.
@@ -74,10 +73,7 @@ class SearchEnd:
         return self.stopped is not None
 
     def missing(self) -> int | None:
-        """Return how many trials must still start if all that run become complete.
-
-        None: ``complete`` asks for none.
-        """
+        """Return how many more trials must start if all that run complete; None: any number."""
         if not self._complete:
             return None
         states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
@@ -113,66 +109,52 @@ class SearchEnd:
             self.stopped = self._rules.reason(self._trials.values(), self._planned())
 
 
+@dataclass(frozen=True)
 class TrialStarter:
     """Starts a book's trials: new ones as source and sampler have them, waiting ones again.
 
-    Args:
-        study: the study.
-        source: gives new trials.
-        table: the trials.
-        order: records that they start.
-        end: says when no more trials start.
-        batches: which trials may start; None: all.
+    With ``batches`` only trials of the batch that is due start.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        source: Source,
-        table: TrialTable,
-        order: Order,
-        end: SearchEnd,
-        batches: Batches | None,
-    ) -> None:
-        self._study = study
-        self._source = source
-        self._table = table
-        self._order = order
-        self._end = end
-        self._batches = batches
+    study: optuna.Study
+    source: Source
+    table: TrialTable
+    order: Order
+    end: SearchEnd
+    batches: Batches | None
 
     def next(self) -> StartedTrial | None:
         """Start the first waiting trial again, or else a new one, if there is one."""
-        waits = min(self._table.numbers(TrialState.WAITING), default=None)
-        return self._new(len(self._table.trials)) if waits is None else self._again(waits)
+        waits = min(self.table.numbers(TrialState.WAITING), default=None)
+        return self._new(len(self.table.trials)) if waits is None else self._again(waits)
 
     def _new(self, number: int) -> StartedTrial | None:
-        if self._batches is not None and not self._batches.may_begin(number):
+        if self.batches is not None and not self.batches.may_begin(number):
             return None
-        request = self._source.request(number)
-        if request is None or self._end.now() or self._end.missing() == 0:
+        request = self.source.request(number)
+        if request is None or self.end.now() or self.end.missing() == 0:
             return None
         self._choose_sampler(number)
         attributes = {**request.attributes, SEED: request.seed, ATTEMPT: 0}
-        trial, params = self._table.begin(
+        trial, params = self.table.begin(
             number,
             required=request.params,
-            attributes=attributes | self._order.new(),
-            suggest=self._source.suggest,
+            attributes=attributes | self.order.new(),
+            suggest=self.source.suggest,
         )
-        self._order.started(trial, None)
+        self.order.started(trial, None)
         return trial, params
 
     def _again(self, number: int) -> StartedTrial:
         self._choose_sampler(number)
-        trial = self._table.ask(number)
-        params = self._source.suggest(trial)
-        before = self._table.trials[number].params
-        frozen = self._table.add(trial)
-        self._order.started(frozen, before)
+        trial = self.table.ask(number)
+        params = self.source.suggest(trial)
+        before = self.table.trials[number].params
+        frozen = self.table.add(trial)
+        self.order.started(frozen, before)
         return frozen, params
 
     def _choose_sampler(self, number: int) -> None:
-        self._study.sampler = self._source.sampler(number)
-        if self._batches is not None:
-            self._study.sampler = self._batches.sampler(self._study.sampler, number)
+        self.study.sampler = self.source.sampler(number)
+        if self.batches is not None:
+            self.study.sampler = self.batches.sampler(self.study.sampler, number)

@@ -95,9 +95,7 @@ def open_confirm(
     take_over: bool = False,
     retry: bool = False,
 ) -> TrialBook:
-    """Open the confirmation ``<plan.name>.confirm``: each of ``entries`` is trained once.
-
-    Entries that the study holds already (same params and seed) are not trained again.
+    """Open the confirmation: each of ``entries`` that it does not hold is trained once.
 
     Raises:
         StudyInUse: see ``open_search``.
@@ -129,7 +127,6 @@ class _Opening:
     listeners: Sequence[Listener]
 
     def search(self, *, take_over: bool, join: bool, retry: bool) -> TrialBook:
-        """Open the search."""
         plan, settings = self.plan, self.plan.settings.search
         member: Member | None = None
         if join:
@@ -219,7 +216,6 @@ class _Opening:
         return study
 
     def _source(self, study: optuna.Study) -> SearchSource:
-        """Return where trials come from; what is enqueued or imported is kept with the study."""
         settings, space = self.plan.settings.search, self.plan.spec.space
         before = from_attribute(study.user_attrs.get(ENQUEUED))
         known = merged(before, read_enqueued_files(settings.enqueue, space))

@@ -81,10 +81,7 @@ def record_run(study: optuna.Study, settings: SearchSettings, facts: Mapping[str
 class Order:
     """Records the order of a book's events.
 
-    A trial's line is written with the trial when it starts, and when it ends.
-
     Args:
-        table: the book's trials.
         on: whether to record. If several supervisors write there is not one order.
     """
 

@@ -7,10 +7,6 @@ A trial's life in Optuna's states::
                |  |-----> FAIL       with `failure`: kind, message, traceback
             WAITING <-+              its worker or its supervisor died: run again, same number,
                                      params and seed
-
-Every trial starts in one write, with its seed and params, so no kill leaves a part of a trial. A
-trial that is stored as RUNNING while the study has no living supervisor waits to be run again. It
-then gives the same reports again, and those that it survived before are answered in the same way.
 """
 
 import math
@@ -48,12 +44,7 @@ class TrialBook:
 
     Args:
         study: the study, already leased to this process.
-        storage: the storage of ``study``.
-        lease: this process's.
         phase: ``search`` or ``confirm``.
-        source: gives new trials.
-        goals: what the trials are judged by.
-        pruning: pruner name and options, and the scientific parameter.
         retries: how often a lost trial is started again.
         stop: rules that end the search before the source does.
         complete: number of trials that are to run their full budget, which ends the search; 0: that
@@ -130,10 +121,8 @@ class TrialBook:
 
     @property
     def total(self) -> int:
-        """Trials of the study over all resumes; those that have started, if it was stopped.
-
-        If a number is to be complete, those that run now are counted as complete.
-        """
+        """Trials of the study over all resumes; those that have started, if it was stopped."""
+        # If a number is to be complete, those that run now are counted as complete.
         started, missing = len(self._trials), self._end.missing()
         if self.stopped is not None:
             return started
@@ -204,7 +193,10 @@ class TrialBook:
             self._attempts.failures[task.number] = failure
             return False
         survived = trial.last_step is not None and step < trial.last_step
+        # Decided in memory, and written by ``flush``: a worker waits for the answer.
         self._table.report(trial, step, float(value))
+        # A trial that is run again gives the same reports again. Those that it survived before are
+        # answered in the same way.
         if survived:
             return True
         # A trial that is exempt from pruning is judged as well: it is in the rungs it reaches.
@@ -248,11 +240,7 @@ class TrialBook:
         self._events.failed(trial, failure, seconds)
 
     def lose(self, task: Task, failure: Failure) -> None:
-        """Put ``task`` back to be run again, or tell FAIL if it was lost too often.
-
-        Only losses that the trial may have caused count: not ``Interrupted`` (by the user),
-        ``SupervisorDied``, nor ``BEFORE_TRAINING`` (the worker could not start).
-        """
+        """Put ``task`` back to be run again, or tell FAIL if it was lost too often."""
         self.flush()
         self._lose(self._trials[task.number], failure)
 
@@ -277,6 +265,8 @@ class TrialBook:
     def _lose(self, trial: FrozenTrial, failure: Failure) -> None:
         number = trial.number
         attempt = int(trial.user_attrs.get(ATTEMPT, 0))
+        # Only losses that the trial may have caused count: not those by the user, by the end of
+        # the supervisor, or of a worker that could not start.
         if failure.kind not in UNCOUNTED:
             attempt += 1
             if attempt > self._retries:

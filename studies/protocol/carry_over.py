@@ -1,8 +1,7 @@
 """The trials that a fork takes over: those that it would train the same.
 
 A trial is compatible if a point of the new space trains its very configuration. So wider or
-narrower ranges, a fixed parameter that is searched now, and other conditions lose few trials. With
-another objective, metric, data or trainer no values can be compared, so nothing is taken over.
+narrower ranges, a fixed parameter that is searched now, and other conditions lose few trials.
 """
 
 import copy
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
@@ -90,11 +89,7 @@ class _Fork:
     values: Mapping[str, Any]
 
     def point(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the point of the fork's space that trains what ``params`` trained.
-
-        Raises:
-            _Incompatible: if there is none.
-        """
+        """Return the point of the fork's space that trains what ``params`` trained."""
         space = self.plan.spec.space
         params = {name: _snapped(space.parameters.get(name), v) for name, v in params.items()}
         old = _trained(self.values, params)
@@ -113,7 +108,6 @@ class _Fork:
         return point
 
     def placed(self, found: Sequence[_Found]) -> list[FrozenTrial]:
-        """Return the fork's trials: the defaults in their places, then the rest."""
         left = list(found)
         placed: list[FrozenTrial] = []
         for number in range(len(self.plan.spec.defaults)):
@@ -150,6 +144,7 @@ def _blocked(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Return why no trial at all can be taken over; "" if some may be."""
     if old.get("data") != new.get("data"):
         return "the data or its split is another one"
+    # With another objective, metric or trainer no values can be compared.
     fixed = [{k: v for k, v in one.items() if k not in _PER_TRIAL} for one in (old, new)]
     return "; ".join(differences(*fixed))
 
@@ -159,13 +154,11 @@ def _snapped(parameter: Parameter | None, value: Any) -> Any:
 
 
 def _trained(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that trained ``params`` in the study of ``values``.
-
-    A searched setting that this trial did not have had its default.
-    """
+    """Return the settings that trained ``params`` in the study of ``values``."""
     settings: dict[str, Any] = copy.deepcopy(values["train"])
     default = TrainConfig().model_dump()
     searched = {name: one.get("sets") or name for name, one in values["space"].items()}
+    # A searched setting that this trial did not have had its default.
     for setting in searched.values():
         put_setting(settings, setting, setting_of(default, setting))
     for name, value in params.items():
@@ -175,16 +168,10 @@ def _trained(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, 
 
 def _waiting(number: int, params: Mapping[str, Any], seed: int) -> FrozenTrial:
     """Return a trial that waits to be run, as the ledger makes it."""
-    return FrozenTrial(
-        number=number,
-        trial_id=-1,
+    trial = create_trial(
         state=TrialState.WAITING,
-        value=None,
-        datetime_start=None,
-        datetime_complete=None,
-        params={},
-        distributions={},
         user_attrs={SEED: seed, ATTEMPT: 0},
         system_attrs={FIXED_PARAMS: dict(params)},
-        intermediate_values={},
     )
+    trial.number = number
+    return trial

@@ -1,8 +1,7 @@
 """The confirmation: candidates are trained again on fresh seeds, all of them or in a race.
 
 What is due follows from the plan and the values so far, so an interrupted confirmation resumes by
-asking again. Without ``confirm.racing`` every candidate is due on every seed. With it, seeds are
-rounds, and candidates that ``studies/analysis/racing.py`` stops are left out of later rounds.
+asking again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,10 +24,9 @@ OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[TrialBook]]
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """A confirmation that has ended.
+    """A confirmation that has ended; its ``book`` is still open.
 
     Attributes:
-        book: its trial book, still open.
         records: its trials.
         race: the configurations that were stopped, by ``identity``, with their number of seeds.
     """

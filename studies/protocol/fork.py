@@ -2,8 +2,7 @@
 
 The forked study is read and left as it is. The fork starts with its compatible trials (see
 ``carry_over.py``), which count in the budget. It is written as a whole or not at all, and is then a
-study like any other. It inherits the readings of the test set: its changes may rest on what was
-seen.
+study like any other.
 """
 
 import itertools
@@ -35,7 +34,6 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     Args:
         plan: the changed plan of the study to fork; it knows its data's fingerprint.
         name: of the fork; "": the next free number from 2 on.
-        say: gets a line with what was carried over.
 
     Raises:
         UserError: if there is no such study, it is a population, nothing differs, or the name is
@@ -97,11 +95,7 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
 
 
 def check_made(plan: Plan) -> None:
-    """Check that a fork was made, if ``plan`` is of a fork.
-
-    Raises:
-        UserError: if it was not; nothing would be carried over.
-    """
+    """Check that a fork was made, if ``plan`` is of a fork; UserError: if it was not."""
     _, fork_name = study_names.parts(plan.name, plan.spec.name)
     if not fork_name:
         return
@@ -136,6 +130,7 @@ def _make(plan: Plan, old: Content, confirm: Content | None, say: Callable[[str]
             system_attrs={},
             trials=list(carried.trials),
         )
+        # Its changes may rest on what was seen, so it inherits the readings of the test set.
         heir = Heir(plan.location, plan.train.data.name, plan.goals)
         # A study with the fork's name may have been moved aside before.
         found = heir.inherited()

@@ -37,9 +37,6 @@ from studies.storage.open import (
 def start_fresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
     """Move the study aside, keep on record when the test set was read, and return the old folder.
 
-    Returns:
-        Where the folder is now; None if there was none.
-
     Raises:
         UserError: if a living process runs the study, its database cannot be read (damage is
             allowed), or there is no room for the record. Then nothing was moved.
@@ -59,9 +56,11 @@ def start_fresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
         draft = _draft(location.folder)
         _remove(draft)
         try:
+            # Before anything is moved: the new study's record, in a draft that takes its place.
             for content in heir.contents(found):
                 write_studies([content], url_in(location, draft))
             moved = _move(location.folder, aside_folder(location, stamp))
+            # A kill here leaves no study there; the next start inherits from what was moved aside.
             if draft.exists():
                 _move(draft, location.folder)
         except Exception:
@@ -77,9 +76,6 @@ def inherit_record(heir: Heir, storage: Storage) -> tuple[Storage, list[str]]:
 
     Returns:
         The storage, opened again if something was written, and lines to print.
-
-    Raises:
-        UserError: if a study that was moved aside cannot be read.
     """
     location = heir.location
     try:

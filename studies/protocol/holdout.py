@@ -42,9 +42,6 @@ def read_confirmed(
 ) -> HoldoutRecord:
     """Evaluate ``models``, by confirm trial, that have no test value yet; record it with the study.
 
-    A reading that was interrupted before its values were kept happens again, as its values were
-    never seen; it stays on record.
-
     Returns:
         The record, with the values of this reading.
     """
@@ -53,11 +50,14 @@ def read_confirmed(
         return reading if reading.absent else _kept(book, replace(reading, absent=True))
     if reading.absent:  # it came later
         reading = _kept(book, replace(reading, absent=False))
+    # A reading that was interrupted before its values were kept happens again, as its values were
+    # never seen; it stays on record.
     models = _unread(models, reading, stream)
     if not models:
         if reading.seen and again:
             _say(stream, "every confirmed model has its test value: the test set is not read again")
         return reading
+    # A search that continues after test values were seen, and reads again, selects on the test set.
     if reading.seen and not again:
         last = next(one for one in reversed(reading.readings) if one.kept)
         by = f" by study {last.study}" if last.study else ""
@@ -85,11 +85,7 @@ def read_confirmed(
 
 
 def keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
-    """Record the test files when a study that was started without them first sees them.
-
-    Raises:
-        UserError: if they differ from those that it saw first.
-    """
+    """Record the test files when a study first sees them; UserError: if they have changed since."""
     before = book.study.user_attrs.get(TEST_DATA)
     if test_data and before is None:
         book.set_attribute(TEST_DATA, test_data)

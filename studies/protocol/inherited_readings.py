@@ -56,13 +56,9 @@ class Inheritance:
         search: Mapping[str, Any] | None,
         confirm: Mapping[str, Any] | None,
     ) -> None:
-        """Add the readings of a study, its own under ``name``.
+        """Add the readings of a study, its own under ``name``; ``url`` is named in errors.
 
-        ``search`` and ``confirm`` are the user attributes of both phases; None: there is none. The
-        storage's ``url`` is named in errors.
-
-        Raises:
-            UserError: if its record has another shape.
+        ``search`` and ``confirm`` are the user attributes of both phases; None: there is none.
         """
         if confirm is not None:
             data = _data_set(confirm) or _data_set(search or {})
@@ -75,11 +71,7 @@ class Inheritance:
         self.add_study(name, studies.location.url, search, confirm)
 
     def add_commands(self, folder: Path, study: str) -> None:
-        """Add the readings that single commands recorded in the ``folder`` of ``study``.
-
-        Raises:
-            UserError: if their file cannot be read.
-        """
+        """Add the readings that single commands recorded in the ``folder`` of ``study``."""
         self.add(HoldoutRecord(outside=study_readings.read(folder)), study)
 
     def add_unknown(self, study: str, why: object) -> None:
@@ -109,16 +101,14 @@ class Inheritance:
             self.add_logged(folder / FILE, name, f"there is no study in {where} any more")
 
     def add_logged(self, log: Path, name: str, why: str) -> None:
-        """Add the readings that the event log knows of; the database is gone.
-
-        A reading is recorded in the database just before it is logged. So a log without a reading
-        proves that there was none only if the study was not confirmed yet.
-        """
+        """Add the readings that the event log knows of; the database is gone."""
         try:
             logged = reading_in_log(log)
         except OSError as error:
             self.add_unknown(name, f"{why}, and {log} cannot be read: {error.strerror or error}")
             return
+        # A reading is recorded in the database just before it is logged. So a log without one
+        # proves that there was none only if the study was not confirmed yet.
         if not logged.record.empty:
             self.add(logged.record, name, data=logged.data)
         elif logged.confirmed or not logged.data:
@@ -178,14 +168,9 @@ class Heir:
         return found
 
     def missing(self, storage: Storage) -> Missing | None:
-        """Return what is to be written before the study is made; None: nothing.
-
-        A ``--fresh`` that was killed has left a study aside and nothing in its place, or the record
-        alone, perhaps for settings that have changed since.
-
-        Raises:
-            UserError: if a study that was moved aside cannot be read.
-        """
+        """Return what is to be written before the study is made; None: nothing."""
+        # A ``--fresh`` that was killed has left a study aside and nothing in its place, or the
+        # record alone, perhaps for settings that have changed since.
         location = self.location
         studies = OpenedStudies(location, storage)
         if location.name in studies.names:

@@ -14,11 +14,7 @@ from studies.planning.settings import EngineSettings
 
 
 def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
-    """Return the objective that the study names; ``keep_models`` is the folder for its models.
-
-    Raises:
-        ConfigError: if it cannot be made, see ``objective_class``.
-    """
+    """Return the objective that the study names; ``keep_models`` is the folder for its models."""
     kind = objective_class(plan.spec.objective)
     seconds = plan.settings.engine.checkpoint_seconds
     phase = "search" if keep_models is None else "confirm"

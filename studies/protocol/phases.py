@@ -6,8 +6,7 @@
   compared seed by seed; in a race, clear losers get fewer. Their models are kept.
 * Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 
-Every step adds what the database lacks. So an interrupted run resumes where it stopped, and a run
-of a finished study trains nothing.
+Every step adds what the database lacks. So an interrupted run resumes where it stopped.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,10 +94,8 @@ def run_study(
     Args:
         plan: the study's; it knows its data's fingerprint.
         control: holds the started engine.
-        listeners: get every event.
         objective: makes the objective; by default that of ``plan.spec.objective``.
         read_test: evaluates models on the test images; by default the trainer does, in workers.
-        options: see ``RunOptions``.
 
     Raises:
         UserError: if the folder or storage cannot be used, the study is being run or has other
@@ -191,11 +188,6 @@ class _Run:
             )
 
     def search(self, book: TrialBook) -> Sequence[TrialRecord]:
-        """Run the rest of the search and return its trials.
-
-        Raises:
-            UserError: if no trial was completed, or none is feasible.
-        """
         plan = self.plan
         if not self.join:  # or other supervisors may be writing
             for folder in (plan.folder, models_folder(plan.folder)):
@@ -231,7 +223,6 @@ class _Run:
                 raise
 
     def confirm(self, book: TrialBook) -> None:
-        """Run the rest of the trainings that are due."""
         self._states("confirm").tidy(book.records)
         if book.done < book.total:
             data = self.plan.train.data
@@ -246,11 +237,6 @@ class _Run:
         return RunningStates(states_folder(self.plan.folder, phase))
 
     def _run_remaining(self, book: TrialBook, *, keep_models: Path | None) -> None:
-        """Train what ``book`` still lacks.
-
-        Raises:
-            StudyInterrupted: if the study was asked to stop.
-        """
         before, control = book.done, self.control
         if before < book.total:
             control.check(book.phase, before, book.total)
@@ -294,6 +280,6 @@ class _Run:
 
 
 def _look_ahead(event: Event) -> None:
-    """Prepare the study's summary while workers train."""
+    # Workers train meanwhile, so the study's summary need not wait for scipy at the end.
     if event.kind == "report":
         statistics.warm_up()

@@ -1,8 +1,7 @@
 """Batch order: the same trials, states and values for any number of workers, and after any kill.
 
 ``search.order = "batch"`` cuts the trials into batches of ``search.batch``, by number. A trial
-depends on the study's seed and on *finished* batches alone. Limits on seconds or memory are the
-only exception: what they end depends on the machine.
+depends on the study's seed and on *finished* batches alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,10 +31,6 @@ _STUDY = "study:"
 class Batches:
     """Which trials may start, and what they are compared with.
 
-    A batch starts when the one before it is finished. Its sampler sees the trials of finished
-    batches, and the earlier ones of its own batch as running: their params only. Its pruner
-    compares with finished batches only, so the first batch runs unpruned.
-
     Args:
         size: trials of a batch, >= 1.
         trials: the book's, by number from 0 without a gap; it may grow, and open ones may change.
@@ -53,6 +48,8 @@ class Batches:
 
     def may_begin(self, number: int) -> bool:
         """Whether the batches before that of trial ``number``, a new one, are finished."""
+        # Its sampler sees the trials of finished batches, and the earlier ones of its own batch as
+        # running: their params only.
         return self._all_over() >= self.first(number)
 
     def between(self) -> bool:
@@ -68,6 +65,7 @@ class Batches:
 
     def earlier(self, trial: FrozenTrial, peers: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         """Return the ``peers`` of earlier batches, and ``trial`` itself."""
+        # So the first batch runs unpruned.
         first = self.first(trial.number)
         return [peer for peer in peers if peer.number < first or peer.number == trial.number]
 
@@ -83,11 +81,7 @@ class Batches:
 
 
 def check_order(study: optuna.Study, mine: OrderSettings | None) -> None:
-    """Keep the order ``mine`` with a new ``study``; compare it with that of an old one.
-
-    Raises:
-        ConfigError: if the study was started with another one.
-    """
+    """Keep the order ``mine`` with a new ``study``; ConfigError: an old one has another order."""
     held = study.user_attrs.get(ORDER)
     if held == mine:
         return
@@ -120,6 +114,7 @@ def order_notes(plan: Plan) -> list[str]:
         "engine.trial_memory_gib": settings.engine.trial_memory_gib,
         "search.stop.seconds": settings.search.stop.seconds,
     }
+    # They are the only exception to "depends on finished batches alone".
     if set_ := [name for name, limit in limits.items() if limit]:
         found.append(f"batch order: what {' and '.join(set_)} ends depends on the machine")
     if plan.train.device != "cpu" and not plan.train.deterministic:

@@ -17,16 +17,14 @@ from studies.search.sources import Entry
 
 
 class ConfirmSource:
-    """Trials of a confirmation: the entries that the study does not hold yet.
-
-    An entry that failed for an outside reason (a full disk, memory, its worker) is still missing.
-    """
+    """Trials of a confirmation: the entries that the study does not hold yet."""
 
     def __init__(
         self, space: Space, entries: Sequence[Entry], trials: Iterable[FrozenTrial]
     ) -> None:
         self._space = space
         trials = list(trials)
+        # An entry that failed for an outside reason (a full disk, memory, its worker) is missing.
         held = {trial.user_attrs.get(ENTRY) for trial in trials if not _can_be_mended(trial)}
         self._held = len(trials)
         self._missing = [entry for entry in entries if entry.identity not in held]

@@ -54,8 +54,7 @@ def read_results(path: Path, space: Space, objectives: Sequence[str]) -> list[Re
     """Return the results in ``path``, a CSV file with a column for each of ``objectives``.
 
     Raises:
-        ConfigError: if the file cannot be read, or a line does not hold a point of ``space`` and
-            its values; the message names the file, the line and the column.
+        ConfigError: if the file cannot be read, or a line is not a result in ``space``.
     """
     source = f"--import {path}"
     try:
@@ -153,7 +152,6 @@ def as_trials(results: Sequence[Result], space: Space) -> list[FrozenTrial]:
 
 
 def _parsed(parameter: Parameter, text: str, where: str) -> Any:
-    """Return the value of ``parameter`` that ``text`` stands for."""
     if isinstance(parameter, Choice):
         # Another text is refused later, with the list of choices.
         return next((choice for choice in parameter.choices if text == str(choice)), text)

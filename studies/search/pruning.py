@@ -1,9 +1,4 @@
-"""Pruning that is fair between the choices that a study compares, and sentinels.
-
-An optimizer whose curve starts slowly must not be stopped because another one starts fast. So a
-pruner sees only trials with the same value of the scientific parameter as the trial it judges, as
-Optuna's Hyperband shows each bracket only its own trials.
-"""
+"""Pruning that is fair between the choices that a study compares, and sentinels."""
 
 from bisect import insort
 from collections import defaultdict
@@ -28,12 +23,12 @@ def sentinels(search: SearchSettings, candidates: range) -> Collection[int]:
     """Return the numbers of the trials that run unpruned, drawn by the study's seed.
 
     They show what the pruner stops. ``search.sentinels`` is their number, or below 1 their fraction
-    of ``candidates``, the trials that are not defaults, which are never pruned. If the study is
-    extended, a fraction draws the same trials again; a number may draw others, but sentinels that
-    ran stay sentinels.
+    of ``candidates``, the trials that are not defaults.
     """
     if search.pruner == "none" or not search.sentinels:
         return ()
+    # If the study is extended, a fraction draws the same trials again. A number may draw others,
+    # but sentinels that ran stay sentinels.
     if search.sentinels < 1:
         return {n for n in candidates if sentinel_draw(search.seed, n) < search.sentinels}
     return set(
@@ -51,12 +46,8 @@ WriteAttribute = Callable[[int, str, Any], None]
 class FairPruning:
     """Decides whether a trial is stopped, from the trials of the same choice alone.
 
-    It works on trials in memory: a decision costs no database read, and the worker that waits for
-    it is answered before anything is written. A sentinel is judged like any trial. If the pruner
-    would stop it, that is noted and it continues; the other trials see it as pruned there.
-
     Args:
-        options: of it, with its resources, see ``with_resources``.
+        options: of the pruner, with its resources, see ``with_resources``.
         scientific: the parameter whose choices are kept apart; None: all trials are compared.
         write: stores the marks of rungs, and the step at which a sentinel would have been pruned.
     """
@@ -85,6 +76,8 @@ class FairPruning:
         if self._name == "none" or WOULD_PRUNE in trial.system_attrs:
             return False
         name = self._scientific
+        # An optimizer whose curve starts slowly must not be stopped because another one starts
+        # fast. Optuna's Hyperband shows each bracket only its own trials in the same way.
         choice = None if name is None else trial.params.get(name)
         # Written out, as there may be thousands of them at every report.
         same = [
@@ -99,6 +92,7 @@ class FairPruning:
         else:
             stops, rungs = self._rungs.should_prune(trial, same, self._direction)
             marks |= rungs
+        # A sentinel is judged like any trial, and continues; the others see it as pruned there.
         if stops and trial.user_attrs.get(SENTINEL):
             marks[WOULD_PRUNE] = trial.last_step
             stops = False

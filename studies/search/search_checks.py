@@ -1,8 +1,4 @@
-"""Checks of a search before its first trial: what cannot work, and what is unexpected.
-
-``check_search`` refuses names, options and combinations that would crash or silently do nothing.
-``notes`` says, a line each, what a sampler or pruner makes of this space and this budget.
-"""
+"""Checks of a search before its first trial: what cannot work, and what is unexpected."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +16,7 @@ from studies.planning.settings import SearchSettings, Settings, setting_of, shor
 from studies.search.batch_order import order_notes
 from studies.search.enqueued import read_enqueued_files
 from studies.search.imported import read_result_files
-from studies.search.population_checks import check_population
+from studies.search.population import check_population
 from studies.search.pruners import PRUNERS, bounds_of, create_pruner, try_pruner, with_resources
 from studies.search.sampler_kinds import SAMPLERS
 from studies.search.samplers import try_sampler
@@ -29,10 +25,10 @@ from studies.spec import StudySpec
 
 
 def check_search(plan: Plan) -> None:
-    """Check sampler, pruner and enqueued configurations, each by itself and together.
+    """Refuse names, options and combinations that would crash or silently do nothing.
 
     Raises:
-        ConfigError: if one is unknown, Optuna refuses it, or it cannot work in this study.
+        ConfigError: if sampler, pruner or an enqueued configuration cannot work in this study.
     """
     search, space = plan.settings.search, plan.spec.space
     _check_goals(plan.goals, plan.settings)
@@ -156,12 +152,12 @@ def reports(space: Space, train: TrainConfig) -> int | None:
 
 
 def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
-    """Return what there is to know about the search's trials, sampler and pruner, a line each."""
+    """Return a line for each thing to know of the search's trials, sampler and pruner."""
     search = plan.settings.search
     if source is None:
         source = SearchSource(plan, read_enqueued_files(search.enqueue, plan.spec.space))
     steps = reports(plan.spec.space, plan.train)
-    # A quick look prunes nothing, so nothing is said about its pruner.
+    # A quick look prunes nothing, so its pruner gets no line.
     pruned = steps is not None and plan.name == plan.spec.name
     return [
         *_quick_notes(plan.spec.name, plan.settings, plan.origins),

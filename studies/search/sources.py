@@ -75,9 +75,7 @@ class Source(Protocol):
 class SearchSource:
     """Trials of a search, in this order: defaults, enqueued configurations, the sampler's.
 
-    An enqueued configuration takes one of the turns of its own choice, so that each choice still
-    gets the trials that the plan promises it. Trial ``number`` depends on the trials before it and
-    on what was enqueued, not on interruptions.
+    Trial ``number`` depends on the trials before it and on what was enqueued, not on interruptions.
 
     Args:
         enqueued: configurations that come first; those that a trial has already are left out.
@@ -228,7 +226,6 @@ class SearchSource:
         return needed + more if needed <= plan.trials else 0
 
     def _begin(self) -> None:
-        """Plan from trial 0 on."""
         self._entries = enumerate(self._plan_entries())
         self._planned, self._entry = next(self._entries)
 
@@ -238,7 +235,6 @@ class SearchSource:
         return create_sampler(search.sampler, search.sampler_options, self.search, seed=seed)
 
     def _plan_entries(self) -> Iterator[Entry]:
-        """Yield each trial's entry; an enqueued configuration takes a turn of its own choice."""
         plan, scientific = self._plan, self._plan.spec.scientific
         turns = list(range(self._defaults * max(1, plan.trials_per_choice)))
         grid = None if self._grid is None else list(self._points)
@@ -250,6 +246,8 @@ class SearchSource:
                 if enqueued is not None:
                     attributes[ENQUEUED] = enqueued.source
                 choice = params.get(scientific)
+                # It takes one of the turns of its own choice, so that each choice still gets the
+                # trials that the plan promises it.
                 own = (t for t in turns if plan.required_params(t)[scientific] == choice)
                 if (turn := next(own, None)) is not None:
                     turns.remove(turn)

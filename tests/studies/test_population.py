@@ -22,10 +22,10 @@ from studies.search.population import (
     Population,
     as_one_training,
     check_kind,
+    check_population,
     configuration,
     stages,
 )
-from studies.search.population_checks import check_population
 
 SPACE = Space({"kind": Choice(("a",), sets="optim.name"), "rate": Float(0.0, 1.0, sets="optim.lr")})
 SETTINGS = {"members": 3, "interval": 2}

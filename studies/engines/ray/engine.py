@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError
 from mnist_core.files import prepare_folder
 from objectives.base import Objective
 from studies.core.trials import NO_LIMITS, Limits
 from studies.engines._local.calls import Calls
 from studies.engines._local.worker_start import pickled
-from studies.engines.base import ALL, Resources, Work
+from studies.engines.base import Resources, Work
 from studies.engines.ray.cluster import Cluster
 from studies.engines.ray.nodes import Claim, check_modules, check_shared_folder, living_nodes
 from studies.engines.ray.ray_internals import check_pbt, fitting, keep_last_words
@@ -40,29 +40,15 @@ _CHECK = 1.0
 
 
 class Ray:
-    """Runs trials on Ray. Workers are used again as long as a run of trials lasts.
-
-    Args:
-        threads: CPU threads of each, 0: an equal share of this machine's cores.
-        preload: modules that every node must be able to import.
-        resources: ``ray`` says where, and what a trial claims.
-    """
+    """Runs trials on Ray; workers are used again as long as a run of trials lasts."""
 
     def __init__(
-        self,
-        *,
-        workers: int,
-        threads: int,
-        preload: Sequence[str] = (),
-        resources: Resources = ALL,
+        self, *, workers: int, threads: int, preload: Sequence[str], resources: Resources
     ) -> None:
-        if workers < 1:
-            raise UserError(f"engine.workers must be 1 or more, but got {workers}")
         self._settings = resources.ray or RaySettings()
         self._say = resources.say
         self._workers = workers
         self._preload = preload
-        threads = threads or max(1, machine.cores() // workers)
         self._claim = Claim(
             cpus=self._settings.cpus or float(threads),
             gpus=self._settings.gpus,

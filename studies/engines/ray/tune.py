@@ -30,10 +30,7 @@ from studies.spec import StudySpec
 
 
 class WorkSearcher(Searcher):
-    """Gives Tune a trial for each task of the work, and tells the work how it ended.
-
-    Tune itself retries nothing: the work does.
-    """
+    """Gives Tune a trial for each task of the work, and tells the work how it ended."""
 
     def __init__(self, table: TaskTable) -> None:
         super().__init__()
@@ -75,8 +72,7 @@ class FairAsha:
 
     Args:
         defaults: the number of default configurations, which are the first trials.
-        is_rung: whether a step is the first one of a rung. Asked at another step, Tune enters a
-            trial that was not asked before with the value of that step.
+        is_rung: whether a step is the first one of a rung.
     """
 
     def __init__(
@@ -134,8 +130,6 @@ def fair_asha(spec: StudySpec, settings: RaySettings, reports: int) -> FairAsha:
 
 class WorkScheduler(FIFOScheduler):
     """Asks the work, and then ``asha``, whether a trial continues.
-
-    A stopped trial is told to wind up. Tune sees it end by itself, so its outcome comes back.
 
     Args:
         searcher: gets to know how workers died.
@@ -197,14 +191,7 @@ class WorkScheduler(FIFOScheduler):
 
 
 class WorkStopper(tune.Stopper):
-    """Ends everything when the table says so; Tune asks it about ten times a second.
-
-    It therefore also enforces limits of time, and has the work write what reports put off. Tune
-    has callbacks for that, but with one it imports every installed tracker, which takes seconds.
-
-    Args:
-        check: raises when no task can start any more; called while none runs.
-    """
+    """Ends everything when the table says so; ``check`` raises when no task can start any more."""
 
     def __init__(self, table: TaskTable, check: Callable[[], None]) -> None:
         self._table = table
