@@ -152,7 +152,7 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     prepare = functools.partial(preflight.prepare, most_parameters=most, **check)
     found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
     if say is not None and issubclass(kind, Training):  # the cost of other objectives is unknown
-        say(preflight.describe(plan, found))
+        say(preflight.describe(plan.trainings / plan.workers, found))
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
     if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:
         # The study was started without a test set, which is here now; the training images are the

@@ -9,9 +9,10 @@ import pkgutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError, UserError, unknown_name
 from studies.engines._local.calls import call
 from studies.engines.base import ALL, Resources
+from studies.planning import machine
 
 if TYPE_CHECKING:
     from studies.engines.base import Engine
@@ -36,14 +37,18 @@ def create(
 ) -> "Engine":
     """Return the engine ``name``, not yet started.
 
-    ``threads``: of each worker, 0: an equal share of the cores. ``preload``: modules that worker
-    processes import as they start.
+    ``threads``: of each worker, 0: an equal share of the cores. ``preload``: modules that workers
+    import as they start.
 
     Raises:
         ConfigError: if the engine is unknown.
+        UserError: if there is to be no worker.
     """
     if name not in names():
         raise ConfigError(f"engine.name: {unknown_name('engine', name, names())}")
+    if workers < 1:
+        raise UserError(f"engine.workers must be 1 or more, but got {workers}")
+    threads = threads or max(1, machine.cores() // workers)
     module = importlib.import_module(f"{__name__}.{name}")
     engine: Engine = module.create(
         workers=workers, threads=threads, preload=preload, resources=resources
@@ -52,10 +57,6 @@ def create(
 
 
 def adapted(plan: "Plan", engine: "Engine") -> "Plan":
-    """Return ``plan`` as ``engine``, which is started, can run it.
-
-    Raises:
-        UserError: if it cannot.
-    """
+    """Return ``plan`` as ``engine``, which is started, can run it; UserError: if it cannot."""
     adapt = getattr(engine, "adapt", None)  # engines that know their resources only now
     return adapt(plan) if adapt is not None else plan

@@ -1,8 +1,4 @@
-"""The contract between the trial book, which alone writes the study, and the engines.
-
-An engine asks for tasks, runs them somewhere, and hands every report back. It writes no study
-itself, so any engine leaves the same trail.
-"""
+"""The contract between the trial book, which alone writes the study, and the engines."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +14,11 @@ class Resources:
     """What workers get of this machine.
 
     Attributes:
-        affinity: whether each worker is bound to processors of its own, when all are handed out.
+        affinity: whether each worker has processors of its own, when all are handed out.
         gpus: values of ``CUDA_VISIBLE_DEVICES``, one a GPU, that workers get in turn; none: workers
             see what this process sees.
-        most: maximum number of workers, reached if the first trial shows that they fit into the
-            GPUs' memory; 0: the number stays as it is.
-        ray: which cluster, and what a trial claims of it; for the engine ``ray``.
+        most: maximum number of workers, if they fit into the GPUs' memory; 0: do not grow.
+        ray: which cluster, and what a trial claims of it.
         say: gets a line for the user while a slow engine starts.
     """
 
@@ -49,7 +44,7 @@ class Work(Protocol):
         ...
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
-        """Take an intermediate report; False asks the engine to stop this training.
+        """Take a report; False asks the engine to stop this training.
 
         It answers at once, from memory: a worker waits for the answer.
         """

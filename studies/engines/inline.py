@@ -1,7 +1,7 @@
 """The inline engine: one trial after the other in this process, for debugging and notebooks.
 
-It leaves the same trail as the other engines. A breakpoint in the objective works. A crash of the
-objective ends the program; the next run resumes the study.
+A breakpoint in the objective works. A crash of the objective ends the program; the next run
+resumes the study.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def create(
     *, workers: int, threads: int, preload: Sequence[str] = (), resources: Resources = ALL
 ) -> "Inline":
-    """Return the engine; its one worker is this process, whose settings stay as they are."""
+    """Return the engine; its one worker is this process."""
     return Inline()
 
 
@@ -53,13 +53,11 @@ class Inline:
         pass
 
     def adapt(self, plan: "Plan") -> "Plan":
-        """Return ``plan`` as it runs here: one trial at a time, with the plan's threads."""
+        """Return ``plan`` with one trial at a time."""
         return dataclasses.replace(plan, workers=1, most_workers=0)
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
-        """Run tasks until there are no more, or ``stop`` was called.
-
-        Limits are checked at each report only.
+        """Run tasks; limits are checked at each report only.
 
         Raises:
             UserError: if this process cannot use its device.
@@ -71,9 +69,11 @@ class Inline:
             def send(step: int, metrics: Mapping[str, float], began: float = began) -> bool:
                 if self._now:
                     raise _StoppedNow
-                over = _limits.over(limits, os.getpid(), time.monotonic() - began, step)
-                if over is not None:
-                    raise _OverLimit(over)
+                if limits != NO_LIMITS:
+                    seconds = time.monotonic() - began
+                    if (over := _limits.over(limits, os.getpid(), seconds, step)) is not None:
+                        raise _OverLimit(over)
+                # The same order as in the other engines, so the trail is the same, too.
                 goes_on = work.report(task, step, metrics)
                 work.flush()
                 return goes_on

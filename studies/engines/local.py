@@ -1,7 +1,6 @@
 """The local engine: worker processes on this machine that live as long as the engine.
 
-One thread supervises. It sleeps until a worker has sent something or died, answers reports first,
-and lets the book write when no worker waits. On a CPU workers x threads = cores.
+One thread supervises. On a CPU workers x threads = cores.
 """
 
 import contextlib
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from multiprocessing.connection import wait
 from typing import Any, Self
 
-from mnist_core.errors import UserError
 from objectives.base import Objective, Outcome
 from studies.core.trials import NO_LIMITS, UNFIT, Failure, Limits
 from studies.engines._local.gpu_sharing import GpuUse, Sharing
@@ -29,17 +27,10 @@ from studies.planning import machine
 __all__ = ["Local", "WorkerStartError", "create"]
 
 _PULSE = 5.0
-"""Seconds after which the book may write at the latest, as it has a heartbeat to keep up."""
+"""Seconds after which the book may write at the latest."""
 
 _DIED_AT_START = 2
 """Workers in a row that die before they are ready; then the run ends."""
-
-
-def create(
-    *, workers: int, threads: int, preload: Sequence[str] = (), resources: Resources = ALL
-) -> "Local":
-    """Return the engine with ``workers`` processes of ``threads`` CPU threads (0: a fair share)."""
-    return Local(workers=workers, threads=threads, preload=preload, resources=resources)
 
 
 class Local:
@@ -47,11 +38,6 @@ class Local:
 
     On GPUs it may start with one worker each. When the first trial has finished, it adds as many
     as fit by the memory of that trial, and removes them again if they make the study no faster.
-
-    Args:
-        threads: CPU threads of each, 0: an equal share of the cores.
-        preload: modules that each imports as it starts; one that cannot be imported matters only
-            if the objective needs it.
     """
 
     def __init__(
@@ -62,12 +48,11 @@ class Local:
         preload: Sequence[str] = (),
         resources: Resources = ALL,
     ) -> None:
-        if workers < 1:
-            raise UserError(f"engine.workers must be 1 or more, but got {workers}")
-        self._threads = threads or max(1, machine.cores() // workers)
+        self._threads = threads
         self._preload = preload
         self._cpus = shares(workers, self._threads) if resources.affinity else [[]] * workers
         self._sharing = Sharing(resources.gpus, most=resources.most)
+        self._may_grow = resources.most > 0
         self._workers: list[WorkerProcess | None] = [None] * workers
         self._stopping = False
         self._now = False
@@ -117,8 +102,9 @@ class Local:
         try:
             while not self._finished():
                 self._listen(watch)
-                self._enforce(watch)
-                work.flush()
+                if limits != NO_LIMITS:
+                    self._enforce(watch)
+                work.flush()  # only now: no worker waits for an answer
         finally:
             for index, worker in self._places():
                 if worker.task is not None:
@@ -169,6 +155,7 @@ class Local:
         # waits for an answer comes first.
         asleep = watch.wait([worker.began for worker in self._alive() if worker.task is not None])
         asleep = _PULSE if asleep is None else min(_PULSE, asleep)
+        # The longest sleep lets the book write now and then: it has a heartbeat to keep up.
         for handle in wait(handles, 0 if self._handed_out else asleep):
             if handle == self._wake[0]:
                 os.read(self._wake[0], 4096)
@@ -207,7 +194,8 @@ class Local:
             assert worker.task is not None
             worker.step, metrics = content
             worker.answer(self._work.report(worker.task, worker.step, metrics))
-            self._compare(worker)
+            if self._may_grow:
+                self._compare(worker)
         else:
             self._take_result(index, worker, *content)
 
@@ -296,3 +284,6 @@ class Local:
         worker, self._workers[index] = self._workers[index], None
         if worker is not None:
             worker.close()
+
+
+create = Local

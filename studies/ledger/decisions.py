@@ -1,20 +1,17 @@
-"""What a trial book decides: when the search ends, which trial is pruned, which one starts next."""
+"""What a trial book decides: when the search ends, and which trial starts next."""
 
-from bisect import insort
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.core.attributes import ATTEMPT, SEED, STOPPED
-from studies.core.goals import Goals
 from studies.ledger.order import Order
 from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import StopSettings
 from studies.search.batch_order import Batches
-from studies.search.pruning import FairPruning, Pruning
 from studies.search.sources import Source
 from studies.search.stopping import COMPLETE, Stop, Stopping
 
@@ -26,9 +23,7 @@ class SearchEnd:
     """Says whether a search starts no more trials, and keeps the reason with the study.
 
     Args:
-        study: the study.
         settings: the rules that end the search early; None: there are none.
-        table: the trials.
         planned: returns the planned number of trials.
         say: gets the reason, once, as a line.
         batches: the rules are applied between two of them only; None: at any time.
@@ -78,10 +73,7 @@ class SearchEnd:
         return self.stopped is not None
 
     def missing(self) -> int | None:
-        """Return how many trials must still start if all that run become complete.
-
-        None: ``complete`` asks for none.
-        """
+        """Return how many more trials must start if all that run complete; None: any number."""
         if not self._complete:
             return None
         states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
@@ -117,146 +109,52 @@ class SearchEnd:
             self.stopped = self._rules.reason(self._trials.values(), self._planned())
 
 
-class PruningPeers:
-    """Asks the pruner about a trial, which is compared with its peers.
-
-    Peers have the same value of the scientific parameter. If there are several objectives, the
-    curves are of the first one. Then only trials that are as good beforehand in the other
-    objectives (no more parameters) show that a trial is beaten; Optuna itself prunes nothing there.
-
-    Args:
-        table: the trials, by number from 0 without a gap.
-        goals: what they are judged by.
-        pruning: pruner name and options, and the scientific parameter; None: all are peers.
-        batches: only trials of earlier batches are peers; None: all are.
-    """
-
-    def __init__(
-        self, table: TrialTable, goals: Goals, pruning: Pruning, batches: Batches | None = None
-    ) -> None:
-        name, options, self._scientific = pruning
-        self._table = table
-        self._trials = table.trials
-        self._goals = goals
-        self._batches = batches
-        # A finished trial is filed once, and only the others are looked at each time. So a report
-        # costs as much as there are trials of its own choice.
-        self._seen = 0
-        self._open: list[int] = []
-        self._finished: dict[Any, list[int]] = defaultdict(list)
-        """Numbers: the table may replace the object of a finished trial."""
-        self._pruning = FairPruning(
-            name,
-            options,
-            scientific=self._scientific,
-            direction=table.direction,
-            write=table.mark,
-        )
-
-    def beat(self, trial: FrozenTrial, latest: Mapping[int, Mapping[str, float]]) -> bool:
-        """Whether ``trial``, whose last report is its last intermediate value, is to be stopped.
-
-        Args:
-            trial: a running trial of the table.
-            latest: the last metrics of running trials, by number.
-        """
-        peers = self.of(trial)
-        if self._goals.several:
-            own = latest.get(trial.number, {})
-            peers = [
-                peer
-                for peer in peers
-                if self._goals.as_good_beforehand(
-                    latest.get(peer.number) or self._table.metrics(peer), than=own
-                )
-            ]
-        if self._batches is not None:
-            peers = self._batches.earlier(trial, peers)
-        return self._pruning.should_prune(trial, peers)
-
-    def of(self, trial: FrozenTrial) -> list[FrozenTrial]:
-        """Return ``trial`` and its peers by number."""
-        self._open += range(self._seen, len(self._trials))
-        self._seen = len(self._trials)
-        still_open = []
-        for number in self._open:
-            other = self._trials[number]
-            if other.state.is_finished():
-                insort(self._finished[self._choice(other)], number)
-            else:
-                still_open.append(number)
-        self._open = still_open
-        choice = self._choice(trial)
-        peers = list(self._finished[choice])
-        for number in still_open:
-            if self._choice(self._trials[number]) == choice:
-                insort(peers, number)
-        return [self._trials[number] for number in peers]
-
-    def _choice(self, trial: FrozenTrial) -> Any:
-        return None if self._scientific is None else trial.params.get(self._scientific)
-
-
+@dataclass(frozen=True)
 class TrialStarter:
     """Starts a book's trials: new ones as source and sampler have them, waiting ones again.
 
-    Args:
-        study: the study.
-        source: gives new trials.
-        table: the trials.
-        order: records that they start.
-        end: says when no more trials start.
-        batches: which trials may start; None: all.
+    With ``batches`` only trials of the batch that is due start.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        source: Source,
-        table: TrialTable,
-        order: Order,
-        end: SearchEnd,
-        batches: Batches | None,
-    ) -> None:
-        self._study = study
-        self._source = source
-        self._table = table
-        self._order = order
-        self._end = end
-        self._batches = batches
+    study: optuna.Study
+    source: Source
+    table: TrialTable
+    order: Order
+    end: SearchEnd
+    batches: Batches | None
 
     def next(self) -> StartedTrial | None:
         """Start the first waiting trial again, or else a new one, if there is one."""
-        waits = min(self._table.numbers(TrialState.WAITING), default=None)
-        return self._new(len(self._table.trials)) if waits is None else self._again(waits)
+        waits = min(self.table.numbers(TrialState.WAITING), default=None)
+        return self._new(len(self.table.trials)) if waits is None else self._again(waits)
 
     def _new(self, number: int) -> StartedTrial | None:
-        if self._batches is not None and not self._batches.may_begin(number):
+        if self.batches is not None and not self.batches.may_begin(number):
             return None
-        request = self._source.request(number)
-        if request is None or self._end.now() or self._end.missing() == 0:
+        request = self.source.request(number)
+        if request is None or self.end.now() or self.end.missing() == 0:
             return None
         self._choose_sampler(number)
         attributes = {**request.attributes, SEED: request.seed, ATTEMPT: 0}
-        trial, params = self._table.begin(
+        trial, params = self.table.begin(
             number,
             required=request.params,
-            attributes=attributes | self._order.new(),
-            suggest=self._source.suggest,
+            attributes=attributes | self.order.new(),
+            suggest=self.source.suggest,
         )
-        self._order.started(trial, None)
+        self.order.started(trial, None)
         return trial, params
 
     def _again(self, number: int) -> StartedTrial:
         self._choose_sampler(number)
-        trial = self._table.ask(number)
-        params = self._source.suggest(trial)
-        before = self._table.trials[number].params
-        frozen = self._table.add(trial)
-        self._order.started(frozen, before)
+        trial = self.table.ask(number)
+        params = self.source.suggest(trial)
+        before = self.table.trials[number].params
+        frozen = self.table.add(trial)
+        self.order.started(frozen, before)
         return frozen, params
 
     def _choose_sampler(self, number: int) -> None:
-        self._study.sampler = self._source.sampler(number)
-        if self._batches is not None:
-            self._study.sampler = self._batches.sampler(self._study.sampler, number)
+        self.study.sampler = self.source.sampler(number)
+        if self.batches is not None:
+            self.study.sampler = self.batches.sampler(self.study.sampler, number)

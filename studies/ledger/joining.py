@@ -2,10 +2,7 @@
 
 Each supervisor runs trials of its own, which carry its identity. Trials start, end and are reset
 in turns, after a look at what the other supervisors have done. So the number of trials is exactly
-as planned, also when a supervisor dies: the next one that looks puts its trials back.
-
-If a supervisor was believed dead while it lived, its trials have been taken from it, and it drops
-their results. Pruner and sampler see the other supervisors' trials with a delay of up to a second.
+as planned, also when a supervisor dies: the next one that looks resets its trials.
 """
 
 import functools
@@ -23,8 +20,7 @@ from studies.core.attributes import OWNER, STOPPED
 from studies.core.events import Listener, Stream
 from studies.core.trials import Failure
 from studies.ledger.trial_book import TrialBook
-from studies.planning.plan import Plan
-from studies.search.population_checks import is_population
+from studies.planning.settings import Settings
 from studies.search.stopping import Stop
 from studies.storage.leases import Lease
 from studies.storage.membership import Member, WriteGuard
@@ -36,14 +32,7 @@ _FRESH = 1.0
 
 
 class JoinedBook(TrialBook):
-    """A book that is written by this process and by others.
-
-    Args:
-        study: the study.
-        storage: the storage of ``study``.
-        member: this process.
-        lease, phase, listeners, options: see ``TrialBook``.
-    """
+    """A book that is written by this process, the ``member``, and by others."""
 
     def __init__(
         self,
@@ -131,11 +120,7 @@ class JoinedBook(TrialBook):
         self._lose_running("Interrupted", "the run was stopped")
 
     def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
-        """Wait while others run the last trials; return whether a trial can start.
-
-        Args:
-            stopped: returns whether to wait no more.
-        """
+        """Wait while others run the last trials; return whether a trial can start."""
         while not stopped():
             self._member.in_turn(self._look)
             self._member.beat()
@@ -168,6 +153,7 @@ class JoinedBook(TrialBook):
             if trial.number in self._mine:
                 if self._is_mine(trial):
                     continue
+                # Believed dead while it lived, this process drops what its trial gives.
                 del self._mine[trial.number]
                 self._attempts.end(trial.number)
                 self._guard.gone.add(self._table.identity(trial))
@@ -175,6 +161,7 @@ class JoinedBook(TrialBook):
                     f"trial {trial.number} was taken over by another supervisor: this one was"
                     " silent for too long"
                 )
+            # Pruner and sampler see the others' trials only now, up to a second late.
             taken = self._table.take(trial)
             if taken.state.is_finished():
                 self._end.ended(taken)
@@ -229,21 +216,21 @@ class JoinedBook(TrialBook):
         return trial.state is TrialState.RUNNING and owner == self._member.identity
 
 
-def check_joinable_plan(plan: Plan, member: Member) -> None:
-    """Check that ``plan`` can be run by several supervisors.
+def check_joinable(settings: Settings, member: Member) -> None:
+    """Check that several supervisors can run a study with ``settings``.
 
     Raises:
         ConfigError: if it runs in batches or as a population, or has configurations that the other
             supervisors do not know.
     """
-    if plan.settings.search.order == "batch":
+    search = settings.search
+    if search.order == "batch":
         raise ConfigError(
             "--join: one supervisor starts trials in batch order; leave out one of --join and"
             " --order batch"
         )
-    if is_population(plan):
+    if settings.population:
         raise ConfigError("--join: a population is led by one supervisor; leave --join out")
-    search = plan.settings.search
     if (search.enqueue or search.imports) and len(member.living()) > 1:
         raise ConfigError(
             "--join: others run the study, and what is enqueued or imported comes before it begins;"
@@ -255,8 +242,6 @@ def check_joined(study: optuna.Study, member: Member, *, total: int, complete: i
     """Check that this process's search has as many trials as the others'.
 
     Args:
-        study: the study.
-        member: this process.
         total: trials of this process's source; a grid may have fewer than the plan.
         complete: number of trials that are to run their full budget; 0: that does not matter.
 

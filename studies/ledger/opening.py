@@ -1,8 +1,8 @@
 """Opening a study's trial book: its search, or its confirmation."""
 
 import functools
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import optuna
 from optuna.study import StudyDirection
@@ -26,28 +26,21 @@ from studies.core.attributes import (
     SENTINEL,
 )
 from studies.core.events import Listener, Stream
-from studies.ledger.joining import JoinedBook, check_joinable_plan, check_joined
+from studies.ledger.joining import JoinedBook, check_joinable, check_joined
 from studies.ledger.order import record_run
 from studies.ledger.retrying import announce, check_retry, retry_failed
 from studies.ledger.trial_book import TrialBook
 from studies.planning.fingerprint import FingerprintMismatch, check_environment, check_fingerprint
 from studies.planning.plan import Plan
 from studies.planning.recorded import plan_attribute
-from studies.planning.settings import StopSettings
 from studies.search import imported, stopping
-from studies.search.batch_order import check_order
+from studies.search.batch_order import check_order, order_of
 from studies.search.confirm_source import ConfirmSource
-from studies.search.enqueued import from_attribute, merged, to_attribute
+from studies.search.enqueued import from_attribute, merged, read_enqueued_files, to_attribute
 from studies.search.population import check_kind
 from studies.search.pruners import with_resources
-from studies.search.pruning import Pruning
-from studies.search.search_checks import (
-    check_search,
-    enqueued_configs,
-    imported_results,
-    notes,
-)
-from studies.search.sources import Entry, SearchSource, Source
+from studies.search.search_checks import check_search, notes
+from studies.search.sources import Entry, SearchSource
 from studies.storage import leases
 from studies.storage.belonging import check_owner, new_identity, owner
 from studies.storage.leases import Lease
@@ -75,8 +68,6 @@ def open_search(
 
     Args:
         plan: a plan that knows its data's fingerprint.
-        storage: see ``open_storage``.
-        listeners: get every event.
         take_over: take the study also from a supervisor on another machine.
         join: run it together with other supervisors, see ``studies/ledger/joining.py``.
         retry: run failed trials again, see ``studies/ledger/retrying.py``.
@@ -88,67 +79,11 @@ def open_search(
         ConfigError: if a sampler, pruner, option or enqueued configuration cannot be used.
     """
     check_search(plan)
-    search = plan.settings.search
-    stopping.check(search.stop, plan.spec.space)
-    options = with_resources(search.pruner, search.pruner_options, plan.most_reports)
-    pruning = (search.pruner, options, plan.spec.scientific)
+    stopping.check(plan.settings.search.stop, plan.spec.space)
     if retry:
-        check_retry(plan, join=join)
-    member: Member | None = None
-    if join:
-        study, member = _join(plan, storage)
-        lease = member.lease
-    else:
-        study, lease = _open(plan, plan.name, storage, take_over=take_over, retry=retry)
-    try:
-        check_order(study, plan)
-        check_kind(study.user_attrs, plan)
-        if member is not None:
-            check_joinable_plan(plan, member)
-        source = _search_source(plan, study)
-        if member is not None:
-            check_joined(study, member, total=source.total, complete=plan.trials_complete)
-            identity = member.in_turn(lambda: _identify(study, plan.folder, storage))
-        else:
-            identity = _identify(study, plan.folder, storage)
-    except UserError:
-        if member is not None:
-            member.leave()
-        else:
-            leases.release(study, lease)
-        raise
-    study.set_user_attr(RECORD, plan_attribute(plan))
-    Stream("search", listeners).emit("study", None, id=identity)
-    budget = {"trials": source.total, "confirm_seeds": plan.confirm_seeds}
-    if plan.trials_complete or study.user_attrs.get(BUDGET, {}).get("trials_complete"):
-        budget["trials_complete"] = plan.trials_complete
-    study.set_user_attr(BUDGET, budget)
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    enough = 0 < plan.trials_complete <= states.count(TrialState.COMPLETE)
-    if sum(state.is_finished() for state in states) < source.total and not enough:
-        stream = Stream("search", listeners)
-        if member is None:
-            kept = study.user_attrs
-            counts = [len(kept.get(name) or []) for name in (ENQUEUED, IMPORTED)]
-            record_run(study, plan, known=counts[0], imported=counts[1])
-        for text in notes(plan, source):
-            stream.emit("message", None, text=text, level="info")
-    # Before the book says how many trials are finished: the log knows of more.
-    announce("search", study, listeners)
-    return _book(
-        plan,
-        study,
-        storage,
-        lease,
-        "search",
-        source,
-        pruning,
-        listeners,
-        stop=search.stop,
-        complete=plan.trials_complete,
-        batch=search.batch if search.order == "batch" else 0,
-        member=member,
-    )
+        check_retry(population=plan.settings.population, join=join)
+    opening = _Opening(plan, storage, listeners)
+    return opening.search(take_over=take_over, join=join, retry=retry)
 
 
 def open_confirm(
@@ -160,56 +95,176 @@ def open_confirm(
     take_over: bool = False,
     retry: bool = False,
 ) -> TrialBook:
-    """Open the confirmation ``<plan.name>.confirm``: each of ``entries`` is trained once.
-
-    Entries that the study holds already (same params and seed) are not trained again.
+    """Open the confirmation: each of ``entries`` that it does not hold is trained once.
 
     Raises:
         StudyInUse: see ``open_search``.
         FingerprintMismatch: see ``open_search``.
     """
-    name = f"{plan.name}{CONFIRM}"
-    study, lease = _open(plan, name, storage, take_over=take_over, retry=retry)
-    source = ConfirmSource(plan, entries, study.get_trials(deepcopy=False))
-    pruning: Pruning = ("none", {}, None)
+    study, lease = _Opening(plan, storage, listeners).leased(
+        f"{plan.name}{CONFIRM}", take_over=take_over, retry=retry
+    )
     announce("confirm", study, listeners)
-    return _book(plan, study, storage, lease, "confirm", source, pruning, listeners)
+    return TrialBook(
+        study,
+        storage,
+        lease=lease,
+        phase="confirm",
+        source=ConfirmSource(plan.spec.space, entries, study.get_trials(deepcopy=False)),
+        goals=plan.goals,
+        pruning=("none", {}, None),
+        retries=plan.settings.search.retries,
+        listeners=listeners,
+    )
 
 
-def _search_source(plan: Plan, study: optuna.Study) -> SearchSource:
-    """Return the source of the search; enqueued and imported results are kept with the study."""
-    before = from_attribute(study.user_attrs.get(ENQUEUED))
-    known = merged(before, enqueued_configs(plan))
-    held = imported.from_attribute(study.user_attrs.get(IMPORTED))
-    results = imported.merged(held, imported_results(plan))
-    source = SearchSource(plan, known, study.get_trials(deepcopy=False), imported=results)
-    if len(results) > len(held):
-        study.set_user_attr(IMPORTED, imported.to_attribute(results))
-    if len(known) > len(before):
-        study.set_user_attr(ENQUEUED, to_attribute(known))
-    return source
+@dataclass(frozen=True)
+class _Opening:
+    """A study of ``plan`` that is being opened in ``storage``."""
 
+    plan: Plan
+    storage: Storage
+    listeners: Sequence[Listener]
 
-def _open(
-    plan: Plan, name: str, storage: Storage, *, take_over: bool, retry: bool
-) -> tuple[optuna.Study, Lease]:
-    with exclusive(storage.url):
-        study = _made(plan, name, storage)
-        lease = leases.take(study, force=take_over)
-    try:
-        if retry and retry_failed(study, storage):
-            # Optuna keeps finished trials that it has read.
-            study = load_study(name, storage)
-    except BaseException:
-        leases.release(study, lease)
-        raise
-    return study, lease
+    def search(self, *, take_over: bool, join: bool, retry: bool) -> TrialBook:
+        plan, settings = self.plan, self.plan.settings.search
+        member: Member | None = None
+        if join:
+            study, member = self._joined()
+            lease = member.lease
+        else:
+            study, lease = self.leased(plan.name, take_over=take_over, retry=retry)
+        try:
+            check_order(study, order_of(settings, plan.threads))
+            check_kind(plan.name, study.user_attrs, plan.settings)
+            if member is not None:
+                check_joinable(plan.settings, member)
+            source = self._source(study)
+            if member is not None:
+                check_joined(study, member, total=source.total, complete=plan.trials_complete)
+                identity = member.in_turn(lambda: self._identify(study))
+            else:
+                identity = self._identify(study)
+        except UserError:
+            if member is not None:
+                member.leave()
+            else:
+                leases.release(study, lease)
+            raise
+        self._keep_budget(study, source.total)
+        stream = Stream("search", self.listeners)
+        stream.emit("study", None, id=identity)
+        if self._has_work(study, source.total):
+            if member is None:
+                self._record_run(study)
+            for text in notes(plan, source):
+                stream.emit("message", None, text=text, level="info")
+        # Before the book says how many trials are finished: the log knows of more.
+        announce("search", study, self.listeners)
+        options = with_resources(settings.pruner, settings.pruner_options, plan.most_reports)
+        book = TrialBook if member is None else functools.partial(JoinedBook, member=member)
+        return book(
+            study,
+            self.storage,
+            lease=lease,
+            phase="search",
+            source=source,
+            goals=plan.goals,
+            pruning=(settings.pruner, options, plan.spec.scientific),
+            retries=settings.retries,
+            stop=settings.stop,
+            complete=plan.trials_complete,
+            batch=settings.batch if settings.order == "batch" else 0,
+            listeners=self.listeners,
+        )
 
+    def leased(self, name: str, *, take_over: bool, retry: bool) -> tuple[optuna.Study, Lease]:
+        """Return study ``name``, leased to this process."""
+        with exclusive(self.storage.url):
+            study = self._made(name)
+            lease = leases.take(study, force=take_over)
+        try:
+            if retry and retry_failed(study, self.storage):
+                # Optuna keeps finished trials that it has read.
+                study = load_study(name, self.storage)
+        except BaseException:
+            leases.release(study, lease)
+            raise
+        return study, lease
 
-def _join(plan: Plan, storage: Storage) -> tuple[optuna.Study, Member]:
-    with exclusive(storage.url):
-        study = _made(plan, plan.name, storage)
-    return study, join_study(study, storage)
+    def _joined(self) -> tuple[optuna.Study, Member]:
+        with exclusive(self.storage.url):
+            study = self._made(self.plan.name)
+        return study, join_study(study, self.storage)
+
+    def _made(self, name: str) -> optuna.Study:
+        plan = self.plan
+        _check_owner(plan.location, self.storage)
+        wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
+        study = create_study(name, self.storage, wanted)
+        if FINGERPRINT not in study.user_attrs and study.directions != wanted:
+            there = ", ".join(direction.name.lower() for direction in study.directions)
+            raise FingerprintMismatch(
+                f"study {name!r} was made by another program, with the directions {there}; choose"
+                " another storage, or start fresh (--fresh)"
+            )
+        check_environment(study, plan.fingerprint()[1])
+        check_fingerprint(study, plan.fingerprint())
+        # A trial's confusion matrix and curves take many times the memory of everything else.
+        # Its metrics matter to ``PruningPeers`` if there are several objectives.
+        self.storage.hold_only(_HELD if plan.goals.several else _HELD - {METRICS})
+        return study
+
+    def _source(self, study: optuna.Study) -> SearchSource:
+        settings, space = self.plan.settings.search, self.plan.spec.space
+        before = from_attribute(study.user_attrs.get(ENQUEUED))
+        known = merged(before, read_enqueued_files(settings.enqueue, space))
+        held = imported.from_attribute(study.user_attrs.get(IMPORTED))
+        given = imported.read_result_files(settings.imports, space, self.plan.goals.names)
+        results = imported.merged(held, given)
+        trials = study.get_trials(deepcopy=False)
+        source = SearchSource(self.plan, known, trials, imported=results)
+        if len(results) > len(held):
+            study.set_user_attr(IMPORTED, imported.to_attribute(results))
+        if len(known) > len(before):
+            study.set_user_attr(ENQUEUED, to_attribute(known))
+        return source
+
+    def _identify(self, study: optuna.Study) -> str:
+        """Return the study's identity, a new one if it has none; no other process writes now."""
+        folder, identity = self.plan.folder, study.user_attrs.get(IDENTITY)
+        if identity is None:
+            identity = owner(folder) or new_identity()
+            check_owner(folder, identity, shown(self.storage.url))
+            study.set_user_attr(IDENTITY, identity)
+        folders, here = study.user_attrs.get(FOLDERS, []), str(folder)
+        if here not in folders:  # commands record there that they have read the test set
+            study.set_user_attr(FOLDERS, [*folders, here])
+        return str(identity)
+
+    def _keep_budget(self, study: optuna.Study, trials: int) -> None:
+        plan = self.plan
+        study.set_user_attr(RECORD, plan_attribute(plan))
+        budget = {"trials": trials, "confirm_seeds": plan.confirm_seeds}
+        if plan.trials_complete or study.user_attrs.get(BUDGET, {}).get("trials_complete"):
+            budget["trials_complete"] = plan.trials_complete
+        study.set_user_attr(BUDGET, budget)
+
+    def _has_work(self, study: optuna.Study, total: int) -> bool:
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        enough = 0 < self.plan.trials_complete <= states.count(TrialState.COMPLETE)
+        return sum(state.is_finished() for state in states) < total and not enough
+
+    def _record_run(self, study: optuna.Study) -> None:
+        plan = self.plan
+        facts = {
+            "trials": plan.trials,
+            "trials_per_choice": plan.trials_per_choice,
+            "workers": plan.workers,
+            "known": len(study.user_attrs.get(ENQUEUED) or []),
+            "imported": len(study.user_attrs.get(IMPORTED) or []),
+        }
+        record_run(study, self.plan.settings.search, facts)
 
 
 def check_unowned_folder(location: StudyLocation) -> None:
@@ -228,68 +283,3 @@ def _check_owner(location: StudyLocation, storage: Storage) -> None:
     attributes = OpenedStudies(location, storage).attributes(location.name) or {}
     if FINGERPRINT not in attributes or IDENTITY in attributes:
         check_owner(location.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))
-
-
-def _identify(study: optuna.Study, folder: Path, storage: Storage) -> str:
-    """Return the identity of ``study``, a new one if it has none; no other process writes now."""
-    identity = study.user_attrs.get(IDENTITY)
-    if identity is None:
-        identity = owner(folder) or new_identity()
-        check_owner(folder, identity, shown(storage.url))
-        study.set_user_attr(IDENTITY, identity)
-    folders, here = study.user_attrs.get(FOLDERS, []), str(folder)
-    if here not in folders:  # commands record there that they have read the test set
-        study.set_user_attr(FOLDERS, [*folders, here])
-    return str(identity)
-
-
-def _made(plan: Plan, name: str, storage: Storage) -> optuna.Study:
-    _check_owner(plan.location, storage)
-    wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
-    study = create_study(name, storage, wanted)
-    if FINGERPRINT not in study.user_attrs and study.directions != wanted:
-        there = ", ".join(direction.name.lower() for direction in study.directions)
-        raise FingerprintMismatch(
-            f"study {name!r} was made by another program, with the directions {there}; choose"
-            " another storage, or start fresh (--fresh)"
-        )
-    check_environment(study, plan.fingerprint()[1])
-    check_fingerprint(study, plan.fingerprint())
-    # A trial's confusion matrix and curves take many times the memory of everything else.
-    # Its metrics matter to ``PruningPeers`` if there are several objectives.
-    storage.hold_only(_HELD if plan.goals.several else _HELD - {METRICS})
-    return study
-
-
-def _book(
-    plan: Plan,
-    study: optuna.Study,
-    storage: Storage,
-    lease: Lease,
-    phase: str,
-    source: Source,
-    pruning: Pruning,
-    listeners: Sequence[Listener],
-    *,
-    stop: StopSettings | None = None,
-    complete: int = 0,
-    batch: int = 0,
-    member: Member | None = None,
-) -> TrialBook:
-    kind: Callable[..., TrialBook] = TrialBook
-    if member is not None:
-        kind = functools.partial(JoinedBook, member=member)
-    return kind(
-        study,
-        storage,
-        lease=lease,
-        phase=phase,
-        source=source,
-        goals=plan.goals,
-        pruning=pruning,
-        retries=plan.settings.search.retries,
-        stop=stop,
-        complete=complete,
-        batch=batch,
-        listeners=listeners,
-    )

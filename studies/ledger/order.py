@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial
 
 from studies.core.attributes import ORDER, RUNS
 from studies.ledger.trial_table import TrialTable
-from studies.planning.plan import Plan
+from studies.planning.settings import SearchSettings
 
 RULES = 2
 """Version of proposing and pruning; raised when the same history leads to other trials."""
@@ -65,25 +65,13 @@ def next_count(trials: Iterable[FrozenTrial]) -> int:
     return 1 + max((one.count for trial in trials for one in happenings(trial)), default=0)
 
 
-def record_run(study: optuna.Study, plan: Plan, *, known: int, imported: int = 0) -> None:
-    """Keep with ``study`` what its search is run with from now on.
-
-    Args:
-        study: the search.
-        plan: the run's.
-        known: number of enqueued configurations.
-        imported: number of imported results.
-    """
+def record_run(study: optuna.Study, settings: SearchSettings, facts: Mapping[str, int]) -> None:
+    """Keep with ``study`` what its search is run with from now on; ``facts``: see ``Replay``."""
     aside = {"stop", "enqueue", "imports", "retries"}
-    search = plan.settings.search.model_dump(mode="json", exclude=aside)
     run = {
         "from": next_count(study.get_trials(deepcopy=False)),
-        "search": search,
-        "trials": plan.trials,
-        "trials_per_choice": plan.trials_per_choice,
-        "workers": plan.workers,
-        "known": known,
-        "imported": imported,
+        "search": settings.model_dump(mode="json", exclude=aside),
+        **facts,
         "optuna": optuna.__version__,
         "rules": RULES,
     }
@@ -93,10 +81,7 @@ def record_run(study: optuna.Study, plan: Plan, *, known: int, imported: int = 0
 class Order:
     """Records the order of a book's events.
 
-    A trial's line is written with the trial when it starts, and when it ends.
-
     Args:
-        table: the book's trials.
         on: whether to record. If several supervisors write there is not one order.
     """
 

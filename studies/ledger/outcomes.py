@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -73,10 +73,6 @@ class TrialEvents:
             pid=pid,
         )
 
-    def report(self, number: int, step: int, metrics: Mapping[str, float]) -> Callable[[], None]:
-        """Return a call that tells a report of trial ``number``."""
-        return lambda: self._emit("report", number, step=step, metrics=dict(metrics))
-
     def pruned(self, trial: FrozenTrial, outcome: Outcome, seconds: float | None) -> None:
         """``trial`` was stopped; its value is its last report's."""
         last = trial.last_step
@@ -119,11 +115,6 @@ class TrialEvents:
         )
 
 
-def failure_in_report(metric: str, metrics: Mapping[str, float], step: int) -> Failure | None:
-    """Return why a trial cannot continue after the report of ``metrics``, or None."""
-    return _problem(metric, metrics.get(metric), f"at step {step}")
-
-
 def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
     """Return why the study cannot use ``outcome``, or None."""
     untrained = goals.metric not in outcome.metrics
@@ -134,7 +125,9 @@ def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
         return failure
     judging = (judged_by(name, outcome.metrics) for name in goals.names)
     for name in dict.fromkeys((*goals.names, *goals.limits, *judging)):
-        failure = failure or _problem(name, outcome.metrics.get(name), "at the end")
+        value = outcome.metrics.get(name)
+        if failure is None and (value is None or not math.isfinite(value)):
+            failure = problem(name, value, "at the end")
     return failure
 
 
@@ -144,11 +137,10 @@ def given_up(failure: Failure, losses: int) -> Failure:
     return replace(failure, message=f"lost {times}, given up; last: {failure.message}")
 
 
-def _problem(name: str, value: float | None, when: str) -> Failure | None:
+def problem(name: str, value: float | None, when: str) -> Failure:
+    """Return the failure that the metric ``name`` is missing, or ``value`` is not finite."""
     if value is None:
         return Failure(kind="MissingMetric", message=f"the objective gave no {name} {when}")
-    if math.isfinite(value):
-        return None
     return Failure(kind="NonFiniteLoss", message=f"{name} is {value} {when}")
 
 

@@ -1,22 +1,17 @@
-"""Has a sampler propose a new trial in memory, so that it can start in one write.
-
-A sampler that works on a stored trial takes some forty transactions while a worker waits: it reads
-the study at each step and writes each parameter by itself.
-"""
+"""Has a sampler propose a new trial in memory, so that it can start in one write."""
 
 import copy
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from studies.search.study_views import StudyView
-from studies.storage.optuna_internals import FIXED_PARAMS, draft_trial
+from studies.storage.optuna_internals import FIXED_PARAMS, draft_trial, identify
 
 _DRAFT = -1
 """Identity of the draft, which no stored trial has."""
@@ -35,25 +30,20 @@ def propose(
 
     Args:
         study: the sampler's attributes of the study are written.
-        number: the trial's.
         trials: all other trials by number.
         required: params that it must have.
         attributes: its user attributes, JSON values.
         suggest: lets a trial choose its params.
     """
-    draft = FrozenTrial(
-        number=number,
+    draft = create_trial(
         state=TrialState.RUNNING,
-        value=None,
-        datetime_start=datetime.now(),
-        datetime_complete=None,
-        params={},
-        distributions={},
         user_attrs=_stored(dict(attributes)),
         system_attrs=_stored({FIXED_PARAMS: dict(required)}),
-        intermediate_values={},
-        trial_id=_DRAFT,
     )
+    draft.number = number
+    identify(draft, _DRAFT)
+    # On a stored trial a sampler takes some forty transactions while a worker waits: it reads the
+    # study at each step and writes each parameter by itself.
     shown = _WithDraft(study, trials, draft).as_study(study.sampler)
     params = suggest(draft_trial(shown, draft))
     return draft, params

@@ -1,7 +1,6 @@
 """``--retry-failed``: failed trials are run again with the same number, params and seed.
 
-The number of trials stays as planned. The earlier failures are kept with a trial (``failures``). A
-trial that was not trained because it is over a limit stays as it is: it would be over it again.
+The number of trials stays as planned. The earlier failures are kept with a trial (``failures``).
 """
 
 from collections.abc import Sequence
@@ -12,9 +11,7 @@ from optuna.trial import TrialState
 from mnist_core.errors import ConfigError
 from studies.core.attributes import ATTEMPT, FAILURE, FAILURES
 from studies.core.events import Listener, Stream
-from studies.planning.plan import Plan
 from studies.search.failures import untrained
-from studies.search.population_checks import is_population
 from studies.storage.open import Storage, whole_trials
 
 _UNKNOWN = {"kind": "unknown", "message": "no reason was kept"}
@@ -22,13 +19,9 @@ RETRIED = "Retried"
 """Kind of the ``lost`` event of a trial that had failed and is to be run again."""
 
 
-def check_retry(plan: Plan, *, join: bool) -> None:
-    """Check that failed trials of ``plan``'s study can be run again.
-
-    Raises:
-        ConfigError: if it is a population, or ``join`` is set.
-    """
-    if is_population(plan):
+def check_retry(*, population: bool, join: bool) -> None:
+    """Refuse to run the failed trials of a population again, or as one of several supervisors."""
+    if population:
         raise ConfigError(
             "--retry-failed: the members of a population were trained with each other, so one"
             " cannot be run again alone; start fresh (--fresh)"
@@ -40,12 +33,11 @@ def check_retry(plan: Plan, *, join: bool) -> None:
 def retry_failed(study: optuna.Study, storage: Storage) -> int:
     """Have the failed trials of ``study`` wait again; return their number.
 
-    Args:
-        study: leased to this process. Load it again afterwards: Optuna keeps finished trials.
-        storage: the study's.
+    Load the study again afterwards: Optuna keeps finished trials.
     """
     changes = {}
     for trial in whole_trials(study, {FAILURE, FAILURES}):
+        # One that was not trained because it is over a limit would be over it again.
         if trial.state is TrialState.FAIL and not untrained(trial):
             last = trial.user_attrs.get(FAILURE) or _UNKNOWN
             before = [*trial.user_attrs.get(FAILURES, []), last]
@@ -56,10 +48,8 @@ def retry_failed(study: optuna.Study, storage: Storage) -> int:
 
 
 def announce(phase: str, study: optuna.Study, listeners: Sequence[Listener]) -> None:
-    """Tell ``listeners`` which failed trials wait to be run again.
-
-    Also those of an earlier run, which may have been killed before it told them.
-    """
+    """Tell ``listeners`` which failed trials wait to be run again."""
+    # Also those of an earlier run, which may have been killed before it told them.
     stream = Stream(phase, listeners)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         before = trial.user_attrs.get(FAILURES)

@@ -7,12 +7,9 @@ A trial's life in Optuna's states::
                |  |-----> FAIL       with `failure`: kind, message, traceback
             WAITING <-+              its worker or its supervisor died: run again, same number,
                                      params and seed
-
-Every trial starts in one write, with its seed and params, so no kill leaves a part of a trial. A
-trial that is stored as RUNNING while the study has no living supervisor waits to be run again. It
-then gives the same reports again, and those that it survived before are answered in the same way.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -25,14 +22,14 @@ from studies.core.events import Listener, Stream
 from studies.core.goals import Goals
 from studies.core.trials import INFEASIBLE, Failure, TrialRecord
 from studies.ledger import outcomes
-from studies.ledger.decisions import PruningPeers, SearchEnd, TrialStarter
+from studies.ledger.decisions import SearchEnd, TrialStarter
 from studies.ledger.order import Order
 from studies.ledger.outcomes import RunningAttempts, TrialEvents
 from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import StopSettings
 from studies.search.batch_order import Batches
 from studies.search.failures import UNCOUNTED
-from studies.search.pruning import Pruning
+from studies.search.pruning import Pruning, PruningPeers
 from studies.search.sources import Source
 from studies.search.stopping import Stop
 from studies.storage import leases, records
@@ -47,12 +44,7 @@ class TrialBook:
 
     Args:
         study: the study, already leased to this process.
-        storage: the storage of ``study``.
-        lease: this process's.
         phase: ``search`` or ``confirm``.
-        source: gives new trials.
-        goals: what the trials are judged by.
-        pruning: pruner name and options, and the scientific parameter.
         retries: how often a lost trial is started again.
         stop: rules that end the search before the source does.
         complete: number of trials that are to run their full budget, which ends the search; 0: that
@@ -87,13 +79,21 @@ class TrialBook:
         self._source = source
         self._goals = goals
         self._retries = retries
-        self._events = TrialEvents(Stream(phase, listeners))
+        self._stream = Stream(phase, listeners)
+        self._events = TrialEvents(self._stream)
         self._attempts = RunningAttempts()
         self._table = TrialTable(study, storage)
         self._trials = self._table.trials
         self._order = Order(self._table, on=ordered and phase == "search")
         batches = Batches(batch, self._trials) if batch else None
-        self._peers = PruningPeers(self._table, goals, pruning, batches)
+        self._peers = PruningPeers(
+            self._trials,
+            goals,
+            pruning,
+            write=self._table.mark,
+            metrics=self._table.metrics,
+            batches=batches,
+        )
         self._end = SearchEnd(
             study,
             stop,
@@ -121,10 +121,8 @@ class TrialBook:
 
     @property
     def total(self) -> int:
-        """Trials of the study over all resumes; those that have started, if it was stopped.
-
-        If a number is to be complete, those that run now are counted as complete.
-        """
+        """Trials of the study over all resumes; those that have started, if it was stopped."""
+        # If a number is to be complete, those that run now are counted as complete.
         started, missing = len(self._trials), self._end.missing()
         if self.stopped is not None:
             return started
@@ -182,17 +180,23 @@ class TrialBook:
         return goes_on
 
     def _goes_on(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
-        trial = self._trials[task.number]
-        self._attempts.latest[task.number] = dict(metrics)
-        self._table.put_off(self._events.report(task.number, step, metrics))
+        trial, told = self._trials[task.number], dict(metrics)
+        self._attempts.latest[task.number] = told
+        self._table.put_off(
+            lambda: self._stream.emit("report", task.number, step=step, metrics=told)
+        )
         if task.number in self._attempts.failures:
             return False
-        failure = outcomes.failure_in_report(self._goals.metric, metrics, step)
-        if failure is not None:
+        value = metrics.get(self._goals.metric)
+        if value is None or not math.isfinite(value):
+            failure = outcomes.problem(self._goals.metric, value, f"at step {step}")
             self._attempts.failures[task.number] = failure
             return False
         survived = trial.last_step is not None and step < trial.last_step
-        self._table.report(trial, step, float(metrics[self._goals.metric]))
+        # Decided in memory, and written by ``flush``: a worker waits for the answer.
+        self._table.report(trial, step, float(value))
+        # A trial that is run again gives the same reports again. Those that it survived before are
+        # answered in the same way.
         if survived:
             return True
         # A trial that is exempt from pruning is judged as well: it is in the rungs it reaches.
@@ -236,11 +240,7 @@ class TrialBook:
         self._events.failed(trial, failure, seconds)
 
     def lose(self, task: Task, failure: Failure) -> None:
-        """Put ``task`` back to be run again, or tell FAIL if it was lost too often.
-
-        Only losses that the trial may have caused count: not ``Interrupted`` (by the user),
-        ``SupervisorDied``, nor ``BEFORE_TRAINING`` (the worker could not start).
-        """
+        """Put ``task`` back to be run again, or tell FAIL if it was lost too often."""
         self.flush()
         self._lose(self._trials[task.number], failure)
 
@@ -265,6 +265,8 @@ class TrialBook:
     def _lose(self, trial: FrozenTrial, failure: Failure) -> None:
         number = trial.number
         attempt = int(trial.user_attrs.get(ATTEMPT, 0))
+        # Only losses that the trial may have caused count: not those by the user, by the end of
+        # the supervisor, or of a worker that could not start.
         if failure.kind not in UNCOUNTED:
             attempt += 1
             if attempt > self._retries:

@@ -30,11 +30,7 @@ _ENDS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 class TrialTable:
-    """The trials of one study.
-
-    Args:
-        study: the study, leased to this process.
-        storage: the storage of ``study``.
+    """The trials of one study, which is leased to this process.
 
     Attributes:
         trials: by number.
@@ -50,6 +46,8 @@ class TrialTable:
         self._unwritten: list[Callable[[], None]] = []
         self._ended: list[int] = []
         """Trials that ended here and that Optuna has not read since."""
+        # A trial that runs reports often: its identity is looked up once.
+        self._identities: dict[int, int] = {}
         self.direction: StudyDirection = study.directions[0]
         self.trials: dict[int, FrozenTrial] = {}
         for trial in study.get_trials(deepcopy=False):
@@ -63,11 +61,7 @@ class TrialTable:
             )
 
     def take(self, trial: FrozenTrial) -> FrozenTrial:
-        """Take in ``trial`` as the storage has it; return it as it stands in the table.
-
-        Raises:
-            UserError: if another program put it there.
-        """
+        """Take in ``trial`` as the storage has it; return it as it stands in the table."""
         self._check_ours(trial)
         # An unfinished trial is changed here. Its parts are replaced, so a shallow copy will do.
         taken = self.trials[trial.number] = trial if trial.state.is_finished() else copy(trial)
@@ -81,11 +75,7 @@ class TrialTable:
         attributes: Mapping[str, Any],
         suggest: Callable[[optuna.Trial], dict[str, Any]],
     ) -> tuple[FrozenTrial, dict[str, Any]]:
-        """Start a new trial in one write; return it and its params. See ``propose``.
-
-        Raises:
-            UserError: if it gets another number: another program writes to the study.
-        """
+        """Start a new trial in one write; return it and its params. See ``propose``."""
         if not drafts_known():
             # One write as well: after a kill the trial waits, with its seed.
             self._study.enqueue_trial(dict(required), user_attrs=dict(attributes))
@@ -109,11 +99,7 @@ class TrialTable:
         return trial, params
 
     def ask(self, number: int) -> optuna.Trial:
-        """Start the first waiting trial again, which is trial ``number``.
-
-        Raises:
-            UserError: if it is another one: another program writes to the study.
-        """
+        """Start the first waiting trial again, which is trial ``number``."""
         trial = self._study.ask()
         if trial.number != number:
             raise self._changed(trial.number, number)
@@ -121,21 +107,15 @@ class TrialTable:
         return trial
 
     def share(self) -> None:
-        """Replace trials that ended here by Optuna's objects, so that each is in memory once.
-
-        Call it when Optuna has just read the study.
-        """
+        """Replace trials that ended here by Optuna's objects, so that each is in memory once."""
+        # Optuna has just read the study, and holds objects of its own.
         storage = storage_of(self._study)
         for number in self._ended:
             self.trials[number] = storage.get_trial(self.identity(self.trials[number]))
         self._ended.clear()
 
     def add(self, trial: optuna.Trial) -> FrozenTrial:
-        """Take in a trial that ``ask`` returned, as it stands in the storage now.
-
-        Raises:
-            UserError: if another program put it there.
-        """
+        """Take in a trial that ``ask`` returned, as it stands in the storage now."""
         storage, study = self._storage, study_id(self._study)
         identity = storage.get_trial_id_from_study_id_trial_number(study, trial.number)
         frozen = storage.get_trial(identity)
@@ -145,7 +125,9 @@ class TrialTable:
 
     def identity(self, trial: FrozenTrial) -> int:
         """Return the identity of ``trial`` in the storage."""
-        return trial_id(self._study, trial)
+        if trial.number not in self._identities:
+            self._identities[trial.number] = trial_id(self._study, trial)
+        return self._identities[trial.number]
 
     def numbers(self, state: TrialState) -> list[int]:
         """Return the numbers of the trials in ``state``."""
@@ -220,7 +202,6 @@ class TrialTable:
         """Keep the facts of a trial that is about to end, in one write.
 
         Args:
-            trial: of the table.
             metrics: the last ones.
             left: the objective's JSON values, less reserved names; or why there is no result.
             seconds: duration of the attempt, None if it is not known.
@@ -264,6 +245,7 @@ class TrialTable:
             trial.values = told
         self.trials[trial.number] = self._storage.ended(identity, trial)
         self._ended.append(trial.number)
+        self._identities.pop(trial.number, None)
 
     def put_back(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         """Have ``trial`` wait to be run again, and keep ``attributes`` with it, in one write."""

@@ -103,6 +103,13 @@ class Plan:
         return most["epochs"] * most["reports_per_epoch"]
 
     @property
+    def trainings(self) -> int:
+        """About the most trainings of the study: of its search and its confirmation."""
+        several = bool(self.settings.search.objectives)
+        chosen = self.settings.confirm.front if several else len(self.spec.choices)
+        return (self.trials_complete or self.trials) + (chosen + 1) * self.confirm_seeds
+
+    @property
     def search_budget(self) -> str:
         """The number of trials of the search, in words."""
         if not self.trials_complete:
@@ -112,6 +119,14 @@ class Plan:
     def with_data(self, fingerprint: str) -> "Plan":
         """Return the plan with the fingerprint of the loaded data."""
         return dataclasses.replace(self, data_fingerprint=fingerprint)
+
+    def forked(self, fork: str) -> "Plan":
+        """Return the plan of the fork called ``fork``, which has a folder of its own."""
+        quick, _ = study_names.parts(self.name, self.spec.name)
+        name = study_names.full(self.spec.name, quick=quick, fork=fork)
+        folder = self.folder.with_name(name)
+        url = storage_url_of(self.settings, folder)
+        return dataclasses.replace(self, name=name, folder=folder, storage_url=url)
 
     def config_for(self, params: Mapping[str, Any], seed: int) -> TrainConfig:
         """Return the configuration that trains ``params`` with ``seed``.

@@ -123,6 +123,11 @@ class Settings(Table):
     results: ResultsSettings = ResultsSettings()
     tracking: TrackingSettings = TrackingSettings()
 
+    @property
+    def population(self) -> bool:
+        """Whether the trials of the search are members of a population."""
+        return self.engine.ray.scheduler == "pbt"
+
 
 def short_name(key: str) -> str:
     """Return the shortest name of a setting: the trainer's without ``train.``."""

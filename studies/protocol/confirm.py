@@ -1,8 +1,7 @@
 """The confirmation: candidates are trained again on fresh seeds, all of them or in a race.
 
 What is due follows from the plan and the values so far, so an interrupted confirmation resumes by
-asking again. Without ``confirm.racing`` every candidate is due on every seed. With it, seeds are
-rounds, and candidates that ``studies/analysis/racing.py`` stops are left out of later rounds.
+asking again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,10 @@ from studies.analysis.racing import FIRST_LOOK, race
 from studies.analysis.summary import metric_step
 from studies.core.attributes import RACE
 from studies.core.events import Stream
-from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord, TrialState
 from studies.ledger.opening import Entry, TrialBook
-from studies.planning.plan import Plan
 from studies.search.enqueued import identity
+from studies.spec import StudySpec
 
 OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[TrialBook]]
 """Opens the confirmation with the trainings that are due."""
@@ -26,10 +24,9 @@ OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[TrialBook]]
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmed:
-    """A confirmation that has ended.
+    """A confirmation that has ended; its ``book`` is still open.
 
     Attributes:
-        book: its trial book, still open.
         records: its trials.
         race: the configurations that were stopped, by ``identity``, with their number of seeds.
     """
@@ -41,15 +38,13 @@ class Confirmed:
 
 @contextmanager
 def confirmed(
-    plan: Plan,
-    chosen: Sequence[Candidate],
+    rules: "Rules",
     *,
     open_book: OpenBook,
     run_remaining: Callable[[TrialBook], None],
     stream: Stream,
 ) -> Iterator[Confirmed]:
     """Train what is due until nothing more is, and yield the confirmation with its open book."""
-    rules = Rules(plan, chosen)
     if rules.racing and len(rules.seeds) <= FIRST_LOOK:
         text = (
             f"confirm.racing: no candidate is stopped before {FIRST_LOOK} seeds, so with"
@@ -76,10 +71,11 @@ def confirmed(
 class Rules:
     """Which trainings of a confirmation are due, and who is out of the race."""
 
-    def __init__(self, plan: Plan, chosen: Sequence[Candidate]) -> None:
-        self.racing = plan.settings.confirm.racing
-        self.seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
-        self._spec, self._chosen = plan.spec, chosen
+    def __init__(
+        self, spec: StudySpec, seeds: Sequence[int], chosen: Sequence[Candidate], *, racing: bool
+    ) -> None:
+        self.racing, self.seeds = racing, seeds
+        self._spec, self._chosen = spec, chosen
         self._different: list[Candidate] = []
         for candidate in chosen:
             if all(candidate.params != other.params for other in self._different):

@@ -5,13 +5,7 @@ from studies.engines.base import Engine
 
 
 class StudyInterrupted(Exception):
-    """The study was stopped before it finished; it can be resumed.
-
-    Attributes:
-        phase: where it stopped.
-        done: finished trainings of that phase.
-        total: trainings of that phase.
-    """
+    """The study was stopped in ``phase`` before it finished; it can be resumed."""
 
     def __init__(self, phase: str, done: int, total: int) -> None:
         super().__init__(f"stopped in {phase} after {done} of {counted(total, 'training')}")

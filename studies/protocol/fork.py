@@ -2,26 +2,24 @@
 
 The forked study is read and left as it is. The fork starts with its compatible trials (see
 ``carry_over.py``), which count in the budget. It is written as a whole or not at all, and is then a
-study like any other. It inherits the readings of the test set: its changes may rest on what was
-seen.
+study like any other.
 """
 
-import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from studies.core import study_names
-from studies.core.attributes import CONFIRM, FINGERPRINT, FORKED, IDENTITY, RECORD, SEARCH_ORDER
+from studies.core.attributes import FINGERPRINT, FORKED, IDENTITY, RECORD, SEARCH_ORDER
 from studies.core.trials import Forked
-from studies.planning.plan import Plan, storage_url_of
+from studies.planning.plan import Plan
 from studies.planning.recorded import plan_attribute
 from studies.protocol.carry_over import carry
-from studies.protocol.inherited_readings import directions_of, inherited
+from studies.protocol.inherited_readings import Heir, directions_of
 from studies.protocol.moved_aside import was_moved
 from studies.search.batch_order import order_of
-from studies.search.population_checks import is_population
 from studies.storage.belonging import check_owner, new_identity
 from studies.storage.contents import Content, read_content
 from studies.storage.copying import write_studies
@@ -35,13 +33,12 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     Args:
         plan: the changed plan of the study to fork; it knows its data's fingerprint.
         name: of the fork; "": the next free number from 2 on.
-        say: gets a line with what was carried over.
 
     Raises:
         UserError: if there is no such study, it is a population, nothing differs, or the name is
             taken.
     """
-    if is_population(plan):
+    if plan.settings.population:
         raise UserError(
             "--fork: the members of a population were trained with each other, so none can be"
             " carried over; start fresh (--fresh), or in another results.folder"
@@ -71,7 +68,7 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     for word in [name] if name else map(str, itertools.count(2)):
         if word == own:
             continue
-        target = _named(plan, word)
+        target = plan.forked(word)
         with target.location.opened() as studies:
             there = studies.attributes(target.name)
             started = there is None and target.location.confirm in studies.names
@@ -97,11 +94,7 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
 
 
 def check_made(plan: Plan) -> None:
-    """Check that a fork was made, if ``plan`` is of a fork.
-
-    Raises:
-        UserError: if it was not; nothing would be carried over.
-    """
+    """Check that a fork was made, if ``plan`` is of a fork; UserError: if it was not."""
     _, fork_name = study_names.parts(plan.name, plan.spec.name)
     if not fork_name:
         return
@@ -115,54 +108,43 @@ def check_made(plan: Plan) -> None:
         )
 
 
-def _named(plan: Plan, fork_name: str) -> Plan:
-    """Return ``plan`` as that of the fork ``fork_name``, with a folder of its own."""
-    quick, _ = study_names.parts(plan.name, plan.spec.name)
-    name = study_names.full(plan.spec.name, quick=quick, fork=fork_name)
-    folder = plan.folder.with_name(name)
-    url = storage_url_of(plan.settings, folder)
-    return dataclasses.replace(plan, name=name, folder=folder, storage_url=url)
-
-
 def _make(plan: Plan, old: Content, confirm: Content | None, say: Callable[[str], object]) -> None:
-    with one_line_garbage(plan.storage_url):
-        contents = list(_contents(plan, old, confirm))
-    check_owner(plan.folder, "", shown(plan.storage_url))
-    write_studies(contents, plan.storage_url)
-    say(f"new study {plan.name}, {Forked.from_attribute(contents[0].user_attrs[FORKED])}")
-    place = from_here(plan.folder)
-    say(f"it is in {place}; run it again by the same command, or by {plan.commands.run()}")
-
-
-def _contents(plan: Plan, old: Content, confirm: Content | None) -> Iterator[Content]:
-    """Yield the fork's search, and its confirmation if there are readings to inherit."""
-    carried = carry(
-        plan, study=old.name, values=old.user_attrs[FINGERPRINT]["values"], trials=old.trials
-    )
     digest, values = plan.fingerprint()
     fingerprint = {"hash": digest, "values": values}
-    forked = Forked(study=old.name, carried=carried.count, left=carried.left)
-    yield Content(
-        name=plan.name,
-        directions=directions_of(plan.goals),
-        user_attrs={
-            FINGERPRINT: fingerprint,
-            FORKED: forked.to_attribute(),
-            SEARCH_ORDER: order_of(plan),
-            IDENTITY: new_identity(),
-            RECORD: plan_attribute(plan),
-        },
-        system_attrs={},
-        trials=list(carried.trials),
-    )
-    # A study with the fork's name may have been moved aside before.
-    found = inherited(plan.location, plan.train.data.name)
-    confirmed = None if confirm is None else confirm.user_attrs
-    found.add_study(old.name, plan.storage_url, old.user_attrs, confirmed)
-    found.add_commands(plan.folder.with_name(old.name), old.name)
-    for content in found.contents(f"{plan.name}{CONFIRM}", plan.goals):
-        attributes = {FINGERPRINT: fingerprint, **content.user_attrs}
-        yield dataclasses.replace(content, user_attrs=attributes)
+    with one_line_garbage(plan.storage_url):
+        carried = carry(
+            plan, study=old.name, values=old.user_attrs[FINGERPRINT]["values"], trials=old.trials
+        )
+        forked = Forked(study=old.name, carried=carried.count, left=carried.left)
+        search = Content(
+            name=plan.name,
+            directions=directions_of(plan.goals),
+            user_attrs={
+                FINGERPRINT: fingerprint,
+                FORKED: forked.to_attribute(),
+                SEARCH_ORDER: order_of(plan.settings.search, plan.threads),
+                IDENTITY: new_identity(),
+                RECORD: plan_attribute(plan),
+            },
+            system_attrs={},
+            trials=list(carried.trials),
+        )
+        # Its changes may rest on what was seen, so it inherits the readings of the test set.
+        heir = Heir(plan.location, plan.train.data.name, plan.goals)
+        # A study with the fork's name may have been moved aside before.
+        found = heir.inherited()
+        confirmed = None if confirm is None else confirm.user_attrs
+        found.add_study(old.name, plan.storage_url, old.user_attrs, confirmed)
+        found.add_commands(plan.folder.with_name(old.name), old.name)
+        contents = [search]
+        for content in heir.contents(found):
+            attributes = {FINGERPRINT: fingerprint, **content.user_attrs}
+            contents.append(replace(content, user_attrs=attributes))
+    check_owner(plan.folder, "", shown(plan.storage_url))
+    write_studies(contents, plan.storage_url)
+    say(f"new study {plan.name}, {forked}")
+    place = from_here(plan.folder)
+    say(f"it is in {place}; run it again by the same command, or by {plan.commands.run()}")
 
 
 def _content(studies: OpenedStudies, name: str) -> Content | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from mnist_core.errors import UserError
 from studies.core.attributes import CONFIRM
 from studies.planning.plan import Plan
-from studies.protocol.inherited_readings import inherited, missing_record
+from studies.protocol.inherited_readings import Heir
 from studies.protocol.moved_aside import aside_folder, free_stamp, lies_elsewhere, url_in
 from studies.storage import leases
 from studies.storage.copying import CopyError, write_studies
@@ -37,30 +37,30 @@ from studies.storage.open import (
 def start_fresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
     """Move the study aside, keep on record when the test set was read, and return the old folder.
 
-    Returns:
-        Where the folder is now; None if there was none.
-
     Raises:
-        UserError: if a living process runs the study, its database cannot be read (damage is$
+        UserError: if a living process runs the study, its database cannot be read (damage is
             allowed), or there is no room for the record. Then nothing was moved.
     """
     location = plan.location
+    heir = Heir(location, plan.train.data.name, plan.goals)
     if lies_elsewhere(location):
-        return _rename_in_storage(plan, say)
+        return _rename_in_storage(heir, say)
     if not location.folder.exists():
         return None
     # Whenever a storage in it is opened, its own folder is locked.
     with exclusive(sqlite_url(location.folder)):
         stamp = free_stamp(location)
-        found = inherited(location, plan.train.data.name, stamp=stamp)
+        found = heir.inherited(stamp=stamp)
         with suppress(Damaged), location.opened() as studies:  # damaged: not known who runs it
             _check_idle(studies)
         draft = _draft(location.folder)
         _remove(draft)
         try:
-            for content in found.contents(location.confirm, plan.goals):
+            # Before anything is moved: the new study's record, in a draft that takes its place.
+            for content in heir.contents(found):
                 write_studies([content], url_in(location, draft))
             moved = _move(location.folder, aside_folder(location, stamp))
+            # A kill here leaves no study there; the next start inherits from what was moved aside.
             if draft.exists():
                 _move(draft, location.folder)
         except Exception:
@@ -71,17 +71,15 @@ def start_fresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
     return moved
 
 
-def inherit_record(plan: Plan, storage: Storage) -> tuple[Storage, list[str]]:
-    """Write the record that the study of ``plan`` inherits, if it is missing.
+def inherit_record(heir: Heir, storage: Storage) -> tuple[Storage, list[str]]:
+    """Write the record that a study inherits, if it is missing.
 
     Returns:
         The storage, opened again if something was written, and lines to print.
-
-    Raises:
-        UserError: if a study that was moved aside cannot be read.
     """
+    location = heir.location
     try:
-        missing = missing_record(plan, storage)
+        missing = heir.missing(storage)
     except BaseException:
         close_storage(storage)
         raise
@@ -89,34 +87,34 @@ def inherit_record(plan: Plan, storage: Storage) -> tuple[Storage, list[str]]:
         return storage, []
     close_storage(storage)
     with suppress(CopyError):  # another process has written it since
-        write_studies([missing.content], plan.storage_url, renamed=missing.renamed)
-    _remove(_draft(plan.folder))
-    storage = open_storage(plan.storage_url, create=True)
-    if missing_record(plan, storage) is not None:
+        write_studies([missing.content], location.url, renamed=missing.renamed)
+    _remove(_draft(location.folder))
+    storage = open_storage(location.url, create=True)
+    if heir.missing(storage) is not None:
         close_storage(storage)
         raise UserError(
-            f"{shown(plan.storage_url)}: the record of the test set could not be written; run the"
+            f"{shown(location.url)}: the record of the test set could not be written; run the"
             " same command again"
         )
-    said = f"{plan.name} was started fresh: it inherits the record of the test set"
+    said = f"{location.name} was started fresh: it inherits the record of the test set"
     return storage, [said, *missing.notes]
 
 
-def _rename_in_storage(plan: Plan, say: Callable[[str], object]) -> Path | None:
+def _rename_in_storage(heir: Heir, say: Callable[[str], object]) -> Path | None:
     """Rename the study in a storage that lies elsewhere, and move its folder aside."""
-    location, name = plan.location, plan.name
+    location, name = heir.location, heir.location.name
     with location.opened() as studies:
         names = studies.names
         _check_idle(studies)
     stamp = free_stamp(location, names)
-    found = inherited(location, plan.train.data.name, stamp=stamp)
+    found = heir.inherited(stamp=stamp)
     renames = {name: f"{name}{stamp}", location.confirm: f"{name}{stamp}{CONFIRM}"}
     renamed = {old: new for old, new in renames.items() if old in names}
     # First: a study without its folder can be resumed, a folder without its study cannot.
     folder = aside_folder(location, stamp)
     moved = _move(location.folder, folder) if location.folder.exists() else None
     try:
-        contents = found.contents(location.confirm, plan.goals)
+        contents = heir.contents(found)
         if contents or renamed:
             write_studies(contents, location.url, renamed=renamed)
     except UserError:

@@ -22,8 +22,6 @@ from studies.core.events import Stream
 from studies.core.trials import TrialRecord
 from studies.engines.base import Engine
 from studies.ledger.opening import TrialBook
-from studies.planning.layout import models_folder
-from studies.planning.plan import Plan
 from studies.protocol.control import Control
 from studies.protocol.holdout_worker import read_test
 
@@ -32,35 +30,34 @@ ReadTest = Callable[[TrainConfig, Mapping[int, Path]], Mapping[int, Mapping[str,
 
 
 def read_confirmed(
-    plan: Plan,
     book: TrialBook,
     reading: HoldoutRecord,
     *,
-    chosen: Sequence[Candidate],
-    records: Sequence[TrialRecord],
+    models: Mapping[int, Path],
+    train: TrainConfig,
+    read: ReadTest,
     control: Control,
     stream: Stream,
-    read: ReadTest | None = None,
     again: bool = False,
 ) -> HoldoutRecord:
-    """Evaluate the confirmed models that have no test value yet; record it with the study.
-
-    A reading that was interrupted before its values were kept happens again, as its values were
-    never seen; it stays on record.
+    """Evaluate ``models``, by confirm trial, that have no test value yet; record it with the study.
 
     Returns:
         The record, with the values of this reading.
     """
-    if not plan.train.data.test_set:
+    if not train.data.test_set:
         _say(stream, "there is no test set (data.test_set=false), so nothing is tested")
         return reading if reading.absent else _kept(book, replace(reading, absent=True))
     if reading.absent:  # it came later
         reading = _kept(book, replace(reading, absent=False))
-    models = _unread(models_folder(plan.folder), reading, chosen, records, stream)
+    # A reading that was interrupted before its values were kept happens again, as its values were
+    # never seen; it stays on record.
+    models = _unread(models, reading, stream)
     if not models:
         if reading.seen and again:
             _say(stream, "every confirmed model has its test value: the test set is not read again")
         return reading
+    # A search that continues after test values were seen, and reads again, selects on the test set.
     if reading.seen and not again:
         last = next(one for one in reversed(reading.readings) if one.kept)
         by = f" by study {last.study}" if last.study else ""
@@ -79,12 +76,7 @@ def read_confirmed(
     try:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         reading = _kept(book, reading.started(now, models))
-        found = (
-            _read_shared(plan.train, models, plan.workers, control.engine)
-            if read is None
-            else read(plan.train, models)
-        )
-        reading = _kept(book, reading.ended(found))
+        reading = _kept(book, reading.ended(read(train, models)))
     finally:
         control.reading = False
     for number in sorted(models):
@@ -93,11 +85,7 @@ def read_confirmed(
 
 
 def keep_test_data(study: str, test_data: str, book: TrialBook) -> None:
-    """Record the test files when a study that was started without them first sees them.
-
-    Raises:
-        UserError: if they differ from those that it saw first.
-    """
+    """Record the test files when a study first sees them; UserError: if they have changed since."""
     before = book.study.user_attrs.get(TEST_DATA)
     if test_data and before is None:
         book.set_attribute(TEST_DATA, test_data)
@@ -114,42 +102,42 @@ def _kept(book: TrialBook, reading: HoldoutRecord) -> HoldoutRecord:
     return reading
 
 
-def _unread(
-    folder: Path,
-    reading: HoldoutRecord,
-    chosen: Sequence[Candidate],
-    records: Sequence[TrialRecord],
-    stream: Stream,
+def confirmed_models(
+    folder: Path, chosen: Sequence[Candidate], records: Sequence[TrialRecord]
 ) -> dict[int, Path]:
-    """Return the models without a test value by confirm trial; warn of missing files."""
-    wanted = [
-        record.number
+    """Return the files in ``folder`` of the ``chosen`` configurations' models, by confirm trial."""
+    return {
+        record.number: folder / f"{record.number}.safetensors"
         for record in records
-        if record.complete
-        and record.number not in reading.values
-        and any(record.params == candidate.params for candidate in chosen)
-    ]
-    models = {number: folder / f"{number}.safetensors" for number in wanted}
+        if record.complete and any(record.params == candidate.params for candidate in chosen)
+    }
+
+
+def _unread(models: Mapping[int, Path], reading: HoldoutRecord, stream: Stream) -> dict[int, Path]:
+    """Return the ``models`` without a test value; warn of missing files."""
+    models = {number: path for number, path in models.items() if number not in reading.values}
     missing = [number for number, path in models.items() if not path.is_file()]
     if missing:
         listed = ", ".join(map(str, missing))
         _say(
             stream,
-            f"models of confirm trials {listed} are not in {from_here(folder)}, so they have no"
-            " test value",
+            f"models of confirm trials {listed} are not in"
+            f" {from_here(models[missing[0]].parent)}, so they have no test value",
             level="warning",
         )
     return {number: path for number, path in models.items() if number not in missing}
 
 
-def _read_shared(
-    train: TrainConfig, models: Mapping[int, Path], workers: int, engine: Engine
-) -> Mapping[int, Mapping[str, float]]:
-    """Have each worker evaluate a part of the models."""
-    numbers = sorted(models)
-    parts = [{n: models[n] for n in numbers[first::workers]} for first in range(workers)]
-    found = engines.call(engine, read_test, [(train, part) for part in parts if part])
-    return {number: values for part in found for number, values in part.items()}
+def read_shared(engine: Engine, workers: int) -> ReadTest:
+    """Return what has each of the ``engine``'s workers evaluate a part of the models."""
+
+    def read(train: TrainConfig, models: Mapping[int, Path]) -> dict[int, Mapping[str, float]]:
+        numbers = sorted(models)
+        parts = [{n: models[n] for n in numbers[first::workers]} for first in range(workers)]
+        found = engines.call(engine, read_test, [(train, part) for part in parts if part])
+        return {number: values for part in found for number, values in part.items()}
+
+    return read
 
 
 def _say(stream: Stream, text: str, *, level: str = "info") -> None:

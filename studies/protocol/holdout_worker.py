@@ -7,13 +7,10 @@ from mnist_core.config import TrainConfig
 
 
 def read_test(train: TrainConfig, models: Mapping[int, Path]) -> dict[int, dict[str, float]]:
-    """Return the metrics of each model on the test images.
+    """Return the metrics of each model on the test images, by confirm trial.
 
-    A model that needs a threshold has the one that was chosen on its validation images.
-
-    Returns:
-        The task's metrics by confirm trial, e.g. ``test_accuracy`` and ``test_loss``; of pairs also
-        ``test_accuracy_low`` and ``test_accuracy_high``, their 95 % interval over the images.
+    E.g. ``test_accuracy`` and ``test_loss``; of pairs also ``test_accuracy_low`` and
+    ``test_accuracy_high``, their 95 % interval over the images.
 
     Raises:
         DataError: if the test images are missing or damaged, or make no pairs.

@@ -19,7 +19,6 @@ from studies.core.attributes import CONFIRM, FINGERPRINT, TEST
 from studies.core.event_log import FILE
 from studies.core.goals import Goals
 from studies.planning.lookup import DATABASE
-from studies.planning.plan import Plan
 from studies.protocol.moved_aside import (
     free_stamp,
     lies_elsewhere,
@@ -50,10 +49,6 @@ class Inheritance:
         """Add ``record`` of ``study``, which used the data set ``data``; "": not known."""
         self.record = self.record.joined(record.inherited(study, data=data, into=self.data))
 
-    def contents(self, name: str, goals: Goals) -> list[Content]:
-        """Return a confirmation called ``name`` that holds the record; [] if that is empty."""
-        return [] if self.record.empty else [record_content(name, self.record, goals)]
-
     def add_study(
         self,
         name: str,
@@ -61,13 +56,9 @@ class Inheritance:
         search: Mapping[str, Any] | None,
         confirm: Mapping[str, Any] | None,
     ) -> None:
-        """Add the readings of a study, its own under ``name``.
+        """Add the readings of a study, its own under ``name``; ``url`` is named in errors.
 
-        ``search`` and ``confirm`` are the user attributes of both phases; None: there is none. The
-        storage's ``url`` is named in errors.
-
-        Raises:
-            UserError: if its record has another shape.
+        ``search`` and ``confirm`` are the user attributes of both phases; None: there is none.
         """
         if confirm is not None:
             data = _data_set(confirm) or _data_set(search or {})
@@ -80,11 +71,7 @@ class Inheritance:
         self.add_study(name, studies.location.url, search, confirm)
 
     def add_commands(self, folder: Path, study: str) -> None:
-        """Add the readings that single commands recorded in the ``folder`` of ``study``.
-
-        Raises:
-            UserError: if their file cannot be read.
-        """
+        """Add the readings that single commands recorded in the ``folder`` of ``study``."""
         self.add(HoldoutRecord(outside=study_readings.read(folder)), study)
 
     def add_unknown(self, study: str, why: object) -> None:
@@ -114,16 +101,14 @@ class Inheritance:
             self.add_logged(folder / FILE, name, f"there is no study in {where} any more")
 
     def add_logged(self, log: Path, name: str, why: str) -> None:
-        """Add the readings that the event log knows of; the database is gone.
-
-        A reading is recorded in the database just before it is logged. So a log without a reading
-        proves that there was none only if the study was not confirmed yet.
-        """
+        """Add the readings that the event log knows of; the database is gone."""
         try:
             logged = reading_in_log(log)
         except OSError as error:
             self.add_unknown(name, f"{why}, and {log} cannot be read: {error.strerror or error}")
             return
+        # A reading is recorded in the database just before it is logged. So a log without one
+        # proves that there was none only if the study was not confirmed yet.
         if not logged.record.empty:
             self.add(logged.record, name, data=logged.data)
         elif logged.confirmed or not logged.data:
@@ -145,72 +130,81 @@ class Missing:
     notes: list[str]
 
 
-def inherited(location: StudyLocation, data: str, *, stamp: str = "") -> Inheritance:
-    """Return what a new study inherits.
+@dataclass(frozen=True)
+class Heir:
+    """A new study, which inherits the readings of earlier studies of its name.
 
-    Args:
-        location: of the new study.
+    Attributes:
+        location: where it is to be.
         data: name of its data set.
-        stamp: what is about to be added to the name of the study in its place; "": that study
-            stays, and only those that were moved aside before count.
-
-    Raises:
-        UserError: if one of them cannot be read, for another reason than damage.
+        goals: its objectives.
     """
-    found, name = Inheritance(data), location.name
-    if lies_elsewhere(location):
-        with location.opened() as studies:
-            for moved in moved_studies(name, studies.names):
-                found.add_opened(studies, moved, moved)
-            if stamp:
-                found.add_opened(studies, name, name + stamp)
-    for folder in moved_folders(location.folder):
-        found.add_folder(location, folder, folder.name)
-    if stamp:
-        found.add_folder(location, location.folder, location.folder.name + stamp)
-    return found
 
+    location: StudyLocation
+    data: str
+    goals: Goals
 
-def missing_record(plan: Plan, storage: Storage) -> Missing | None:
-    """Return what is to be written before the study of ``plan`` is made; None: nothing.
+    def inherited(self, *, stamp: str = "") -> Inheritance:
+        """Return what it inherits.
 
-    A ``--fresh`` that was killed has left a study aside and nothing in its place, or the record
-    alone, perhaps for settings that have changed since.
+        Args:
+            stamp: what is about to be added to the name of the study in its place; "": that study
+                stays, and only those that were moved aside before count.
 
-    Raises:
-        UserError: if a study that was moved aside cannot be read.
-    """
-    location, data = plan.location, plan.train.data.name
-    studies = OpenedStudies(location, storage)
-    if location.name in studies.names:
-        return None
-    found, renamed = inherited(location, data), {}
-    attributes = studies.attributes(location.confirm)
-    if attributes is not None:
-        if FINGERPRINT in attributes:  # a whole confirmation, whose search was deleted
+        Raises:
+            UserError: if one of them cannot be read, for another reason than damage.
+        """
+        found, location = Inheritance(self.data), self.location
+        if lies_elsewhere(location):
+            with location.opened() as studies:
+                for moved in moved_studies(location.name, studies.names):
+                    found.add_opened(studies, moved, moved)
+                if stamp:
+                    found.add_opened(studies, location.name, location.name + stamp)
+        for folder in moved_folders(location.folder):
+            found.add_folder(location, folder, folder.name)
+        if stamp:
+            found.add_folder(location, location.folder, location.folder.name + stamp)
+        return found
+
+    def missing(self, storage: Storage) -> Missing | None:
+        """Return what is to be written before the study is made; None: nothing."""
+        # A ``--fresh`` that was killed has left a study aside and nothing in its place, or the
+        # record alone, perhaps for settings that have changed since.
+        location = self.location
+        studies = OpenedStudies(location, storage)
+        if location.name in studies.names:
             return None
-        there = read_record(attributes, location.url)
-        found.add(there, "")
-        directions = storage.get_study_directions(storage.get_study_id_from_name(location.confirm))
-        if there == found.record and directions == directions_of(plan.goals):
+        found, renamed = self.inherited(), {}
+        attributes = studies.attributes(location.confirm)
+        if attributes is not None:
+            if FINGERPRINT in attributes:  # a whole confirmation, whose search was deleted
+                return None
+            there = read_record(attributes, location.url)
+            found.add(there, "")
+            study = storage.get_study_id_from_name(location.confirm)
+            directions = storage.get_study_directions(study)
+            if there == found.record and directions == directions_of(self.goals):
+                return None
+            stamp = free_stamp(location, studies.names)
+            renamed = {location.confirm: f"{location.name}{stamp}{CONFIRM}"}
+        elif found.record.empty:
             return None
-        stamp = free_stamp(location, studies.names)
-        renamed = {location.confirm: f"{location.name}{stamp}{CONFIRM}"}
-    elif found.record.empty:
-        return None
-    content = record_content(location.confirm, found.record, plan.goals)
-    return Missing(content, renamed, found.notes)
+        return Missing(self.confirmation(found.record), renamed, found.notes)
 
+    def contents(self, found: Inheritance) -> list[Content]:
+        """Return the confirmation that holds what was ``found``; [] if that is nothing."""
+        return [] if found.record.empty else [self.confirmation(found.record)]
 
-def record_content(name: str, record: HoldoutRecord, goals: Goals) -> Content:
-    """Return a confirmation called ``name`` that holds ``record`` and nothing else yet."""
-    return Content(
-        name=name,
-        directions=directions_of(goals),
-        user_attrs={TEST: record.to_attribute()},
-        system_attrs={},
-        trials=[],
-    )
+    def confirmation(self, record: HoldoutRecord) -> Content:
+        """Return a confirmation that holds ``record`` and nothing else yet."""
+        return Content(
+            name=self.location.confirm,
+            directions=directions_of(self.goals),
+            user_attrs={TEST: record.to_attribute()},
+            system_attrs={},
+            trials=[],
+        )
 
 
 def directions_of(goals: Goals) -> list[StudyDirection]:

@@ -55,11 +55,7 @@ def was_moved(location: StudyLocation, names: Collection[str]) -> bool:
 
 
 def moved_folders(folder: Path) -> list[Path]:
-    """Return the folders that ``folder`` was moved to, the earliest first.
-
-    Raises:
-        UserError: if the folder around it cannot be read.
-    """
+    """Return the folders that ``folder`` was moved to, the earliest first."""
     beside = folder.absolute().parent
     try:
         found = sorted(beside.iterdir()) if beside.is_dir() else []

@@ -12,19 +12,15 @@ from studies.planning.layout import states_folder
 from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
 from studies.planning.settings import EngineSettings
-from studies.search.population_checks import is_population
 
 
 def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
-    """Return the objective that the study names; ``keep_models`` is the folder for its models.
-
-    Raises:
-        ConfigError: if it cannot be made, see ``objective_class``.
-    """
+    """Return the objective that the study names; ``keep_models`` is the folder for its models."""
     kind = objective_class(plan.spec.objective)
     seconds = plan.settings.engine.checkpoint_seconds
     phase = "search" if keep_models is None else "confirm"
-    members = is_population(plan) and phase == "search"  # they continue each other's states
+    # Members of a population continue each other's states.
+    members = plan.settings.population and phase == "search"
     made: Objective = kind(
         base=_with_absolute_root(plan.train),
         space=plan.spec.space,

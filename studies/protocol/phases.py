@@ -6,12 +6,12 @@
   compared seed by seed; in a race, clear losers get fewer. Their models are kept.
 * Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 
-Every step adds what the database lacks. So an interrupted run resumes where it stopped, and a run
-of a finished study trains nothing.
+Every step adds what the database lacks. So an interrupted run resumes where it stopped.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -28,18 +28,25 @@ from studies.analysis.summary import failure_reasons, summarize
 from studies.core import statistics
 from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY
 from studies.core.events import Event, Listener, Stream
+from studies.core.seeds import confirm_seeds
 from studies.core.trials import Forked, TrialRecord
 from studies.ledger.opening import Entry, TrialBook, check_unowned_folder, open_confirm, open_search
 from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.plan import Plan
 from studies.protocol.checkpoints import RunningStates
-from studies.protocol.confirm import confirmed
+from studies.protocol.confirm import Rules, confirmed
 from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.fresh_start import inherit_record
-from studies.protocol.holdout import ReadTest, keep_test_data, read_confirmed
+from studies.protocol.holdout import (
+    ReadTest,
+    confirmed_models,
+    keep_test_data,
+    read_confirmed,
+    read_shared,
+)
+from studies.protocol.inherited_readings import Heir
 from studies.protocol.objective import build_objective, limits
-from studies.search.population_checks import is_population
 from studies.search.stopping import Stop
 from studies.storage.belonging import mark
 from studies.storage.leases import StudyInUse
@@ -86,10 +93,8 @@ def run_study(
     Args:
         plan: the study's; it knows its data's fingerprint.
         control: holds the started engine.
-        listeners: get every event.
         objective: makes the objective; by default that of ``plan.spec.objective``.
         read_test: evaluates models on the test images; by default the trainer does, in workers.
-        options: see ``RunOptions``.
 
     Raises:
         UserError: if the folder or storage cannot be used, the study is being run or has other
@@ -102,11 +107,13 @@ def run_study(
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)
         with one_line_garbage(plan.storage_url):
-            storage, inherited = inherit_record(plan, storage)
+            heir = Heir(plan.location, plan.train.data.name, plan.goals)
+            storage, inherited = inherit_record(heir, storage)
         stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
         prepare_folder(plan.folder, "results.folder")
-        run = _Run(plan, control, storage, listeners, objective or build_objective, options)
+        make = objective or build_objective
+        run = _Run(plan, control, storage, listeners, make, **options)
         # The search stays leased to the end: no other process may add trials while it is confirmed.
         book = stack.enter_context(run.open_search())
         mark(plan.folder, str(book.study.user_attrs[IDENTITY]))
@@ -116,10 +123,11 @@ def run_study(
         search = run.search(book)
         with one_line_garbage(plan.storage_url):
             chosen = candidates(plan, search)
+        seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
+        racing = plan.settings.confirm.racing
         confirm = stack.enter_context(
             confirmed(
-                plan,
-                chosen,
+                Rules(plan.spec, seeds, chosen, racing=racing),
                 open_book=run.open_confirm,
                 run_remaining=run.confirm,
                 stream=Stream("confirm", listeners),
@@ -128,15 +136,14 @@ def run_study(
         attributes = confirm.book.study.user_attrs
         outside = command_readings(book.study.user_attrs, plan.folder)
         reading = read_confirmed(
-            plan,
             confirm.book,
             read_record(attributes, plan.storage_url, outside),
-            chosen=chosen,
-            records=confirm.records,
+            models=confirmed_models(models_folder(plan.folder), chosen, confirm.records),
+            train=plan.train,
+            read=read_test or read_shared(control.engine, plan.workers),
             control=control,
             stream=Stream("test", listeners),
-            read=read_test,
-            again=options.get("read_test_again", False),
+            again=run.read_test_again,
         )
         with one_line_garbage(plan.storage_url):
             return summarize(
@@ -153,52 +160,38 @@ def run_study(
             )
 
 
+@dataclass
 class _Run:
-    """One run of a study on an open storage; counts what it trains."""
+    """One run of a study on an open storage; ``trained`` counts its trainings."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        control: Control,
-        storage: Storage,
-        listeners: Sequence[Listener],
-        objective: ObjectiveFactory,
-        options: RunOptions,
-    ) -> None:
-        self.trained = 0
-        self._plan = plan
-        self._control = control
-        self._storage = storage
-        self._listeners = listeners
-        self._objective = objective
-        self._join = options.get("join", False)
-        self._take_over = options.get("take_over", False)
-        self._retry = options.get("retry_failed", False)
-        folder = plan.folder
-        self._states = {n: RunningStates(states_folder(folder, n)) for n in ("search", "confirm")}
+    plan: Plan
+    control: Control
+    storage: Storage
+    listeners: Sequence[Listener]
+    objective: ObjectiveFactory
+    take_over: bool = False
+    join: bool = False
+    read_test_again: bool = False
+    retry_failed: bool = False
+    trained: int = 0
 
     def open_search(self) -> TrialBook:
-        with one_line_garbage(self._plan.storage_url):
+        with one_line_garbage(self.plan.storage_url):
             return open_search(
-                self._plan,
-                self._storage,
-                listeners=[*self._listeners, self._states["search"]],
-                take_over=self._take_over,
-                join=self._join,
-                retry=self._retry,
+                self.plan,
+                self.storage,
+                listeners=[*self.listeners, self._states("search")],
+                take_over=self.take_over,
+                join=self.join,
+                retry=self.retry_failed,
             )
 
     def search(self, book: TrialBook) -> Sequence[TrialRecord]:
-        """Run the rest of the search and return its trials.
-
-        Raises:
-            UserError: if no trial was completed, or none is feasible.
-        """
-        plan = self._plan
-        if not self._join:  # or other supervisors may be writing
+        plan = self.plan
+        if not self.join:  # or other supervisors may be writing
             for folder in (plan.folder, models_folder(plan.folder)):
                 remove_drafts(folder)
-            self._states["search"].tidy(lambda: book.records(brief=True))
+            self._states("search").tidy(lambda: book.records(brief=True))
         self._run_remaining(book, keep_models=None)
         if (wanted := plan.trials_complete) and book.stopped is None:
             self.warn(
@@ -207,88 +200,85 @@ class _Run:
             )
         # The records of a population's members hold its schedule.
         with one_line_garbage(plan.storage_url):
-            search = book.records(brief=not is_population(plan))
+            search = book.records(brief=not plan.settings.population)
         check_feasible(plan, search)
-        _check_any_complete(plan, search, book.stopped)
+        self._check_any_complete(search, book.stopped)
         return search
 
     def open_confirm(self, entries: Sequence[Entry]) -> TrialBook:
-        with one_line_garbage(self._plan.storage_url):
+        with one_line_garbage(self.plan.storage_url):
             try:
                 return open_confirm(
-                    self._plan,
-                    self._storage,
+                    self.plan,
+                    self.storage,
                     entries,
-                    listeners=[*self._listeners, self._states["confirm"], _look_ahead],
-                    take_over=self._take_over,
-                    retry=self._retry,
+                    listeners=[*self.listeners, self._states("confirm"), _look_ahead],
+                    take_over=self.take_over,
+                    retry=self.retry_failed,
                 )
             except StudyInUse as busy:
-                if self._join:
+                if self.join:
                     raise ConfirmedElsewhere(str(busy)) from None
                 raise
 
     def confirm(self, book: TrialBook) -> None:
-        """Run the rest of the trainings that are due."""
-        self._states["confirm"].tidy(book.records)
+        self._states("confirm").tidy(book.records)
         if book.done < book.total:
-            data = self._plan.train.data
-            (described,) = engines.call(self._control.engine, fingerprint.describe, [(data,)])
+            data = self.plan.train.data
+            (described,) = engines.call(self.control.engine, fingerprint.describe, [(data,)])
             book.set_attribute(ENVIRONMENT, described)
-        self._run_remaining(book, keep_models=models_folder(self._plan.folder))
+        self._run_remaining(book, keep_models=models_folder(self.plan.folder))
 
     def warn(self, text: str) -> None:
-        Stream("search", self._listeners).emit("message", None, text=text, level="warning")
+        Stream("search", self.listeners).emit("message", None, text=text, level="warning")
+
+    def _states(self, phase: str) -> RunningStates:
+        return RunningStates(states_folder(self.plan.folder, phase))
 
     def _run_remaining(self, book: TrialBook, *, keep_models: Path | None) -> None:
-        """Train what ``book`` still lacks.
-
-        Raises:
-            StudyInterrupted: if the study was asked to stop.
-        """
-        before = book.done
+        before, control = book.done, self.control
         if before < book.total:
-            self._control.check(book.phase, before, book.total)
-            self._control.busy = True
+            control.check(book.phase, before, book.total)
+            control.busy = True
             try:
-                objective = self._objective(self._plan, keep_models)
-                taken = limits(self._plan.settings.engine)
-                self._control.engine.run(book, objective, taken)
-                while book.wait_for_others(lambda: self._control.asked > 0):
-                    self._control.engine.run(book, objective, taken)
+                objective = self.objective(self.plan, keep_models)
+                taken = limits(self.plan.settings.engine)
+                control.engine.run(book, objective, taken)
+                while book.wait_for_others(lambda: control.asked > 0):
+                    control.engine.run(book, objective, taken)
             finally:
-                self._control.busy = False
+                control.busy = False
         self.trained += book.done - before
-        self._control.check(book.phase, book.done, book.total)
+        control.check(book.phase, book.done, book.total)
         if book.done < book.total:
             raise RuntimeError(
                 f"the engine ended the {book.phase} after {book.done} of {book.total} trials"
             )
 
+    def _check_any_complete(self, search: Sequence[TrialRecord], stopped: Stop | None) -> None:
+        if any(record.complete for record in search):
+            return
+        name = self.plan.name
+        reasons = failure_reasons(search)
+        failed = sum(count for _, count in reasons)
+        if not search:
+            raise UserError(f"study {name}: {stopped or 'there was no trial to run'}")
+        if failed < len(search):
+            raise UserError(
+                f"study {name}: none of its {counted(len(search), 'search trial')} ran its full"
+                f" budget ({failed} failed, the others were pruned); raise search.trials, set"
+                " search.pruner=none, or repair what failed and run it again (--retry-failed)"
+            )
+        reason, count = reasons[0]
+        every = "its one search trial" if failed == 1 else f"all {failed} search trials"
+        raise UserError(
+            f"study {name}: {every} failed, most often ({counted(count, 'time')}) with {reason}"
+            + (f" (search.stop.{stopped.rule} ended the search early)" if stopped else "")
+            + f"; repair it, and run them again: {self.plan.commands.run()} --retry-failed"
+        )
+
 
 def _look_ahead(event: Event) -> None:
-    """Prepare the study's summary while workers train."""
+    # Workers train meanwhile, so the study's summary need not wait for scipy at the end.
     if event.kind == "report":
         statistics.warm_up()
-
-
-def _check_any_complete(plan: Plan, search: Sequence[TrialRecord], stopped: Stop | None) -> None:
-    if any(record.complete for record in search):
-        return
-    reasons = failure_reasons(search)
-    failed = sum(count for _, count in reasons)
-    if not search:
-        raise UserError(f"study {plan.name}: {stopped or 'there was no trial to run'}")
-    if failed < len(search):
-        raise UserError(
-            f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its full"
-            f" budget ({failed} failed, the others were pruned); raise search.trials, set"
-            " search.pruner=none, or repair what failed and run it again (--retry-failed)"
-        )
-    reason, count = reasons[0]
-    every = "its one search trial" if failed == 1 else f"all {failed} search trials"
-    raise UserError(
-        f"study {plan.name}: {every} failed, most often ({counted(count, 'time')}) with {reason}"
-        + (f" (search.stop.{stopped.rule} ended the search early)" if stopped else "")
-        + f"; repair it, and run them again: {plan.commands.run()} --retry-failed"
-    )

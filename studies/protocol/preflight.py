@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import DataError
 from studies.core.formatting import duration
-from studies.planning.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,15 +122,13 @@ def _kind(config: TrainConfig) -> tuple[ModelConfig, str | None, int]:
     return config.model, config.loss.name, config.batch_size
 
 
-def describe(plan: Plan, found: Sequence[Preparation]) -> str:
-    """Return in one line what a training and the whole study will take."""
+def describe(trainings: float, found: Sequence[Preparation]) -> str:
+    """Return in one line what a training and the whole study will take.
+
+    ``trainings``: those of the study, divided by the number of workers.
+    """
     times = [statistics.median(of_one) for of_one in zip(*(w.seconds for w in found), strict=True)]
     an_epoch = [time / n for time, n in zip(times, found[0].epochs, strict=True)]
-    several = bool(plan.settings.search.objectives)
-    chosen = plan.settings.confirm.front if several else len(plan.spec.choices)
-    confirmed = (chosen + 1) * plan.confirm_seeds
-    searched = plan.trials_complete or plan.trials
-    trainings = (searched + confirmed) / plan.workers
     whole = duration(statistics.fmean(times) * trainings)
     which, end, study = "a training", "", f"up to {whole}"
     if found[0].others:

@@ -3,9 +3,6 @@
 The events of a study (``ledger/order.py``) are given to a trial book again, in their order, with
 the values that the trials had; nothing is trained. Each proposal and each answer to a report is
 compared with the recorded one. So the replay checks this program's code and the installed versions.
-
-Of an attempt that ended with its supervisor only the reports are known, not their times. An answer
-that differs and may depend on them is counted apart.
 """
 
 import dataclasses
@@ -74,8 +71,6 @@ class Replay:
     """A replay of a search, which is read once and not changed.
 
     Args:
-        plan: of the study.
-        study: the search.
         folder: an empty folder for the replay's own study.
 
     Raises:
@@ -107,11 +102,7 @@ class Replay:
         self._optuna, self._rules = "", RULES
 
     def go(self) -> Replayed:
-        """Replay the runs, one after another.
-
-        Raises:
-            ReplayDiffers: if something differs.
-        """
+        """Replay the runs, one after another; ReplayDiffers: if something differs."""
         runs = self._runs
         events = sorted(one for trial in self._trials.values() for one in happenings(trial))
         ends = [*(run["from"] for run in runs[1:]), float("inf")]
@@ -189,6 +180,7 @@ class Replay:
         goes_on = self._report(event.number)
         if goes_on is None or goes_on == (event.kind == "r"):
             self._found.decisions += goes_on is not None
+        # Of an attempt that ended with its supervisor only the reports are known, not their times.
         elif self._cannot_be_told(event):
             self._found.untold += 1
         else:
@@ -199,7 +191,6 @@ class Replay:
             )
 
     def _cannot_be_told(self, event: Happening) -> bool:
-        """Return whether an answer may depend on reports whose time is not known."""
         return any(begin < event.count < end for _, begin, end in self._unknown)
 
     def _report(self, number: int) -> bool | None:

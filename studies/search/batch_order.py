@@ -1,8 +1,7 @@
 """Batch order: the same trials, states and values for any number of workers, and after any kill.
 
 ``search.order = "batch"`` cuts the trials into batches of ``search.batch``, by number. A trial
-depends on the study's seed and on *finished* batches alone. Limits on seconds or memory are the
-only exception: what they end depends on the machine.
+depends on the study's seed and on *finished* batches alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +17,12 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from studies.core.attributes import SEARCH_ORDER as ORDER
 from studies.planning.plan import Plan
+from studies.planning.settings import SearchSettings
 from studies.search.study_views import StudyView, ViewSampler
 from studies.storage.optuna_internals import trial_id
+
+OrderSettings = dict[str, int]
+"""Trials of a batch and CPU threads of a trial, which decide what trials come out."""
 
 _STUDY = "study:"
 """Prefix of what a sampler keeps with the study, which is kept with the trial instead."""
@@ -27,10 +30,6 @@ _STUDY = "study:"
 
 class Batches:
     """Which trials may start, and what they are compared with.
-
-    A batch starts when the one before it is finished. Its sampler sees the trials of finished
-    batches, and the earlier ones of its own batch as running: their params only. Its pruner
-    compares with finished batches only, so the first batch runs unpruned.
 
     Args:
         size: trials of a batch, >= 1.
@@ -49,6 +48,8 @@ class Batches:
 
     def may_begin(self, number: int) -> bool:
         """Whether the batches before that of trial ``number``, a new one, are finished."""
+        # Its sampler sees the trials of finished batches, and the earlier ones of its own batch as
+        # running: their params only.
         return self._all_over() >= self.first(number)
 
     def between(self) -> bool:
@@ -64,6 +65,7 @@ class Batches:
 
     def earlier(self, trial: FrozenTrial, peers: Iterable[FrozenTrial]) -> list[FrozenTrial]:
         """Return the ``peers`` of earlier batches, and ``trial`` itself."""
+        # So the first batch runs unpruned.
         first = self.first(trial.number)
         return [peer for peer in peers if peer.number < first or peer.number == trial.number]
 
@@ -78,27 +80,22 @@ class Batches:
         return self._over
 
 
-def check_order(study: optuna.Study, plan: Plan) -> None:
-    """Keep the order of ``plan`` with a new ``study``; compare it with that of an old one.
-
-    Raises:
-        ConfigError: if the study was started with another one.
-    """
-    mine = order_of(plan)
+def check_order(study: optuna.Study, mine: OrderSettings | None) -> None:
+    """Keep the order ``mine`` with a new ``study``; ConfigError: an old one has another order."""
     held = study.user_attrs.get(ORDER)
     if held == mine:
         return
     if study.get_trials(deepcopy=False):
         raise ConfigError(
-            f"search.order: study {plan.name!r} was started with {_said(held)}, but would continue"
-            f" with {_said(mine)}; set it back, or start again (--fresh)"
+            f"search.order: study {study.study_name!r} was started with {_said(held)}, but would"
+            f" continue with {_said(mine)}; set it back, or start again (--fresh)"
         )
     study.set_user_attr(ORDER, mine)
 
 
 def order_notes(plan: Plan) -> list[str]:
     """Return what there is to know about a search in batch order, a line each."""
-    order = order_of(plan)
+    order = order_of(plan.settings.search, plan.threads)
     if order is None:
         return []
     found = [
@@ -117,6 +114,7 @@ def order_notes(plan: Plan) -> list[str]:
         "engine.trial_memory_gib": settings.engine.trial_memory_gib,
         "search.stop.seconds": settings.search.stop.seconds,
     }
+    # They are the only exception to "depends on finished batches alone".
     if set_ := [name for name, limit in limits.items() if limit]:
         found.append(f"batch order: what {' and '.join(set_)} ends depends on the machine")
     if plan.train.device != "cpu" and not plan.train.deterministic:
@@ -127,10 +125,9 @@ def order_notes(plan: Plan) -> list[str]:
     return found
 
 
-def order_of(plan: Plan) -> dict[str, int] | None:
+def order_of(search: SearchSettings, threads: int) -> OrderSettings | None:
     """Return the settings that a search in batch order must keep; None: another order."""
-    search = plan.settings.search
-    return {"batch": search.batch, "threads": plan.threads} if search.order == "batch" else None
+    return {"batch": search.batch, "threads": threads} if search.order == "batch" else None
 
 
 def _said(order: Mapping[str, int] | None) -> str:

@@ -1,10 +1,4 @@
-"""Sampling within the branches of a conditional space.
-
-Most samplers take a fixed set of parameters. On a space with conditions Optuna gives them what all
-trials have in common, and draws the rest at random: with a learning rate for each optimizer, nearly
-everything. So the space is cut into branches, one for each combination of the scientific choice and
-the choices that conditions depend on. The sampler of a branch sees only the trials of that branch.
-"""
+"""Sampling within the branches of a conditional space."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +29,6 @@ class BranchSampler(BaseSampler):
         balanced: take the branch with the fewest trials; else TPE chooses one from all trials.
         whole: there is one branch, the space; for spaces without conditions.
         show: how the branch's sampler is shown its trials; None: as they are.
-
-    The branch is one that a trial's required params allow.
     """
 
     def __init__(
@@ -78,37 +70,29 @@ class BranchSampler(BaseSampler):
         return {}
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        """Return what the branch proposes, or a random value if it proposes none.
-
-        All parameters of a trial are proposed together when it asks for the first one.
-        """
-        parameter = self._space.parameters.get(param_name)
-        if parameter is not None and to_distribution(parameter) == param_distribution:
+        """Return what the branch proposes, or a random value if it proposes none."""
+        parameter = self._space.parameters.get(name)
+        if parameter is not None and to_distribution(parameter) == distribution:
+            # All parameters of a trial are proposed together when it asks for the first one.
             if trial.number not in self._proposed:
                 self._proposed[trial.number] = self._propose(study, trial)
             proposed = self._proposed[trial.number]
-            if param_name in proposed:
-                return proposed[param_name]
-        return self._rest.sample_independent(study, trial, param_name, param_distribution)
+            if name in proposed:
+                return proposed[name]
+        return self._rest.sample_independent(study, trial, name, distribution)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Forget what was proposed for ``trial``."""
         self._proposed.pop(trial.number, None)
 
+    # Most samplers take a fixed set of parameters. On a space with conditions Optuna gives them
+    # what all trials have in common, and draws the rest at random: with a learning rate for each
+    # optimizer, nearly everything. The sampler of a branch sees only the trials of that branch.
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        """Return the branch's choices, and what its sampler proposes."""
         required = required_params(trial)
         branch = self._choose(study, trial, required)
         distributions = {

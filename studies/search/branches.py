@@ -1,8 +1,4 @@
-"""A search as a sampler sees it, and the branches of its space.
-
-A branch is a combination of the scientific choice and the choices that conditions depend on, so it
-has a fixed set of parameters.
-"""
+"""A search as a sampler sees it, and the branches of its space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +21,7 @@ def deciding(space: Space, scientific: str) -> tuple[str, ...]:
 
 def branches(space: Space, scientific: str) -> list[Branch]:
     """Return all branches of ``space``, in its order."""
+    # Within one combination of these choices the set of parameters is fixed.
     found: list[Branch] = [{}]
     for name in deciding(space, scientific):
         parameter = space.parameters[name]
@@ -46,13 +43,10 @@ class Search:
     """What a sampler must know of the search that it proposes trials for.
 
     Attributes:
-        space: what is searched.
         scientific: the parameter whose choices are compared.
-        seed: of the study.
         trials: planned number of trials.
         workers: trials that run at the same time.
         prunes: whether trials may be pruned.
-        goals: what trials are judged by.
         imported: results from elsewhere, as trials.
     """
 

@@ -8,23 +8,23 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.base import CHANGES
+from search_spaces.space import Space
 from studies.core.attributes import ENTRY
 from studies.core.seeds import sampler_seed
-from studies.planning.plan import Plan
 from studies.search.failures import would_fail_again
 from studies.search.optuna_bridge import suggest
 from studies.search.sources import Entry
 
 
 class ConfirmSource:
-    """Trials of a confirmation: the entries that the study does not hold yet.
+    """Trials of a confirmation: the entries that the study does not hold yet."""
 
-    An entry that failed for an outside reason (a full disk, memory, its worker) is still missing.
-    """
-
-    def __init__(self, plan: Plan, entries: Sequence[Entry], trials: Iterable[FrozenTrial]) -> None:
-        self._plan = plan
+    def __init__(
+        self, space: Space, entries: Sequence[Entry], trials: Iterable[FrozenTrial]
+    ) -> None:
+        self._space = space
         trials = list(trials)
+        # An entry that failed for an outside reason (a full disk, memory, its worker) is missing.
         held = {trial.user_attrs.get(ENTRY) for trial in trials if not _can_be_mended(trial)}
         self._held = len(trials)
         self._missing = [entry for entry in entries if entry.identity not in held]
@@ -54,7 +54,7 @@ class ConfirmSource:
         """Return the entry's params."""
         kept = trial.user_attrs
         changes = {CHANGES: kept[CHANGES]} if CHANGES in kept else {}
-        return {**suggest(self._plan.spec.space, trial), **changes}
+        return {**suggest(self._space, trial), **changes}
 
     def may_prune(self, number: int) -> bool:
         """Never: what is confirmed runs its full budget."""

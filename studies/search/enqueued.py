@@ -2,7 +2,7 @@
 
 A file is an export of this program, whose ``[record.params]`` is read, or it holds parameters of
 the study's space by name, at the top or in a table ``[params]``. The sampler proposes those that
-are left out. The configurations are kept with the study, so a resume does not need the file.
+are left out.
 """
 
 import hashlib
@@ -48,10 +48,9 @@ def identity(params: Mapping[str, Any]) -> str:
 
 
 def point_of(params: Mapping[str, Any]) -> str:
-    """Return a text that is the same for params that are equal after rounding.
-
-    Floating-point numbers come by several ways: 0.3 is a default, 0.1 + 0.2 three steps of a grid.
-    """
+    """Return a text that is the same for params that are equal after rounding."""
+    # Floating-point numbers come by several ways: 0.3 is a default, 0.1 + 0.2 three steps of a
+    # grid.
     return json.dumps({name: _rounded(value) for name, value in params.items()}, sort_keys=True)
 
 
@@ -65,8 +64,7 @@ def read_enqueued(path: Path, space: Space) -> EnqueuedConfig:
     """Read a configuration and check that it is a point of ``space``, or a part of one.
 
     Raises:
-        ConfigError: if the file cannot be read, is not TOML, or does not hold a part of a point of
-            ``space``; the line names the file and the parameter.
+        ConfigError: if the file cannot be read, or does not hold a part of a point of ``space``.
     """
     source = f"--enqueue {path}"
     tables = parsing.toml_file(path, source=source)
@@ -95,6 +93,11 @@ def read_enqueued(path: Path, space: Space) -> EnqueuedConfig:
         source=str(path),
         partial=any(name not in params for name in active),
     )
+
+
+def read_enqueued_files(files: Iterable[str], space: Space) -> list[EnqueuedConfig]:
+    """Return the configurations in ``files``, see ``read_enqueued``."""
+    return [read_enqueued(Path(file), space) for file in files]
 
 
 def _implied(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,14 +140,11 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _check_export(tables: Mapping[str, Any], settings: Mapping[str, Any], source: str) -> None:
-    """Check that an export's settings are those of its params, which alone are read.
-
-    Raises:
-        ConfigError: if a setting was changed by hand in only one of the two places.
-    """
+    """Check that an export's settings are those of its params, which alone are read."""
     if "record" not in tables:
         return
     written = flatten(tables)
+    # Who edits one place by hand, and not the other, expects the edit to count.
     for name, value in settings.items():
         if written.get(name, value) != value:
             raise ConfigError(

@@ -1,9 +1,4 @@
-"""TPE that avoids the neighbourhood of failed trials.
-
-Shown as poor trials, failures keep TPE away from where they are frequent. But a good region often
-ends at a failing one. Along that border every second proposal still failed, more than with random
-search. So a proposal whose nearest trial failed is made again.
-"""
+"""TPE that avoids the neighbourhood of failed trials."""
 
 import math
 from collections.abc import Mapping
@@ -36,6 +31,9 @@ class FailureAvoidingSampler(TpeViewSampler):
         ]
         if not proposed or not any(map(failed_by_itself, past)):
             return proposed
+        # Shown as poor trials, failures keep TPE away from where they are frequent. But a good
+        # region often ends at a failing one, and along that border every second proposal still
+        # failed, more than with random search.
         required = required_params(trial)
         for _ in range(_TRIES):
             params = {**proposed, **required}

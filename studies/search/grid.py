@@ -33,10 +33,6 @@ _MANY = 1000
 class Grid:
     """The points of a grid.
 
-    ``points`` spreads the values evenly from bound to bound, on a logarithmic scale if the
-    parameter has one. A parameter with a step, and a whole number, takes all of its values unless
-    it has more than ``points``.
-
     Args:
         options: ``points`` and lists of values by parameter.
 
@@ -116,9 +112,10 @@ def _values(parameter: Parameter, points: int | None) -> Sequence[Any]:
     steps = None
     if parameter.step is not None or isinstance(parameter, Int):
         steps = round((parameter.high - parameter.low) / (parameter.step or 1))
-        if points is None or steps < points:
+        if points is None or steps < points:  # all of its values
             return [_on(parameter, index) for index in range(steps + 1)]
     assert points is not None
+    # Evenly from bound to bound, on a logarithmic scale if the parameter has one.
     shares = [index / (points - 1) for index in range(points)]
     if steps is None or parameter.log:
         found = [_between(parameter, share) for share in shares]

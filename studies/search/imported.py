@@ -54,8 +54,7 @@ def read_results(path: Path, space: Space, objectives: Sequence[str]) -> list[Re
     """Return the results in ``path``, a CSV file with a column for each of ``objectives``.
 
     Raises:
-        ConfigError: if the file cannot be read, or a line does not hold a point of ``space`` and
-            its values; the message names the file, the line and the column.
+        ConfigError: if the file cannot be read, or a line is not a result in ``space``.
     """
     source = f"--import {path}"
     try:
@@ -98,6 +97,13 @@ def read_results(path: Path, space: Space, objectives: Sequence[str]) -> list[Re
         values = [_value(name, cells[name], where) for name in objectives]
         found.append(Result(params=params, values=values, source=f"{path}:{line}"))
     return found
+
+
+def read_result_files(
+    files: Iterable[str], space: Space, objectives: Sequence[str]
+) -> list[Result]:
+    """Return the results in all ``files``, see ``read_results``."""
+    return [one for file in files for one in read_results(Path(file), space, objectives)]
 
 
 def to_attribute(results: Iterable[Result]) -> list[dict[str, Any]]:
@@ -146,7 +152,6 @@ def as_trials(results: Sequence[Result], space: Space) -> list[FrozenTrial]:
 
 
 def _parsed(parameter: Parameter, text: str, where: str) -> Any:
-    """Return the value of ``parameter`` that ``text`` stands for."""
     if isinstance(parameter, Choice):
         # Another text is refused later, with the list of choices.
         return next((choice for choice in parameter.choices if text == str(choice)), text)

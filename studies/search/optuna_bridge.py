@@ -11,7 +11,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from search_spaces.space import Float, Int, Parameter, Space, SpaceError
+from search_spaces.space import Choice, Float, Int, Parameter, Space, SpaceError
 from studies.storage.optuna_internals import required_params
 
 
@@ -22,39 +22,36 @@ def to_distribution(parameter: Parameter) -> BaseDistribution:
             parameter.low, parameter.high, log=parameter.log, step=parameter.step
         )
     if isinstance(parameter, Int):
-        step = 1 if parameter.step is None else parameter.step
-        return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=step)
+        return IntDistribution(
+            parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1
+        )
     return CategoricalDistribution(parameter.choices)
 
 
 def suggest(space: Space, trial: optuna.trial.BaseTrial) -> dict[str, Any]:
-    """Let ``trial`` choose a point of ``space``; only active parameters are suggested.
-
-    A trial whose supervisor was killed while it chose keeps the chosen values, and chooses the rest
-    as if it had not been interrupted.
-    """
+    """Let ``trial`` choose a point of ``space``; only active parameters are suggested."""
+    # A trial whose supervisor was killed while it chose keeps the chosen values, and chooses the
+    # rest as if it had not been interrupted.
     interrupted = isinstance(trial, optuna.Trial) and _is_part(space, trial.params)
 
     def choose(name: str, parameter: Parameter) -> Any:
         if interrupted:
             assert isinstance(trial, optuna.Trial)
             _draw_again(trial, name, to_distribution(parameter))
+        if isinstance(parameter, Choice):
+            return trial.suggest_categorical(name, parameter.choices)
         if isinstance(parameter, Float):
             return trial.suggest_float(
                 name, parameter.low, parameter.high, log=parameter.log, step=parameter.step
             )
-        if isinstance(parameter, Int):
-            step = 1 if parameter.step is None else parameter.step
-            return trial.suggest_int(
-                name, parameter.low, parameter.high, log=parameter.log, step=step
-            )
-        return trial.suggest_categorical(name, parameter.choices)
+        return trial.suggest_int(
+            name, parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1
+        )
 
     return space.walk(choose)
 
 
 def _is_part(space: Space, params: Mapping[str, Any]) -> bool:
-    """Whether some parameters are chosen and some are not."""
     if not params:
         return False
     try:
@@ -65,10 +62,8 @@ def _is_part(space: Space, params: Mapping[str, Any]) -> bool:
 
 
 def _draw_again(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
-    """Draw parameter ``name`` again if the trial has it already.
-
-    What the sampler draws next depends on the random numbers that this takes.
-    """
+    """Draw parameter ``name`` again if the trial has it already."""
+    # What the sampler draws next depends on the random numbers that this takes.
     if name not in trial.distributions or distribution.single():
         return
     stored = trial.study.get_trials(deepcopy=False)[trial.number]

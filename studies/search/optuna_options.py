@@ -18,8 +18,9 @@ def check_options(
 ) -> None:
     """Refuse options that the constructor of ``cls`` does not know or that have another type.
 
-    ``source`` names the options in errors. The user cannot set arguments that are ``taken``, which
-    the study sets or which do nothing any more, nor functions and objects.
+    Args:
+        source: names the options in errors.
+        taken: arguments that the study sets, or that do nothing any more.
 
     Raises:
         ConfigError: if an option is unknown, or its value is of another type or out of range.

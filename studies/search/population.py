@@ -14,13 +14,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mnist_core.changes import CHANGEABLE
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import CHANGES, Task
-from search_spaces.space import Space
+from search_spaces.space import Float, Space
 from studies.core.attributes import LINEAGE, POPULATION, SCHEDULE
 from studies.core.trials import TrialRecord
 from studies.planning.plan import Plan
-from studies.search.population_checks import is_population
+from studies.planning.settings import Settings, StopSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +61,12 @@ class Lineage:
         return replace(self, changes=[*self.changes, change])
 
 
-def check_kind(attributes: Mapping[str, Any], plan: Plan) -> None:
-    """Refuse to continue a population as single trials; ``attributes``: the study's.
-
-    Raises:
-        ConfigError: if the study is a population but the plan is not.
-    """
-    if POPULATION in attributes and not is_population(plan):
+def check_kind(study: str, attributes: Mapping[str, Any], settings: Settings) -> None:
+    """Raise a ConfigError if a population would continue as single trials."""
+    if POPULATION in attributes and not settings.population:
         raise ConfigError(
-            f"engine.ray.scheduler: the trials of study {plan.name} are the members of a"
-            f" population; set it back to pbt, but got {plan.settings.engine.ray.scheduler}"
+            f"engine.ray.scheduler: the trials of study {study} are the members of a"
+            f" population; set it back to pbt, but got {settings.engine.ray.scheduler}"
         )
 
 
@@ -86,7 +84,7 @@ class Population:
     def __init__(
         self, space: Space, settings: Mapping[str, Any], record: Mapping[str, Any] | None
     ) -> None:
-        self._space = space
+        self.space = space
         self._settings = dict(settings)
         self.generations: list[dict[str, Any]] = []
         self._lineages: dict[int, Lineage] = {}
@@ -120,14 +118,12 @@ class Population:
 
     def now(self, member: int) -> dict[str, Any]:
         """Return the present params of ``member``, which has joined."""
-        return self._lineages[member].now(self._space)
+        return self._lineages[member].now(self.space)
 
     def copy(self, member: int, source: int, *, epoch: int, params: Mapping[str, Any]) -> Lineage:
-        """Have ``member`` continue from ``source`` with ``params`` after ``epoch`` epochs.
-
-        The source itself does not copy in this generation.
-        """
-        lineage = self._lineages[source].changed(self._space, epoch, params)
+        """Have ``member`` continue from ``source`` with ``params`` after ``epoch`` epochs."""
+        # The source itself does not copy in this generation.
+        lineage = self._lineages[source].changed(self.space, epoch, params)
         self._lineages[member] = lineage
         copied = {"member": member, "source": source, "params": dict(params)}
         self._copies.append({**copied, LINEAGE: asdict(lineage)})
@@ -147,7 +143,7 @@ class Population:
             for copy in generation["copies"]:
                 if copy["member"] == task.number:
                     epoch = generation["step"] // reports_per_epoch
-                    params = Lineage(**copy[LINEAGE]).now(self._space)
+                    params = Lineage(**copy[LINEAGE]).now(self.space)
                     schedule.append({"epoch": epoch, "source": copy["source"], "params": params})
         kept: dict[str, Any] = {SCHEDULE: schedule}
         lineage = self._lineages[task.number]
@@ -185,3 +181,78 @@ def stages(record: TrialRecord, space: Space) -> list[tuple[int, dict[str, Any]]
 def members(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the records of finished members of a population."""
     return [record for record in records if SCHEDULE in record.attributes]
+
+
+def perturbed(space: Space) -> dict[str, Float]:
+    """Return the parameters that a member changes when it copies another one, by name."""
+    return {name: p for name, p in space.parameters.items() if isinstance(p, Float)}
+
+
+def check_population(plan: Plan) -> None:
+    """Refuse what a population cannot do; other studies pass.
+
+    Raises:
+        ConfigError: if a parameter cannot change midway, or a setting would have no effect.
+    """
+    spec, settings = plan.spec, plan.settings
+    if not settings.population:
+        return
+    if settings.engine.name != "ray":
+        raise ConfigError(
+            f"study {plan.name}: a population (engine.ray.scheduler = pbt) is run by Ray Tune"
+            f" alone; use --engine ray, but got {settings.engine.name}"
+        )
+    if len(spec.choices) > 1:
+        raise ConfigError(
+            f"engine.ray.scheduler: pbt copies states from member to member, so {spec.scientific}"
+            f" must have one choice, but study {plan.name} compares {len(spec.choices)}; make a"
+            " study of each"
+        )
+    for name, parameter in spec.space.parameters.items():
+        if name == spec.scientific:
+            continue
+        setting = spec.space.setting(name)
+        plain = isinstance(parameter, Float) and parameter.step is None and parameter.when is None
+        if not plain or setting not in CHANGEABLE:
+            raise ConfigError(
+                f"engine.ray.scheduler: pbt changes hyperparameters midway, which {name} cannot;"
+                " a Float without step and condition of one of these can:"
+                f" {', '.join(CHANGEABLE)}"
+            )
+    _check_settings(settings, plan.train)
+    if plan.trials_complete:
+        raise ConfigError(
+            "search.trials_complete: a population has search.trials members, which all run to the"
+            " end; leave it out"
+        )
+    if plan.trials < 2:
+        raise ConfigError(f"search.trials: a population has 2 members or more, not {plan.trials}")
+
+
+def _check_settings(settings: Settings, train: TrainConfig) -> None:
+    search, interval = settings.search, settings.engine.ray.pbt_interval
+    wanted = {
+        "search.pruner": (search.pruner, "none"),
+        "search.sentinels": (search.sentinels, 0.0),
+        "search.order": (search.order, "async"),
+        **{
+            f"search.stop.{name}": (getattr(search.stop, name), getattr(StopSettings(), name))
+            for name in ("seconds", "target", "patience", "regret")
+        },
+        "search.objectives": (search.objectives, {}),
+        "search.constraints": (search.constraints, {}),
+        "engine.trial_seconds": (settings.engine.trial_seconds, 0.0),
+        "train.early_stopping": (train.early_stopping, 0),
+        "train.changes": (train.changes, ()),
+    }
+    for name, (found, needed) in wanted.items():
+        if found != needed:
+            raise ConfigError(
+                f"{name}: a population runs as a whole, to its end, so it must be"
+                f" {needed or 'unset'}, but got {found}"
+            )
+    if interval >= train.epochs:
+        raise ConfigError(
+            f"engine.ray.pbt_interval: must be below the {train.epochs} epochs of a training,"
+            f" but got {interval}"
+        )

@@ -174,11 +174,7 @@ def _wrapped(options: Options, source: str) -> BasePruner | None:
 
 
 def try_pruner(name: str, options: Options) -> None:
-    """Have the pruner judge something, as Optuna checks some values only then.
-
-    Raises:
-        ConfigError: if it refuses one.
-    """
+    """Have the pruner judge something, as Optuna checks some values only then."""
     study = optuna.create_study(pruner=create_pruner(name, options))
     with refusals(f"search.pruner_options ({name})"):
         for number in range(6):

@@ -1,9 +1,6 @@
 """Successive halving and hyperband, decided by the trials' curves alone.
 
-The rules and options are those of Optuna's classes. Optuna keeps a rung's value with a trial when
-it is asked, and with "auto" finds the rungs from the first complete trial. A trial that has passed
-a rung by then enters it with a later value: with one optimizer four times as slow as another, all
-later trials of it were stopped at step 1 (optuna#3088). Here a rung's value is that of the trial's
+The rules and options are those of Optuna's classes, but a rung's value is that of the trial's
 first report at the rung's step or after it. So the order of reports, and kills, do not matter.
 """
 
@@ -131,11 +128,7 @@ def brackets_of(most: int, least: int, factor: int) -> int:
 
 
 def check_hyperband(where: str, options: Mapping[str, Any], reports: int) -> None:
-    """Check that a trial makes enough reports for two brackets.
-
-    Raises:
-        ConfigError: if it does not.
-    """
+    """Check that a trial makes enough reports for two brackets; ConfigError: if it does not."""
     least, most = options.get("min_resource", 1), options.get("max_resource", "auto")
     factor = options.get("reduction_factor", 3)
     made = f"a trial makes {counted(reports, 'report')} (epochs x reports_per_epoch)"
@@ -153,6 +146,10 @@ def check_hyperband(where: str, options: Mapping[str, Any], reports: int) -> Non
         )
 
 
+# Optuna keeps a rung's value with a trial when it is asked, and with "auto" finds the rungs from
+# the first complete trial. A trial that has passed a rung by then enters it with a later value:
+# with one optimizer four times as slow as another, all later trials of it were stopped at step 1
+# (optuna#3088).
 def _value(trial: FrozenTrial, step: int) -> float | None:
     """Return the value of the trial's first report at ``step`` or after it, if there is one."""
     at = min((s for s in trial.intermediate_values if s >= step), default=None)

@@ -165,13 +165,7 @@ _REF = "257a04bca788dc263bf4cbb469083be82740cf69"
 
 
 def _auto(options: Options) -> Callable[..., BaseSampler]:
-    """Return OptunaHub's class ``AutoSampler``; option ``ref`` names another commit.
-
-    The first call needs the network; later ones take it from OptunaHub's cache.
-
-    Raises:
-        ConfigError: if OptunaHub is not installed, or its registry cannot be reached.
-    """
+    """Return OptunaHub's class ``AutoSampler``; option ``ref`` names another commit."""
     ref = options.get("ref", _REF)
     if not isinstance(ref, str) or not ref:
         raise ConfigError(f"search.sampler_options (auto): ref must be str, but got {ref!r}")
@@ -183,6 +177,7 @@ def _auto(options: Options) -> Callable[..., BaseSampler]:
             " it with `pip install 'mnist-studies[hub]'`, or use tpe, which it chooses for spaces"
             " like this"
         ) from None
+    # The first call needs the network; later ones take it from OptunaHub's cache.
     try:
         loaded: Callable[..., BaseSampler] = optunahub.load_module(_PACKAGE, ref=ref).AutoSampler
     except Exception as error:  # git, network, GitHub, module: there is no common class of errors

@@ -1,8 +1,4 @@
-"""Samplers by name: one for a trial of a search, with its options.
-
-A sampler lives for one trial: what it must remember is in the storage. So a resumed study
-continues as if it had never been interrupted.
-"""
+"""Samplers by name: one for a trial of a search, with its options."""
 
 import warnings
 from collections.abc import Mapping
@@ -27,8 +23,6 @@ def create_sampler(
     name: str, options: Mapping[str, Any], search: Search, *, seed: int
 ) -> BaseSampler:
     """Return the sampler ``name`` for one trial of ``search``, whose random numbers ``seed`` gives.
-
-    ``options`` replace the default arguments of Optuna's class.
 
     Raises:
         ConfigError: if the name or an option is unknown, Optuna refuses a value, or OptunaHub
@@ -55,6 +49,8 @@ def create_sampler(
             with refusals(source):
                 return cls(seed=own_seed, **arguments)
 
+    # It lives for one trial: what it must remember is in the storage. So a resumed study continues
+    # as if it had never been interrupted.
     sampler = make(seed)
     imported = search.imported if kind.learns_imported else ()
     whole = not kind.splits(search)
@@ -81,11 +77,7 @@ def create_sampler(
 
 
 def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
-    """Have the sampler propose something, as Optuna checks some values only then.
-
-    Raises:
-        ConfigError: if it refuses one.
-    """
+    """Have the sampler propose something, as Optuna checks some values only then."""
     at_once = SAMPLERS[name].at_once if name in SAMPLERS else {}
     study = optuna.create_study(
         sampler=create_sampler(name, {**options, **at_once}, search, seed=0),

@@ -1,67 +1,63 @@
-"""Checks of a search before its first trial: what cannot work, and what is unexpected.
-
-``check_search`` refuses names, options and combinations that would crash or silently do nothing.
-``notes`` says, a line each, what a sampler or pruner makes of this space and this budget.
-"""
+"""Checks of a search before its first trial: what cannot work, and what is unexpected."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from objectives.measured import KNOWN_BEFORE, MEASURES
+from search_spaces.space import Space
 from studies.core.formatting import is_share
+from studies.core.goals import Goals
 from studies.planning.layers import GENERAL_QUICK
 from studies.planning.plan import Plan
-from studies.planning.settings import setting_of, short_name
+from studies.planning.settings import SearchSettings, Settings, setting_of, short_name
 from studies.search.batch_order import order_notes
-from studies.search.enqueued import EnqueuedConfig, read_enqueued
-from studies.search.imported import Result, read_results
-from studies.search.population_checks import check_population
+from studies.search.enqueued import read_enqueued_files
+from studies.search.imported import read_result_files
+from studies.search.population import check_population
 from studies.search.pruners import PRUNERS, bounds_of, create_pruner, try_pruner, with_resources
 from studies.search.sampler_kinds import SAMPLERS
 from studies.search.samplers import try_sampler
-from studies.search.sources import SearchSource, search_of
+from studies.search.sources import SearchSource
+from studies.spec import StudySpec
 
 
 def check_search(plan: Plan) -> None:
-    """Check sampler, pruner and enqueued configurations, each by itself and together.
+    """Refuse names, options and combinations that would crash or silently do nothing.
 
     Raises:
-        ConfigError: if one is unknown, Optuna refuses it, or it cannot work in this study.
+        ConfigError: if sampler, pruner or an enqueued configuration cannot work in this study.
     """
-    check_goals(plan)
+    search, space = plan.settings.search, plan.spec.space
+    _check_goals(plan.goals, plan.settings)
     check_population(plan)
-    search, problem = plan.settings.search, search_of(plan)
     if search.sentinels > 1 and search.sentinels != int(search.sentinels):
         raise ConfigError(
             "search.sentinels must be a whole number, or a share below 1, but got"
             f" {search.sentinels!r}"
         )
-    SearchSource(plan, enqueued_configs(plan))
-    imported_results(plan)
+    source = SearchSource(plan, read_enqueued_files(search.enqueue, space))
+    read_result_files(search.imports, space, plan.goals.names)
     create_pruner(
         search.pruner, with_resources(search.pruner, search.pruner_options, plan.most_reports)
     )
     sampler = SAMPLERS[search.sampler]
     if search.sampler_options and sampler.load is not None:
-        try_sampler(search.sampler, search.sampler_options, problem)
+        try_sampler(search.sampler, search.sampler_options, source.search)
     if search.pruner_options:
+        # Optuna's own check: more reports than the study has, so that none fails for their number.
         least = search.pruner_options.get("min_resource", 1)
         most = max(plan.most_reports, least if isinstance(least, int) else 1)
         try_pruner(search.pruner, with_resources(search.pruner, search.pruner_options, most))
-    sampler.check(problem, search.sampler_options)
-    _check_pruner(plan)
+    sampler.check(source.search, search.sampler_options)
+    _check_pruner(search, plan.spec, reports(space, plan.train))
 
 
-def check_goals(plan: Plan) -> None:
-    """Check sampler, pruner and stopping rules against the study's objectives and constraints.
-
-    Raises:
-        ConfigError: if one is unknown, or cannot work with these objectives and constraints.
-    """
-    goals, search = plan.goals, plan.settings.search
+def _check_goals(goals: Goals, settings: Settings) -> None:
+    """Check sampler, pruner and stopping rules against the objectives and constraints."""
+    search = settings.search
     sampler, stop = SAMPLERS.get(search.sampler), search.stop
     if "seconds" in goals.limits and sampler is not None and sampler.needs_every_excess:
         able = [
@@ -74,10 +70,11 @@ def check_goals(plan: Plan) -> None:
             " limit, but the seconds of one that was stopped or not trained are unknown; use"
             f" {' or '.join(able)}"
         )
-    if goals.several and plan.settings.confirm.racing:
+    listed = ", ".join(goals.names)
+    if goals.several and settings.confirm.racing:
         raise ConfigError(
             "confirm.racing: it stops what loses in one objective, but the study has several"
-            f" ({', '.join(goals.names)}); leave it out"
+            f" ({listed}); leave it out"
         )
     if goals.measured and stop.regret:
         raise ConfigError(
@@ -86,7 +83,6 @@ def check_goals(plan: Plan) -> None:
         )
     if not goals.several:
         return
-    listed = ", ".join(goals.names)
     if sampler is not None and not sampler.several:
         able = [name for name, kind in SAMPLERS.items() if kind.several]
         raise ConfigError(
@@ -108,8 +104,8 @@ def check_goals(plan: Plan) -> None:
         )
 
 
-def _check_pruner(plan: Plan) -> None:
-    search, spec = plan.settings.search, plan.spec
+def _check_pruner(search: SearchSettings, spec: StudySpec, steps: int | None) -> None:
+    """Check the pruner against the metric and the ``steps`` of a trial; None: they differ."""
     name, kind, options = search.pruner, PRUNERS[search.pruner], search.pruner_options
     instances = spec.steps == "instances"
     if not instances and not kind.progress:
@@ -131,16 +127,14 @@ def _check_pruner(plan: Plan) -> None:
             f"{where}: {wrong} would stop the best trials, as {spec.metric} is to be"
             f" {spec.direction}d; set {right} instead"
         )
-    _check_shares(plan, {f"{where}: {bound}": value for bound, value in bounds.items()})
-    steps = reports(plan)
+    given = {f"{where}: {bound}": value for bound, value in bounds.items()}
+    _check_shares(spec.metric, {**given, "search.stop.target": search.stop.target})
     if steps is not None:
         kind.check(where, options, steps)
 
 
-def _check_shares(plan: Plan, bounds: Mapping[str, Any]) -> None:
+def _check_shares(metric: str, given: Mapping[str, Any]) -> None:
     """Refuse per cent where a fraction is meant: every trial would be stopped, or none."""
-    metric, stop = plan.spec.metric, plan.settings.search.stop
-    given = {**bounds, "search.stop.target": stop.target}
     for name, value in given.items():
         if is_share(metric) and isinstance(value, int | float) and value > 1:
             raise ConfigError(
@@ -149,73 +143,54 @@ def _check_shares(plan: Plan, bounds: Mapping[str, Any]) -> None:
             )
 
 
-def enqueued_configs(plan: Plan) -> list[EnqueuedConfig]:
-    """Read the configurations that the plan starts with.
-
-    Raises:
-        ConfigError: if a file cannot be read, or does not hold a point of the space.
-    """
-    return [read_enqueued(Path(file), plan.spec.space) for file in plan.settings.search.enqueue]
-
-
-def imported_results(plan: Plan) -> list[Result]:
-    """Read the results from elsewhere that the plan names.
-
-    Raises:
-        ConfigError: if a file cannot be read, or a line is not a result of the study's space.
-    """
-    return [
-        result
-        for file in plan.settings.search.imports
-        for result in read_results(Path(file), plan.spec.space, plan.goals.names)
-    ]
-
-
-def reports(plan: Plan) -> int | None:
+def reports(space: Space, train: TrainConfig) -> int | None:
     """Return the number of reports of a trial; None if it differs between trials."""
-    searched = {plan.spec.space.setting(name) for name in plan.spec.space.parameters}
+    searched = {space.setting(name) for name in space.parameters}
     if searched & {"epochs", "reports_per_epoch"}:
         return None
-    return plan.train.epochs * plan.train.reports_per_epoch
+    return train.epochs * train.reports_per_epoch
 
 
 def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
-    """Return what there is to know about the search's trials, sampler and pruner, a line each."""
-    source = source or SearchSource(plan, enqueued_configs(plan))
+    """Return a line for each thing to know of the search's trials, sampler and pruner."""
     search = plan.settings.search
+    if source is None:
+        source = SearchSource(plan, read_enqueued_files(search.enqueue, plan.spec.space))
+    steps = reports(plan.spec.space, plan.train)
+    # A quick look prunes nothing, so its pruner gets no line.
+    pruned = steps is not None and plan.name == plan.spec.name
     return [
-        *_quick_notes(plan),
+        *_quick_notes(plan.spec.name, plan.settings, plan.origins),
         *source.notes,
         *order_notes(plan),
-        *SAMPLERS[search.sampler].notes(search_of(plan), search.sampler_options),
-        *_pruner_notes(plan),
-        *goal_notes(plan),
+        *SAMPLERS[search.sampler].notes(source.search, search.sampler_options),
+        *_pruner_notes(search, steps if pruned else None, plan.trials // len(plan.spec.choices)),
+        *goal_notes(plan.goals, plan.settings),
     ]
 
 
-def _quick_notes(plan: Plan) -> list[str]:
+def _quick_notes(study: str, settings: Settings, origins: Mapping[str, str]) -> list[str]:
     """Say what a small run is if the study itself does not."""
-    if GENERAL_QUICK not in plan.origins.values():
+    if GENERAL_QUICK not in origins.values():
         return []
     said = ", ".join(
-        f"{short_name(key)}={setting_of(plan.settings, key)}"
-        for key, source in plan.origins.items()
+        f"{short_name(key)}={setting_of(settings, key)}"
+        for key, source in origins.items()
         if source == GENERAL_QUICK
     )
-    return [f"--quick: {plan.spec.name} has no quick={{…}} of its own, so it is {said}"]
+    return [f"--quick: {study} has no quick={{…}} of its own, so it is {said}"]
 
 
-def goal_notes(plan: Plan) -> Iterator[str]:
+def goal_notes(goals: Goals, settings: Settings) -> Iterator[str]:
     """Yield what the objectives and constraints mean for the search, a line each."""
-    goals, search = plan.goals, plan.settings.search
+    search = settings.search
     if goals.several:
         said = ", ".join(
             f"{name} ({direction})"
             for name, direction in zip(goals.names, goals.directions, strict=True)
         )
         yield (
-            f"objectives: {said}; up to {plan.settings.confirm.front} of the Pareto front are"
-            " confirmed"
+            f"objectives: {said}; up to {settings.confirm.front} of the Pareto front are confirmed"
         )
         if search.pruner != "none":
             yield (
@@ -230,22 +205,19 @@ def goal_notes(plan: Plan) -> Iterator[str]:
         yield f"{search.sampler}: it is not told of constraints"
 
 
-def _pruner_notes(plan: Plan) -> Iterator[str]:
-    search, steps = plan.settings.search, reports(plan)
+def _pruner_notes(search: SearchSettings, steps: int | None, per_choice: int) -> Iterator[str]:
+    """Yield why the pruner may stop nothing; ``steps`` of a trial, None: not known."""
     name, kind = search.pruner, PRUNERS[search.pruner]
-    options = with_resources(name, search.pruner_options, plan.most_reports)
-    if name == "none":
-        if search.sentinels:
-            yield "search.sentinels: nothing is pruned, so every trial is one"
+    if name == "none" and search.sentinels:
+        yield "search.sentinels: nothing is pruned, so every trial is one"
+    if name == "none" or steps is None:
         return
-    if steps is None or plan.name != plan.spec.name:  # a quick look prunes nothing
-        return
-    each = plan.trials // len(plan.spec.choices)
+    options = with_resources(name, search.pruner_options, steps)
     startup = {**kind.defaults, **options}.get("n_startup_trials")
     if steps <= kind.first_report(options):
         yield (f"{name}: a trial makes {counted(steps, 'report')}, so pruning cannot save anything")
-    elif startup is not None and each <= startup:
+    elif startup is not None and per_choice <= startup:
         yield (
             f"{name}: it prunes once a choice has {counted(startup, 'complete trial')}, and each"
-            f" has about {each}"
+            f" has about {per_choice}"
         )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
@@ -72,29 +72,18 @@ class Source(Protocol):
         ...
 
 
-def search_of(plan: Plan) -> Search:
-    """Return what a sampler must know of the search of ``plan``."""
-    search = plan.settings.search
-    return Search(
-        space=plan.spec.space,
-        scientific=plan.spec.scientific,
-        seed=plan.settings.search.seed,
-        trials=plan.trials_complete or plan.trials,
-        workers=search.batch if search.order == "batch" else plan.workers,
-        prunes=search.pruner != "none",
-        goals=plan.goals,
-    )
-
-
 class SearchSource:
     """Trials of a search, in this order: defaults, enqueued configurations, the sampler's.
 
-    An enqueued configuration takes one of the turns of its own choice, so that each choice still
-    gets the trials that the plan promises it. Trial ``number`` depends on the trials before it and
-    on what was enqueued, not on interruptions.
+    Trial ``number`` depends on the trials before it and on what was enqueued, not on interruptions.
 
     Args:
         enqueued: configurations that come first; those that a trial has already are left out.
+        trials: those that the study holds.
+        imported: results from elsewhere, for the sampler.
+
+    Attributes:
+        search: what a sampler must know of the search.
 
     Raises:
         ConfigError: if the sampler is unknown or refuses an option.
@@ -109,22 +98,29 @@ class SearchSource:
         imported: Sequence[Result] = (),
     ) -> None:
         self._plan = plan
-        self._imported = len(imported)
-        shown = as_trials(imported, plan.spec.space)
-        self._search = replace(search_of(plan), imported=shown)
+        settings, space = plan.settings.search, plan.spec.space
         self._carried = {trial.number for trial in trials if CARRIED in trial.user_attrs}
-        settings = plan.settings.search
-        if self._carried:
-            self._search = replace(self._search, seed=fork_seed(settings.seed, plan.name))
+        # A fork draws other trials than the study that it comes from.
+        seed = fork_seed(settings.seed, plan.name) if self._carried else settings.seed
+        self.search = Search(
+            space=space,
+            scientific=plan.spec.scientific,
+            seed=seed,
+            trials=plan.trials_complete or plan.trials,
+            workers=settings.batch if settings.order == "batch" else plan.workers,
+            prunes=settings.pruner != "none",
+            goals=plan.goals,
+            imported=as_trials(imported, space),
+        )
         self._grid: list[dict[str, Any]] | None = None
         kind = SAMPLERS.get(settings.sampler)
         if kind is not None and kind.load is None:
-            grid = Grid(plan.spec.space, plan.spec.scientific, settings.sampler_options)
-            self._grid = grid.points(sampler_seed(self._search.seed, 0))
+            grid = Grid(space, plan.spec.scientific, settings.sampler_options)
+            self._grid = grid.points(sampler_seed(seed, 0))
         else:  # names and options are checked before the first trial
             self._create_sampler(0)
         self._defaults = len(plan.spec.defaults)
-        self._sentinels = sentinels(plan)
+        self._sentinels = sentinels(settings, range(self._defaults, plan.trials))
         self._held = len(trials)
         self._was_enqueued = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
         given = self._was_enqueued | self._carried
@@ -166,13 +162,14 @@ class SearchSource:
             for file in self._plan.settings.search.enqueue
             if file in self._tried
         ]
-        if self._imported and not SAMPLERS[sampler].learns_imported:
+        imported = len(self.search.imported)
+        if imported and not SAMPLERS[sampler].learns_imported:
             found.append(
                 f"--import: {sampler} does not learn from results from elsewhere; tpe and gp do"
             )
-        elif self._imported:
+        elif imported:
             found.append(
-                f"--import: {sampler} learns from {counted(self._imported, 'result')} from"
+                f"--import: {sampler} learns from {counted(imported, 'result')} from"
                 " elsewhere; none is a trial of this study, so none is counted or confirmed"
             )
         if (more := planned - self._plan.trials) > 0:
@@ -203,7 +200,7 @@ class SearchSource:
     def sampler(self, number: int) -> BaseSampler:
         """Return a sampler with a seed of its own, so that a resume repeats and skips nothing."""
         if self._grid is not None:  # its entries are complete
-            return RandomSampler(seed=sampler_seed(self._search.seed, number))
+            return RandomSampler(seed=sampler_seed(self.search.seed, number))
         return self._create_sampler(number)
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
@@ -229,17 +226,15 @@ class SearchSource:
         return needed + more if needed <= plan.trials else 0
 
     def _begin(self) -> None:
-        """Plan from trial 0 on."""
         self._entries = enumerate(self._plan_entries())
         self._planned, self._entry = next(self._entries)
 
     def _create_sampler(self, number: int) -> BaseSampler:
         search = self._plan.settings.search
-        seed = sampler_seed(self._search.seed, number)
-        return create_sampler(search.sampler, search.sampler_options, self._search, seed=seed)
+        seed = sampler_seed(self.search.seed, number)
+        return create_sampler(search.sampler, search.sampler_options, self.search, seed=seed)
 
     def _plan_entries(self) -> Iterator[Entry]:
-        """Yield each trial's entry; an enqueued configuration takes a turn of its own choice."""
         plan, scientific = self._plan, self._plan.spec.scientific
         turns = list(range(self._defaults * max(1, plan.trials_per_choice)))
         grid = None if self._grid is None else list(self._points)
@@ -251,6 +246,8 @@ class SearchSource:
                 if enqueued is not None:
                     attributes[ENQUEUED] = enqueued.source
                 choice = params.get(scientific)
+                # It takes one of the turns of its own choice, so that each choice still gets the
+                # trials that the plan promises it.
                 own = (t for t in turns if plan.required_params(t)[scientific] == choice)
                 if (turn := next(own, None)) is not None:
                     turns.remove(turn)
@@ -262,7 +259,7 @@ class SearchSource:
                     params = _taken(grid, params)
             if number in self._sentinels:
                 attributes[SENTINEL] = True
-            seed = trial_seed(self._search.seed, number)
+            seed = trial_seed(self.search.seed, number)
             yield Entry(params=params, seed=seed, attributes=attributes)
 
 

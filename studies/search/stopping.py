@@ -1,8 +1,8 @@
 """When a search ends before its last trial: time, failures, a target, no progress.
 
-A rule only keeps new trials from starting. Running trials finish, lost ones are run again, and the
-protocol continues with the results. A resume with a wider limit continues where the search stopped;
-rules of time and failures count from the start of each run.
+A rule only keeps new trials from starting. Running trials finish, lost ones are run again. A
+resume with a wider limit continues where the search stopped; rules of time and failures count
+from the start of each run.
 """
 
 import importlib.util
@@ -69,11 +69,7 @@ class Stop:
 
 
 def check(settings: StopSettings, space: Space) -> None:
-    """Check that Optuna's terminator, if asked for, can be used on ``space``.
-
-    Raises:
-        ConfigError: if it cannot, or this Optuna has no terminator.
-    """
+    """Raise a ConfigError if Optuna's terminator is asked for and cannot be used on ``space``."""
     if not settings.regret:
         return
     branches = [name for name, parameter in space.parameters.items() if parameter.when is not None]
@@ -200,7 +196,6 @@ class Stopping:
 
 
 def _gain(trials: Collection[FrozenTrial], direction: StudyDirection) -> float:
-    """Return Optuna's upper bound of the gain over the best trial so far."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # experimental, and to be removed in Optuna 6
         from optuna.terminator import RegretBoundEvaluator

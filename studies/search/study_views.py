@@ -1,7 +1,6 @@
 """What samplers and pruners are shown of a study: trials as they can use them.
 
-In the storage nothing changes. ``StudyView`` is as much of a storage as Optuna's samplers and
-pruners use; ``ViewSampler`` has a sampler propose from one.
+In the storage nothing changes.
 """
 
 import operator
@@ -26,7 +25,7 @@ _FAILED_PER_TRAINED = 9
 
 
 class StudyView:
-    """A study with given trials.
+    """A study with given trials: as much of a storage as Optuna's samplers and pruners use.
 
     Args:
         study: keeps what a sampler writes, and answers what the view does not; None: there is none.
@@ -42,7 +41,7 @@ class StudyView:
         directions: Sequence[StudyDirection] | None = None,
         prefix: str = "",
     ) -> None:
-        self._trials = trials
+        self.trials = trials
         # The storage of a view may be another view.
         self._storage: Any = storage_of(study) if study is not None else None
         self._id_of_study = study_id(study) if study is not None else 0
@@ -77,15 +76,11 @@ class StudyView:
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """Return the given trials."""
-        trials = [trial for trial in self._trials if states is None or trial.state in states]
+        trials = [trial for trial in self.trials if states is None or trial.state in states]
         return copy_deeply(trials) if deepcopy else trials
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
-        """Return the best complete trial.
-
-        Raises:
-            ValueError: if no trial is complete.
-        """
+        """Return the best complete trial; ValueError: if no trial is complete."""
         complete = self.get_all_trials(study_id, False, (TrialState.COMPLETE,))
         if not complete:
             raise ValueError("No trials are completed yet.")
@@ -129,30 +124,22 @@ class ViewSampler(BaseSampler):
         return self.sampler.sample_relative(self.view(study, trial), trial, search_space)
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
         """Ask the sampler."""
-        view = self.view(study, trial)
-        return self.sampler.sample_independent(view, trial, param_name, param_distribution)
+        return self.sampler.sample_independent(self.view(study, trial), trial, name, distribution)
 
 
 def for_tpe(trials: Sequence[FrozenTrial], *, several: bool) -> list[FrozenTrial]:
-    """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve.
-
-    Optuna's samplers leave FAIL trials out, so they propose again what cannot be trained: with TPE
-    40 of 60 trials ran out of memory, with random search 26. If nearly all fail, only the latest
-    nine for each trained trial are shown. With several objectives all pruned trials are equally
-    poor, as TPE would ask for the study's one direction to rank them.
-    """
+    """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve."""
+    # Optuna's samplers leave FAIL trials out, so they propose again what cannot be trained: with
+    # TPE 40 of 60 trials ran out of memory, with random search 26.
     trained = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
     failed = [place for place, trial in enumerate(trials) if failed_by_itself(trial)]
     poor = set(failed[max(0, len(failed) - _FAILED_PER_TRAINED * trained) :])
 
     def seen(place: int, trial: FrozenTrial) -> FrozenTrial:
+        # With several objectives TPE would ask for the study's one direction to rank pruned trials.
         if place not in poor and not (several and trial.state is TrialState.PRUNED):
             return trial
         shown = copy(trial)
@@ -172,9 +159,7 @@ def as_no_better(
 ) -> list[FrozenTrial]:
     """Return ``trials``, pruned and failed ones as complete with the worst values.
 
-    The worst value is that of the complete trials, in each objective by itself. The last report of
-    a pruned trial is not a final value: it may be far below all of them. Without ``pruned``, pruned
-    trials stay as they are, for a sampler that takes their values.
+    Without ``pruned``, pruned trials stay as they are, for a sampler that takes their values.
     """
     complete = [
         t.values
@@ -184,6 +169,7 @@ def as_no_better(
     ]
     if not complete:
         return trials
+    # The last report of a pruned trial is not a final value: it may be far below all of them.
     worst = [
         (min if direction is StudyDirection.MAXIMIZE else max)(of_one)
         for direction, of_one in zip(directions, zip(*complete, strict=True), strict=True)
@@ -229,11 +215,7 @@ class TpeViewSampler(ViewSampler):
         self.sampler.reseed_rng()
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Tell the sampler."""
         self.sampler.after_trial(study, trial, state, values)

@@ -18,6 +18,7 @@ from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import TEST
 from studies.protocol import fresh_start, inherited_readings
 from studies.protocol.fresh_start import inherit_record, start_fresh
+from studies.protocol.inherited_readings import Heir
 from studies.storage import copying, sqlite
 from studies.storage.open import close_storage, open_storage
 
@@ -134,7 +135,8 @@ def state(kind, base, folder, request):
 
 def next_start(plan):
     """What a run does before it makes the study; returns the record that it begins with."""
-    storage, _ = inherit_record(plan, open_storage(plan.storage_url, create=True))
+    heir = Heir(plan.location, plan.train.data.name, plan.goals)
+    storage, _ = inherit_record(heir, open_storage(plan.storage_url, create=True))
     close_storage(storage)
     return record(plan)
 

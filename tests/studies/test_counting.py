@@ -70,7 +70,7 @@ def test_a_study_of_one_trial(tmp_path, capsys):
     one = Preparation(
         fingerprint="", seconds=(1.0,), parameters=(2,), flops=(1,), epochs=(1,), memory=1
     )
-    lines.append(describe(plan, [one]))
+    lines.append(describe(plan.trainings / plan.workers, [one]))
     for found in (stored_study.read(failing), stored_study.read(plan)):
         overview.print_status(found)
         overview.print_failures(found)

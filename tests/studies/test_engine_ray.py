@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -214,8 +215,9 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
     engine = ray_engine(scheduler="asha", asha_factor=2.0)
     with engine:
         engine.adapt(plan)
-        asha = engine._extensions(None, plan)[1]._asha
-        assert engine._extensions(None, None)[1]._asha is None  # where nothing is searched
+        decided = engine._decided_by_tune(SimpleNamespace(phase="search"))
+        assert engine._decided_by_tune(SimpleNamespace(phase="confirm")) is None
+    asha = fair_asha(decided.spec, decided.settings.engine.ray, decided.most_reports)
 
     def goes_on(number, kind, value):
         task = Task(number=number, params={"kind": kind}, seed=0)
@@ -231,7 +233,8 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
 
 def test_ashas_rungs_hold_values_of_their_own_step_once(tmp_path):
     """A trial that is run again reports again, under another of Tune's names."""
-    asha = fair_asha(replace(toy_plan(tmp_path), train=TrainConfig(epochs=9)))
+    plan = replace(toy_plan(tmp_path), train=TrainConfig(epochs=9))
+    asha = fair_asha(plan.spec, plan.settings.engine.ray, plan.most_reports)
 
     def report(number, step, value):
         task = Task(number=number, params={"kind": "fast"}, seed=0)

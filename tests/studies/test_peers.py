@@ -1,15 +1,12 @@
 """Peers are what a look at all trials finds, however they began and ended."""
 
-from types import SimpleNamespace
-
 import optuna
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.core.goals import Goals
-from studies.ledger.decisions import PruningPeers
+from studies.search.pruning import PruningPeers
 
 KINDS = optuna.distributions.CategoricalDistribution(("a", "b", None))
 
@@ -44,8 +41,8 @@ STEPS = st.lists(
 @given(steps=STEPS, scientific=st.sampled_from(["kind", "missing", None]))
 def test_as_a_look_at_all_of_them(steps, scientific):
     trials = {}
-    table = SimpleNamespace(trials=trials, direction=StudyDirection.MAXIMIZE, mark=None)
-    peers = PruningPeers(table, Goals(metric="val_accuracy"), ("none", {}, scientific))
+    pruning = ("none", {}, scientific)
+    peers = PruningPeers(trials, Goals(metric="val_accuracy"), pruning, write=None, metrics=None)
     for what, kind, state, pick in steps:
         number = pick % len(trials) if trials else 0
         if what == "new" or not trials:

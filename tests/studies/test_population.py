@@ -12,7 +12,7 @@ from objectives.base import CHANGES, Task
 from search_spaces.space import Choice, Float, Space
 from studies.core.attributes import LINEAGE, POPULATION, SCHEDULE
 from studies.core.trials import TrialRecord
-from studies.ledger.joining import check_joinable_plan
+from studies.ledger.joining import check_joinable
 from studies.planning.plan import resolve
 from studies.protocol.fork import fork
 from studies.report.blocks import Figures, Table
@@ -22,10 +22,10 @@ from studies.search.population import (
     Population,
     as_one_training,
     check_kind,
+    check_population,
     configuration,
     stages,
 )
-from studies.search.population_checks import check_population
 
 SPACE = Space({"kind": Choice(("a",), sets="optim.name"), "rate": Float(0.0, 1.0, sets="optim.lr")})
 SETTINGS = {"members": 3, "interval": 2}
@@ -119,13 +119,13 @@ def test_other_settings_are_refused(population):
 def test_a_population_is_no_search_of_single_trials(population, tmp_path):
     plan = population_plan(tmp_path)
     kept = {POPULATION: population.record()}
-    check_kind(kept, plan)
+    check_kind(plan.name, kept, plan.settings)
     single = resolve("pbt_search", sets={"engine.ray.scheduler": "book", "engine.name": "local"})
-    check_kind({}, single)
+    check_kind(single.name, {}, single.settings)
     with pytest.raises(ConfigError, match="pbt"):
-        check_kind(kept, single)
+        check_kind(single.name, kept, single.settings)
     with pytest.raises(ConfigError, match="population"):
-        check_joinable_plan(plan, None)
+        check_joinable(plan.settings, None)
     with pytest.raises(UserError, match="--fresh"):
         fork(plan, "", say=str)
 

@@ -121,7 +121,9 @@ def test_the_line(tmp_path):
     plan = make_plan(tmp_path)
     plan = dataclasses.replace(plan, trials=20, confirm_seeds=4, workers=2)
     trainings = 20 + (len(plan.spec.choices) + 1) * 4
-    text = describe(plan, [found(20.0, 40.0), found(40.0, 80.0, memory=2**31)])
+    assert plan.trainings == trainings
+    each = plan.trainings / plan.workers
+    text = describe(each, [found(20.0, 40.0), found(40.0, 80.0, memory=2**31)])
     # The median of both workers: 30 s and 60 s, 45 s on average.
     whole = 45 * trainings / 2
     assert text == (
@@ -135,12 +137,14 @@ def test_the_line(tmp_path):
 def test_a_space_of_several_sizes_is_not_said_to_be_like_its_defaults(tmp_path):
     plan = dataclasses.replace(make_plan(tmp_path), trials=20, confirm_seeds=4, workers=2)
     trainings = 20 + (len(plan.spec.choices) + 1) * 4
+    assert plan.trainings == trainings
+    each = plan.trainings / plan.workers
     largest = Largest(seconds=100.0, parameters=2_000_000)
     some = dataclasses.replace(found(2.0), others=True)
-    assert " the study: 36 s if all train like the defaults, less what" in describe(plan, [some])
+    assert " the study: 36 s if all train like the defaults, less what" in describe(each, [some])
     as_fast = dataclasses.replace(some, largest=dataclasses.replace(largest, seconds=1.9))
-    assert describe(plan, [as_fast]) == describe(plan, [some])
-    text = describe(plan, [dataclasses.replace(some, largest=largest)])
+    assert describe(each, [as_fast]) == describe(each, [some])
+    text = describe(each, [dataclasses.replace(some, largest=largest)])
     assert trainings == 36 and text.startswith("a default training: 2.0 s (0.2 s an epoch), 1,000")
     assert (
         "; the largest of the space: 1:40, 2,000,000 parameters; the study: 36 s if all train like"
@@ -149,7 +153,7 @@ def test_a_space_of_several_sizes_is_not_said_to_be_like_its_defaults(tmp_path):
 
 
 def test_one_of_a_kind_is_no_range(tmp_path):
-    text = describe(make_plan(tmp_path), [found(5.0)])
+    text = describe(1, [found(5.0)])
     assert text.startswith(
         "a training: 5.0 s (0.5 s an epoch), 1,000 parameters, 1.23 MFLOP a sample, "
     )

@@ -246,5 +246,7 @@ def test_what_is_over_a_limit_beats_nobody(tmp_path):
     sgd = candidate("sgd", 0.1)
     for feasible in (True, False):
         chosen = [sgd, candidate("adam", 0.1, default=True, feasible=feasible)]
-        stopped = Rules(raced(tmp_path), chosen).losers(held(chosen))
+        stopped = Rules(raced(tmp_path).spec, confirm_seeds(0, 8), chosen, racing=True).losers(
+            held(chosen)
+        )
         assert stopped == ({identity(sgd.params): 3} if feasible else {})

@@ -126,11 +126,12 @@ def test_log_and_trackers_have_the_last_end(tmp_path):
     assert set(survey(file).retried) == {("search", n) for n in failed}
 
 
-def test_what_cannot_be_retried(tmp_path):
-    plan = make_plan(tmp_path)
+def test_what_cannot_be_retried():
     with pytest.raises(ConfigError, match="--join"):
-        check_retry(plan, join=True)
-    check_retry(plan, join=False)
+        check_retry(population=False, join=True)
+    with pytest.raises(ConfigError, match="population"):
+        check_retry(population=True, join=False)
+    check_retry(population=False, join=False)
 
 
 def test_a_kill_between_two_writes_loses_nothing(tmp_path, monkeypatch):

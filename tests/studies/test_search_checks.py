@@ -9,11 +9,11 @@ import pytest
 from mnist_core.errors import ConfigError
 from studies import catalog
 from studies.planning.plan import resolve
+from studies.search.enqueued import read_enqueued_files
 from studies.search.pruners import PRUNERS
 from studies.search.sampler_kinds import SAMPLERS
 from studies.search.search_checks import (
     check_search,
-    enqueued_configs,
     goal_notes,
     notes,
     reports,
@@ -29,7 +29,7 @@ def plan_of(study="optim_search", quick=False, **sets):
 def test_the_catalog_passes_in_silence(study, quick):
     plan = plan_of(study, quick)
     check_search(plan)
-    assert notes(plan) == [*goal_notes(plan)]
+    assert notes(plan) == [*goal_notes(plan.goals, plan.settings)]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_new_pruner_or_sampler_is_one_entry(monkeypatch):
     monkeypatch.setitem(SAMPLERS, "drawn", dataclasses.replace(SAMPLERS["random"], several=False))
     plan = plan_of(search__pruner="halving", search__sampler="drawn")
     check_search(plan)
-    assert notes(plan) == [*goal_notes(plan)]
+    assert notes(plan) == [*goal_notes(plan.goals, plan.settings)]
     plan = plan_of(search__sampler="drawn", search__objectives={"parameters": "minimize"})
     with pytest.raises(ConfigError, match=r"search.sampler: drawn .* use one of random"):
         check_search(plan)
@@ -166,7 +166,8 @@ def test_a_balanced_sobol_sequence_and_a_grid_that_ends():
 
 
 def test_reports_of_a_trial():
-    assert reports(plan_of(epochs=4, reports_per_epoch=3)) == 12
+    plan = plan_of(epochs=4, reports_per_epoch=3)
+    assert reports(plan.spec.space, plan.train) == 12
 
 
 def test_enqueued_configurations_are_read_in_order(tmp_path):
@@ -178,4 +179,5 @@ def test_enqueued_configurations_are_read_in_order(tmp_path):
         )
     plan = plan_of(search__enqueue=[str(file) for file in files])
     check_search(plan)
-    assert [known.params["sgd.lr"] for known in enqueued_configs(plan)] == [0.1, 0.2]
+    known = read_enqueued_files(plan.settings.search.enqueue, plan.spec.space)
+    assert [one.params["sgd.lr"] for one in known] == [0.1, 0.2]

@@ -161,20 +161,24 @@ class TestGrid:
             assert source.suggest(study.ask()) == dict(entry.params)
 
 
+def drawn_of(plan):
+    return sentinels(plan.settings.search, range(len(plan.spec.defaults), plan.trials))
+
+
 class TestSentinels:
     def test_none_unless_asked_for(self, tmp_path):
-        assert sentinels(plan_of(tmp_path)) == ()
-        assert sentinels(plan_of(tmp_path, sentinels=3.0, pruner="none")) == ()
+        assert drawn_of(plan_of(tmp_path)) == ()
+        assert drawn_of(plan_of(tmp_path, sentinels=3.0, pruner="none")) == ()
 
     def test_so_many_and_never_a_default(self, tmp_path):
-        drawn = sentinels(plan_of(tmp_path, trials=40, sentinels=5.0))
+        drawn = drawn_of(plan_of(tmp_path, trials=40, sentinels=5.0))
         assert len(drawn) == 5 and min(drawn) >= 3 and max(drawn) < 40
-        assert drawn != sentinels(plan_of(tmp_path, trials=40, sentinels=5.0, seed=1))
-        assert len(sentinels(plan_of(tmp_path, trials=12, sentinels=100.0))) == 9
+        assert drawn != drawn_of(plan_of(tmp_path, trials=40, sentinels=5.0, seed=1))
+        assert len(drawn_of(plan_of(tmp_path, trials=12, sentinels=100.0))) == 9
 
     def test_a_share_draws_the_same_when_the_study_is_extended(self, tmp_path):
-        small = sentinels(plan_of(tmp_path, trials=200, sentinels=0.25))
-        large = sentinels(plan_of(tmp_path, trials=400, sentinels=0.25))
+        small = drawn_of(plan_of(tmp_path, trials=200, sentinels=0.25))
+        large = drawn_of(plan_of(tmp_path, trials=400, sentinels=0.25))
         assert {n for n in large if n < 200} == small
         assert 0.2 < len(large) / 397 < 0.3
 
@@ -182,5 +186,5 @@ class TestSentinels:
         plan = plan_of(tmp_path, trials=12, sentinels=4.0)
         source = SearchSource(plan)
         marked = {n for n, e in enumerate(all_entries(source)) if e.attributes.get(SENTINEL)}
-        assert marked == set(sentinels(plan))
+        assert marked == set(drawn_of(plan))
         assert [source.may_prune(n) for n in range(5)] == [False] * 3 + [True] * 2

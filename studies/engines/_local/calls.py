@@ -19,8 +19,6 @@ def call(
 ) -> list[Any]:
     """Return ``[function(*each) for each in arguments]``, run by the workers of ``engine``.
 
-    Function, arguments and results are pickled for another process.
-
     Raises:
         UserError: if a call raised it, the engine was stopped, or workers died under a call.
         RuntimeError: if a call raised something else.
@@ -34,8 +32,6 @@ def call(
 
 @dataclass(frozen=True)
 class _Called:
-    """A function as an objective."""
-
     function: Callable[..., Any]
 
     def __call__(self, task: Task, report: Report) -> Outcome:

@@ -24,12 +24,9 @@ _MOST_STEPS = 2**31 - 1
 def execute(
     objective: Objective, task: Task, send: Callable[[int, Mapping[str, float]], bool]
 ) -> Outcome | Failure:
-    """Run ``task``; ``send`` hands a report over and returns whether the training continues.
-
-    A process that the objective forks may not report, and ends here when it returns. The working
-    directory is restored: paths of the next trial may be relative to it.
-    """
+    """Run ``task``; ``send`` hands a report over and returns whether the training continues."""
     process = os.getpid()
+    # Paths of the next trial may be relative to the working directory.
     with _back_here():
         result = _execute(objective, task, send, process)
     if os.getpid() != process:
@@ -39,7 +36,6 @@ def execute(
 
 @contextmanager
 def _back_here() -> Iterator[None]:
-    """Return to the working directory at the end, if it is still there."""
     here = None
     with suppress(OSError):
         here = os.getcwd()
@@ -84,11 +80,7 @@ def _execute(
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return ``metrics`` as plain numbers, as databases store them.
-
-    Raises:
-        TypeError: if one is not a number.
-    """
+    """Return plain numbers, as databases store them; TypeError: if one is not a number."""
     numbers = {}
     for name, value in metrics.items():
         try:
@@ -103,7 +95,6 @@ def _named(outcome: Outcome) -> dict[str, Any]:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return ``error`` as a failure: its kind, first line, and the end of its traceback."""
     lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
     kind = type(error).__name__
     if isinstance(error, TrainingError):

@@ -41,25 +41,18 @@ class ForkServerGone(Exception):
 
 
 class Forked:
-    """A forked worker, with the parts of ``subprocess.Popen`` that are used here.
-
-    Attributes:
-        pid: its process id; it is a child of this process.
-        returncode: its exit code, or the negative number of its signal; None: not known yet.
-    """
+    """A forked worker, with the parts of ``subprocess.Popen`` that are used here."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
 
     def wait(self) -> int:
-        """Wait until it has ended; return ``returncode``."""
         if self.returncode is None:
             self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.returncode
 
     def poll(self) -> int | None:
-        """Return ``returncode``, None if it still runs."""
         if self.returncode is None:
             ended, status = os.waitpid(self.pid, os.WNOHANG)
             self.returncode = os.waitstatus_to_exitcode(status) if ended else None
@@ -67,11 +60,7 @@ class Forked:
 
 
 class ForkServer:
-    """The supervisor's end of a fork server.
-
-    Args:
-        command: returns the command that runs ``fork_workers`` on a socket's descriptor.
-    """
+    """The supervisor's end of a fork server; ``command(descriptor)`` runs ``fork_workers``."""
 
     def __init__(self, command: Callable[[int], list[str]], environment: dict[str, str]) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -88,11 +77,7 @@ class ForkServer:
         theirs.close()
 
     def fork(self, gpu: str | None, connection: int, output: int) -> Forked:
-        """Fork a worker; this waits until it runs, so also for the imports.
-
-        Raises:
-            ForkServerGone: if the fork server has died.
-        """
+        """Fork a worker; this waits until it runs, so also for the imports."""
         reading, writing = os.pipe()
         with os.fdopen(reading, "rb") as answer, _adopting():
             try:
@@ -108,7 +93,6 @@ class ForkServer:
         return Forked(int(said))
 
     def close(self) -> None:
-        """End it, but not its workers."""
         self._requests.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -121,7 +105,6 @@ class ForkServer:
 
 
 def fork_workers(requests: socket.socket, supervisor: int, work: Callable[[int], None]) -> None:
-    """Fork a worker for each request, until the supervisor closes the socket."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, _LONGEST, 3)
         if not message:
@@ -144,7 +127,6 @@ def fork_workers(requests: socket.socket, supervisor: int, work: Callable[[int],
 
 
 def die_with(supervisor: int) -> None:
-    """Let the kernel kill this process when the supervisor dies, even in mid-training (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:  # it died before the line above
@@ -154,7 +136,6 @@ def die_with(supervisor: int) -> None:
 def _become_worker(
     supervisor: int, gpu: str | None, descriptors: Sequence[int], work: Callable[[int], None]
 ) -> None:
-    """Become the supervisor's child, in a session of its own; tell it, and work."""
     between = os.getppid()
     connection, output, answer = descriptors
     os.setsid()  # what the objective starts can be ended together with it

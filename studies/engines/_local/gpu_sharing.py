@@ -30,7 +30,6 @@ class GpuUse:
     """A GPU's memory after a trial, as its worker saw it; bytes.
 
     Attributes:
-        total: of the GPU.
         free: on the GPU, now.
         held: by this worker's tensors and torch's cache of memory, now.
         peak: the most that these held during the trial.
@@ -43,16 +42,13 @@ class GpuUse:
 
 
 def fitting(use: GpuUse) -> int:
-    """Return the number of workers like the measured one that fit into its GPU, >= 1.
-
-    The worker must have been our only one there. What other programs hold stays theirs.
-    """
+    """Return the number of workers like the measured one that fit into its GPU, >= 1."""
+    # The measured worker was our only one there. What other programs hold stays theirs.
     ours = use.free + use.held + CONTEXT - SPARE * use.total
     return max(1, int(ours // (HEADROOM * use.peak + CONTEXT)))
 
 
 def workers(use: GpuUse, *, gpus: int, most: int) -> int:
-    """Return the number of workers on ``gpus`` GPUs like the measured one: at most ``most``."""
     return max(gpus, min(most, gpus * fitting(use)))
 
 
@@ -63,9 +59,6 @@ class Sharing:
         gpus: values of ``CUDA_VISIBLE_DEVICES``, one a GPU, used in turn; none: all workers are on
             the one GPU (or CPU) that this process sees.
         most: maximum number of workers to grow to; 0: do not grow.
-
-    Attributes:
-        growth: compares the speed before and after.
     """
 
     def __init__(self, gpus: Sequence[str], *, most: int) -> None:
@@ -89,25 +82,22 @@ class Sharing:
         return max(0, min(on_gpus, in_memory))
 
     def fit(self, index: int) -> None:
-        """Note that worker ``index`` finished a task."""
         self._lost.pop(index, None)
 
     def unfit(self, index: int, there: int, number: int, failure: Failure) -> None:
         """Note that worker ``index`` of ``there`` cannot use its device, and was ended.
 
-        It is replaced, unless another worker is on the same GPU: then the GPU has too little
-        memory, or allows one process only. After ``IN_A_ROW`` it is not replaced, if there is any
-        other worker. A task under which a GPU failed may be to blame, and has its own limit of
-        retries, so it counts once.
-
         Raises:
             UserError: if it is not replaced, and was the last one.
         """
+        # It is replaced, unless another worker is on the same GPU: then the GPU has too little
+        # memory, or allows one process only.
         lost = self._lost.setdefault(index, [])
         if failure.kind == BEFORE_TRAINING:
             if self.retire(index, there):
                 return
             lost.append(number)
+        # A task under which a GPU failed may be to blame, and has its own limit of retries.
         elif number not in lost:
             lost.append(number)
         if len(lost) >= IN_A_ROW and not self.retire(index, there, anywhere=True):
@@ -125,34 +115,25 @@ class Sharing:
         return True
 
     def retired(self, index: int) -> bool:
-        """Whether worker ``index`` is not to be replaced."""
         return index in self._retired
 
 
 class Growth:
-    """Compares the reports per second of all workers before and after workers were added.
-
-    It takes the time between two reports, as trials differ in their number of reports: many are
-    pruned. The first report of a worker, which also loads its data, does not count.
-    """
+    """Compares the reports per second of all workers before and after workers were added."""
 
     def __init__(self) -> None:
+        # Times between two reports, not of trials: many of these are pruned.
         self._alone = deque[float](maxlen=64)
         self._together: list[float] = []
         self._before = self._after = 0
 
     def grown(self, before: int, after: int) -> None:
-        """Note that there are now ``after`` workers instead of ``before``."""
         self._before, self._after = before, after
 
     def reported(self, seconds: float, *, crowded: bool) -> int:
-        """Take the time of a report; return the number of workers to return to, 0: keep all.
+        """Take the seconds since a worker's last report; return how many workers to keep, 0: all.
 
-        The number is returned once, when all workers together have been measured to be no faster.
-
-        Args:
-            seconds: since that worker's last report, or the start of its trial.
-            crowded: whether all workers were busy, and had loaded their data.
+        ``crowded``: whether all workers were busy, and had loaded their data.
         """
         if not self._after:
             self._alone.append(seconds)

@@ -15,10 +15,7 @@ _GIB = 1024**3
 
 
 def over(limits: Limits, pid: int, seconds: float, step: int) -> Failure | None:
-    """Return why to end the trial in process ``pid`` after ``seconds``, or None.
-
-    ``step`` is its last report, 0: none yet.
-    """
+    """Return why to end the trial in process ``pid``, whose last report is ``step``, or None."""
     where = f"after report {step}" if step else "before its first report"
     if 0 < limits.seconds <= seconds:
         return Failure(
@@ -36,14 +33,12 @@ def over(limits: Limits, pid: int, seconds: float, step: int) -> Failure | None:
 
 
 class Watch:
-    """Checks running trials, their memory at most every ``POLL`` seconds."""
-
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._next = 0.0
 
     def wait(self, began: Sequence[float]) -> float | None:
-        """Return the seconds until the next check; None: never."""
+        """Return the seconds until the next check of trials that ``began`` then; None: never."""
         if not began:
             return None
         now, at = time.monotonic(), []
@@ -54,7 +49,7 @@ class Watch:
         return max(0.0, min(at) - now) if at else None
 
     def look(self, trials: Sequence[tuple[int, float, int]]) -> list[Failure | None]:
-        """Return for each trial why to end it, or None."""
+        """Return for each trial (pid, start, last step) why to end it, or None."""
         now, limits = time.monotonic(), self._limits
         if limits.memory and now < self._next:
             limits = replace(limits, memory=0)
@@ -66,10 +61,8 @@ class Watch:
 
 
 def memory(pid: int) -> int:
-    """Return the resident set of process ``pid`` and of all that it started, in bytes.
-
-    Shared pages count for each process. A process that has just ended counts 0.
-    """
+    """Return the resident set of process ``pid`` and of all that it started, in bytes."""
+    # Shared pages count for each process. A process that has just ended counts 0.
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]

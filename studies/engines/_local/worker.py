@@ -33,7 +33,6 @@ from studies.engines._local.gpu_sharing import GpuUse
 
 
 def serve(connection: Connection) -> None:
-    """Answer messages until the supervisor closes the socket."""
     objective: Objective | None = None
 
     def send(step: int, metrics: Mapping[str, float]) -> bool:
@@ -66,7 +65,6 @@ def serve(connection: Connection) -> None:
 
 
 def preload(modules: Sequence[str]) -> None:
-    """Import ``modules``; an error shows when the objective needs them."""
     gc.disable()  # what is imported stays; looking for garbage in it took a fifth of the time
     for module in modules:
         with contextlib.suppress(Exception):
@@ -103,7 +101,6 @@ def gpu_use() -> GpuUse | None:
 
 
 def work(descriptor: int) -> NoReturn:
-    """Serve the supervisor at the other end of a socket, and leave."""
     os.set_inheritable(descriptor, False)
     # Without a supervisor the work is useless.
     with contextlib.suppress(EOFError, ConnectionError), Connection(descriptor) as connection:
@@ -114,7 +111,6 @@ def work(descriptor: int) -> NoReturn:
 
 
 def main() -> None:
-    """Serve the supervisor that started this process."""
     forks, supervisor, descriptor = map(int, sys.argv[1:4])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(supervisor)

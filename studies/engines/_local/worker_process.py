@@ -31,17 +31,15 @@ class WorkerProcess:
     """One worker process.
 
     Attributes:
-        pid: its process id.
         ready: whether it has loaded the objective and waits for a task.
-        task: its task, or None.
-        began: ``time.monotonic()`` at the start of that task.
-        step: that task's last report; 0: none yet.
+        began: ``time.monotonic()`` at the start of its task.
+        step: the task's last report; 0: none yet.
         unfit: whether it was ended because it cannot use its device.
         warm: whether it has reported or finished a task, so it has loaded what it needs.
     """
 
     def __init__(self, start: Start, cpus: list[int]) -> None:
-        """Start it with ``start``, bound to the processors ``cpus``; []: the kernel chooses."""
+        """Start it, bound to the processors ``cpus``; []: the kernel chooses."""
         self.ready = False
         self.task: Task | None = None
         self.began, self.step = 0.0, 0
@@ -72,7 +70,6 @@ class WorkerProcess:
 
     @property
     def dead(self) -> bool:
-        """Whether the process has ended."""
         if self._process.returncode is not None or not hasattr(os, "waitid"):
             return self._process.poll() is not None
         # Its exit is not collected yet, so its id, which is its group's too, is not used again.
@@ -80,12 +77,10 @@ class WorkerProcess:
         return os.waitid(os.P_PID, self.pid, options) is not None
 
     def load(self, payload: bytes) -> None:
-        """Have it load the pickled objective."""
         self.ready = False
         self._send(("load", list(sys.path), self._cpus, payload))
 
     def begin(self, task: Task) -> None:
-        """Have it run ``task``."""
         self.task, self.began, self.step = task, time.monotonic(), 0
         self._heard = self.began
         self._send(("task", task))
@@ -96,15 +91,10 @@ class WorkerProcess:
         return self._heard - before
 
     def answer(self, goes_on: bool) -> None:
-        """Answer its report."""
         self._send(goes_on)
 
     def receive(self) -> tuple[Any, ...] | None:
-        """Return its next message, or None.
-
-        Raises:
-            EOFError: if it has closed the socket, so it is dying.
-        """
+        """Return its next message, or None; EOFError: it has closed the socket, so it is dying."""
         try:
             if not self._connection.poll():
                 return None
@@ -132,10 +122,7 @@ class WorkerProcess:
         self._process.wait()
 
     def collect_exit(self) -> tuple[str, str]:
-        """End what is left of it and its children; return how it died, and its last output.
-
-        A worker that has closed its socket, but lives on, is killed.
-        """
+        """End what is left of it and its children; return how it died, and its last output."""
         deadline = time.monotonic() + _DYING
         while not self.dead and time.monotonic() < deadline:
             time.sleep(0.01)  # the socket closes a moment before the process ends
@@ -146,7 +133,6 @@ class WorkerProcess:
         return self._death(), self._tail()
 
     def close(self) -> None:
-        """End it and free all that belongs to it."""
         self.kill()
         self._connection.close()
         self._output.close()
@@ -173,7 +159,6 @@ class WorkerProcess:
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal; most real-time signals have only a number."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -21,11 +21,7 @@ class WorkerStartError(UserError):
 
 
 def pickled(objective: Objective) -> bytes:
-    """Return ``objective`` as it is sent to workers.
-
-    Raises:
-        WorkerStartError: if it cannot be sent, or workers could not import it.
-    """
+    """Return ``objective`` as it is sent to workers; WorkerStartError: if they cannot load it."""
     module = getattr(objective, "__module__", "")
     if module == "__main__":
         raise WorkerStartError(
@@ -39,7 +35,6 @@ def pickled(objective: Objective) -> bytes:
 
 
 def unfit_error(failure: Failure, times: int) -> UserError:
-    """Return the error of a run in which ``times`` workers in a row could not use their device."""
     return UserError(
         f"workers cannot use their device, {times} in a row: {failure.message}; nothing is lost:"
         " free the device or set another one, and run the study again"
@@ -47,7 +42,6 @@ def unfit_error(failure: Failure, times: int) -> UserError:
 
 
 def start_error(message: str, output: str) -> WorkerStartError:
-    """Return the error; ``output``, what the worker printed, is its note."""
     error = WorkerStartError(f"workers cannot start: {message}")
     if output:
         error.add_note(output)
@@ -65,8 +59,6 @@ _THREADS = (
 
 
 class WorkerStarter:
-    """Starts an engine's workers."""
-
     def __init__(self, *, threads: int, preload: Sequence[str] = ()) -> None:
         environment = os.environ | dict.fromkeys(_THREADS, str(threads))
         path = [str(_ROOT), environment.get("PYTHONPATH", "")]
@@ -80,9 +72,6 @@ class WorkerStarter:
         """Start a worker, bound to the processors ``cpus`` ([]: the kernel chooses).
 
         It sees only ``gpu``, a value of ``CUDA_VISIBLE_DEVICES``; None: all that this process sees.
-
-        Raises:
-            WorkerStartError: if workers cannot be forked, twice in a row.
         """
         if self._server is None:
             return WorkerProcess(functools.partial(self._spawn, gpu), cpus)
@@ -97,7 +86,6 @@ class WorkerStarter:
             raise start_error("the process that forks them has died", str(gone)) from None
 
     def close(self) -> None:
-        """Start no more workers."""
         if self._server is not None:
             self._server.close()
 
@@ -131,10 +119,7 @@ def _forks() -> bool:
 
 
 def shares(workers: int, threads: int) -> list[list[int]]:
-    """Return each worker's own processors, or [] for each unless all are handed out.
-
-    Otherwise two small studies on one machine would both be pinned to its first processors.
-    """
+    """Return each worker's own processors, or [] for each unless all are handed out."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if workers == 1 or workers * threads != len(cores):
         return [[]] * workers

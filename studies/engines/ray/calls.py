@@ -1,7 +1,4 @@
-"""Plain calls of functions on a cluster, as Ray tasks.
-
-A process that runs Ray tasks does not need Ray Tune, and Ray never uses it for a trial.
-"""
+"""Plain calls of functions on a cluster, as Ray tasks."""
 
 import importlib
 import os
@@ -34,9 +31,11 @@ def run_calls(
 ) -> None:
     """Run ``calls``, spread over the nodes, at most ``places`` at once.
 
-    ``payload`` is the pickled objective; ``options`` is what each call claims. ``stopped`` returns
-    whether to start nothing more, and whether to end what runs. ``check`` raises when no call can
-    start any more.
+    Args:
+        payload: the pickled objective.
+        options: what each call claims.
+        stopped: returns whether to start nothing more, and whether to end what runs.
+        check: raises when no call can start any more.
     """
     remote: Any = ray.remote(run_task).options(
         scheduling_strategy="SPREAD", max_retries=0, **options
@@ -86,10 +85,7 @@ def _tell(calls: Work, task: Task, call: Any) -> None:
 
 
 def import_problems(modules: Sequence[str]) -> list[str]:
-    """Import ``modules`` in this process; return a line for each that cannot be imported.
-
-    The process is then ready for a call: Ray hands it out again.
-    """
+    """Import ``modules`` in this process; return a line for each that cannot be imported."""
     problems = []
     for module in modules:
         try:

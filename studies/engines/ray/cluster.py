@@ -41,7 +41,6 @@ class Cluster:
 
     Args:
         address: of a running cluster, ``auto`` or ``host:port``; "": one is started here.
-        cpus: of our own cluster.
         gpus: of our own cluster; None: those that Ray finds.
     """
 
@@ -51,11 +50,7 @@ class Cluster:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Cluster":
-        """Connect.
-
-        Raises:
-            UserError: if it cannot be reached, or runs other versions.
-        """
+        """Connect; UserError: if it cannot be reached, or runs other versions."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(environment(QUIET | self._token()))
             import ray
@@ -202,7 +197,6 @@ def _no_chatter() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _importing_tune() -> Iterator[None]:
-    """Import Ray Tune meanwhile: it takes a second or two, and Ray's processes start longer."""
     thread = threading.Thread(target=_import_tune, daemon=True)
     thread.start()
     try:

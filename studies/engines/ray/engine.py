@@ -11,22 +11,24 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError
 from mnist_core.files import prepare_folder
 from objectives.base import Objective
 from studies.core.trials import NO_LIMITS, Limits
 from studies.engines._local.calls import Calls
 from studies.engines._local.worker_start import pickled
-from studies.engines.base import ALL, Resources, Work
+from studies.engines.base import Resources, Work
 from studies.engines.ray.cluster import Cluster
 from studies.engines.ray.nodes import Claim, check_modules, check_shared_folder, living_nodes
 from studies.engines.ray.ray_internals import check_pbt, fitting, keep_last_words
 from studies.planning import machine
 from studies.planning.ray_settings import RaySettings
-from studies.search.population_checks import is_population
+from studies.planning.settings import SearchSettings
 
 if TYPE_CHECKING:  # ray takes seconds to import
     from studies.engines.ray.task_table import TaskTable
@@ -38,29 +40,15 @@ _CHECK = 1.0
 
 
 class Ray:
-    """Runs trials on Ray. Workers are used again as long as a run of trials lasts.
-
-    Args:
-        threads: CPU threads of each, 0: an equal share of this machine's cores.
-        preload: modules that every node must be able to import.
-        resources: ``ray`` says where, and what a trial claims.
-    """
+    """Runs trials on Ray; workers are used again as long as a run of trials lasts."""
 
     def __init__(
-        self,
-        *,
-        workers: int,
-        threads: int,
-        preload: Sequence[str] = (),
-        resources: Resources = ALL,
+        self, *, workers: int, threads: int, preload: Sequence[str], resources: Resources
     ) -> None:
-        if workers < 1:
-            raise UserError(f"engine.workers must be 1 or more, but got {workers}")
         self._settings = resources.ray or RaySettings()
         self._say = resources.say
         self._workers = workers
         self._preload = preload
-        threads = threads or max(1, machine.cores() // workers)
         self._claim = Claim(
             cpus=self._settings.cpus or float(threads),
             gpus=self._settings.gpus,
@@ -72,7 +60,7 @@ class Ray:
         self._cluster = Cluster(
             self._settings.address, cpus=cpus, gpus=None if self._claim.gpus else 0
         )
-        self._rules: Plan | None = None
+        self._plan: Plan | None = None
         self._table: TaskTable | None = None
         self._stopping = self._now = False
         self._folder = ""
@@ -112,7 +100,11 @@ class Ray:
             UserError: if the results folder is not the same on all nodes, the settings disagree
                 about what stops trials, or this Ray cannot train a population.
         """
-        self._rules = self._checked_rules(plan)
+        if self._settings.scheduler == "pbt":  # its settings are checked with the search
+            check_pbt()
+        elif self._settings.scheduler == "asha":
+            _check_asha(plan.settings.search, self._settings.asha_grace, plan.train)
+        self._plan = plan
         room = self._cluster.room(self._claim)
         workers = min(plan.workers, room)
         if self._settings.address:  # a cluster may grow while the study runs
@@ -146,16 +138,26 @@ class Ray:
         from ray import tune
 
         from studies.engines.ray.calls import search_path
+        from studies.engines.ray.pbt import members
         from studies.engines.ray.task_table import TaskTable
-        from studies.engines.ray.tune import WorkStopper
+        from studies.engines.ray.tune import WorkScheduler, WorkSearcher, WorkStopper, fair_asha
         from studies.engines.ray.worker import Worker
 
-        plan = self._rules if getattr(work, "phase", "") == "search" else None
-        members = plan.trials if plan is not None and is_population(plan) else 0
-        places = members or self._workers  # all members of a population run at once
+        plan = self._decided_by_tune(work)
+        population = plan is not None and plan.settings.population
+        # All members of a population run at once.
+        places = plan.trials if plan is not None and population else self._workers
         self._table = table = TaskTable(work, places=places, limits=limits)
         table.stopping, table.now = self._stopping, self._now
-        searcher, scheduler = self._extensions(table, plan)
+        searcher: Any = WorkSearcher(table)
+        scheduler: Any = WorkScheduler(table, searcher)
+        storage = self._folder
+        if plan is not None and population:
+            searcher, scheduler = members(plan, table)
+            storage = self._shared_folder(plan.folder)
+        elif plan is not None:
+            asha = fair_asha(plan.spec, plan.settings.engine.ray, plan.most_reports)
+            scheduler = WorkScheduler(table, searcher, asha)
         trainable = tune.with_parameters(Worker, payload=payload, path=search_path(), limits=limits)
         tuner = tune.Tuner(
             tune.with_resources(trainable, self._claim.resources()),
@@ -169,7 +171,7 @@ class Ray:
             ),
             run_config=tune.RunConfig(
                 name="trials",
-                storage_path=self._storage(plan if members else None),
+                storage_path=tempfile.mkdtemp(dir=storage),
                 stop=WorkStopper(table, self._room_check()),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
@@ -186,22 +188,15 @@ class Ray:
         if table.error is not None:
             raise table.error
 
-    def _extensions(self, table: "TaskTable", plan: "Plan | None") -> "tuple[Any, Any]":
-        """Return the searcher and the scheduler; ``plan`` if Tune decides over its trials."""
-        from studies.engines.ray.tune import WorkScheduler, WorkSearcher, fair_asha
+    def _decided_by_tune(self, work: Work) -> "Plan | None":
+        """Return the plan if Tune, by ASHA or PBT, decides over the trials of ``work``."""
+        if self._settings.scheduler == "book" or getattr(work, "phase", "") != "search":
+            return None
+        return self._plan
 
-        if plan is not None and is_population(plan):
-            from studies.engines.ray.pbt import members
-
-            return members(plan, table)
-        searcher = WorkSearcher(table)
-        return searcher, WorkScheduler(table, searcher, fair_asha(plan) if plan else None)
-
-    def _storage(self, population: "Plan | None") -> str:
-        """Return a new folder for Tune; members of a population need one that all nodes share."""
-        if population is None:
-            return tempfile.mkdtemp(dir=self._folder)
-        folder = population.folder.absolute() / "checkpoints" / "tune"
+    def _shared_folder(self, results: Path) -> str:
+        """Return a new folder that all nodes share, where members leave their states."""
+        folder = results.absolute() / "checkpoints" / "tune"
         shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
         folder.mkdir(parents=True)
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -243,27 +238,20 @@ class Ray:
             check=self._room_check(),
         )
 
-    def _checked_rules(self, plan: "Plan") -> "Plan | None":
-        """Return the plan if Tune decides over its trials: ASHA, or PBT."""
-        if self._settings.scheduler == "book":
-            return None
-        if self._settings.scheduler == "pbt":  # its settings are checked with the search
-            check_pbt()
-            return plan
-        search = plan.settings.search
-        if search.pruner != "none" or search.sentinels:
-            raise ConfigError(
-                f"engine.ray.scheduler: {self._settings.scheduler} stops trials by itself, so"
-                " search.pruner must be none and search.sentinels 0, but they are"
-                f" {search.pruner} and {search.sentinels:g}"
-            )
-        most = plan.train.epochs * plan.train.reports_per_epoch
-        if self._settings.asha_grace > most:
-            raise ConfigError(
-                f"engine.ray.asha_grace: a trial makes {counted(most, 'report')}, but"
-                f" {self._settings.asha_grace} are to be waited for"
-            )
-        return plan
+
+def _check_asha(search: SearchSettings, grace: int, train: TrainConfig) -> None:
+    """Check that Tune's ASHA alone stops trials, and that a trial gets beyond its grace."""
+    if search.pruner != "none" or search.sentinels:
+        raise ConfigError(
+            "engine.ray.scheduler: asha stops trials by itself, so search.pruner must be none and"
+            f" search.sentinels 0, but they are {search.pruner} and {search.sentinels:g}"
+        )
+    most = train.epochs * train.reports_per_epoch
+    if grace > most:
+        raise ConfigError(
+            f"engine.ray.asha_grace: a trial makes {counted(most, 'report')}, but {grace} are to"
+            " be waited for"
+        )
 
 
 def _name(trial: Any) -> str:

@@ -19,7 +19,7 @@ KNOWN = "known"
 
 @dataclass(frozen=True)
 class Started:
-    """The objective is loaded and the task started, by process ``pid`` of the node at ``ip``."""
+    """The task started, in process ``pid`` of the node at ``ip``."""
 
     ip: str
     pid: int

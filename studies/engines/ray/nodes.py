@@ -23,7 +23,6 @@ class Claim:
     """What one trial takes of a node.
 
     Attributes:
-        cpus: CPU cores.
         gpus: GPUs, or a fraction of one.
         memory: bytes of main memory; Ray counts what is claimed, not what is used.
     """
@@ -98,11 +97,7 @@ def check_reachable(address: str) -> None:
 
 
 def check_shared_folder(folder: Path) -> None:
-    """Check that every node sees the files in ``folder`` of this one.
-
-    Raises:
-        UserError: if a node does not.
-    """
+    """Check that every node sees the files in ``folder``; UserError: if one does not."""
     mark = folder / f".shared-{secrets.token_hex(8)}"
     mark.touch()
     try:
@@ -118,11 +113,7 @@ def check_shared_folder(folder: Path) -> None:
 
 
 def check_modules(modules: Sequence[str]) -> None:
-    """Check that every node can import ``modules``; the processes that did are ready for calls.
-
-    Raises:
-        UserError: if a node lacks a package.
-    """
+    """Check that every node can import ``modules``; UserError: if one lacks a package."""
     from studies.engines.ray.calls import import_problems
 
     for address, problems in on_every_node(import_problems, modules):

@@ -33,8 +33,7 @@ from studies.engines.ray.task_table import TaskTable
 from studies.engines.ray.tune import WorkScheduler, WorkSearcher
 from studies.planning.layout import states_folder
 from studies.planning.plan import Plan
-from studies.search.population import Population
-from studies.search.population_checks import perturbed
+from studies.search.population import Population, perturbed
 
 _STEP = "step"
 _METRIC = "metric"
@@ -42,14 +41,10 @@ _RESUMED = "went_on_from_report"
 """What a training says that resumes from a state, as each member does after each generation."""
 
 
-class Kept(Work, Protocol):
-    """Work of a study that keeps attributes."""
-
+class _Kept(Work, Protocol):
     study: Any
 
-    def set_attribute(self, name: str, value: Any) -> None:
-        """Keep a JSON ``value`` with the study."""
-        ...
+    def set_attribute(self, name: str, value: Any) -> None: ...
 
 
 def members(plan: Plan, table: TaskTable) -> "tuple[WorkSearcher, MemberScheduler]":
@@ -58,7 +53,7 @@ def members(plan: Plan, table: TaskTable) -> "tuple[WorkSearcher, MemberSchedule
     Raises:
         UserError: if it was started with other rules, or with single trials.
     """
-    work, ray = cast(Kept, table.work), plan.settings.engine.ray
+    work, ray = cast(_Kept, table.work), plan.settings.engine.ray
     record = work.study.user_attrs.get(POPULATION)
     if record is None and any(t.state.is_finished() for t in work.study.get_trials(deepcopy=False)):
         raise UserError(
@@ -73,7 +68,7 @@ def members(plan: Plan, table: TaskTable) -> "tuple[WorkSearcher, MemberSchedule
     }
     population = Population(plan.spec.space, rules, record)
     work.set_attribute(POPULATION, population.record())
-    searcher = MemberSearcher(table, population, plan)
+    searcher = MemberSearcher(table, population, plan.train.reports_per_epoch)
     reports = WorkScheduler(table, searcher)
     return searcher, MemberScheduler(table, reports, population, plan)
 
@@ -81,9 +76,9 @@ def members(plan: Plan, table: TaskTable) -> "tuple[WorkSearcher, MemberSchedule
 class MemberSearcher(WorkSearcher):
     """Gives Tune the members, each as the training that it is by now."""
 
-    def __init__(self, table: TaskTable, population: Population, plan: Plan) -> None:
+    def __init__(self, table: TaskTable, population: Population, reports_per_epoch: int) -> None:
         super().__init__(table)
-        self._population, self._plan = population, plan
+        self._population, self._reports_per_epoch = population, reports_per_epoch
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return the config of the next member: its task and its present hyperparameters."""
@@ -93,15 +88,14 @@ class MemberSearcher(WorkSearcher):
         task: Task = asked[TASK]
         lineage = self._population.join(task)
         now = self._population.now(task.number)
-        values = {name: now[name] for name in perturbed(self._plan)}
+        values = {name: now[name] for name in perturbed(self._population.space)}
         return {TASK: lineage.task(task), KNOWN: self._population.step, **values}
 
     def _ended(self, task: Task, ended: Outcome | Failure | None) -> Outcome | Failure | None:
         """Keep with a finished member what it was."""
         if not isinstance(ended, Outcome):
             return ended
-        per_epoch = self._plan.train.reports_per_epoch
-        own = self._population.attributes(task, reports_per_epoch=per_epoch)
+        own = self._population.attributes(task, reports_per_epoch=self._reports_per_epoch)
         rest = {name: value for name, value in ended.attributes.items() if name != _RESUMED}
         return replace(ended, attributes={**rest, **own})
 
@@ -113,7 +107,7 @@ class MemberScheduler(PopulationBasedTraining):
         self, table: TaskTable, reports: WorkScheduler, population: Population, plan: Plan
     ) -> None:
         ray = plan.settings.engine.ray
-        self._perturbed = perturbed(plan)
+        self._perturbed = perturbed(plan.spec.space)
         super().__init__(
             time_attr=_STEP,
             metric=_METRIC,
@@ -196,7 +190,7 @@ class MemberScheduler(PopulationBasedTraining):
         self._values.clear()
         for trial in living:
             trial.set_config({**trial.config, KNOWN: step})  # type: ignore[no-untyped-call]
-        work = cast(Kept, self._table.work)
+        work = cast(_Kept, self._table.work)
         work.flush()  # writes the reports that were decided by
         copies = self._population.end_generation(step, values)
         work.set_attribute(POPULATION, self._population.record())
@@ -233,10 +227,7 @@ class MemberScheduler(PopulationBasedTraining):
 
 
 class _Living:
-    """Tune's controller, as if it had only the running trials.
-
-    Tune would wait for ever for a trial whose worker died and that another trial has replaced.
-    """
+    """Tune's controller, as if it had only the running trials."""
 
     def __init__(self, controller: Any, table: TaskTable) -> None:
         self._controller, self._table = controller, table
@@ -258,8 +249,6 @@ def _number(trial: Trial) -> int:
 
 
 def _drawn(parameter: Float) -> Callable[[], float]:
-    """Return what draws a value as the random sampler does, from Python's own generator."""
-
     def draw() -> float:
         if not parameter.log:
             return random.uniform(parameter.low, parameter.high)

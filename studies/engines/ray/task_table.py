@@ -31,7 +31,6 @@ class Running:
     """A task that Tune has, with what is known of its worker.
 
     Attributes:
-        task: the task.
         began: ``time.monotonic()`` when the worker started it; None: not yet.
         place: the worker's node and process.
         step: its last report.
@@ -68,7 +67,7 @@ class TaskTable:
         self._last_start = -math.inf
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune keeps copies of what it is given, but nothing is resumed from them."""
+        """Nothing: Tune copies what it is given, but nothing is resumed from the copies."""
         return {}
 
     @contextmanager

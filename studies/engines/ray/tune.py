@@ -25,14 +25,12 @@ from studies.engines._local.worker_start import start_error
 from studies.engines.ray.events import EVENT, TASK, Broken, Finished, Reported, Started
 from studies.engines.ray.ray_internals import actor_of
 from studies.engines.ray.task_table import Running, TaskTable, how
-from studies.planning.plan import Plan
+from studies.planning.ray_settings import RaySettings
+from studies.spec import StudySpec
 
 
 class WorkSearcher(Searcher):
-    """Gives Tune a trial for each task of the work, and tells the work how it ended.
-
-    Tune itself retries nothing: the work does.
-    """
+    """Gives Tune a trial for each task of the work, and tells the work how it ended."""
 
     def __init__(self, table: TaskTable) -> None:
         super().__init__()
@@ -74,8 +72,7 @@ class FairAsha:
 
     Args:
         defaults: the number of default configurations, which are the first trials.
-        is_rung: whether a step is the first one of a rung. Asked at another step, Tune enters a
-            trial that was not asked before with the value of that step.
+        is_rung: whether a step is the first one of a rung.
     """
 
     def __init__(
@@ -108,20 +105,19 @@ class FairAsha:
         return task.number < self._defaults or decision == TrialScheduler.CONTINUE
 
 
-def fair_asha(plan: Plan) -> FairAsha:
-    """Return the ASHA that stops trials of the search of ``plan``."""
-    spec, settings = plan.spec, plan.settings.engine.ray
+def fair_asha(spec: StudySpec, settings: RaySettings, reports: int) -> FairAsha:
+    """Return the ASHA that stops trials of a search; ``reports``: the most of a trial."""
     grace, factor = settings.asha_grace, settings.asha_factor
     create = functools.partial(
         ASHAScheduler,
         metric=spec.metric,
         mode="max" if spec.direction == "maximize" else "min",
-        max_t=plan.most_reports,
+        max_t=reports,
         grace_period=grace,
         reduction_factor=factor,
         stop_last_trials=False,  # a trial at the end has had its full budget
     )
-    count = int(math.log(max(1, plan.most_reports / grace), factor)) + 1
+    count = int(math.log(max(1, reports / grace), factor)) + 1
     rungs = {math.ceil(grace * factor**rung) for rung in range(count)}
     return FairAsha(
         create,
@@ -134,8 +130,6 @@ def fair_asha(plan: Plan) -> FairAsha:
 
 class WorkScheduler(FIFOScheduler):
     """Asks the work, and then ``asha``, whether a trial continues.
-
-    A stopped trial is told to wind up. Tune sees it end by itself, so its outcome comes back.
 
     Args:
         searcher: gets to know how workers died.
@@ -197,14 +191,7 @@ class WorkScheduler(FIFOScheduler):
 
 
 class WorkStopper(tune.Stopper):
-    """Ends everything when the table says so; Tune asks it about ten times a second.
-
-    It therefore also enforces limits of time, and has the work write what reports put off. Tune
-    has callbacks for that, but with one it imports every installed tracker, which takes seconds.
-
-    Args:
-        check: raises when no task can start any more; called while none runs.
-    """
+    """Ends everything when the table says so; ``check`` raises when no task can start any more."""
 
     def __init__(self, table: TaskTable, check: Callable[[], None]) -> None:
         self._table = table

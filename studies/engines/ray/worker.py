@@ -3,8 +3,6 @@
 Tune asks for a step. The worker lets the objective run to its next report and returns that. The
 objective waits in ``report`` until Tune asks for the next step. If the driver has called ``end``
 before, ``report`` raises ``StopTraining``, and the outcome comes back like any other.
-
-The process keeps what it has imported and loaded for the next task.
 """
 
 import os
@@ -45,11 +43,7 @@ class Worker(tune.Trainable):
         path: Sequence[str] = (),
         limits: Limits | None = None,
     ) -> None:
-        """Load the pickled objective.
-
-        ``path`` is the driver's module search path, for objectives that only it can find. Of the
-        ``limits`` the worker watches memory only.
-        """
+        """Load the pickled objective; ``path``: the driver's module search path."""
         self._limits = Limits(memory=limits.memory if limits else 0)
         # The objective runs in a greenlet, so in the main thread as everywhere else: torch's
         # threads and the C library's memory belong to a thread.
