@@ -150,7 +150,7 @@ def export(
 
     if trial is not None:
         found = stored_study.read(plan).comparable()
-        file = write_trial(found.plan, found.search, trial, out, environment=found.environment)
+        file = write_trial(found, trial, out)
         typer.echo(f"trial {trial}: {file}")
         return
     typer.echo(f"best configuration: {write_best_config(stored_study.read(plan).finished(), out)}")

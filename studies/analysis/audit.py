@@ -22,7 +22,7 @@ over the draws held the chance in 28 to 100 %.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean, stdev
 from typing import Any
@@ -30,9 +30,7 @@ from typing import Any
 from mnist_core.comparison.spread import t_quantile
 from mnist_core.console.plain_text import counted
 from studies.analysis.audit_curves import Curve, Curves
-from studies.analysis.replay import Replayed, replay
-from studies.planning.plan import Plan
-from studies.search.pruners import with_resources
+from studies.analysis.replay import Pruner, Replayed, replay
 
 ENOUGH = 20
 """Full curves, defaults not counted, below which an audit says little."""
@@ -87,8 +85,8 @@ class Audit:
     warnings: tuple[str, ...]
 
 
-def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0) -> Audit:
-    """Replay ``curves`` through the study's own pruner and others.
+def audit(own: Pruner, curves: Curves, *, draws: int | None = None, seed: int = 0) -> Audit:
+    """Replay ``curves`` through the study's ``own`` pruner and others.
 
     ``draws`` studies are put together; None: as many as take about a minute, 20 to 200.
     """
@@ -96,33 +94,18 @@ def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0
     if draws is None:
         draws = min(200, max(20, _REPORTS // max(1, size)))
     studies = [_draw(curves, Random(f"{seed} {index}")) for index in range(draws)]
-    search = plan.settings.search
-    own = (search.pruner, dict(search.pruner_options))
-    compared = [(name, dict(options)) for name, options in COMPARED]
+    compared = [replace(own, name=name, options=options) for name, options in COMPARED]
     if own not in compared:
         compared.append(own)
-    verdicts = tuple(
-        _verdict(
-            curves, studies, name, options, own=(name, options) == own, reports=plan.most_reports
-        )
-        for name, options in compared
-    )
+    verdicts = tuple(_verdict(curves, studies, one, own=one == own) for one in compared)
     return Audit(curves=curves, draws=draws, verdicts=verdicts, warnings=tuple(_warnings(curves)))
 
 
 def _verdict(
-    curves: Curves,
-    studies: Sequence[Sequence[Curve]],
-    name: str,
-    options: Mapping[str, Any],
-    *,
-    own: bool,
-    reports: int,
+    curves: Curves, studies: Sequence[Sequence[Curve]], pruner: Pruner, *, own: bool
 ) -> Verdict:
-    given = with_resources(name, options, reports)
-
     def run(some: Sequence[Curve]) -> tuple[float, _Loss]:
-        done = replay(some, name, given, direction=curves.direction, workers=curves.workers)
+        done = replay(some, pruner, workers=curves.workers)
         return _saved(some, done), _lost(curves, some, done)
 
     saved, loss = run(curves.full)
@@ -131,7 +114,7 @@ def _verdict(
     losses = [lost for _, lost in outcomes]
     chance = fmean(lost.share for lost in losses)
     return Verdict(
-        label=_label(name, options),
+        label=_label(pruner.name, pruner.options),
         own=own,
         saved=saved,
         loses=loss.share > 0,
@@ -139,7 +122,7 @@ def _verdict(
         saved_range=_prediction(shares),
         chance=chance,
         chance_range=(0.0, 0.0)  # known, not estimated
-        if name == "none"
+        if pruner.name == "none"
         else _clopper_pearson(chance, _effective([lost.best for lost in losses])),
         given_up=fmean(lost.given_up for lost in losses),
     )

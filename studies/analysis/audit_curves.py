@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_core.errors import UserError
 from studies.core.attributes import SECONDS, WOULD_PRUNE
 from studies.planning.plan import Plan
+from studies.spec import StudySpec
 from studies.storage.url import shown
 
 
@@ -66,36 +67,36 @@ def read_curves(plan: Plan) -> Curves:
     """Read the full curves of the search of ``plan``'s study.
 
     Raises:
-        UserError: if there is no such database or study, or as ``collect``.
+        UserError: if there is no such database or study, the study has several objectives, or as
+            ``collect``.
     """
     with plan.location.opened(required=True) as studies:
         if studies.search is None:
             raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
-        return collect(plan, studies.search.get_trials(deepcopy=False))
-
-
-def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
-    """Return the full curves among ``trials``, which are all of the study's search.
-
-    Raises:
-        UserError: if there are none but the defaults, trials report once only, or the study has
-            several objectives.
-    """
-    if plan.settings.search.objectives:
+        trials = studies.search.get_trials(deepcopy=False)
+    if plan.goals.several:
         raise UserError(
             f"study {plan.name} has several objectives, and its pruner compares a trial with those"
             " of no more parameters only; an audit replays curves of one objective, so there is"
             " none of it"
         )
-    defaults = [plan.spec.default(choice) for choice in plan.spec.choices]
+    return collect(plan.name, plan.spec, trials)
+
+
+def collect(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> Curves:
+    """Return the full curves among ``trials``, which are all of the search of ``study``.
+
+    Raises:
+        UserError: if there are none but the defaults, or trials report once only.
+    """
     full = tuple(
         Curve(
             number=trial.number,
-            choice=str(trial.params.get(plan.spec.scientific)),
+            choice=str(trial.params.get(spec.scientific)),
             reports=tuple(sorted(trial.intermediate_values.items())),
             value=trial.value,
             seconds=_seconds(trial),
-            exempt=trial.number < len(defaults),
+            exempt=trial.number < len(spec.choices),
             stopped=WOULD_PRUNE in trial.system_attrs,
         )
         for trial in trials
@@ -107,17 +108,17 @@ def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
         full=full,
         pruned=sum(trial.state is TrialState.PRUNED for trial in trials),
         workers=_workers(trials),
-        direction=StudyDirection[plan.spec.direction.upper()],
+        direction=StudyDirection[spec.direction.upper()],
     )
     if not curves.kept:
         raise UserError(
-            f"study {plan.name} has no trial, besides the defaults, that ran its full budget and"
+            f"study {study} has no trial, besides the defaults, that ran its full budget and"
             " was not to be pruned, so there is nothing to replay; run it first, with"
             " search.sentinels or search.pruner=none"
         )
     if all(len(curve.reports) < 2 for curve in full):
         raise UserError(
-            f"the trials of study {plan.name} report once, at their end, so no pruner can save"
+            f"the trials of study {study} report once, at their end, so no pruner can save"
             " anything; raise epochs or reports_per_epoch"
         )
     return curves

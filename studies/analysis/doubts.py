@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from statistics import median, variance
 from typing import Any
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from objectives.base import CHANGES
 from search_spaces.space import Choice, Space
-from studies.analysis.replay import made_trial, silent_pruner
+from studies.analysis.replay import Pruner, made_trial
 from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
-from studies.planning.plan import Plan
-from studies.search.pruners import with_resources
 
 BOUND_SHARE = 0.02
 """A best value within this share of a parameter's range (on its own scale) is on the bound."""
@@ -117,7 +114,7 @@ def seed_spread(
 
 
 def pruner_would_stop_winner(
-    plan: Plan,
+    pruner: Pruner,
     winner: Mapping[str, Any],
     *,
     search_trial: int | None,
@@ -132,37 +129,30 @@ def pruner_would_stop_winner(
     Returns:
         None if the pruner would have let all of them run.
     """
-    search, spec = plan.settings.search, plan.spec
-    if search.pruner == "none":
+    if pruner.name == "none":
         return None
-    choice = winner[spec.scientific]
-    over = [t for t in trials if t.state.is_finished() and t.params.get(spec.scientific) == choice]
+    name, choice = pruner.scientific, winner[pruner.scientific]
+    over = [t for t in trials if t.state.is_finished() and t.params.get(name) == choice]
     mine = next((t for t in over if t.number == search_trial), None)
     step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
     stopped = sum(
-        _is_stopped(plan, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
+        _is_stopped(pruner, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
         for curve in curves
     )
     if not stopped and step is None:
         return None
     return PrunerWouldStopWinner(
-        pruner=search.pruner, stopped=stopped, of=len(curves), sentinel_step=step
+        pruner=pruner.name, stopped=stopped, of=len(curves), sentinel_step=step
     )
 
 
 def _is_stopped(
-    plan: Plan,
+    pruner: Pruner,
     trial: FrozenTrial,
     reports: Sequence[tuple[int, float]],
     others: Sequence[FrozenTrial],
 ) -> bool:
-    search, spec = plan.settings.search, plan.spec
-    pruning = silent_pruner(
-        search.pruner,
-        with_resources(search.pruner, search.pruner_options, plan.most_reports),
-        scientific=spec.scientific,
-        direction=StudyDirection[spec.direction.upper()],
-    )
+    pruning = pruner.start()
     for step, value in reports[:-1]:
         trial.intermediate_values[step] = value
         if pruning.should_prune(trial, [*others, trial]):

@@ -18,9 +18,9 @@ from optuna.study import StudyDirection
 from studies.analysis.replay import made_trial
 from studies.core.statistics import Direction
 from studies.core.trials import TrialRecord
-from studies.planning.plan import Plan
 from studies.search.optuna_bridge import to_distribution
 from studies.search.study_views import StudyView
+from studies.spec import StudySpec
 
 ENOUGH = 10
 """With fewer trials there is no figure: the best tenth would be empty."""
@@ -60,22 +60,20 @@ class Importance:
 
 
 def importance(
-    plan: Plan, search: Sequence[TrialRecord], *, draws: int = DRAWS, seed: int = 0
+    spec: StudySpec, search: Sequence[TrialRecord], *, draws: int = DRAWS, seed: int = 0
 ) -> Importance:
-    """Return the importance of the parameters of ``plan``'s space, from ``draws`` >= 1 samples."""
+    """Return the importance of the parameters of the space, from ``draws`` >= 1 samples."""
     complete = [r for r in search if r.complete and r.value is not None]
     chance = random.Random(seed)
     if len(complete) > MOST:
         complete = chance.sample(complete, MOST)
     if len(complete) < ENOUGH or len({record.value for record in complete}) < 2:
         return Importance(shares=(), trials=len(complete), draws=0)
-    kinds = {name: to_distribution(one) for name, one in plan.spec.space.parameters.items()}
+    kinds = {name: to_distribution(one) for name, one in spec.space.parameters.items()}
     trials: list[Drawn] = [
         (record, {name: kinds[name] for name in record.params}) for record in complete
     ]
-    drawn = [
-        ped_anova(chance.choices(trials, k=len(trials)), plan.spec.direction) for _ in range(draws)
-    ]
+    drawn = [ped_anova(chance.choices(trials, k=len(trials)), spec.direction) for _ in range(draws)]
     shares = []
     for name in (one for one in kinds if any(one in active for _, active in trials)):
         values = sorted(one.get(name, 0.0) for one in drawn)

@@ -12,6 +12,7 @@ from studies.analysis.candidates import Candidate, candidates
 from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.pareto import front_of
+from studies.analysis.replay import Pruner
 from studies.analysis.result import Row, StudyResult, metric_on_test
 from studies.core.statistics import (
     Interval,
@@ -111,7 +112,7 @@ def summarize(
                 values=by_seed,
                 confirm=intervals.get(label),
                 gap=gaps.get(best or ""),
-                test=_test_interval(of_label, test, plan),
+                test=_test_interval(of_label, test, metric_on_test(spec.metric)),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
                 confirm_failed=failed.get(label, 0),
                 on_bound=(
@@ -153,7 +154,7 @@ def summarize(
         forked=forked,
         seed_spread=seed_spread(search, [list(of.values()) for of in rivals.values()]),
         pruner_stops_winner=pruner_would_stop_winner(
-            plan,
+            Pruner.of(plan),
             chosen[best].params,
             search_trial=chosen[best].search_trial,
             curves=[record.curve for record in complete[best]],
@@ -203,8 +204,7 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
 
 
 def _test_interval(
-    records: Sequence[TrialRecord], test: HoldoutRecord, plan: Plan
+    records: Sequence[TrialRecord], test: HoldoutRecord, name: str
 ) -> Interval | None:
-    name = metric_on_test(plan.spec.metric)
     values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
     return mean_interval(values) if values else None

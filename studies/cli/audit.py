@@ -27,6 +27,8 @@ def audit_command(
     plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
     from studies.analysis.audit import audit
     from studies.analysis.audit_curves import read_curves
+    from studies.analysis.replay import Pruner
     from studies.report.comparison_tables import print_audit
 
-    print_audit(plan, audit(plan, read_curves(plan), draws=draws, seed=seed))
+    found = audit(Pruner.of(plan), read_curves(plan), draws=draws, seed=seed)
+    print_audit(plan.name, plan.spec.metric, found)

@@ -30,7 +30,7 @@ from studies.cli.first_failure import FirstTraceback
 from studies.core.events import Listener
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.next_commands import again_command, look_command, train_command
+from studies.planning.next_commands import again_command, look_command, run_command, train_command
 from studies.planning.objective_class import is_trainer, objective_class
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
@@ -83,8 +83,10 @@ def run(
     options.quiet_optuna()
     console = make_console()
     control = Control(engine)
-    progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-    snapshot = Snapshot(plan) if save_svg else None
+    progress, seen = (
+        Progress(metric=plan.spec.metric, direction=plan.spec.direction) for _ in range(2)
+    )
+    snapshot = Snapshot(seen, title=run_command(plan)) if save_svg else None
     live = console.is_terminal and not plain
     try:
         check_search(plan)

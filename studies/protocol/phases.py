@@ -209,7 +209,7 @@ class _Run:
         # The records of a population's members hold its schedule.
         with one_line_garbage(plan.storage_url):
             search = book.records(brief=not is_population(plan))
-        check_feasible(plan, search)
+        check_feasible(plan.name, plan.goals, search)
         _check_any_complete(plan, search, book.stopped)
         return search
 

@@ -10,7 +10,6 @@ from mnist_core.files import write_atomically
 from studies.analysis.result import StudyResult
 from studies.core.events import Event
 from studies.planning.next_commands import run_command
-from studies.planning.plan import Plan
 from studies.report.live import LiveView
 from studies.report.progress import Progress
 from studies.report.table import print_result
@@ -21,11 +20,10 @@ WIDTH = 104
 class Snapshot:
     """A listener that keeps the live view of the middle of the search in ``taken``."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, progress: Progress, *, title: str) -> None:
         self.taken: RenderableType | None = None
-        self._progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-        title = run_command(plan)
-        self._view = LiveView(self._progress, _console(), title=title)
+        self._progress = progress
+        self._view = LiveView(progress, _console(), title=title)
 
     def __call__(self, event: Event) -> None:
         """Take in ``event``; keep the view once."""

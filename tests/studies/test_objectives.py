@@ -115,7 +115,7 @@ def test_two_objectives_from_search_to_export(tmp_path, capsys, kind):
 
     best_file = write_best_config(result).read_text()
     assert "parameters = " in best_file and f"trial = {best.candidate.search_trial}" in best_file
-    assert "parameters = " in write_trial(held.plan, held.search, 5).read_text()
+    assert "parameters = " in write_trial(held, 5).read_text()
     assert run(plan).trained == 0
 
 
