@@ -4,7 +4,6 @@ python -m mnist_core compare cpu/20261121-094345-net-d63c0f cuda/20261121-101201
 python -m mnist_core compare before after --tolerance 0.3
 """
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from mnist_core.commands import options
 from mnist_core.commands.options import Runs, Weights
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
@@ -41,14 +41,7 @@ def compare_command(
         typer.Argument(metavar="A", help="a run's id or folder, a checkpoint, a best_config.toml"),
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="the same, to compare with it")],
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="POINTS",
-            help="percentage points by which accuracies may differ",
-            show_default="what noise makes",
-        ),
-    ] = None,
+    tolerance: Annotated[float | None, options.tolerance_option("what noise makes")] = None,
     weights: Weights = None,
     runs: Runs = run_lookup.RUNS,
 ) -> None:
@@ -71,10 +64,6 @@ def compare_command(
 
         python -m mnist_core compare before after --tolerance 0.3
     """
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ConfigError(
-            f"--tolerance: must be percentage points from 0 on, but got {tolerance:g}"
-        )
     from mnist_core.comparison import compare, compare_noise, compare_verdict, model_record
 
     first, second = (model_record.find(what, runs=runs, checkpoint=weights) for what in (a, b))

@@ -1,30 +1,24 @@
 """``python -m studies compare A B``: two studies, environments or commits side by side."""
 
-import math
 from typing import Annotated
 
 import typer
 
+from mnist_core.commands.options import tolerance_option
 from mnist_core.errors import ConfigError
 from studies.cli import options
 
 _DIFFERENT = 1
 
 
+@options.on_study(without=["study", "dataset"])
 def compare_command(
+    chosen: options.Chosen,
     a: Annotated[str, typer.Argument(metavar="A", help=options.STUDY_OR_FOLDER)],
     b: Annotated[str, typer.Argument(metavar="B", help="the study to compare it with")],
     tolerance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="POINTS",
-            help="largest difference that counts as equal; percentage points of an accuracy",
-            show_default="what the interval does not tell from 0",
-        ),
+        float | None, tolerance_option("what the interval does not tell from 0")
     ] = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Compare what two studies measured, B minus A; nothing is trained or computed again.
 
@@ -41,11 +35,7 @@ def compare_command(
 
         python -m studies compare optim_search optim_search.20261121-101500
     """
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ConfigError(
-            f"--tolerance: must be percentage points of at least 0, but got {tolerance:g}"
-        )
-    plans = [options.find(s, conf=conf, assignments=assignments, quick=quick) for s in (a, b)]
+    plans = [chosen.find(study) for study in (a, b)]
     from studies.analysis import stored_study
     from studies.analysis.comparison import compare
     from studies.core.formatting import is_share

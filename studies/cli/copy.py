@@ -10,8 +10,9 @@ from mnist_core.files import from_here
 from studies.cli import options
 
 
+@options.on_study(without=["dataset"])
 def copy_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     to: Annotated[
         str,
         typer.Option(
@@ -23,9 +24,6 @@ def copy_command(
         str | None,
         typer.Option("--from", metavar="URL", help="where it is; left out: storage.url"),
     ] = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Copy a study, search and confirmation, to another storage, and compare the copy with it.
 
@@ -37,8 +35,10 @@ def copy_command(
 
         python -m studies copy optim_search --from journal:///a --to sqlite:///b
     """
-    given = [*(assignments or []), *([] if from_ is None else [f"storage.url={from_}"])]
-    plan = options.find(study, conf=conf, assignments=given, quick=quick)
+    if from_ is not None:
+        given = [*(chosen.assignments or []), f"storage.url={from_}"]
+        chosen = dataclasses.replace(chosen, assignments=given)
+    plan = chosen.find()
     from studies.planning.next_commands import resumable, run_command
     from studies.planning.settings import SET
     from studies.storage.copying import copy_study

@@ -9,7 +9,9 @@ from mnist_core.errors import ConfigError
 from studies.cli import options
 
 
+@options.on_study(without=["study"])
 def report_command(
+    chosen: options.Chosen,
     names: Annotated[list[str], typer.Argument(metavar="STUDY…", help=options.STUDY_OR_FOLDER)],
     out: Annotated[
         Path | None,
@@ -19,10 +21,6 @@ def report_command(
         ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Write a study's report as one self-contained HTML page, and as Markdown.
 
@@ -51,12 +49,7 @@ def report_command(
 
     if out is not None:
         check_file(out, "--out", "report.html")
-    found = [
-        stored_study.read(
-            options.find(name, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
-        )
-        for name in names
-    ]
+    found = [stored_study.read(chosen.find(name)) for name in names]
     results = [one.comparable().result for one in found]
     page = html.write([gather(one) for one in found], out or found[0].plan.folder / html.REPORT)
     text = page.with_suffix(".md")

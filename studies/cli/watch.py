@@ -115,18 +115,16 @@ class _Runs:
         return self._lease is not None
 
 
+@options.on_study(without=["dataset"])
 def watch_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     plain: options.PlainOption = False,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Show a study that another process runs, as its own terminal does, until it ends or Ctrl-C.
 
     It reads the study's event log and changes nothing.
     """
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick)
+    plan = chosen.find()
     from studies.report.console import make_console
 
     watch(plan, make_console(), plain=plain)

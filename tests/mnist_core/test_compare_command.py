@@ -169,8 +169,14 @@ def test_the_best_checkpoint_instead(compare, runs):
         (["one", "a\0b.toml"], "b.toml': no such file"),
         (["one", "one"], "A and B are the same model"),
         (["one", "LAST"], "A and B are the same model"),
-        (["one", "again", "--tolerance", "-1"], "--tolerance: must be percentage points from 0"),
-        (["one", "again", "--tolerance", "nan"], "--tolerance: must be percentage points from 0"),
+        (
+            ["one", "again", "--tolerance", "-1"],
+            "--tolerance: must be percentage points of at least 0",
+        ),
+        (
+            ["one", "again", "--tolerance", "nan"],
+            "--tolerance: must be percentage points of at least 0",
+        ),
         (["one", "again", "--checkpoint", "first"], "--checkpoint: must be last or best"),
         (["one", "STOPPED"], "interrupted"),
         (["one", "DAMAGED"], "run.json: is damaged"),
