@@ -18,7 +18,6 @@ class Curve:
     """A trial that ran its full budget.
 
     Attributes:
-        choice: its value of the scientific parameter, as text.
         reports: step and value, in order; one or more.
         exempt: whether it is never pruned, as the default configurations.
         stopped: whether it is a sentinel that the study's own pruner would have stopped.
@@ -35,13 +34,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """The full curves of a study.
-
-    Attributes:
-        pruned: number of trials that the study's pruner stopped.
-        workers: most trials that ran at the same time.
-        direction: of the study.
-    """
+    """The full curves of a study, and the number of trials that its pruner stopped."""
 
     full: tuple[Curve, ...]
     pruned: int
@@ -67,8 +60,7 @@ def read_curves(plan: Plan) -> Curves:
     """Read the full curves of the search of ``plan``'s study.
 
     Raises:
-        UserError: if there is no such database or study, the study has several objectives, or as
-            ``collect``.
+        UserError: if there is no such study, or it has several objectives, or as ``collect``.
     """
     with plan.location.opened(required=True) as studies:
         if studies.search is None:
@@ -77,8 +69,7 @@ def read_curves(plan: Plan) -> Curves:
     if plan.goals.several:
         raise UserError(
             f"study {plan.name} has several objectives, and its pruner compares a trial with those"
-            " of no more parameters only; an audit replays curves of one objective, so there is"
-            " none of it"
+            " of no more parameters only; an audit replays curves of one objective"
         )
     return collect(plan.name, plan.spec, trials)
 
@@ -128,17 +119,16 @@ def _seconds(trial: FrozenTrial) -> float:
     seconds = trial.user_attrs.get(SECONDS)
     if seconds is None and trial.datetime_start and trial.datetime_complete:
         seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
-    return float(seconds or 0.0) or 1.0
+    return float(seconds or 0.0) or 1.0  # never 0: shares of the time are divided by it
 
 
 def _workers(trials: Sequence[FrozenTrial]) -> int:
-    """Return the most trials that ran at the same time."""
     changes = []
     for trial in trials:
         if trial.datetime_start and trial.datetime_complete:
             changes += [(trial.datetime_start, 1), (trial.datetime_complete, -1)]
     running = most = 0
-    for _, change in sorted(changes):
+    for _, change in sorted(changes):  # at one time, ends (-1) come before starts
         running += change
         most = max(most, running)
     return max(1, most)

@@ -13,17 +13,14 @@ from studies.search.population import configuration
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A configuration that is confirmed: a choice's best one, or the baseline's default.
-
-    With several objectives it is on the Pareto front, or the default.
+    """A configuration that is confirmed: the best one of a choice or of the front, or the default.
 
     Attributes:
         choice: its choice of the scientific parameter, as text.
         default: whether it is the baseline's default configuration.
         search_trial: number of the search trial that found it; None for a default not tried.
         search_values: all objectives of that trial, the metric first.
-        name: the name in tables; "": its choice.
-        feasible: whether that trial keeps the study's limits; one that does not wins nothing.
+        feasible: whether that trial keeps the study's limits; if it does not, it cannot win.
     """
 
     choice: str

@@ -23,11 +23,11 @@ ENOUGH_CONFIGURATIONS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSpread:
-    """How much of a search's spread is the seeds'.
+    """How much of a search's spread is due to seeds.
 
     Attributes:
         seeds: standard deviation of one configuration over seeds.
-        configurations: standard deviation over configurations, the seeds' part taken out.
+        configurations: standard deviation over configurations, without the seeds' part.
     """
 
     seeds: float
@@ -41,11 +41,9 @@ class SeedSpread:
 
 @dataclass(frozen=True, kw_only=True)
 class PrunerWouldStopWinner:
-    """A pruner that would have stopped the winner.
+    """A pruner that would have stopped ``stopped`` of the winner's ``of`` confirm trainings.
 
     Attributes:
-        stopped: the number of the winner's confirm trainings that it would have stopped.
-        of: the number of its confirm trainings.
         sentinel_step: the step at which it would have stopped the winner's search trial, which was
             a sentinel; None: it was not a sentinel, or would not have been stopped.
     """
@@ -61,9 +59,6 @@ def on_bound(
 ) -> tuple[str, ...]:
     """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
 
-    On a bound means within 2 % of the range, measured on the parameter's own (log) scale. A value
-    that was compared with no other value, as a default is where no more is tried, does not count.
-
     Args:
         space: of the search.
         params: the best ones.
@@ -77,7 +72,7 @@ def on_bound(
         if isinstance(parameter, Choice) or parameter.low == parameter.high:
             continue
         if all(other.get(name, value) == value for other in tried):
-            continue
+            continue  # no other value was tried, as with a lone default: the bound stopped nothing
         scale = math.log if parameter.log else float
         low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
         share = (at - low) / (high - low)
@@ -94,12 +89,10 @@ def seed_spread(
     """Compare the spread over seeds with that over configurations.
 
     Each trial has its own seed, so the variance of the search's values is that of the
-    configurations plus that of the seeds (law of total variance). The seeds' part is the median
-    over the confirmed configurations: one that sometimes diverges does not decide.
-
-    Returns:
-        None if there are too few configurations, or none with two seeds.
+    configurations plus that of the seeds (law of total variance). None: there are too few
+    configurations, or none with two seeds.
     """
+    # By configuration: a repeated one would make the spread of configurations too small.
     values = {
         str(sorted(record.params.items())): record.value
         for record in search
@@ -108,6 +101,7 @@ def seed_spread(
     within = [variance(of_one) for of_one in confirm if len(of_one) > 1]
     if len(values) < ENOUGH_CONFIGURATIONS or not within:
         return None
+    # The median, so that one configuration that sometimes diverges does not decide.
     seeds = median(within)
     between = max(0.0, variance(values.values()) - seeds)
     return SeedSpread(seeds=math.sqrt(seeds), configurations=math.sqrt(between))
@@ -124,14 +118,12 @@ def pruner_would_stop_winner(
     """Show the winner's curves to the study's pruner, each as if it were the search's last trial.
 
     Its confirm trainings are full curves of the same configuration that no pruner has selected.
-    As in the search, a pruner sees trials of the same choice only, and the last report stops none.
-
-    Returns:
-        None if the pruner would have let all of them run.
+    None: the pruner would have let all of them run.
     """
     if pruner.name == "none":
         return None
     name, choice = pruner.scientific, winner[pruner.scientific]
+    # As in the search, a pruner sees trials of the same choice only.
     over = [t for t in trials if t.state.is_finished() and t.params.get(name) == choice]
     mine = next((t for t in over if t.number == search_trial), None)
     step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
@@ -153,7 +145,7 @@ def _is_stopped(
     others: Sequence[FrozenTrial],
 ) -> bool:
     pruning = pruner.start()
-    for step, value in reports[:-1]:
+    for step, value in reports[:-1]:  # the last report stops no trial
         trial.intermediate_values[step] = value
         if pruning.should_prune(trial, [*others, trial]):
             return True

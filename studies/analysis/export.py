@@ -86,8 +86,6 @@ def best_config(result: StudyResult) -> dict[str, Any]:
 def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:
     """Write the configuration of one search trial, by default as ``trial_<number>.toml``.
 
-    The trial must have run its full budget.
-
     Raises:
         UserError: if there is no such trial, it has no final value, or the file cannot be written.
     """
@@ -132,10 +130,8 @@ def _objective(name: str) -> dict[str, str]:
 
 
 def as_trained(config: TrainConfig, record: TrialRecord) -> dict[str, Any]:
-    """Return all settings of ``config`` as they were when ``record`` was trained.
-
-    Device, precision and threads are those that the training reported, not those of this machine.
-    """
+    """Return all settings of ``config`` as they were when ``record`` was trained."""
+    # Those that the training reported: this machine may have others.
     used: dict[str, Any] = {
         name: record.attributes[name]
         for name in ("device", "precision", "threads")
@@ -162,8 +158,7 @@ def _measured(metric: str, trial: TrialRecord, environment: Mapping[str, Any]) -
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None: TOML has no null."""
-    return {name: value for name, value in record.items() if value is not None}
+    return {name: value for name, value in record.items() if value is not None}  # TOML has no null
 
 
 def _iso(moment: datetime | None) -> str | None:

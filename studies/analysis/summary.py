@@ -177,7 +177,6 @@ def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:
 
 
 def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:
-    """Whether a search trial counts for the row: all of a choice, or the default's own one."""
     if candidate is not None and candidate.default:
         return bool(record.params == candidate.params)
     return str(record.params.get(scientific)) == label

@@ -8,8 +8,6 @@ from mnist_core.commands.options import tolerance_option
 from mnist_core.errors import ConfigError
 from studies.cli import options
 
-_DIFFERENT = 1
-
 
 @options.on_study(without=["study", "dataset"])
 def compare_command(
@@ -48,5 +46,5 @@ def compare_command(
     allowed = tolerance / 100 if tolerance is not None and share else tolerance
     comparison = compare(first, second, tolerance=allowed)
     print_comparison(first, second, comparison)
-    if comparison.outcome in ("undecided", "different"):
-        raise typer.Exit(_DIFFERENT)
+    if not comparison.verdict.equal:
+        raise typer.Exit(1)

@@ -1,7 +1,4 @@
-"""The live view of a study that another process runs, read from its growing event log.
-
-Watching writes nothing, and the run does not notice it.
-"""
+"""The live view of a study that another process runs, read from its growing event log."""
 
 import time
 from collections.abc import Callable
@@ -98,8 +95,6 @@ def standing(progress: "Progress") -> str:
 
 
 class _Runs:
-    """Whether the study at a location is being run."""
-
     def __init__(self, location: "StudyLocation") -> None:
         self._location = location
         self._lease: Lease | None = None

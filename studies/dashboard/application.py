@@ -1,9 +1,7 @@
 """Optuna's dashboard with notes, pictures and figures of a study, none of which is written.
 
 The dashboard's pages ask its server for a study in JSON. That answer is completed on its way out
-from the study's own records: trials get notes, pictures and links to models, the study gets a note
-and figures. So the run pays nothing and remains the only writer. A note that somebody writes in the
-dashboard is kept in the study and replaces ours. Buttons that change trials are refused.
+from the study's own records, so the run pays nothing and remains the only writer.
 """
 
 import copy
@@ -63,6 +61,7 @@ class StudyDashboard:
         """Answer one request."""
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         if method not in READS:
+            # A note that somebody writes is kept in the study and replaces ours.
             if not _BY_PEOPLE.fullmatch(path):
                 return refuse(start_response, _REFUSED)
         elif _DETAIL.fullmatch(path):

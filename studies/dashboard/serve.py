@@ -76,7 +76,6 @@ def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
 
 
 def _artifacts(folder: Path) -> FileSystemArtifactStore:
-    """Return the store of files that people add to trials."""
     with contextlib.suppress(OSError):  # in a read-only folder nothing can be added
         folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)

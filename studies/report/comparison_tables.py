@@ -105,7 +105,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
         say("*: each study found hyperparameters of its own")
     if found.trainings.gap is not None:
         say(_trainings(found, found.trainings.gap))
-    say(f"{found.outcome}: {found.sentence}", style="bold")
+    say(found.verdict.sentence, style="bold")
 
 
 def _trainings(found: Comparison, gap: Gap) -> str:

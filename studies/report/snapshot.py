@@ -35,11 +35,7 @@ class Snapshot:
 
 
 def save_picture(path: Path, result: StudyResult, snapshot: Snapshot) -> None:
-    """Write the live view of ``snapshot`` and the result to ``path``, as SVG.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write the live view of ``snapshot`` and the result to ``path``, as SVG."""
     console = _console()
     if snapshot.taken is not None:
         console.print(snapshot.taken)

@@ -11,8 +11,6 @@ from studies.analysis.stored_study import Stored
 from studies.core.events import Event, Kind
 from studies.core.trials import TrialRecord, TrialState
 
-_KINDS: dict[str, Kind] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
-
 
 def missing_events(found: Stored, over: Collection[tuple[str, int]]) -> Iterator[Event]:
     """Yield start, reports and end of each trial that has ended and is not in ``over``.
@@ -21,7 +19,7 @@ def missing_events(found: Stored, over: Collection[tuple[str, int]]) -> Iterator
     """
     for phase, records in (("search", found.search), ("confirm", found.confirm)):
         for record in records:
-            if record.state in _KINDS and (phase, record.number) not in over:
+            if record.state.finished and (phase, record.number) not in over:
                 yield from _events(phase, record, found.plan.spec.metric)
     read = found.result.test.values if found.result is not None else {}
     for number in sorted(read):
@@ -52,4 +50,4 @@ def _events(phase: str, record: TrialRecord, metric: str) -> Iterator[Event]:
     else:
         end |= {"value": record.value, "metrics": record.metrics, "attributes": record.attributes}
         end |= {"step": last} if record.state == TrialState.PRUNED else {}
-    yield event(_KINDS[record.state], ended, end)
+    yield event(record.state.end_event, ended, end)

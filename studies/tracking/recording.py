@@ -210,7 +210,6 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
 
 
 def _shared(config: TrainConfig, space: Space) -> dict[str, Any]:
-    """Return the resolved settings that no trial decides, by dotted name."""
     of_trials = {"seed", *(space.setting(name) for name in space.parameters)}
     settings = flatten(_resolved(config).to_dict())
     return {name: value for name, value in settings.items() if name not in of_trials}
