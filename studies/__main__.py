@@ -55,7 +55,7 @@ def list_() -> None:
 def show(chosen: options.Chosen) -> None:
     """Print the resolved plan: space and roles, every setting and its source.
 
-    Of a name: the plan that would run now, and how a study that exists differs from it. Of a
+    With a name: the plan that would run now, and how an existing study differs from it. With a
     folder: the plan that the study was run with.
     """
     from studies.planning import lookup

@@ -47,17 +47,17 @@ def compare_command(
 ) -> None:
     """Compare two trained models by what their training recorded; nothing is computed again.
 
-    Shown are the settings, data, devices and versions that differ, the figures side by side, and
-    the first report in which the trainings part. The last line is the verdict: identical (to the
-    last bit), equal within the tolerance, no difference shown, or different.
+    You see the settings, data, devices and versions that differ, the figures side by side, and the
+    first report in which the trainings differ. The last line is the verdict: identical (to the last
+    bit), equal (within --tolerance), no difference shown (within the noise), or different.
 
-    The difference is held against noise: the spread over the seeds of other runs of the same
-    configurations, if enough are in the runs' folder (three of one configuration, or two and two
-    more of the other besides), else the standard error of that number of validation images.
-    In one case of twenty, equals differ by more. What one training each cannot show is not said.
+    The noise is the spread over seeds, if the runs' folder holds enough other runs of the same
+    configurations: three of one, or two of each. Otherwise it is the standard error of the
+    accuracy on that number of validation images. In one case of twenty, two equal models differ by
+    more.
 
-    Exit code: 0 if A and B pass for equal (within --tolerance; without it, within the noise), 1 if
-    not, and also for a mistake, which is one line that begins with "error:".
+    Exit code: 0 for the first three verdicts, otherwise 1. A mistake is one line that begins with
+    "error:", and its exit code is also 1.
 
     Examples:
         python -m mnist_core compare cpu/20261121-094345-net-d63c0f cuda/20261121-101201-net-b41d2a

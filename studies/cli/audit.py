@@ -16,10 +16,11 @@ def audit_command(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="of the simulation")] = 0,
 ) -> None:
-    """Replay a study's full curves with other pruners: seconds saved, chance to lose the best.
+    """Show what other pruners would have saved of a study, and how often they lose its best trial.
 
-    It needs trials that ran to their end: run the study with `search.sentinels` (a few trials that
-    are never pruned, e.g. `--set search.sentinels=0.2`) or with `--set search.pruner=none`.
+    Their full curves are replayed, so it needs trials that ran to their end: run the study with
+    `--set search.sentinels=0.2` (a fifth of the trials is never pruned) or `--set
+    search.pruner=none`.
     """
     plan = chosen.find()
     from studies.analysis.audit import audit

@@ -25,8 +25,8 @@ def compare_command(
     Keep environments apart with --set results.folder=DIR.
 
     The last line is the verdict: identical, equal (all of the 95 % interval is within --tolerance),
-    no difference shown, undecided, or different. Exit code: 0 for the first three, otherwise 1, as
-    for a mistake, which is one line that begins with "error:".
+    no difference shown, undecided, or different. Exit code: 0 for the first three, otherwise 1. A
+    mistake is one line that begins with "error:", and its exit code is also 1.
 
     Examples:
         python -m studies compare optim_search results/cuda/optim_search

@@ -25,10 +25,10 @@ def copy_command(
         typer.Option("--from", metavar="URL", help="where it is; left out: storage.url"),
     ] = None,
 ) -> None:
-    """Copy a study, search and confirmation, to another storage, and compare the copy with it.
+    """Copy a study (search and confirmation) to another storage, and check the copy.
 
-    The study also stays where it is. A study of that name in the other storage is not overwritten,
-    and a copy that fails leaves nothing. Models and reports stay in the study's results folder.
+    The study itself stays where it is. A study of that name in the other storage is not
+    overwritten, and a copy that fails leaves nothing. Models and reports stay in the study's results folder.
 
     Examples:
         python -m studies copy optim_search --to postgresql+psycopg://me@host/db

@@ -26,7 +26,7 @@ def report_command(
 
     The page has the answer with its interval, the table, all figures, the worst mistakes, time and
     cost, a pruner audit and how to reproduce it. Several studies share a page, which begins with an
-    overview. A study that is not finished is reported as far as it is.
+    overview. An unfinished study is reported as far as it is.
 
     Examples:
         python -m studies report optim_search --open

@@ -115,7 +115,7 @@ def watch_command(
     chosen: options.Chosen,
     plain: options.PlainOption = False,
 ) -> None:
-    """Show a study that another process runs, as its own terminal does, until it ends or Ctrl-C.
+    """Show the live view of a study that another process runs, until it ends or Ctrl-C.
 
     It reads the study's event log and changes nothing.
     """
