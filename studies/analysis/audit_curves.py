@@ -8,8 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
 from studies.core.attributes import SECONDS, WOULD_PRUNE
-from studies.planning.plan import Plan
+from studies.core.goals import Goals
 from studies.spec import StudySpec
+from studies.storage.location import StudyLocation
 from studies.storage.url import shown
 
 
@@ -56,22 +57,22 @@ class Curves:
         return max(values) if self.direction is StudyDirection.MAXIMIZE else min(values)
 
 
-def read_curves(plan: Plan) -> Curves:
-    """Read the full curves of the search of ``plan``'s study.
+def read_curves(location: StudyLocation, spec: StudySpec, goals: Goals) -> Curves:
+    """Read the full curves of a study's search.
 
     Raises:
         UserError: if there is no such study, or it has several objectives, or as ``collect``.
     """
-    with plan.location.opened(required=True) as studies:
+    with location.opened(required=True) as studies:
         if studies.search is None:
-            raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
+            raise UserError(f"there is no study {location.name!r} in {shown(location.url)}")
         trials = studies.search.get_trials(deepcopy=False)
-    if plan.goals.several:
+    if goals.several:
         raise UserError(
-            f"study {plan.name} has several objectives, and its pruner compares a trial with those"
-            " of no more parameters only; an audit replays curves of one objective"
+            f"study {location.name} has several objectives, and its pruner compares a trial with"
+            " those of no more parameters only; an audit replays curves of one objective"
         )
-    return collect(plan.name, plan.spec, trials)
+    return collect(location.name, spec, trials)
 
 
 def collect(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> Curves:

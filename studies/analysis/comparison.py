@@ -166,9 +166,10 @@ def _by_training(found: Stored) -> dict[str, TrialRecord]:
 def _confirmed(found: Stored) -> dict[str, list[TrialRecord]]:
     """Return the confirm trainings by label; those of one configuration may have two labels."""
     complete = [r for r in found.confirm if r.complete and r.value is not None]
+    plan = found.plan
+    chosen = candidates(plan.spec, plan.goals, found.search, front=plan.settings.confirm.front)
     rows = {
-        one.label: [record for record in complete if record.params == one.params]
-        for one in candidates(found.plan, found.search)
+        one.label: [record for record in complete if record.params == one.params] for one in chosen
     }
     return {label: records for label, records in rows.items() if records}
 

@@ -42,8 +42,9 @@ def summarize(
     forked: Forked | None = None,
 ) -> StudyResult:
     """Work out the result from the records of search and confirmation."""
-    spec = plan.spec
-    chosen = {candidate.label: candidate for candidate in candidates(plan, search)}
+    spec, goals = plan.spec, plan.goals
+    confirmed = candidates(spec, goals, search, front=plan.settings.confirm.front)
+    chosen = {candidate.label: candidate for candidate in confirmed}
     records = {
         label: tuple(r for r in confirm if r.params == candidate.params)
         for label, candidate in chosen.items()
@@ -89,7 +90,6 @@ def summarize(
     }
     best = verdict.best if verdict else None
     rows = []
-    goals = plan.goals
     for label in chosen if goals.several else (*map(str, spec.choices), *_defaults(chosen)):
         candidate = chosen.get(label)
         of_label = complete.get(label, ())

@@ -28,5 +28,6 @@ def audit_command(
     from studies.analysis.replay import Pruner
     from studies.report.comparison_tables import print_audit
 
-    found = audit(Pruner.of(plan), read_curves(plan), draws=draws, seed=seed)
+    curves = read_curves(plan.location, plan.spec, plan.goals)
+    found = audit(Pruner.of(plan), curves, draws=draws, seed=seed)
     print_audit(plan.name, plan.spec.metric, found)

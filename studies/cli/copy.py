@@ -28,7 +28,8 @@ def copy_command(
     """Copy a study (search and confirmation) to another storage, and check the copy.
 
     The study itself stays where it is. A study of that name in the other storage is not
-    overwritten, and a copy that fails leaves nothing. Models and reports stay in the study's results folder.
+    overwritten, and a copy that fails leaves nothing. Models and reports stay in the study's
+    results folder.
 
     Examples:
         python -m studies copy optim_search --to postgresql+psycopg://me@host/db

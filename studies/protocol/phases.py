@@ -116,7 +116,8 @@ def run_study(
         keep_test_data(plan.name, plan.test_data, book)
         search = run.search(book)
         with one_line_garbage(plan.storage_url):
-            chosen = candidates(plan, search)
+            front = plan.settings.confirm.front
+            chosen = candidates(plan.spec, plan.goals, search, front=front)
         confirm = stack.enter_context(
             confirmed(
                 plan,

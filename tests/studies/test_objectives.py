@@ -134,7 +134,7 @@ def test_a_copy_holds_all_objectives_and_an_audit_says_why_not(tmp_path):
     copied = dataclasses.replace(plan, storage_url=target)
     assert [t.values for t in trials_of(copied)[0]] == [t.values for t in trials_of(plan)[0]]
     with pytest.raises(UserError, match="has several objectives"):
-        read_curves(plan)
+        read_curves(plan.location, plan.spec, plan.goals)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def section(page: Material) -> Section:
     """Return the section."""
     plan = page.found.plan
     try:
-        every = read_curves(plan)
+        every = read_curves(plan.location, plan.spec, plan.goals)
     except UserError as error:
         return Section("pruning", "Pruner audit", (Text(f"Not audited: {error}."),))
     curves = _sample(every)
