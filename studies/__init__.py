@@ -29,6 +29,7 @@ def load(
     Raises:
         UserError: if there is no such study.
     """
-    from studies.analysis import tables
+    from studies.analysis import stored_study, tables
+    from studies.planning import lookup
 
-    return tables.load(study, quick=quick, conf=conf, sets=sets)
+    return tables.tables(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))

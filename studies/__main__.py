@@ -51,29 +51,22 @@ def list_() -> None:
 
 
 @app.command()
-def show(
-    study: options.StudyArgument,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
-) -> None:
+@options.on_study(argument=options.StudyArgument)
+def show(chosen: options.Chosen) -> None:
     """Print the resolved plan: space and roles, every setting and its source.
 
-    Of a name: the plan that would run now, and how a study that exists differs from it. Of a
+    With a name: the plan that would run now, and how an existing study differs from it. With a
     folder: the plan that the study was run with.
     """
     from studies.planning import lookup
 
-    if lookup.name_of(study, quick=quick) is None:
-        plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    if lookup.name_of(chosen.study, quick=chosen.quick) is None:
+        plan = chosen.find()
         from studies.report import overview
 
         overview.print_plan(plan)
         return
-    plan = options.resolve(
-        study, conf=conf, assignments=assignments, quick=quick, options={"data.name": dataset}
-    )
+    plan = chosen.resolve()
     from mnist_core.files import check_writable
     from studies import engines
     from studies.analysis import stored_study
@@ -98,8 +91,7 @@ def show(
         typer.echo(note)
     if not there:
         return
-    sets = {} if dataset is None else {"data.name": dataset}
-    recorded = lookup.find(study, conf=conf, assignments=assignments, sets=sets, quick=quick)
+    recorded = chosen.find(silent=True)
     changed = changed_settings(recorded.spec, recorded.settings, plan.settings)
     typer.echo(f"study {plan.name} has been run with {changed or 'these settings'}")
     refused = stored_study.read(plan).differs
@@ -108,18 +100,15 @@ def show(
 
 
 @app.command()
+@options.on_study()
 def status(
-    study: options.RunStudyArgument,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
+    chosen: options.Chosen,
     failures: Annotated[
         bool, typer.Option("--failures", help="the reasons of failed trials, with a traceback each")
     ] = False,
 ) -> None:
     """Print a study's progress, who runs it, and what it has found so far."""
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    plan = chosen.find()
     from studies.analysis import stored_study
     from studies.report import overview
 
@@ -130,35 +119,33 @@ def status(
 
 
 @app.command()
+@options.on_study()
 def export(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     trial: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="write search trial N, as trial_N.toml")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="write here, not in the study's folder")
     ] = None,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Write best_config.toml again from the database, or with --trial any search trial."""
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    plan = chosen.find()
     from studies.analysis import stored_study
     from studies.analysis.export import write_best_config, write_trial
 
     if trial is not None:
         found = stored_study.read(plan).comparable()
-        file = write_trial(found.plan, found.search, trial, out, environment=found.environment)
+        file = write_trial(found, trial, out)
         typer.echo(f"trial {trial}: {file}")
         return
     typer.echo(f"best configuration: {write_best_config(stored_study.read(plan).finished(), out)}")
 
 
 @app.command()
+@options.on_study(without=["dataset"])
 def dashboard(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="0: any free port")
     ] = 8080,
@@ -168,9 +155,6 @@ def dashboard(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="open it in the browser")
     ] = True,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Serve Optuna's dashboard of a study, also while it runs. Ctrl-C ends it.
 
@@ -178,7 +162,7 @@ def dashboard(
     The study has its report as a note, and figures to choose from. All are made when you open them:
     nothing is written, and you can add only notes and files.
     """
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick)
+    plan = chosen.find()
     from studies.dashboard import serve as served
 
     served.serve(plan, host=host, port=port, open_browser=open_browser)

@@ -18,8 +18,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 
 @app.command(no_args_is_help=True)
+@options.on_study(argument=options.StudyArgument)
 def run(
-    study: options.StudyArgument,
+    chosen: options.Chosen,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME", help="the fork's name, with --fork", show_default=False),
@@ -76,12 +77,9 @@ def run(
         str | None,
         typer.Option(metavar="NAMES", help="trackers: wandb,tensorboard,mlflow, or none"),
     ] = None,
-    dataset: options.DatasetOption = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:1 …")
     ] = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -97,7 +95,6 @@ def run(
             " with the trials that fit",
         ),
     ] = False,
-    quick: options.QuickOption = False,
     plain: options.PlainOption = False,
     take_over: Annotated[
         bool,
@@ -158,12 +155,8 @@ def run(
         raise typer.BadParameter("--fork leaves the study as it is; leave --fresh out")
     if ray_address and engine not in (None, "ray"):
         raise typer.BadParameter(f"--ray-address is for --engine ray, but got --engine {engine}")
-    plan = options.resolve(
-        study,
-        conf=conf,
-        assignments=assignments,
-        quick=quick,
-        options={
+    plan = chosen.resolve(
+        {
             "search.trials": trials,
             "search.trials_complete": trials_complete,
             "search.enqueue": enqueue or None,
@@ -173,9 +166,8 @@ def run(
             "engine.ray.address": ray_address,
             "search.order": order,
             "tracking.trackers": options.trackers(track),
-            "data.name": dataset,
             "device": device,
-        },
+        }
     )
     # Before workers start: a user's own file may be anything.
     check_objective(plan.spec.objective, plan.goals)

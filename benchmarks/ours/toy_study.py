@@ -33,6 +33,7 @@ from toy_trial import ToyTrial, describe, read_test
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
+from mnist_core.files import write_atomically
 from search_spaces.space import Choice, Float, Space
 from studies import engines
 from studies.analysis.export import FILE, write_best_config
@@ -45,7 +46,7 @@ from studies.protocol.control import Control
 from studies.protocol.fork import fork
 from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import run_study
-from studies.report.table import result_event, write_markdown
+from studies.report.table import markdown, result_event
 from studies.spec import StudySpec
 from studies.storage.copying import copy_study
 from studies.tracking.recording import Recording
@@ -180,7 +181,7 @@ def run(plan: Plan, deaths: Deaths, *, again: bool) -> None:
             read_test_again=again,
         )
         write_best_config(result)
-        write_markdown(result, plan.folder / REPORT)
+        write_atomically(plan.folder / REPORT, markdown(result))
         recording.conclude(result, result_event(result))
 
 

@@ -4,7 +4,6 @@ python -m mnist_core compare cpu/20261121-094345-net-d63c0f cuda/20261121-101201
 python -m mnist_core compare before after --tolerance 0.3
 """
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from mnist_core.commands import options
 from mnist_core.commands.options import Runs, Weights
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
@@ -41,40 +41,29 @@ def compare_command(
         typer.Argument(metavar="A", help="a run's id or folder, a checkpoint, a best_config.toml"),
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="the same, to compare with it")],
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="POINTS",
-            help="percentage points by which accuracies may differ",
-            show_default="what noise makes",
-        ),
-    ] = None,
+    tolerance: Annotated[float | None, options.tolerance_option("what noise makes")] = None,
     weights: Weights = None,
     runs: Runs = run_lookup.RUNS,
 ) -> None:
     """Compare two trained models by what their training recorded; nothing is computed again.
 
-    Shown are the settings, data, devices and versions that differ, the figures side by side, and
-    the first report in which the trainings part. The last line is the verdict: identical (to the
-    last bit), equal within the tolerance, no difference shown, or different.
+    You see the settings, data, devices and versions that differ, the figures side by side, and the
+    first report in which the trainings differ. The last line is the verdict: identical (to the last
+    bit), equal (within --tolerance), no difference shown (within the noise), or different.
 
-    The difference is held against noise: the spread over the seeds of other runs of the same
-    configurations, if enough are in the runs' folder (three of one configuration, or two and two
-    more of the other besides), else the standard error of that number of validation images.
-    In one case of twenty, equals differ by more. What one training each cannot show is not said.
+    The noise is the spread over seeds, if the runs' folder holds enough other runs of the same
+    configurations: three of one, or two of each. Otherwise it is the standard error of the
+    accuracy on that number of validation images. In one case of twenty, two equal models differ by
+    more.
 
-    Exit code: 0 if A and B pass for equal (within --tolerance; without it, within the noise), 1 if
-    not, and also for a mistake, which is one line that begins with "error:".
+    Exit code: 0 for the first three verdicts, otherwise 1. A mistake is one line that begins with
+    "error:", and its exit code is also 1.
 
     Examples:
         python -m mnist_core compare cpu/20261121-094345-net-d63c0f cuda/20261121-101201-net-b41d2a
 
         python -m mnist_core compare before after --tolerance 0.3
     """
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ConfigError(
-            f"--tolerance: must be percentage points from 0 on, but got {tolerance:g}"
-        )
     from mnist_core.comparison import compare, compare_noise, compare_verdict, model_record
 
     first, second = (model_record.find(what, runs=runs, checkpoint=weights) for what in (a, b))

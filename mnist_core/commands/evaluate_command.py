@@ -59,8 +59,8 @@ def evaluate_command(
     """Evaluate a model that was kept by `train` or by a study.
 
     On the images and the kind of device of its training the accuracy is the one that was logged.
-    On another split or data set, images that the model was trained on are counted, and said.
-    Of a run it is the model at its end, or with --checkpoint best the one at its best report.
+    On another split or data set, you read how many of its images the model was trained on. A run's
+    model is the one at its end, or with --checkpoint best the one at its best report.
 
     A choice between models by their test accuracy uses the test images up. Each reading
     is recorded: of a run's model in its run.json, of a study's in the study, which counts it.

@@ -1,5 +1,6 @@
 """Options that several commands of ``python -m mnist_core`` have, and what they change."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,26 @@ PlaceOfData = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="where the data is now, e.g. data.root=DIR"),
 ]
+
+
+def tolerance_option(left_out: str) -> Any:
+    """Return the option of a largest difference; ``left_out`` says what counts without it."""
+    return typer.Option(
+        metavar="POINTS",
+        help="largest difference that counts as equal; percentage points of an accuracy",
+        show_default=left_out,
+        callback=_check_tolerance,
+    )
+
+
+def _check_tolerance(points: float | None) -> float | None:
+    if points is not None and not (math.isfinite(points) and points >= 0):
+        raise ConfigError(
+            f"--tolerance: must be percentage points of at least 0, but got {points:g}"
+        )
+    return points
+
+
 DeviceNow = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
 ConfigFile = Annotated[

@@ -48,9 +48,9 @@ def tune_batch_command(
 
     Sizes are doubled until one does not fit, then the largest is narrowed down; each is tried in a
     process of its own, so that only that runs out of memory. Then all sizes are timed in turn.
-    Suggested is the smallest that is within 5 % of the fastest: at the same speed, smaller batches
-    take more steps an epoch and learn more from it. That is about speed only: which batch size
-    learns best is for a study to say, with the learning rate tuned at each.
+    The suggestion is the smallest that is within 5 % of the fastest: at the same speed, smaller
+    batches take more steps an epoch and learn more from it. It is about speed only. Which batch
+    size learns best is a question for a study that tunes the learning rate of each.
 
     Examples:
         python -m mnist_core tune-batch --model net

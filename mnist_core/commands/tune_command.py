@@ -51,8 +51,8 @@ def tune_lr_command(
     """Find a learning rate: a range test (Smith 2017), which takes seconds.
 
     A fresh model is trained while the learning rate grows at every step. First nothing happens,
-    then the loss falls, at last it rises. Suggested is where it falls fastest: a safe place to
-    begin, and often somewhat low; the best tends to lie between it and where the loss is lowest.
+    then the loss falls, at last it rises. The suggestion is where it falls fastest: a safe start,
+    often somewhat low. The best tends to lie between it and where the loss is lowest.
     The picture shows the whole curve: look at it. The answer holds for this model, optimizer, batch
     size and augmentation; change one of them and test again.
 

@@ -8,7 +8,7 @@ from mnist_core.comparison import compare, compare_noise
 from mnist_core.comparison.compare import Curves
 from mnist_core.comparison.compare_noise import Noise
 from mnist_core.comparison.model_record import ACCURACY, ModelRecord
-from mnist_core.comparison.spread import difference, within
+from mnist_core.comparison.spread import Outcome, Verdict, difference, outcome_of
 from mnist_core.errors import UserError
 
 Readings = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -34,19 +34,6 @@ class Measured:
     def points(self) -> float:
         """B less A, percentage points."""
         return 100 * difference(self.a, self.b)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What comes out.
-
-    Attributes:
-        equal: whether A and B pass for equal: within the tolerance, or without one within the
-            noise.
-    """
-
-    equal: bool
-    sentence: str
 
 
 def measure(
@@ -102,36 +89,37 @@ def judge(
         what += [f"every report ({curves.common})"] if curves else []
         what += ["all weights"] * (weights is True)
         listed = " and ".join(", ".join(what).rsplit(", ", 1))
-        return Verdict(True, f"identical: {listed} are the same to the last bit")
+        return Verdict("identical", f"{listed} are the same to the last bit")
     only_the_seed = compare.only_the_seed(a, b)
-    outside = [one for one in measured if not _passes(one, tolerance, only_the_seed)]
+    outcomes = {one.name: _outcome(one, tolerance, only_the_seed) for one in measured}
+    outside = [one for one in measured if outcomes[one.name] == "different"]
     worst = max(outside or measured, key=lambda one: (abs(one.points), one.name))
-    said = _head(worst, tolerance, equal=not outside) + _what(worst)
+    outcome = outcomes[worst.name]
+    said = _bound(worst, tolerance, outcome) + _what(worst)
     if worst.points:
         said += _against_noise(worst, only_the_seed)
     if not compare.same_images(a, b):
         said += "; A and B were judged on different images"
-    return Verdict(not outside, said)
+    return Verdict(outcome, said)
 
 
-def _passes(one: Measured, tolerance: float | None, only_the_seed: bool = False) -> bool:
+def _outcome(one: Measured, tolerance: float | None, only_the_seed: bool = False) -> Outcome:
     if tolerance is not None:
-        return within(one.points, tolerance)
-    if only_the_seed:
-        return True  # whatever it is, seeds made it
-    return within(one.points, 100 * one.noise.allowed if one.noise else 0.0)
-
-
-def _head(one: Measured, tolerance: float | None, *, equal: bool) -> str:
-    if tolerance is not None:
-        return f"{'equal within' if equal else 'outside'} the tolerance of {tolerance:g} points: "
+        return outcome_of(one.points, one.points, tolerance)
     if not one.points:
-        return "equal: "
-    if equal:
-        return "no difference shown: "
-    if one.noise and not one.noise.of_seeds:
-        return "different, as far as the number of images tells: "
-    return "different: "
+        return "equal"
+    if only_the_seed:
+        return "no difference shown"  # whatever it is, seeds made it
+    allowed = 100 * one.noise.allowed if one.noise else 0.0
+    return outcome_of(one.points - allowed, one.points + allowed)
+
+
+def _bound(one: Measured, tolerance: float | None, outcome: Outcome) -> str:
+    if tolerance is not None:
+        side = "within" if outcome == "equal" else "outside"
+        return f"{side} the tolerance of {tolerance:g} points, as "
+    by_images = one.noise is not None and not one.noise.of_seeds
+    return "as far as the number of images tells, " if outcome == "different" and by_images else ""
 
 
 def _what(one: Measured) -> str:
@@ -144,13 +132,13 @@ def _what(one: Measured) -> str:
 def _against_noise(one: Measured, only_the_seed: bool) -> str:
     if only_the_seed:
         said = "; nothing but the seed differs, so this is seed noise itself"
-        if one.noise and one.noise.of_seeds and not _passes(one, None):
+        if one.noise and one.noise.of_seeds and _outcome(one, None) == "different":
             said += f", if more than other seeds let expect ({100 * one.noise.allowed:.3f} points)"
         return said
     if one.noise is None:
         return "; nothing is recorded that tells how much of it is noise"
     bound = f"{100 * one.noise.allowed:.3f} points"
-    if _passes(one, None):
+    if _outcome(one, None) != "different":
         return (
             f", which is inside the noise (up to {bound}): one training each cannot show a"
             " difference so small"

@@ -1,9 +1,46 @@
-"""What every comparison of trainings rests on: Student's t, rounding to whole images, equality."""
+"""What comparisons of trainings and of studies rest on: rounding, Student's t, the verdict."""
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 ROUNDING = 1e-9
 """Differences are compared up to this: 0.3 read from a file is not above a tolerance of 0.3."""
+
+
+Outcome = Literal["identical", "equal", "no difference shown", "undecided", "different"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison comes to, and why."""
+
+    outcome: Outcome
+    reason: str
+
+    @property
+    def equal(self) -> bool:
+        """Whether A and B pass for equal: the command's exit code is 0."""
+        return self.outcome not in ("undecided", "different")
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        return f"{self.outcome}: {self.reason}"
+
+
+def outcome_of(low: float, high: float, tolerance: float | None = None) -> Outcome:
+    """Return what the interval of a difference, from ``low`` to ``high``, shows.
+
+    ``tolerance`` is the largest difference that counts as equal; None: 0 must lie in the interval.
+    """
+    if tolerance is None:
+        return "no difference shown" if low <= ROUNDING and high >= -ROUNDING else "different"
+    if within(low, tolerance) and within(high, tolerance):
+        return "equal"
+    apart = (low > 0 and not within(low, tolerance)) or (high < 0 and not within(high, tolerance))
+    # An interval that reaches across the tolerance shows neither: more seeds would make it shorter.
+    return "different" if apart else "undecided"
 
 
 def t_quantile(freedom: float, confidence: float = 0.95) -> float:

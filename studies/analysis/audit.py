@@ -3,26 +3,16 @@
 Only a full curve can be replayed, and a study's pruner keeps those of the trials that it liked. So
 *sentinels* (``search.sentinels``), a random sample that runs to its end, stand for the others.
 
-* Recorded order: all full curves once, in the order of their trials.
-* Draws: studies of the same size, put together from full curves with replacement. The defaults come
-  first; then, in random order, kept trials stand for kept ones, and sentinels that the pruner would
-  have stopped stand for stopped ones.
-
-Both 95 % intervals are for another study of such trials:
-
-* *saved*: mean over the draws ± t * sqrt(2) standard deviations, a prediction interval.
-* *chance* of losing the best: Clopper and Pearson's interval with the effective number of
-  observations (Korn and Graubard 1998, Survey Methodology 24, 193).
-
-Simulated with the median's rule on 12, 25 and 60 trials, 100 to 200 studies each, the interval of
-the chance held the true one in 99 % or more, that of the saving in 96 % or more. Wilson's interval
-over the draws held the chance in 28 to 100 %.
+Curves are replayed twice: once in the order of their trials, and in *draws*, which are studies of
+the same size put together from full curves with replacement. Both 95 % intervals are for another
+study of such trials. Simulated with the median's rule on 12, 25 and 60 trials, 100 to 200 studies
+each, that of the chance held the true one in 99 % or more, that of the saving in 96 % or more.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from statistics import fmean, stdev
 from typing import Any
@@ -30,9 +20,7 @@ from typing import Any
 from mnist_core.comparison.spread import t_quantile
 from mnist_core.console.plain_text import counted
 from studies.analysis.audit_curves import Curve, Curves
-from studies.analysis.replay import Replayed, replay
-from studies.planning.plan import Plan
-from studies.search.pruners import with_resources
+from studies.analysis.replay import Pruner, Replayed, replay
 
 ENOUGH = 20
 """Full curves, defaults not counted, below which an audit says little."""
@@ -59,10 +47,10 @@ class Verdict:
     """What one pruner would have saved and lost.
 
     Attributes:
-        saved: share of the training time that it saves in the recorded order, 0 to 1.
+        saved: fraction of the training time that it saves in the recorded order, 0 to 1.
         loses: whether it stops the best trial in the recorded order.
-        saved_range: 95 % prediction interval of the share in another study of such trials.
-        chance: of losing the best, over the draws.
+        saved_range: 95 % prediction interval of that fraction.
+        chance: of losing the best, over the draws, with its 95 % interval.
         given_up: mean loss of the metric's best value over the draws, >= 0.
     """
 
@@ -87,8 +75,8 @@ class Audit:
     warnings: tuple[str, ...]
 
 
-def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0) -> Audit:
-    """Replay ``curves`` through the study's own pruner and others.
+def audit(own: Pruner, curves: Curves, *, draws: int | None = None, seed: int = 0) -> Audit:
+    """Replay ``curves`` through the study's ``own`` pruner and others.
 
     ``draws`` studies are put together; None: as many as take about a minute, 20 to 200.
     """
@@ -96,33 +84,18 @@ def audit(plan: Plan, curves: Curves, *, draws: int | None = None, seed: int = 0
     if draws is None:
         draws = min(200, max(20, _REPORTS // max(1, size)))
     studies = [_draw(curves, Random(f"{seed} {index}")) for index in range(draws)]
-    search = plan.settings.search
-    own = (search.pruner, dict(search.pruner_options))
-    compared = [(name, dict(options)) for name, options in COMPARED]
+    compared = [replace(own, name=name, options=options) for name, options in COMPARED]
     if own not in compared:
         compared.append(own)
-    verdicts = tuple(
-        _verdict(
-            curves, studies, name, options, own=(name, options) == own, reports=plan.most_reports
-        )
-        for name, options in compared
-    )
+    verdicts = tuple(_verdict(curves, studies, one, own=one == own) for one in compared)
     return Audit(curves=curves, draws=draws, verdicts=verdicts, warnings=tuple(_warnings(curves)))
 
 
 def _verdict(
-    curves: Curves,
-    studies: Sequence[Sequence[Curve]],
-    name: str,
-    options: Mapping[str, Any],
-    *,
-    own: bool,
-    reports: int,
+    curves: Curves, studies: Sequence[Sequence[Curve]], pruner: Pruner, *, own: bool
 ) -> Verdict:
-    given = with_resources(name, options, reports)
-
     def run(some: Sequence[Curve]) -> tuple[float, _Loss]:
-        done = replay(some, name, given, direction=curves.direction, workers=curves.workers)
+        done = replay(some, pruner, workers=curves.workers)
         return _saved(some, done), _lost(curves, some, done)
 
     saved, loss = run(curves.full)
@@ -131,26 +104,29 @@ def _verdict(
     losses = [lost for _, lost in outcomes]
     chance = fmean(lost.share for lost in losses)
     return Verdict(
-        label=_label(name, options),
+        label=_label(pruner.name, pruner.options),
         own=own,
         saved=saved,
         loses=loss.share > 0,
         mean_saved=fmean(shares),
         saved_range=_prediction(shares),
         chance=chance,
-        chance_range=(0.0, 0.0)  # known, not estimated
-        if name == "none"
-        else _clopper_pearson(chance, _effective([lost.best for lost in losses])),
+        # With the effective number of observations (Korn and Graubard 1998, Survey Methodology 24,
+        # 193). Wilson's interval over the draws held the true chance in 28 to 100 % of simulations.
+        chance_range=_clopper_pearson(chance, _effective([lost.best for lost in losses]))
+        if pruner.name != "none"
+        else (0.0, 0.0),  # known, not estimated
         given_up=fmean(lost.given_up for lost in losses),
     )
 
 
 def _draw(curves: Curves, random: Random) -> list[Curve]:
-    """Return a study of the same size, put together from full curves."""
     drawn = random.choices(curves.kept, k=len(curves.kept))
+    # Kept trials stand for kept ones, sentinels that it would have stopped for stopped ones.
     if curves.stopped:
         drawn += random.choices(curves.stopped, k=len(curves.stopped) + curves.pruned)
     random.shuffle(drawn)
+    # The defaults come first, as in every study.
     return [*(curve for curve in curves.full if curve.exempt), *drawn]
 
 
@@ -208,28 +184,25 @@ def _warnings(curves: Curves) -> list[str]:
 
 
 def _prediction(shares: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % prediction interval of one more share, within 0 and 1."""
     n, mean = len(shares), fmean(shares)
     if n < 2:
-        return 0.0, 1.0
+        return 0.0, 1.0  # one draw tells nothing of the spread
     # Half of the variance is the new study's, half is that of the study that was drawn from.
     half = t_quantile(n - 1) * stdev(shares) * math.sqrt(2 + 1 / n)
     return max(0.0, mean - half), min(1.0, mean + half)
 
 
 def _effective(drawn: Sequence[int]) -> float:
-    """Return the effective number of observations among the best trials of the draws.
-
-    The best is one of the same few trials again and again: 1 / sum of squared shares (Kish 1965) is
-    about 2, so a single study says little about its chance to lose its best.
-    """
+    """Return the effective number of observations among the best trials of draws (Kish 1965)."""
+    # The best is one of the same few trials again and again: 1 / sum of squared shares is about 2,
+    # so a single study says little about its chance to lose its best.
     n = len(drawn)
     # The draws themselves are a sample, too: 1 / n is their part.
     return 1 / (sum((count / n) ** 2 for count in Counter(drawn).values()) + 1 / n)
 
 
 def _clopper_pearson(share: float, n: float) -> tuple[float, float]:
-    """Return the 95 % interval of a share of ``n`` observations; ``n`` may be a fraction."""
+    """Return the 95 % interval of a fraction of ``n`` observations; ``n`` need not be whole."""
     from scipy import special  # type: ignore[import-untyped]
 
     hits = share * n

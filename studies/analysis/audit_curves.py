@@ -8,7 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
 from studies.core.attributes import SECONDS, WOULD_PRUNE
-from studies.planning.plan import Plan
+from studies.core.goals import Goals
+from studies.spec import StudySpec
+from studies.storage.location import StudyLocation
 from studies.storage.url import shown
 
 
@@ -17,7 +19,6 @@ class Curve:
     """A trial that ran its full budget.
 
     Attributes:
-        choice: its value of the scientific parameter, as text.
         reports: step and value, in order; one or more.
         exempt: whether it is never pruned, as the default configurations.
         stopped: whether it is a sentinel that the study's own pruner would have stopped.
@@ -34,13 +35,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """The full curves of a study.
-
-    Attributes:
-        pruned: number of trials that the study's pruner stopped.
-        workers: most trials that ran at the same time.
-        direction: of the study.
-    """
+    """The full curves of a study, and the number of trials that its pruner stopped."""
 
     full: tuple[Curve, ...]
     pruned: int
@@ -62,40 +57,38 @@ class Curves:
         return max(values) if self.direction is StudyDirection.MAXIMIZE else min(values)
 
 
-def read_curves(plan: Plan) -> Curves:
-    """Read the full curves of the search of ``plan``'s study.
+def read_curves(location: StudyLocation, spec: StudySpec, goals: Goals) -> Curves:
+    """Read the full curves of a study's search.
 
     Raises:
-        UserError: if there is no such database or study, or as ``collect``.
+        UserError: if there is no such study, or it has several objectives, or as ``collect``.
     """
-    with plan.location.opened(required=True) as studies:
+    with location.opened(required=True) as studies:
         if studies.search is None:
-            raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
-        return collect(plan, studies.search.get_trials(deepcopy=False))
+            raise UserError(f"there is no study {location.name!r} in {shown(location.url)}")
+        trials = studies.search.get_trials(deepcopy=False)
+    if goals.several:
+        raise UserError(
+            f"study {location.name} has several objectives, and its pruner compares a trial with"
+            " those of no more parameters only; an audit replays curves of one objective"
+        )
+    return collect(location.name, spec, trials)
 
 
-def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
-    """Return the full curves among ``trials``, which are all of the study's search.
+def collect(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> Curves:
+    """Return the full curves among ``trials``, which are all of the search of ``study``.
 
     Raises:
-        UserError: if there are none but the defaults, trials report once only, or the study has
-            several objectives.
+        UserError: if there are none but the defaults, or trials report once only.
     """
-    if plan.settings.search.objectives:
-        raise UserError(
-            f"study {plan.name} has several objectives, and its pruner compares a trial with those"
-            " of no more parameters only; an audit replays curves of one objective, so there is"
-            " none of it"
-        )
-    defaults = [plan.spec.default(choice) for choice in plan.spec.choices]
     full = tuple(
         Curve(
             number=trial.number,
-            choice=str(trial.params.get(plan.spec.scientific)),
+            choice=str(trial.params.get(spec.scientific)),
             reports=tuple(sorted(trial.intermediate_values.items())),
             value=trial.value,
             seconds=_seconds(trial),
-            exempt=trial.number < len(defaults),
+            exempt=trial.number < len(spec.choices),
             stopped=WOULD_PRUNE in trial.system_attrs,
         )
         for trial in trials
@@ -107,17 +100,17 @@ def collect(plan: Plan, trials: Sequence[FrozenTrial]) -> Curves:
         full=full,
         pruned=sum(trial.state is TrialState.PRUNED for trial in trials),
         workers=_workers(trials),
-        direction=StudyDirection[plan.spec.direction.upper()],
+        direction=StudyDirection[spec.direction.upper()],
     )
     if not curves.kept:
         raise UserError(
-            f"study {plan.name} has no trial, besides the defaults, that ran its full budget and"
+            f"study {study} has no trial, besides the defaults, that ran its full budget and"
             " was not to be pruned, so there is nothing to replay; run it first, with"
             " search.sentinels or search.pruner=none"
         )
     if all(len(curve.reports) < 2 for curve in full):
         raise UserError(
-            f"the trials of study {plan.name} report once, at their end, so no pruner can save"
+            f"the trials of study {study} report once, at their end, so no pruner can save"
             " anything; raise epochs or reports_per_epoch"
         )
     return curves
@@ -127,17 +120,16 @@ def _seconds(trial: FrozenTrial) -> float:
     seconds = trial.user_attrs.get(SECONDS)
     if seconds is None and trial.datetime_start and trial.datetime_complete:
         seconds = (trial.datetime_complete - trial.datetime_start).total_seconds()
-    return float(seconds or 0.0) or 1.0
+    return float(seconds or 0.0) or 1.0  # never 0: shares of the time are divided by it
 
 
 def _workers(trials: Sequence[FrozenTrial]) -> int:
-    """Return the most trials that ran at the same time."""
     changes = []
     for trial in trials:
         if trial.datetime_start and trial.datetime_complete:
             changes += [(trial.datetime_start, 1), (trial.datetime_complete, -1)]
     running = most = 0
-    for _, change in sorted(changes):
+    for _, change in sorted(changes):  # at one time, ends (-1) come before starts
         running += change
         most = max(most, running)
     return max(1, most)

@@ -5,25 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies.analysis.pareto import front_of, spread
+from studies.core.goals import Goals
 from studies.core.trials import TrialRecord
-from studies.planning.plan import Plan
 from studies.search.enqueued import point_of
 from studies.search.population import configuration
+from studies.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A configuration that is confirmed: a choice's best one, or the baseline's default.
-
-    With several objectives it is on the Pareto front, or the default.
+    """A configuration that is confirmed: the best one of a choice or of the front, or the default.
 
     Attributes:
         choice: its choice of the scientific parameter, as text.
         default: whether it is the baseline's default configuration.
         search_trial: number of the search trial that found it; None for a default not tried.
         search_values: all objectives of that trial, the metric first.
-        name: the name in tables; "": its choice.
-        feasible: whether that trial keeps the study's limits; one that does not wins nothing.
+        feasible: whether that trial keeps the study's limits; if it does not, it cannot win.
     """
 
     choice: str
@@ -41,53 +39,28 @@ class Candidate:
         return self.name or (f"{self.choice} (default)" if self.default else self.choice)
 
 
-def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ...]:
+def candidates(
+    spec: StudySpec, goals: Goals, search: Sequence[TrialRecord], *, front: int
+) -> tuple[Candidate, ...]:
     """Return the best feasible trial of each choice (of equals the earlier one), and the default.
 
-    A choice without a COMPLETE trial has no candidate. With several objectives: at most
-    ``confirm.front`` trials of the Pareto front, and the default.
+    A choice without a COMPLETE trial has no candidate. With several objectives: at most ``front``
+    trials of the Pareto front, and the default.
     """
-    spec = plan.spec
-    goals = plan.goals
-    found = [
-        Candidate(
-            choice=str(record.params.get(spec.scientific)),
-            default=False,
-            params=record.params,
-            search_trial=record.number,
-            search_value=record.value,
-            search_values=record.values,
-            name=f"trial {record.number}",
-        )
-        for record in (
-            spread(front_of(goals, search), plan.settings.confirm.front) if goals.several else ()
-        )
-    ]
     params = spec.default(spec.baseline)
-    for choice in () if goals.several else spec.choices:
-        complete = [
-            record
-            for record in search
-            if record.complete
-            and record.feasible
-            and record.value is not None
-            and record.params.get(spec.scientific) == choice
-        ]
-        if complete:
-            best = min(
-                complete,
-                key=lambda record: (-goals.signs[0] * (record.value or 0.0), record.number),
-            )
-            found.append(
-                Candidate(
-                    choice=str(choice),
-                    default=False,
-                    # The default itself, if it is one after rounding, is trained once.
-                    params=params if _same(best, params) else configuration(best),
-                    search_trial=best.number,
-                    search_value=best.value,
-                )
-            )
+    found: list[Candidate] = []
+    if goals.several:
+        for record in spread(front_of(goals, search), front):
+            found.append(_found_by(record, record.params, spec, name=f"trial {record.number}"))
+    else:
+        able = [r for r in search if r.complete and r.feasible and r.value is not None]
+        for choice in spec.choices:
+            own = [r for r in able if r.params.get(spec.scientific) == choice]
+            if own:
+                best = min(own, key=lambda r: (-goals.sign * (r.value or 0.0), r.number))
+                # The default itself, if it is one after rounding, is trained once.
+                same = _same(best, params)
+                found.append(_found_by(best, params if same else configuration(best), spec))
     tried = next((r for r in search if _same(r, params) and r.complete), None)
     default = Candidate(
         choice=str(spec.baseline),
@@ -100,6 +73,20 @@ def candidates(plan: Plan, search: Sequence[TrialRecord]) -> tuple[Candidate, ..
         feasible=all(r.feasible for r in search if _same(r, params)),
     )
     return (*found, default)
+
+
+def _found_by(
+    record: TrialRecord, params: Mapping[str, Any], spec: StudySpec, name: str = ""
+) -> Candidate:
+    return Candidate(
+        choice=str(record.params.get(spec.scientific)),
+        default=False,
+        params=params,
+        search_trial=record.number,
+        search_value=record.value,
+        search_values=record.values,
+        name=name,
+    )
 
 
 def _same(record: TrialRecord, params: Mapping[str, Any]) -> bool:

@@ -14,10 +14,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from mnist_core.comparison.compare import COMPUTED
-from mnist_core.comparison.spread import difference, rounding_error, within
+from mnist_core.comparison.spread import Verdict, difference, outcome_of, rounding_error
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
 from studies.analysis.candidates import candidates
@@ -28,19 +27,15 @@ from studies.core.statistics import Interval, paired_difference, value_interval,
 from studies.core.trials import TrialRecord
 from studies.planning.fingerprint import differences
 
-Outcome = Literal["identical", "equal", "no difference shown", "undecided", "different"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
     """Something that both studies measured.
 
     Attributes:
-        a: mean and interval in A.
-        b: mean and interval in B.
         n: number of pairs (by seed, or by training); 0: not paired.
         same: number of pairs with the very same value.
-        largest: greatest difference of a pair; NaN where it is not paired.
+        largest: greatest difference of a pair; NaN if it is not paired.
     """
 
     label: str
@@ -65,7 +60,7 @@ class Trainings:
     Attributes:
         gap: of their final values; None: there are none.
         identical: the number of those with every report the same, to the last bit.
-        seconds: time of B's over time of A's; NaN where it is not known.
+        seconds: time of B's over time of A's; NaN if it is not known.
     """
 
     gap: Gap | None = None
@@ -80,7 +75,6 @@ class Comparison:
     Attributes:
         settings: differences in what is measured, e.g. ``train.epochs: 5 -> 6``.
         environment: differences in devices and versions, in the same form.
-        rows: of the configurations that both confirmed.
         best: of the best of both; None: one has confirmed nothing.
     """
 
@@ -90,14 +84,13 @@ class Comparison:
     trainings: Trainings
     rows: tuple[Gap, ...]
     best: Gap | None
-    outcome: Outcome
-    sentence: str
+    verdict: Verdict
 
 
 def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparison:
     """Compare two studies, B less A.
 
-    ``tolerance`` is the greatest difference that counts as equal, in the metric's unit; None: what
+    ``tolerance`` is the largest difference that counts as equal, in the metric's unit; None: what
     the interval does not show to be different from 0.
 
     Raises:
@@ -123,7 +116,6 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
             "A and B have neither two trainings with equal settings and seeds nor a confirmed"
             " configuration each, so there is nothing to compare"
         )
-    outcome, sentence = _verdict(decisive, trainings, metric, tolerance)
     return Comparison(
         metric=metric,
         settings=tuple(differences(a.settings, b.settings)),
@@ -131,8 +123,7 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
         trainings=trainings,
         rows=rows,
         best=best,
-        outcome=outcome,
-        sentence=sentence,
+        verdict=_verdict(decisive, trainings, metric, tolerance),
     )
 
 
@@ -165,7 +156,6 @@ def _trainings(a: Stored, b: Stored, step: float) -> Trainings:
 
 
 def _by_training(found: Stored) -> dict[str, TrialRecord]:
-    """Return the trainings of full budget by hyperparameters and seed."""
     return {
         json.dumps([record.params, record.seed], sort_keys=True): record
         for record in (*found.search, *found.confirm)
@@ -176,9 +166,10 @@ def _by_training(found: Stored) -> dict[str, TrialRecord]:
 def _confirmed(found: Stored) -> dict[str, list[TrialRecord]]:
     """Return the confirm trainings by label; those of one configuration may have two labels."""
     complete = [r for r in found.confirm if r.complete and r.value is not None]
+    plan = found.plan
+    chosen = candidates(plan.spec, plan.goals, found.search, front=plan.settings.confirm.front)
     rows = {
-        one.label: [record for record in complete if record.params == one.params]
-        for one in candidates(found.plan, found.search)
+        one.label: [record for record in complete if record.params == one.params] for one in chosen
     }
     return {label: records for label, records in rows.items() if records}
 
@@ -240,7 +231,6 @@ def _paired(
 
 
 def _environment(found: Stored) -> dict[str, object]:
-    """Return devices and versions of a study."""
     records = [record for record in (*found.search, *found.confirm) if record.attributes]
     known: dict[str, object] = {}
     for name in ("device", "device_name", "precision", "threads"):
@@ -249,31 +239,23 @@ def _environment(found: Stored) -> dict[str, object]:
     return {**known, "versions": dict((found.described or {}).get("versions", {}))}
 
 
-def _verdict(
-    decisive: Gap, trainings: Trainings, metric: str, tolerance: float | None
-) -> tuple[Outcome, str]:
+def _verdict(decisive: Gap, trainings: Trainings, metric: str, tolerance: float | None) -> Verdict:
+    what = decisive.label
+    if decisive is trainings.gap:
+        what = f"{counted(decisive.n, 'training')} with equal settings and seeds"
+        if trainings.identical == decisive.n:
+            return Verdict("identical", f"{what} came out the same, every report to the last bit")
     scale, sign = (100, " points") if is_share(metric) else (1, unit(metric))
-    gap, of_trainings = decisive.gap, decisive is trainings.gap
-    what = (
-        f"{counted(decisive.n, 'training')} with equal settings and seeds"
-        if of_trainings
-        else decisive.label
-    )
-    if of_trainings and trainings.identical == decisive.n:
-        return "identical", f"{what} came out the same, every report to the last bit"
+    gap = decisive.gap
     cut = possible(metric, gap, gap=True)
     said = (
         f"{what}: {scale * gap.mean:+.3g} [{scale * cut.low:+.3g}, {scale * cut.high:+.3g}]{sign}"
     )
+    outcome = outcome_of(gap.low, gap.high, tolerance)
     if tolerance is None:
-        if gap.includes(0.0):
-            return "no difference shown", f"{said}; the interval includes 0"
-        return "different", f"{said}; the interval does not include 0"
+        includes = "includes" if outcome == "no difference shown" else "does not include"
+        return Verdict(outcome, f"{said}; the interval {includes} 0")
+    place = {"equal": "lies within", "different": "lies outside", "undecided": "reaches across"}
     bound = f"the tolerance of {scale * tolerance:g}{sign}"
-    if within(gap.low, tolerance) and within(gap.high, tolerance):
-        return "equal", f"{said}; all of the interval is within {bound}"
-    if (gap.low > 0 and not within(gap.low, tolerance)) or (
-        gap.high < 0 and not within(gap.high, tolerance)
-    ):
-        return "different", f"{said}; all of the interval is outside {bound}"
-    return "undecided", f"{said}; the interval reaches across {bound}: more seeds would tell"
+    more = ": more seeds would tell" if outcome == "undecided" else ""
+    return Verdict(outcome, f"{said}; the interval {place[outcome]} {bound}{more}")

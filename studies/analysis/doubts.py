@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from statistics import median, variance
 from typing import Any
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from objectives.base import CHANGES
 from search_spaces.space import Choice, Space
-from studies.analysis.replay import made_trial, silent_pruner
+from studies.analysis.replay import Pruner, made_trial
 from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
-from studies.planning.plan import Plan
-from studies.search.pruners import with_resources
 
 BOUND_SHARE = 0.02
 """A best value within this share of a parameter's range (on its own scale) is on the bound."""
@@ -26,11 +23,11 @@ ENOUGH_CONFIGURATIONS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSpread:
-    """How much of a search's spread is the seeds'.
+    """How much of a search's spread is due to seeds.
 
     Attributes:
         seeds: standard deviation of one configuration over seeds.
-        configurations: standard deviation over configurations, the seeds' part taken out.
+        configurations: standard deviation over configurations, without the seeds' part.
     """
 
     seeds: float
@@ -44,11 +41,9 @@ class SeedSpread:
 
 @dataclass(frozen=True, kw_only=True)
 class PrunerWouldStopWinner:
-    """A pruner that would have stopped the winner.
+    """A pruner that would have stopped ``stopped`` of the winner's ``of`` confirm trainings.
 
     Attributes:
-        stopped: the number of the winner's confirm trainings that it would have stopped.
-        of: the number of its confirm trainings.
         sentinel_step: the step at which it would have stopped the winner's search trial, which was
             a sentinel; None: it was not a sentinel, or would not have been stopped.
     """
@@ -64,9 +59,6 @@ def on_bound(
 ) -> tuple[str, ...]:
     """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
 
-    On a bound means within 2 % of the range, measured on the parameter's own (log) scale. A value
-    that was compared with no other value, as a default is where no more is tried, does not count.
-
     Args:
         space: of the search.
         params: the best ones.
@@ -80,7 +72,7 @@ def on_bound(
         if isinstance(parameter, Choice) or parameter.low == parameter.high:
             continue
         if all(other.get(name, value) == value for other in tried):
-            continue
+            continue  # no other value was tried, as with a lone default: the bound stopped nothing
         scale = math.log if parameter.log else float
         low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
         share = (at - low) / (high - low)
@@ -97,12 +89,10 @@ def seed_spread(
     """Compare the spread over seeds with that over configurations.
 
     Each trial has its own seed, so the variance of the search's values is that of the
-    configurations plus that of the seeds (law of total variance). The seeds' part is the median
-    over the confirmed configurations: one that sometimes diverges does not decide.
-
-    Returns:
-        None if there are too few configurations, or none with two seeds.
+    configurations plus that of the seeds (law of total variance). None: there are too few
+    configurations, or none with two seeds.
     """
+    # By configuration: a repeated one would make the spread of configurations too small.
     values = {
         str(sorted(record.params.items())): record.value
         for record in search
@@ -111,13 +101,14 @@ def seed_spread(
     within = [variance(of_one) for of_one in confirm if len(of_one) > 1]
     if len(values) < ENOUGH_CONFIGURATIONS or not within:
         return None
+    # The median, so that one configuration that sometimes diverges does not decide.
     seeds = median(within)
     between = max(0.0, variance(values.values()) - seeds)
     return SeedSpread(seeds=math.sqrt(seeds), configurations=math.sqrt(between))
 
 
 def pruner_would_stop_winner(
-    plan: Plan,
+    pruner: Pruner,
     winner: Mapping[str, Any],
     *,
     search_trial: int | None,
@@ -127,43 +118,34 @@ def pruner_would_stop_winner(
     """Show the winner's curves to the study's pruner, each as if it were the search's last trial.
 
     Its confirm trainings are full curves of the same configuration that no pruner has selected.
-    As in the search, a pruner sees trials of the same choice only, and the last report stops none.
-
-    Returns:
-        None if the pruner would have let all of them run.
+    None: the pruner would have let all of them run.
     """
-    search, spec = plan.settings.search, plan.spec
-    if search.pruner == "none":
+    if pruner.name == "none":
         return None
-    choice = winner[spec.scientific]
-    over = [t for t in trials if t.state.is_finished() and t.params.get(spec.scientific) == choice]
+    name, choice = pruner.scientific, winner[pruner.scientific]
+    # As in the search, a pruner sees trials of the same choice only.
+    over = [t for t in trials if t.state.is_finished() and t.params.get(name) == choice]
     mine = next((t for t in over if t.number == search_trial), None)
     step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
     stopped = sum(
-        _is_stopped(plan, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
+        _is_stopped(pruner, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
         for curve in curves
     )
     if not stopped and step is None:
         return None
     return PrunerWouldStopWinner(
-        pruner=search.pruner, stopped=stopped, of=len(curves), sentinel_step=step
+        pruner=pruner.name, stopped=stopped, of=len(curves), sentinel_step=step
     )
 
 
 def _is_stopped(
-    plan: Plan,
+    pruner: Pruner,
     trial: FrozenTrial,
     reports: Sequence[tuple[int, float]],
     others: Sequence[FrozenTrial],
 ) -> bool:
-    search, spec = plan.settings.search, plan.spec
-    pruning = silent_pruner(
-        search.pruner,
-        with_resources(search.pruner, search.pruner_options, plan.most_reports),
-        scientific=spec.scientific,
-        direction=StudyDirection[spec.direction.upper()],
-    )
-    for step, value in reports[:-1]:
+    pruning = pruner.start()
+    for step, value in reports[:-1]:  # the last report stops no trial
         trial.intermediate_values[step] = value
         if pruning.should_prune(trial, [*others, trial]):
             return True

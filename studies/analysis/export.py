@@ -8,7 +8,7 @@ that training measured, so that a repetition can be compared to the last digit.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ from typing import Any
 import tomli_w
 
 from mnist_core import optim
+from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
 from studies.analysis.result import StudyResult
+from studies.analysis.stored_study import Stored
 from studies.core.formatting import possible
 from studies.core.seal import sealed
 from studies.core.statistics import Interval
 from studies.core.trials import TrialRecord
 from studies.planning.next_commands import reproduce_command, train_command
 from studies.planning.objective_class import is_trainer
-from studies.planning.plan import Plan
 from studies.search.population import as_one_training
 
 FILE = "best_config.toml"
@@ -38,8 +39,10 @@ def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
         UserError: if nothing is confirmed yet, or the file cannot be written.
     """
     target, plan = path or result.plan.folder / FILE, result.plan
-    head = f"The best configuration that study {plan.name} found."
-    return _write(plan, target, head, train_command(target), best_config(result))
+    text = f"The best configuration that study {plan.name} found."
+    if is_trainer(plan.spec.objective):
+        text += f" {_AGAIN} {train_command(target)}"
+    return _write(target, text, best_config(result))
 
 
 def best_config(result: StudyResult) -> dict[str, Any]:
@@ -61,10 +64,10 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     too_noisy = [label for label in result.ties if label in result.noisy]
     record: dict[str, Any] = {
         "study": plan.name,
-        **_objective(plan),
+        **_objective(plan.spec.objective),
         "trial": row.candidate.search_trial,
         "confirm_trial": recorded.number,
-        **_measured(plan, recorded, environment),
+        **_measured(metric, recorded, environment),
         "confirm": {
             "metric": metric,
             "seeds": [trial.seed for trial in records],
@@ -77,28 +80,20 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     }
     if row.test is not None:
         record["test"] = {**_interval(possible(metric, row.test)), "read": list(result.test.times)}
-    config = resolved_config(plan, recorded)
-    return sealed({**config, "record": _present(record)})
+    config = plan.config_for(recorded.params, recorded.seed)
+    return sealed({**as_trained(config, recorded), "record": _present(record)})
 
 
-def write_trial(
-    plan: Plan,
-    records: Sequence[TrialRecord],
-    number: int,
-    path: Path | None = None,
-    *,
-    environment: Mapping[str, Any] | None = None,
-) -> Path:
+def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:
     """Write the configuration of one search trial, by default as ``trial_<number>.toml``.
-
-    The trial must have run its full budget.
 
     Raises:
         UserError: if there is no such trial, it has no final value, or the file cannot be written.
     """
-    found = {record.number: record for record in records}.get(number)
+    plan, last = study.plan, len(study.search) - 1
+    found = {record.number: record for record in study.search}.get(number)
     if found is None:
-        raise UserError(f"study {plan.name} has no trial {number}; it has 0 to {len(records) - 1}")
+        raise UserError(f"study {plan.name} has no trial {number}; it has 0 to {last}")
     if not found.complete:
         raise UserError(
             f"trial {number} of study {plan.name} is {found.state}, so it has no value of the full"
@@ -107,39 +102,37 @@ def write_trial(
     found = as_one_training(found)
     record = {
         "study": plan.name,
-        **_objective(plan),
+        **_objective(plan.spec.objective),
         "trial": number,
         "metric": plan.spec.metric,
-        **_measured(plan, found, environment or {}),
+        **_measured(plan.spec.metric, found, study.environment),
         "params": found.params,
     }
     target = path or plan.folder / f"trial_{number}.toml"
-    head = (
-        f"Trial {number} of the search of study {plan.name}: one training, not confirmed on fresh"
-        " seeds."
-    )
-    tables = sealed({**resolved_config(plan, found), "record": _present(record)})
-    return _write(plan, target, head, reproduce_command(target), tables)
+    text = f"Trial {number} of the search of study {plan.name}: one training, not confirmed on"
+    text += " fresh seeds."
+    if is_trainer(plan.spec.objective):
+        text += f" {_AGAIN} {reproduce_command(target)}"
+    config = as_trained(plan.config_for(found.params, found.seed), found)
+    return _write(target, text, sealed({**config, "record": _present(record)}))
 
 
-def _write(plan: Plan, target: Path, head: str, command: str, tables: Mapping[str, Any]) -> Path:
-    again = f" Train it again with\n#   {command}" if is_trainer(plan.spec.objective) else ""
-    write_atomically(target, f"# {head}{again}\n\n{tomli_w.dumps(tables)}")
+_AGAIN = "Train it again with\n#  "
+
+
+def _write(target: Path, head: str, tables: Mapping[str, Any]) -> Path:
+    write_atomically(target, f"# {head}\n\n{tomli_w.dumps(tables)}")
     return target
 
 
-def _objective(plan: Plan) -> dict[str, str]:
+def _objective(name: str) -> dict[str, str]:
     """Return the objective's name, where the trainer alone does not give the recorded value."""
-    name = plan.spec.objective
     return {} if is_trainer(name) else {"objective": name}
 
 
-def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
-    """Return all settings with which ``record`` was trained.
-
-    Device, precision and threads are those that the training reported, not those of this machine.
-    """
-    config = plan.config_for(record.params, record.seed)
+def as_trained(config: TrainConfig, record: TrialRecord) -> dict[str, Any]:
+    """Return all settings of ``config`` as they were when ``record`` was trained."""
+    # Those that the training reported: this machine may have others.
     used: dict[str, Any] = {
         name: record.attributes[name]
         for name in ("device", "precision", "threads")
@@ -149,12 +142,12 @@ def resolved_config(plan: Plan, record: TrialRecord) -> dict[str, Any]:
     return config.model_copy(update={"optim": optim.resolve(config.optim)}).to_dict()
 
 
-def _measured(plan: Plan, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(metric: str, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what one training measured, and where; None: not known."""
     versions, data = environment.get("versions", {}), environment.get("data", {})
     return {
         **{name: value for name, value in trial.metrics.items() if math.isfinite(value)},
-        plan.spec.metric: trial.value,
+        metric: trial.value,
         "device_name": trial.attributes.get("device_name"),
         "n_parameters": trial.attributes.get("n_parameters"),
         "date": _iso(trial.ended),
@@ -166,8 +159,7 @@ def _measured(plan: Plan, trial: TrialRecord, environment: Mapping[str, Any]) ->
 
 
 def _present(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None: TOML has no null."""
-    return {name: value for name, value in record.items() if value is not None}
+    return {name: value for name, value in record.items() if value is not None}  # TOML has no null
 
 
 def _iso(moment: datetime | None) -> str | None:

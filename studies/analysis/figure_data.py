@@ -210,10 +210,9 @@ def _axis(
 
 @dataclass(frozen=True)
 class Front:
-    """The metric over one further objective, for each trial of full budget.
+    """The metric over one further objective, the objective number ``index``, at full budget.
 
     Attributes:
-        index: its place among the objectives.
         infeasible: trials over a limit.
         beaten: trials that another one beats in all objectives.
     """

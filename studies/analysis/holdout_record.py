@@ -1,9 +1,8 @@
 """The record of the test set: when it was read, of which models, and what came out.
 
-It is kept with the confirmation, and a reading is written down before it happens: one that dies
-midway counts as well. A study that was forked from another one, or that replaced it, inherits its
-readings, because what was learned from them went into it. Readings of another data set are
-inherited apart: they count again where a later study returns to that data set.
+It is kept with the confirmation. A study that was forked from another one, or that replaced it,
+inherits its readings, because what was learned from them went into it. Readings of another data set
+are inherited apart: they count again if a later study returns to that data set.
 """
 
 from collections import Counter
@@ -31,7 +30,7 @@ class HoldoutReading:
     """One time that the test set was read.
 
     Attributes:
-        time: ISO 8601; "" where that is not known.
+        time: ISO 8601; "": not known.
         trials: the confirm trials whose models were evaluated; empty: not recorded.
         kept: whether it ended and its values were kept.
         study: the earlier study that read it; "": this study itself.
@@ -148,6 +147,7 @@ class HoldoutRecord:
 
     def started(self, time: str, trials: Iterable[int]) -> "HoldoutRecord":
         """Return the record with one more reading, which has not ended yet."""
+        # Written down before it happens: one that dies midway counts as well.
         reading = HoldoutReading(time=time, trials=tuple(sorted(trials)), kept=False)
         return replace(self, readings=(*self.readings, reading))
 
@@ -231,10 +231,7 @@ class HoldoutRecord:
 def command_readings(
     attributes: Mapping[str, Any], folder: Path | None = None
 ) -> tuple[StudyReading, ...]:
-    """Return the readings by single commands, see ``study_readings``, in all folders of a study.
-
-    A storage that lies elsewhere, or a copy, is used with several folders. A recorded folder counts
-    only while its files still name this study.
+    """Return the readings by single commands in all folders of a study, see ``study_readings``.
 
     Args:
         attributes: the user attributes of its search.
@@ -246,6 +243,8 @@ def command_readings(
     identity, listed = attributes.get(IDENTITY), attributes.get(FOLDERS)
     recorded = [Path(one) for one in listed if isinstance(one, str)] if listed else []
     found: dict[StudyReading, None] = {}
+    # A storage that lies elsewhere, or a copy, is used with several folders. A recorded one counts
+    # only while its files still name this study.
     for one in dict.fromkeys([*([folder] if folder else []), *recorded]):
         if one == folder or (identity and owner(one) == identity):
             found |= dict.fromkeys(study_readings.read(one))

@@ -2,8 +2,7 @@
 
 Optuna's PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255; with conditions: 2026, arXiv:2601.20800)
 on the trials that ran their full budget. It compares how a parameter is spread in the best tenth
-and in all trials, so it sees what the sampler tried. With few trials the shares are mostly luck:
-the intervals (medians and 95 % percentiles of trials drawn with replacement) show that.
+and in all trials, so it sees what the sampler tried.
 """
 
 import random
@@ -18,9 +17,9 @@ from optuna.study import StudyDirection
 from studies.analysis.replay import made_trial
 from studies.core.statistics import Direction
 from studies.core.trials import TrialRecord
-from studies.planning.plan import Plan
 from studies.search.optuna_bridge import to_distribution
 from studies.search.study_views import StudyView
+from studies.spec import StudySpec
 
 ENOUGH = 10
 """With fewer trials there is no figure: the best tenth would be empty."""
@@ -34,11 +33,7 @@ Drawn = tuple[TrialRecord, Mapping[str, BaseDistribution]]
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """How much one parameter matters.
-
-    Attributes:
-        value: its share of the importance of all, 0 to 1: the median of the draws.
-    """
+    """A parameter's fraction of all importance, 0 to 1: median and 95 % interval of the draws."""
 
     name: str
     value: float
@@ -48,11 +43,7 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """How much the parameters matter.
-
-    Attributes:
-        shares: of the parameters, the greatest first; empty where there are too few trials.
-    """
+    """The shares of the parameters, the greatest first; empty if there are too few trials."""
 
     shares: tuple[Share, ...]
     trials: int
@@ -60,22 +51,21 @@ class Importance:
 
 
 def importance(
-    plan: Plan, search: Sequence[TrialRecord], *, draws: int = DRAWS, seed: int = 0
+    spec: StudySpec, search: Sequence[TrialRecord], *, draws: int = DRAWS, seed: int = 0
 ) -> Importance:
-    """Return the importance of the parameters of ``plan``'s space, from ``draws`` >= 1 samples."""
+    """Return the importance of the parameters of the space, from ``draws`` >= 1 samples."""
     complete = [r for r in search if r.complete and r.value is not None]
     chance = random.Random(seed)
     if len(complete) > MOST:
         complete = chance.sample(complete, MOST)
     if len(complete) < ENOUGH or len({record.value for record in complete}) < 2:
         return Importance(shares=(), trials=len(complete), draws=0)
-    kinds = {name: to_distribution(one) for name, one in plan.spec.space.parameters.items()}
+    kinds = {name: to_distribution(one) for name, one in spec.space.parameters.items()}
     trials: list[Drawn] = [
         (record, {name: kinds[name] for name in record.params}) for record in complete
     ]
-    drawn = [
-        ped_anova(chance.choices(trials, k=len(trials)), plan.spec.direction) for _ in range(draws)
-    ]
+    # With few trials the shares are mostly luck; trials drawn with replacement show how much.
+    drawn = [ped_anova(chance.choices(trials, k=len(trials)), spec.direction) for _ in range(draws)]
     shares = []
     for name in (one for one in kinds if any(one in active for _, active in trials)):
         values = sorted(one.get(name, 0.0) for one in drawn)

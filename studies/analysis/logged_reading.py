@@ -11,12 +11,7 @@ from studies.core.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class Logged:
-    """What a log tells of the test set.
-
-    Attributes:
-        data: name of the data set; "": the log does not say.
-        confirmed: whether the confirmation had started.
-    """
+    """What a log tells of the test set: ``data`` is the data set's name, or ""."""
 
     record: HoldoutRecord
     data: str

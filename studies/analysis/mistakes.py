@@ -41,11 +41,7 @@ class MistakeImages:
 
 
 def data_config(settings: Mapping[str, Any]) -> DataConfig:
-    """Return the data settings among resolved ones by dotted name.
-
-    Raises:
-        ConfigError: if one is not allowed.
-    """
+    """Return the data settings among resolved ones by dotted name."""
     own = {
         name.removeprefix("data."): value
         for name, value in settings.items()

@@ -6,7 +6,6 @@ from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import UserError
 from studies.core.goals import Goals
 from studies.core.trials import TrialRecord, TrialState
-from studies.planning.plan import Plan
 
 
 def dominates(one: Sequence[float], other: Sequence[float], signs: Sequence[float]) -> bool:
@@ -41,20 +40,19 @@ def spread(front: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
     return [front[round(place * (len(front) - 1) / gaps)] for place in range(most)]
 
 
-def check_feasible(plan: Plan, search: Sequence[TrialRecord]) -> None:
-    """Check that some trial can be confirmed.
+def check_feasible(study: str, goals: Goals, search: Sequence[TrialRecord]) -> None:
+    """Check that some trial of ``study`` can be confirmed.
 
     Raises:
         UserError: if all trials are over the study's limits.
     """
-    goals = plan.goals
     over = [r for r in search if r.ending == TrialState.INFEASIBLE or not r.feasible]
     if not over or any(r.complete and r.feasible for r in search):
         return
     nearest = min(over, key=lambda record: max(record.excesses.values(), default=0.0))
     limits = ", ".join(f"{name} <= {limit:,.6g}" for name, limit in goals.limits.items())
     raise UserError(
-        f"study {plan.name}: none of its {counted(len(search), 'search trial')} ran its full"
+        f"study {study}: none of its {counted(len(search), 'search trial')} ran its full"
         " budget within the"
         f" constraints ({limits}); {len(over)} {are(len(over))} over them, nearest trial"
         f" {nearest.number}"

@@ -1,19 +1,20 @@
-"""Curves replayed through a pruner, and the trials that are made up for that."""
+"""A study's pruner shown to curves again, and the trials that are made up for that."""
 
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.analysis.audit_curves import Curve
+from studies.planning.plan import Plan
+from studies.search.pruners import with_resources
 from studies.search.pruning import FairPruning
 
-_CHOICE = "choice"
 _ANY_TIME = datetime(2000, 1, 1)
 
 
@@ -40,13 +41,41 @@ def made_trial(
     )
 
 
-def silent_pruner(
-    name: str, options: Mapping[str, Any], *, scientific: str, direction: StudyDirection
-) -> FairPruning:
-    """Return pruner ``name``, which writes no marks."""
-    return FairPruning(
-        name, options, scientific=scientific, direction=direction, write=lambda *mark: None
-    )
+@dataclass(frozen=True, kw_only=True)
+class Pruner:
+    """A pruner with its options as the settings have them.
+
+    Attributes:
+        reports: the most reports that a trial makes, from which rungs follow.
+        scientific: the parameter whose choices are kept apart.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    reports: int
+    scientific: str
+    direction: StudyDirection
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Return the study's own pruner."""
+        return cls(
+            name=plan.settings.search.pruner,
+            options=dict(plan.settings.search.pruner_options),
+            reports=plan.most_reports,
+            scientific=plan.spec.scientific,
+            direction=StudyDirection[plan.spec.direction.upper()],
+        )
+
+    def start(self) -> FairPruning:
+        """Return it as it is before the first trial; it writes no marks."""
+        return FairPruning(
+            self.name,
+            with_resources(self.name, self.options, self.reports),
+            scientific=self.scientific,
+            direction=self.direction,
+            write=lambda *mark: None,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,19 +93,12 @@ class Replayed:
     makespan: float
 
 
-def replay(
-    curves: Sequence[Curve],
-    name: str,
-    options: Mapping[str, Any],
-    *,
-    direction: StudyDirection,
-    workers: int = 1,
-) -> Replayed:
-    """Run ``curves``, in the order in which they start, through pruner ``name``.
+def replay(curves: Sequence[Curve], pruner: Pruner, *, workers: int = 1) -> Replayed:
+    """Run ``curves``, in the order in which they start, through ``pruner``.
 
     ``workers`` trials, >= 1, run at the same time.
     """
-    pruning = silent_pruner(name, options, scientific=_CHOICE, direction=direction)
+    pruning = pruner.start()
     kinds = CategoricalDistribution(tuple(sorted({curve.choice for curve in curves})))
     trials: list[FrozenTrial] = []
     stopped: list[int | None] = [None] * len(curves)
@@ -85,8 +107,8 @@ def replay(
 
     def begin(now: float) -> None:
         if (number := len(trials)) < len(curves):
-            params = {_CHOICE: curves[number].choice}
-            trials.append(made_trial(number, params, {_CHOICE: kinds}))
+            params = {pruner.scientific: curves[number].choice}
+            trials.append(made_trial(number, params, {pruner.scientific: kinds}))
             heapq.heappush(events, (now + _step_seconds(curves[number]), number, 0))
 
     for _ in range(workers):

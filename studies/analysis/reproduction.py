@@ -3,9 +3,7 @@
     python -m studies reproduce results/optim_search/best_config.toml
 
 With the same device and versions the same seed gives the recorded value to the last digit.
-Elsewhere sums are rounded in another order, so the value must lie where a further seed would:
-within the 95 % prediction interval mean +- t(n - 1) * sd * sqrt(1 + 1/n) of the recorded seeds
-(Hahn & Meeker, Statistical Intervals, 1991, 4.7), or within a given tolerance.
+Elsewhere sums are rounded in another order, so the value must lie where a further seed would.
 """
 
 import dataclasses
@@ -55,6 +53,7 @@ class Recorded:
         if n < 2:
             return None
         found = mean_interval(self.values, rounding=step / math.sqrt(12))
+        # mean +- t(n - 1) * sd * sqrt(1 + 1/n): Hahn & Meeker, Statistical Intervals, 1991, 4.7.
         half = found.half_width * math.sqrt(n + 1)
         one = dataclasses.replace(found, low=found.mean - half, high=found.mean + half)
         cut = possible(self.metric, one)
@@ -63,10 +62,9 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The result of a repetition.
+    """The result of a repetition: ``EXACT``, ``WITHIN`` or ``OUTSIDE``.
 
     Attributes:
-        outcome: ``EXACT``, ``WITHIN`` or ``OUTSIDE``.
         differences: facts that differ from the record, e.g. ``torch 2.15.0 -> 2.16.0``.
         same: names of the facts that do not.
     """
@@ -134,7 +132,7 @@ def compare_with_record(
         recorded: the file's record.
         value: the metric here.
         facts: versions, device and data here, named as in the record.
-        tolerance: greatest difference from the recorded value, in the metric's unit; None: the
+        tolerance: largest difference from the recorded value, in the metric's unit; None: the
             prediction interval of the recorded seeds; exact if only one was recorded.
         step: the metric is read in steps of it; 0: it is continuous.
     """

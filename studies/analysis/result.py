@@ -27,10 +27,9 @@ class Row:
         confirm: its mean and interval; None as long as nothing was confirmed.
         gap: this row minus the best choice, seed by seed; None for the best itself and for the
             same configuration under another label.
-        test: mean and interval of the same metric on the test images.
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
         stopped_after: number of confirm seeds after which the race stopped it; None: it did not.
-        gap_to_default: this row minus the default configuration, seed by seed; None as for ``gap``.
+        gap_to_default: this row minus the default configuration; None as for ``gap``.
     """
 
     label: str
@@ -54,21 +53,17 @@ class StudyResult:
     """What a study found; ``rows`` are sorted, best first, those without a value last.
 
     Attributes:
-        rows: one for each choice of the scientific parameter, and one for the default.
-        best: label of the best row by confirm mean, the default configuration's included; None as
-            long as nothing was confirmed.
+        best: label of the row with the best confirm mean; None as long as nothing was confirmed.
         ties: labels that cannot be told apart from the best.
         noisy: labels whose seeds differ too much to say anything of them.
         to_default: best minus default configuration, seed by seed; None if the best is it.
         confirm: the COMPLETE confirm records by label, in the order of the seeds; to count or add
             them up take ``confirmed``.
         failures: how often each reason of failure came, most frequent first.
-        environment: versions and data hashes of the confirmation, see ``environment.describe``.
+        environment: versions and data hashes of the confirmation.
         trained: trainings that this run ended; 0 for a study that was finished before.
         stopped: why the search was ended before its last trial; None: it was not.
         seed_spread: how much the seed decides; None: too few configurations to say.
-        forked: where the study comes from; None: it is not a fork.
-        pruner_stops_winner: that the pruner would have stopped the best one; None: it would not.
     """
 
     plan: Plan

@@ -12,11 +12,9 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """Where values lie on an axis.
+    """Where values lie on an axis from ``low`` to ``high``.
 
     Attributes:
-        low: the value at its start.
-        high: the value at its end, above ``low``.
         log: whether it is logarithmic; then both are above 0.
         names: of the places 0, 1, …; empty: it is an axis of numbers.
         whole: whether only whole numbers are named.

@@ -39,7 +39,6 @@ class Stored:
         plan: the plan, with the trials and confirm seeds of the last run.
         result: what it found so far; None if ``differs``.
         lease: of the process that runs it, dead or alive; None: there is none.
-        confirm: records of the confirmation; empty before it started.
         differs: the settings in which plan and study differ; "": none do. Another version of the
             trainer is not such a difference: the study can be read, but not resumed.
         described: versions and data hashes of the confirmation; None before it started.
@@ -92,10 +91,10 @@ class Stored:
         return foreign_models(self.plan.folder, self.identity)
 
     def comparable(self) -> "Stored":
-        """Return this, if plan and study agree.
+        """Return this.
 
         Raises:
-            FingerprintMismatch: if they do not; the message has the first differences.
+            FingerprintMismatch: if plan and study differ; the message has the first differences.
         """
         if self.differs:
             raise FingerprintMismatch(self.differs)

@@ -12,6 +12,7 @@ from studies.analysis.candidates import Candidate, candidates
 from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.pareto import front_of
+from studies.analysis.replay import Pruner
 from studies.analysis.result import Row, StudyResult, metric_on_test
 from studies.core.statistics import (
     Interval,
@@ -41,8 +42,9 @@ def summarize(
     forked: Forked | None = None,
 ) -> StudyResult:
     """Work out the result from the records of search and confirmation."""
-    spec = plan.spec
-    chosen = {candidate.label: candidate for candidate in candidates(plan, search)}
+    spec, goals = plan.spec, plan.goals
+    confirmed = candidates(spec, goals, search, front=plan.settings.confirm.front)
+    chosen = {candidate.label: candidate for candidate in confirmed}
     records = {
         label: tuple(r for r in confirm if r.params == candidate.params)
         for label, candidate in chosen.items()
@@ -88,7 +90,6 @@ def summarize(
     }
     best = verdict.best if verdict else None
     rows = []
-    goals = plan.goals
     for label in chosen if goals.several else (*map(str, spec.choices), *_defaults(chosen)):
         candidate = chosen.get(label)
         of_label = complete.get(label, ())
@@ -111,7 +112,7 @@ def summarize(
                 values=by_seed,
                 confirm=intervals.get(label),
                 gap=gaps.get(best or ""),
-                test=_test_interval(of_label, test, plan),
+                test=_test_interval(of_label, test, metric_on_test(spec.metric)),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
                 confirm_failed=failed.get(label, 0),
                 on_bound=(
@@ -153,7 +154,7 @@ def summarize(
         forked=forked,
         seed_spread=seed_spread(search, [list(of.values()) for of in rivals.values()]),
         pruner_stops_winner=pruner_would_stop_winner(
-            plan,
+            Pruner.of(plan),
             chosen[best].params,
             search_trial=chosen[best].search_trial,
             curves=[record.curve for record in complete[best]],
@@ -176,7 +177,6 @@ def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:
 
 
 def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:
-    """Whether a search trial counts for the row: all of a choice, or the default's own one."""
     if candidate is not None and candidate.default:
         return bool(record.params == candidate.params)
     return str(record.params.get(scientific)) == label
@@ -203,8 +203,7 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
 
 
 def _test_interval(
-    records: Sequence[TrialRecord], test: HoldoutRecord, plan: Plan
+    records: Sequence[TrialRecord], test: HoldoutRecord, name: str
 ) -> Interval | None:
-    name = metric_on_test(plan.spec.metric)
     values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
     return mean_interval(values) if values else None

@@ -36,10 +36,8 @@ import pandas as pd
 
 from mnist_core.errors import ConfigError, UserError, unknown_name
 from mnist_core.files import write_atomically
-from studies.analysis import stored_study
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialRecord
-from studies.planning import lookup
 
 FORMATS = ("csv", "parquet")
 _NOT_INFO = ("confusion", "entry", "label", "validation")
@@ -47,7 +45,7 @@ _NOT_INFO = ("confusion", "entry", "label", "validation")
 
 @dataclass(frozen=True)
 class Tables:
-    """A study as tables; see the module's text for the columns."""
+    """A study as tables; the module's text describes the columns."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame
@@ -56,23 +54,6 @@ class Tables:
     def by_name(self) -> dict[str, pd.DataFrame]:
         """Return the tables by name."""
         return {"trials": self.trials, "curves": self.curves, "confirm": self.confirm}
-
-
-def load(
-    study: str,
-    *,
-    quick: bool = False,
-    conf: Path | None = None,
-    sets: Mapping[str, Any] | None = None,
-) -> Tables:
-    """Return a study, also while it runs, by its name or the folder that it left.
-
-    ``sets`` are dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
-
-    Raises:
-        UserError: if there is no such study.
-    """
-    return tables(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
 
 
 def tables(found: Stored) -> Tables:

@@ -7,26 +7,27 @@ import typer
 from studies.cli import options
 
 
+@options.on_study()
 def audit_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     draws: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="simulated studies; left out: 20 to 200"),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="of the simulation")] = 0,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
-    """Replay a study's full curves with other pruners: seconds saved, chance to lose the best.
+    """Show what other pruners would have saved of a study, and how often they lose its best trial.
 
-    It needs trials that ran to their end: run the study with `search.sentinels` (a few trials that
-    are never pruned, e.g. `--set search.sentinels=0.2`) or with `--set search.pruner=none`.
+    Their full curves are replayed, so it needs trials that ran to their end: run the study with
+    `--set search.sentinels=0.2` (a fifth of the trials is never pruned) or `--set
+    search.pruner=none`.
     """
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    plan = chosen.find()
     from studies.analysis.audit import audit
     from studies.analysis.audit_curves import read_curves
+    from studies.analysis.replay import Pruner
     from studies.report.comparison_tables import print_audit
 
-    print_audit(plan, audit(plan, read_curves(plan), draws=draws, seed=seed))
+    curves = read_curves(plan.location, plan.spec, plan.goals)
+    found = audit(Pruner.of(plan), curves, draws=draws, seed=seed)
+    print_audit(plan.name, plan.spec.metric, found)

@@ -1,30 +1,22 @@
 """``python -m studies compare A B``: two studies, environments or commits side by side."""
 
-import math
 from typing import Annotated
 
 import typer
 
+from mnist_core.commands.options import tolerance_option
 from mnist_core.errors import ConfigError
 from studies.cli import options
 
-_DIFFERENT = 1
 
-
+@options.on_study(without=["study", "dataset"])
 def compare_command(
+    chosen: options.Chosen,
     a: Annotated[str, typer.Argument(metavar="A", help=options.STUDY_OR_FOLDER)],
     b: Annotated[str, typer.Argument(metavar="B", help="the study to compare it with")],
     tolerance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="POINTS",
-            help="largest difference that counts as equal; percentage points of an accuracy",
-            show_default="what the interval does not tell from 0",
-        ),
+        float | None, tolerance_option("what the interval does not tell from 0")
     ] = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Compare what two studies measured, B minus A; nothing is trained or computed again.
 
@@ -33,19 +25,15 @@ def compare_command(
     Keep environments apart with --set results.folder=DIR.
 
     The last line is the verdict: identical, equal (all of the 95 % interval is within --tolerance),
-    no difference shown, undecided, or different. Exit code: 0 for the first three, otherwise 1, as
-    for a mistake, which is one line that begins with "error:".
+    no difference shown, undecided, or different. Exit code: 0 for the first three, otherwise 1. A
+    mistake is one line that begins with "error:", and its exit code is also 1.
 
     Examples:
         python -m studies compare optim_search results/cuda/optim_search
 
         python -m studies compare optim_search optim_search.20261121-101500
     """
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
-        raise ConfigError(
-            f"--tolerance: must be percentage points of at least 0, but got {tolerance:g}"
-        )
-    plans = [options.find(s, conf=conf, assignments=assignments, quick=quick) for s in (a, b)]
+    plans = [chosen.find(study) for study in (a, b)]
     from studies.analysis import stored_study
     from studies.analysis.comparison import compare
     from studies.core.formatting import is_share
@@ -58,5 +46,5 @@ def compare_command(
     allowed = tolerance / 100 if tolerance is not None and share else tolerance
     comparison = compare(first, second, tolerance=allowed)
     print_comparison(first, second, comparison)
-    if comparison.outcome in ("undecided", "different"):
-        raise typer.Exit(_DIFFERENT)
+    if not comparison.verdict.equal:
+        raise typer.Exit(1)

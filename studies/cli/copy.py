@@ -10,8 +10,9 @@ from mnist_core.files import from_here
 from studies.cli import options
 
 
+@options.on_study(without=["dataset"])
 def copy_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     to: Annotated[
         str,
         typer.Option(
@@ -23,22 +24,22 @@ def copy_command(
         str | None,
         typer.Option("--from", metavar="URL", help="where it is; left out: storage.url"),
     ] = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
-    """Copy a study, search and confirmation, to another storage, and compare the copy with it.
+    """Copy a study (search and confirmation) to another storage, and check the copy.
 
-    The study also stays where it is. A study of that name in the other storage is not overwritten,
-    and a copy that fails leaves nothing. Models and reports stay in the study's results folder.
+    The study itself stays where it is. A study of that name in the other storage is not
+    overwritten, and a copy that fails leaves nothing. Models and reports stay in the study's
+    results folder.
 
     Examples:
         python -m studies copy optim_search --to postgresql+psycopg://me@host/db
 
         python -m studies copy optim_search --from journal:///a --to sqlite:///b
     """
-    given = [*(assignments or []), *([] if from_ is None else [f"storage.url={from_}"])]
-    plan = options.find(study, conf=conf, assignments=given, quick=quick)
+    if from_ is not None:
+        given = [*(chosen.assignments or []), f"storage.url={from_}"]
+        chosen = dataclasses.replace(chosen, assignments=given)
+    plan = chosen.find()
     from studies.planning.settings import SET
     from studies.storage.copying import copy_study
     from studies.storage.open import check_url, shown

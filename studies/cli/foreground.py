@@ -19,7 +19,7 @@ from mnist_core.console.plain_text import counted, safe_lines
 from mnist_core.data import datasets, registry
 from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
-from mnist_core.files import check_writable, from_here
+from mnist_core.files import check_writable, from_here, write_atomically
 from objectives.training import Training
 from studies import engines, tracking
 from studies.analysis import stored_study
@@ -42,7 +42,7 @@ from studies.report.console import drop_output, make_console
 from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
 from studies.report.snapshot import Snapshot, save_picture
-from studies.report.table import print_result, result_event, write_markdown
+from studies.report.table import markdown, print_result, result_event
 from studies.search import stopping
 from studies.storage import open
 from studies.storage.membership import check_joinable
@@ -83,8 +83,10 @@ def run(
     options.quiet_optuna()
     console = make_console()
     control = Control(engine)
-    progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-    snapshot = Snapshot(plan) if save_svg else None
+    progress, seen = (
+        Progress(metric=plan.spec.metric, direction=plan.spec.direction) for _ in range(2)
+    )
+    snapshot = Snapshot(seen, title=plan.commands.run()) if save_svg else None
     live = console.is_terminal and not plain
     try:
         check_search(plan)
@@ -169,7 +171,8 @@ def finish(result: StudyResult, console: Console) -> None:
     """
     plan = result.plan
     config = from_here(write_best_config(result))
-    report = from_here(write_markdown(result, plan.folder / "report.md"))
+    write_atomically(plan.folder / "report.md", markdown(result))
+    report = from_here(plan.folder / "report.md")
     try:
         _print(result, console, config=config, report=report)
     except OSError as error:

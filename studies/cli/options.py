@@ -1,8 +1,11 @@
 """What the commands share: options, how a study is found, and how a command ends."""
 
 import errno
+import functools
+import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,54 +77,87 @@ def main(app: typer.Typer, name: str) -> None:
         sys.exit(1)
 
 
-def resolve(
-    study: str,
-    *,
-    conf: Path | None,
-    assignments: list[str] | None,
-    quick: bool,
-    options: Mapping[str, Any] | None = None,
-) -> "Plan":
-    """Return the plan that the command line asks for; ``options`` that are None are left out.
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The study that a command line names, and the settings to find it with."""
 
-    Raises:
-        UserError: if a name or a value is wrong.
+    study: RunStudyArgument = ""
+    dataset: DatasetOption = None
+    assignments: SetOption = None
+    conf: ConfOption = None
+    quick: QuickOption = False
+
+    def resolve(self, options: Mapping[str, Any] | None = None) -> "Plan":
+        """Return the plan that would run now; ``options`` that are None are left out.
+
+        Raises:
+            UserError: if a name or a value is wrong.
+        """
+        from studies.core.redaction import masked
+        from studies.planning import plan
+
+        given = {"data.name": self.dataset, **(options or {})}
+        sets = {key: value for key, value in given.items() if value is not None}
+        try:
+            sets |= dict(parse_assignment(text) for text in self.assignments or [])
+            return plan.resolve(self.study, conf=self.conf, sets=sets, quick=self.quick)
+        except ConfigError as error:
+            raise ConfigError(masked(str(error))) from None
+
+    def find(self, study: str = "", *, silent: bool = False) -> "Plan":
+        """Return the plan that ``study`` (left out: the named one) was run with.
+
+        Settings on the command line that differ from it are printed, unless ``silent``.
+
+        Raises:
+            UserError: if there is no such study, or it cannot be read.
+        """
+        from studies.planning import lookup
+
+        quiet_optuna()
+        return lookup.find(
+            study or self.study,
+            conf=self.conf,
+            assignments=self.assignments,
+            sets={} if self.dataset is None else {"data.name": self.dataset},
+            quick=self.quick,
+            say=lambda line: None if silent else typer.echo(line, err=True),
+        )
+
+
+def on_study(
+    *, argument: Any = RunStudyArgument, without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the parameters of ``Chosen`` in place of its parameter ``chosen``.
+
+    Args:
+        argument: how STUDY is declared; it comes first, the options come last.
+        without: parameters that the command does not have.
     """
-    from studies.core.redaction import masked
-    from studies.planning import plan
 
-    sets = {key: value for key, value in (options or {}).items() if value is not None}
-    try:
-        sets |= dict(parse_assignment(text) for text in assignments or [])
-        return plan.resolve(study, conf=conf, sets=sets, quick=quick)
-    except ConfigError as error:
-        raise ConfigError(masked(str(error))) from None
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        shared = inspect.signature(Chosen, eval_str=True).parameters
+        chosen = {name: one for name, one in shared.items() if name not in without}
+        own = dict(inspect.signature(command, eval_str=True).parameters)
+        del own["chosen"]
+        study = chosen.pop("study", None)
+        first = [study.replace(annotation=argument, default=study.empty)] if study else []
+        # By keyword, as options with a default may come before arguments without one.
+        keywords = [
+            one.replace(kind=one.KEYWORD_ONLY) for one in (*first, *own.values(), *chosen.values())
+        ]
 
+        @functools.wraps(command)
+        def run(*study: str, **given: Any) -> None:
+            given |= {"study": study[0]} if study else {}
+            named = {name: given.pop(name) for name in shared if name in given}
+            command(Chosen(**named), **given)
 
-def find(
-    study: str,
-    *,
-    conf: Path | None,
-    assignments: list[str] | None,
-    quick: bool,
-    dataset: str | None = None,
-) -> "Plan":
-    """Return the plan that a study was run with, see ``planning/lookup.py``.
+        run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in keywords}
+        return run
 
-    Raises:
-        UserError: if there is no such study, or it cannot be read.
-    """
-    from studies.planning import lookup
-
-    quiet_optuna()
-    return lookup.find(
-        study,
-        conf=conf,
-        assignments=assignments,
-        sets={} if dataset is None else {"data.name": dataset},
-        quick=quick,
-        say=lambda line: typer.echo(line, err=True),
-    )
+    return decorate
 
 
 def quiet_optuna() -> None:

@@ -9,12 +9,9 @@ from mnist_core.console.plain_text import counted
 from studies.cli import options
 
 
+@options.on_study()
 def replay_command(
-    study: options.RunStudyArgument,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
+    chosen: options.Chosen,
 ) -> None:
     """Replay a search in its recorded order, and compare each proposal and each answer.
 
@@ -22,7 +19,7 @@ def replay_command(
     history, and the pruner answers each report. Exit code 1 if something differs; the first
     difference is named.
     """
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    plan = chosen.find()
     from studies.analysis import stored_study
     from studies.protocol.replay import Replay
 

@@ -9,7 +9,9 @@ from mnist_core.errors import ConfigError
 from studies.cli import options
 
 
+@options.on_study(without=["study"])
 def report_command(
+    chosen: options.Chosen,
     names: Annotated[list[str], typer.Argument(metavar="STUDY…", help=options.STUDY_OR_FOLDER)],
     out: Annotated[
         Path | None,
@@ -19,16 +21,12 @@ def report_command(
         ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="show it in the browser")] = False,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Write a study's report as one self-contained HTML page, and as Markdown.
 
     The page has the answer with its interval, the table, all figures, the worst mistakes, time and
     cost, a pruner audit and how to reproduce it. Several studies share a page, which begins with an
-    overview. A study that is not finished is reported as far as it is.
+    overview. An unfinished study is reported as far as it is.
 
     Examples:
         python -m studies report optim_search --open
@@ -51,12 +49,7 @@ def report_command(
 
     if out is not None:
         check_file(out, "--out", "report.html")
-    found = [
-        stored_study.read(
-            options.find(name, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
-        )
-        for name in names
-    ]
+    found = [stored_study.read(chosen.find(name)) for name in names]
     results = [one.comparable().result for one in found]
     page = html.write([gather(one) for one in found], out or found[0].plan.folder / html.REPORT)
     text = page.with_suffix(".md")

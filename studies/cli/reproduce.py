@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mnist_core.commands.options import tolerance_option
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
 
@@ -18,13 +19,7 @@ def reproduce_command(
         Path, typer.Argument(metavar="FILE", help="a best_config.toml, or a trial's export")
     ],
     tolerance: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="POINTS",
-            help="largest difference; percentage points of an accuracy. Left out: the 95 %"
-            " prediction interval of the recorded seeds",
-        ),
+        float | None, tolerance_option("the 95 % prediction interval of the recorded seeds")
     ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="not the recorded one: cpu, cuda, cuda:1 …")

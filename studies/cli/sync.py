@@ -8,8 +8,9 @@ from mnist_core.console.plain_text import safe_lines
 from studies.cli import options
 
 
+@options.on_study()
 def sync_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     tracker: Annotated[
         list[str] | None,
         typer.Option(
@@ -21,10 +22,6 @@ def sync_command(
     upload: Annotated[
         bool, typer.Option("--upload/--no-upload", help="send W&B's offline runs to the server")
     ] = True,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Replay a study's events to trackers that missed some, then upload W&B's offline runs.
 
@@ -36,7 +33,7 @@ def sync_command(
 
         python -m studies sync optim_search --tracker mlflow
     """
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    plan = chosen.find()
     from mnist_core.errors import UserError
     from mnist_core.files import prepare_folder
     from studies.analysis import stored_study

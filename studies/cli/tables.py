@@ -9,16 +9,14 @@ from mnist_core.console.plain_text import counted
 from studies.cli import options
 
 
+@options.on_study(without=["dataset"])
 def tables_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="where the files go")],
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", metavar="NAME", help="csv (default) or parquet (may be repeated)"),
     ] = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Write a study as tidy tables: trials, curves (a row for each report) and confirm.
 
@@ -35,7 +33,7 @@ def tables_command(
     from studies.analysis import tables as frames
 
     frames.check_formats(formats or ["csv"])
-    found = stored_study.read(options.find(study, conf=conf, assignments=assignments, quick=quick))
+    found = stored_study.read(chosen.find())
     prepare_folder(to, "--to")
     tables = frames.tables(found)
     files = frames.write(tables, to, formats or ["csv"])

@@ -11,23 +11,20 @@ from mnist_core.errors import UserError
 from studies.cli import options
 
 
+@options.on_study()
 def wandb_report_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="write the report as JSON there, and send nothing"),
     ] = None,
-    dataset: options.DatasetOption = None,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
     """Make a W&B report of a study: question, answer, confirmed table, panels of its runs.
 
     The panels show the runs that `python -m studies sync STUDY` has uploaded. It needs the extra
     `wandb-report`: pip install 'mnist-studies[wandb-report]'.
     """
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick, dataset=dataset)
+    plan = chosen.find()
     from mnist_core.files import write_atomically
     from studies.core.event_log import FILE
     from studies.tracking.follow import read_study

@@ -1,7 +1,4 @@
-"""The live view of a study that another process runs, read from its growing event log.
-
-Watching writes nothing, and the run does not notice it.
-"""
+"""The live view of a study that another process runs, read from its growing event log."""
 
 import time
 from collections.abc import Callable
@@ -97,8 +94,6 @@ def standing(progress: "Progress") -> str:
 
 
 class _Runs:
-    """Whether the study at a location is being run."""
-
     def __init__(self, location: "StudyLocation") -> None:
         self._location = location
         self._lease: Lease | None = None
@@ -114,18 +109,16 @@ class _Runs:
         return self._lease is not None
 
 
+@options.on_study(without=["dataset"])
 def watch_command(
-    study: options.RunStudyArgument,
+    chosen: options.Chosen,
     plain: options.PlainOption = False,
-    assignments: options.SetOption = None,
-    conf: options.ConfOption = None,
-    quick: options.QuickOption = False,
 ) -> None:
-    """Show a study that another process runs, as its own terminal does, until it ends or Ctrl-C.
+    """Show the live view of a study that another process runs, until it ends or Ctrl-C.
 
     It reads the study's event log and changes nothing.
     """
-    plan = options.find(study, conf=conf, assignments=assignments, quick=quick)
+    plan = chosen.find()
     from studies.report.console import make_console
 
     watch(plan, make_console(), plain=plain)

@@ -1,9 +1,7 @@
 """Optuna's dashboard with notes, pictures and figures of a study, none of which is written.
 
 The dashboard's pages ask its server for a study in JSON. That answer is completed on its way out
-from the study's own records: trials get notes, pictures and links to models, the study gets a note
-and figures. So the run pays nothing and remains the only writer. A note that somebody writes in the
-dashboard is kept in the study and replaces ours. Buttons that change trials are refused.
+from the study's own records, so the run pays nothing and remains the only writer.
 """
 
 import copy
@@ -15,11 +13,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.errors import UserError
-from studies.analysis import stored_study
 from studies.analysis.mistakes import MistakeImages
+from studies.analysis.stored_study import Stored
 from studies.dashboard.completion import Completion, File, Json
 from studies.dashboard.guard import READS, refuse
-from studies.planning.plan import Plan
 from studies.storage.open import Storage
 
 if TYPE_CHECKING:
@@ -38,14 +35,16 @@ _REFUSED = (
 
 
 class StudyDashboard:
-    """A WSGI application around the dashboard's, for the study of ``plan`` in an open storage.
+    """A WSGI application around the dashboard's, for the study that ``read`` returns.
 
-    Other studies in the storage are shown as they are.
+    Other studies in the open ``storage`` are shown as they are.
     """
 
-    def __init__(self, dashboard: "WSGIApplication", plan: Plan, storage: Storage) -> None:
+    def __init__(
+        self, dashboard: "WSGIApplication", read: Callable[[Storage], Stored], storage: Storage
+    ) -> None:
         self._dashboard = dashboard
-        self._plan = plan
+        self._read = read
         self._storage = storage
         self._images = MistakeImages()
         self._lock = threading.Lock()
@@ -62,6 +61,7 @@ class StudyDashboard:
         """Answer one request."""
         path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
         if method not in READS:
+            # A note that somebody writes is kept in the study and replaces ours.
             if not _BY_PEOPLE.fullmatch(path):
                 return refuse(start_response, _REFUSED)
         elif _DETAIL.fullmatch(path):
@@ -129,7 +129,7 @@ class StudyDashboard:
             now = time.monotonic()
             if self._known is None or now - self._known[0] > FRESH_SECONDS:
                 try:
-                    found = stored_study.read(self._plan, self._storage)
+                    found = self._read(self._storage)
                 except UserError:  # it does not exist yet, or cannot be read at this moment
                     return None
                 self._known = (now, Completion(found, self._storage, self._images))

@@ -46,15 +46,13 @@ class Completion:
         self._notes = {phase: TrialNotes(stored, confirm=phase) for phase in (False, True)}
 
     def complete(self, detail: Json, trial_json: Callable[[int], Json | None]) -> None:
-        """Add notes, files, readable attributes and figures to the JSON of a study.
-
-        Optuna's best trial is the luckiest single training. In a finished study the winner's trials
-        take its place. Other studies are left as they are.
-        """
+        """Add notes, files, readable attributes and figures to the JSON of a study."""
         if detail["name"] not in (self._name, f"{self._name}{CONFIRM}"):
-            return
+            return  # another study in the same storage
         confirm = detail["name"] != self._name
         records = {record.number: record for record in self._records(confirm)}
+        # Optuna's best trial is the luckiest single training: in a finished study the winner's
+        # trials take its place.
         best = [trial_json(number) for number in self._winners(confirm)]
         if best and None not in best:
             detail["best_trials"] = copy.deepcopy(best)
@@ -105,7 +103,6 @@ class Completion:
         ]
 
     def _files(self, record: TrialRecord, confirm: bool) -> dict[str, File]:
-        """Return the files of a trial by their identities."""
         number = record.number
         files: dict[str, File] = {}
 
@@ -131,7 +128,6 @@ class Completion:
         return {f"{_KINDS.index(k):x}-{confirm:d}-{number:x}": file for k, file in files.items()}
 
     def _columns(self, confirm: bool) -> list[Json]:
-        """Return the columns of the table of trials; those of numbers can be sorted."""
         columns: dict[str, bool] = {}
         for record in self._records(confirm):
             for name, text in _attributes(record).items():

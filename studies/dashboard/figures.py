@@ -1,8 +1,4 @@
-"""Figures of a study for Optuna's dashboard, as plotly's JSON: its choices side by side.
-
-Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell
-apart; further choices have other marks, too.
-"""
+"""Figures of a study for Optuna's dashboard, as plotly's JSON: its choices side by side."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +7,8 @@ from studies.analysis import figure_data, scales
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import is_share
 
+# Okabe and Ito (jfly.uni-koeln.de/color): colour-blind people can tell them apart. Further choices
+# have other marks, too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 _MARKS = ("circle", "square", "diamond", "cross", "triangle-up", "star")
 _CURVES = 15
@@ -33,7 +31,6 @@ def figures(stored: Stored) -> dict[str, Figure]:
 
 
 def _trials(stored: Stored) -> Figure:
-    """Every trial's value, pruned ones open and pale, by choice."""
     traces = []
     for index, (choice, records) in enumerate(
         figure_data.by_choice(stored.plan.spec, stored.search)
@@ -67,7 +64,6 @@ def _trials(stored: Stored) -> Figure:
 
 
 def _curves(stored: Stored) -> Figure:
-    """The curves of each choice's best trials."""
     sign = stored.plan.goals.signs[0]
     traces = []
     for index, (choice, records) in enumerate(
@@ -100,7 +96,6 @@ def _curves(stored: Stored) -> Figure:
 
 
 def _confirmed(stored: Stored, groups: dict[str, list[float]]) -> Figure:
-    """Each confirmed configuration on its fresh seeds."""
     traces = [
         {
             "type": "box",

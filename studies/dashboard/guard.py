@@ -56,16 +56,14 @@ class Guard:
         return []
 
     def _known(self, host: str) -> bool:
-        """Whether ``host``, of a request, is an address or a name of this server.
-
-        A site can give its own name any address, but it cannot be named like an address.
-        """
+        """Whether ``host``, of a request, is an address or a name of this server."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
         if name in self._names:
             return True
+        # A site can give its own name any address, but it cannot be named like an address.
         try:
             ipaddress.ip_address(name)
         except ValueError:

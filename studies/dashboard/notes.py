@@ -227,7 +227,7 @@ class TrialNotes:
         return f"`{sparkline(values)}` {self._spec.metric} by report: {', '.join(last)}"
 
     def _params(self, record: TrialRecord) -> str:
-        rows = [f"| {name} | `{_written(value)}` |" for name, value in record.params.items()]
+        rows = [f"| {name} | `{_text(value)}` |" for name, value in record.params.items()]
         return "\n".join(["| parameter | value |", "|---|---|", *rows]) if rows else ""
 
     def _circumstances(self, record: TrialRecord) -> str:
@@ -265,7 +265,3 @@ def _nth(number: int) -> str:
     endings = {1: "st", 2: "nd", 3: "rd"}
     ending = "th" if number % 100 in (11, 12, 13) else endings.get(number % 10, "th")
     return f"{number}{ending}"
-
-
-def _written(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

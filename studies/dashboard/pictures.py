@@ -1,8 +1,4 @@
-"""Pictures of a trial, as PNG files.
-
-Its curve among those of its choice; of its last validation the confusion matrix, the ROC and
-precision-recall curves and the surest mistakes.
-"""
+"""Pictures of a trial, as PNG files: its curve, and what it has kept of its last validation."""
 
 import io
 from collections.abc import Sequence

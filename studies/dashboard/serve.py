@@ -1,11 +1,13 @@
 """Optuna's dashboard on a study's database, served by this process."""
 
 import contextlib
+import functools
 import os
 import signal
 import socketserver
 import sys
 import webbrowser
+from pathlib import Path
 from types import FrameType
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -14,6 +16,7 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 
 from mnist_core.errors import UserError
+from studies.analysis import stored_study
 from studies.planning.plan import Plan
 from studies.storage.open import close_storage, open_storage, shown
 
@@ -45,8 +48,9 @@ def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
         from studies.dashboard.application import StudyDashboard
         from studies.dashboard.guard import Guard
 
-        inspected = StudyDashboard(wsgi(storage, artifact_store=_artifacts(plan)), plan, storage)
-        application = Guard(inspected, host=host)
+        dashboard = wsgi(storage, artifact_store=_artifacts(plan.folder / "artifacts"))
+        read = functools.partial(stored_study.read, plan)
+        application = Guard(StudyDashboard(dashboard, read, storage), host=host)
         try:
             server = make_server(
                 host, port, application, server_class=_Server, handler_class=_Quiet
@@ -71,9 +75,7 @@ def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
         close_storage(storage)
 
 
-def _artifacts(plan: Plan) -> FileSystemArtifactStore:
-    """Return the store of files that people add to trials."""
-    folder = plan.folder / "artifacts"
+def _artifacts(folder: Path) -> FileSystemArtifactStore:
     with contextlib.suppress(OSError):  # in a read-only folder nothing can be added
         folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)

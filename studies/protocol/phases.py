@@ -122,7 +122,8 @@ def run_study(
         keep_test_data(plan.name, plan.test_data, book)
         search = run.search(book)
         with one_line_garbage(plan.storage_url):
-            chosen = candidates(plan, search)
+            front = plan.settings.confirm.front
+            chosen = candidates(plan.spec, plan.goals, search, front=front)
         seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
         racing = plan.settings.confirm.racing
         confirm = stack.enter_context(
@@ -201,7 +202,7 @@ class _Run:
         # The records of a population's members hold its schedule.
         with one_line_garbage(plan.storage_url):
             search = book.records(brief=not plan.settings.population)
-        check_feasible(plan, search)
+        check_feasible(plan.name, plan.goals, search)
         self._check_any_complete(search, book.stopped)
         return search
 

@@ -75,8 +75,7 @@ class Table(Block):
 class Figure(Block):
     """A chart; its caption says what is drawn, and what is left out.
 
-    Attributes:
-        in_overview: whether the overview of several studies shows it, and not the study's section.
+    If ``in_overview``, the overview of several studies shows it, and not the study's section.
     """
 
     title: str
@@ -87,12 +86,7 @@ class Figure(Block):
 
 @dataclass(frozen=True)
 class Figures(Block):
-    """Figures, and other blocks, side by side.
-
-    Attributes:
-        small: whether more of them stand in a row.
-        below: whether a heading stands above them.
-    """
+    """Figures, and other blocks, side by side; if ``small``, more of them stand in a row."""
 
     items: tuple[Block, ...]
     small: bool = False
@@ -126,8 +120,7 @@ class ConfusionTable(Block):
 class Mistake:
     """One validation image, or pair of images, that is taken for something else.
 
-    Attributes:
-        image: a PNG as a ``data:`` address.
+    ``image`` is a PNG as a ``data:`` address.
     """
 
     image: str

@@ -8,10 +8,7 @@ Place = tuple[float, float]
 
 
 def clipped(places: Sequence[Place]) -> list[list[Place]]:
-    """Return the pieces of the line through ``places`` that lie within the chart.
-
-    A line of one place that lies inside is a piece of one place.
-    """
+    """Return the pieces of the line through ``places`` that lie within the chart."""
     if len(places) == 1:
         return [list(places)] if _inside(places[0]) else []
     pieces: list[list[Place]] = []

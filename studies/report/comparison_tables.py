@@ -8,12 +8,11 @@ from studies.analysis.audit import Audit
 from studies.analysis.comparison import Comparison, Gap
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import gap_text, is_share, mean_text, unit
-from studies.planning.plan import Plan
 from studies.report.console import make_console
 from studies.report.fitting import fitted
 
 
-def print_audit(plan: Plan, audit: Audit) -> None:
+def print_audit(study: str, metric: str, audit: Audit) -> None:
     """Print the verdicts, how they were found, and their limits."""
     curves, console = audit.curves, make_console()
     heads = ("pruner", "saved", "saved, drawn", "95 %", "best lost", "chance", "95 %", "given up")
@@ -30,7 +29,7 @@ def print_audit(plan: Plan, audit: Audit) -> None:
         )
         for verdict in audit.verdicts
     ]
-    console.print(f"{plan.name}: pruners replayed on {counted(len(curves.full), 'full curve')}")
+    console.print(f"{study}: pruners replayed on {counted(len(curves.full), 'full curve')}")
     console.print(fitted(console, heads, rows))
     stopped, seconds = len(curves.stopped), sum(curve.seconds for curve in curves.full)
     own = any(verdict.own for verdict in audit.verdicts)
@@ -49,7 +48,7 @@ def print_audit(plan: Plan, audit: Audit) -> None:
         ),
         "chance: of stopping the trial that is best at its end. Both 95 % are of another study of"
         " such trials; the best ones of one study are few, so it says little about the chance",
-        f"given up: {plan.spec.metric} of that trial less that of the best one left, on average",
+        f"given up: {metric} of that trial less that of the best one left, on average",
     ):
         if line:
             console.print(line, markup=False)
@@ -106,7 +105,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
         say("*: each study found hyperparameters of its own")
     if found.trainings.gap is not None:
         say(_trainings(found, found.trainings.gap))
-    say(f"{found.outcome}: {found.sentence}", style="bold")
+    say(found.verdict.sentence, style="bold")
 
 
 def _trainings(found: Comparison, gap: Gap) -> str:

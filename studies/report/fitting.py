@@ -23,13 +23,7 @@ def fitted(
 ) -> RenderableType:
     """Return a table as wide as ``console``, or a block for each row where no table fits.
 
-    Args:
-        console: where it is printed.
-        heads: names of the columns; the first column names the row.
-        rows: cells as text, not markup.
-        title: above the table.
-        styles: of each row.
-        plain: whether the table is Markdown.
+    Cells are text, not markup; the first column names the row. ``plain``: the table is Markdown.
     """
     styles = styles or [""] * len(rows)
     tables = [_table(heads, rows, title, styles, plain=plain, tight=tight) for tight in (0, 1)]

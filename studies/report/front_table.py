@@ -95,18 +95,15 @@ def _another(result: StudyResult) -> str:
 def front_notes(result: StudyResult) -> list[str]:
     """Return lines that explain the columns and the intervals."""
     goals, spec = result.plan.goals, result.plan.spec
-    read = result.test.times
-    when = f"read {counted(len(read), 'time')}" if read else "not read yet"
-    when = "no test set" if result.test.absent and not read else when
-    early = str(result.stopped) if result.stopped else ""
     found = [
-        *([f"{early[:1].upper()}{early[1:]}."] if early else []),
+        *ended_early(result),
         f"trial: of the search (default: that of {spec.scientific} {spec.baseline}); search:"
         f" {goals.metric} there; confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds;"
         f" {', '.join(goals.names[1:])}: mean there",
         f"minus default: {goals.metric}, paired by seed, {CONFIDENCE:.0%} t interval; front: yes,"
         " or who is as good in every objective and better in one, by the means",
-        f"test: mean of the same models ({when}); s: seconds a training with all that is around it",
+        f"test: mean of the same models ({reading_text(result)}); s: seconds a training with all"
+        " that is around it",
         "The intervals cover the randomness of training, not the choice of the images, which are"
         " the same for all.",
     ]
@@ -119,6 +116,19 @@ def front_notes(result: StudyResult) -> list[str]:
             -1, f"{part}: evenly along {goals.metric}, its ends among them (confirm.front)"
         )
     return found
+
+
+def ended_early(result: StudyResult) -> list[str]:
+    """Return the line that says why the search ended before its last trial, if it did."""
+    early = str(result.stopped) if result.stopped else ""
+    return [f"{early[:1].upper()}{early[1:]}."] if early else []
+
+
+def reading_text(result: StudyResult) -> str:
+    """Return how often the test set was read, in words."""
+    if result.test.times:
+        return f"read {counted(len(result.test.times), 'time')}"
+    return "no test set" if result.test.absent else "not read yet"
 
 
 def means(result: StudyResult, row: Row) -> tuple[float, ...]:
@@ -158,6 +168,5 @@ def cost_text(value: float | str) -> str:
 
 
 def _chosen(result: StudyResult) -> set[int | None]:
-    """Return the search trials whose configurations were to be confirmed."""
     rows = [row.candidate for row in result.rows if row.candidate is not None]
     return {candidate.search_trial for candidate in rows}

@@ -1,8 +1,4 @@
-"""The live view of a running study: a listener of its events.
-
-On a terminal it is a panel: running trials with their curves, the best so far, counts, pace, time
-left. Elsewhere (a file, a pipe, ``--plain``) each trial that ends is one line.
-"""
+"""The live view of a running study: a listener of its events."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -100,7 +96,7 @@ class PlainView:
 
 
 class LiveView:
-    """The panel on a terminal."""
+    """The panel on a terminal: running trials with their curves, the best, counts, time left."""
 
     def __init__(self, progress: Progress, console: Console, *, title: str, hint: str = "") -> None:
         self._progress = progress

@@ -25,10 +25,9 @@ class Running:
 
 @dataclass
 class Best:
-    """The best trial of a search, or the best mean of a confirmation.
+    """The best trial of a search, or the best mean over the ``seeds`` of a confirmation.
 
     Attributes:
-        value: of the trial, or the mean over the seeds of one configuration.
         number: of the trial, or of the configuration's first one.
         seeds: number of confirmed seeds; 0: it is one trial of the search.
     """

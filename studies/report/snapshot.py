@@ -9,7 +9,6 @@ from mnist_core.console.safe_console import SafeConsole
 from mnist_core.files import write_atomically
 from studies.analysis.result import StudyResult
 from studies.core.events import Event
-from studies.planning.plan import Plan
 from studies.report.live import LiveView
 from studies.report.progress import Progress
 from studies.report.table import print_result
@@ -20,11 +19,10 @@ WIDTH = 104
 class Snapshot:
     """A listener that keeps the live view of the middle of the search in ``taken``."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, progress: Progress, *, title: str) -> None:
         self.taken: RenderableType | None = None
-        self._progress = Progress(metric=plan.spec.metric, direction=plan.spec.direction)
-        title = plan.commands.run()
-        self._view = LiveView(self._progress, _console(), title=title)
+        self._progress = progress
+        self._view = LiveView(progress, _console(), title=title)
 
     def __call__(self, event: Event) -> None:
         """Take in ``event``; keep the view once."""
@@ -36,11 +34,7 @@ class Snapshot:
 
 
 def save_picture(path: Path, result: StudyResult, snapshot: Snapshot) -> None:
-    """Write the live view of ``snapshot`` and the result to ``path``, as SVG.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write the live view of ``snapshot`` and the result to ``path``, as SVG."""
     console = _console()
     if snapshot.taken is not None:
         console.print(snapshot.taken)

@@ -23,12 +23,10 @@ _TITLED = 400
 
 @dataclass
 class Chart:
-    """A chart.
+    """A chart of ``width`` pixels.
 
     Attributes:
         y: scale from bottom to top; one with names runs from top to bottom.
-        y_label: above the upright axis.
-        width: of all, in pixels of 1:1.
         left: room for the names of the upright axis.
         wide: whether it may be as wide as the page.
         bare: whether it has no axes of its own.

@@ -1,6 +1,5 @@
 """The final table and the sentences under it: on a terminal, as plain text, as Markdown."""
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
@@ -8,7 +7,6 @@ from rich.markup import escape
 
 from mnist_core.console.plain_text import counted
 from mnist_core.console.plain_text import markdown as escaped
-from mnist_core.files import write_atomically
 from studies.analysis.racing import ALPHA
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import (
@@ -22,7 +20,14 @@ from studies.core.formatting import (
 )
 from studies.core.statistics import CONFIDENCE, NOISY_TIMES
 from studies.report.fitting import fitted
-from studies.report.front_table import front_cells, front_headings, front_lines, front_notes
+from studies.report.front_table import (
+    ended_early,
+    front_cells,
+    front_headings,
+    front_lines,
+    front_notes,
+    reading_text,
+)
 from studies.report.warnings import warnings
 
 NAMED_GAPS = 3
@@ -156,18 +161,14 @@ def _any_cut(result: StudyResult) -> bool:
 
 
 def _notes_of_choices(result: StudyResult) -> list[str]:
-    read = result.test.times
-    early = str(result.stopped) if result.stopped else ""
     raced = any(row.stopped_after for row in result.rows)
     partly = any(map(_partly_tested, result.rows))
-    when = f"read {counted(len(read), 'time')}" if read else "not read yet"
-    when = "no test set" if result.test.absent and not read else when
     return [
-        *([f"{early[:1].upper()}{early[1:]}."] if early else []),
+        *ended_early(result),
         *([f"This study was {result.forked}."] if result.forked else []),
         "trials: complete/pruned/failed in the search; search: best validation value there",
         f"confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds; test: mean of the same"
-        f" models ({when}); s: seconds a training",
+        f" models ({reading_text(result)}); s: seconds a training",
         f"minus best: paired by seed, {CONFIDENCE:.0%} t interval, not corrected for the number of"
         " comparisons; a tie: it includes 0; too noisy: an interval more than"
         f" {NOISY_TIMES} times as wide as usual here",
@@ -200,12 +201,6 @@ def markdown(result: StudyResult) -> str:
     lines += ["", *(f"{escaped(line)}\n" for line in notes(result))]
     lines += [f"Test set read: {escaped(_readings(result))}."]
     return "\n".join(lines) + "\n"
-
-
-def write_markdown(result: StudyResult, path: Path) -> Path:
-    """Write ``report.md`` to ``path``, whole or not at all."""
-    write_atomically(path, markdown(result))
-    return path
 
 
 def _of_fewer(n: int | None) -> str:

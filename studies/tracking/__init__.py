@@ -1,8 +1,7 @@
 """Trackers by name, one module each: W&B, TensorBoard, MLflow.
 
-A module has ``create(study, place) -> Tracker`` and ``PACKAGE``.
-
-``PACKAGE`` is the package that it needs and the extra of this project that brings it, or "".
+A module has ``create(study, place) -> Tracker`` and ``PACKAGE``: the package that it needs, and the
+extra of this project that brings it, or "".
 """
 
 import importlib
@@ -44,7 +43,7 @@ def check(trackers: Iterable[str], *, source: str = "tracking.trackers") -> list
 
 
 def chosen(settings: TrackingSettings) -> list[str]:
-    """Return the trackers that the settings name; not wandb where ``WANDB_MODE`` is disabled.
+    """Return the trackers that the settings name; not wandb if ``WANDB_MODE`` is disabled.
 
     Raises:
         ConfigError: as ``check``.

@@ -1,9 +1,7 @@
 """One tracker of one study, in a process of its own: ``python -m studies.tracking NAME FOLDER …``.
 
 It reads the study's event log while the study runs. Its standard input is a pipe from the process
-that started it. When that ends, it reads the log to its end, concludes and exits, or exits when the
-time is up; the next process writes the rest. Its own lines go to standard output, what libraries
-print goes to ``trackers/<name>.log``.
+that started it. When that ends, it reads the log to its end, concludes and exits.
 """
 
 import gc
@@ -86,7 +84,7 @@ def _leave_in_time(seconds: float) -> None:
     """Exit ``seconds`` after the end of standard input, as a library may hang."""
     while not _over(None):
         pass
-    time.sleep(seconds)
+    time.sleep(seconds)  # the next process writes what is missing
     os._exit(TOO_LATE)
 
 
@@ -116,13 +114,11 @@ def _separated(path: Path) -> Callable[[str], None]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Wait until no other process runs this tracker for this study; False: the study ended first.
-
-    The other process belongs to a supervisor that was killed, and is about to exit, or to one that
-    takes part in the same study: then this one's trials are in the same log.
-    """
+    """Wait until no other process runs this tracker of this study; False: the study has ended."""
     import fcntl  # not on Windows
 
+    # The other process belongs to a supervisor that was killed, and is about to exit, or to one
+    # that takes part in the same study: then this one's trials are in the same log.
     with path.open("w") as file:
         over = False
         while True:

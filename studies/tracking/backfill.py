@@ -7,27 +7,20 @@ original ones: of each report only the study's metric, with an estimated time.
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from studies.analysis import stored_study
+from studies.analysis.stored_study import Stored
 from studies.core.events import Event, Kind
 from studies.core.trials import TrialRecord, TrialState
-from studies.planning.plan import Plan
-
-_KINDS: dict[str, Kind] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
-def missing_events(plan: Plan, over: Collection[tuple[str, int]]) -> Iterator[Event]:
+def missing_events(found: Stored, over: Collection[tuple[str, int]]) -> Iterator[Event]:
     """Yield start, reports and end of each trial that has ended and is not in ``over``.
 
     ``over`` holds phase and number of the trials that have their end in the log.
-
-    Raises:
-        UserError: if the study cannot be read.
     """
-    found = stored_study.read(plan)
     for phase, records in (("search", found.search), ("confirm", found.confirm)):
         for record in records:
-            if record.state in _KINDS and (phase, record.number) not in over:
-                yield from _events(phase, record, plan.spec.metric)
+            if record.state.finished and (phase, record.number) not in over:
+                yield from _events(phase, record, found.plan.spec.metric)
     read = found.result.test.values if found.result is not None else {}
     for number in sorted(read):
         if ("test", number) not in over:
@@ -57,4 +50,4 @@ def _events(phase: str, record: TrialRecord, metric: str) -> Iterator[Event]:
     else:
         end |= {"value": record.value, "metrics": record.metrics, "attributes": record.attributes}
         end |= {"step": last} if record.state == TrialState.PRUNED else {}
-    yield event(_KINDS[record.state], ended, end)
+    yield event(record.state.end_event, ended, end)

@@ -1,26 +1,20 @@
 """What a tracker is: a listener that keeps a study somewhere where people look at it.
 
 A tracker runs in a process of its own (``python -m studies.tracking``), which reads the study's
-event log. The study never waits for it. If it raises, hangs or is killed, the next process, or
-``python -m studies sync``, writes what it missed. The name of what it writes for a trial follows
-from study, phase and number, so a trial that was left half done is started again and is there once.
+event log; the study never waits for it. If it raises, hangs or is killed, the next process, or
+``python -m studies sync``, writes what it missed.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from studies.core.trials import TrialRecord, TrialState
 from studies.planning.tracking_settings import TrackingSettings
 
-State = Literal["running", "complete", "pruned", "failed"]
-_RECORDED: dict[State, TrialState] = {
-    "running": TrialState.RUNNING,
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
+_STATES = {state.word: state for state in TrialState}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +38,7 @@ class Trial:
     """One trial as its events have told it so far.
 
     Attributes:
-        phase: search, confirm or test (where it is the evaluation of a confirmed model).
+        phase: search, confirm or test (the evaluation of a confirmed model).
         number: from 0 in each phase; in ``test`` that of the confirm trial.
         config: resolved settings of the trainer that differ from the study's, by dotted name;
             None: the trial has no such setting.
@@ -61,7 +55,7 @@ class Trial:
     seed: int | None = None
     began: float = 0.0
     reports: list[Report] = field(default_factory=list)
-    state: State = "running"
+    state: str = TrialState.RUNNING.word
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
@@ -72,6 +66,7 @@ class Trial:
     @property
     def key(self) -> tuple[str, int]:
         """Phase and number."""
+        # Names of runs follow from it, so a trial that is started again replaces a half done one.
         return self.phase, self.number
 
 
@@ -82,7 +77,6 @@ class Study:
     Attributes:
         id: random, made with the log: tells studies of the same name apart.
         about: the data of its latest ``study`` event, see ``recording.py``.
-        trials: all that ended, by phase and number.
         result: the data of its latest ``result`` event; empty: it is not finished.
     """
 
@@ -113,7 +107,7 @@ class Study:
         return [
             TrialRecord(
                 number=trial.number,
-                state=_RECORDED[trial.state],
+                state=_STATES[trial.state],
                 params=dict(trial.params),
                 seed=trial.seed or 0,
                 value=trial.value,
@@ -142,11 +136,7 @@ class Study:
 
 @dataclass
 class BestSoFar:
-    """The best value of the search trials that have ended.
-
-    Attributes:
-        value: the best complete trial's; None before there is one.
-    """
+    """The best value of the search trials that have ended; None before there is a complete one."""
 
     trials: int = 0
     value: float | None = None
@@ -182,7 +172,7 @@ class Tracker:
     It is called in one process, one call at a time. What it raises costs its own trial only.
 
     For each trial that it has not kept yet: ``begin``, ``report`` …, then ``end``, or ``abandon``
-    where the log ends first. Then ``progress`` for each trial that ended, in the order of their
+    if the log ends first. Then ``progress`` for each trial that ended, in the order of their
     ends, also for those that an earlier process has kept. At the end ``conclude``, once.
     """
 
@@ -204,6 +194,11 @@ class Tracker:
     def conclude(self, study: Study) -> str:
         """Keep the study's result; return a line that says where everything is."""
         return ""
+
+
+def as_text(value: Any) -> str:
+    """Return a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:

@@ -6,22 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studies.core.event_log import Contents, Tail
+from studies.core.event_log import OVER, Contents, Tail
 from studies.core.events import Event
 from studies.core.redaction import masked
-from studies.tracking.base import Report, State, Study, Tracker, Trial
+from studies.tracking.base import Report, Study, Tracker, Trial
 from studies.tracking.kept import Kept, kept_as, mark
 
 GIVEN_UP = 5
 """A tracker that fails at this number of trials in a row is not called any more."""
 
 _log = logging.getLogger(__name__)
-_STATES: dict[str, State] = {
-    "complete": "complete",
-    "pruned": "pruned",
-    "failed": "failed",
-    "tested": "complete",
-}
 
 
 class Follower:
@@ -68,7 +62,7 @@ class Follower:
             self._begin(event, event.trial)
         elif event.kind == "report":
             self._report(event, event.trial)
-        elif event.kind in _STATES:
+        elif event.kind in OVER:
             self._end(event, event.trial)
         elif event.kind == "lost" and (event.phase, event.trial) in self.study.trials:
             self._retry((event.phase, event.trial))
@@ -146,7 +140,7 @@ class Follower:
             return
         data = event.data
         last = trial.reports[-1].metrics if trial.reports else {}
-        trial.state = _STATES[event.kind]
+        trial.state = "complete" if event.kind == "tested" else event.kind
         trial.ended = event.time
         trial.value = data.get("value")
         trial.metrics = _numbers(data.get("metrics")) or last

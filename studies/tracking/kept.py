@@ -1,7 +1,4 @@
-"""Which trials a tracker has kept: a file of its own, a line each, ``trackers/<name>.kept``.
-
-A trial is written there when all of it is kept; a trial that is missing is started again.
-"""
+"""Which trials a tracker has kept: a file of its own, a line each, ``trackers/<name>.kept``."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,21 +8,14 @@ from studies.storage.belonging import KEPT, kept_line
 
 
 class Kept:
-    """What a tracker has kept, over all processes that ran it.
-
-    Args:
-        path: the file; a line that was cut short does not count.
-
-    Attributes:
-        study: identity of the study, the first line of a new file.
-    """
+    """What a tracker has kept, over all processes that ran it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         content = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         *lines, rest = content.split("\n")
         self._lines = set(lines)
-        self._whole = not rest
+        self._whole = not rest  # a line that was cut short does not count: its trial is kept again
         self.study = ""
 
     def __contains__(self, what: tuple[object, ...]) -> bool:

@@ -1,13 +1,10 @@
 """MLflow: ``mlflow ui --backend-store-uri sqlite:///results/<study>/mlflow.db``.
 
-An experiment for the study, and in it a run for each trial below one of the study itself. Without
-``tracking.mlflow.uri`` everything is in one SQLite file in the study's folder: MLflow refuses plain
-files since version 3.
+An experiment for the study, and in it a run for each trial below one of the study itself.
 """
 
 import importlib.metadata
 import importlib.util
-import json
 import os
 import shlex
 import time
@@ -17,7 +14,7 @@ from typing import Any
 from mnist_core.evaluation.pictures import mosaic
 from studies.core.redaction import masked
 from studies.storage.url import sqlite_url
-from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial
+from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial, as_text
 from studies.tracking.trial_mistakes import Mistakes
 
 PACKAGE = ("mlflow", "mlflow")
@@ -41,6 +38,7 @@ def create(study: Study, place: Place) -> "MLflow":
     from mlflow.tracking import MlflowClient
 
     file = place.folder / FILE
+    # One SQLite file: MLflow refuses plain files since version 3.
     uri = place.settings.mlflow.uri or sqlite_url(file)
     client = MlflowClient(tracking_uri=uri)
     name = f"{study.name}-{study.id}"
@@ -88,7 +86,7 @@ class MLflow(Tracker):
             },
         ).info.run_id
         values = {**study.config_of(trial), **trial.params, "seed": trial.seed}
-        params = [Param(name, _text(value)) for name, value in values.items()]
+        params = [Param(name, as_text(value)[:_LONGEST]) for name, value in values.items()]
         for start in range(0, len(params), 100):
             self._client.log_batch(run, params=params[start : start + 100])
         self._runs[trial.key], self._unwritten[trial.key] = run, []
@@ -113,7 +111,7 @@ class MLflow(Tracker):
         run = self._runs.pop(trial.key)
         tags = {"state": trial.state, "failure": trial.failure}
         tags |= {
-            name: _text(value)
+            name: as_text(value)[:_LONGEST]
             for name, value in trial.attributes.items()
             if isinstance(value, bool | int | float | str)
         }
@@ -213,7 +211,3 @@ def _metrics(values: Mapping[str, float], when: float, step: int) -> list[Any]:
 
 def _milliseconds(when: float) -> int:
     return int(when * 1000)
-
-
-def _text(value: Any) -> str:
-    return (value if isinstance(value, str) else json.dumps(value))[:_LONGEST]

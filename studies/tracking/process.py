@@ -126,10 +126,8 @@ class TrackerProcesses:
         return self._complete.get(name, False)
 
     def catch_up(self) -> list[str]:
-        """Start the trackers that do not run and lack something; return lines as ``start`` does.
-
-        A tracker that was killed in an earlier run lacks trials, and this run may train nothing.
-        """
+        """Start the trackers that do not run and lack something; return lines as ``start`` does."""
+        # A tracker that was killed in an earlier run lacks trials, and this run may train nothing.
         idle = [n for n in self._names if all(process.name != n for process in self._running)]
         if not idle:
             return []

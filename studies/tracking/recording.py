@@ -27,7 +27,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
 from mnist_core.table import flatten
-from search_spaces.space import SpaceError
+from search_spaces.space import Space, SpaceError
+from studies.analysis import stored_study
 from studies.analysis.result import StudyResult
 from studies.core.event_log import FILE, OVER, EventLog, survey
 from studies.core.events import Event
@@ -66,7 +67,7 @@ class Recording:
         self._log = EventLog(plan.folder / FILE, say, sync=plan.commands.look("sync"))
         self._over: set[tuple[str, int]] = set()
         self._concluded = False
-        self._shared = _shared(plan)
+        self._shared = _shared(plan.train, plan.spec.space)
         self._begun = False
 
     def __enter__(self) -> Self:
@@ -119,7 +120,7 @@ class Recording:
         """
         if not self._begun:
             self._begin()
-        for event in missing_events(self._plan, frozenset(self._over)):
+        for event in missing_events(stored_study.read(self._plan), frozenset(self._over)):
             self(event)
 
     def conclude(self, result: StudyResult, described: Mapping[str, Any]) -> None:
@@ -207,11 +208,9 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
     }
 
 
-def _shared(plan: Plan) -> dict[str, Any]:
-    """Return the resolved settings that no trial decides, by dotted name."""
-    space = plan.spec.space
+def _shared(config: TrainConfig, space: Space) -> dict[str, Any]:
     of_trials = {"seed", *(space.setting(name) for name in space.parameters)}
-    settings = flatten(_resolved(plan.train).to_dict())
+    settings = flatten(_resolved(config).to_dict())
     return {name: value for name, value in settings.items() if name not in of_trials}
 
 

@@ -1,7 +1,6 @@
 """TensorBoard: ``tensorboard --logdir results/<study>/tensorboard``.
 
-One folder a trial, ``search-12``: a curve for each metric, the hyperparameters for the HPARAMS page
-and a picture of the surest mistakes. One folder ``study``: every trial's last value by its number.
+One folder for each trial, ``search-12``, and one ``study``: every trial's last value by its number.
 """
 
 import json
@@ -117,11 +116,9 @@ class TensorBoard(Tracker):
 
 
 def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of the HPARAMS page by name, each with an example of its values.
-
-    TensorBoard takes all columns from the first run that it finds. So each run names those of the
-    whole space, also parameters that it does not have.
-    """
+    """Return the columns of the HPARAMS page by name, each with an example of its values."""
+    # TensorBoard takes all columns from the first run that it finds. So each run names those of
+    # the whole space, also parameters that it does not have.
     examples: dict[str, Any] = {}
     for name, described in study.about.get("space", {}).items():
         choices = [_simple(choice) for choice in described.get("choices", [described.get("low")])]

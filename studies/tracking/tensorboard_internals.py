@@ -81,10 +81,9 @@ class RunFile:
         began: float,
         ended: float,
     ) -> None:
-        """Add a row of the HPARAMS page.
+        """Add a row of the HPARAMS page, whose ``columns`` have a value of their type each.
 
-        ``columns`` are those of the page, each with a value of its type; ``metrics`` are the curves
-        whose last values stand beside the row.
+        ``metrics`` are the curves whose last values stand beside the row.
         """
         api = self._parts["plugins.hparams.api_pb2"]
         data = self._parts["plugins.hparams.plugin_data_pb2"]

@@ -13,12 +13,7 @@ from studies.tracking.base import Study, Trial
 
 @dataclass(frozen=True)
 class Validation:
-    """The last validation of a trial.
-
-    Attributes:
-        summary: its curves and mistakes.
-        pictures: one for each mistake; empty where the images are not here.
-    """
+    """The last validation of a trial; a picture for each mistake, none if images are missing."""
 
     summary: ValidationSummary
     pictures: list[UInt8Array]

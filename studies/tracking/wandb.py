@@ -1,9 +1,8 @@
 """Weights & Biases: a run for each trial, and one of the study itself.
 
 ``group`` is the study, ``job_type`` search, confirm, test or study, the name ``search 12 adam``,
-the state a tag. A pruned trial is a finished run. Offline runs stay in ``results/<study>/wandb``
-until ``python -m studies sync STUDY`` uploads them. If the server refuses a run or does not answer
-in time, all further runs are kept offline.
+the state a tag. Offline runs stay in ``results/<study>/wandb`` until ``python -m studies sync
+STUDY`` uploads them.
 """
 
 import os
@@ -97,7 +96,7 @@ class WandB(Tracker):
                 **({"failure": trial.failure} if trial.failure else {}),
             }
         )
-        self._finish(run, exit_code=int(trial.state == "failed"))
+        self._finish(run, exit_code=int(trial.state == "failed"))  # a pruned trial is finished
 
     def abandon(self, trial: Trial) -> None:
         """Finish a run as preempted: a later run of the same id resumes."""
@@ -200,7 +199,7 @@ class WandB(Tracker):
             )
         except wandb.errors.Error as error:
             if self._online:
-                self._online = False
+                self._online = False  # a server that hangs would cost 20 seconds for each trial
                 reason = " ".join(masked(str(error)).split())
                 self._place.say(f"W&B takes no run: {reason[:120]}; further runs are kept offline")
             raise  # its service starts no other run of this id: that is for the next process
@@ -213,13 +212,10 @@ class WandB(Tracker):
                 shutil.rmtree(left)
 
     def _finish(self, run: Any, *, exit_code: int = 0) -> None:
-        """Finish ``run``, and wait until it is on disk, or sent.
-
-        Raises:
-            NotWritten: if it is not on disk: W&B's service has died, or the disk is full.
-        """
+        """Finish ``run``, and wait until it is on disk, or sent."""
         online, file = not run.offline, run_file(run)
         run.finish(exit_code=exit_code)
+        # W&B's service may have died, or the disk may be full: then the trial is not kept.
         if not online and not wait_until_ended(file, WRITE_SECONDS):
             raise NotWritten(f"W&B has not written {file.name} to its end")
 

@@ -1,11 +1,10 @@
 """Tables and charts of a study for W&B, drawn from its events alone."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mnist_core.evaluation.validation_summary import Drawn
-from studies.tracking.base import Study, Trial
+from studies.tracking.base import Study, Trial, as_text
 from studies.tracking.trial_mistakes import Validation
 
 CURVES = 100
@@ -91,7 +90,7 @@ def study_charts(study: Study) -> dict[str, Any]:
         frame = pd.DataFrame(rows)
         for name in frame.columns:
             if frame[name].dtype == object:
-                frame[name] = [None if v is None else _text(v) for v in frame[name]]
+                frame[name] = [None if v is None else as_text(v) for v in frame[name]]
         charts["trials"] = wandb.Table(dataframe=frame)
     if table := study.result.get("table"):
         charts["choices"] = wandb.Table(
@@ -160,7 +159,3 @@ def _importances(study: Study) -> dict[str, float]:
         return ped_anova(drawn, "maximize" if study.maximize else "minimize")
     except (ValueError, RuntimeError):
         return {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,6 @@
 """The parts of W&B that its documentation does not promise: no other module uses any.
 
-Each is checked when it is first used. Where it is not as expected, the public way takes its place,
+Each is checked when it is first used. If it is not as expected, the public way takes its place,
 and one line in the log says so.
 """
 
@@ -38,12 +38,7 @@ def _say_once(line: str) -> None:
 
 
 def run_settings(*, online: bool, began: float) -> Any:
-    """Return the ``wandb.Settings`` of a run.
-
-    Args:
-        online: whether the run is sent while it is written.
-        began: when it started, seconds after 1970, or 0.
-    """
+    """Return the ``wandb.Settings`` of a run that began at ``began``, seconds after 1970, or 0."""
     import wandb
 
     wanted = {"x_start_time": began or None, **_UNSTABLE_SETTINGS}
@@ -104,7 +99,7 @@ def run_file(run: Any) -> Path:
 
 
 def ended(path: Path) -> bool:
-    """Whether the run in ``path`` is on disk to its end; also where the format is not known.
+    """Whether the run in ``path`` is on disk to its end; also if the format is not known.
 
     Raises:
         OSError: if the file is there, but cannot be read.
@@ -123,11 +118,7 @@ def ended(path: Path) -> bool:
 
 
 def wait_until_ended(path: Path, seconds: float) -> bool:
-    """Wait until the run in ``path`` is on disk to its end; False: it is not after ``seconds``.
-
-    Raises:
-        OSError: if the file is there, but cannot be read.
-    """
+    """Wait until the run in ``path`` is on disk to its end; False: it is not after ``seconds``."""
     until = time.monotonic() + seconds
     while not ended(path):
         if time.monotonic() > until:

@@ -88,11 +88,9 @@ def _runset(wr: Any, study: Study, name: str, config: dict[str, Any]) -> Any:
 
 
 def _nested_key(name: str) -> str:
-    """Return a setting's name as W&B's filters have it: ``optim.value.name``.
-
-    The panels' axes are translated by wandb-workspaces itself, filters are not; the server keeps
-    each table of a configuration below ``value`` (wandb/wandb-workspaces#34 shows such a filter).
-    """
+    """Return a setting's name as W&B's filters have it: ``optim.value.name``."""
+    # The panels' axes are translated by wandb-workspaces itself, filters are not; the server keeps
+    # each table of a configuration below ``value`` (wandb/wandb-workspaces#34 shows such a filter).
     table, *rest = name.split(".")
     return ".".join([table, "value", *rest])
 

@@ -287,16 +287,28 @@ NOISE = Noise(0.004, "of seeds", True)
         (0.99, None, NOISE, False, "different: the validation accuracy differs by 1.000 points (B"),
         (0.99, None, NOISE, False, "more than seeds make in 19 cases of 20 (0.400 points)"),
         (0.979, None, IMAGES, True, "which is inside the noise (up to 0.400 points)"),
-        (0.99, None, IMAGES, False, "different, as far as the number of images tells: the val"),
+        (0.99, None, IMAGES, False, "different: as far as the number of images tells, the val"),
         (0.99, None, IMAGES, False, "how much seeds make is not recorded: train some of both"),
-        (0.99, 1.0, NOISE, True, "equal within the tolerance of 1 points: the validation"),
-        (0.983, 0.3, NOISE, True, "equal within the tolerance of 0.3 points"),  # 0.983 - 0.98
-        (0.983, 0.2, NOISE, False, "outside the tolerance of 0.2 points: the validation"),
+        (0.99, 1.0, NOISE, True, "equal: within the tolerance of 1 points, as the validation"),
+        (0.983, 0.3, NOISE, True, "equal: within the tolerance of 0.3 points"),  # 0.983 - 0.98
+        (
+            0.983,
+            0.2,
+            NOISE,
+            False,
+            "different: outside the tolerance of 0.2 points, as the validation",
+        ),
         (0.983, 0.2, NOISE, False, "one training each cannot show a difference so small"),
         (0.979, None, None, False, "different: "),
         (0.979, None, None, False, "nothing is recorded that tells how much of it is noise"),
-        (0.979, 0.0, None, False, "outside the tolerance of 0 points"),
-        (0.98, 0.0, None, True, "equal within the tolerance of 0 points: the validation accuracy"),
+        (0.979, 0.0, None, False, "different: outside the tolerance of 0 points"),
+        (
+            0.98,
+            0.0,
+            None,
+            True,
+            "equal: within the tolerance of 0 points, as the validation accuracy",
+        ),
     ],
 )
 def test_verdicts(other, tolerance, noise, equal, said):
@@ -361,7 +373,7 @@ def test_test_readings_count_if_both_have_one():
     both = compare.readings_of_both(a, b)
     assert both == (a.readings[0], b.readings[1])
     found = verdict(a, b, noise=NOISE, readings=both)
-    assert not found.equal and "images tells: the test accuracy differs by 4.0" in found.sentence
+    assert not found.equal and "images tells, the test accuracy differs by 4.0" in found.sentence
     assert not verdict(a, b, tolerance=3.9, readings=both).equal
     assert verdict(a, b, tolerance=4.0, readings=both).equal
     broken = ({**a.readings[0], "n": None}, a.readings[0])

@@ -97,7 +97,9 @@ def test_another_seed(compare, runs):
     assert "nothing but the seed differs" in out
     assert compare("one", "other", "--tolerance", "100")[0] == 0
     code, out, _ = compare("one", "other", "--tolerance", "0")
-    assert code == 1 and out.splitlines()[-1].startswith("verdict: outside the tolerance of 0")
+    assert code == 1 and out.splitlines()[-1].startswith(
+        "verdict: different: outside the tolerance of 0"
+    )
     readings = [
         one["test_readings"][0]["metrics"]["accuracy"] for one in (a, b) if one["test_readings"]
     ]
@@ -108,9 +110,9 @@ def test_another_seed(compare, runs):
 @pytest.mark.parametrize(
     ("tolerance", "code", "said"),
     [
-        (0.5, 0, "verdict: equal within the tolerance of 0.5 points"),
-        (0.3, 0, "verdict: equal within the tolerance of 0.3 points"),
-        (0.2, 1, "verdict: outside the tolerance of 0.2 points"),
+        (0.5, 0, "verdict: equal: within the tolerance of 0.5 points"),
+        (0.3, 0, "verdict: equal: within the tolerance of 0.3 points"),
+        (0.2, 1, "verdict: different: outside the tolerance of 0.2 points"),
         (None, 0, "verdict: no difference shown: the validation accuracy differs by 0.300 points"),
     ],
 )
@@ -169,8 +171,14 @@ def test_the_best_checkpoint_instead(compare, runs):
         (["one", "a\0b.toml"], "b.toml': no such file"),
         (["one", "one"], "A and B are the same model"),
         (["one", "LAST"], "A and B are the same model"),
-        (["one", "again", "--tolerance", "-1"], "--tolerance: must be percentage points from 0"),
-        (["one", "again", "--tolerance", "nan"], "--tolerance: must be percentage points from 0"),
+        (
+            ["one", "again", "--tolerance", "-1"],
+            "--tolerance: must be percentage points of at least 0",
+        ),
+        (
+            ["one", "again", "--tolerance", "nan"],
+            "--tolerance: must be percentage points of at least 0",
+        ),
         (["one", "again", "--checkpoint", "first"], "--checkpoint: must be last or best"),
         (["one", "STOPPED"], "interrupted"),
         (["one", "DAMAGED"], "run.json: is damaged"),

@@ -49,7 +49,8 @@ def write_study(
         for number in range(trials):
             made.search_trial(number, failed, pruned)
         _insert(storage, search, made.trials)
-        chosen = candidates(plan, read_trials(search))
+        front = plan.settings.confirm.front
+        chosen = candidates(plan.spec, plan.goals, read_trials(search), front=front)
         confirm = _create(plan, storage, f"{plan.name}{CONFIRM}")
         confirmed = _Made(plan, seed + 1, shift, device, complete)
         for fresh in confirm_seeds(plan.settings.search.seed, plan.confirm_seeds):

@@ -16,7 +16,7 @@ from mnist_core.errors import UserError
 from studies.__main__ import app
 from studies.analysis.audit import _clopper_pearson, _draw, _effective, _prediction, audit
 from studies.analysis.audit_curves import Curve, Curves, collect
-from studies.analysis.replay import replay
+from studies.analysis.replay import Pruner, replay
 from studies.core.attributes import SENTINEL, WOULD_PRUNE
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
@@ -36,6 +36,12 @@ def curve(number, quality, *, steps=STEPS, choice="a", seconds=9.0, slow=False, 
     reports = tuple((step, sign * value) for step, value in enumerate(values, start=1))
     return Curve(
         number=number, choice=choice, reports=reports, value=reports[-1][1], seconds=seconds, **more
+    )
+
+
+def pruner(name, direction=UP, **options):
+    return Pruner(
+        name=name, options=options, reports=STEPS, scientific="choice", direction=direction
     )
 
 
@@ -74,7 +80,7 @@ def test_one_worker_is_optunas_own_study(name, options, direction):
                 break
         else:
             study.tell(trial, one.value)
-    done = replay(curves, name, options, direction=direction)
+    done = replay(curves, pruner(name, direction, **options))
     assert list(done.stopped_at) == stopped
     assert done.seconds == done.makespan == pytest.approx(seconds)
     assert any(stopped) == (name != "none")
@@ -82,22 +88,22 @@ def test_one_worker_is_optunas_own_study(name, options, direction):
 
 def test_choices_are_kept_apart_and_defaults_spared():
     good, bad = some(6, choice="a"), [curve(0, 0.1, choice="b") for _ in range(3)]
-    done = replay([*good, *bad], "median", {}, direction=UP)
+    done = replay([*good, *bad], pruner("median"))
     assert done.stopped_at[6:] == (None, None, None)
     low = curve(0, 0.01)
-    assert replay([*good, low], "median", {}, direction=UP).stopped_at[-1] == 3
+    assert replay([*good, low], pruner("median")).stopped_at[-1] == 3
     exempt = dataclasses.replace(low, exempt=True)
-    assert replay([*good, exempt], "median", {}, direction=UP).stopped_at[-1] is None
+    assert replay([*good, exempt], pruner("median")).stopped_at[-1] is None
 
 
 def test_several_workers_know_less_and_share_the_time():
     curves = [curve(n, 0.9 if n < 4 else 0.1) for n in range(8)]
-    one = replay(curves, "median", {}, direction=UP)
-    all_at_once = replay(curves, "median", {}, direction=UP, workers=8)
+    one = replay(curves, pruner("median"))
+    all_at_once = replay(curves, pruner("median"), workers=8)
     assert [at for at in one.stopped_at if at] == [3] * 4
     assert not any(all_at_once.stopped_at)  # none was complete when they were judged
     assert all_at_once.makespan == pytest.approx(9.0)
-    two = replay(curves, "none", {}, direction=UP, workers=2)
+    two = replay(curves, pruner("none"), workers=2)
     assert (two.seconds, two.makespan) == (pytest.approx(72.0), pytest.approx(36.0))
 
 
@@ -109,8 +115,8 @@ class TestDraws:
     def test_a_slow_starter_that_wins_is_lost_and_one_that_leads_is_not(self, tmp_path):
         plan = make_plan(tmp_path)
         others = some(25, seed=1)
-        lost = audit(plan, self.curves([*others, curve(25, 2.0, slow=True)]), draws=20)
-        safe = audit(plan, self.curves([*others, curve(25, 2.0)]), draws=10)
+        lost = audit(Pruner.of(plan), self.curves([*others, curve(25, 2.0, slow=True)]), draws=20)
+        safe = audit(Pruner.of(plan), self.curves([*others, curve(25, 2.0)]), draws=10)
         by_name = {verdict.label: verdict for verdict in lost.verdicts}
         assert by_name["none"].chance == by_name["none"].saved == by_name["none"].given_up == 0
         assert by_name["none"].chance_range == by_name["none"].saved_range == (0, 0)
@@ -126,20 +132,20 @@ class TestDraws:
 
     def test_of_two_equally_good_trials_one_may_be_stopped(self, tmp_path):
         full = [*some(25, seed=1), curve(25, 2.0, slow=True), curve(26, 2.0)]
-        found = audit(make_plan(tmp_path), self.curves(full), draws=10)
+        found = audit(Pruner.of(make_plan(tmp_path)), self.curves(full), draws=10)
         median = next(verdict for verdict in found.verdicts if verdict.label == "median")
         assert not median.loses and median.saved > 0.2
-        alone = audit(make_plan(tmp_path), self.curves(full[:-1]), draws=10).verdicts
+        alone = audit(Pruner.of(make_plan(tmp_path)), self.curves(full[:-1]), draws=10).verdicts
         assert median.chance < next(v for v in alone if v.label == "median").chance
 
     def test_the_same_seed_draws_the_same(self, tmp_path):
-        plan, curves = make_plan(tmp_path), self.curves(some(24))
-        assert audit(plan, curves, draws=3) == audit(plan, curves, draws=3)
-        assert audit(plan, curves, draws=3) != audit(plan, curves, draws=3, seed=1)
+        own, curves = Pruner.of(make_plan(tmp_path)), self.curves(some(24))
+        assert audit(own, curves, draws=3) == audit(own, curves, draws=3)
+        assert audit(own, curves, draws=3) != audit(own, curves, draws=3, seed=1)
 
     def test_minimize(self, tmp_path):
         full = [*some(25, seed=1, sign=-1), curve(25, 2.0, slow=True, sign=-1)]
-        found = audit(make_plan(tmp_path), self.curves(full, direction=DOWN), draws=15)
+        found = audit(pruner("median", direction=DOWN), self.curves(full, direction=DOWN), draws=15)
         median = next(verdict for verdict in found.verdicts if verdict.label == "median")
         assert median.loses and median.chance > 0.3 and median.given_up > 0.3
 
@@ -153,17 +159,17 @@ class TestDraws:
             assert drawn[0].exempt
             assert [one.stopped for one in drawn].count(True) == 30
             assert len(drawn) == 1 + 20 + 30
-        assert audit(plan, told, draws=2).warnings == ()
-        (warning,) = audit(plan, self.curves(kept, pruned=30), draws=2).warnings
+        assert audit(Pruner.of(plan), told, draws=2).warnings == ()
+        (warning,) = audit(Pruner.of(plan), self.curves(kept, pruned=30), draws=2).warnings
         assert "pruned trials: 30" in warning and "sentinels" in warning
 
     def test_few_curves_are_warned_of(self, tmp_path):
-        (warning,) = audit(make_plan(tmp_path), self.curves(some(6)), draws=5).warnings
+        (warning,) = audit(Pruner.of(make_plan(tmp_path)), self.curves(some(6)), draws=5).warnings
         assert warning.startswith("only 6 full curves besides the defaults")
 
     def test_the_studys_own_pruner_is_among_them(self, tmp_path):
         plan = make_plan(tmp_path, search={"pruner": "patient", "pruner_options": {"patience": 1}})
-        verdict = audit(plan, self.curves(some(6)), draws=5).verdicts[-1]
+        verdict = audit(Pruner.of(plan), self.curves(some(6)), draws=5).verdicts[-1]
         assert verdict.own and verdict.label == "patient (patience=1)"
 
 
@@ -214,7 +220,7 @@ class TestCollect:
         full, pruned = (TrialState.COMPLETE, {}), (TrialState.PRUNED, {})
         sentinel = (TrialState.COMPLETE, {WOULD_PRUNE: 1})
         states = [full, full, full, full, sentinel, pruned, pruned, (TrialState.FAIL, {}), full]
-        curves = collect(make_plan(tmp_path), self.trials(states))
+        curves = collect("toy", make_plan(tmp_path).spec, self.trials(states))
         assert [one.number for one in curves.full] == [0, 1, 2, 3, 4, 8]
         assert [one.exempt for one in curves.full] == [True] * 3 + [False] * 3
         assert [one.number for one in curves.kept] == [3, 8]
@@ -226,14 +232,14 @@ class TestCollect:
     def test_nothing_to_replay(self, tmp_path, count):
         trials = self.trials([(TrialState.COMPLETE, {})] * count + [(TrialState.PRUNED, {})] * 9)
         with pytest.raises(UserError, match=r"search\.sentinels"):
-            collect(make_plan(tmp_path), trials)
+            collect("toy", make_plan(tmp_path).spec, trials)
 
     def test_one_report_each(self, tmp_path):
         trials = self.trials([(TrialState.COMPLETE, {})] * 9)
         for trial in trials:
             trial.intermediate_values = {1: 0.9}
         with pytest.raises(UserError, match="toy"):
-            collect(make_plan(tmp_path), trials)
+            collect("toy", make_plan(tmp_path).spec, trials)
 
 
 def test_from_a_search_to_the_table(tmp_path, capsys):
@@ -251,9 +257,9 @@ def test_from_a_search_to_the_table(tmp_path, capsys):
     assert {trial.state for trial in marked} == {TrialState.COMPLETE}
     assert any(trial.state is TrialState.PRUNED for trial in trials)
 
-    curves = collect(plan, trials)
+    curves = collect(plan.name, plan.spec, trials)
     assert len(curves.stopped) == len(would)
-    print_audit(plan, audit(plan, curves, draws=5))
+    print_audit(plan.name, plan.spec.metric, audit(Pruner.of(plan), curves, draws=5))
     printed = capsys.readouterr().out
     assert "median *" in printed and "hyperband" in printed and "sentinels" in printed
     assert max(map(len, printed.splitlines())) <= 100

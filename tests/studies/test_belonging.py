@@ -141,7 +141,7 @@ def test_what_another_study_has_left_is_not_gone_on_with(plan, finished, name):
 
 def test_sync_refuses_the_log_of_another_study(plan, finished, monkeypatch):
     shutil.copy(finished[1].folder / FILE, plan.folder)
-    monkeypatch.setattr("studies.cli.options.find", lambda *_, **__: plan)
+    monkeypatch.setattr("studies.cli.options.Chosen.find", lambda *_, **__: plan)
     before = contents(plan.folder)
     with pytest.raises(ForeignFiles):
         sync_command("toy", tracker=["tensorboard"])
@@ -154,7 +154,7 @@ def test_sync_refuses_a_log_beside_the_database_of_another_program(plan, monkeyp
     storage = open_storage(plan.storage_url, create=True)
     optuna.create_study(study_name=plan.name, storage=storage, direction="maximize")
     close_storage(storage)
-    monkeypatch.setattr("studies.cli.options.find", lambda *_, **__: plan)
+    monkeypatch.setattr("studies.cli.options.Chosen.find", lambda *_, **__: plan)
     before = contents(plan.folder)
     with pytest.raises(ForeignFiles):
         sync_command("toy", tracker=["tensorboard"])

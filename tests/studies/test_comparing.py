@@ -53,7 +53,7 @@ def test_the_same_study_twice_is_identical(studies_of):
     a, b = studies_of["a"], studies_of["b"]
     done = compare(a, b)
     complete = [r for r in (*a.search, *a.confirm) if r.state == "COMPLETE"]
-    assert done.outcome == "identical"
+    assert done.verdict.outcome == "identical"
     assert done.trainings.gap is not None
     assert done.trainings.gap.n == done.trainings.identical <= len(complete)
     assert done.environment == done.settings == ()
@@ -69,7 +69,7 @@ def test_the_same_study_twice_is_identical(studies_of):
 def test_another_environment(studies_of, tolerance, outcome):
     a, c = studies_of["a"], studies_of["c"]
     done = compare(a, c, tolerance=tolerance)
-    assert done.outcome == outcome, done.sentence
+    assert done.verdict.outcome == outcome, done.verdict.sentence
     gap = done.trainings.gap
     assert gap is not None and gap.paired and gap.n > 20
     assert gap.gap.mean == pytest.approx(-0.02, abs=0.002)
@@ -94,7 +94,7 @@ def reseeded(found):
 def test_other_seeds_are_not_paired(studies_of):
     done = compare(studies_of["a"], reseeded(studies_of["b"]))
     assert done.trainings.gap is None
-    assert done.outcome == "no difference shown"
+    assert done.verdict.outcome == "no difference shown"
     assert not any(row.paired for row in done.rows)
     row = done.rows[0]
     assert studies_of["a"].result is not None
@@ -117,7 +117,7 @@ def test_other_settings_are_other_trainings(studies_of, table):
     changed = {**a.settings["train"], "epochs": 1} if table == "train" else "another"
     done = compare(a, dataclasses.replace(a, settings={**a.settings, table: changed}))
     assert done.trainings.gap is None and done.trainings.identical == 0
-    assert done.best is not None and done.sentence.startswith(done.best.label)
+    assert done.best is not None and done.verdict.reason.startswith(done.best.label)
     # Their equal values are no proof of sameness: they are as rounded as any.
     assert all(row.gap.low < 0 < row.gap.high for row in done.rows)
 
@@ -125,7 +125,7 @@ def test_other_settings_are_other_trainings(studies_of, table):
 def test_how_it_is_computed_is_of_the_environment(studies_of):
     a = studies_of["a"]
     other = {**a.settings, "train": {**a.settings["train"], "precision": "fp64"}}
-    assert compare(a, dataclasses.replace(a, settings=other)).outcome == "identical"
+    assert compare(a, dataclasses.replace(a, settings=other)).verdict.outcome == "identical"
 
 
 def shifted(found, images, count):
@@ -143,7 +143,7 @@ def test_two_trainings_one_image_apart_show_nothing(studies_of):
     for gap in (few, many):
         assert gap.gap.mean > 0
     done = compare(*(dataclasses.replace(shifted(a, n, 2), confirm=[]) for n in (0, 1)))
-    assert done.outcome == "no difference shown" and done.trainings.gap.n == 2
+    assert done.verdict.outcome == "no difference shown" and done.trainings.gap.n == 2
 
 
 def test_nothing_in_common(studies_of):

@@ -5,6 +5,7 @@ import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from wsgiref.util import setup_testing_defaults
 
 import matplotlib.image
@@ -68,7 +69,7 @@ def storage(plan):
 
 
 def make_app(plan, storage):
-    return StudyDashboard(wsgi(storage), plan, storage)
+    return StudyDashboard(wsgi(storage), partial(stored_study.read, plan), storage)
 
 
 def ask(app, path, method="GET", content=None, query=""):
@@ -335,7 +336,7 @@ def test_other_studies_are_shown_as_they_are(other):
 def test_a_study_that_runs_and_a_note_of_somebody(other, monkeypatch):
     monkeypatch.setattr(application, "FRESH_SECONDS", 0.0)
     plan, storage = other
-    app = StudyDashboard(wsgi(storage), plan, storage)
+    app = StudyDashboard(wsgi(storage), partial(stored_study.read, plan), storage)
     with open_search(plan, storage) as book:
         task = book.ask()
         book.report(task, 1, {"val_accuracy": 0.5})
@@ -351,7 +352,7 @@ def test_a_study_that_runs_and_a_note_of_somebody(other, monkeypatch):
         assert ask(app, address, "PUT", written)[0] == 204
         book.report(task, 2, {"val_accuracy": 0.6})  # the run goes on all the same
         book.finish(task, Outcome(metrics={"val_accuracy": 0.6}))
-    again = detail(StudyDashboard(wsgi(storage), plan, storage), 2)
+    again = detail(StudyDashboard(wsgi(storage), partial(stored_study.read, plan), storage), 2)
     assert again["trials"][0]["note"] == written
     assert again["trials"][0]["state"] == "Complete"
 

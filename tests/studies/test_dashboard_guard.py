@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from wsgiref.util import setup_testing_defaults
 
 import optuna
@@ -10,6 +11,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard import wsgi
 from toy import make_plan
 
+from studies.analysis import stored_study
 from studies.dashboard.application import StudyDashboard
 from studies.dashboard.guard import Guard
 from studies.storage.open import close_storage, open_storage
@@ -37,7 +39,13 @@ def dashboard(tmp_path_factory):
         )
         paths.append(f"/artifacts/0/{trial._trial_id}/{file}")
     study.tell(trial, 1.0)
-    yield StudyDashboard(wsgi(storage, artifact_store=store), plan, storage), paths, study._study_id
+    yield (
+        StudyDashboard(
+            wsgi(storage, artifact_store=store), partial(stored_study.read, plan), storage
+        ),
+        paths,
+        study._study_id,
+    )
     close_storage(storage)
 
 

@@ -6,6 +6,7 @@ The screenshots stay in pytest's temporary folder.
 import contextlib
 import socketserver
 import threading
+from functools import partial
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import matplotlib.image
@@ -17,6 +18,7 @@ from optuna_dashboard import wsgi
 from test_dashboard import Confused
 from toy_trail import plan_at, run
 
+from studies.analysis import stored_study
 from studies.dashboard.application import StudyDashboard
 from studies.ledger.opening import open_search
 from studies.protocol import phases
@@ -88,7 +90,11 @@ def plan(tmp_path_factory):
 def site(plan):
     storage = open_storage(plan.storage_url, create=False)
     artifacts = FileSystemArtifactStore(plan.folder)
-    with served(StudyDashboard(wsgi(storage, artifact_store=artifacts), plan, storage)) as site:
+    with served(
+        StudyDashboard(
+            wsgi(storage, artifact_store=artifacts), partial(stored_study.read, plan), storage
+        )
+    ) as site:
         yield site
     close_storage(storage)
 

@@ -12,6 +12,7 @@ from toy import SPACE, Toy, make_plan
 from studies.analysis import stored_study
 from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
 from studies.analysis.holdout_record import HoldoutRecord
+from studies.analysis.replay import Pruner
 from studies.analysis.summary import summarize
 from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
@@ -100,7 +101,7 @@ PRUNER = {"pruner": "median", "pruner_options": {"n_startup_trials": 4, "n_warmu
 
 def judged(tmp_path, curves, trials, search_trial=None, **search):
     return pruner_would_stop_winner(
-        make_plan(tmp_path, search=search or PRUNER),
+        Pruner.of(make_plan(tmp_path, search=search or PRUNER)),
         WINNER,
         search_trial=search_trial,
         curves=[dict(enumerate(curve, 1)) for curve in curves],

@@ -43,9 +43,9 @@ def test_a_folder_of_any_name_leaves_files_that_can_be_read(tmp_path, capsys):
     """Its name stands in the comments, where TOML allows no control characters."""
     plan = make_plan(tmp_path / "a\nb = 1\x1b[31m\r\x7f\u2028 'c'")
     result = run(plan)
-    records = stored_study.read(plan).search
-    number = next(record.number for record in records if record.state == "COMPLETE")
-    for path in (write_best_config(result), write_trial(plan, records, number)):
+    found = stored_study.read(plan)
+    number = next(record.number for record in found.search if record.state == "COMPLETE")
+    for path in (write_best_config(result), write_trial(found, number)):
         tables, text = read(path), path.read_bytes().decode()
         assert "b" not in tables and "\x1b" not in text and "\r" not in text
 
@@ -112,7 +112,7 @@ def test_a_trial_of_the_search(tmp_path):
     run(plan)
     found = stored_study.read(plan).comparable()
     chosen = next(record for record in found.search if record.state == "COMPLETE")
-    file = write_trial(plan, found.search, chosen.number, environment=found.environment)
+    file = write_trial(found, chosen.number)
     assert file == plan.folder / f"trial_{chosen.number}.toml"
     tables = read(file)
     record = tables.pop("record")
@@ -132,12 +132,12 @@ def test_a_trial_of_the_search(tmp_path):
 def test_a_trial_that_has_no_final_value(tmp_path):
     plan = make_plan(tmp_path)
     run(plan)
-    records = stored_study.read(plan).search
-    with pytest.raises(UserError, match=rf"99.*\b{len(records) - 1}\b"):
-        write_trial(plan, records, 99)
-    stopped = dataclasses.replace(records[0], state="PRUNED", value=None)
+    found = stored_study.read(plan)
+    with pytest.raises(UserError, match=rf"99.*\b{len(found.search) - 1}\b"):
+        write_trial(found, 99)
+    stopped = dataclasses.replace(found.search[0], state="PRUNED", value=None)
     with pytest.raises(UserError, match=r"trial 0 .*PRUNED"):
-        write_trial(plan, [stopped, *records[1:]], 0)
+        write_trial(dataclasses.replace(found, search=[stopped, *found.search[1:]]), 0)
 
 
 def test_the_best_config_is_a_claim_that_can_be_judged(tmp_path):
@@ -174,6 +174,6 @@ def test_before_a_confirmation_a_trial_names_data_and_trainer(tmp_path):
     with pytest.raises(StudyInterrupted):
         run(plan, listeners=[stop], control=stop.control)
     found = stored_study.read(plan)
-    record = read(write_trial(plan, found.search, 1, environment=found.environment))["record"]
+    record = read(write_trial(found, 1))["record"]
     assert record["data_fingerprint"] == "toy-data"
     assert record["versions"] == {"trainer": TRAINER_VERSION}

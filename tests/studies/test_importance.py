@@ -35,7 +35,7 @@ def test_a_parameter_that_decides_stands_out(found):
         dataclasses.replace(r, value=r.params.get("sgd.lr", 0.0) + 1e-6 * r.number)
         for r in found.search
     ]
-    done = importance(found.plan, records)
+    done = importance(found.plan.spec, records)
     first, *others = done.shares
     assert {first.name, others[0].name} == {"sgd.lr", "optim.name"}
     assert all(share.low <= share.value <= share.high for share in done.shares)
@@ -45,19 +45,19 @@ def test_a_parameter_that_decides_stands_out(found):
 
 def test_more_trials_narrow_the_interval(found):
     def width(count):
-        done = importance(found.plan, found.search[:count], draws=40)
+        done = importance(found.plan.spec, found.search[:count], draws=40)
         return sum(share.high - share.low for share in done.shares)
 
     assert width(200) < width(20)
 
 
 def test_too_few_trials_say_nothing(found):
-    assert importance(found.plan, found.search[: ENOUGH - 1]).shares == ()
+    assert importance(found.plan.spec, found.search[: ENOUGH - 1]).shares == ()
     same = [dataclasses.replace(record, value=0.5) for record in found.search]
-    assert importance(found.plan, same).shares == ()
+    assert importance(found.plan.spec, same).shares == ()
 
 
 def test_the_same_again(found):
-    assert importance(found.plan, found.search, draws=10) == importance(
-        found.plan, found.search, draws=10
+    assert importance(found.plan.spec, found.search, draws=10) == importance(
+        found.plan.spec, found.search, draws=10
     )

@@ -125,4 +125,5 @@ class TestStudy:
         assert [one["source"] for one in kept] == [f"{file}:2"]
         assert len(records) == len(trials) == 9 and len(said) == 1
         assert not any(record.params.get("sgd.lr") == 0.5 for record in records)
-        assert not any(c.params.get("sgd.lr") == 0.5 for c in candidates(plan, records))
+        chosen = candidates(plan.spec, plan.goals, records, front=8)
+        assert not any(candidate.params.get("sgd.lr") == 0.5 for candidate in chosen)

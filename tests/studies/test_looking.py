@@ -42,9 +42,8 @@ CONF = "[results]\nfolder = 'elsewhere'\n[studies.toyland]\nepochs = 2\n"
 
 def begin(study="toyland", *assignments, quick=False, conf=None, **options):
     """Write a finished study as if it had been run with these; return its plan."""
-    plan = cli.resolve(
-        study, conf=conf, assignments=list(assignments), quick=quick, options=options
-    )
+    chosen = cli.Chosen(study=study, conf=conf, assignments=list(assignments), quick=quick)
+    plan = chosen.resolve(options)
     write_study(plan.with_data("toys"), 8)
     return plan
 
@@ -121,12 +120,10 @@ def test_the_name_is_enough(assignments, options, looked, toyland):  # noqa: F81
     assert result.rows == before.rows and result.plan.train == before.plan.train
     words = shlex.split(result.plan.commands.run())
     assert {f for f in assignments if f[0] == "e"} <= set(words)
-    again = cli.resolve(
-        "toyland",
-        conf=None,
-        assignments=words[words.index("--set") + 1 :: 2],
-        **options or {"quick": False},
+    chosen = cli.Chosen(
+        study="toyland", assignments=words[words.index("--set") + 1 :: 2], **options
     )
+    again = chosen.resolve()
     assert again.fingerprint() == dataclasses.replace(plan, data_fingerprint="").fingerprint()
     assert again.storage_url == plan.storage_url and again.folder == plan.folder
 
@@ -247,10 +244,10 @@ def test_no_command_that_looks_resolves_settings():
     parts = {"__init__", "options", "foreground", "first_failure"}
     files = [file for file in (place / "cli").glob("*.py") if file.stem not in parts]
     sources = {file.stem: file.read_text() for file in [*files, place / "__main__.py"]}
-    assert sum(source.count("options.resolve(") for source in sources.values()) == 1
-    assert "options.resolve(" in sources["__main__"].partition("def status")[0]
+    assert sum(source.count("chosen.resolve(") for source in sources.values()) == 1
+    assert "chosen.resolve(" in sources["__main__"].partition("def status")[0]
     without = {"reproduce"}  # a file's own settings
-    assert all("options.find(" in source for name, source in sources.items() if name not in without)
+    assert all("chosen.find(" in source for name, source in sources.items() if name not in without)
 
 
 class Trackers:

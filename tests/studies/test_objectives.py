@@ -115,7 +115,7 @@ def test_two_objectives_from_search_to_export(tmp_path, capsys, kind):
 
     best_file = write_best_config(result).read_text()
     assert "parameters = " in best_file and f"trial = {best.candidate.search_trial}" in best_file
-    assert "parameters = " in write_trial(held.plan, held.search, 5).read_text()
+    assert "parameters = " in write_trial(held, 5).read_text()
     assert run(plan).trained == 0
 
 
@@ -134,7 +134,7 @@ def test_a_copy_holds_all_objectives_and_an_audit_says_why_not(tmp_path):
     copied = dataclasses.replace(plan, storage_url=target)
     assert [t.values for t in trials_of(copied)[0]] == [t.values for t in trials_of(plan)[0]]
     with pytest.raises(UserError, match="has several objectives"):
-        read_curves(plan)
+        read_curves(plan.location, plan.spec, plan.goals)
 
 
 @pytest.mark.parametrize(

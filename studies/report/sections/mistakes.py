@@ -38,14 +38,11 @@ def section(page: Material) -> Section:
 
 
 def mistakes(result: StudyResult) -> Mistakes:
-    """Judge the best configuration's kept models on the validation images.
-
-    Where models or images are not here any more, ``text`` says so.
-    """
+    """Judge the best configuration's kept models on the validation images."""
     plan = result.plan
     records = result.confirm.get(result.best or "", ())
     files = [models_folder(plan.folder) / f"{record.number}.safetensors" for record in records]
-    files = [file for file in files if file.is_file()]
+    files = [file for file in files if file.is_file()]  # people delete models to save space
     if not files:
         return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan.folder))}.")
     from mnist_core.checkpoints import checkpoint
@@ -124,7 +121,6 @@ def _pairs(kept: "Checkpoint", split: "Split") -> Mistakes:
 
 
 def _png(image: UInt8Array) -> str:
-    """Return ``image``, uint8 ``[rows, columns]``, as a ``data:`` address."""
     from PIL import Image
 
     buffer = io.BytesIO()

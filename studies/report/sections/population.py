@@ -45,7 +45,6 @@ def section(page: Material) -> Section | None:
 
 
 def _copies(result: StudyResult, found: list[TrialRecord]) -> Table:
-    """Return a row for each time that a member copied another one's state, in their order."""
     metric, per_epoch = result.plan.spec.metric, result.plan.train.reports_per_epoch
     by_number = {record.number: record for record in found}
     moves = [

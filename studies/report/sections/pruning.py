@@ -7,6 +7,7 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
 from studies.analysis.audit import Audit, audit
 from studies.analysis.audit_curves import Curves, read_curves
+from studies.analysis.replay import Pruner
 from studies.report.blocks import Material, Section, Table, Text
 from studies.report.comparison_tables import percent, percents
 
@@ -20,13 +21,13 @@ def section(page: Material) -> Section:
     """Return the section."""
     plan = page.found.plan
     try:
-        every = read_curves(plan)
+        every = read_curves(plan.location, plan.spec, plan.goals)
     except UserError as error:
         return Section("pruning", "Pruner audit", (Text(f"Not audited: {error}."),))
     curves = _sample(every)
     size = sum(len(curve.reports) for curve in curves.full)
     draws = min(_DRAWS[1], max(_DRAWS[0], _DECISIONS // size))
-    done = audit(plan, curves, draws=draws)
+    done = audit(Pruner.of(plan), curves, draws=draws)
     said = (
         f"Pruners replayed on {counted(len(curves.full), 'full curve')} of this study"
         + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")

@@ -17,7 +17,7 @@ _SHARES = 15
 
 def section(page: Material) -> Section:
     """Return the section."""
-    shares = importances(importance(page.result.plan, page.search))
+    shares = importances(importance(page.result.plan.spec, page.search))
     drawn = (history(page.search, page.values), *([shares] if shares else []))
     best = Details("The best trials", (best_trials(page.result, page.search),))
     return Section("search", "Search", (Figures(drawn), best))

@@ -80,7 +80,6 @@ def facts(found: Stored) -> list[Fact]:
 
 
 def _wall(records: Sequence[TrialRecord]) -> float:
-    """Return the seconds from the first start to the last end; 0.0 where times are not known."""
     started = [record.started for record in records if record.started]
     ended = [record.ended for record in records if record.ended]
     return (max(ended) - min(started)).total_seconds() if started and ended else 0.0

@@ -118,7 +118,7 @@ def test_sync_into_a_folder_that_takes_no_files_is_one_line(tmp_path, monkeypatc
     (tmp_path / "file").touch()
     plan = toy_plan(tmp_path / "file" / "study")
     found = SimpleNamespace(plan=plan, phase="search", result=None, identity="")
-    monkeypatch.setattr(options, "find", lambda *_, **__: plan)
+    monkeypatch.setattr(options.Chosen, "find", lambda *_, **__: plan)
     monkeypatch.setattr(stored_study, "read", lambda _: SimpleNamespace(comparable=lambda: found))
     monkeypatch.setattr(stored_study, "supervisor", lambda _: None)
     monkeypatch.setattr(recording.Recording, "fill", lambda self: None)

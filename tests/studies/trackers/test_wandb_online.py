@@ -38,7 +38,7 @@ from pathlib import Path
 from toy_plans import toy_plan
 from studies.cli import options
 from studies.cli.wandb_report import wandb_report_command
-options.find = lambda *_, **__: toy_plan(Path(sys.argv[1]))
+options.Chosen.find = lambda *_, **__: toy_plan(Path(sys.argv[1]))
 wandb_report_command("toy")
 """
 

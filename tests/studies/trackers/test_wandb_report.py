@@ -84,7 +84,7 @@ def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch, api, entity, part
     plan = toy_plan(tmp_path)
     plan.settings.tracking.wandb.__dict__["entity"] = entity
     write(tmp_path, whole())
-    monkeypatch.setattr(options, "find", lambda *_, **__: plan)
+    monkeypatch.setattr(options.Chosen, "find", lambda *_, **__: plan)
     monkeypatch.setattr(wandb_upload, "check_account", lambda: None)
     monkeypatch.setattr(wandb_internals, "server", lambda: "https://u")
     monkeypatch.setattr(wandb_report, "build", lambda *_, **__: Expired())
