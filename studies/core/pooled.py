@@ -1,0 +1,176 @@
+"""The spread of the seeds: which seeds collapsed, which choices stand out, the error of the rest.
+
+With three or four seeds a choice's own standard deviation says little (it is off by a third as a
+rule). Nine choices together know theirs with 27 degrees of freedom, so the error is pooled over all
+choices except those whose variance clearly stands out.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from statistics import median_low
+
+from mnist_core.comparison.spread import rounding_error
+from studies.core.statistics import Direction, mean_interval, sign_of
+
+COLLAPSE_TIMES = 20
+"""A seed collapsed if it is this many usual standard deviations worse than its choice's best seed.
+
+A poorly tuned choice may spread three times as much as usual; it reaches that in .2 to .3 % of
+studies (simulated, 3 to 8 seeds). A training that diverges on MNIST ends 100 to 300 of them lower.
+"""
+STANDS_OUT = 0.05
+"""Probability that one of several choices of equal variance is kept out of the pool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collapse:
+    """Seeds on which training failed on its own, e.g. "1 of 3 seeds collapsed".
+
+    Attributes:
+        seeds: the collapsed ones.
+        of: number of seeds with a value.
+        mean: of the other seeds.
+    """
+
+    seeds: tuple[int, ...]
+    of: int
+    mean: float
+
+    def __str__(self) -> str:
+        """Say how many of the seeds collapsed."""
+        return f"{len(self.seeds)} of {self.of} seed{'s' * (self.of != 1)} collapsed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """The common variance of single seeds.
+
+    Attributes:
+        variance: of one seed's value; NaN if no choice has two values.
+        freedom: its degrees of freedom.
+        members: the choices that it is pooled over, and that are judged by it.
+        outside: the choices whose variance stands out: judged by their own.
+        own: each choice's own variance; missing for one with fewer than two values.
+    """
+
+    variance: float
+    freedom: float
+    members: tuple[str, ...]
+    outside: tuple[str, ...]
+    own: Mapping[str, float]
+
+
+def usual_spread(values: Mapping[str, Mapping[int, float]], *, step: float = 0.0) -> float:
+    """Return the usual standard deviation of a seed: the lower median over the choices; 0: none.
+
+    Collapsed seeds do not change it as long as fewer than half of the choices have any.
+    """
+    spreads = [
+        mean_interval(list(by_seed.values())).sd for by_seed in values.values() if len(by_seed) > 1
+    ]
+    return max(median_low(spreads) if spreads else 0.0, rounding_error(step))
+
+
+def collapsed(
+    values: Mapping[str, Mapping[int, float]],
+    *,
+    direction: Direction = "maximize",
+    step: float = 0.0,
+) -> dict[str, tuple[int, ...]]:
+    """Return the collapsed seeds of each choice that has any: training failed on them alone.
+
+    A choice's best seed is the reference. With its median, two of three collapsed seeds would
+    count as usual and the good one as luck.
+    """
+    limit = COLLAPSE_TIMES * usual_spread(values, step=step)
+    sign = sign_of(direction)
+    found = {}
+    for choice, by_seed in values.items():
+        best = max((sign * value for value in by_seed.values()), default=0.0)
+        seeds = tuple(seed for seed, value in by_seed.items() if best - sign * value > limit > 0)
+        if seeds:
+            found[choice] = seeds
+    return found
+
+
+def collapses(
+    values: Mapping[str, Mapping[int, float]], direction: Direction, step: float
+) -> dict[str, Collapse]:
+    """Return what is to be said of each choice with collapsed seeds."""
+    found = {}
+    for choice, seeds in collapsed(values, direction=direction, step=step).items():
+        rest = [value for seed, value in values[choice].items() if seed not in seeds]
+        found[choice] = Collapse(
+            seeds=seeds, of=len(values[choice]), mean=math.fsum(rest) / len(rest)
+        )
+    return found
+
+
+def pool(
+    values: Mapping[str, Mapping[int, float]],
+    *,
+    step: float = 0.0,
+    apart: Collection[str] = (),
+    level: float = STANDS_OUT,
+) -> Pool:
+    """Return the variance of one seed over all choices that do not stand out.
+
+    Args:
+        values: for each choice its metric by seed.
+        step: the values are read in steps of it, so their variance is at least that of rounding.
+        apart: choices that are not pooled: those with collapsed seeds.
+        level: probability that one of several choices of equal variance is kept out of the pool.
+    """
+    own = {
+        choice: mean_interval(list(by_seed.values())).sd ** 2
+        for choice, by_seed in values.items()
+        if len(by_seed) > 1
+    }
+    freedoms = {choice: len(values[choice]) - 1 for choice in own}
+    inside = [choice for choice in own if choice not in apart]
+    outside: list[str] = []
+    least = rounding_error(step) ** 2
+    while (found := _standing_out(own, freedoms, inside, least, level)) is not None:
+        inside.remove(found)
+        outside.append(found)
+    freedom = sum(freedoms[choice] for choice in inside)
+    variance = math.nan
+    if freedom:
+        pooled = sum(freedoms[choice] * own[choice] for choice in inside) / freedom
+        variance = max(pooled, least)
+    single = [choice for choice, by_seed in values.items() if len(by_seed) == 1]
+    return Pool(
+        variance=variance,
+        freedom=float(freedom),
+        members=(*inside, *(choice for choice in single if choice not in apart)),
+        outside=tuple(sorted(outside)),
+        own={choice: max(variance, least) for choice, variance in own.items()},
+    )
+
+
+def _standing_out(
+    own: Mapping[str, float],
+    freedoms: Mapping[str, int],
+    inside: Collection[str],
+    least: float,
+    level: float,
+) -> str | None:
+    """Return the choice with the largest variance if it is larger than chance makes it.
+
+    An F test against the others' pooled variance, at a level for the largest of all: for equal
+    numbers of seeds the same as Cochran's test (1941, doi:10.1111/j.1469-1809.1941.tb02271.x).
+    Applied again to the rest, so that two wide choices do not hide each other.
+    """
+    from scipy import special  # type: ignore[import-untyped]
+
+    if len(inside) < 3:  # of two choices none can be called the usual one
+        return None
+    widest = max(inside, key=lambda choice: (own[choice], choice))
+    others = [choice for choice in inside if choice != widest]
+    freedom = sum(freedoms[choice] for choice in others)
+    usual = max(least, sum(freedoms[choice] * own[choice] for choice in others) / freedom)
+    if usual == 0:
+        return widest if own[widest] > 0 else None
+    tail = float(special.fdtrc(freedoms[widest], freedom, own[widest] / usual))
+    return widest if tail < level / len(inside) else None

@@ -1,0 +1,240 @@
+"""The two verdicts of a study: which configuration is best, and which choice is when tuned so.
+
+The verdict on *configurations* is about the confirmed ones as they are. Its error has the seeds
+and, where the answers to each image were kept, the images in it. The verdict on *choices* is about
+what would come out if the study was repeated with another search seed. Its error has the luck of
+the search in it, too: two good configurations of one choice tell how much another search would
+have changed the choice's result.
+
+Both use the comparisons of ``multiple.py`` with the pooled error of ``pooled.py``. Pairing by seed
+is not used: the mean correlation by seed is .11 here, and a positive one makes the verdicts
+careful, not wrong. All rates are simulated in ``benchmarks/verdicts.py``.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from studies.core.crossed import Bits, image_shares
+from studies.core.estimates import Estimate, estimate, with_luck
+from studies.core.luck import search_luck
+from studies.core.multiple import (
+    Comparison,
+    Gain,
+    against,
+    compare,
+    intervals,
+)
+from studies.core.pooled import Collapse, Pool, collapses, pool
+from studies.core.statistics import CONFIDENCE, Direction, Interval, sign_of
+
+LEVEL = 0.05
+"""Probability that the best choice is called worse, over all looks."""
+DEFAULT_LEVEL = 0.025
+"""Probability that any choice is wrongly called better than the default, over all looks."""
+FIRST_LOOK = 4
+"""The first look is at this number of seeds or fewer; later ones at up to 8, 16, 32, …"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a study may claim.
+
+    Attributes:
+        comparison: best, ties and the rest; a choice that collapsed or was stopped is in none of
+            them. Its margins are larger for a better choice, whatever the direction.
+        intervals: simultaneous intervals of the means, in the metric; without collapsed choices.
+        gains: each choice against the default, larger is better; empty without a default to judge.
+        collapsed: choices with collapsed seeds.
+        pool: the common variance of a single seed, and the choices that stand out.
+        images: each choice's share in the image variance of a difference; empty: not known.
+        level: the share of ``LEVEL`` that this look may use.
+    """
+
+    comparison: Comparison
+    intervals: Mapping[str, Interval]
+    gains: Mapping[str, Gain]
+    collapsed: Mapping[str, Collapse]
+    pool: Pool
+    images: Mapping[str, float] = field(default_factory=dict)
+    level: float = 1.0
+
+
+def look_share(seeds: int) -> float:
+    """Return the share of the level that a look at ``seeds`` seeds may use.
+
+    Half of it is for up to 4 seeds, a quarter for 5 to 8, an eighth for 9 to 16. The shares of the
+    looks at 4, 8, 12 and 16 seeds add up to 1, so by the union bound the error does not grow with
+    them (alpha spending: Lan & DeMets 1983, doi:10.1093/biomet/70.3.659). The share depends on the
+    number of seeds only, so the same data always have the same verdict.
+    """
+    stage = 0
+    while seeds > FIRST_LOOK * 2**stage:
+        stage += 1
+    return 0.5 ** (stage + 1)
+
+
+def judge_configurations(
+    values: Mapping[str, Mapping[int, float]],
+    *,
+    direction: Direction = "maximize",
+    step: float = 0.0,
+    default: str | None = None,
+    stopped: Collection[str] = (),
+    failed: Collection[str] = (),
+    bits: Mapping[str, Mapping[int, Bits]] | None = None,
+) -> Judgement | None:
+    """Return the verdict on the confirmed configurations.
+
+    Args:
+        values: for each choice its metric by seed; choices without a value are ignored.
+        direction: whether a larger or a smaller metric is better.
+        step: the values are read in steps of it; 0: they are continuous.
+        default: the choice to compare with.
+        stopped: choices that a race has stopped. The race has shown them to be worse, so they are
+            not compared again.
+        failed: choices that failed on some seeds and may have been lucky on the rest. None of them
+            is called best, unless all failed or collapsed.
+        bits: for each choice and seed whether each image is right. If given, the error has the
+            images in it; the metric is an accuracy in [0, 1] then.
+
+    Returns:
+        The verdict, or None if no choice has a value, apart from stopped ones.
+    """
+    values = {choice: by_seed for choice, by_seed in values.items() if by_seed}
+    broken = collapses(values, direction, step)
+    spread = pool(values, step=step, apart=broken)
+    shares = image_shares({c: of for c, of in bits.items() if c in values}) if bits else {}
+    sign = sign_of(direction)
+    estimates = {
+        choice: estimate(
+            by_seed,
+            spread,
+            choice,
+            sign=sign,
+            images=shares.get(choice, 0.0),
+            able=choice not in failed,
+        )
+        for choice, by_seed in values.items()
+        if choice not in broken
+    }
+    return _judgement(estimates, values, broken, spread, shares, sign, default, stopped)
+
+
+def judge_choices(
+    values: Mapping[str, Mapping[int, float]],
+    pairs: Mapping[str, tuple[float, float]],
+    *,
+    direction: Direction = "maximize",
+    step: float = 0.0,
+    default: str | None = None,
+    stopped: Collection[str] = (),
+    failed: Collection[str] = (),
+    bits: Mapping[str, Mapping[int, Bits]] | None = None,
+) -> Judgement | None:
+    """Return the verdict on the choices, tuned as in this study.
+
+    A choice's two best configurations are taken as two results that the search might as well have
+    come to, so half the squared difference of their confirmed means is the variance of such a
+    result: seeds and luck together, one degree of freedom a choice. Pooled over the choices it is
+    close to the variance over reruns if trials are normal, and above it for the shapes that real
+    searches have (the best of five trials of a quadratic loss: by 10 to 60 %). A choice whose own
+    two results differ by more is judged by them.
+
+    Args:
+        values: as for ``judge_configurations``: of each choice's best configuration.
+        pairs: for each choice the confirmed means of its two best configurations. Without confirmed
+            runners-up, the two best values of its search do: they have the error of one seed.
+        direction: as for ``judge_configurations``.
+        step: likewise.
+        default: likewise; it is one configuration and has no luck.
+        stopped: likewise.
+        failed: likewise.
+        bits: likewise.
+
+    Returns:
+        The verdict, or None if no choice has a value or fewer than two have a pair: then the luck
+        of the search is not known.
+    """
+    found = judge_configurations(
+        values, direction=direction, step=step, stopped=stopped, failed=failed, bits=bits
+    )
+    luck = search_luck({c: p for c, p in pairs.items() if values.get(c)}, step=step)
+    if found is None or luck.freedom < 2:
+        return None
+    values = {choice: by_seed for choice, by_seed in values.items() if by_seed}
+    sign = sign_of(direction)
+    estimates = {
+        choice: with_luck(
+            estimate(
+                by_seed,
+                found.pool,
+                choice,
+                sign=sign,
+                images=found.images.get(choice, 0.0),
+                able=choice not in failed,
+            ),
+            luck,
+            choice,
+            lucky=choice != default,
+        )
+        for choice, by_seed in values.items()
+        if choice not in found.collapsed
+    }
+    broken = found.collapsed
+    return _judgement(estimates, values, broken, found.pool, found.images, sign, default, stopped)
+
+
+def _judgement(
+    estimates: Mapping[str, Estimate],
+    values: Mapping[str, Mapping[int, float]],
+    broken: Mapping[str, Collapse],
+    spread: Pool,
+    shares: Mapping[str, float],
+    sign: float,
+    default: str | None,
+    stopped: Collection[str],
+) -> Judgement | None:
+    rivals = {choice: one for choice, one in estimates.items() if choice not in stopped}
+    share = look_share(max((one.n for one in rivals.values()), default=1))
+    comparison = compare(rivals, LEVEL * share)
+    if comparison is None:
+        comparison = _least_broken(values, broken, stopped)
+    if comparison is None:
+        return None
+    gains = {}
+    if default in estimates:
+        gains = against(estimates, str(default), DEFAULT_LEVEL * share)
+    found = intervals(estimates, 1 - CONFIDENCE)
+    return Judgement(
+        comparison=comparison,
+        intervals={choice: _turned(one, sign) for choice, one in found.items()},
+        gains=gains,
+        collapsed=broken,
+        pool=spread,
+        images=shares,
+        level=share,
+    )
+
+
+def _least_broken(
+    values: Mapping[str, Mapping[int, float]],
+    broken: Mapping[str, Collapse],
+    stopped: Collection[str],
+) -> Comparison | None:
+    """Return the choice with most sound seeds as best, if all choices failed or collapsed."""
+    sound = {
+        choice: len(by_seed) - (len(broken[choice].seeds) if choice in broken else 0)
+        for choice, by_seed in values.items()
+        if choice not in stopped
+    }
+    if not sound:
+        return None
+    best = min(sound, key=lambda choice: (-sound[choice], choice))
+    others = tuple(sorted(choice for choice in sound if choice != best))
+    return Comparison(best=best, sole=False, ties=(), unclear=others, worse=())
+
+
+def _turned(one: Interval, sign: float) -> Interval:
+    if sign > 0:
+        return one
+    return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
