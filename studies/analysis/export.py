@@ -22,6 +22,7 @@ from mnist_core.files import write_atomically
 from studies.analysis.result import StudyResult
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import possible
+from studies.core.goals import judged_by
 from studies.core.seal import sealed
 from studies.core.statistics import Interval
 from studies.core.trials import TrialRecord
@@ -60,8 +61,10 @@ def best_config(result: StudyResult) -> dict[str, Any]:
         )
     records = result.confirm[row.label]
     recorded = records[0]
-    metric = plan.spec.metric
-    too_noisy = [label for label in result.ties if label in result.noisy]
+    metric = judged_by(plan.spec.metric, recorded.metrics)
+    judged = result.verdicts
+    images = {"judged_on": f"{judged.images} {judged.judged_on}"} if judged.images else {}
+    too_noisy = list(result.noisy)
     record: dict[str, Any] = {
         "study": plan.name,
         **_objective(plan.spec.objective),
@@ -70,10 +73,11 @@ def best_config(result: StudyResult) -> dict[str, Any]:
         **_measured(metric, recorded, environment),
         "confirm": {
             "metric": metric,
+            **images,
             "seeds": [trial.seed for trial in records],
             "values": [trial.value for trial in records],
             **_interval(possible(metric, row.confirm)),
-            "ties_with": [label for label in result.ties if label not in result.noisy],
+            "ties_with": list(result.ties),
             **({"too_noisy": too_noisy} if too_noisy else {}),
         },
         "params": row.candidate.params,

@@ -7,12 +7,15 @@ from typing import Any, Literal
 from studies.analysis.candidates import Candidate
 from studies.analysis.doubts import PrunerWouldStopWinner, SeedSpread
 from studies.analysis.holdout_record import HoldoutRecord
+from studies.analysis.verdict import Verdicts
+from studies.core.multiple import Gain
+from studies.core.pooled import Collapse
 from studies.core.statistics import Interval
 from studies.core.trials import Forked, TrialRecord
 from studies.planning.plan import Plan
 from studies.search.stopping import Stop
 
-Standing = Literal["best", "the same", "tie", "too noisy", "worse", ""]
+Standing = Literal["best", "the same", "tie", "too noisy", "collapsed", "worse", ""]
 """How a row compares with the best one; ``the same``: it is that configuration."""
 
 
@@ -24,12 +27,15 @@ class Row:
         candidate: what was confirmed; None for a choice without a COMPLETE trial.
         complete: search trials of the choice that ran their full budget.
         values: the metric by confirm seed.
-        confirm: its mean and interval; None as long as nothing was confirmed.
-        gap: this row minus the best choice, seed by seed; None for the best itself and for the
-            same configuration under another label.
+        confirm: its mean and interval, of its sound seeds; None as long as nothing was confirmed.
+        gap: this row minus the best choice; None for the best itself and for the same configuration
+            under another label.
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
         stopped_after: number of confirm seeds after which the race stopped it; None: it did not.
-        gap_to_default: this row minus the default configuration; None as for ``gap``.
+        gap_to_default: this row minus the default configuration, seed by seed; None as for ``gap``.
+        collapsed: the seeds on which its training failed on its own; None: there is none.
+        luck: standard deviation of its best search value, were its trials drawn again; None: it has
+            fewer than two.
     """
 
     label: str
@@ -46,6 +52,8 @@ class Row:
     on_bound: tuple[str, ...] = ()
     stopped_after: int | None = None
     gap_to_default: Interval | None = None
+    collapsed: Collapse | None = None
+    luck: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +62,7 @@ class StudyResult:
 
     Attributes:
         best: label of the row with the best confirm mean; None as long as nothing was confirmed.
-        ties: labels that cannot be told apart from the best.
-        noisy: labels whose seeds differ too much to say anything of them.
-        to_default: best minus default configuration, seed by seed; None if the best is it.
+        verdicts: which configuration is best, and which choice is when tuned as here.
         confirm: the COMPLETE confirm records by label, in the order of the seeds; to count or add
             them up take ``confirmed``.
         failures: how often each reason of failure came, most frequent first.
@@ -69,13 +75,11 @@ class StudyResult:
     plan: Plan
     rows: tuple[Row, ...]
     best: str | None
-    ties: tuple[str, ...]
-    to_default: Interval | None
     test: HoldoutRecord
     confirm: Mapping[str, tuple[TrialRecord, ...]]
     states: Mapping[str, int]
     failures: tuple[tuple[str, int], ...]
-    noisy: tuple[str, ...] = ()
+    verdicts: Verdicts = field(default_factory=Verdicts)
     environment: Mapping[str, Any] = field(default_factory=dict)
     trained: int = 0
     stopped: Stop | None = None
@@ -83,6 +87,27 @@ class StudyResult:
     pruner_stops_winner: PrunerWouldStopWinner | None = None
     forked: Forked | None = None
     front: tuple[TrialRecord, ...] = ()
+
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """Labels of configurations that may be as good as the best one, nearest first."""
+        found = self.verdicts.configurations
+        return found.comparison.ties if found else ()
+
+    @property
+    def noisy(self) -> tuple[str, ...]:
+        """Labels that are not shown to be worse, but only because their seeds differ so much."""
+        found = self.verdicts.configurations
+        return found.comparison.unclear if found else ()
+
+    @property
+    def to_default(self) -> Gain | None:
+        """The best configuration against the default one; None: it is the default, or nothing is.
+
+        Larger is better, whatever the metric's direction.
+        """
+        found = self.verdicts.configurations
+        return found.gains.get(self.best or "") if found else None
 
     @property
     def confirmed(self) -> tuple[TrialRecord, ...]:
@@ -127,9 +152,11 @@ class StudyResult:
             return "best"
         if best.candidate is not None and row.candidate.params == best.candidate.params:
             return "the same"
-        if row.label in self.ties:
-            return "too noisy" if row.label in self.noisy else "tie"
-        return "worse"
+        if row.collapsed is not None:
+            return "collapsed"
+        if row.label in self.noisy:
+            return "too noisy"
+        return "tie" if row.label in self.ties else "worse"
 
 
 def metric_on_test(metric: str) -> str:

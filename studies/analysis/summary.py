@@ -3,26 +3,23 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from mnist_core.evaluation.right_answers import NAME as RIGHT
 from studies.analysis.candidates import Candidate, candidates
 from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.pareto import front_of
 from studies.analysis.replay import Pruner
 from studies.analysis.result import Row, StudyResult, metric_on_test
-from studies.core.statistics import (
-    Interval,
-    judge,
-    mean_interval,
-    noisy,
-    paired_difference,
-    value_interval,
-)
+from studies.analysis.verdict import reach_verdicts
+from studies.core.statistics import Interval, mean_interval, paired_difference, value_interval
 from studies.core.trials import Forked, TrialRecord, TrialState, tally
+from studies.core.verdicts import Judgement
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
 from studies.search.stopping import Stop
@@ -64,6 +61,10 @@ def summarize(
     if chosen[default].params in tuned or not chosen[default].feasible:
         del rivals[default]
     step = metric_step(spec.metric, chain.from_iterable(complete.values()))
+    of_choice = {
+        label: [r for r in search if _is_of(r, label, candidate, spec.scientific)]
+        for label, candidate in chosen.items()
+    }
     ended = {
         label: {r.seed for r in of_label if r.state in (TrialState.COMPLETE, TrialState.FAIL)}
         for label, of_label in records.items()
@@ -76,19 +77,23 @@ def summarize(
         if len(ended[label]) < plan.confirm_seeds
     }
     failed = {label: len(ended[label] - values[label].keys()) for label in chosen}
-    verdict = judge(
+    verdicts = reach_verdicts(
         rivals,
         direction=spec.direction,
         step=step,
+        default=default if default in rivals else None,
         stopped=raced,
         failed=[label for label, count in failed.items() if count],
+        complete=complete,
+        trials={
+            label: [r for r in of_label if r.complete and r.feasible]
+            for label, of_label in of_choice.items()
+            if not chosen[label].default
+        },
     )
-    intervals = {
-        label: value_interval(list(by_seed.values()), step=step)
-        for label, by_seed in values.items()
-        if by_seed
-    }
-    best = verdict.best if verdict else None
+    configurations = verdicts.configurations
+    best = configurations.comparison.best if configurations else None
+    shown = _Shown(judged=configurations, step=step, sign=goals.sign)
     rows = []
     for label in chosen if goals.several else (*map(str, spec.choices), *_defaults(chosen)):
         candidate = chosen.get(label)
@@ -96,11 +101,10 @@ def summarize(
         by_seed = values.get(label, {})
         own = [r for r in search if _is_of(r, label, candidate, spec.scientific)]
         states = _states(own)
-        gaps = {
-            other: paired_difference(by_seed, values[other], step=step)
+        # The same configuration under two labels is trained once: it has no difference.
+        differs = {
+            other: bool(other and candidate and candidate.params != chosen[other].params)
             for other in (best, default)
-            # The same configuration under two labels is trained once: it has no difference.
-            if other and candidate and candidate.params != chosen[other].params
         }
         rows.append(
             Row(
@@ -110,8 +114,8 @@ def summarize(
                 pruned=states.get(TrialState.PRUNED, 0),
                 failed=states.get(TrialState.FAIL, 0),
                 values=by_seed,
-                confirm=intervals.get(label),
-                gap=gaps.get(best or ""),
+                confirm=shown.interval(label, by_seed),
+                gap=shown.gap(label, by_seed, values[best]) if best and differs[best] else None,
                 test=_test_interval(of_label, test, metric_on_test(spec.metric)),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
                 confirm_failed=failed.get(label, 0),
@@ -121,29 +125,29 @@ def summarize(
                     else ()
                 ),
                 stopped_after=raced.get(label),
-                gap_to_default=gaps.get(default),
+                gap_to_default=(
+                    paired_difference(by_seed, values[default], step=step)
+                    if differs[default]
+                    else None
+                ),
+                collapsed=configurations.collapsed.get(label) if configurations else None,
+                luck=verdicts.luck.get(label),
             )
         )
     rows.sort(
         # Means over a part of the seeds are not compared with the others'.
         key=lambda row: (
             row.confirm is None,
-            row.stopped_after is not None or (row.confirm_failed > 0 and row.label != best),
+            row.stopped_after is not None
+            or ((row.confirm_failed > 0 or row.collapsed is not None) and row.label != best),
             -goals.signs[0] * row.confirm.mean if row.confirm else math.inf,
         )
     )
-    to_default = None
-    if best is not None and chosen[best].params != chosen[default].params:
-        to_default = paired_difference(values[best], values[default], step=step)
     return StudyResult(
         plan=plan,
         rows=tuple(rows),
         best=best,
-        ties=verdict.ties if verdict else (),
-        noisy=noisy(
-            {one: intervals[one] for one in rivals if one in intervals and one not in raced}
-        ),
-        to_default=to_default,
+        verdicts=verdicts,
         test=test,
         confirm=complete,
         states=_states(search),
@@ -164,6 +168,38 @@ def summarize(
         else None,
         front=tuple(front_of(goals, search)) if goals.several else (),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """The intervals that the table shows: simultaneous ones, where the verdict has them."""
+
+    judged: Judgement | None
+    step: float
+    sign: float
+
+    def interval(self, label: str, by_seed: Mapping[int, float]) -> Interval | None:
+        """Return the interval of a row's mean; without its collapsed seeds; None: no value."""
+        if not by_seed:
+            return None
+        if self.judged is not None and label in self.judged.intervals:
+            own = mean_interval(list(by_seed.values()))
+            return replace(self.judged.intervals[label], sd=own.sd)
+        lost = self.judged.collapsed.get(label) if self.judged is not None else None
+        sound = [value for seed, value in by_seed.items() if not lost or seed not in lost.seeds]
+        return value_interval(sound or list(by_seed.values()), step=self.step)
+
+    def gap(
+        self, label: str, by_seed: Mapping[int, float], best: Mapping[int, float]
+    ) -> Interval | None:
+        """Return a row's mean minus the best one's; of one that was stopped by the common seeds."""
+        margins = self.judged.comparison.margins if self.judged is not None else {}
+        if label not in margins:
+            return paired_difference(by_seed, best, step=self.step)
+        one = margins[label]
+        if self.sign > 0:
+            return one
+        return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
 
 
 def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
@@ -195,9 +231,11 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
     if not metric.endswith("accuracy"):
         return 0.0
     counts = [
-        sum(map(sum, record.attributes["confusion"]))
+        record.attributes[RIGHT]["n"]
+        if RIGHT in record.attributes
+        else sum(map(sum, record.attributes["confusion"]))
         for record in records
-        if "confusion" in record.attributes
+        if RIGHT in record.attributes or "confusion" in record.attributes
     ]
     return 1 / min(counts) if counts else 0.0
 

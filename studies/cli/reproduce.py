@@ -56,9 +56,11 @@ def reproduce_command(
         changes["device"] = device
     config = recorded.config.override(changes, source="--device")
     from mnist_core import train
+    from mnist_core.checkpoints import evaluate_checkpoint
     from mnist_core.data import load
     from mnist_core.device import runtime
     from mnist_core.runs import training_run
+    from objectives.training import CONFIRM
 
     if why := runtime.why_no_tf32(config):
         raise ConfigError(
@@ -73,13 +75,19 @@ def reproduce_command(
     if not recorded.sealed:
         console.print(reproduction.unsealed(recorded))
     result = training_run.run(training_run.Plan(config=config), console)
-    if recorded.metric not in result.metrics:
+    metrics, confusion = dict(result.metrics), result.confusion
+    if recorded.metric.startswith(CONFIRM):
+        found = evaluate_checkpoint.judge_on_confirm_images(result, data.n_classes)
+        if found is not None:
+            metrics |= {f"{CONFIRM}{name}": value for name, value in found.metrics.items()}
+            confusion = found.confusion.tolist()
+    if recorded.metric not in metrics:
         raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
     share = recorded.metric.endswith("accuracy")
-    judged = sum(map(sum, result.confusion))
+    judged = sum(map(sum, confusion))
     verdict = reproduction.compare_with_record(
         recorded,
-        result.metrics[recorded.metric],
+        metrics[recorded.metric],
         reproduction.facts_here(result.device_name, data.fingerprint),
         tolerance=tolerance / 100 if share and tolerance is not None else tolerance,
         step=1 / judged if share and judged else 0.0,

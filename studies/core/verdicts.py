@@ -14,6 +14,7 @@ careful, not wrong. All rates are simulated in ``benchmarks/verdicts.py``.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from mnist_core.comparison.spread import rounding_error
 from studies.core.crossed import Bits, image_shares
 from studies.core.estimates import Estimate, estimate, with_luck
 from studies.core.luck import search_luck
@@ -105,13 +106,16 @@ def judge_configurations(
     spread = pool(values, step=step, apart=broken)
     shares = image_shares({c: of for c, of in bits.items() if c in values}) if bits else {}
     sign = sign_of(direction)
+    # Without the answers, at least the rounding to whole images is an error that all seeds share:
+    # a lead of one image on every seed is a tie, one of three images is not.
+    unknown = 0.0 if shares else rounding_error(step) ** 2
     estimates = {
         choice: estimate(
             by_seed,
             spread,
             choice,
             sign=sign,
-            images=shares.get(choice, 0.0),
+            images=shares.get(choice, unknown),
             able=choice not in failed,
         )
         for choice, by_seed in values.items()

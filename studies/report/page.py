@@ -17,7 +17,7 @@ from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialState
 from studies.report.blocks import Block, Details, Figure, Figures, Group, Material, Section
 from studies.report.sections import SECTIONS
-from studies.report.table import verdict_lines
+from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
 
 REPORT = "report.html"

@@ -14,24 +14,20 @@ from studies.core.formatting import (
     duration,
     gap_text,
     mean_text,
-    params_text,
     possible,
     unit,
 )
-from studies.core.statistics import CONFIDENCE, NOISY_TIMES
+from studies.core.statistics import CONFIDENCE
 from studies.report.fitting import fitted
 from studies.report.front_table import (
     ended_early,
     front_cells,
     front_headings,
-    front_lines,
     front_notes,
     reading_text,
 )
+from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
-
-NAMED_GAPS = 3
-"""Ties that are named with their difference; further ones are only counted."""
 
 
 def print_result(console: Console, result: StudyResult) -> None:
@@ -52,7 +48,7 @@ def table(console: Console, result: StudyResult) -> RenderableType:
     metric = result.plan.spec.metric
     styles = []
     for row in result.rows:
-        tie = row.label in result.ties
+        tie = result.standing(row) in ("tie", "the same")
         styles.append("bold green" if row.label == result.best else "green" if tie else "")
     return fitted(
         console,
@@ -64,7 +60,7 @@ def table(console: Console, result: StudyResult) -> RenderableType:
     )
 
 
-COLUMNS = ("choice", "trials", "search", "confirm", "minus best", "test", "s")
+COLUMNS = ("choice", "trials", "search", "luck", "confirm", "minus best", "test", "s")
 
 
 def headings(result: StudyResult) -> tuple[str, ...]:
@@ -83,69 +79,12 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
         row.label,
         f"{row.complete}/{row.pruned}/{row.failed}",
         bare_text(metric, row.candidate.search_value if row.candidate else None),
-        mean_text(metric, row.confirm) + _of_fewer(row.stopped_after),
+        bare_text(metric, row.luck),
+        mean_text(metric, row.confirm) + (_collapsed(row) or _of_fewer(row.stopped_after)),
         _gap(result, row),
         bare_text(metric, row.test.mean if row.test else None) + _of_fewer(_partly_tested(row)),
         f"{row.seconds:.1f}" if row.seconds is not None else "-",
     )
-
-
-def verdict_lines(result: StudyResult) -> list[str]:
-    """Return sentences: the best choice or the tie, and its difference from the default."""
-    if result.several:
-        return front_lines(result)
-    spec = result.plan.spec
-    best = result.best_row
-    if best is None or best.confirm is None or best.candidate is None:
-        return ["Nothing is confirmed yet, so there is no best one."]
-    metric, n = spec.metric, best.confirm.n
-    value = f"{mean_text(metric, best.confirm)} {unit(metric)}".rstrip()
-    seeds = f"{counted(n, 'fresh seed')}"
-    lines = []
-    tied = [row for row in result.rows if row.label in result.ties]
-    rivals = [row for row in tied if row.label not in result.noisy]
-    unclear = [row for row in tied if row.label in result.noisy]
-    others = _rivals(result, best)
-    if rivals:
-        near = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals[:NAMED_GAPS]]
-        more = len(rivals) - len(near)
-        named = ", ".join(near) + (f" and {more} more (see the table)" if more else "")
-        lines.append(
-            f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
-            f" from {named}."
-        )
-    elif unclear:
-        lines.append(
-            f"Best as far as can be told: {best.label}, {value} on {seeds};"
-            f" better than {others - len(unclear)} of the {counted(others, 'other')} confirmed."
-        )
-    elif others:
-        other = f"each of the {others} others" if others > 1 else "the other one"
-        lines.append(f"Best: {best.label}, {value} on {seeds}; better than {other} confirmed.")
-    else:
-        lines.append(f"Only {best.label} could be confirmed: {value} on {seeds}.")
-    if unclear:
-        named = ", ".join(f"{row.label} ({mean_text(metric, row.confirm)})" for row in unclear)
-        lines.append(f"Too noisy to tell from it: {named}; more confirm.seeds would show.")
-    missing = [row.label for row in result.rows if row.confirm is None]
-    if missing:
-        lines.append(f"Nothing is known of {', '.join(missing)}: not confirmed.")
-    lines.append(f"Its configuration: {params_text(best.candidate.params)}")
-    default = result.default_row
-    if result.to_default is None:
-        if default is not None and default.confirm is not None:
-            lines.append(f"It is the default configuration ({default.label}) itself.")
-    else:
-        gap = result.to_default
-        gain = f"{gap_text(metric, gap)} {unit(metric)}".rstrip()
-        sign = spec.sign
-        if gap.includes(0.0):
-            said = "not told apart from it"
-        else:
-            said = "better" if sign * gap.mean > 0 else "WORSE"
-        label = default.label if default else "the default"
-        lines.append(f"Against {label}: {gain}, {said}.")
-    return lines
 
 
 def notes(result: StudyResult) -> list[str]:
@@ -166,12 +105,14 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
     return [
         *ended_early(result),
         *([f"This study was {result.forked}."] if result.forked else []),
-        "trials: complete/pruned/failed in the search; search: best validation value there",
-        f"confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds; test: mean of the same"
-        f" models ({reading_text(result)}); s: seconds a training",
-        f"minus best: paired by seed, {CONFIDENCE:.0%} t interval, not corrected for the number of"
-        " comparisons; a tie: it includes 0; too noisy: an interval more than"
-        f" {NOISY_TIMES} times as wide as usual here",
+        "trials: complete/pruned/failed in the search; search: best validation value there; luck:"
+        " how far it would move, were as many trials drawn again (standard deviation, bootstrap)",
+        f"confirm: mean of the fresh seeds{_judged_on(result)}, with {CONFIDENCE:.0%} intervals"
+        f" that all hold together; test: mean of the same models ({reading_text(result)});"
+        " s: seconds a training",
+        "minus best: against the best of the others (Hsu 1984), with the error of the seeds pooled"
+        " over all choices; a tie: may be as good; too noisy: may be as good only because its seeds"
+        " differ so much; collapsed: a seed on which training failed on its own",
         *(
             [
                 f"confirm (n): stopped by the race after n of {result.plan.confirm_seeds} seeds, as"
@@ -183,8 +124,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
             else []
         ),
         *(["test (n): of n of the confirmed models, see the warning"] if partly else []),
-        "The intervals cover the randomness of training, not the choice of the images, which are"
-        " the same for all.",
+        _covered(result),
     ]
 
 
@@ -201,6 +141,26 @@ def markdown(result: StudyResult) -> str:
     lines += ["", *(f"{escaped(line)}\n" for line in notes(result))]
     lines += [f"Test set read: {escaped(_readings(result))}."]
     return "\n".join(lines) + "\n"
+
+
+def _judged_on(result: StudyResult) -> str:
+    found = result.verdicts
+    return f" on the {found.images:,} {found.judged_on}" if found.images else ""
+
+
+def _covered(result: StudyResult) -> str:
+    """Return what the intervals cover."""
+    if result.verdicts.images:
+        return "The intervals cover the randomness of training and the choice of the images."
+    return (
+        "The intervals cover the randomness of training, not the choice of the images, which are"
+        " the same for all."
+    )
+
+
+def _collapsed(row: Row) -> str:
+    one = row.collapsed
+    return f" ({len(one.seeds)}/{one.of} collapsed)" if one else ""
 
 
 def _of_fewer(n: int | None) -> str:
@@ -240,16 +200,6 @@ def _gap(result: StudyResult, row: Row) -> str:
     if row.candidate.params == best.candidate.params:
         return "the same"
     return gap_text(result.plan.spec.metric, row.gap)
-
-
-def _rivals(result: StudyResult, best: Row) -> int:
-    """Return the number of other configurations that could have won; rows may share one."""
-    seen = [best.candidate.params] if best.candidate else []
-    for row in result.rows:
-        able = row.confirm and row.candidate and row.candidate.feasible
-        if able and row.candidate and row.candidate.params not in seen:
-            seen.append(row.candidate.params)
-    return len(seen) - 1
 
 
 def _setting(result: StudyResult) -> str:

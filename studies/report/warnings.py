@@ -6,7 +6,6 @@ from typing import Any
 from mnist_core.console.plain_text import counted
 from studies.analysis.result import StudyResult
 from studies.core.formatting import metric_text
-from studies.core.statistics import NOISY_TIMES
 
 ENOUGH_SEEDS = 3
 """With fewer confirm seeds nothing should be claimed."""
@@ -48,10 +47,10 @@ def warnings(result: StudyResult) -> list[str]:
             found.append(
                 f"{row.label}: all seeds gave the same value, so its interval says nothing"
             )
-        if row is result.best_row and row.label in result.noisy:
+        if row.collapsed is not None:
             found.append(
-                f"{row.label}: its seeds differ more than {NOISY_TIMES} times as much as is usual"
-                " here; raise confirm.seeds"
+                f"{row.label}: {row.collapsed}: training failed there on its own, so it is not"
+                " ranked; its mean is of the other seeds"
             )
         over = [record for record in result.confirm.get(row.label, ()) if not record.feasible]
         if over and row.candidate and row.candidate.feasible:

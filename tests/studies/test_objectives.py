@@ -20,7 +20,8 @@ from studies.ledger.opening import open_search
 from studies.protocol.control import Control
 from studies.protocol.phases import run_study
 from studies.report.overview import print_status
-from studies.report.table import markdown, verdict_lines
+from studies.report.table import markdown
+from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
 from studies.search import stopping
 from studies.search.search_checks import check_search, notes

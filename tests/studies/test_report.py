@@ -17,7 +17,8 @@ from studies.core.statistics import mean_interval
 from studies.protocol import phases
 from studies.report.live import LiveView, PlainView, sparkline
 from studies.report.progress import Progress
-from studies.report.table import markdown, notes, print_result, verdict_lines
+from studies.report.table import markdown, notes, print_result
+from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
 
 
@@ -58,7 +59,7 @@ def test_the_table_is_readable_when_piped(result):
     text = " ".join(out.getvalue().split())
     for label in ("sgd", "adam", "adagrad", "adam (default)"):
         assert f"| {label} " in text
-    assert "not corrected for the number of comparisons" in text
+    assert "intervals that all hold together" in text
     assert "the randomness of training, not the choice of the images" in text
 
 
@@ -66,7 +67,8 @@ def test_sentences(result):
     best = verdict_lines(result)
     assert best[0].startswith("Best: adam, ")
     assert best[0].endswith("; better than each of the 2 others confirmed.")
-    assert best[1] == "Nothing is known of adagrad: not confirmed."
+    assert best[1].startswith("As tuned here (best of ") and "(default)" not in best[1]
+    assert "Nothing is known of adagrad: not confirmed." in best
     assert any(line.startswith("Against adam (default): ") for line in best)
     said = warnings(result)
     assert any(line.startswith("adagrad: none of its") for line in said)
@@ -129,17 +131,32 @@ def confirmed(tmp_path, monkeypatch, values, *, images=1000):
 
 def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
     values = {
+        "adam": [0.980, 0.984, 0.976],
+        "sgd": [0.90, 0.97, 0.93],
+        "adagrad": [0.890, 0.894, 0.886],
+    }
+    result = confirmed(tmp_path, monkeypatch, values)
+    assert result.noisy == ("sgd",) and result.ties == ()
+    lines = verdict_lines(result)
+    assert lines[0].startswith("Best as far as can be told: adam, ")
+    assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
+    assert lines[1].startswith("Too noisy to tell from it: sgd (93.33 ")
+    assert any("0 and 100 %" in note for note in notes(result))
+
+
+def test_collapsed_seeds_are_said_in_words(tmp_path, monkeypatch):
+    values = {
         "adam": [0.980, 0.981, 0.979],
         "sgd": [0.2, 0.9, 0.4],
         "adagrad": [0.950, 0.951, 0.952],
     }
     result = confirmed(tmp_path, monkeypatch, values)
-    assert result.noisy == ("sgd",) and result.ties == ("sgd",)
+    rows = {row.label: row for row in result.rows}
+    assert result.standing(rows["sgd"]) == "collapsed" and result.rows[-1].label == "sgd"
+    assert rows["adam"].confirm.half_width < 0.005  # the pool is without them
     lines = verdict_lines(result)
-    assert lines[0].startswith("Best as far as can be told: adam, ")
-    assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
-    assert lines[1].startswith("Too noisy to tell from it: sgd (50.00 [0.00, 100.00])")
-    assert any("0 and 100 %" in note for note in notes(result))
+    assert lines[0].startswith("Best: adam, ") and "sgd: 2 of 3 seeds collapsed." in lines
+    assert " (2/3 collapsed) |" in markdown(result)
 
 
 def test_one_that_failed_on_some_seeds_stands_below_those_that_did_not(tmp_path, monkeypatch):
@@ -163,7 +180,7 @@ def test_one_image_on_every_seed_is_a_tie(tmp_path, monkeypatch):
     }
     result = confirmed(tmp_path, monkeypatch, values)
     assert result.ties == ("sgd",)
-    assert verdict_lines(result)[0].startswith("Tie: adam has the best mean, 98.00 ± 0.07 %")
+    assert verdict_lines(result)[0].startswith("Tie: adam has the best mean, 98.00 ± ")
     assert not any("all seeds gave the same value" in line for line in warnings(result))
 
 

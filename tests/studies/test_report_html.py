@@ -22,7 +22,7 @@ from studies.report.blocks import ConfusionTable, Figure, Mistakes, Table
 from studies.report.page import gather
 from studies.report.sections import result as result_section
 from studies.report.sections.result import forest, seeds
-from studies.report.table import verdict_lines
+from studies.report.verdict_text import verdict_lines
 
 VOID = {"meta", "link", "br", "img"}
 SECTIONS = ("result", "search", "curves", "parameters", "mistakes", "time", "pruning", "reproduce")
@@ -171,7 +171,11 @@ def test_best_tie_and_worse_differ_in_words_and_shapes(whole):
     svg = str(figures(page)["Confirmed on fresh seeds"].svg)
     assert svg.count('class="mark diamond big best"') == 1
     assert svg.count('class="mark ring big worse"') == standings.count("worse")
-    tie = dataclasses.replace(result, ties=(result.rows[-1].label,))
+    judged = result.verdicts.configurations
+    compared = dataclasses.replace(judged.comparison, ties=(result.rows[-1].label,))
+    judged = dataclasses.replace(judged, comparison=compared)
+    verdicts = dataclasses.replace(result.verdicts, configurations=judged)
+    tie = dataclasses.replace(result, verdicts=verdicts)
     drawn = forest(tie)
     assert str(drawn.svg).count('class="dots dot big complete"') == 1
     assert f"≈ {result.rows[-1].label}" in str(drawn.svg)

@@ -23,13 +23,14 @@ from studies.report.table import cells, headings, notes
 
 _LOG_FROM = 10
 """An objective whose values differ by more than this factor has a logarithmic axis."""
-_SIGNS = {"best": "★ ", "tie": "≈ ", "too noisy": "? "}
+_SIGNS = {"best": "★ ", "tie": "≈ ", "too noisy": "? ", "collapsed": "✕ "}
 """Before a name, as in the table: colours alone do not tell them apart."""
 _MARKS = {
     "best": ("diamond", "best"),
     "the same": ("diamond", "best"),
     "tie": ("dot", "complete"),
     "too noisy": ("dot", "complete"),
+    "collapsed": ("ring", "worse"),
     "worse": ("ring", "worse"),
     "": ("dot", "complete"),
 }
@@ -44,7 +45,7 @@ def section(page: Material) -> Section:
     drawn: list[Block] = list(fronts(result, page.search, page.values))
     drawn += [confirmed] if confirmed else []
     if of_seeds:
-        drawn.append(Group((Heading("Validation on each fresh seed"), of_seeds), whole=True))
+        drawn.append(Group((Heading("Value on each fresh seed"), of_seeds), whole=True))
     return Section(
         "result",
         "Result",
@@ -139,7 +140,9 @@ def forest(result: StudyResult) -> Figure | None:
         word = f", {standing}" if standing else ""
         said = f"{row.label}{word}: {metric_text(metric, interval.mean)}"
         chart.marks([(times * interval.mean, float(place))], f"{shape} big {kind}", [said])
-    said = "Mean over fresh seeds on the validation images, with 95 % t interval"
+    found = result.verdicts
+    images = f" on the {found.images:,} {found.judged_on}" if found.images else ""
+    said = f"Mean over fresh seeds{images}, with 95 % intervals that all hold together"
     if not result.several:
         said += "; diamond ★: the best, dot ≈: not told apart from it, ring: worse"
     said += "; squares: mean of the same models on the test images." if result.test.values else "."

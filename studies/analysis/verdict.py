@@ -1,0 +1,109 @@
+"""The verdicts of a study, from the records of its search and confirmation.
+
+They are two, see ``studies/core/verdicts.py``: which configuration is best, and which choice is
+best when it is tuned as in this study.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mnist_core.evaluation.right_answers import NAME as RIGHT
+from mnist_core.evaluation.right_answers import RightAnswers
+from studies.core.crossed import Bits
+from studies.core.luck import bootstrap_luck
+from studies.core.statistics import Direction, sign_of
+from studies.core.trials import TrialRecord
+from studies.core.verdicts import Judgement, judge_choices, judge_configurations
+
+Values = Mapping[str, Mapping[int, float]]
+"""The metric by seed, for each label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """What a study may claim, and by which images."""
+
+    configurations: Judgement | None = None  # None: nothing is confirmed
+    choices: Judgement | None = None  # None: the luck of the search is not known
+    # by label: standard deviation of the best search value, were the trials drawn again
+    luck: Mapping[str, float] = field(default_factory=dict)
+    judged_on: str = ""  # e.g. "confirm images"; "": the models' answers were not kept
+    images: int = 0  # the number of those images (or pairs)
+
+
+def reach_verdicts(
+    values: Values,
+    *,
+    direction: Direction,
+    step: float,
+    default: str | None,
+    stopped: Collection[str],
+    failed: Collection[str],
+    complete: Mapping[str, Sequence[TrialRecord]],
+    trials: Mapping[str, Sequence[TrialRecord]],
+) -> Verdicts:
+    """Judge the confirmed configurations, and the choices that they are the best of.
+
+    Args:
+        values: of the labels that can win.
+        default: the label to compare with; None: it is one of the others, or cannot win.
+        stopped: labels that a race has stopped.
+        failed: labels that failed on some seeds.
+        complete: the COMPLETE confirm trials of each label.
+        trials: the feasible COMPLETE search trials of each choice; none for the default.
+    """
+    answers = _answers({label: complete[label] for label in values})
+    first = next((one for of_label in answers.values() for one in of_label.values()), None)
+    bits: Mapping[str, Mapping[int, Bits]] | None = None
+    if first is not None:
+        bits = {
+            label: {seed: one.right for seed, one in of_label.items()}
+            for label, of_label in answers.items()
+        }
+    found = {label: _distinct(of_label, direction) for label, of_label in trials.items()}
+    pairs = {label: (best[0], best[1]) for label, best in found.items() if len(best) > 1}
+    given = {"direction": direction, "step": step, "default": default}
+    judging = {**given, "stopped": stopped, "failed": failed, "bits": bits}
+    return Verdicts(
+        configurations=judge_configurations(values, **judging),  # type: ignore[arg-type]
+        choices=judge_choices(
+            {label: of_label for label, of_label in values.items() if label in trials},
+            pairs,
+            **{**judging, "default": None},  # type: ignore[arg-type]
+        ),
+        luck={
+            label: bootstrap_luck(best, direction=direction)
+            for label, best in found.items()
+            if len(best) > 1
+        },
+        judged_on="" if first is None else first.of,
+        images=0 if first is None else len(first.right),
+    )
+
+
+def _distinct(records: Sequence[TrialRecord], direction: Direction) -> list[float]:
+    """Return the value of each configuration, the best first."""
+    values = {str(sorted(r.params.items())): r.value for r in records if r.value is not None}
+    return sorted(values.values(), reverse=sign_of(direction) > 0)
+
+
+def _answers(
+    complete: Mapping[str, Sequence[TrialRecord]],
+) -> dict[str, dict[int, RightAnswers]]:
+    """Return which images each model got right; {} unless all have answered the same ones.
+
+    Their share must be the value: of another metric the answers say nothing.
+    """
+    found: dict[str, dict[int, RightAnswers]] = {}
+    sets = set()
+    for label, records in complete.items():
+        for record in records:
+            try:
+                one = RightAnswers.from_json(record.attributes[RIGHT])
+            except (KeyError, ValueError):
+                return {}
+            if record.value is None or abs(one.right.mean() - record.value) > 0.5 / len(one.right):
+                return {}
+            sets.add((one.of, len(one.right)))
+            found.setdefault(label, {})[record.seed] = one
+    return found if len(sets) == 1 else {}

@@ -1,0 +1,142 @@
+"""The verdicts in sentences: of the configurations, of the choices, and against the default."""
+
+from mnist_core.console.plain_text import counted
+from studies.analysis.result import Row, StudyResult
+from studies.core.formatting import gap_text, is_share, mean_text, params_text, unit
+from studies.core.multiple import Gain
+from studies.report.front_table import front_lines
+from studies.search.enqueued import point_of
+
+NAMED_GAPS = 3
+"""Ties that are named with their difference; further ones are only counted."""
+
+
+def verdict_lines(result: StudyResult) -> list[str]:
+    """Return sentences: the best configuration or the tie, the best choice, and the default."""
+    if result.several:
+        return front_lines(result)
+    best = result.best_row
+    if best is None or best.confirm is None or best.candidate is None:
+        return ["Nothing is confirmed yet, so there is no best one."]
+    missing = [row.label for row in result.rows if row.confirm is None]
+    return [
+        *_of_configurations(result, best),
+        *_of_choices(result),
+        *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
+        *_untuned(result),
+        f"Its configuration: {params_text(best.candidate.params)}",
+        *_against_default(result),
+    ]
+
+
+def _of_configurations(result: StudyResult, best: Row) -> list[str]:
+    metric = result.plan.spec.metric
+    assert best.confirm is not None
+    value = f"{mean_text(metric, best.confirm)} {unit(metric)}".rstrip()
+    seeds = counted(best.confirm.n, "fresh seed")
+    rivals = [row for row in result.rows if row.label in result.ties]
+    unclear = [row for row in result.rows if row.label in result.noisy]
+    broken = [row for row in result.rows if row.collapsed is not None]
+    others = _rivals(result, best)
+    lines = []
+    if rivals:
+        near = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals[:NAMED_GAPS]]
+        more = len(rivals) - len(near)
+        named = ", ".join(near) + (f" and {more} more (see the table)" if more else "")
+        lines.append(
+            f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
+            f" from {named}."
+        )
+    elif unclear:
+        lines.append(
+            f"Best as far as can be told: {best.label}, {value} on {seeds};"
+            f" better than {others - len(unclear)} of the {counted(others, 'other')} confirmed."
+        )
+    elif others:
+        other = f"each of the {others} others" if others > 1 else "the other one"
+        lines.append(f"Best: {best.label}, {value} on {seeds}; better than {other} confirmed.")
+    else:
+        lines.append(f"Only {best.label} could be confirmed: {value} on {seeds}.")
+    if unclear:
+        named = ", ".join(f"{row.label} ({mean_text(metric, row.confirm)})" for row in unclear)
+        lines.append(f"Too noisy to tell from it: {named}; more confirm.seeds would show.")
+    if broken:
+        lines.append("; ".join(f"{row.label}: {row.collapsed}" for row in broken) + ".")
+    return lines
+
+
+def _of_choices(result: StudyResult) -> list[str]:
+    """Say which choice is best when tuned like this, with the luck of the search in the error."""
+    name = result.plan.spec.scientific
+    counts = [row.complete for row in result.rows if row.candidate and not row.candidate.default]
+    if len(counts) < 2:
+        return []
+    fewest, most = min(counts), max(counts)
+    tuned = f"best of {fewest}" if fewest == most else f"best of {fewest} to {most}"
+    found = result.verdicts.choices
+    if found is None:
+        return [
+            f"Which {name} is best as tuned here ({tuned}) is not known: that takes two trials of"
+            " full budget of at least two of them."
+        ]
+    compared = found.comparison
+    if compared.sole:
+        return [
+            f"Best {name} as tuned here ({tuned}), the luck of the search included: "
+            f"{compared.best}."
+        ]
+    may = ", ".join((compared.best, *compared.ties, *compared.unclear))
+    never = f"; not {', '.join(compared.worse)}" if compared.worse else ""
+    return [
+        f"As tuned here ({tuned}) no {name} is shown to be best: another search might come to"
+        f" {may}{never}."
+    ]
+
+
+def _untuned(result: StudyResult) -> list[str]:
+    """Name the choices whose default configuration was not beaten by any trial."""
+    spec = result.plan.spec
+    defaults = {str(choice): point_of(spec.default(choice)) for choice in spec.choices}
+    found = [
+        row.label
+        for row in result.rows
+        if row.candidate
+        and not row.candidate.default
+        and point_of(row.candidate.params) == defaults.get(row.label)
+    ]
+    return [f"The search found nothing better than the default of {', '.join(found)}."] * bool(
+        found
+    )
+
+
+def _against_default(result: StudyResult) -> list[str]:
+    default, gain = result.default_row, result.to_default
+    if default is None or default.confirm is None:
+        return []
+    if gain is None:
+        best = result.best_row
+        same = best is not None and best.candidate == default.candidate
+        return [f"It is the default configuration ({default.label}) itself."] if same else []
+    return [f"Against {default.label}: {gain_text(result, gain)}."]
+
+
+def gain_text(result: StudyResult, gain: Gain) -> str:
+    """Write a gain with its one-sided bound: ``+0.35 % (at least +0.12), better``."""
+    metric, sign = result.plan.spec.metric, result.plan.spec.sign
+    scale, digits = (100, ".2f") if is_share(metric) else (1, ".3g")
+    bound = gain.high if gain.worse else gain.low
+    least = (sign > 0) != gain.worse
+    said = "better" if gain.better else "WORSE" if gain.worse else "not shown to be better"
+    value = f"{scale * sign * gain.difference:+{digits}} {unit(metric)}".rstrip()
+    limit = f"{scale * sign * bound:+{digits}}"
+    return f"{value} ({'at least' if least else 'at most'} {limit}), {said}"
+
+
+def _rivals(result: StudyResult, best: Row) -> int:
+    """Return the number of other configurations that could have won; rows may share one."""
+    seen = [best.candidate.params] if best.candidate else []
+    for row in result.rows:
+        able = row.confirm and row.candidate and row.candidate.feasible
+        if able and row.candidate and row.candidate.params not in seen:
+            seen.append(row.candidate.params)
+    return len(seen) - 1
