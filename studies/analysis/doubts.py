@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median, variance
+from statistics import mean, median, variance
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -12,18 +12,17 @@ from objectives.base import CHANGES
 from search_spaces.space import Choice, Space
 from studies.analysis.replay import Pruner, made_trial
 from studies.core.attributes import WOULD_PRUNE
-from studies.core.trials import TrialRecord
 
 BOUND_SHARE = 0.02
 """A best value within this share of a parameter's range (on its own scale) is on the bound."""
 
-ENOUGH_CONFIGURATIONS = 8
+ENOUGH_CONFIGURATIONS = 3
 """Configurations below which their spread is too uncertain to be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSpread:
-    """How much of a search's spread is due to seeds.
+    """How much of the spread of the confirmed values is due to seeds.
 
     Attributes:
         seeds: standard deviation of one configuration over seeds.
@@ -83,27 +82,19 @@ def on_bound(
     return tuple(found)
 
 
-def seed_spread(
-    search: Iterable[TrialRecord], confirm: Iterable[Sequence[float]]
-) -> SeedSpread | None:
-    """Compare the spread over seeds with that over configurations.
+def seed_spread(confirm: Iterable[Sequence[float]]) -> SeedSpread | None:
+    """Compare the spread over seeds with that of the confirmed configurations.
 
-    Each trial has its own seed, so the variance of the search's values is that of the
-    configurations plus that of the seeds (law of total variance). None: there are too few
-    configurations, or none with two seeds.
+    The variance of the means over n seeds is that of the configurations plus an n-th of the seeds'.
+    None: there are too few configurations with two seeds.
     """
-    # By configuration: a repeated one would make the spread of configurations too small.
-    values = {
-        str(sorted(record.params.items())): record.value
-        for record in search
-        if record.complete and record.value is not None
-    }
-    within = [variance(of_one) for of_one in confirm if len(of_one) > 1]
-    if len(values) < ENOUGH_CONFIGURATIONS or not within:
+    several = [of_one for of_one in confirm if len(of_one) > 1]
+    if len(several) < ENOUGH_CONFIGURATIONS:
         return None
-    # The median, so that one configuration that sometimes diverges does not decide.
-    seeds = median(within)
-    between = max(0.0, variance(values.values()) - seeds)
+    # The medians, so that one configuration that sometimes diverges does not decide.
+    seeds = median(variance(of_one) for of_one in several)
+    of_means = seeds / median(len(of_one) for of_one in several)
+    between = max(0.0, variance(mean(of_one) for of_one in several) - of_means)
     return SeedSpread(seeds=math.sqrt(seeds), configurations=math.sqrt(between))
 
 
@@ -115,10 +106,11 @@ def pruner_would_stop_winner(
     curves: Sequence[Mapping[int, float]],
     trials: Sequence[FrozenTrial],
 ) -> PrunerWouldStopWinner | None:
-    """Show the winner's curves to the study's pruner, each as if it were the search's last trial.
+    """Show the winner's curves to the study's pruner, each as if it were its search trial.
 
     Its confirm trainings are full curves of the same configuration that no pruner has selected.
-    None: the pruner would have let all of them run.
+    The pruner sees the trials that had ended when the winner's own ended: later ones, which were
+    tuned better, it could not have known. None: the pruner would have let all of them run.
     """
     if pruner.name == "none":
         return None
@@ -127,6 +119,7 @@ def pruner_would_stop_winner(
     over = [t for t in trials if t.state.is_finished() and t.params.get(name) == choice]
     mine = next((t for t in over if t.number == search_trial), None)
     step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
+    over = [other for other in over if mine is None or _ended_before(other, mine)]
     stopped = sum(
         _is_stopped(pruner, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
         for curve in curves
@@ -136,6 +129,12 @@ def pruner_would_stop_winner(
     return PrunerWouldStopWinner(
         pruner=pruner.name, stopped=stopped, of=len(curves), sentinel_step=step
     )
+
+
+def _ended_before(other: FrozenTrial, mine: FrozenTrial) -> bool:
+    if other.datetime_complete is None or mine.datetime_complete is None:
+        return other.number < mine.number
+    return other.datetime_complete < mine.datetime_complete
 
 
 def _is_stopped(

@@ -156,7 +156,7 @@ def summarize(
         trained=trained,
         stopped=stopped,
         forked=forked,
-        seed_spread=seed_spread(search, [list(of.values()) for of in rivals.values()]),
+        seed_spread=seed_spread(list(of.values()) for of in rivals.values()),
         pruner_stops_winner=pruner_would_stop_winner(
             Pruner.of(plan),
             chosen[best].params,

@@ -21,10 +21,16 @@ def warnings(result: StudyResult) -> list[str]:
         choices = []
     trials = {row.label: row.complete + row.pruned + row.failed for row in choices}
     found = []
-    bounds = dict.fromkeys(named for row in choices for named in row.on_bound)
+    # Of the others a bound changes nothing: 76 % of studies warned, half of them by chance.
+    leading = [
+        row
+        for row in choices
+        if result.best is None or result.standing(row) in ("best", "the same", "tie")
+    ]
+    bounds = [f"{row.label}: {', '.join(row.on_bound)}" for row in leading if row.on_bound]
     if bounds:
         found.append(
-            f"best values on a bound of the space: {', '.join(bounds)}; widen it and search again"
+            f"best values on a bound of the space: {'; '.join(bounds)}; widen it and search again"
         )
     found += [*_of_seeds(result), *_of_pruner(result)]
     few = [f"{label} {count}" for label, count in trials.items() if count < promised]
@@ -106,10 +112,10 @@ def _of_seeds(result: StudyResult) -> Iterator[str]:
     if spread is None or not spread.dominates:
         return
     yield (
-        "seeds dominate parameters: one configuration varies by"
-        f" {metric_text(metric, spread.seeds)} over the confirm seeds (sd), the configurations of"
-        f" the search by {metric_text(metric, spread.configurations)} (without the seeds' part); so"
-        " the search ranked luck: train longer, or compare things that differ more"
+        "seeds decide more than configurations: one configuration varies by"
+        f" {metric_text(metric, spread.seeds)} over the confirm seeds (sd), the confirmed means by"
+        f" {metric_text(metric, spread.configurations)} (without the seeds' part); so the search"
+        " ranked luck: train longer, or compare things that differ more"
     )
 
 
@@ -125,7 +131,7 @@ def _of_pruner(result: StudyResult) -> Iterator[str]:
     if found.stopped:
         yield (
             f"the {found.pruner} pruner would have stopped {found.stopped} of the {found.of}"
-            f" confirm trainings of the winner, {best}, had they been trials at the search's end:"
+            f" confirm trainings of the winner, {best}, had they been its search trial:"
             " it may have stopped others as good;"
             f" `{result.plan.commands.look('audit')}` says more, search.sentinels makes sure"
         )

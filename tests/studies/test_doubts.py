@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from datetime import datetime
 from statistics import stdev
 
 import pytest
@@ -32,6 +33,19 @@ def test_on_bound_is_measured_on_the_parameters_own_scale(lr, said):
     assert bool(found) == bool(said) and said in "".join(found)
 
 
+def record(number, value, params):
+    return TrialRecord(
+        number=number,
+        state="COMPLETE",
+        params=params,
+        seed=number,
+        value=value,
+        curve={},
+        metrics={},
+        seconds=1.0,
+    )
+
+
 @pytest.mark.parametrize(("trials", "warned"), [(3, False), (9, True)])
 def test_a_default_is_on_a_bound_only_if_the_search_compared_it(tmp_path, trials, warned):
     """With one trial for each choice only defaults run: nothing was searched."""
@@ -47,38 +61,21 @@ def test_a_default_is_on_a_bound_only_if_the_search_compared_it(tmp_path, trials
     assert any("on a bound" in line for line in said) == warned
 
 
-def record(number, value, state="COMPLETE", params=None):
-    return TrialRecord(
-        number=number,
-        state=state,
-        params=params or {"x": number},
-        seed=number,
-        value=value,
-        curve={},
-        metrics={},
-        seconds=1.0,
-    )
-
-
 @pytest.mark.parametrize(("seeds", "configurations"), [(0.01, 0.03), (0.03, 0.01)])
 def test_seed_spread_finds_both_parts(seeds, configurations):
     draw = random.Random(0).gauss
-    search = [record(n, draw(0.5, configurations) + draw(0, seeds)) for n in range(4000)]
-    confirm = [[draw(0.5, seeds) for _ in range(100)] for _ in range(21)]
-    found = seed_spread(search, confirm)
+    means = [draw(0.5, configurations) for _ in range(400)]
+    found = seed_spread([[draw(mean, seeds) for _ in range(20)] for mean in means])
     assert found.seeds == pytest.approx(seeds, rel=0.1)
     assert found.configurations == pytest.approx(configurations, rel=0.2)
     assert found.dominates == (seeds > configurations)
 
 
 def test_seed_spread_without_enough_says_nothing():
-    search = [record(n, n / 10) for n in range(7)]
-    assert seed_spread(search, [[0.1, 0.2]]) is None
-    search.append(record(7, 0.9, state="PRUNED"))
-    assert seed_spread(search, [[0.1, 0.2]]) is None
-    search.append(record(8, 0.9))
-    assert seed_spread(search, [[0.1]]) is None
-    assert seed_spread(search, [[0.1], [0.1, 0.3]]).seeds == pytest.approx(stdev([0.1, 0.3]))
+    assert seed_spread([[0.1, 0.2]] * 2) is None
+    assert seed_spread([*[[0.1, 0.2]] * 2, [0.1]]) is None
+    same = seed_spread([[0.1, 0.3]] * 4)
+    assert same.seeds == pytest.approx(stdev([0.1, 0.3])) and same.configurations == 0
 
 
 def trial(number, curve, *, choice="adam", state=TrialState.COMPLETE, **marks):
@@ -154,6 +151,18 @@ def test_seeds_that_decide_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr("toy.TOP", {"sgd": 0.7, "adam": 0.7, "adagrad": 0.7})
     plan = make_plan(tmp_path, trials=12, seeds=8, search={"pruner": "none"})
     result = run(plan, toy=Toy(noise=0.2))
-    assert any(line.startswith("seeds dominate parameters: ") for line in warnings(result))
+    assert any(line.startswith("seeds decide more than ") for line in warnings(result))
     calm = run(make_plan(tmp_path / "calm", trials=12, seeds=8), toy=Toy(noise=0.0001))
-    assert not any("seeds dominate" in line for line in warnings(calm))
+    assert not any("seeds decide" in line for line in warnings(calm))
+
+
+def test_a_pruner_is_shown_what_it_could_know_when_the_winner_ran(tmp_path):
+    """Trials that came later, and were tuned better, would not have stopped it."""
+    slow, fast = [0.1, 0.2, 0.9], [0.5, 0.6, 0.7]
+    mine = trial(0, slow)
+    later = [trial(n, fast) for n in range(1, 6)]
+    for one in (mine, *later):
+        one.datetime_complete = datetime(2026, 1, 1, 12, one.number)
+    assert judged(tmp_path, [slow], [mine, *later], search_trial=0) is None
+    mine.datetime_complete = datetime(2026, 1, 1, 13)
+    assert judged(tmp_path, [slow], [mine, *later], search_trial=0).stopped == 1

@@ -138,7 +138,7 @@ def test_validation_values_do_not_stand_under_the_heading_of_the_test(whole):
     text = page_file.render([page])
     below = text.partition(">Test</h")[2].partition("</section>")[0]
     assert result_section.test_text(result) in html.unescape(below) and "<table" not in below
-    above = text.partition(">Validation on each fresh seed</h")[2].partition("<h")[0]
+    above = text.partition(">Value on each fresh seed</h")[2].partition("<h")[0]
     assert seeds(result).caption in html.unescape(above)
 
 
