@@ -98,7 +98,7 @@ def front_notes(result: StudyResult) -> list[str]:
     found = [
         *ended_early(result),
         f"trial: of the search (default: that of {spec.scientific} {spec.baseline}); search:"
-        f" {goals.metric} there; confirm: mean ± {CONFIDENCE:.0%} t interval over fresh seeds;"
+        f" {goals.metric} there; confirm: mean over fresh seeds, {CONFIDENCE:.0%} intervals that all hold;"
         f" {', '.join(goals.names[1:])}: mean there",
         f"minus default: {goals.metric}, paired by seed, {CONFIDENCE:.0%} t interval; front: yes,"
         " or who is as good in every objective and better in one, by the means",
