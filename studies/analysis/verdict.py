@@ -30,6 +30,16 @@ class Verdicts:
     judged_on: str = ""  # e.g. "confirm images"; "": the models' answers were not kept
     images: int = 0  # the number of those images (or pairs)
 
+    @property
+    def covered(self) -> str:
+        """What the intervals cover, as a sentence."""
+        if self.images:
+            return "The intervals cover the randomness of training and the choice of the images."
+        return (
+            "The intervals cover the randomness of training, not the choice of the images, which"
+            " are the same for all."
+        )
+
 
 def reach_verdicts(
     values: Values,

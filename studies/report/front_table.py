@@ -98,14 +98,14 @@ def front_notes(result: StudyResult) -> list[str]:
     found = [
         *ended_early(result),
         f"trial: of the search (default: that of {spec.scientific} {spec.baseline}); search:"
-        f" {goals.metric} there; confirm: mean over fresh seeds, {CONFIDENCE:.0%} intervals that all hold;"
+        f" {goals.metric} there; confirm: mean over fresh seeds, with {CONFIDENCE:.0%} intervals"
+        " that all hold together;"
         f" {', '.join(goals.names[1:])}: mean there",
         f"minus default: {goals.metric}, paired by seed, {CONFIDENCE:.0%} t interval; front: yes,"
         " or who is as good in every objective and better in one, by the means",
         f"test: mean of the same models ({reading_text(result)}); s: seconds a training with all"
         " that is around it",
-        "The intervals cover the randomness of training, not the choice of the images, which are"
-        " the same for all.",
+        result.verdicts.covered,
     ]
     chosen = sum(record.number in _chosen(result) for record in result.front)
     if len(result.front) > chosen:

@@ -124,7 +124,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
             else []
         ),
         *(["test (n): of n of the confirmed models, see the warning"] if partly else []),
-        _covered(result),
+        result.verdicts.covered,
     ]
 
 
@@ -146,16 +146,6 @@ def markdown(result: StudyResult) -> str:
 def _judged_on(result: StudyResult) -> str:
     found = result.verdicts
     return f" on the {found.images:,} {found.judged_on}" if found.images else ""
-
-
-def _covered(result: StudyResult) -> str:
-    """Return what the intervals cover."""
-    if result.verdicts.images:
-        return "The intervals cover the randomness of training and the choice of the images."
-    return (
-        "The intervals cover the randomness of training, not the choice of the images, which are"
-        " the same for all."
-    )
 
 
 def _collapsed(row: Row) -> str:
