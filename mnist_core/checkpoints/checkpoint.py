@@ -1,7 +1,4 @@
-"""Checkpoints: the weights as safetensors, the configuration and metrics in its header as JSON.
-
-Nothing in a checkpoint is executed when it is read.
-"""
+"""Checkpoints: the weights as safetensors, the configuration and metrics in its header as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -41,9 +38,6 @@ def save(
     confirm_trial: int | None = None,
 ) -> None:
     """Write a checkpoint; ``path`` holds the whole of it or what was there before.
-
-    Args:
-        confirm_trial: of the study that keeps the model; None: no study does.
 
     Raises:
         UserError: if it cannot be written.

@@ -28,11 +28,7 @@ _LONGEST = 200
 
 
 def unreadable(path: Path, error: Exception) -> str:
-    """Return one line: what ``path`` is, and which files are read.
-
-    Args:
-        error: why it could not be read, said where the file is of no known kind.
-    """
+    """Return one line: what ``path`` is, and which files are read."""
     kind = _kind(path)
     if kind:
         return f"{path}: is {kind}{_READ}"

@@ -1,8 +1,7 @@
 """Export of a trained model, with proof that the file computes what the model does.
 
 The file takes float32 images from 0 (ground) to 1 (ink), any number at a time, normalises them
-inside, and computes in fp32. It is written under a temporary name, loaded again, and run over all
-test images. It is moved into place only if it agrees with the trained model.
+inside, and computes in fp32.
 """
 
 import copy

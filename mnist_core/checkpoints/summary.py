@@ -42,7 +42,7 @@ class Summary:
 
 
 def summarise(config: ModelConfig, n_classes: int = 10) -> Summary:
-    """Build the model on the CPU and measure it; torch's random state is left as it was.
+    """Build the model on the CPU and measure it.
 
     Raises:
         ConfigError: as ``models.resolve``.

@@ -12,7 +12,6 @@ from rich import box
 from rich.table import Table
 
 from mnist_core.commands import options
-from mnist_core.commands.options import Assignments
 from mnist_core.config import TrainConfig
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
@@ -30,7 +29,7 @@ def summary_command(
             show_default=False,
         ),
     ] = None,
-    assignments: Assignments = None,
+    assignments: options.Assignments = None,
 ) -> None:
     """Print the layers of a model: shapes, parameters, operations and memory.
 

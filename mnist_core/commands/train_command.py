@@ -11,7 +11,6 @@ import typer
 
 from mnist_core import files, presets
 from mnist_core.commands import options
-from mnist_core.commands.options import Assignments, DataName, Device, ModelName, Seed
 from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
@@ -26,12 +25,12 @@ def train_command(
     variant: Annotated[
         str | None, typer.Option(help="of a preset that compares several trainings")
     ] = None,
-    model: ModelName = None,
-    dataset: DataName = None,
+    model: options.ModelName = None,
+    dataset: options.DataName = None,
     epochs: Annotated[int | None, typer.Option(help="times through the training images")] = None,
-    seed: Seed = None,
-    device: Device = None,
-    assignments: Assignments = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    assignments: options.Assignments = None,
     test: Annotated[
         bool, typer.Option("--test", help="read the test images, once, at the end")
     ] = False,

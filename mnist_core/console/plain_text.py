@@ -7,12 +7,7 @@ import re
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
-    """Return ``n`` and the noun, e.g. ``1 trial``, ``2 trials``.
-
-    Args:
-        n: how many, >= 0.
-        plural: of several; "": the noun and an s.
-    """
+    """Return ``n`` and the noun, e.g. ``1 trial``, ``2 trials``; ``plural`` if it is irregular."""
     return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 

@@ -1,7 +1,4 @@
-"""Data sets by name, as uint8 tensors on the device, loaded once a process.
-
-The tensors are shared, so they must not be changed in place.
-"""
+"""Data sets by name, as uint8 tensors on the device, loaded once a process: they are shared."""
 
 from __future__ import annotations
 
@@ -53,10 +50,8 @@ class Data:
     test_problem: str = ""  # why the test images cannot be read, one line; empty: they can
 
     def is_of(self, fingerprint: str) -> bool:
-        """Return whether the images to train and validate on are those that had ``fingerprint``.
-
-        Where it was taken without test files, test files that came later do not matter.
-        """
+        """Return whether the images to train and validate on are those that had ``fingerprint``."""
+        # Where it was taken without test files, test files that came later do not matter.
         return fingerprint in (self.fingerprint, self.train_fingerprint)
 
 
@@ -78,8 +73,8 @@ class ValidationImages:
 def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
     """Load the training images, split into train and validation; download them if need be.
 
-    All four files are verified; the test files are hashed, and what makes them useless is noted in
-    ``test_problem``. Later calls with the same arguments return the same object.
+    The test files are only hashed, and what makes them useless is noted in ``test_problem``. Later
+    calls with the same arguments return the same object.
 
     Raises:
         DataError: if the data set is unknown, damaged, or missing and cannot be downloaded.
@@ -125,11 +120,7 @@ def validation_images(config: DataConfig) -> ValidationImages:
 
 
 def training_images(config: DataConfig) -> idx.UInt8Array:
-    """Read the images to learn from, uint8 ``[N, rows, columns]``, in the same way.
-
-    Raises:
-        DataError: as ``validation_images``.
-    """
+    """Read the images to learn from, uint8 ``[N, rows, columns]``, as ``validation_images``."""
     data_set = by_name(config.name)
     folder = storage.folder_of(data_set, config.root)
     found = _arrays(data_set, folder, config.split_seed, test_set=config.test_set)

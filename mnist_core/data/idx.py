@@ -1,8 +1,7 @@
 """IDX files, plain or gzip: read with every check, written byte for byte the same each time.
 
 The format is that of MNIST's page (Y. LeCun, C. Cortes, C. J. C. Burges): big-endian, a magic
-number ``0x0000TTRR`` (type, rank), a 4-byte size per dimension, then the values. An error names the
-file, the byte offset (in the decompressed content), what was expected and what came.
+number ``0x0000TTRR`` (type, rank), a 4-byte size per dimension, then the values.
 """
 
 import gzip
@@ -130,12 +129,11 @@ def check_pair(images: Raw, labels: Raw) -> None:
 def read_raw(path: str | Path, *kinds: Kind, limit: int = MAX_BYTES) -> Raw:
     """Read and check one IDX file of one of ``kinds`` (any kind if none is given).
 
-    Never holds more memory than what the header announces, and never more than ``limit``: the
-    header is checked before the rest is decompressed.
-
     Raises:
         DataError: as ``read_images``.
     """
+    # The header is checked before the rest is decompressed, so no more memory is held than what it
+    # announces, and never more than limit.
     path = Path(path)
     if "\0" in str(path):
         raise DataError(f"{one_line(path)}: is not a possible file name")
@@ -160,10 +158,6 @@ def write_images(path: str | Path, images: UInt8Array) -> None:
     """Write images, uint8 ``[N, rows, columns]``; gzip where ``path`` ends in ``.gz``.
 
     The bytes depend on the images only (gzip without name and time, level 9).
-
-    Raises:
-        ValueError: if type or rank are others.
-        OSError: if the file cannot be written.
     """
     _write(Path(path), IMAGES, images)
 

@@ -43,8 +43,6 @@ def look_at_test(
 ) -> tuple[dict[str, str], str]:
     """Return file name to raw hash of the test files, and why they cannot be used; "": they can.
 
-    A folder of unknown files may lack them.
-
     Raises:
         DataError: if one of a known data set is missing, or one is damaged.
     """

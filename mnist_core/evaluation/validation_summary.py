@@ -1,7 +1,4 @@
-"""What is kept of a model's last validation: its surest mistakes, and two curves, in 2 kB of JSON.
-
-A mistake names its image by the place in the validation split.
-"""
+"""What is kept of a model's last validation, in 2 kB: its surest mistakes, and two curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -60,12 +60,10 @@ def measure(config: TrainConfig, data: Data) -> Cost:
 def forward_flops(config: ModelConfig, n_classes: int) -> int:
     """Count a forward pass's operations in convolutions and linear layers, a multiply-add being 2.
 
-    ``torch.utils.flop_counter``, which ``summary`` uses, imports torch's compiler: more than a
-    second, in each worker.
-
-    Args:
-        config: a resolved model.
+    ``config`` is a resolved model.
     """
+    # torch.utils.flop_counter, which summary uses, imports torch's compiler: more than a second, in
+    # each worker.
     total = 0
 
     def count(layer: nn.Conv2d | nn.Linear, inputs: object, output: Tensor) -> None:

@@ -1,8 +1,7 @@
 """The learning rate range test (Smith 2017, "Cyclical learning rates", section 3.3).
 
-The learning rate of a short training grows by the same factor at every step. The suggestion is
-where the smoothed loss falls fastest over the logarithm of the learning rate (Gugger 2018, "How do
-you find a good learning rate").
+The suggestion is where the smoothed loss falls fastest over the logarithm of the learning rate
+(Gugger 2018, "How do you find a good learning rate").
 """
 
 import csv
@@ -89,12 +88,12 @@ def sweep(
 ) -> RangeTest:
     """Call ``step(lr)``, which returns the loss before the step, with growing learning rates.
 
-    It ends early when the loss is not finite; when its running mean is four times the lowest one
-    and halfway back to the start; or when it had fallen by a third and is a tenth above the start.
-
     Raises:
         ConfigError: if the range is empty, or there are too few steps.
     """
+    # It ends early when the loss is not finite; when its running mean is four times the lowest one
+    # and halfway back to the start; or when it had fallen by a third and rose a tenth above the
+    # start.
     if not 0 < low < high < math.inf:
         raise ConfigError(f"the range must be 0 < low < high, but got {low:g} to {high:g}")
     if steps < LEAST_STEPS:
@@ -205,11 +204,9 @@ def write_plot(test: RangeTest, path: Path, *, title: str) -> None:
 def _first_fall(
     losses: NDArray[np.float64], smoothed: NDArray[np.float64], start: float, width: float
 ) -> tuple[int, bool]:
-    """Return where the first clear fall ends, and whether there is one.
-
-    It ends where the loss is lowest before it rises by more than a quarter of the fall, and by more
-    than noise: a fall after such a rise is another network, which diverged before.
-    """
+    """Return where the first clear fall ends, and whether there is one."""
+    # It ends where the loss is lowest before it rises by more than a quarter of the fall, and by
+    # more than noise: a fall after such a rise is another network, which diverged before.
     # Of the difference of two means: the first losses', and the Gaussian's, which counts as many
     # independent ones as 2 sqrt(pi) times its standard deviation.
     counts = _first(len(losses)), 2 * math.sqrt(math.pi) * width

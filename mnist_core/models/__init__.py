@@ -58,11 +58,7 @@ def task(config: ModelConfig) -> str:
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
-    """Build the model with fresh weights from torch's default random generator.
-
-    Raises:
-        ConfigError: as ``resolve``.
-    """
+    """Build the model with fresh weights from torch's default random generator; see ``resolve``."""
     resolved = resolve(config)
     model: nn.Module = _module(config.name).build(resolved, n_classes)
     return model

@@ -21,17 +21,21 @@ MOST_WEIGHTS = 100_000_000
 """Of a network. Beyond it a study's trial would rather fill the memory than train."""
 
 
-def channels(config: ModelConfig) -> list[int]:
-    """Return the channels of every convolution.
+PAIR_OPTIONS = {"activation": "relu", "depth": 3, "width": 32, "growth": 2.0, "dropout": 0.4}
+"""Options of the models that compare images, and their defaults."""
 
-    Layer ``i`` from 0 has ``width * growth ** i`` of them, as the nearest multiple of 8 that is
-    at least 8: the sizes that vector units and tensor cores are filled by. A tie is rounded up.
+
+def channels(config: ModelConfig) -> list[int]:
+    """Return the channels of every convolution, multiples of 8.
+
+    Layer ``i`` from 0 has about ``width * growth ** i`` of them, at least 8.
 
     Raises:
         ConfigError: if a layer would have more than ``MOST_CHANNELS``.
     """
     assert config.depth is not None and config.width is not None and config.growth is not None
     wanted = [config.width * config.growth**i for i in range(config.depth)]
+    # Multiples of 8 fill vector units and tensor cores. A tie is rounded up.
     sizes = [max(8, int(size / 8 + 0.5) * 8) for size in wanted]
     for layer, size in enumerate(sizes, start=1):
         if size > MOST_CHANNELS:

@@ -43,11 +43,7 @@ class Row:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Row":
-        """Return what ``to_dict`` gave.
-
-        Raises:
-            KeyError, TypeError: if something is missing, or is of another kind.
-        """
+        """Return what ``to_dict`` gave; KeyError or TypeError if ``values`` are something else."""
 
         def read(interval: Mapping[str, Any] | None) -> Estimate | None:
             if interval is None:
@@ -79,9 +75,6 @@ def rows(
     test_on: str,
 ) -> list[Row]:
     """Sum up trainings: a row for the preset's metric, and for every other that is claimed.
-
-    Args:
-        trainings: of each variant, as in ``result.json``.
 
     Raises:
         ConfigError: if these trainings do not have the metric.

@@ -1,8 +1,7 @@
 """Running a preset: trainings with several seeds, each kept as soon as it is done.
 
 A preset's folder holds ``result.json`` with an entry a training, a checkpoint and a run folder of
-each. A finished training of the same configuration, data and trainer is not repeated; an
-interrupted one resumes. The test images are read after all trainings, once by each model.
+each.
 """
 
 import contextlib
@@ -83,8 +82,7 @@ class Results:
     def find(self, job: Job, *, test: str = "") -> Entry | None:
         """Return the training, if it is finished.
 
-        With ``test`` it must also have read the test images of that data set, or still have the
-        checkpoint to read them with.
+        With ``test`` it must have read the test images of that data set, or still be able to.
         """
         entry = self._entries.get(job.name)
         if entry is None or "failed" in entry or not test or test in entry["test"]:
@@ -100,21 +98,13 @@ class Results:
         return self.folder / "runs" / torch.device(job.config.device).type / job.name
 
     def keep(self, job: Job, entry: Entry) -> None:
-        """Add or replace a training, and write the file.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Add or replace a training; raise ``UserError`` if the file cannot be written."""
         self._read()  # another process may have added some of its own
         self._entries[job.name] = entry
         self._write({"trainings": list(self._entries.values())})
 
     def sum_up(self, summary: Sequence[Mapping[str, Any]], jobs: Sequence[Job]) -> None:
-        """Write the file with a ``summary`` of ``jobs``.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Add a ``summary`` of ``jobs``; raise ``UserError`` if the file cannot be written."""
         self._read()
         self._write(
             {
@@ -208,10 +198,8 @@ def _train(job: Job, state: Path, report: trainer.Report | None) -> trainer.Trai
 
 
 def _write_run_folder(results: Results, job: Job, result: trainer.TrainResult, data: Data) -> None:
-    """Write the run folder of a finished training, as ``train`` leaves one.
-
-    It replaces one of the same training, whose readings of the test images stay.
-    """
+    """Write the run folder of a finished training, as ``train`` leaves one."""
+    # It replaces one of the same training, whose readings of the test images stay.
     path = results.run_folder(job)
     before = []
     if path.exists():
@@ -236,11 +224,7 @@ def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:
 
 
 def check_test(source: DataConfig, device: str) -> None:
-    """Check, before anything is trained for it, that the test images can be read.
-
-    Raises:
-        DataError: if they cannot.
-    """
+    """Raise ``DataError`` if the test images cannot be read, before anything is trained for it."""
     if problem := load(source, device).test_problem:
         raise DataError(problem)
 

@@ -24,13 +24,9 @@ from mnist_core.runs.score_figures import roc_and_precision
 from mnist_core.tasks.class_metrics import surest_mistakes
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
-_NAMES = (
-    "curves.png",
-    "roc.png",
-    "precision_recall.png",
-    "confusion.png",
-    "samples.png",
-    "misclassified.png",
+_NAMES = tuple(
+    f"{name}.png"
+    for name in ("curves", "roc", "precision_recall", "confusion", "samples", "misclassified")
 )
 _SHOWN = 24
 
@@ -44,10 +40,7 @@ def draw_all(
     split: Split,
     found: Evaluation,
 ) -> list[str]:
-    """Draw all pictures that the task has.
-
-    Returns:
-        the files' names.
+    """Draw all pictures that the task has; return the files' names.
 
     Raises:
         UserError: if one cannot be written.

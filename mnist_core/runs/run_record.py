@@ -91,11 +91,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
-    """Add a reading of the test images, with the time, to ``run.json``.
-
-    Raises:
-        UserError: if the file cannot be read or written.
-    """
+    """Add a reading of the test images to ``run.json``; raise UserError if it cannot be written."""
     facts = read(folder)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts["test_readings"] = [*facts.get("test_readings", []), {"time": now, **reading}]
@@ -103,10 +99,8 @@ def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
 
 
 def process_mark() -> dict[str, float]:
-    """Return a mark that identifies this process on this machine.
-
-    The number alone would not do: the system gives it to another process later.
-    """
+    """Return a mark that identifies this process on this machine."""
+    # The number alone would not do: the system gives it to another process later.
     return {"pid": os.getpid(), "started": psutil.Process().create_time()}
 
 

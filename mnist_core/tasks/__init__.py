@@ -41,11 +41,8 @@ class Task(ABC):
 
     @abstractmethod
     def images(self) -> Iterator[Tensor]:
-        """Yield some training images (all, if they are few) as the model takes them.
-
-        They are not augmented, and no random stream moves: the statistics of averaged weights are
-        computed from them.
-        """
+        """Yield some training images (all, if they are few) as the model takes them."""
+        # For the statistics of averaged weights: not augmented, and no random stream moves.
 
     @abstractmethod
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -56,10 +53,9 @@ class Task(ABC):
         """Judge ``model`` on the validation images, in evaluation mode."""
 
     def count_right(self) -> Tensor | None:
-        """Have ``loss`` add the right answers of each batch to a counter, and return that.
+        """Have ``loss`` add the right answers of each batch to a counter, int64, and return that.
 
-        Returns:
-            int64 scalar on the device; None if the loss gives no answers.
+        None: the loss gives no answers.
         """
         self._right = torch.zeros((), dtype=torch.int64, device=self._runtime.device)
         return self._right
@@ -163,9 +159,8 @@ def evaluate(
     ``threshold`` is the score from which two images count as the same, as chosen on the validation
     images (their metric ``threshold``); None: the best on ``split`` itself.
     """
-    evaluation: Evaluation = _module(config).evaluate(
-        model, split, config, runtime=runtime, threshold=threshold
-    )
+    judge = _module(config).evaluate
+    evaluation: Evaluation = judge(model, split, config, runtime, threshold)
     return evaluation
 
 

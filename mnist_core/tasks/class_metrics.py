@@ -109,9 +109,7 @@ def of_logits(logits: Tensor, labels: Tensor, *, loss: float) -> Evaluation:
 def surest_mistakes(odds: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return each prediction's probability and class, and the wrong ones, the surest first.
 
-    Args:
-        odds: probabilities ``[N, C]``.
-        labels: int64 ``[N]``.
+    ``odds`` are probabilities ``[N, C]``, ``labels`` int64 ``[N]``.
     """
     sure, said = odds.max(dim=1)
     wrong = (said != labels).nonzero().flatten()
