@@ -63,11 +63,7 @@ def config_at(kept: Checkpoint, device: str) -> TrainConfig:
 
 
 def check_finite(kept: Checkpoint, numbers: Tensor | float) -> None:
-    """Refuse numbers that overflowed: of nan, the first class would be "the most probable".
-
-    Raises:
-        CheckpointError: if one is nan or infinite.
-    """
+    """Raise ``CheckpointError`` if a number overflowed: of nan, class 0 is "the most probable"."""
     if not torch.as_tensor(numbers).isfinite().all():
         raise CheckpointError(
             f"model {kept.config.model.name!r}, computing in {kept.config.precision}, gives nan or"

@@ -59,8 +59,6 @@ class Parity:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """The images and logits of the trained model."""
-
     images: Tensor  # uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2
     truth: Tensor  # int64 ``[N]``
     logits: Tensor  # float32 ``[N, classes]``, or ``[N]`` for pairs
@@ -136,12 +134,7 @@ def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: S
 
 
 def check(file_format: str, out: Path) -> None:
-    """Refuse what cannot be exported, before any work.
-
-    Raises:
-        ConfigError: if the format is unknown, ``out`` is not named after it, or a package is
-            missing.
-    """
+    """Raise ``ConfigError`` if format or name are wrong, or a package is missing."""
     if file_format not in FORMATS:
         raise ConfigError(f"--format: {unknown_name('format', file_format, FORMATS)}")
     form = FORMATS[file_format]

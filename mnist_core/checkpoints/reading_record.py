@@ -7,8 +7,7 @@ from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
-_Z = 1.96
-"""Standard errors to each side of a mean that hold 95 %."""
+_Z = 1.96  # standard errors to each side of a mean that hold 95 %
 
 
 def describe(

@@ -87,11 +87,7 @@ def record(
 
 
 def read(study: Path) -> tuple[StudyReading, ...]:
-    """Return all recorded readings of the study in the folder ``study``, the first one first.
-
-    Raises:
-        UserError: if the file is there and cannot be read.
-    """
+    """Return a study's readings, the first one first; raise UserError if they cannot be read."""
     file = study / FILE
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")

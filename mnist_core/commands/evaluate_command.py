@@ -1,8 +1,4 @@
-"""``python -m mnist_core evaluate``: how good a kept model is, class by class.
-
-python -m mnist_core evaluate 20261121-094345-net-d63c0f
-python -m mnist_core evaluate model.safetensors --split test
-"""
+"""``python -m mnist_core evaluate``: how good a kept model is, class by class."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""``python -m mnist_core export``: a trained model as ONNX or for ``torch.export.load``.
-
-python -m mnist_core export 20261121-094345-net-d63c0f
-python -m mnist_core export model.safetensors --format torch --out digits.pt2
-"""
+"""``python -m mnist_core export``: a trained model as ONNX or for ``torch.export.load``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,8 +1,4 @@
-"""``python -m mnist_core predict``: what a kept model says of pictures, IDX files and data sets.
-
-python -m mnist_core predict 20261121-094345-net-d63c0f seven.png photos/
-python -m mnist_core predict results/optim_search/best_config.toml --out predictions.csv
-"""
+"""``python -m mnist_core predict``: what a kept model says of pictures, IDX files and data sets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,10 +1,4 @@
-"""``python -m mnist_core presets``: trainings with a name and a claim.
-
-python -m mnist_core presets list
-python -m mnist_core presets show siamese_10pct
-python -m mnist_core presets run siamese_10pct --test
-python -m mnist_core presets report
-"""
+"""``python -m mnist_core presets``: trainings with a name and a claim."""
 
 import math
 from collections.abc import Mapping

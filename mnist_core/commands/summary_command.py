@@ -1,8 +1,4 @@
-"""``python -m mnist_core summary``: a model's layers, parameters, operations and memory.
-
-python -m mnist_core summary siamese
-python -m mnist_core summary flex_cnn --set model.depth=3 --set model.norm=group
-"""
+"""``python -m mnist_core summary``: a model's layers, parameters, operations and memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,8 +1,4 @@
-"""``python -m mnist_core train``: one training with a progress bar, and a folder of what it did.
-
-python -m mnist_core train --model net --set optim.name=adam --set optim.lr=0.003
-python -m mnist_core train results/optim_search/best_config.toml
-"""
+"""``python -m mnist_core train``: one training with a progress bar, and a folder of what it did."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,4 @@
-"""``python -m mnist_core tune-batch``: the largest and the fastest batch.
-
-python -m mnist_core tune-batch --model net
-"""
+"""``python -m mnist_core tune-batch``: the largest and the fastest batch."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any

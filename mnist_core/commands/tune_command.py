@@ -1,7 +1,4 @@
-"""``python -m mnist_core tune-lr``: a learning rate to try.
-
-python -m mnist_core tune-lr --model net --set optim.name=adam
-"""
+"""``python -m mnist_core tune-lr``: a learning rate to try."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

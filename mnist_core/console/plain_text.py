@@ -19,8 +19,7 @@ def are(n: int) -> str:
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
-_MARKDOWN = re.compile(r"[\\|<]|(?<=\])\(")
-"""What makes a column, HTML or a link of text."""
+_MARKDOWN = re.compile(r"[\\|<]|(?<=\])\(")  # what makes a column, HTML or a link of text
 
 
 def safe_lines(text: str) -> str:

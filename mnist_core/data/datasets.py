@@ -84,11 +84,7 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
 
 
 def load_test(config: DataConfig, device: torch.device | str = "cpu") -> Split:
-    """Load the test images. Only the protocol's one reading of the test set may call this.
-
-    Raises:
-        DataError: as ``load``, or there are no test images, or they do not fit to the training.
-    """
+    """Load the test images, for the one reading of the test set; raise DataError as ``load``."""
     folder = storage.folder_of(by_name(config.name), config.root)
     if not config.test_set:
         raise DataError(suitability.NO_TEST_SET)
@@ -102,11 +98,7 @@ def clear_cache() -> None:
 
 
 def validation_images(config: DataConfig) -> ValidationImages:
-    """Read the validation images without torch, and without a download.
-
-    Raises:
-        DataError: if the data set is unknown, missing or damaged.
-    """
+    """Read the validation images without torch or a download; raise DataError if it cannot."""
     data_set = by_name(config.name)
     folder = storage.folder_of(data_set, config.root)
     found = _arrays(data_set, folder, config.split_seed, test_set=config.test_set)
@@ -216,11 +208,7 @@ def _load_test(name: str, folder: Path, split_seed: int, device: str) -> Split:
 
 
 def ensure(data_set: DataSet, folder: Path) -> None:
-    """Download what is missing, if ``folder`` is the data set's own in the cache.
-
-    Raises:
-        DataError: if the download failed.
-    """
+    """Download what is missing, if ``folder`` is in the cache; raise DataError if that failed."""
     if storage.is_cache(data_set, folder) and storage.missing(data_set, folder):
         _log.warning("downloading %s into %s", data_set.name, folder)
         download.download(data_set, folder, replace=True)

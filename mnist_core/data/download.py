@@ -20,8 +20,7 @@ from mnist_core.errors import DataError
 Progress = Callable[[str, int, int | None], None]
 """Told the file's name, the bytes here so far, and the bytes in all where the server says so."""
 
-MAX_DOWNLOAD: Final = 2**28
-"""Largest file that is fetched: 256 MiB."""
+MAX_DOWNLOAD: Final = 2**28  # largest file that is fetched: 256 MiB
 
 _ATTEMPTS: Final = 3
 _CHUNK: Final = 2**18

@@ -21,10 +21,8 @@ import numpy.typing as npt
 from mnist_core.data import file_kinds
 from mnist_core.errors import DataError
 
-MAX_BYTES: Final = 2**30
-"""Largest decompressed size that is read unless said otherwise: 1 GiB."""
-MAX_SIDE: Final = 4096
-"""Largest number of rows or columns of an image."""
+MAX_BYTES: Final = 2**30  # largest decompressed size that is read unless said otherwise: 1 GiB
+MAX_SIDE: Final = 4096  # largest number of rows or columns of an image
 
 _CHUNK: Final = 2**20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -72,11 +70,7 @@ class Raw:
         return values.reshape(self.shape)
 
     def labels(self, n_classes: int = 10) -> UInt8Array:
-        """Return the classes, uint8 ``[N]``, each in ``0 .. n_classes - 1``.
-
-        Raises:
-            DataError: if a label is out of range.
-        """
+        """Return uint8 ``[N]``; raise ``DataError`` if one is not in ``0 .. n_classes - 1``."""
         values: npt.NDArray[np.integer]
         if self.kind.item_bytes == 1:
             values = np.frombuffer(self.content, np.uint8, offset=self.kind.header_bytes)
@@ -98,20 +92,12 @@ class Raw:
 
 
 def read_images(path: str | Path, *, limit: int = MAX_BYTES) -> UInt8Array:
-    """Return the images of a file, uint8 ``[N, rows, columns]`` of at most ``limit`` bytes.
-
-    Raises:
-        DataError: if the file is missing, unreadable, damaged, too large or not an image file.
-    """
+    """Return uint8 ``[N, rows, columns]`` of at most ``limit`` bytes; raise as ``read_raw``."""
     return read_raw(path, IMAGES, limit=limit).images()
 
 
 def read_labels(path: str | Path, *, n_classes: int = 10, limit: int = MAX_BYTES) -> UInt8Array:
-    """Return the classes of a file, uint8 ``[N]``: MNIST's labels, or QMNIST's table.
-
-    Raises:
-        DataError: as ``read_images``, or if a label is not in ``0 .. n_classes - 1``.
-    """
+    """Return classes uint8 ``[N]`` of MNIST's labels or QMNIST's table; raise as ``read_raw``."""
     return read_raw(path, LABELS, LABEL_TABLE, limit=limit).labels(n_classes)
 
 
@@ -130,7 +116,7 @@ def read_raw(path: str | Path, *kinds: Kind, limit: int = MAX_BYTES) -> Raw:
     """Read and check one IDX file of one of ``kinds`` (any kind if none is given).
 
     Raises:
-        DataError: as ``read_images``.
+        DataError: if it is missing, unreadable, damaged, too large or of another kind.
     """
     # The header is checked before the rest is decompressed, so no more memory is held than what it
     # announces, and never more than limit.

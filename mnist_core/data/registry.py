@@ -11,8 +11,7 @@ from typing import Final
 
 from mnist_core.errors import DataError, unknown_name
 
-FOLDER: Final = "folder"
-"""Name of the data set that is any folder with IDX files (``data.root``)."""
+FOLDER: Final = "folder"  # name of the data set that is any folder with IDX files (``data.root``)
 
 
 @dataclass(frozen=True)

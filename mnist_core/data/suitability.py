@@ -14,11 +14,7 @@ _GO_WITHOUT: Final = "without a test set, say so: data.test_set=false"
 
 
 def count_classes(data_set: DataSet, path: Path, classes: idx.UInt8Array) -> int:
-    """Return the number of classes.
-
-    Raises:
-        DataError: if there is one class only, or in a folder one below the greatest has no image.
-    """
+    """Return the number of classes; raise ``DataError`` if it is one, or a number has no image."""
     there = np.unique(classes)
     if len(there) < 2:
         raise DataError(
@@ -65,7 +61,6 @@ def look_at_test(
 def _check_test(
     images: idx.Raw, labels: idx.Raw, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
 ) -> None:
-    """Check that the test images fit the training images."""
     idx.check_pair(images, labels)
     if not images.shape[0]:
         raise DataError(f"{idx.one_line(images.path)}: byte 4: expected images, but got none")

@@ -10,14 +10,9 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.finders.isolated import OutOfMemory
 
-RESOLUTION = 16
-"""The largest size is found to a 16th of itself."""
-
-NEARLY = 0.05
-"""Sizes whose speed is within this share of the best count as equally fast."""
-
-UNSTEADY = 0.25
-"""From this spread on, speeds 5 % apart cannot be told from each other."""
+RESOLUTION = 16  # the largest size is found to a 16th of itself
+NEARLY = 0.05  # sizes whose speed is within this share of the best count as equally fast
+UNSTEADY = 0.25  # from this spread on, speeds 5 % apart cannot be told from each other
 
 
 @dataclass(frozen=True, kw_only=True)

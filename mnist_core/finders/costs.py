@@ -12,8 +12,7 @@ from mnist_core.data import Data
 from mnist_core.device import memory, runtime
 from mnist_core.finders.steps import Steps
 
-_FORWARD = 1 / 3
-"""Of a step's operations: the backward pass has twice as many as the forward pass."""
+_FORWARD = 1 / 3  # of a step's operations: the backward pass has twice as many as the forward pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,7 @@ from mnist_core.errors import UserError
 
 T = TypeVar("T")
 
-_GLANCE = 0.02
-"""Seconds between two looks at the memory of the process."""
+_GLANCE = 0.02  # seconds between two looks at the memory of the process
 
 
 class OutOfMemory(Exception):

@@ -22,17 +22,13 @@ from mnist_core.device import runtime
 from mnist_core.errors import ConfigError
 from mnist_core.finders.steps import Steps
 
-LEAST_STEPS = 20
-"""Fewer make no curve."""
+LEAST_STEPS = 20  # fewer make no curve
 
 _SMOOTHING = 1 / 40
 """Standard deviation of the Gaussian that smooths the losses, as a fraction of the whole range."""
 
-_RUNNING = 0.8
-"""Fraction of the old mean in the running one that decides when to stop."""
-
-_DIVERGED = 4.0
-"""Stop at this multiple of the lowest loss (Gugger's rule)."""
+_RUNNING = 0.8  # fraction of the old mean in the running one that decides when to stop
+_DIVERGED = 4.0  # stop at this multiple of the lowest loss (Gugger's rule)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,11 +82,7 @@ def sweep(
     steps: int,
     on_step: Callable[[int, float, float], None] | None = None,
 ) -> RangeTest:
-    """Call ``step(lr)``, which returns the loss before the step, with growing learning rates.
-
-    Raises:
-        ConfigError: if the range is empty, or there are too few steps.
-    """
+    """Call ``step(lr)``, which gives the loss before it; raise ConfigError for a wrong range."""
     # It ends early when the loss is not finite; when its running mean is four times the lowest one
     # and halfway back to the start; or when it had fallen by a third and rose a tenth above the
     # start.

@@ -8,14 +8,9 @@ from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.models._layers import ACTIVATIONS, with_pooling
 
-SIDE = 28
-"""Rows and columns of an image."""
-
-MOST_POOLS = 4
-"""28 -> 14 -> 7 -> 3 -> 1: nothing is left to pool after four."""
-
-MOST_CHANNELS = 2048
-"""Of one layer. Two such layers of 3 x 3 have 38 million weights between them."""
+SIDE = 28  # rows and columns of an image
+MOST_POOLS = 4  # 28 -> 14 -> 7 -> 3 -> 1: nothing is left to pool after four
+MOST_CHANNELS = 2048  # Of one layer. Two such layers of 3 x 3 have 38 million weights between them.
 
 MOST_WEIGHTS = 100_000_000
 """Of a network. Beyond it a study's trial would rather fill the memory than train."""
@@ -47,12 +42,7 @@ def channels(config: ModelConfig) -> list[int]:
 
 
 def check_size(config: ModelConfig, *, kernel: int, features: int) -> None:
-    """Refuse a network that is too large to be meant.
-
-    Raises:
-        ConfigError: if a layer would have more than ``MOST_CHANNELS``, or convolutions and head
-            more than ``MOST_WEIGHTS``.
-    """
+    """Raise ``ConfigError`` if a network is too large to be meant."""
     assert config.head_width is not None
     sizes = channels(config)
     weights = sum(a * b for a, b in pairwise(sizes)) * kernel**2 + features * config.head_width

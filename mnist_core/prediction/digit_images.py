@@ -23,36 +23,24 @@ SUFFIXES = file_kinds.PICTURES
 
 Grey = npt.NDArray[np.float64]
 
-_SMALLEST = 5
-"""Pixels to a side: the least in which a digit can be drawn."""
+_SMALLEST = 5  # pixels to a side: the least in which a digit can be drawn
 
 _LARGE = 200
 """Pixels to the longer side: what has twice as many or more is shrunk before it is looked at."""
 
-_MANY = 1_000_000
-"""Pixels: what has more is shrunk in any case."""
-
-_FLAT = 0.06
-"""Least difference of ink and ground, as a fraction of the scale from black to white."""
+_MANY = 1_000_000  # pixels: what has more is shrunk in any case
+_FLAT = 0.06  # least difference of ink and ground, as a fraction of the scale from black to white
 
 # A model has seen ink of full strength only, as any ink of a picture that is centred is.
-_PALE = 0.25
-"""Of a 28x28 picture in MNIST's format: ink that is weaker is brought to full strength."""
-
-_DEPTHS = (1, 8, 10, 12, 14, 16)
-"""Bits a pixel that cameras and scanners store in 16 bits."""
-
-_EDGE = 0.3
-"""From which share of the strongest ink on a pixel belongs to the digit's box."""
-
-_SPECK = 0.02
-"""What has less than this share of the ink of the largest stroke is dirt."""
+_PALE = 0.25  # of a 28x28 picture in MNIST's format: ink that is weaker is brought to full strength
+_DEPTHS = (1, 8, 10, 12, 14, 16)  # bits a pixel that cameras and scanners store in 16 bits
+_EDGE = 0.3  # from which share of the strongest ink on a pixel belongs to the digit's box
+_SPECK = 0.02  # what has less than this share of the ink of the largest stroke is dirt
 
 _EVEN = 0.1
 """How far the ground of an image in MNIST's format may vary at its border: JPEG changes it."""
 
-_EVEN_SHARE = 0.8
-"""Of the border's pixels; a stroke may touch it."""
+_EVEN_SHARE = 0.8  # of the border's pixels; a stroke may touch it
 
 _CENTRE = 14
 """Row and column, from 0, of the centre of mass, as measured in MNIST's images: 14.0 ± 0.29."""

@@ -13,8 +13,7 @@ from mnist_core.data.registry import DATA_SETS
 from mnist_core.errors import DataError
 from mnist_core.prediction import digit_images
 
-UNKNOWN = -1
-"""As the label of an image whose class is not known."""
+UNKNOWN = -1  # as the label of an image whose class is not known
 
 _IDX = b"\x00\x00\x08"
 _GZIP = b"\x1f\x8b"

@@ -19,8 +19,7 @@ from mnist_core.evaluation.confusion import PAIR_CLASSES
 from mnist_core.prediction.predict import Classes, Pairs
 from mnist_core.prediction.prediction_inputs import UNKNOWN
 
-LISTED = 30
-"""Largest number that is printed one by one; more are summed up."""
+LISTED = 30  # largest number that is printed one by one; more are summed up
 
 _NOTABLE = 10
 """Number of a summary's images that are listed: the surest mistakes, or the least sure."""

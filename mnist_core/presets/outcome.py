@@ -74,11 +74,7 @@ def rows(
     trainings: Sequence[tuple[Variant, Sequence[Mapping[str, Any]]]],
     test_on: str,
 ) -> list[Row]:
-    """Sum up trainings: a row for the preset's metric, and for every other that is claimed.
-
-    Raises:
-        ConfigError: if these trainings do not have the metric.
-    """
+    """Sum up trainings, a row a claimed metric; raise ConfigError if they do not have one."""
     found = []
     for variant, entries in trainings:
         ended = [entry for entry in entries if "failed" not in entry]

@@ -31,8 +31,7 @@ from mnist_core.version import TRAINER_VERSION, versions
 
 RESULT = "result.json"
 
-Entry = dict[str, Any]
-"""A training in ``result.json``."""
+Entry = dict[str, Any]  # a training in ``result.json``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,11 +131,7 @@ class Results:
 
 
 def run(job: Job, results: Results, report: trainer.Report | None = None) -> Entry:
-    """Train and keep; a loss that is not a finite number is a result, too.
-
-    Raises:
-        UserError: if memory ran out, or files cannot be written.
-    """
+    """Train and keep, a failed one too; raise UserError if memory or the disk does not suffice."""
     data = load(job.config.data, job.config.device)
     entry: Entry = {
         "name": job.name,
@@ -230,11 +225,7 @@ def check_test(source: DataConfig, device: str) -> None:
 
 
 def read_test(job: Job, results: Results, source: DataConfig) -> bool:
-    """Judge the kept model on test images, unless that was done before; return whether it was not.
-
-    Raises:
-        UserError: if model or images are missing or damaged, or do not fit together.
-    """
+    """Judge the model on test images, once; return whether; raise UserError if it cannot be."""
     entry = results.find(job)
     if entry is None or "failed" in entry or source.name in entry["test"]:
         return False

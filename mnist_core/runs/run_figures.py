@@ -40,11 +40,7 @@ def draw_all(
     split: Split,
     found: Evaluation,
 ) -> list[str]:
-    """Draw all pictures that the task has; return the files' names.
-
-    Raises:
-        UserError: if one cannot be written.
-    """
+    """Draw all pictures; return the files' names; raise UserError if one cannot be written."""
     curves(folder / "curves.png", history, title=title)
     roc_and_precision(folder, found, title=title)
     pairs = isinstance(found, PairEvaluation)

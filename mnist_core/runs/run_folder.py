@@ -104,11 +104,7 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: Path, config: TrainConfig, data: Data) -> "RunFolder":
-        """Take the folder of an interrupted run, to resume it by its ``config``, resolved here.
-
-        Raises:
-            UserError: if it is finished, runs, is damaged, or would resume differently.
-        """
+        """Take the folder of an interrupted run; raise UserError if it cannot resume as it was."""
         facts = run_record.read(path)
         run = cls(path, config, facts)
         _check_resumable(run, data)

@@ -42,8 +42,6 @@ def roc_and_precision(folder: Path, found: Evaluation, *, title: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Decision:
-    """Where the model decides."""
-
     name: str
     false_rate: float
     true_rate: float

@@ -50,11 +50,7 @@ class TrainingEnded(UserError):
 
 
 def run(plan: Plan, console: Console) -> TrainResult:
-    """Train, print, and write what was asked for.
-
-    Raises:
-        UserError: if the training or a file of it is refused, or the training failed.
-    """
+    """Train, print, and write what was asked for; raise UserError if it is refused or fails."""
     config = trainer.resolve(plan.config)
     data = load(config.data, config.device)
     if plan.test:
@@ -232,7 +228,6 @@ def _judge(
     *,
     pictures: bool,
 ) -> None:
-    """Judge the model on the validation images, for the log and the pictures."""
     found = evaluate_checkpoint.judge(kept, data.validation)
     folder.update(judged=reading_record.certainty(found))
     log.note(f"on the {counted(len(data.validation), 'validation image')}:")

@@ -20,8 +20,7 @@ from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
 from mnist_core.evaluation.evaluation import Evaluation
 
-SIDE = 28
-"""Rows and columns of an image, for all models."""
+SIDE = 28  # rows and columns of an image, for all models
 
 
 class Task(ABC):
@@ -76,11 +75,7 @@ class Task(ABC):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse settings that do not fit the model's task.
-
-    Raises:
-        ConfigError: if one does not fit, e.g. a loss of another task.
-    """
+    """Raise ``ConfigError`` if a setting does not fit the model's task, e.g. its loss."""
     _module(config).check(config)
 
 
@@ -107,11 +102,7 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
 
 
 def check_batches(config: TrainConfig, data: Data) -> None:
-    """Refuse a batch of one image for a batch norm: one value a channel has no variance.
-
-    Raises:
-        ConfigError: if every batch, or an epoch's last one, is such a batch.
-    """
+    """Raise ``ConfigError`` if a batch norm gets one image: one value a channel has no variance."""
     n, size = _module(config).epoch_size(config, data), config.batch_size
     if size > 1 and n % size != 1:
         return

@@ -17,8 +17,7 @@ from mnist_core.evaluation import score_curves
 from mnist_core.evaluation.evaluation import Mistake
 from mnist_core.evaluation.score_curves import Curve, Floats
 
-CHUNK = 500
-"""Images a forward pass."""
+CHUNK = 500  # images a forward pass
 
 
 @dataclass(frozen=True, eq=False)

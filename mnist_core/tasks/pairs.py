@@ -22,11 +22,8 @@ from mnist_core.errors import ConfigError
 from mnist_core.tasks import Task
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
-_IMAGES = 500
-"""Images a forward pass of the evaluation."""
-
-_COMPARED = 10_000
-"""Pairs of embeddings compared at a time."""
+_IMAGES = 500  # images a forward pass of the evaluation
+_COMPARED = 10_000  # pairs of embeddings compared at a time
 
 
 class Embedder(Protocol):
@@ -40,12 +37,7 @@ class Embedder(Protocol):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse settings that cannot be trained.
-
-    Raises:
-        ConfigError: if the loss is of another task or needs embeddings that the model lacks, or
-            labels are smoothed where there are no probabilities.
-    """
+    """Raise ``ConfigError`` if loss, labels or model do not fit together."""
     loss, known = config.loss.name, losses.names(losses.PAIRS)
     if loss not in (None, *known):
         raise ConfigError(

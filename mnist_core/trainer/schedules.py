@@ -23,11 +23,7 @@ def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epo
 
 
 def report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
-    """Return the steps (from 1) after which the model is validated.
-
-    Raises:
-        ConfigError: if an epoch has fewer steps than reports.
-    """
+    """Return the steps, from 1, before a validation; raise ConfigError if there are too few."""
     reports = config.reports_per_epoch
     if reports > per_epoch:
         raise ConfigError(

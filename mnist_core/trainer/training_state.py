@@ -21,10 +21,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
 from mnist_core.table import difference
 
-_ELSEWHERE = ("device", "threads")
-"""Settings that say where a training runs."""
-DEAREST = 0.02
-"""Largest fraction of the time that writing states may take."""
+_ELSEWHERE = ("device", "threads")  # settings that say where a training runs
+DEAREST = 0.02  # largest fraction of the time that writing states may take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,11 +58,7 @@ class CheckpointTimer:
 
 
 def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprint: str) -> None:
-    """Write ``state``; ``path`` holds the whole of it or what was there before.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write ``state``, whole or not at all; raise ``UserError`` if it cannot be written."""
     header = {
         "config": json.dumps(config.to_dict()),
         "data": data_fingerprint,

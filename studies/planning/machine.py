@@ -39,11 +39,7 @@ def _cgroup_cores(root: Path) -> float | None:
 
 
 def device(name: str) -> str:
-    """Resolve ``name`` (auto, cpu, cuda, cuda:N) to ``cpu`` or ``cuda:N``; imports torch if needed.
-
-    Raises:
-        ConfigError: if this machine does not have that CUDA device.
-    """
+    """Resolve ``name`` to ``cpu`` or ``cuda:N``; raise ConfigError if this machine lacks it."""
     if name == "cpu" or (name == "auto" and not may_have_gpu()):
         return "cpu"
     import torch
