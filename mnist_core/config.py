@@ -180,11 +180,7 @@ class TrainConfig(Table):
         return self
 
     def in_force(self, epochs: int) -> "TrainConfig":
-        """Return the settings of the epoch that starts after ``epochs`` epochs.
-
-        Raises:
-            ConfigError: if a changed value is out of its range.
-        """
+        """Return the settings after ``epochs`` epochs; raise ConfigError if one is out of range."""
         if not self.changes:
             return self
         settings: dict[str, Any] = {}
@@ -212,11 +208,7 @@ class TrainConfig(Table):
 
 
 def read_settings(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of a TOML file, and its record apart (empty if there is none).
-
-    Raises:
-        ConfigError: if the file cannot be read or is not TOML.
-    """
+    """Return settings and record (perhaps empty) of a file; raise ConfigError if it is not TOML."""
     tables = parsing.toml_file(path)
     record = tables.pop(RECORD, {})
     if not isinstance(record, dict):

@@ -13,11 +13,7 @@ _DRAFTS = ".saving-"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write ``content`` (text as UTF-8): a crash midway leaves what was there before.
-
-    Raises:
-        UserError: if the folder cannot be made or written to.
-    """
+    """Write bytes, or text as UTF-8, whole or not at all; raise UserError if it cannot be."""
     # A file's name that is not UTF-8 has lone surrogates.
     raw = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     try:
@@ -42,11 +38,7 @@ def remove_drafts(folder: Path) -> None:
 
 
 def prepare_folder(folder: Path, option: str) -> None:
-    """Make ``folder`` and check that files can be written there, before any work is done for them.
-
-    Raises:
-        UserError: if it cannot be made or written to; the message begins with ``option``.
-    """
+    """Make ``folder``; raise a UserError that names ``option`` if it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -56,11 +48,7 @@ def prepare_folder(folder: Path, option: str) -> None:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Check that ``folder`` can be made and written to, and leave nothing behind.
-
-    Raises:
-        UserError: if it cannot; the message begins with ``option``.
-    """
+    """Check as ``prepare_folder`` that files could be written, and leave nothing behind."""
     try:
         there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
         with tempfile.TemporaryDirectory(dir=there):  # /proc allows neither, and root all the rest
@@ -70,22 +58,14 @@ def check_writable(folder: Path, option: str) -> None:
 
 
 def check_file(path: Path, option: str, example: str) -> None:
-    """Check that ``path`` can be written, as ``prepare_folder`` does.
-
-    Raises:
-        UserError: if it is a folder, or cannot be written; the message begins with ``option``.
-    """
+    """Check as ``prepare_folder`` that the file ``path`` can be written."""
     prepare_folder(path.parent, option)
     if path.is_dir():
         raise UserError(f"{option} {path}: is a folder; name a file, e.g. {path / example}")
 
 
 def check_regular(path: Path) -> None:
-    """Check that ``path`` is a file: to open a named pipe may take for ever.
-
-    Raises:
-        OSError: if it is missing, or something else.
-    """
+    """Raise ``OSError`` unless ``path`` is a file: to open a named pipe may take for ever."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

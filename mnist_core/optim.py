@@ -75,12 +75,7 @@ class OptimConfig(Table):
 
 
 def resolve(config: OptimConfig) -> OptimConfig:
-    """Fill in torch's defaults.
-
-    Raises:
-        ConfigError: if a value is given that the optimizer does not have, e.g. ``momentum`` for
-            ``adam``, or ``nesterov`` is to do without momentum.
-    """
+    """Fill in torch's defaults; raise ConfigError for a value that the optimizer does not have."""
     defaults = OPTIMIZERS[config.name].defaults
     given = {key: value for key, value in config.to_dict().items() if key != "name"}
     for key, value in given.items():

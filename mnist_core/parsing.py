@@ -9,20 +9,13 @@ from typing import Any
 from mnist_core.errors import ConfigError
 from mnist_core.files import check_regular
 
-LARGEST = 1 << 20
-"""Bytes of a TOML file that are read at most; ``/dev/zero`` has no end."""
-DEEPEST = 32
-"""Levels of tables and lists in a TOML file."""
-_DIGITS = 20
-"""Characters of a 64-bit integer."""
+LARGEST = 1 << 20  # bytes of a TOML file that are read at most; ``/dev/zero`` has no end
+DEEPEST = 32  # levels of tables and lists in a TOML file
+_DIGITS = 20  # characters of a 64-bit integer
 
 
 def toml_file(path: Path, *, source: str = "") -> dict[str, Any]:
-    """Return the tables of a TOML file; ``source`` is what errors begin with, else the path.
-
-    Raises:
-        ConfigError: if the file cannot be read, is too large, or is not TOML.
-    """
+    """Return a TOML file's tables; raise a ConfigError that names ``source``, else the path."""
     source = source or str(path)
     try:
         check_regular(path)
@@ -44,11 +37,7 @@ def toml_file(path: Path, *, source: str = "") -> dict[str, Any]:
 
 
 def toml(text: str) -> dict[str, Any]:
-    """Return the tables of a TOML text.
-
-    Raises:
-        ValueError: if it is not TOML, nests too deep, or holds an integer of more than 64 bits.
-    """
+    """Return the tables of a TOML text; raise ValueError also if it is too deep or too large."""
     try:
         # Python's parsers raise other errors for thousands of digits and for deep brackets.
         tables = tomllib.loads(text)
@@ -64,11 +53,7 @@ def toml(text: str) -> dict[str, Any]:
 
 
 def json_text(text: str) -> Any:
-    """Return the value of a JSON text that this program may not have written.
-
-    Raises:
-        ValueError: if it is not JSON, nests too deep, or holds an integer of more than 64 bits.
-    """
+    """Return the value of JSON from elsewhere; raise ValueError also if it is too deep or large."""
     try:
         return json.loads(text, parse_int=_integer)
     except RecursionError:

@@ -15,8 +15,7 @@ class _Absent:
         return "nothing"
 
 
-ABSENT = _Absent()
-"""Stands in a difference for a setting that one side does not have."""
+ABSENT = _Absent()  # stands in a difference for a setting that one side does not have
 
 
 class Table(BaseModel):
@@ -51,11 +50,7 @@ class Table(BaseModel):
             raise ConfigError(f"{source}: {_first_problem(cls, error)}") from None
 
     def override(self, values: Mapping[str, Any], *, source: str = "--set") -> Self:
-        """Return a copy with dotted keys replaced, e.g. ``{"optim.lr": 0.01}``.
-
-        Raises:
-            ConfigError: as ``from_mapping``.
-        """
+        """Return a copy with dotted keys replaced; raise ``ConfigError`` if one is wrong."""
         nested = self.model_dump()
         for key, value in values.items():
             *parents, leaf = key.split(".")
@@ -118,11 +113,7 @@ def difference(
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Split ``a.b=value`` into key and value; the value is read as TOML, else taken as a string.
-
-    Raises:
-        ConfigError: if there is no ``=`` or no key.
-    """
+    """Split ``a.b=value``, the value as TOML or else text; raise ConfigError if there is no key."""
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r}: write KEY=VALUE, for example --set optim.lr=0.01")

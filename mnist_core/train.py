@@ -14,11 +14,7 @@ __all__ = ["Best", "Report", "StopTraining", "TrainResult", "TrainingFailed", "r
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
-    """Fill in everything that is left to this machine or to torch's defaults.
-
-    Raises:
-        ConfigError: if model or device do not exist, or the optimizer lacks a setting.
-    """
+    """Fill in what is left to the machine or to torch; raise ConfigError if it lacks something."""
     model = models.resolve(config.model)
     for stage in config.stages():
         tasks.check(stage)

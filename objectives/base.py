@@ -59,9 +59,5 @@ class Objective(Protocol):
     """Runs one task in a worker process; picklable, and loads its data once a process."""
 
     def __call__(self, task: Task, report: Report) -> Outcome:
-        """Run ``task``.
-
-        Raise ``TrainingError`` (or anything else) when it cannot be finished, ``WorkerUnfit`` when
-        this process cannot begin it.
-        """
+        """Run ``task``; raise TrainingError, or WorkerUnfit if this process cannot begin it."""
         ...

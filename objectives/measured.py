@@ -14,8 +14,7 @@ MEASURES: Mapping[str, str] = {
 }
 """Costs by the name of their metric."""
 
-KNOWN_BEFORE = frozenset({PARAMETERS})
-"""Costs that are known before the training."""
+KNOWN_BEFORE = frozenset({PARAMETERS})  # costs that are known before the training
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,7 @@ class Measured:
         return replace(outcome, metrics={**outcome.metrics, **costs})
 
     def count(self, task: Task) -> int:
-        """Return how many parameters the model of ``task`` has.
-
-        Raises:
-            ConfigError: if it cannot be built, or the data are not there.
-        """
+        """Return the number of the model's parameters; raise ConfigError if it cannot be built."""
         import torch
 
         from mnist_core import models

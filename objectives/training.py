@@ -100,11 +100,7 @@ class Training:
 
     @classmethod
     def check(cls, config: TrainConfig) -> None:
-        """Check that ``config`` trains a model of this task.
-
-        Raises:
-            ConfigError: if it is one of another task.
-        """
+        """Raise ``ConfigError`` unless ``config`` trains a model of this task."""
         from mnist_core import models
 
         if (does := models.task(config.model)) != cls.TASK:
@@ -146,8 +142,6 @@ def load_data(config: TrainConfig) -> "Data":
 
 @dataclass(frozen=True, kw_only=True)
 class _Earlier:
-    """What an earlier attempt has left."""
-
     reports: Sequence[tuple[int, Mapping[str, float]]] = ()
     # kept with the trial: the report it resumed from, or why its state is not used
     attributes: Mapping[str, Any] = field(default_factory=dict)

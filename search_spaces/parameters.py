@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-Value = str | int | float | bool | None
-"""What a parameter can be."""
+Value = str | int | float | bool | None  # what a parameter can be
 
 _STEP_TOLERANCE = 1e-6
 """How far from a whole number of steps a value may lie, in steps (0.1 + 0.2 is on the grid)."""

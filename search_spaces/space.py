@@ -84,22 +84,14 @@ class Space:
         return tuple(names)
 
     def check(self, params: Mapping[str, Any]) -> None:
-        """Check that ``params`` is a point of the space: each active parameter, in its range.
-
-        Raises:
-            SpaceError: if a parameter is missing, unknown, not active or out of its range.
-        """
+        """Raise ``SpaceError`` unless ``params`` is a point of the space, each in its range."""
         for name in self.active(params):
             if name not in params:
                 raise SpaceError(f"{name}: is missing; give it a value")
         self.check_part(params)
 
     def check_part(self, params: Mapping[str, Any]) -> None:
-        """Check that ``params`` is a part of a point of the space: each active, in its range.
-
-        Raises:
-            SpaceError: if a parameter is unknown, not active or out of its range.
-        """
+        """Raise ``SpaceError`` unless ``params`` is a part of a point of the space."""
         active = self.active(params)
         for name in active:
             if name not in params:
@@ -152,11 +144,7 @@ class Space:
 
     @classmethod
     def from_dict(cls, described: Mapping[str, Any]) -> "Space":
-        """Return the space that ``to_dict`` described, also after a round trip through JSON.
-
-        Raises:
-            SpaceError: if it describes no space.
-        """
+        """Return the space that ``to_dict`` described; raise ``SpaceError`` if it is not one."""
         return cls({name: _from_description(name, one) for name, one in described.items()})
 
     def _check_settings_differ(self, branch: Mapping[str, Any]) -> None:

@@ -17,8 +17,7 @@ from mnist_core.config import AugmentConfig
 SMALLEST_AREA = 0.02
 """Least share of the image that is erased (Zhong 2020), if ``erase_area`` is not below it."""
 
-LOWEST_ASPECT, GREATEST_ASPECT = 0.3, 3.3
-"""Height by width of an erased rectangle."""
+LOWEST_ASPECT, GREATEST_ASPECT = 0.3, 3.3  # height by width of an erased rectangle
 
 
 def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:

@@ -56,8 +56,7 @@ def norm_batches(inputs: Tensor) -> tuple[Tensor, ...]:
 class Stream(ABC):
     """The batches of a training, epoch by epoch, in an order that only the seed decides."""
 
-    ORDER: ClassVar[str]
-    """Name of the random stream of the order."""
+    ORDER: ClassVar[str]  # name of the random stream of the order
 
     def __init__(
         self,

@@ -16,8 +16,7 @@ from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
 from mnist_core.errors import DataError
 
-_WORDS = 3
-"""Random words a pair: its place in the order, and its two images."""
+_WORDS = 3  # random words a pair: its place in the order, and its two images
 
 _WORD_BITS = 62
 """Enough for a nearly uniform remainder of a division by a number of pairs (< 2**40)."""
@@ -120,11 +119,7 @@ class PairBatches(Stream):
         augmentation: AugmentConfig,
         dtype: torch.dtype,
     ) -> None:
-        """Sort the images for ``per_epoch`` pairs an epoch.
-
-        Raises:
-            DataError: as ``PairSampler``.
-        """
+        """Sort the images for ``per_epoch`` pairs an epoch; raise as ``PairSampler``."""
         super().__init__(split, batch_size, seed=seed, augmentation=augmentation, dtype=dtype)
         self._per_epoch = per_epoch
         self._sampler = PairSampler(split.labels)

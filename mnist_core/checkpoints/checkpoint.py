@@ -1,7 +1,4 @@
-"""Checkpoints: the weights as safetensors, the configuration and metrics in its header as JSON.
-
-Nothing in a checkpoint is executed when it is read.
-"""
+"""Checkpoints: the weights as safetensors, the configuration and metrics in its header as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -40,14 +37,7 @@ def save(
     metrics: Mapping[str, float],
     confirm_trial: int | None = None,
 ) -> None:
-    """Write a checkpoint; ``path`` holds the whole of it or what was there before.
-
-    Args:
-        confirm_trial: of the study that keeps the model; None: no study does.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write a checkpoint whole or not at all; raise ``UserError`` if it cannot be written."""
     header = {
         "config": json.dumps(config.to_dict()),
         "n_classes": str(n_classes),
@@ -61,12 +51,7 @@ def save(
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint.
-
-    Raises:
-        CheckpointError: if it is missing, damaged, of another model, or its weights are not all
-            finite numbers.
-    """
+    """Read a checkpoint; raise CheckpointError if it is missing, damaged, foreign or not finite."""
     try:
         files.check_regular(path)
         with safe_open(path, framework="pt") as file:

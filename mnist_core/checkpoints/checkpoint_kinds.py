@@ -21,18 +21,12 @@ _BEGINNINGS = (
     (b"<", "a web page or XML: the download went wrong"),
 )
 _ENDINGS = {".onnx": "an ONNX file, which is an export"}
-_HEADER = 100 << 20
-"""Bytes of a safetensors header at most, as the format has it."""
-_LONGEST = 200
-"""Characters of an error's text that are repeated."""
+_HEADER = 100 << 20  # bytes of a safetensors header at most, as the format has it
+_LONGEST = 200  # characters of an error's text that are repeated
 
 
 def unreadable(path: Path, error: Exception) -> str:
-    """Return one line: what ``path`` is, and which files are read.
-
-    Args:
-        error: why it could not be read, said where the file is of no known kind.
-    """
+    """Return one line: what ``path`` is, and which files are read."""
     kind = _kind(path)
     if kind:
         return f"{path}: is {kind}{_READ}"
@@ -47,12 +41,7 @@ def foreign(path: Path, error: Exception) -> str:
 
 
 def count(metadata: Mapping[str, str], name: str) -> int:
-    """Return the entry ``name`` of a checkpoint's metadata, a whole number of 1 or more.
-
-    Raises:
-        KeyError: if there is none.
-        ValueError: if it is something else.
-    """
+    """Return a whole number >= 1 of a checkpoint's metadata; raise KeyError or ValueError."""
     text = metadata[name]
     try:
         value = parsing.json_text(text)

@@ -20,13 +20,10 @@ from mnist_core.trainer.results import TrainResult
 
 
 def judge(kept: Checkpoint, split: Split) -> Evaluation:
-    """Evaluate a kept model, in the precision that it was trained in.
+    """Evaluate a kept model on ``split``, whose device it is moved to, in the trained precision.
 
-    Args:
-        kept: from ``checkpoint.load``; its model is moved to the device of ``split``.
-        split: images on any device. On the validation images, on the device of the training, the
-            figures are those that the training ended with; pairs are judged at the threshold that
-            was best there.
+    On the validation images, on the device of the training, the figures are those that the training
+    ended with; pairs are judged at the threshold that was best there.
     """
     with _session(kept, split.images.device) as (model, machine):
         return tasks.evaluate(
@@ -53,11 +50,7 @@ def judge_on_confirm_images(result: TrainResult, n_classes: int) -> Evaluation |
 
 
 def logits(kept: Checkpoint, images: Tensor) -> Tensor:
-    """Classify uint8 ``[N, 28, 28]`` on any device exactly as ``judge`` does.
-
-    Returns:
-        ``[N, C]`` on the CPU, float32 (or float64).
-    """
+    """Classify uint8 ``[N, 28, 28]`` exactly as ``judge`` does: ``[N, C]`` on the CPU."""
     found = []
     with _session(kept, images.device) as (model, machine), torch.no_grad(), machine.autocast():
         # The same batches: a bf16 sum may depend on how many images are computed together.
@@ -69,8 +62,7 @@ def logits(kept: Checkpoint, images: Tensor) -> Tensor:
 def pair_scores(kept: Checkpoint, images: Tensor, chosen: Tensor) -> Tensor:
     """Compare pairs of uint8 ``[N, 28, 28]``, int64 ``[P, 2]``, exactly as ``judge`` does.
 
-    Returns:
-        float64 ``[P]`` on the CPU; the same class from ``kept.metrics["val_threshold"]`` on.
+    Returns float64 ``[P]`` on the CPU; the same class from ``kept.metrics["val_threshold"]`` on.
     """
     with _session(kept, images.device) as (model, machine):
         return pairs.score(model, images, chosen, kept.config, machine)
@@ -86,11 +78,7 @@ def config_at(kept: Checkpoint, device: str) -> TrainConfig:
 
 
 def check_finite(kept: Checkpoint, numbers: Tensor | float) -> None:
-    """Refuse numbers that overflowed: of nan, the first class would be "the most probable".
-
-    Raises:
-        CheckpointError: if one is nan or infinite.
-    """
+    """Raise ``CheckpointError`` if a number overflowed: of nan, class 0 is "the most probable"."""
     if not torch.as_tensor(numbers).isfinite().all():
         raise CheckpointError(
             f"model {kept.config.model.name!r}, computing in {kept.config.precision}, gives nan or"

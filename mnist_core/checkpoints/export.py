@@ -1,8 +1,7 @@
 """Export of a trained model, with proof that the file computes what the model does.
 
 The file takes float32 images from 0 (ground) to 1 (ink), any number at a time, normalises them
-inside, and computes in fp32. It is written under a temporary name, loaded again, and run over all
-test images. It is moved into place only if it agrees with the trained model.
+inside, and computes in fp32.
 """
 
 import copy
@@ -60,8 +59,6 @@ class Parity:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    """The images and logits of the trained model."""
-
     images: Tensor  # uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2
     truth: Tensor  # int64 ``[N]``
     logits: Tensor  # float32 ``[N, classes]``, or ``[N]`` for pairs
@@ -137,12 +134,7 @@ def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: S
 
 
 def check(file_format: str, out: Path) -> None:
-    """Refuse what cannot be exported, before any work.
-
-    Raises:
-        ConfigError: if the format is unknown, ``out`` is not named after it, or a package is
-            missing.
-    """
+    """Raise ``ConfigError`` if format or name are wrong, or a package is missing."""
     if file_format not in FORMATS:
         raise ConfigError(f"--format: {unknown_name('format', file_format, FORMATS)}")
     form = FORMATS[file_format]

@@ -16,11 +16,7 @@ class Write(Protocol):
     def __call__(
         self, network: nn.Module, example: Tensor, path: Path, about: Mapping[str, str]
     ) -> None:
-        """Write it.
-
-        Args:
-            network: in evaluation mode, on the CPU.
-        """
+        """Write ``network``, which is in evaluation mode and on the CPU."""
         ...
 
 

@@ -11,11 +11,8 @@ from mnist_core.errors import DataError
 
 
 def warn(trained: DataConfig, place: DataConfig, images: Tensor) -> str:
-    """Return a line on the images that a model was trained on; "" if there are none.
-
-    Images are the same if all their pixels are. The data set and split of the training do not
-    count: the split keeps them apart.
-    """
+    """Return a line on the images that a model was trained on; "" if there are none."""
+    # Images are the same if all their pixels are. The split keeps those of a training apart.
     if _same(trained, place):
         return ""
     try:

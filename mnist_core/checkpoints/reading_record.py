@@ -7,8 +7,7 @@ from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
-_Z = 1.96
-"""Standard errors to each side of a mean that hold 95 %."""
+_Z = 1.96  # standard errors to each side of a mean that hold 95 %
 
 
 def describe(
@@ -20,11 +19,7 @@ def describe(
     device: str,
     found: Evaluation,
 ) -> dict[str, Any]:
-    """Return what is recorded of a reading of the test images.
-
-    Args:
-        name: of the checkpoint: ``last`` or ``best``.
-    """
+    """Return what is recorded of a reading of the test images; ``name``: ``last`` or ``best``."""
     return {
         "by": command,
         "checkpoint": name,
@@ -39,11 +34,9 @@ def describe(
 
 
 def certainty(found: Evaluation) -> dict[str, Any]:
-    """Return on how much an accuracy was measured, and its standard error over the images.
-
-    Of images the binomial one, with one right and one wrong answer added, so that it is never 0. Of
-    pairs, which share images, that of the bootstrap over the images, if it is greater.
-    """
+    """Return on how much an accuracy was measured, and its standard error over the images."""
+    # Of images the binomial one, with one right and one wrong answer added, so that it is never 0.
+    # Of pairs, which share images, that of the bootstrap over the images, if it is greater.
     n = int(found.confusion.sum())
     right = (int(found.confusion.trace()) + 1) / (n + 2)
     error, kind = math.sqrt(right * (1 - right) / n), "images"

@@ -1,8 +1,7 @@
 """Readings of a study's test set by ``evaluate``, ``predict`` and ``export``.
 
 Only a study's supervisor writes its database, so these commands add a line to
-``test_readings.jsonl`` in the study's folder. They write it before the model sees the images, so a
-command that is killed midway is on record.
+``test_readings.jsonl`` in the study's folder.
 """
 
 import json
@@ -47,23 +46,20 @@ def study_of(checkpoint: Path) -> Path | None:
 def record(
     checkpoint: Path, *, by: str, trained_on: str, data: str, confirm_trial: int | None = None
 ) -> str:
-    """Record that ``checkpoint`` is about to be judged on test images.
+    """Record that command ``by`` is about to judge ``checkpoint`` on test images.
 
     Args:
-        checkpoint: the model's file.
-        by: the command.
         trained_on: the data set of the study.
         data: the data set that the images are of.
         confirm_trial: of the study that kept the model, from the checkpoint; None: no study did.
 
-    Returns:
-        A line that says where it is recorded, or that it is not, as the model was copied out of its
-        study's folder; empty if the model does not belong to a study, or the images cannot be those
-        of the study.
+    Returns a line that says where it is recorded, or that it is not, as the model was copied out of
+    its study's folder; "" if no study has the model, or the images cannot be those of the study.
 
     Raises:
         UserError: if the line cannot be written, so the images must not be read.
     """
+    # Before the model sees the images, so a command that is killed midway is on record.
     study = study_of(checkpoint)
     if not share_images(trained_on, data):
         return ""
@@ -91,13 +87,7 @@ def record(
 
 
 def read(study: Path) -> tuple[StudyReading, ...]:
-    """Return all recorded readings of the study in the folder ``study``, the first one first.
-
-    A damaged line counts as a reading of which nothing is known.
-
-    Raises:
-        UserError: if the file is there and cannot be read.
-    """
+    """Return a study's readings, the first one first; raise UserError if they cannot be read."""
     file = study / FILE
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -112,6 +102,7 @@ def _of_line(line: str) -> StudyReading:
     try:
         values: Any = json.loads(line)
     except (ValueError, RecursionError):
+        # A damaged line counts as a reading of which nothing is known.
         return StudyReading()
     if not isinstance(values, Mapping):
         return StudyReading()

@@ -42,11 +42,7 @@ class Summary:
 
 
 def summarise(config: ModelConfig, n_classes: int = 10) -> Summary:
-    """Build the model on the CPU and measure it; torch's random state is left as it was.
-
-    Raises:
-        ConfigError: as ``models.resolve``.
-    """
+    """Build the model on the CPU and measure it; raise as ``models.resolve``."""
     config = models.resolve(config)
     with torch.random.fork_rng(devices=[]):
         model = models.build(config, n_classes)
@@ -73,7 +69,6 @@ def _inputs(config: ModelConfig, n: int) -> Tensor:
 
 
 def _layers(model: nn.Module, config: ModelConfig) -> tuple[list[Layer], int]:
-    """Return the layers and the operations of one sample's forward pass."""
     layers: list[Layer] = []
     seen: set[nn.Module] = set()
     counter = FlopCounterMode(display=False)

@@ -1,8 +1,4 @@
-"""``python -m mnist_core compare``: two trained models side by side, and whether they are equal.
-
-python -m mnist_core compare cpu/20261121-094345-net-d63c0f cuda/20261121-101201-net-b41d2a
-python -m mnist_core compare before after --tolerance 0.3
-"""
+"""``python -m mnist_core compare``: two trained models side by side, and whether they are equal."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,8 +19,7 @@ if TYPE_CHECKING:
     from mnist_core.comparison.compare_verdict import Measured
     from mnist_core.comparison.model_record import ModelRecord
 
-_PAIRS = "val_roc_auc"
-"""The metric that all models of pairs have, and no classifier."""
+_PAIRS = "val_roc_auc"  # the metric that all models of pairs have, and no classifier
 
 _COST = {
     "seconds": ("seconds", 1.0),

@@ -1,8 +1,4 @@
-"""``python -m mnist_core evaluate``: how good a kept model is, class by class.
-
-python -m mnist_core evaluate 20261121-094345-net-d63c0f
-python -m mnist_core evaluate model.safetensors --split test
-"""
+"""``python -m mnist_core evaluate``: how good a kept model is, class by class."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,15 +14,7 @@ from mnist_core.checkpoints.evaluation_table import (
     confusion_csv,
     print_evaluation,
 )
-from mnist_core.commands.options import (
-    DeviceNow,
-    OtherData,
-    PlaceOfData,
-    Runs,
-    Weights,
-    What,
-    data_changes,
-)
+from mnist_core.commands import options
 from mnist_core.console.plain_text import counted
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError, UserError
@@ -43,18 +31,18 @@ SPLITS = ("validation", "test")
 
 
 def evaluate_command(
-    what: What,
+    what: options.What,
     split: Annotated[
         str, typer.Option(help="validation, or test: which is not to choose by")
     ] = "validation",
-    dataset: OtherData = None,
+    dataset: options.OtherData = None,
     confusion: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="write the confusion matrix there")
     ] = None,
-    weights: Weights = None,
-    runs: Runs = run_lookup.RUNS,
-    device: DeviceNow = "auto",
-    assignments: PlaceOfData = None,
+    weights: options.Weights = None,
+    runs: options.Runs = run_lookup.RUNS,
+    device: options.DeviceNow = "auto",
+    assignments: options.PlaceOfData = None,
 ) -> None:
     """Evaluate a model that was kept by `train` or by a study.
 
@@ -72,7 +60,7 @@ def evaluate_command(
     """
     if split not in SPLITS:
         raise ConfigError(f"--split: must be {' or '.join(SPLITS)}, but got {split!r}")
-    changes = data_changes(assignments, dataset)
+    changes = options.data_changes(assignments, dataset)
     if confusion:
         files.check_file(confusion, "--confusion", "confusion.csv")
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
@@ -110,13 +98,8 @@ def judge_data_set(
 ) -> "tuple[Evaluation, list[str]]":
     """Judge a model on a split of a data set, and record a reading of test images.
 
-    Args:
-        by: the command.
-        changes: of the settings of the data.
-        device: auto, cpu, cuda, cuda:1 …
-
-    Returns:
-        The evaluation, which is not printed yet, and the lines that come after it.
+    ``by`` is the command, ``changes`` are of the settings of the data. Returns the evaluation,
+    which is not printed yet, and the lines that come after it.
 
     Raises:
         UserError: if the data does not fit the model, or the reading cannot be recorded.
@@ -180,12 +163,7 @@ def _compare_with_log(kept: "Checkpoint", place: "DataConfig", device: str, accu
 def record_in_study(by: str, found: Found, kept: "Checkpoint", data: str) -> str:
     """Record, in the study that keeps the model, that it is about to be judged on test images.
 
-    Returns:
-        A line that says so, or that the study's folder is not known; empty if the model does not
-        belong to a study.
-
-    Raises:
-        UserError: if it cannot be recorded.
+    Returns a line that says so; see ``study_readings.record``.
     """
     return study_readings.record(
         found.checkpoint,
@@ -199,9 +177,8 @@ def record_in_study(by: str, found: Found, kept: "Checkpoint", data: str) -> str
 def record_in_run(found: Found, reading: Mapping[str, Any]) -> str:
     """Record a reading in the run that the model belongs to, before anything of it is printed.
 
-    Returns:
-        A line that says how often the model was judged on these test images before, and with what
-        result; empty if it was not, or belongs to no run.
+    Returns a line that says how often the model was judged on these test images before, and with
+    what result; "" if it was not, or belongs to no run.
 
     Raises:
         UserError: if the run's record is damaged, or cannot be written.

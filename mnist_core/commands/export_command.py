@@ -1,16 +1,11 @@
-"""``python -m mnist_core export``: a trained model as ONNX or for ``torch.export.load``.
-
-python -m mnist_core export 20261121-094345-net-d63c0f
-python -m mnist_core export model.safetensors --format torch --out digits.pt2
-"""
+"""``python -m mnist_core export``: a trained model as ONNX or for ``torch.export.load``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mnist_core.commands import evaluate_command
-from mnist_core.commands.options import PlaceOfData, Runs, Weights, What, data_changes
+from mnist_core.commands import evaluate_command, options
 from mnist_core.console.plain_text import counted
 from mnist_core.runs import run_lookup
 
@@ -19,7 +14,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
 
 
 def export_command(
-    what: What,
+    what: options.What,
     file_format: Annotated[
         str | None,
         typer.Option("--format", help="onnx or torch; left out: as --out is named, else onnx"),
@@ -27,9 +22,9 @@ def export_command(
     out: Annotated[
         Path | None, typer.Option(help="the file; left out: beside the checkpoint")
     ] = None,
-    weights: Weights = None,
-    runs: Runs = run_lookup.RUNS,
-    assignments: PlaceOfData = None,
+    weights: options.Weights = None,
+    runs: options.Runs = run_lookup.RUNS,
+    assignments: options.PlaceOfData = None,
 ) -> None:
     """Export a trained model and prove that the file computes the same.
 
@@ -46,7 +41,7 @@ def export_command(
 
         python -m mnist_core export model.safetensors --format torch --out digits.pt2
     """
-    changes = data_changes(assignments, None)
+    changes = options.data_changes(assignments, None)
     model = run_lookup.find_model(what, runs=runs, checkpoint=weights)
     found = model.checkpoint
     from mnist_core import models

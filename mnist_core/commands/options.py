@@ -70,22 +70,27 @@ def changes(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
 def configuration(
     config_file: Path | None, assignments: list[str] | None, **options: Any
 ) -> TrainConfig:
-    """Return the settings of ``config_file`` with ``changes``.
-
-    Raises:
-        ConfigError: if one of them is wrong.
-    """
+    """Return the settings of a file with ``changes``; raise ConfigError if one is wrong."""
     settings, _ = read_settings(config_file) if config_file else ({}, {})
     config = TrainConfig.from_mapping(settings, source=str(config_file))
     return config.override(changes(assignments, **options))
 
 
-def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str, Any]:
-    """Return the changes of the settings of the data of a trained model.
+def tuned(
+    config_file: Path | None,
+    assignments: list[str] | None,
+    model: str | None,
+    dataset: str | None,
+    seed: int | None,
+    device: str | None,
+) -> TrainConfig:
+    """Return the ``configuration`` of the commands that tune a training."""
+    given = {"model__name": model, "data__name": dataset, "seed": seed, "device": device}
+    return configuration(config_file, assignments, **given)
 
-    Raises:
-        ConfigError: if another setting is to be changed.
-    """
+
+def data_changes(assignments: list[str] | None, dataset: str | None) -> dict[str, Any]:
+    """Return the changes of a trained model's data; raise ConfigError if others are asked for."""
     changed = changes(assignments)
     for key in changed:
         if not key.startswith("data."):

@@ -1,8 +1,4 @@
-"""``python -m mnist_core predict``: what a kept model says of pictures, IDX files and data sets.
-
-python -m mnist_core predict 20261121-094345-net-d63c0f seven.png photos/
-python -m mnist_core predict results/optim_search/best_config.toml --out predictions.csv
-"""
+"""``python -m mnist_core predict``: what a kept model says of pictures, IDX files and data sets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,16 +7,7 @@ import typer
 
 from mnist_core import files
 from mnist_core.checkpoints.evaluation_table import print_evaluation
-from mnist_core.commands import evaluate_command
-from mnist_core.commands.options import (
-    DeviceNow,
-    OtherData,
-    PlaceOfData,
-    Runs,
-    Weights,
-    What,
-    data_changes,
-)
+from mnist_core.commands import evaluate_command, options
 from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
@@ -38,7 +25,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
 
 
 def predict_command(
-    what: What,
+    what: options.What,
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -46,7 +33,7 @@ def predict_command(
             help="pictures, folders of them, IDX files of images; left out: a data set",
         ),
     ] = None,
-    dataset: OtherData = None,
+    dataset: options.OtherData = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -69,10 +56,10 @@ def predict_command(
         bool, typer.Option("--raw", help="pictures: only grey and scaled to 28x28")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="draw what the model sees, as text")] = False,
-    weights: Weights = None,
-    runs: Runs = run_lookup.RUNS,
-    device: DeviceNow = "auto",
-    assignments: PlaceOfData = None,
+    weights: options.Weights = None,
+    runs: options.Runs = run_lookup.RUNS,
+    device: options.DeviceNow = "auto",
+    assignments: options.PlaceOfData = None,
 ) -> None:
     """Say what a kept model takes images for, and how sure it is.
 
@@ -95,7 +82,7 @@ def predict_command(
     """
     named = inputs or []
     _check(named, dataset, split, assignments, pictures_only=raw or invert is not None)
-    changes = data_changes(assignments, dataset)
+    changes = options.data_changes(assignments, dataset)
     if out:
         _check_out(out)
     found = run_lookup.find_model(what, runs=runs, checkpoint=weights)
@@ -131,8 +118,8 @@ def _check(
     pictures_only: bool,
 ) -> None:
     """Refuse options that do not go together, and a split that there is not."""
-    options = {"--dataset": dataset, "--split": split, "--set": assignments}
-    chosen = [name for name, value in options.items() if value]
+    of_data = {"--dataset": dataset, "--split": split, "--set": assignments}
+    chosen = [name for name, value in of_data.items() if value]
     if named and chosen:
         raise ConfigError(f"{chosen[0]}: names a data set, but so does {named[0]}; leave one out")
     if not named and pictures_only:

@@ -1,10 +1,4 @@
-"""``python -m mnist_core presets``: trainings with a name and a claim.
-
-python -m mnist_core presets list
-python -m mnist_core presets show siamese_10pct
-python -m mnist_core presets run siamese_10pct --test
-python -m mnist_core presets report
-"""
+"""``python -m mnist_core presets``: trainings with a name and a claim."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +13,6 @@ from rich.table import Table
 
 from mnist_core import presets
 from mnist_core.commands import options
-from mnist_core.commands.options import Assignments, DataName
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.console.safe_console import text_console
@@ -80,8 +73,8 @@ def run_command(
     chosen: Annotated[
         list[str] | None, typer.Option("--variant", help="only this variant; may be repeated")
     ] = None,
-    dataset: DataName = None,
-    assignments: Assignments = None,
+    dataset: options.DataName = None,
+    assignments: options.Assignments = None,
     test: Annotated[
         bool, typer.Option("--test", help="read the test images, once of each model, at the end")
     ] = False,

@@ -1,8 +1,4 @@
-"""``python -m mnist_core summary``: a model's layers, parameters, operations and memory.
-
-python -m mnist_core summary siamese
-python -m mnist_core summary flex_cnn --set model.depth=3 --set model.norm=group
-"""
+"""``python -m mnist_core summary``: a model's layers, parameters, operations and memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +8,6 @@ from rich import box
 from rich.table import Table
 
 from mnist_core.commands import options
-from mnist_core.commands.options import Assignments
 from mnist_core.config import TrainConfig
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
@@ -30,7 +25,7 @@ def summary_command(
             show_default=False,
         ),
     ] = None,
-    assignments: Assignments = None,
+    assignments: options.Assignments = None,
 ) -> None:
     """Print the layers of a model: shapes, parameters, operations and memory.
 

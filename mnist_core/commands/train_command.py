@@ -1,8 +1,4 @@
-"""``python -m mnist_core train``: one training with a progress bar, and a folder of what it did.
-
-python -m mnist_core train --model net --set optim.name=adam --set optim.lr=0.003
-python -m mnist_core train results/optim_search/best_config.toml
-"""
+"""``python -m mnist_core train``: one training with a progress bar, and a folder of what it did."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +7,6 @@ import typer
 
 from mnist_core import files, presets
 from mnist_core.commands import options
-from mnist_core.commands.options import Assignments, DataName, Device, ModelName, Seed
 from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
@@ -26,12 +21,12 @@ def train_command(
     variant: Annotated[
         str | None, typer.Option(help="of a preset that compares several trainings")
     ] = None,
-    model: ModelName = None,
-    dataset: DataName = None,
+    model: options.ModelName = None,
+    dataset: options.DataName = None,
     epochs: Annotated[int | None, typer.Option(help="times through the training images")] = None,
-    seed: Seed = None,
-    device: Device = None,
-    assignments: Assignments = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    assignments: options.Assignments = None,
     test: Annotated[
         bool, typer.Option("--test", help="read the test images, once, at the end")
     ] = False,

@@ -1,7 +1,4 @@
-"""``python -m mnist_core tune-batch``: the largest and the fastest batch.
-
-python -m mnist_core tune-batch --model net
-"""
+"""``python -m mnist_core tune-batch``: the largest and the fastest batch."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mnist_core.commands import options
-from mnist_core.commands.options import (
-    Assignments,
-    ConfigFile,
-    DataName,
-    Device,
-    ModelName,
-    Seed,
-)
 from mnist_core.commands.tune_command import described, progress_bar
 from mnist_core.config import TrainConfig
 from mnist_core.console.safe_console import text_console
@@ -32,12 +21,12 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
 
 
 def tune_batch_command(
-    config_file: ConfigFile = None,
-    model: ModelName = None,
-    dataset: DataName = None,
-    seed: Seed = None,
-    device: Device = None,
-    assignments: Assignments = None,
+    config_file: options.ConfigFile = None,
+    model: options.ModelName = None,
+    dataset: options.DataName = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    assignments: options.Assignments = None,
     low: Annotated[int, typer.Option(help="smallest batch")] = 32,
     high: Annotated[int, typer.Option(help="largest batch; never more than an epoch")] = 65_536,
     share: Annotated[float, typer.Option(help="of the free memory, how much may be taken")] = 0.8,
@@ -57,18 +46,18 @@ def tune_batch_command(
 
         python -m mnist_core tune-batch --model siamese --low 64 --high 1024
     """
-    given = {"model__name": model, "data__name": dataset, "seed": seed, "device": device}
-    config = options.configuration(config_file, assignments, **given)
+    config = options.tuned(config_file, assignments, model, dataset, seed, device)
     if not 0 < share <= 1:
         raise ConfigError(f"--share must be above 0 and at most 1, but got {share:g}")
     from mnist_core import train as trainer
+    from mnist_core.device.memory import free_memory
     from mnist_core.finders import batch_finder
     from mnist_core.finders.isolated import Isolated
 
     config = trainer.resolve(config)
     epoch = _images_an_epoch(config)
     on_cpu = config.device == "cpu"
-    budget = int(share * batch_finder.available_memory()) if on_cpu else None
+    budget = int(share * free_memory()) if on_cpu else None
     console = text_console(120)
     console.print(
         f"{described(config)}: batches of {low:,} to {min(high, epoch):,} of {epoch:,} an epoch; "
@@ -110,12 +99,8 @@ def tune_batch_command(
             "something else keeps this machine busy. Repeat it when that is done"
         )
     again: list[Any] = [argument(config_file)] if config_file else []
-    for option, value in (
-        ("--model", model),
-        ("--dataset", dataset),
-        ("--seed", seed),
-        ("--device", device),
-    ):
+    given = {"--model": model, "--dataset": dataset, "--seed": seed, "--device": device}
+    for option, value in given.items():
         again += [option, value] if value is not None else []
     # A later --set wins over an earlier one.
     for text in [*(assignments or []), f"batch_size={found.suggestion}"]:

@@ -1,7 +1,4 @@
-"""``python -m mnist_core tune-lr``: a learning rate to try.
-
-python -m mnist_core tune-lr --model net --set optim.name=adam
-"""
+"""``python -m mnist_core tune-lr``: a learning rate to try."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +13,6 @@ from rich.table import Table
 
 from mnist_core import files
 from mnist_core.commands import options
-from mnist_core.commands.options import (
-    Assignments,
-    ConfigFile,
-    DataName,
-    Device,
-    ModelName,
-    Seed,
-)
 from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.console.safe_console import text_console
@@ -35,12 +24,12 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
 
 
 def tune_lr_command(
-    config_file: ConfigFile = None,
-    model: ModelName = None,
-    dataset: DataName = None,
-    seed: Seed = None,
-    device: Device = None,
-    assignments: Assignments = None,
+    config_file: options.ConfigFile = None,
+    model: options.ModelName = None,
+    dataset: options.DataName = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    assignments: options.Assignments = None,
     low: Annotated[float, typer.Option(help="first learning rate")] = 1e-7,
     high: Annotated[float, typer.Option(help="last learning rate")] = 10.0,
     steps: Annotated[int, typer.Option(help="steps from one to the other")] = 200,
@@ -63,8 +52,7 @@ def tune_lr_command(
 
         python -m mnist_core tune-lr results/optim_search/best_config.toml --steps 400
     """
-    given = {"model__name": model, "data__name": dataset, "seed": seed, "device": device}
-    config = options.configuration(config_file, assignments, **given)
+    config = options.tuned(config_file, assignments, model, dataset, seed, device)
     from mnist_core import train as trainer
     from mnist_core.data import load
     from mnist_core.finders import lr_finder

@@ -37,11 +37,9 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
 
 
 def _show_help_as_written(command: Any) -> None:
-    """Prepare the help of ``command`` and all commands in it.
-
-    typer takes ``[…]`` in a docstring for rich's markup, and drops it. It also keeps a paragraph's
-    line ends, which the terminal's width then breaks a second time.
-    """
+    """Prepare the help of ``command`` and all commands in it."""
+    # typer takes […] in a docstring for rich's markup, and drops it. It also keeps a paragraph's
+    # line ends, which the terminal's width then breaks a second time.
     if getattr(command, "rich_markup_mode", None) == "rich":
         if command.help:
             command.help = escape(joined(command.help))

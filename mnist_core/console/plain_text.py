@@ -7,12 +7,7 @@ import re
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
-    """Return ``n`` and the noun, e.g. ``1 trial``, ``2 trials``.
-
-    Args:
-        n: how many, >= 0.
-        plural: of several; "": the noun and an s.
-    """
+    """Return ``n`` and the noun, e.g. ``1 trial``, ``2 trials``; ``plural`` if it is irregular."""
     return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
@@ -24,8 +19,7 @@ def are(n: int) -> str:
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
-_MARKDOWN = re.compile(r"[\\|<]|(?<=\])\(")
-"""What makes a column, HTML or a link of text."""
+_MARKDOWN = re.compile(r"[\\|<]|(?<=\])\(")  # what makes a column, HTML or a link of text
 
 
 def safe_lines(text: str) -> str:

@@ -9,10 +9,9 @@ from mnist_core.console.plain_text import safe_lines
 
 
 class SafeConsole(Console):
-    """Rich's console; control characters in what is printed are shown as escapes.
+    """Rich's console; control characters in what is printed are shown as escapes."""
 
-    Rich itself takes only five of them out, and lets ESC through.
-    """
+    # Rich itself takes only five of them out, and lets ESC through.
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

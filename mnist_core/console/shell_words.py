@@ -13,11 +13,9 @@ def command(module: str, *words: object) -> str:
 
 
 def quoted(word: str) -> str:
-    """Return ``word`` quoted for a shell.
-
-    Control characters and runs of spaces are escaped in bash's ``$'…'``: a terminal would act on
-    them, a comment in TOML cannot hold them, and an error's text, which is one line, loses them.
-    """
+    """Return ``word`` quoted for a shell."""
+    # Control characters and runs of spaces are escaped in bash's $'…': a terminal would act on
+    # them, a comment in TOML cannot hold them, and an error's text, which is one line, loses them.
     if word.isprintable() and "  " not in word:
         return shlex.quote(word)
     return "$'" + "".join(map(_escaped, word)).replace("  ", r"\x20\x20") + "'"

@@ -15,11 +15,9 @@ _IN_NOTEBOOK = "JPY_PARENT_PID"
 
 
 def can_redraw(file: IO[str] | None) -> bool:
-    """Return whether ``file`` is a terminal that can move its cursor.
-
-    ``rich`` believes so, too, if FORCE_COLOR is set; but colours in a file are wanted, and bars
-    drawn over each other are not.
-    """
+    """Return whether ``file`` is a terminal that can move its cursor."""
+    # rich believes so, too, if FORCE_COLOR is set; but colours in a file are wanted, and bars drawn
+    # over each other are not.
     if file is None or not file.isatty():
         return False
     return os.environ.get("TERM") not in ("dumb", "unknown") and _IN_NOTEBOOK not in os.environ
@@ -102,11 +100,7 @@ class _Readerless(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        """Write as much of ``data`` as goes at once; return the number of bytes.
-
-        Raises:
-            OSError: if it cannot be written for another reason than a reader that is gone.
-        """
+        """Write as much of ``data`` as goes at once; return the number of bytes."""
         content = bytes(data)
         try:
             return os.write(self._number, content)

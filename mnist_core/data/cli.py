@@ -65,10 +65,8 @@ def _present(data_set: DataSet) -> bool:
 
 
 def _verify(data_set: DataSet, folder: Path) -> bool:
-    """Print one line a file; return whether all are here and none is known to differ.
-
-    A line begins with ``ok``, ``BAD``, or ``?`` where no hash says whose content it is.
-    """
+    """Print one line a file; return whether all are here and none is known to differ."""
+    # A line begins with ok, BAD, or ? where no hash says whose content it is.
     good = True
     for file in data_set.files:
         try:

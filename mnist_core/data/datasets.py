@@ -1,7 +1,4 @@
-"""Data sets by name, as uint8 tensors on the device, loaded once a process.
-
-The tensors are shared, so they must not be changed in place.
-"""
+"""Data sets by name, as uint8 tensors on the device, loaded once a process: they are shared."""
 
 from __future__ import annotations
 
@@ -51,18 +48,16 @@ class Data:
     test_problem: str = ""  # why the test images cannot be read, one line; empty: they can
 
     def is_of(self, fingerprint: str) -> bool:
-        """Return whether the images to train and validate on are those that had ``fingerprint``.
-
-        Where it was taken without test files, test files that came later do not matter.
-        """
+        """Return whether the images to train and validate on are those that had ``fingerprint``."""
+        # Where it was taken without test files, test files that came later do not matter.
         return fingerprint in (self.fingerprint, self.train_fingerprint)
 
 
 def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
     """Load the training images, split into train and validation; download them if need be.
 
-    All four files are verified; the test files are hashed, and what makes them useless is noted in
-    ``test_problem``. Later calls with the same arguments return the same object.
+    The test files are only hashed, and what makes them useless is noted in ``test_problem``. Later
+    calls with the same arguments return the same object.
 
     Raises:
         DataError: if the data set is unknown, damaged, or missing and cannot be downloaded.
@@ -71,11 +66,7 @@ def load(config: DataConfig, device: torch.device | str = "cpu") -> Data:
 
 
 def load_test(config: DataConfig, device: torch.device | str = "cpu") -> Split:
-    """Load the test images. Only the protocol's one reading of the test set may call this.
-
-    Raises:
-        DataError: as ``load``, or there are no test images, or they do not fit to the training.
-    """
+    """Load the test images, for the one reading of the test set; raise DataError as ``load``."""
     if not config.test_set:
         raise DataError(suitability.NO_TEST_SET)
     return _load_test(image_arrays.Source.of(config), _place(device))
@@ -137,11 +128,7 @@ def _load_confirm(source: image_arrays.Source, device: str) -> Split | None:
 
 
 def ensure(data_set: DataSet, folder: Path) -> None:
-    """Download what is missing, if ``folder`` is the data set's own in the cache.
-
-    Raises:
-        DataError: if the download failed.
-    """
+    """Download what is missing, if ``folder`` is in the cache; raise DataError if that failed."""
     if storage.is_cache(data_set, folder) and storage.missing(data_set, folder):
         _log.warning("downloading %s into %s", data_set.name, folder)
         download.download(data_set, folder, replace=True)

@@ -20,8 +20,7 @@ from mnist_core.errors import DataError
 Progress = Callable[[str, int, int | None], None]
 """Told the file's name, the bytes here so far, and the bytes in all where the server says so."""
 
-MAX_DOWNLOAD: Final = 2**28
-"""Largest file that is fetched: 256 MiB."""
+MAX_DOWNLOAD: Final = 2**28  # largest file that is fetched: 256 MiB
 
 _ATTEMPTS: Final = 3
 _CHUNK: Final = 2**18
@@ -45,21 +44,17 @@ def download(
 ) -> list[str]:
     """Fetch the files that ``folder`` lacks, verify the others, and record all raw hashes there.
 
-    Only one of several processes works; the others wait and find the files.
-
     Args:
-        replace: whether damaged files are fetched again. Outside of our cache they are an error:
-            they may belong to another data set.
+        replace: whether damaged files are fetched again.
         timeout: seconds without an answer after which a mirror is given up.
 
-    Returns:
-        Names of the files that were fetched.
+    Returns the names of the files that were fetched.
 
     Raises:
         DataError: if no mirror gave a file, or one that is there is damaged and not replaced.
     """
     fetched = []
-    with _lock(folder):
+    with _lock(folder):  # only one of several processes works; the others find the files
         for file in data_set.files:
             if not _is_good(data_set, file, folder, replace):
                 _fetch(data_set, file, folder, timeout, progress)
@@ -76,11 +71,7 @@ def download(
 
 
 def check(file: DataFile, path: Path) -> None:
-    """Check that ``path`` holds the published ``file``, by the best hash that is known.
-
-    Raises:
-        DataError: if it is damaged, or not what was published.
-    """
+    """Check by the best hash that is known that ``path`` holds the published ``file``."""
     came = idx.read_raw(path).sha256()
     if file.sha256:
         wanted = file.sha256
@@ -99,7 +90,7 @@ def _is_good(data_set: DataSet, file: DataFile, folder: Path, replace: bool) -> 
     try:
         storage.read_verified(data_set, file, folder)
     except DataError:
-        if replace:
+        if replace:  # outside of our cache it may belong to another data set
             return False
         raise
     return True
@@ -133,16 +124,14 @@ def fetch(
 ) -> None:
     """Fetch ``target`` from the first of ``urls`` whose content passes ``check``.
 
-    What came is kept in ``TARGET.part`` and resumed where the server can; wrong content is thrown
-    away. Only one process at a time may fetch a target (see ``download``).
-
-    Args:
-        check: raises ``DataError`` if the file at a path is wrong.
-        timeout: seconds without an answer after which an address is given up.
+    ``check`` raises ``DataError`` if the file at a path is wrong. An address is given up after
+    ``timeout`` seconds without an answer.
 
     Raises:
         DataError: if no address gave the file (with each one's reason), or it cannot be written.
     """
+    # What came is kept in TARGET.part and resumed where the server can. Only one process at a time
+    # may fetch a target, see download.
     part = target.with_name(f"{target.name}.part")
     problems = []
     try:

@@ -38,11 +38,7 @@ _IDX_KINDS: Final = {1: "labels", 3: "images"}
 
 
 def describe(head: bytes) -> str:
-    """Return what a file is, e.g. ``an HTML page``; empty: it is not known.
-
-    Args:
-        head: its first ``HEAD_BYTES``, or all of it; of a gzip file those of its content.
-    """
+    """Return what a file is by its first ``HEAD_BYTES``, e.g. ``an HTML page``; "": not known."""
     if not head:
         return "empty"
     for start, words in _STARTS:

@@ -1,8 +1,7 @@
 """IDX files, plain or gzip: read with every check, written byte for byte the same each time.
 
 The format is that of MNIST's page (Y. LeCun, C. Cortes, C. J. C. Burges): big-endian, a magic
-number ``0x0000TTRR`` (type, rank), a 4-byte size per dimension, then the values. An error names the
-file, the byte offset (in the decompressed content), what was expected and what came.
+number ``0x0000TTRR`` (type, rank), a 4-byte size per dimension, then the values.
 """
 
 import gzip
@@ -22,10 +21,8 @@ import numpy.typing as npt
 from mnist_core.data import file_kinds
 from mnist_core.errors import DataError
 
-MAX_BYTES: Final = 2**30
-"""Largest decompressed size that is read unless said otherwise: 1 GiB."""
-MAX_SIDE: Final = 4096
-"""Largest number of rows or columns of an image."""
+MAX_BYTES: Final = 2**30  # largest decompressed size that is read unless said otherwise: 1 GiB
+MAX_SIDE: Final = 4096  # largest number of rows or columns of an image
 
 _CHUNK: Final = 2**20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -73,11 +70,7 @@ class Raw:
         return values.reshape(self.shape)
 
     def labels(self, n_classes: int = 10) -> UInt8Array:
-        """Return the classes, uint8 ``[N]``, each in ``0 .. n_classes - 1``.
-
-        Raises:
-            DataError: if a label is out of range.
-        """
+        """Return uint8 ``[N]``; raise ``DataError`` if one is not in ``0 .. n_classes - 1``."""
         values: npt.NDArray[np.integer]
         if self.kind.item_bytes == 1:
             values = np.frombuffer(self.content, np.uint8, offset=self.kind.header_bytes)
@@ -99,20 +92,12 @@ class Raw:
 
 
 def read_images(path: str | Path, *, limit: int = MAX_BYTES) -> UInt8Array:
-    """Return the images of a file, uint8 ``[N, rows, columns]`` of at most ``limit`` bytes.
-
-    Raises:
-        DataError: if the file is missing, unreadable, damaged, too large or not an image file.
-    """
+    """Return uint8 ``[N, rows, columns]`` of at most ``limit`` bytes; raise as ``read_raw``."""
     return read_raw(path, IMAGES, limit=limit).images()
 
 
 def read_labels(path: str | Path, *, n_classes: int = 10, limit: int = MAX_BYTES) -> UInt8Array:
-    """Return the classes of a file, uint8 ``[N]``: MNIST's labels, or QMNIST's table.
-
-    Raises:
-        DataError: as ``read_images``, or if a label is not in ``0 .. n_classes - 1``.
-    """
+    """Return classes uint8 ``[N]`` of MNIST's labels or QMNIST's table; raise as ``read_raw``."""
     return read_raw(path, LABELS, LABEL_TABLE, limit=limit).labels(n_classes)
 
 
@@ -130,12 +115,11 @@ def check_pair(images: Raw, labels: Raw) -> None:
 def read_raw(path: str | Path, *kinds: Kind, limit: int = MAX_BYTES) -> Raw:
     """Read and check one IDX file of one of ``kinds`` (any kind if none is given).
 
-    Never holds more memory than what the header announces, and never more than ``limit``: the
-    header is checked before the rest is decompressed.
-
     Raises:
-        DataError: as ``read_images``.
+        DataError: if it is missing, unreadable, damaged, too large or of another kind.
     """
+    # The header is checked before the rest is decompressed, so no more memory is held than what it
+    # announces, and never more than limit.
     path = Path(path)
     if "\0" in str(path):
         raise DataError(f"{one_line(path)}: is not a possible file name")
@@ -160,10 +144,6 @@ def write_images(path: str | Path, images: UInt8Array) -> None:
     """Write images, uint8 ``[N, rows, columns]``; gzip where ``path`` ends in ``.gz``.
 
     The bytes depend on the images only (gzip without name and time, level 9).
-
-    Raises:
-        ValueError: if type or rank are others.
-        OSError: if the file cannot be written.
     """
     _write(Path(path), IMAGES, images)
 

@@ -13,16 +13,13 @@ _GAP: Final = 2
 def picture(images: UInt8Array, width: int = 80, *, max_rows: int = 2) -> str:
     """Draw images uint8 ``[N, rows, columns]`` side by side, as ``rows / 2`` lines a row of images.
 
-    A character is twice as high as wide, so it shows two pixels.
-
-    Args:
-        width: characters a line; one image a row is drawn even where it is wider.
-        max_rows: largest number of rows of images; the rest is left out.
+    A line has ``width`` characters, or one image where that is wider; at most ``max_rows`` rows.
     """
     height, columns = images.shape[1:]
     per_row = max(1, (width + _GAP) // (columns + _GAP))
     shown = images[: per_row * max_rows]
     even = np.pad(shown, ((0, 0), (0, height % 2), (0, 0)))
+    # A character is twice as high as wide, so it shows two pixels.
     ink = even.reshape(len(shown), -1, 2, columns).mean(axis=2)
     characters = _RAMP[(ink * len(_RAMP) / 256).astype(np.intp)]
     lines = []

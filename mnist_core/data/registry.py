@@ -1,9 +1,8 @@
-"""The data sets known by name: their files, hashes, mirrors and licences, as data.
+"""The data sets known by name: their files, hashes, mirrors and licences, as data."""
 
-The hash of the *raw* (decompressed) file decides where it is known. Only hashes of the published
-``.gz`` are known for KMNIST and QMNIST: a download is checked by them, and its raw hash recorded in
-``SHA256SUMS`` beside the files (trust on first use for files placed by hand).
-"""
+# The hash of the *raw* (decompressed) file decides where it is known. Only hashes of the published
+# .gz are known for KMNIST and QMNIST: a download is checked by them, and its raw hash recorded in
+# SHA256SUMS beside the files (trust on first use for files placed by hand).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +11,7 @@ from typing import Final
 
 from mnist_core.errors import DataError, unknown_name
 
-FOLDER: Final = "folder"
-"""Name of the data set that is any folder with IDX files (``data.root``)."""
+FOLDER: Final = "folder"  # name of the data set that is any folder with IDX files (``data.root``)
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,7 @@ class DataSet:
 
 
 def by_name(name: str) -> DataSet:
-    """Return the data set called ``name``.
-
-    Raises:
-        DataError: if there is none; the message has the nearest and all valid names.
-    """
+    """Return the data set called ``name``, or raise a ``DataError`` with the nearest name."""
     if name not in DATA_SETS:
         raise DataError(unknown_name("data set", name, DATA_SETS))
     return DATA_SETS[name]

@@ -1,8 +1,4 @@
-"""The seeded, stratified split of the training images into train, validation and confirm.
-
-It depends on the labels and the seed only, on every platform and numpy version: raw PCG64 output,
-whose stream numpy promises never to change (NEP 19), and integer arithmetic.
-"""
+"""The seeded, stratified split of the training images into train, validation and confirm."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -36,25 +32,23 @@ class Indices:
 
 
 def validation_size(n: int) -> int:
-    """Return a sixth of ``n``, rounded: 1,000 of 6,000 and 10,000 of 60,000.
-
-    Raises:
-        DataError: if there are fewer than 3 images.
-    """
+    """Return a sixth of ``n``, rounded, e.g. 1,000 of 6,000; raise ``DataError`` if n < 3."""
     if n < 3:
         raise DataError(f"a training set needs at least 3 images to be split, but got {n}")
     return (n + 3) // 6
 
 
 def stratified(labels: npt.NDArray[np.integer], seed: int) -> Indices:
-    """Split so that each class has its share of validation images, to within one image.
+    """Split so that each class has its part of the validation images, to within one image.
 
-    Shares are rounded by largest remainder (ties to the lower class), so the sizes are exact.
     Labels are ``[n]``, >= 0; a seed is >= 0, of any size.
 
     Raises:
         DataError: if there are fewer than 3 images.
     """
+    # The same on every platform and numpy version: raw PCG64 output, whose stream numpy promises
+    # never to change (NEP 19), and integer arithmetic. Shares are rounded by largest remainder
+    # (ties to the lower class), so the sizes are exact.
     n = len(labels)
     validates = _drawn(labels, validation_size(n), np.random.PCG64(seed).random_raw(n))
     return Indices(np.flatnonzero(~validates), np.flatnonzero(validates))

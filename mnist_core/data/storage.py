@@ -36,11 +36,7 @@ def cache_folder() -> Path:
 
 
 def folder_of(data_set: DataSet, root: str | Path = "") -> Path:
-    """Return the folder where the files of ``data_set`` belong; it need not exist.
-
-    Raises:
-        DataError: if ``folder`` is named without a root.
-    """
+    """Return where the files of a data set belong; raise DataError for ``folder`` without root."""
     if root:
         return Path(root).expanduser().absolute()
     if data_set.name == _EMBEDDED_NAME:
@@ -110,21 +106,13 @@ def known_hash(file: DataFile, folder: Path) -> tuple[str, str]:
 
 
 def vouched(file: DataFile, raw: idx.Raw, folder: Path) -> str:
-    """Return the source that vouches for ``raw`` as the published ``file``; empty: none.
-
-    Args:
-        raw: what ``read_verified`` gave.
-    """
+    """Return the source that vouches for ``raw`` as the published ``file``; empty: none."""
     known = known_hash(file, folder)[1]
     return known or ("published .gz" if _is_published_gz(file, raw.path) else "")
 
 
 def recorded_sums(folder: Path) -> dict[str, str]:
-    """Return file name to raw hash as recorded in the folder's ``SHA256SUMS``; empty if none.
-
-    Raises:
-        DataError: if the record exists and cannot be read.
-    """
+    """Return file name to raw hash of ``SHA256SUMS``; raise ``DataError`` if it cannot be read."""
     path = folder / SUMS
     if not path.exists():
         return {}
@@ -138,11 +126,7 @@ def recorded_sums(folder: Path) -> dict[str, str]:
 
 
 def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
-    """Write ``SHA256SUMS`` atomically: raw hashes, in the format of ``sha256sum``.
-
-    Raises:
-        DataError: if the folder cannot be written to.
-    """
+    """Write raw hashes to ``SHA256SUMS``; raise ``DataError`` if it cannot be written."""
     text = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
     try:
         write_atomically(folder / SUMS, text)
@@ -153,10 +137,7 @@ def record_sums(folder: Path, sums: Mapping[str, str]) -> None:
 def _owner(sha256: str, path: Path | None) -> tuple[str, str]:
     """Return the names of the known data set and of its file that this is; twice "": none.
 
-    Args:
-        sha256: of the raw content.
-        path: of a file that may be a published ``.gz``, for the sets whose raw hashes are not
-            known; None: it is not looked at.
+    ``path`` may be a published ``.gz``, for the sets whose raw hashes are not known.
     """
     for data_set in DATA_SETS.values():
         for file in (*data_set.files, *data_set.confirm):

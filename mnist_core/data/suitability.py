@@ -14,11 +14,7 @@ _GO_WITHOUT: Final = "without a test set, say so: data.test_set=false"
 
 
 def count_classes(data_set: DataSet, path: Path, classes: idx.UInt8Array) -> int:
-    """Return the number of classes.
-
-    Raises:
-        DataError: if there is one class only, or in a folder one below the greatest has no image.
-    """
+    """Return the number of classes; raise ``DataError`` if it is one, or a number has no image."""
     there = np.unique(classes)
     if len(there) < 2:
         raise DataError(
@@ -42,8 +38,6 @@ def look_at_test(
     data_set: DataSet, folder: Path, train: idx.Raw, classes: idx.UInt8Array, n_classes: int
 ) -> tuple[dict[str, str], str]:
     """Return file name to raw hash of the test files, and why they cannot be used; "": they can.
-
-    A folder of unknown files may lack them.
 
     Raises:
         DataError: if one of a known data set is missing, or one is damaged.
@@ -71,7 +65,7 @@ def check_fits(
     classes: idx.UInt8Array,
     n_classes: int,
 ) -> None:
-    """Check that test or confirm images fit the training images, of ``shape`` and ``classes``."""
+    """Check that test or confirm images fit the training images; raise DataError if not."""
     idx.check_pair(images, labels)
     if not images.shape[0]:
         raise DataError(f"{idx.one_line(images.path)}: byte 4: expected images, but got none")

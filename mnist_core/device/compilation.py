@@ -18,11 +18,7 @@ _DEFAULTS = {"darwin": "clang++", "win32": "cl"}
 
 
 def check(config: TrainConfig) -> None:
-    """Check that the model can be compiled, if it is to be.
-
-    Raises:
-        ConfigError: if there is no compiler, or the loss goes around the model's forward pass.
-    """
+    """Raise ``ConfigError`` if the model is to be compiled, but there is no way to."""
     if not config.compile:
         return
     if losses.embeds(config.loss):

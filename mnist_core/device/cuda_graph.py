@@ -22,11 +22,7 @@ _WARMUP = 3
 
 
 def check(config: TrainConfig, machine: Runtime) -> None:
-    """Check that a graph can be recorded, if it is to be.
-
-    Raises:
-        ConfigError: if there is no GPU, or a setting changes the step from batch to batch.
-    """
+    """Raise ``ConfigError`` if a graph is to be recorded, but cannot be with these settings."""
     if not config.cuda_graph:
         return
     off = "use cuda_graph=false"

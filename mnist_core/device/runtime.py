@@ -90,11 +90,7 @@ class Runtime:
 
 
 def resolve(config: TrainConfig) -> Runtime:
-    """Replace ``auto`` and 0 by the device, precision and threads of this machine.
-
-    Raises:
-        ConfigError: if this machine lacks the device, or the device the precision.
-    """
+    """Replace ``auto`` and 0 by what the machine has; raise ConfigError if something is missing."""
     precision = config.precision
     if why := why_no_tf32(config):
         raise ConfigError(

@@ -107,7 +107,6 @@ def _muon_function() -> Callable[..., None] | None:
 
 @cache
 def _lerp_function() -> Callable[..., None] | None:
-    """Return the function that moves a whole list of tensors at once."""
     function = getattr(torch, "_foreach_lerp_", None)
     start, end = torch.zeros(2), torch.ones(2)
     try:

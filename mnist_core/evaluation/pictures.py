@@ -14,8 +14,7 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import
 UInt8Array = npt.NDArray[np.uint8]
 GREY = 128
 _GAP = 2
-_NUMBERS = 20
-"""A confusion matrix of more classes has shades only."""
+_NUMBERS = 20  # a confusion matrix of more classes has shades only
 
 
 def side_by_side(images: UInt8Array, gap: int = _GAP) -> UInt8Array:

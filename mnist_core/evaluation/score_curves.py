@@ -1,7 +1,6 @@
-"""Curves of scores that should be high where something is true, as scikit-learn has them.
+"""Curves of scores that should be high where something is true, as scikit-learn has them."""
 
-All is computed on the host, in float64: some thousand scores take about a millisecond.
-"""
+# All is computed on the host, in float64: some thousand scores take about a millisecond.
 
 import heapq
 from dataclasses import dataclass
@@ -26,9 +25,7 @@ def counts(
 ) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the distinct scores, descending, and how many true and false are not below.
 
-    Args:
-        truth: ``[N]``, N >= 1.
-        scores: ``[N]``, finite.
+    ``truth`` and ``scores``, which are finite, are ``[N]``, N >= 1.
     """
     order = np.argsort(-scores, kind="stable")
     values, true = scores[order], truth[order]
@@ -64,13 +61,10 @@ def average_precision(curve: Curve) -> float:
 
 
 def thinned(curve: Curve, count: int) -> Curve:
-    """Keep ``count`` points or fewer: straight lines between them are the curve, nearly.
+    """Keep at most ``count`` (>= 2) points: straight lines between them are nearly the curve.
 
     The ends are kept, then again and again the point that lies farthest from these lines (Douglas
     and Peucker 1973, doi:10.3138/FM57-6770-U75U-7727), until all points lie on them.
-
-    Args:
-        count: >= 2.
     """
     x, y = curve.x, curve.y
 

@@ -1,7 +1,4 @@
-"""What is kept of a model's last validation: its surest mistakes, and two curves, in 2 kB of JSON.
-
-A mistake names its image by the place in the validation split.
-"""
+"""What is kept of a model's last validation, in 2 kB: its surest mistakes, and two curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +11,8 @@ from mnist_core.evaluation.score_curves import Curve
 if TYPE_CHECKING:  # torch takes seconds to import, and trackers need none
     from mnist_core.evaluation.evaluation import Evaluation
 
-NAME = "validation"
-"""Under which it is kept with a trial."""
-MISTAKES, POINTS = 9, 40
-"""Largest numbers of mistakes, and of points of a curve."""
+NAME = "validation"  # under which it is kept with a trial
+MISTAKES, POINTS = 9, 40  # largest numbers of mistakes, and of points of a curve
 _DIGITS = 5
 
 

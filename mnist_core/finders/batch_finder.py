@@ -1,30 +1,18 @@
-"""The largest batch that fits into memory, and the one that trains most images a second.
+"""The largest batch that fits into memory, and the one that trains most images a second."""
 
-Both are found by real steps, in a process of their own.
-"""
-
-import contextlib
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
-
-import psutil
 
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.finders.isolated import OutOfMemory
 
-RESOLUTION = 16
-"""The largest size is found to a 16th of itself."""
-
-NEARLY = 0.05
-"""Sizes whose speed is within this share of the best count as equally fast."""
-
-UNSTEADY = 0.25
-"""From this spread on, speeds 5 % apart cannot be told from each other."""
+RESOLUTION = 16  # the largest size is found to a 16th of itself
+NEARLY = 0.05  # sizes whose speed is within this share of the best count as equally fast
+UNSTEADY = 0.25  # from this spread on, speeds 5 % apart cannot be told from each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +28,7 @@ class Measure(Protocol):
     """How a batch size is tried; ``isolated.Isolated`` of ``measure`` is one."""
 
     def __call__(self, batch_size: int, seconds: float, /) -> Measured:
-        """Train for about ``seconds``, at least one step.
-
-        Raises:
-            OutOfMemory: if the size does not fit.
-        """
+        """Train for about ``seconds``, at least one step; raise ``OutOfMemory`` if it cannot."""
         ...
 
     def close(self) -> None:
@@ -199,11 +183,8 @@ def suggest(rates: dict[int, float]) -> int:
 def measure(config: TrainConfig, memory_share: float, batch_size: int, seconds: float) -> Measured:
     """Train a fresh model of ``config`` for about ``seconds``; to be called in its own process.
 
-    Args:
-        config: a resolved configuration; its batch size is not used.
-        memory_share: of a GPU's memory that is free, how much may be taken; on a CPU it is for
-            who calls to limit the process.
-        seconds: the clock is stopped after the step that reaches it, and at least one.
+    ``memory_share`` is how much of a GPU's free memory may be taken; on a CPU the caller limits the
+    process. The clock is stopped after the step that reaches ``seconds``.
     """
     import torch
 
@@ -245,20 +226,3 @@ def measure(config: TrainConfig, memory_share: float, batch_size: int, seconds: 
         return Measured(
             images=step.seen - before, seconds=elapsed, peak=memory.peak(machine.device)
         )
-
-
-def available_memory(root: Path = Path("/")) -> int:
-    """Return how many bytes this process and its children may still take, without swapping.
-
-    What the system has, or what is left of the control group's limit (containers), if less.
-    """
-    available = int(psutil.virtual_memory().available)
-    group = root / "sys/fs/cgroup"
-    for limit, used in (
-        (group / "memory.max", group / "memory.current"),
-        (group / "memory/memory.limit_in_bytes", group / "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # no such group; "max": no limit
-            left = int(limit.read_text()) - int(used.read_text())
-            available = min(available, max(0, left))
-    return available

@@ -12,8 +12,7 @@ from mnist_core.data import Data
 from mnist_core.device import memory, runtime
 from mnist_core.finders.steps import Steps
 
-_FORWARD = 1 / 3
-"""Of a step's operations: the backward pass has twice as many as the forward pass."""
+_FORWARD = 1 / 3  # of a step's operations: the backward pass has twice as many as the forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +59,10 @@ def measure(config: TrainConfig, data: Data) -> Cost:
 def forward_flops(config: ModelConfig, n_classes: int) -> int:
     """Count a forward pass's operations in convolutions and linear layers, a multiply-add being 2.
 
-    ``torch.utils.flop_counter``, which ``summary`` uses, imports torch's compiler: more than a
-    second, in each worker.
-
-    Args:
-        config: a resolved model.
+    ``config`` is a resolved model.
     """
+    # torch.utils.flop_counter, which summary uses, imports torch's compiler: more than a second, in
+    # each worker.
     total = 0
 
     def count(layer: nn.Conv2d | nn.Linear, inputs: object, output: Tensor) -> None:

@@ -20,8 +20,7 @@ from mnist_core.errors import UserError
 
 T = TypeVar("T")
 
-_GLANCE = 0.02
-"""Seconds between two looks at the memory of the process."""
+_GLANCE = 0.02  # seconds between two looks at the memory of the process
 
 
 class OutOfMemory(Exception):
@@ -31,16 +30,11 @@ class OutOfMemory(Exception):
 class Isolated(Generic[T]):
     """A function whose calls are done one after another in a child process.
 
-    The process is started by the first call, and again by the next one after it has died or was
-    closed. Ctrl-C reaches this process only; leaving the context ends the child at once.
+    The first call starts it, or the next one after it has died or was closed.
     """
 
     def __init__(self, function: Callable[..., T], *, memory: int | None = None) -> None:
-        """Prepare the calls.
-
-        Args:
-            memory: bytes the child may hold in memory, its libraries included; None: no limit.
-        """
+        """Prepare the calls; the child may hold ``memory`` bytes, libraries included; None: all."""
         self._function = function
         self._memory = memory
         self._process: Any = None
@@ -125,12 +119,10 @@ class Isolated(Generic[T]):
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back, here until the end, and for good in a child that is started within.
-
-    The terminal sends it to both. The child inherits that the signal is blocked, so it never sees
-    one, not even while it starts. Here another thread, one of a library's, may take it all the
-    same, and Python would raise it between any two lines; so it is noted and raised in the end.
-    """
+    """Hold Ctrl-C back, here until the end, and for good in a child that is started within."""
+    # The terminal sends it to both. The child inherits that the signal is blocked, so it never sees
+    # one, not even while it starts. Here another thread, one of a library's, may take it all the
+    # same, and Python would raise it between any two lines; so it is noted and raised in the end.
     noted: list[int] = []
     in_main = threading.current_thread() is threading.main_thread()  # only that one is interrupted
     handler = signal.signal(signal.SIGINT, lambda *_: noted.append(1)) if in_main else None

@@ -1,8 +1,7 @@
 """The learning rate range test (Smith 2017, "Cyclical learning rates", section 3.3).
 
-The learning rate of a short training grows by the same factor at every step. The suggestion is
-where the smoothed loss falls fastest over the logarithm of the learning rate (Gugger 2018, "How do
-you find a good learning rate").
+The suggestion is where the smoothed loss falls fastest over the logarithm of the learning rate
+(Gugger 2018, "How do you find a good learning rate").
 """
 
 import csv
@@ -23,17 +22,13 @@ from mnist_core.device import runtime
 from mnist_core.errors import ConfigError
 from mnist_core.finders.steps import Steps
 
-LEAST_STEPS = 20
-"""Fewer make no curve."""
+LEAST_STEPS = 20  # fewer make no curve
 
 _SMOOTHING = 1 / 40
 """Standard deviation of the Gaussian that smooths the losses, as a fraction of the whole range."""
 
-_RUNNING = 0.8
-"""Fraction of the old mean in the running one that decides when to stop."""
-
-_DIVERGED = 4.0
-"""Stop at this multiple of the lowest loss (Gugger's rule)."""
+_RUNNING = 0.8  # fraction of the old mean in the running one that decides when to stop
+_DIVERGED = 4.0  # stop at this multiple of the lowest loss (Gugger's rule)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,14 +82,10 @@ def sweep(
     steps: int,
     on_step: Callable[[int, float, float], None] | None = None,
 ) -> RangeTest:
-    """Call ``step(lr)``, which returns the loss before the step, with growing learning rates.
-
-    It ends early when the loss is not finite; when its running mean is four times the lowest one
-    and halfway back to the start; or when it had fallen by a third and is a tenth above the start.
-
-    Raises:
-        ConfigError: if the range is empty, or there are too few steps.
-    """
+    """Call ``step(lr)``, which gives the loss before it; raise ConfigError for a wrong range."""
+    # It ends early when the loss is not finite; when its running mean is four times the lowest one
+    # and halfway back to the start; or when it had fallen by a third and rose a tenth above the
+    # start.
     if not 0 < low < high < math.inf:
         raise ConfigError(f"the range must be 0 < low < high, but got {low:g} to {high:g}")
     if steps < LEAST_STEPS:
@@ -205,11 +196,9 @@ def write_plot(test: RangeTest, path: Path, *, title: str) -> None:
 def _first_fall(
     losses: NDArray[np.float64], smoothed: NDArray[np.float64], start: float, width: float
 ) -> tuple[int, bool]:
-    """Return where the first clear fall ends, and whether there is one.
-
-    It ends where the loss is lowest before it rises by more than a quarter of the fall, and by more
-    than noise: a fall after such a rise is another network, which diverged before.
-    """
+    """Return where the first clear fall ends, and whether there is one."""
+    # It ends where the loss is lowest before it rises by more than a quarter of the fall, and by
+    # more than noise: a fall after such a rise is another network, which diverged before.
     # Of the difference of two means: the first losses', and the Gaussian's, which counts as many
     # independent ones as 2 sqrt(pi) times its standard deviation.
     counts = _first(len(losses)), 2 * math.sqrt(math.pi) * width

@@ -31,11 +31,7 @@ class Steps:
         self._batches = self._endless()
 
     def __call__(self, lr: float | None = None) -> Tensor:
-        """Do one step of the optimizer, at ``lr`` if given.
-
-        Returns:
-            The mean loss before the step, a scalar on the device.
-        """
+        """Do one step, at ``lr`` if given; return the mean loss before it, on the device."""
         if lr is not None:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr

@@ -23,12 +23,7 @@ def names() -> list[str]:
 
 
 def resolve(config: ModelConfig) -> ModelConfig:
-    """Fill in the model's defaults.
-
-    Raises:
-        ConfigError: if there is no such model, its file cannot be imported, a value is given that
-            the model has not, or the values do not make a network.
-    """
+    """Fill in the model's defaults; raise ConfigError if it does not exist or a value is wrong."""
     module = _module(config.name)
     options: dict[str, Any] = getattr(module, "OPTIONS", {})
     given = {key: value for key, value in config.to_dict().items() if key != "name"}
@@ -49,20 +44,12 @@ def resolve(config: ModelConfig) -> ModelConfig:
 
 
 def task(config: ModelConfig) -> str:
-    """Return what the model does: ``classification`` or ``pairs``.
-
-    Raises:
-        ConfigError: if there is no such model.
-    """
+    """Return ``classification`` or ``pairs``; raise ConfigError if there is no such model."""
     return str(getattr(_module(config.name), "TASK", "classification"))
 
 
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
-    """Build the model with fresh weights from torch's default random generator.
-
-    Raises:
-        ConfigError: as ``resolve``.
-    """
+    """Build the model with fresh weights from torch's default random generator; see ``resolve``."""
     resolved = resolve(config)
     model: nn.Module = _module(config.name).build(resolved, n_classes)
     return model

@@ -8,30 +8,29 @@ from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from mnist_core.models._layers import ACTIVATIONS, with_pooling
 
-SIDE = 28
-"""Rows and columns of an image."""
-
-MOST_POOLS = 4
-"""28 -> 14 -> 7 -> 3 -> 1: nothing is left to pool after four."""
-
-MOST_CHANNELS = 2048
-"""Of one layer. Two such layers of 3 x 3 have 38 million weights between them."""
+SIDE = 28  # rows and columns of an image
+MOST_POOLS = 4  # 28 -> 14 -> 7 -> 3 -> 1: nothing is left to pool after four
+MOST_CHANNELS = 2048  # Of one layer. Two such layers of 3 x 3 have 38 million weights between them.
 
 MOST_WEIGHTS = 100_000_000
 """Of a network. Beyond it a study's trial would rather fill the memory than train."""
 
 
-def channels(config: ModelConfig) -> list[int]:
-    """Return the channels of every convolution.
+PAIR_OPTIONS = {"activation": "relu", "depth": 3, "width": 32, "growth": 2.0, "dropout": 0.4}
+"""Options of the models that compare images, and their defaults."""
 
-    Layer ``i`` from 0 has ``width * growth ** i`` of them, as the nearest multiple of 8 that is
-    at least 8: the sizes that vector units and tensor cores are filled by. A tie is rounded up.
+
+def channels(config: ModelConfig) -> list[int]:
+    """Return the channels of every convolution, multiples of 8.
+
+    Layer ``i`` from 0 has about ``width * growth ** i`` of them, at least 8.
 
     Raises:
         ConfigError: if a layer would have more than ``MOST_CHANNELS``.
     """
     assert config.depth is not None and config.width is not None and config.growth is not None
     wanted = [config.width * config.growth**i for i in range(config.depth)]
+    # Multiples of 8 fill vector units and tensor cores. A tie is rounded up.
     sizes = [max(8, int(size / 8 + 0.5) * 8) for size in wanted]
     for layer, size in enumerate(sizes, start=1):
         if size > MOST_CHANNELS:
@@ -43,12 +42,7 @@ def channels(config: ModelConfig) -> list[int]:
 
 
 def check_size(config: ModelConfig, *, kernel: int, features: int) -> None:
-    """Refuse a network that is too large to be meant.
-
-    Raises:
-        ConfigError: if a layer would have more than ``MOST_CHANNELS``, or convolutions and head
-            more than ``MOST_WEIGHTS``.
-    """
+    """Raise ``ConfigError`` if a network is too large to be meant."""
     assert config.head_width is not None
     sizes = channels(config)
     weights = sum(a * b for a, b in pairwise(sizes)) * kernel**2 + features * config.head_width

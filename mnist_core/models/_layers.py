@@ -21,13 +21,12 @@ MONOTONIC: frozenset[Activation] = frozenset({"relu", "sigmoid", "tanh", "leaky_
 
 
 class Crop(nn.Module):
-    """Keep the upper left ``size`` x ``size`` pixels of every image.
+    """Keep the upper left ``size`` x ``size`` pixels of every image."""
 
-    A convolution without padding and a 2 x 2 pooling of an odd side leave out the last row and
-    column; what only those depend on need not be computed at all, and the result stays the same.
-    For ``net`` (28 -> 26 -> 13 -> 11 -> 5: two rows of the image reach no output) this saves 17 %
-    of its second convolution.
-    """
+    # A convolution without padding and a 2 x 2 pooling of an odd side leave out the last row and
+    # column; what only those depend on need not be computed at all, and the result stays the same.
+    # For net (28 -> 26 -> 13 -> 11 -> 5: two rows of the image reach no output) this saves 17 % of
+    # its second convolution.
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -43,12 +42,11 @@ class Crop(nn.Module):
 
 
 class Flatten(nn.Module):
-    """Turn ``[N, C, H, W]`` into ``[N, H * W * C]``: the order in which channels-last lies.
+    """Turn ``[N, C, H, W]`` into ``[N, H * W * C]``: the order in which channels-last lies."""
 
-    ``nn.Flatten`` puts the channels first, which copies every channels-last batch, and hands its
-    pooling a gradient of the other layout, with which it takes four times as long. For the linear
-    layer behind it only the order of its columns differs.
-    """
+    # nn.Flatten puts the channels first, which copies every channels-last batch, and hands its
+    # pooling a gradient of the other layout, with which it takes four times as long. For the linear
+    # layer behind it only the order of its columns differs.
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return ``[N, H * W * C]``, a view of channels-last ``maps``."""
@@ -56,11 +54,10 @@ class Flatten(nn.Module):
 
 
 class Dropout(nn.Dropout):
-    """Dropout that draws 16 random bits a value on a CPU, where torch draws at least 32.
+    """Dropout that draws 16 random bits a value on a CPU, where torch draws at least 32."""
 
-    The share that is dropped is ``p`` to the nearest 1 / 65,536. The factor 1 / (1 - p) is applied
-    in fp32, whereas torch rounds it to the type of the values first: in bf16 to 1.336 for 1.333.
-    """
+    # The fraction that is dropped is p to the nearest 1 / 65,536. The factor 1 / (1 - p) is applied
+    # in fp32, whereas torch rounds it to the type of the values first: in bf16 to 1.336 for 1.333.
 
     def forward(self, values: Tensor) -> Tensor:
         """Return ``values`` with some of them 0, if training."""
@@ -74,11 +71,10 @@ class Dropout(nn.Dropout):
 
 
 class GlobalAverage(nn.Module):
-    """Turn ``[N, C, H, W]`` into the means of the channels, ``[N, C]``.
+    """Turn ``[N, C, H, W]`` into the means of the channels, ``[N, C]``."""
 
-    The gradient of torch's own global average pooling comes in another layout than channels-last;
-    the activation before it then takes six times as long.
-    """
+    # The gradient of torch's own global average pooling comes in another layout than channels-last;
+    # the activation before it then takes six times as long.
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return ``[N, C]``."""
@@ -86,11 +82,9 @@ class GlobalAverage(nn.Module):
 
 
 def with_pooling(activation: Activation, pooling: nn.Module) -> list[nn.Module]:
-    """Return an activation and the pooling behind it, in the order that costs least.
-
-    A max pooling comes first where that is exact, with a monotonic activation, and leaves a
-    quarter of the values to apply it to. An average pooling never does.
-    """
+    """Return an activation and the pooling behind it, in the order that costs least."""
+    # A max pooling comes first where that is exact, with a monotonic activation, and leaves a
+    # quarter of the values to apply it to. An average pooling never does.
     layers = [ACTIVATIONS[activation](), pooling]
     if isinstance(pooling, nn.MaxPool2d) and activation in MONOTONIC:
         layers.reverse()

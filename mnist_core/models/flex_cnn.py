@@ -39,12 +39,7 @@ def complete(config: ModelConfig) -> ModelConfig:
 
 
 def check(config: ModelConfig) -> None:
-    """Check that the network can be built.
-
-    Raises:
-        ConfigError: if there are too many layers, pools, channels or weights, or the kernel is not
-            3 or 5.
-    """
+    """Check that the network can be built, or raise ``ConfigError``."""
     assert config.depth is not None and config.pools is not None
     if config.depth > _MOST_DEPTH:
         raise ConfigError(
@@ -109,11 +104,9 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
 
 
 def _pooled_layers(config: ModelConfig) -> set[int]:
-    """Return which layers, counted from 1, are followed by a pooling.
-
-    They are spread evenly up to the last, rather early, because the layers before the first pooling
-    cost most: 1, 2 and 4 of 4 with 3 pools; 2 and 5 of 5 with 2.
-    """
+    """Return which layers, counted from 1, are followed by a pooling."""
+    # Spread evenly up to the last, rather early, because the layers before the first pooling cost
+    # most: 1, 2 and 4 of 4 with 3 pools; 2 and 5 of 5 with 2.
     assert config.depth is not None and config.pools is not None
     return {k * config.depth // config.pools for k in range(1, config.pools + 1)}
 

@@ -1,7 +1,6 @@
 """``pair_concat``: the baseline for ``siamese``: both images side by side; 437,953 parameters.
 
-All convolutions are pooled and no pixel is averaged away, because its place says which image it is
-of: 28 x 56 pixels become 3 x 7. The network must learn by itself that two images are compared.
+The network must learn by itself that two images are compared.
 """
 
 import torch
@@ -9,27 +8,23 @@ from torch import Tensor, nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size, pair_encoder
+from mnist_core.models._convolutions import (
+    MOST_POOLS,
+    PAIR_OPTIONS,
+    SIDE,
+    channels,
+    check_size,
+    pair_encoder,
+)
 from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten
 
 TASK = "pairs"
 
-OPTIONS = {
-    "activation": "relu",
-    "depth": 3,
-    "width": 32,
-    "growth": 2.0,
-    "head_width": 128,
-    "dropout": 0.4,
-}
+OPTIONS = {**PAIR_OPTIONS, "head_width": 128}
 
 
 def check(config: ModelConfig) -> None:
-    """Check that the network can be built.
-
-    Raises:
-        ConfigError: if there are too many layers, channels or weights.
-    """
+    """Check that the network can be built, or raise ``ConfigError``."""
     assert config.depth is not None
     if config.depth > MOST_POOLS:
         raise ConfigError(
@@ -44,6 +39,8 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
     assert config.activation is not None and config.depth is not None
     assert config.head_width is not None and config.dropout is not None
     features = _features(config)
+    # No pixel is averaged away, because its place says which image it is of: 28 x 56 pixels become
+    # 3 x 7.
     layers = [SideBySide(), *pair_encoder(config, pools=config.depth), Flatten()]
     if config.head_width:
         layers += [

@@ -9,28 +9,16 @@ from torch import Tensor, nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, pair_encoder
+from mnist_core.models._convolutions import MOST_POOLS, PAIR_OPTIONS, SIDE, channels, pair_encoder
 from mnist_core.models._layers import ACTIVATIONS, Dropout, GlobalAverage, PairModel
 
 TASK = "pairs"
 
-OPTIONS = {
-    "activation": "relu",
-    "depth": 3,
-    "width": 32,
-    "growth": 2.0,
-    "embedding": 128,
-    "head_width": 256,
-    "dropout": 0.4,
-}
+OPTIONS = {**PAIR_OPTIONS, "embedding": 128, "head_width": 256}
 
 
 def check(config: ModelConfig) -> None:
-    """Check that the network can be built.
-
-    Raises:
-        ConfigError: if there are too many layers or channels, or the head cannot be quartered.
-    """
+    """Check that the network can be built, or raise ``ConfigError``."""
     assert config.depth is not None and config.head_width is not None
     if config.depth > MOST_POOLS:
         raise ConfigError(

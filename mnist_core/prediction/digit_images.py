@@ -1,8 +1,7 @@
 """Pictures of any kind made into images as MNIST's: 28x28, light ink on a dark ground, centred.
 
 As for MNIST (yann.lecun.com/exdb/mnist), the digit is scaled to a box of 20x20 and its centre of
-mass is moved to the middle. The ground is taken away first. Lines of a form, hard shadows or a
-second digit are not told from the digit: such a picture must be cut first.
+mass is moved to the middle.
 """
 
 import math
@@ -24,41 +23,27 @@ SUFFIXES = file_kinds.PICTURES
 
 Grey = npt.NDArray[np.float64]
 
-_SMALLEST = 5
-"""Pixels to a side: the least in which a digit can be drawn."""
+_SMALLEST = 5  # pixels to a side: the least in which a digit can be drawn
 
 _LARGE = 200
 """Pixels to the longer side: what has twice as many or more is shrunk before it is looked at."""
 
-_MANY = 1_000_000
-"""Pixels: what has more is shrunk in any case."""
+_MANY = 1_000_000  # pixels: what has more is shrunk in any case
+_FLAT = 0.06  # least difference of ink and ground, as a fraction of the scale from black to white
 
-_FLAT = 0.06
-"""Least difference of ink and ground, as a fraction of the scale from black to white."""
-
-_PALE = 0.25
-"""Of a 28x28 picture in MNIST's format: ink that is weaker is brought to full strength, as any ink
-of a picture that is centred is. A model has seen ink of full strength only."""
-
-_DEPTHS = (1, 8, 10, 12, 14, 16)
-"""Bits a pixel that cameras and scanners store in 16 bits."""
-
-_EDGE = 0.3
-"""From which share of the strongest ink on a pixel belongs to the digit's box."""
-
-_SPECK = 0.02
-"""What has less than this share of the ink of the largest stroke is dirt."""
+# A model has seen ink of full strength only, as any ink of a picture that is centred is.
+_PALE = 0.25  # of a 28x28 picture in MNIST's format: ink that is weaker is brought to full strength
+_DEPTHS = (1, 8, 10, 12, 14, 16)  # bits a pixel that cameras and scanners store in 16 bits
+_EDGE = 0.3  # from which share of the strongest ink on a pixel belongs to the digit's box
+_SPECK = 0.02  # what has less than this share of the ink of the largest stroke is dirt
 
 _EVEN = 0.1
-"""How far the ground of an image in MNIST's format may vary at its border, of the scale:
-a little, since JPEG changes it."""
+"""How far the ground of an image in MNIST's format may vary at its border: JPEG changes it."""
 
-_EVEN_SHARE = 0.8
-"""Of the border's pixels; a stroke may touch it."""
+_EVEN_SHARE = 0.8  # of the border's pixels; a stroke may touch it
 
 _CENTRE = 14
-"""Row and column, from 0, of the centre of mass, as measured: 14.0 ± 0.29 in MNIST's images, which
-is rounding."""
+"""Row and column, from 0, of the centre of mass, as measured in MNIST's images: 14.0 ± 0.29."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +101,9 @@ def read(path: Path, *, invert: bool | None = None, raw: bool = False) -> Digit:
 
 
 def _without_ground(grey: Grey) -> tuple[Grey, float]:
-    """Return how much lighter than the ground each pixel is, and the ground's standard deviation.
-
-    Light falls off smoothly over a sheet: its ground is a surface of second order, fitted to all
-    pixels but those that lie off it, which are ink. The border says where the ground begins.
-    """
+    """Return how much lighter than the ground each pixel is, and the ground's deviation."""
+    # Light falls off smoothly over a sheet: its ground is a surface of second order, fitted to all
+    # pixels but those that lie off it, which are ink. The border says where the ground begins.
     border = _border(grey)
     values, counts = np.unique(border, return_counts=True)
     if counts.max() >= len(border) / 2:  # drawn: nothing is to be taken away
@@ -183,11 +166,9 @@ def _without_specks(ink: Grey, edge: float) -> Grey:
 
 
 def _as_mnist(ink: Grey, edge: float = _EDGE) -> Grey:
-    """Scale ink, up to 1, into the box and centre it by its mass.
+    """Scale ink ``[rows, columns]``, 0 to 1, into the box and centre it by its mass.
 
-    Args:
-        ink: ``[rows, columns]``, >= 0.
-        edge: what is paler does not count for the box, but stays if it lies near.
+    What is paler than ``edge`` does not count for the box, but stays if it lies near.
     """
     rows, columns = np.nonzero(ink >= min(edge, 0.5))
     top, left = int(rows.min()), int(columns.min())
@@ -211,11 +192,10 @@ def _as_mnist(ink: Grey, edge: float = _EDGE) -> Grey:
 def _start(mass: Grey, box: int) -> int:
     """Return where on the canvas, whose image begins at ``SIDE``, a cut begins.
 
-    Args:
-        mass: fraction of the ink of each row (or column) of the cut.
-        box: rows of the box, which lies in the cut's middle: it stays inside of the image, while
-            pale ink around it may be lost.
+    ``mass`` is the fraction of the ink of each row (or column) of the cut, ``box`` the rows of the
+    box in its middle.
     """
+    # The box stays inside of the image, while pale ink around it may be lost.
     centred = round(_CENTRE - float(mass @ np.arange(len(mass))))
     before = round((len(mass) - box) / 2)
     return SIDE + min(max(centred, -before), SIDE - max(1, box) - before)

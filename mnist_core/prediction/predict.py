@@ -1,7 +1,4 @@
-"""What a kept model says of images, one by one: classes and probabilities, or same and different.
-
-It computes as training and evaluation do, in the same precision and batches.
-"""
+"""What a kept model says of images, one by one: class and probability, or same and different."""
 
 from dataclasses import dataclass
 
@@ -73,12 +70,7 @@ def classify(kept: Checkpoint, images: Tensor) -> Classes:
 
 
 def evaluation(found: Classes, labels: Tensor) -> Evaluation:
-    """Return the figures of predictions for images whose classes are known.
-
-    Args:
-        found: of N >= 1 images.
-        labels: int64 ``[N]``, on the CPU, each in ``0 .. C - 1``.
-    """
+    """Return the figures of predictions for N >= 1 images whose classes int64 ``[N]`` are known."""
     loss = functional.cross_entropy(found.logits.double(), labels).item()
     return class_metrics.of_logits(found.logits, labels, loss=loss)
 
@@ -103,11 +95,7 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
 
 
 def threshold(kept: Checkpoint) -> float:
-    """Return the score from which a model of pairs takes two images for the same.
-
-    Raises:
-        ConfigError: if its training did not record it.
-    """
+    """Return the score from which two images are the same; raise ConfigError if it is not known."""
     if THRESHOLD not in kept.metrics:
         raise ConfigError(
             f"this {kept.config.model.name} has no {THRESHOLD} among its metrics, which says from"
@@ -117,11 +105,7 @@ def threshold(kept: Checkpoint) -> float:
 
 
 def check_size(images: Tensor, source: str = "") -> None:
-    """Refuse images that no model takes; ``source`` is named.
-
-    Raises:
-        ConfigError: if the images have another size.
-    """
+    """Refuse images that no model takes, with a ``ConfigError`` that names ``source``."""
     rows, columns = images.shape[1:]
     if (rows, columns) != (SIDE, SIDE):
         where = f"{source}: " if source else ""

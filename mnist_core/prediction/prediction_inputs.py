@@ -13,8 +13,7 @@ from mnist_core.data.registry import DATA_SETS
 from mnist_core.errors import DataError
 from mnist_core.prediction import digit_images
 
-UNKNOWN = -1
-"""As the label of an image whose class is not known."""
+UNKNOWN = -1  # as the label of an image whose class is not known
 
 _IDX = b"\x00\x00\x08"
 _GZIP = b"\x1f\x8b"
@@ -77,10 +76,8 @@ def gather(
 
 
 def labels_beside(path: Path) -> Path | None:
-    """Return the labels file that belongs to an IDX file of images by its name, if it is there.
-
-    E.g. ``t10k-labels-idx1-ubyte.gz`` beside ``t10k-images-idx3-ubyte``.
-    """
+    """Return the labels file that belongs to an IDX file of images by its name, if it is there."""
+    # E.g. t10k-labels-idx1-ubyte.gz beside t10k-images-idx3-ubyte.
     for data_set in DATA_SETS.values():
         for images, labels in (
             (data_set.train_images, data_set.train_labels),
@@ -188,10 +185,8 @@ def _add_folder(
 
 
 def _hidden(path: Path, folder: Path) -> str:
-    """Return the hidden part of a path within ``folder``; "" if none is, as people do not see it.
-
-    Notebooks, desktops and archives leave copies of pictures in such folders.
-    """
+    """Return the hidden part of a path within ``folder``; "" if none is."""
+    # Notebooks, desktops and archives leave copies of pictures in such folders.
     parts = path.relative_to(folder).parts
     return next((part for part in parts if part.startswith((".", "__MACOSX"))), "")
 

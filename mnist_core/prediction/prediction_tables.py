@@ -15,17 +15,16 @@ from mnist_core.checkpoints.evaluation_table import Say
 from mnist_core.console.plain_text import counted
 from mnist_core.data.idx import UInt8Array
 from mnist_core.data.picture import picture
+from mnist_core.evaluation.confusion import PAIR_CLASSES
 from mnist_core.prediction.predict import Classes, Pairs
 from mnist_core.prediction.prediction_inputs import UNKNOWN
 
-LISTED = 30
-"""Largest number that is printed one by one; more are summed up."""
+LISTED = 30  # largest number that is printed one by one; more are summed up
 
 _NOTABLE = 10
 """Number of a summary's images that are listed: the surest mistakes, or the least sure."""
 
 _DRAWN = 12
-_SAID = ("different", "same")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,12 +56,7 @@ def of_classes(
     labels: Sequence[int],
     notes: Sequence[str] = (),
 ) -> Predictions:
-    """Return what a classifier predicts.
-
-    Args:
-        indices: of each in there; None: it is a file of its own.
-        labels: the true classes, or ``UNKNOWN``.
-    """
+    """Return what a classifier predicts; ``labels`` are the true classes, or ``UNKNOWN``."""
     n, n_classes = found.logits.shape
     truth = torch.tensor(labels)
     known = truth != UNKNOWN
@@ -102,8 +96,8 @@ def of_pairs(
     chosen, title = _notable(margin, known, wrong, "nearest to the threshold")
     tables = [_by_answer(found)] if len(margin) > LISTED else []
     answers = zip(same.int().tolist(), known.tolist(), strict=True)
-    truths = [_SAID[answer] if told else "" for answer, told in answers]
-    said = [_SAID[s] for s in found.same.int().tolist()]
+    truths = [PAIR_CLASSES[answer] if told else "" for answer, told in answers]
+    said = [PAIR_CLASSES[s] for s in found.same.int().tolist()]
     shown = [_shown(name, index) for name, index in zip(names, indices, strict=True)]
     if len(chosen):
         tables.append(_each_pair(found, chosen, shown, said, truths, title))
@@ -125,11 +119,7 @@ def of_pairs(
 
 
 def show(say: Say, predictions: Predictions, pixels: UInt8Array | None) -> None:
-    """Print predictions.
-
-    Args:
-        pixels: uint8 ``[N, 28, 28]``, all images, to draw some of them; None: without drawings.
-    """
+    """Print predictions, and draw some of ``pixels``, uint8 ``[N, 28, 28]``, if they are given."""
     for table in predictions.tables:
         say(table)
     if pixels is not None and len(predictions.drawn):
@@ -166,7 +156,7 @@ def _by_class(found: Classes) -> Table:
 
 def _by_answer(found: Pairs) -> Table:
     table = _table("answer", "pairs", "mean score", title=_rule(found))
-    for number, name in enumerate(_SAID):
+    for number, name in enumerate(PAIR_CLASSES):
         scores = found.scores[found.same == bool(number)]
         mean = f"{float(scores.mean()):.4g}" if len(scores) else "-"
         table.add_row(name, f"{len(scores):,}", mean)

@@ -58,11 +58,7 @@ class Preset:
     variants: tuple[Variant, ...]
 
     def config_of(self, variant: Variant, changes: Mapping[str, Any] | None = None) -> TrainConfig:
-        """Return the configuration of ``variant``, with dotted ``changes`` on top of all.
-
-        Raises:
-            ConfigError: if a setting is unknown.
-        """
+        """Return the settings of a variant with changes; raise ``ConfigError`` if one is wrong."""
         own = self.config.override(flatten(variant.settings), source=f"variant {variant.name}")
         return own.override(changes or {})
 

@@ -43,11 +43,7 @@ class Row:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Row":
-        """Return what ``to_dict`` gave.
-
-        Raises:
-            KeyError, TypeError: if something is missing, or is of another kind.
-        """
+        """Return what ``to_dict`` gave; KeyError or TypeError if ``values`` are something else."""
 
         def read(interval: Mapping[str, Any] | None) -> Estimate | None:
             if interval is None:
@@ -78,14 +74,7 @@ def rows(
     trainings: Sequence[tuple[Variant, Sequence[Mapping[str, Any]]]],
     test_on: str,
 ) -> list[Row]:
-    """Sum up trainings: a row for the preset's metric, and for every other that is claimed.
-
-    Args:
-        trainings: of each variant, as in ``result.json``.
-
-    Raises:
-        ConfigError: if these trainings do not have the metric.
-    """
+    """Sum up trainings, a row a claimed metric; raise ConfigError if they do not have one."""
     found = []
     for variant, entries in trainings:
         ended = [entry for entry in entries if "failed" not in entry]

@@ -21,11 +21,7 @@ _MACHINE = ("threads", "device", "precision", "seed", "data.root")
 
 
 def markdown(folder: Path) -> str:
-    """Return the table of all presets that have results in ``folder``, with notes below.
-
-    Raises:
-        UserError: if there are none, or a file is damaged.
-    """
+    """Return the table of all presets that were run; raise UserError if none, or one is damaged."""
     lines, notes = list(_HEADER), []
     for name in presets.names():
         file = folder / name / RESULT

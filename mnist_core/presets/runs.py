@@ -1,8 +1,7 @@
 """Running a preset: trainings with several seeds, each kept as soon as it is done.
 
 A preset's folder holds ``result.json`` with an entry a training, a checkpoint and a run folder of
-each. A finished training of the same configuration, data and trainer is not repeated; an
-interrupted one resumes. The test images are read after all trainings, once by each model.
+each.
 """
 
 import contextlib
@@ -32,8 +31,7 @@ from mnist_core.version import TRAINER_VERSION, versions
 
 RESULT = "result.json"
 
-Entry = dict[str, Any]
-"""A training in ``result.json``."""
+Entry = dict[str, Any]  # a training in ``result.json``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +81,7 @@ class Results:
     def find(self, job: Job, *, test: str = "") -> Entry | None:
         """Return the training, if it is finished.
 
-        With ``test`` it must also have read the test images of that data set, or still have the
-        checkpoint to read them with.
+        With ``test`` it must have read the test images of that data set, or still be able to.
         """
         entry = self._entries.get(job.name)
         if entry is None or "failed" in entry or not test or test in entry["test"]:
@@ -100,21 +97,13 @@ class Results:
         return self.folder / "runs" / torch.device(job.config.device).type / job.name
 
     def keep(self, job: Job, entry: Entry) -> None:
-        """Add or replace a training, and write the file.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Add or replace a training; raise ``UserError`` if the file cannot be written."""
         self._read()  # another process may have added some of its own
         self._entries[job.name] = entry
         self._write({"trainings": list(self._entries.values())})
 
     def sum_up(self, summary: Sequence[Mapping[str, Any]], jobs: Sequence[Job]) -> None:
-        """Write the file with a ``summary`` of ``jobs``.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Add a ``summary`` of ``jobs``; raise ``UserError`` if the file cannot be written."""
         self._read()
         self._write(
             {
@@ -142,11 +131,7 @@ class Results:
 
 
 def run(job: Job, results: Results, report: trainer.Report | None = None) -> Entry:
-    """Train and keep; a loss that is not a finite number is a result, too.
-
-    Raises:
-        UserError: if memory ran out, or files cannot be written.
-    """
+    """Train and keep, a failed one too; raise UserError if memory or the disk does not suffice."""
     data = load(job.config.data, job.config.device)
     entry: Entry = {
         "name": job.name,
@@ -208,10 +193,8 @@ def _train(job: Job, state: Path, report: trainer.Report | None) -> trainer.Trai
 
 
 def _write_run_folder(results: Results, job: Job, result: trainer.TrainResult, data: Data) -> None:
-    """Write the run folder of a finished training, as ``train`` leaves one.
-
-    It replaces one of the same training, whose readings of the test images stay.
-    """
+    """Write the run folder of a finished training, as ``train`` leaves one."""
+    # It replaces one of the same training, whose readings of the test images stay.
     path = results.run_folder(job)
     before = []
     if path.exists():
@@ -236,21 +219,13 @@ def data_to_test_on(preset: Preset, job: Job, root: str) -> DataConfig:
 
 
 def check_test(source: DataConfig, device: str) -> None:
-    """Check, before anything is trained for it, that the test images can be read.
-
-    Raises:
-        DataError: if they cannot.
-    """
+    """Raise ``DataError`` if the test images cannot be read, before anything is trained for it."""
     if problem := load(source, device).test_problem:
         raise DataError(problem)
 
 
 def read_test(job: Job, results: Results, source: DataConfig) -> bool:
-    """Judge the kept model on test images, unless that was done before; return whether it was not.
-
-    Raises:
-        UserError: if model or images are missing or damaged, or do not fit together.
-    """
+    """Judge the model on test images, once; return whether; raise UserError if it cannot be."""
     entry = results.find(job)
     if entry is None or "failed" in entry or source.name in entry["test"]:
         return False

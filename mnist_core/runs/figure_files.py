@@ -1,8 +1,4 @@
-"""Colours, titles and PNG files of a run's pictures: matplotlib's figures without a window system.
-
-The colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell
-apart; lines and marks differ as well.
-"""
+"""Colours, titles and PNG files of a run's pictures, without a window system."""
 
 from pathlib import Path
 
@@ -11,6 +7,7 @@ from matplotlib.figure import Figure
 
 from mnist_core.errors import UserError
 
+# Those of Okabe and Ito (jfly.uni-koeln.de/color), which colour-blind people can tell apart.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 _DPI = 110
 

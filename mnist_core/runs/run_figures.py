@@ -24,13 +24,9 @@ from mnist_core.runs.score_figures import roc_and_precision
 from mnist_core.tasks.class_metrics import surest_mistakes
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
-_NAMES = (
-    "curves.png",
-    "roc.png",
-    "precision_recall.png",
-    "confusion.png",
-    "samples.png",
-    "misclassified.png",
+_NAMES = tuple(
+    f"{name}.png"
+    for name in ("curves", "roc", "precision_recall", "confusion", "samples", "misclassified")
 )
 _SHOWN = 24
 
@@ -44,14 +40,7 @@ def draw_all(
     split: Split,
     found: Evaluation,
 ) -> list[str]:
-    """Draw all pictures that the task has.
-
-    Returns:
-        the files' names.
-
-    Raises:
-        UserError: if one cannot be written.
-    """
+    """Draw all pictures; return the files' names; raise UserError if one cannot be written."""
     curves(folder / "curves.png", history, title=title)
     roc_and_precision(folder, found, title=title)
     pairs = isinstance(found, PairEvaluation)

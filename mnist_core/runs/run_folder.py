@@ -1,9 +1,4 @@
-"""The folder of one training, ``<root>/<cpu or cuda>/<run id>/``: all its files but the pictures.
-
-``config.toml`` has every setting, ``overrides.toml`` those asked for; ``run.json`` status, machine,
-data and figures; ``metrics.csv`` a row for each report; ``last`` and ``best.safetensors`` the model
-at the end and at its best report; ``state.safetensors`` what an interrupted training resumes from.
-"""
+"""The folder of a training, ``<root>/<cpu or cuda>/<run id>/``: all files but the pictures."""
 
 import copy
 import csv
@@ -38,6 +33,9 @@ def key(config: TrainConfig, fingerprint: str) -> str:
 
 
 class RunFolder:
+    # config.toml has every setting, overrides.toml those asked for; run.json status, machine, data
+    # and figures; metrics.csv a row for each report; last and best.safetensors the model at the end
+    # and at its best report; state.safetensors what an interrupted training resumes from.
     """The folder of a running training. ``create`` or ``reopen`` makes one."""
 
     def __init__(self, path: Path, config: TrainConfig, facts: dict[str, Any]) -> None:
@@ -106,14 +104,7 @@ class RunFolder:
 
     @classmethod
     def reopen(cls, path: Path, config: TrainConfig, data: Data) -> "RunFolder":
-        """Take the folder of an interrupted run, to resume it.
-
-        Args:
-            config: as in its file, resolved on this machine.
-
-        Raises:
-            UserError: if it is finished, runs, is damaged, or would resume differently.
-        """
+        """Take the folder of an interrupted run; raise UserError if it cannot resume as it was."""
         facts = run_record.read(path)
         run = cls(path, config, facts)
         _check_resumable(run, data)
@@ -164,11 +155,8 @@ class RunFolder:
         run_record.write(self.path, self._facts)
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add a row to ``metrics.csv``: on the disk at once, so that a kill keeps it.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Add a row to ``metrics.csv``; raise ``UserError`` if it cannot be written."""
+        # On the disk at once, so that a kill keeps it.
         seconds = self._before + time.perf_counter() - self._begun
         epoch = step / self.config.reports_per_epoch
         row = {"step": step, "epoch": epoch, "seconds": seconds, **metrics}
@@ -183,11 +171,7 @@ class RunFolder:
             raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 
     def write_result(self, result: TrainResult, n_classes: int) -> None:
-        """Write models, history and figures; the run is not ``done`` by that.
-
-        Raises:
-            UserError: if a file cannot be written.
-        """
+        """Write models, history and figures; raise ``UserError`` if a file cannot be written."""
         best = result.best
         self._save("last", result.model, result, result.metrics, n_classes)
         if best is not None:

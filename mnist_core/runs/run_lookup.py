@@ -9,8 +9,7 @@ from mnist_core.config import read_settings
 from mnist_core.console.shell_words import argument, command
 from mnist_core.errors import UserError, nearest_name
 
-RUNS = Path("results/runs")
-"""The default folder of runs, with ``<environment>/<run id>`` in it."""
+RUNS = Path("results/runs")  # the default folder of runs, with ``<environment>/<run id>`` in it
 
 ENVIRONMENTS = ("cpu", "cuda")
 CHECKPOINTS = ("last", "best")
@@ -72,11 +71,7 @@ def find_model(what: str, *, runs: Path = RUNS, checkpoint: str | None = None) -
 
 
 def find_run(what: str, *, runs: Path = RUNS) -> Path:
-    """Return the folder of the run that ``what`` means, by id or folder.
-
-    Raises:
-        UserError: if there is none, or several; the message has the nearest id.
-    """
+    """Return the folder of the run ``what``; raise UserError if there is none, or several."""
     if os.path.isfile(Path(what) / RUN):
         return Path(what)
     folders = all_runs(runs)

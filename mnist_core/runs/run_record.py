@@ -20,18 +20,13 @@ METRICS = "metrics.csv"
 RUNNING, DONE, STOPPED, FAILED = "running", "done", "interrupted", "failed"
 """``status`` in ``run.json``; of a run that was killed it stays ``running``."""
 
-EXPORT = "export"
-"""``by`` of a reading that an export was compared on; it has no figures."""
+EXPORT = "export"  # ``by`` of a reading that an export was compared on; it has no figures
 
 _TABLES = ("asked", "best", "data", "judged", "metrics", "process", "versions")
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the content of a run's ``run.json``.
-
-    Raises:
-        UserError: if it cannot be read or is damaged.
-    """
+    """Return the content of ``run.json``; raise UserError if it cannot be read or is damaged."""
     file = folder / RUN
     try:
         facts = parsing.json_text(file.read_text(encoding="utf-8"))
@@ -71,11 +66,7 @@ def to_text(facts: Mapping[str, Any]) -> str:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Return the rows of a run's ``metrics.csv``, without the half of one that a kill left.
-
-    Raises:
-        UserError: if it cannot be read or is damaged.
-    """
+    """Return the rows of ``metrics.csv``; raise UserError if it cannot be read or is damaged."""
     file = folder / METRICS
     try:
         # What follows the last line's end is an incomplete row.
@@ -91,11 +82,7 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
 
 
 def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
-    """Add a reading of the test images, with the time, to ``run.json``.
-
-    Raises:
-        UserError: if the file cannot be read or written.
-    """
+    """Add a reading of the test images to ``run.json``; raise UserError if it cannot be written."""
     facts = read(folder)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts["test_readings"] = [*facts.get("test_readings", []), {"time": now, **reading}]
@@ -103,10 +90,8 @@ def add_test_reading(folder: Path, reading: Mapping[str, Any]) -> None:
 
 
 def process_mark() -> dict[str, float]:
-    """Return a mark that identifies this process on this machine.
-
-    The number alone would not do: the system gives it to another process later.
-    """
+    """Return a mark that identifies this process on this machine."""
+    # The number alone would not do: the system gives it to another process later.
     return {"pid": os.getpid(), "started": psutil.Process().create_time()}
 
 

@@ -19,9 +19,6 @@ def roc_and_precision(folder: Path, found: Evaluation, *, title: str) -> None:
     """Draw ``roc.png`` and ``precision_recall.png``.
 
     A mark is where the model decides: at the threshold of pairs, or by taking the likeliest class.
-
-    Raises:
-        UserError: if one cannot be written.
     """
     at = _decision(found)
     roc = found.roc_curve()
@@ -45,8 +42,6 @@ def roc_and_precision(folder: Path, found: Evaluation, *, title: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Decision:
-    """Where the model decides."""
-
     name: str
     false_rate: float
     true_rate: float

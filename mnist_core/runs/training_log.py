@@ -19,7 +19,6 @@ class Log:
     """Prints, and writes the same into a file, if there is one."""
 
     def __init__(self, console: Console, file: Path | None) -> None:
-        """Take where to print, and the file."""
         self.console = console
         self._file = file
 

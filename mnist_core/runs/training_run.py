@@ -50,11 +50,7 @@ class TrainingEnded(UserError):
 
 
 def run(plan: Plan, console: Console) -> TrainResult:
-    """Train, print, and write what was asked for.
-
-    Raises:
-        UserError: if the training or a file of it is refused, or the training failed.
-    """
+    """Train, print, and write what was asked for; raise UserError if it is refused or fails."""
     config = trainer.resolve(plan.config)
     data = load(config.data, config.device)
     if plan.test:
@@ -70,16 +66,17 @@ def run(plan: Plan, console: Console) -> TrainResult:
         _finish(plan, result, data, log, folder)
         folder.end(run_record.DONE)
     except KeyboardInterrupt as error:
-        said = f"interrupted; {_leave(plan, folder, error) or 'nothing of it is kept'}"
+        said = _leave(folder, error, is_new=plan.resume is None) or "nothing of it is kept"
+        said = f"interrupted; {said}"
         with contextlib.suppress(UserError):  # the folder may be gone
             log.note(said)
         console.print(said)
         raise
     except UserError as error:
-        how = _leave(plan, folder, error)
+        how = _leave(folder, error, is_new=plan.resume is None)
         raise UserError(f"{error}; {how}" if how else str(error)) from None
     except BaseException as error:  # a defect; its traceback is shown
-        _leave(plan, folder, error)
+        _leave(folder, error, is_new=plan.resume is None)
         raise
     log.say(f"everything about it: {folder.path}")
     return result
@@ -103,7 +100,7 @@ def _folder(plan: Plan, config: TrainConfig, data: Data) -> RunFolder | None:
     )
 
 
-def _leave(plan: Plan, folder: RunFolder, error: BaseException) -> str:
+def _leave(folder: RunFolder, error: BaseException, *, is_new: bool) -> str:
     """Record in its folder how a training ended, and return how to resume it; "" if it cannot be.
 
     The folder of a training that was refused, or cannot be resumed yet, is removed.
@@ -111,7 +108,7 @@ def _leave(plan: Plan, folder: RunFolder, error: BaseException) -> str:
     # SystemExit: `… | head`. A full disk stops a training, but it does not fail.
     stopped = isinstance(error, KeyboardInterrupt | SystemExit | UserError)
     stopped = stopped and not isinstance(error, TrainingEnded)
-    if stopped and plan.resume is None and folder.empty:
+    if stopped and is_new and folder.empty:
         folder.discard()
         return ""
     reason = repr(error) if isinstance(error, Exception) else None
@@ -178,7 +175,7 @@ def _train(config: TrainConfig, data: Data, log: Log, folder: RunFolder | None) 
 def _finish(
     plan: Plan, result: TrainResult, data: Data, log: Log, folder: RunFolder | None
 ) -> None:
-    _keep(plan, result, data, folder)
+    _keep(plan.save, result, data, folder)
     training_log.print_result(log, result, resumed=folder is not None and folder.resumed)
     kept = Checkpoint(
         model=result.model,
@@ -187,7 +184,7 @@ def _finish(
         metrics=result.metrics,
     )
     if folder:
-        _judge(plan, result, kept, data, log, folder)
+        _judge(result, kept, data, log, folder, pictures=plan.pictures)
     if plan.test:
         _read_test(kept, data, log, folder)
     if plan.record:
@@ -197,13 +194,13 @@ def _finish(
         log.say(f"model written to {plan.save}")
 
 
-def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
+def _keep(save: Path | None, result: TrainResult, data: Data, folder: RunFolder | None) -> None:
     """Write the results; a place that cannot be written does not keep the other from it."""
     problems = []
-    if plan.save:
+    if save:
         try:
             checkpoint.save(
-                plan.save,
+                save,
                 result.model,
                 result.config,
                 n_classes=data.n_classes,
@@ -216,23 +213,28 @@ def _keep(plan: Plan, result: TrainResult, data: Data, folder: RunFolder | None)
             folder.write_result(result, data.n_classes)
         except UserError as error:
             problems.append(str(error))
-            if plan.save and len(problems) == 1:
-                problems.append(f"the model is in {plan.save}")
+            if save and len(problems) == 1:
+                problems.append(f"the model is in {save}")
     if problems:
         raise UserError("; ".join(problems))
 
 
 def _judge(
-    plan: Plan, result: TrainResult, kept: Checkpoint, data: Data, log: Log, folder: RunFolder
+    result: TrainResult,
+    kept: Checkpoint,
+    data: Data,
+    log: Log,
+    folder: RunFolder,
+    *,
+    pictures: bool,
 ) -> None:
-    """Judge the model on the validation images, for the log and the pictures."""
     found = evaluate_checkpoint.judge(kept, data.validation)
     folder.update(judged=reading_record.certainty(found))
     log.note(f"on the {counted(len(data.validation), 'validation image')}:")
     evaluation_table.print_evaluation(log.note, found)
     whole = evaluation_table.confusion_csv(found)
     files.write_atomically(folder.path / "confusion.csv", whole)
-    if plan.pictures:
+    if pictures:
         from mnist_core.runs import run_figures  # matplotlib takes half a second
 
         title = f"{result.config.model.name} on {data.name}, {folder.path.name}"

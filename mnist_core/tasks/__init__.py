@@ -20,8 +20,7 @@ from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError
 from mnist_core.evaluation.evaluation import Evaluation
 
-SIDE = 28
-"""Rows and columns of an image, for all models."""
+SIDE = 28  # rows and columns of an image, for all models
 
 
 class Task(ABC):
@@ -41,11 +40,8 @@ class Task(ABC):
 
     @abstractmethod
     def images(self) -> Iterator[Tensor]:
-        """Yield some training images (all, if they are few) as the model takes them.
-
-        They are not augmented, and no random stream moves: the statistics of averaged weights are
-        computed from them.
-        """
+        """Yield some training images (all, if they are few) as the model takes them."""
+        # For the statistics of averaged weights: not augmented, and no random stream moves.
 
     @abstractmethod
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -56,10 +52,9 @@ class Task(ABC):
         """Judge ``model`` on the validation images, in evaluation mode."""
 
     def count_right(self) -> Tensor | None:
-        """Have ``loss`` add the right answers of each batch to a counter, and return that.
+        """Have ``loss`` add the right answers of each batch to a counter, int64, and return that.
 
-        Returns:
-            int64 scalar on the device; None if the loss gives no answers.
+        None: the loss gives no answers.
         """
         self._right = torch.zeros((), dtype=torch.int64, device=self._runtime.device)
         return self._right
@@ -80,11 +75,7 @@ class Task(ABC):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse settings that do not fit the model's task.
-
-    Raises:
-        ConfigError: if one does not fit, e.g. a loss of another task.
-    """
+    """Raise ``ConfigError`` if a setting does not fit the model's task, e.g. its loss."""
     _module(config).check(config)
 
 
@@ -111,11 +102,7 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
 
 
 def check_batches(config: TrainConfig, data: Data) -> None:
-    """Refuse a batch of one image for a batch norm: one value a channel has no variance.
-
-    Raises:
-        ConfigError: if every batch, or an epoch's last one, is such a batch.
-    """
+    """Raise ``ConfigError`` if a batch norm gets one image: one value a channel has no variance."""
     n, size = _module(config).epoch_size(config, data), config.batch_size
     if size > 1 and n % size != 1:
         return
@@ -163,9 +150,8 @@ def evaluate(
     ``threshold`` is the score from which two images count as the same, as chosen on the validation
     images (their metric ``threshold``); None: the best on ``split`` itself.
     """
-    evaluation: Evaluation = _module(config).evaluate(
-        model, split, config, runtime=runtime, threshold=threshold
-    )
+    judge = _module(config).evaluate
+    evaluation: Evaluation = judge(model, split, config, runtime, threshold)
     return evaluation
 
 

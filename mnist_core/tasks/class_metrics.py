@@ -17,8 +17,7 @@ from mnist_core.evaluation import score_curves
 from mnist_core.evaluation.evaluation import Mistake
 from mnist_core.evaluation.score_curves import Curve, Floats
 
-CHUNK = 500
-"""Images a forward pass."""
+CHUNK = 500  # images a forward pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +113,7 @@ def of_logits(logits: Tensor, labels: Tensor, *, loss: float) -> Evaluation:
 def surest_mistakes(odds: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return each prediction's probability and class, and the wrong ones, the surest first.
 
-    Args:
-        odds: probabilities ``[N, C]``.
-        labels: int64 ``[N]``.
+    ``odds`` are probabilities ``[N, C]``, ``labels`` int64 ``[N]``.
     """
     sure, said = odds.max(dim=1)
     wrong = (said != labels).nonzero().flatten()

@@ -39,12 +39,7 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> "Classification
 
 
 def evaluate(
-    model: nn.Module,
-    split: Split,
-    config: TrainConfig,
-    *,
-    runtime: Runtime,
-    threshold: float | None = None,
+    model: nn.Module, split: Split, config: TrainConfig, runtime: Runtime, threshold: float | None
 ) -> Evaluation:
     """Judge ``model`` on ``split``; a threshold means nothing here."""
     return class_metrics.evaluate(model, split, runtime=runtime)

@@ -1,8 +1,7 @@
 """Pairs of images in, same class or not out.
 
-The score of a pair, higher for more alike, is its logit (``bce``) or compares two embeddings, whose
-losses do not train the head. A pair is "the same" from a threshold on, the best on the validation
-pairs: the metric ``val_threshold``, which is also used on test images.
+A pair is "the same" from a threshold on, the best on the validation pairs: the metric
+``val_threshold``, which is also used on test images.
 """
 
 from collections.abc import Iterator
@@ -23,11 +22,8 @@ from mnist_core.errors import ConfigError
 from mnist_core.tasks import Task
 from mnist_core.tasks.pair_metrics import PairEvaluation
 
-_IMAGES = 500
-"""Images a forward pass of the evaluation."""
-
-_COMPARED = 10_000
-"""Pairs of embeddings compared at a time."""
+_IMAGES = 500  # images a forward pass of the evaluation
+_COMPARED = 10_000  # pairs of embeddings compared at a time
 
 
 class Embedder(Protocol):
@@ -41,12 +37,7 @@ class Embedder(Protocol):
 
 
 def check(config: TrainConfig) -> None:
-    """Refuse settings that cannot be trained.
-
-    Raises:
-        ConfigError: if the loss is of another task or needs embeddings that the model lacks, or
-            labels are smoothed where there are no probabilities.
-    """
+    """Raise ``ConfigError`` if loss, labels or model do not fit together."""
     loss, known = config.loss.name, losses.names(losses.PAIRS)
     if loss not in (None, *known):
         raise ConfigError(
@@ -80,18 +71,9 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> "PairTask":
 
 
 def evaluate(
-    model: nn.Module,
-    split: Split,
-    config: TrainConfig,
-    *,
-    runtime: Runtime,
-    threshold: float | None = None,
+    model: nn.Module, split: Split, config: TrainConfig, runtime: Runtime, threshold: float | None
 ) -> PairEvaluation:
-    """Judge ``model`` on the fixed pairs of ``split``, see ``mnist_core.tasks.evaluate``.
-
-    Raises:
-        DataError: if the images do not make pairs of both kinds.
-    """
+    """Judge ``model`` on the fixed pairs of ``split``, see ``mnist_core.tasks.evaluate``."""
     return _evaluate(model, split, _fix(split, config), config, runtime, threshold)
 
 
@@ -100,8 +82,7 @@ def score(
 ) -> Tensor:
     """Compare pairs int64 ``[P, 2]`` of uint8 ``[N, rows, columns]`` exactly as ``evaluate`` does.
 
-    Returns:
-        float64 ``[P]`` on the CPU: the higher, the more alike.
+    Returns float64 ``[P]`` on the CPU: the higher, the more alike.
     """
     used, places = torch.unique(pairs, return_inverse=True)
     # Only the loss, which is not used here, depends on the classes.
@@ -215,10 +196,8 @@ def _embed(model: nn.Module, split: Split, fixed: _FixedPairs, runtime: Runtime)
 def _judge_embeddings(
     model: nn.Module, embeddings: Tensor, fixed: _FixedPairs, config: TrainConfig
 ) -> tuple[Tensor, Tensor]:
-    """Return the scores ``[P]`` and the mean loss.
-
-    The losses of a whole batch are taken over the fixed pairs in batches of the training's size.
-    """
+    """Return the scores ``[P]`` and the mean loss."""
+    # The losses of a whole batch are taken over the fixed pairs in batches of the training's size.
     loss = losses.of(config.loss, losses.PAIRS)
     if not loss.embeds:
         compare = _embedder(model).compare

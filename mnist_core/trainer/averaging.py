@@ -21,11 +21,7 @@ class Average:
     """The averaged weights of one training."""
 
     def __init__(self, config: AverageConfig, model: nn.Module) -> None:
-        """Begin without an average.
-
-        Args:
-            config: ``ema`` or ``swa``.
-        """
+        """Begin without an average of ``ema`` or ``swa``."""
         self._config = config
         self._trained: list[Tensor] = list(model.parameters())
         self.model = copy.deepcopy(model)  # a model of the same kind that holds them

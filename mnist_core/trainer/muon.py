@@ -1,9 +1,4 @@
-"""Muon for the hidden layers, AdamW for everything else.
-
-Muon (Jordan 2024, kellerjordan.github.io/posts/muon) makes the update of a weight matrix nearly
-orthogonal. Its update is scaled to AdamW's usual size (Liu 2025, arXiv:2502.16982), so one learning
-rate and one weight decay serve both.
-"""
+"""Muon for the hidden layers, AdamW for everything else (Jordan 2024, Liu 2025)."""
 
 from collections.abc import Callable, Iterable
 
@@ -18,6 +13,10 @@ from mnist_core.errors import ConfigError
 class MuonAdamW(torch.optim.Optimizer):
     """Two groups of parameters: the matrices and the rest; the computations are torch's."""
 
+    # Muon (kellerjordan.github.io/posts/muon) makes the update of a weight matrix nearly
+    # orthogonal. Scaled to AdamW's usual size (arXiv:2502.16982), one learning rate and one weight
+    # decay serve both.
+
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
@@ -27,11 +26,7 @@ class MuonAdamW(torch.optim.Optimizer):
         momentum: float,
         betas: tuple[float, float],
     ) -> None:
-        """Sort the parameters.
-
-        Args:
-            parameters: of a model, in its order: the last weight is that of the output layer.
-        """
+        """Sort the parameters of a model, in its order: the last weight is the output layer's."""
         every = list(parameters)
         matrices = [p for p in every if p.ndim > 1][:-1]
         if not matrices:

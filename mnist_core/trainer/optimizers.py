@@ -15,11 +15,7 @@ __all__ = ["build", "change", "step", "update", "zero_grad"]
 
 
 def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Build the optimizer over ``parameters``; the step is fused where torch can.
-
-    Raises:
-        ConfigError: as ``mnist_core.optim.resolve``.
-    """
+    """Build the optimizer, fused where torch can; raise ConfigError as ``optim.resolve``."""
     kind = OPTIMIZERS[config.name]
     values = _arguments(config) | kind.options
     module, _, name = kind.path.partition(":")
@@ -28,11 +24,7 @@ def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.opti
 
 
 def change(optimizer: torch.optim.Optimizer, config: OptimConfig) -> None:
-    """Continue with other values of ``config``, whose optimizer is the same; the state stays.
-
-    Raises:
-        ConfigError: as ``mnist_core.optim.resolve``.
-    """
+    """Continue with other values of the same optimizer; raise ConfigError as ``optim.resolve``."""
     values = _arguments(config)
     for group in optimizer.param_groups:
         group.update({name: value for name, value in values.items() if name in group})

@@ -23,11 +23,7 @@ def factor(config: ScheduleConfig, step: int, *, total_steps: int, steps_per_epo
 
 
 def report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
-    """Return the steps (from 1) after which the model is validated.
-
-    Raises:
-        ConfigError: if an epoch has fewer steps than reports.
-    """
+    """Return the steps, from 1, before a validation; raise ConfigError if there are too few."""
     reports = config.reports_per_epoch
     if reports > per_epoch:
         raise ConfigError(
@@ -41,17 +37,13 @@ def report_steps(config: TrainConfig, per_epoch: int) -> frozenset[int]:
 class Plateau:
     """``plateau``: the rate falls by a factor when the validation loss no longer falls.
 
-    The same as torch's ReduceLROnPlateau in its mode ``min`` with its defaults: a loss counts as
-    lower if it is below by more than 1e-4 of itself.
-
-    Attributes:
-        factor: what the rate of the schedule is multiplied with, 0 to 1.
+    The same as torch's ReduceLROnPlateau in its mode ``min`` with its defaults.
     """
 
     def __init__(self, config: ScheduleConfig, lr: float) -> None:
         self._config = config
         self.start_from(lr)
-        self.factor, self.best, self.bad = 1.0, math.inf, 0
+        self.factor, self.best, self.bad = 1.0, math.inf, 0  # factor: of the schedule's rate
 
     def start_from(self, lr: float) -> None:
         """Be a factor of ``lr`` from now on."""
@@ -61,7 +53,7 @@ class Plateau:
         """Take in a validation loss."""
         if self._config.name != "plateau":
             return
-        if loss < self.best * (1 - 1e-4):
+        if loss < self.best * (1 - 1e-4):  # as torch: lower by more than 1e-4 of itself
             self.best, self.bad = loss, 0
             return
         self.bad += 1

@@ -1,7 +1,6 @@
 """The state of a training at a report, in one safetensors file, for an exact resume.
 
 Weights, optimizer, average and random generators are tensors; the rest is JSON in the header.
-Nothing in it is executed when it is read.
 """
 
 import json
@@ -22,10 +21,8 @@ from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError
 from mnist_core.table import difference
 
-_ELSEWHERE = ("device", "threads")
-"""Settings that say where a training runs."""
-DEAREST = 0.02
-"""Largest fraction of the time that writing states may take."""
+_ELSEWHERE = ("device", "threads")  # settings that say where a training runs
+DEAREST = 0.02  # largest fraction of the time that writing states may take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,9 +36,7 @@ class TrainingState:
 class CheckpointTimer:
     """When a training's state is worth its writing.
 
-    Args:
-        seconds: between two writings, and before the first; 0: whenever there is a chance.
-        clock: monotonic seconds.
+    ``seconds`` are between two writings, and before the first; 0: whenever there is a chance.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,11 +58,7 @@ class CheckpointTimer:
 
 
 def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprint: str) -> None:
-    """Write ``state``; ``path`` holds the whole of it or what was there before.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write ``state``, whole or not at all; raise ``UserError`` if it cannot be written."""
     header = {
         "config": json.dumps(config.to_dict()),
         "data": data_fingerprint,
@@ -83,9 +74,6 @@ def write(path: Path, state: TrainingState, config: TrainConfig, data_fingerprin
 
 def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingState | None:
     """Return the state in ``path`` of a training by ``config``; None if there is no such file.
-
-    Later changes of settings do not matter, nor whether there is a test set. The state must be of
-    one of ``data_fingerprints``.
 
     Raises:
         CheckpointError: if it is damaged, or of another training; the message names the difference.
@@ -109,6 +97,7 @@ def read(path: Path, config: TrainConfig, *data_fingerprints: str) -> TrainingSt
     except (LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: is not the state of a training: {error}") from None
     own = config.to_dict()
+    # Later changes of settings do not matter, nor whether there is a test set.
     for settings in (theirs, own):
         settings.get("data", {}).pop("test_set", None)
     seen = [changes.so_far(settings, epochs) for settings in (theirs, own)]

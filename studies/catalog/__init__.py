@@ -13,11 +13,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> StudySpec:
-    """Return the study in ``studies/catalog/<name>.py``.
-
-    Raises:
-        ConfigError: if there is no such file, it cannot be imported, or has no fitting ``STUDY``.
-    """
+    """Return the study in ``studies/catalog/<name>.py``; raise ConfigError if there is none."""
     if name not in names():
         raise ConfigError(unknown_name("study", name, names()))
     file = f"studies/catalog/{name}.py"

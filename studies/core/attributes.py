@@ -18,65 +18,43 @@ RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, FAILURES, ORDER,
 
 # --- Of some trials.
 
-SENTINEL = "sentinel"
-"""The trial runs unpruned."""
+SENTINEL = "sentinel"  # the trial runs unpruned
 WOULD_PRUNE = "would_prune"
 """System attribute of a sentinel: the step at which the pruner would have stopped it."""
-CARRIED = "carried"
-"""Where a trial of a fork comes from: ``{"study": name, "trial": number}``."""
-ENTRY = "entry"
-"""The entry of the list of configurations that a confirm trial trains."""
+CARRIED = "carried"  # where a trial of a fork comes from: ``{"study": name, "trial": number}``
+ENTRY = "entry"  # the entry of the list of configurations that a confirm trial trains
 SCHEDULE = "schedule"
 """Hyperparameters of a finished member by epoch, and the trial whose state it copied:
 ``[{"epoch": 0, "params": …}, {"epoch": 2, "source": 5, "params": …}]``."""
-LINEAGE = "lineage"
-"""The one training that a finished member is if it copied another member."""
+LINEAGE = "lineage"  # the one training that a finished member is if it copied another member
 
 # --- Of a study.
 
-LEASE = "lease"
-"""The lease of the only supervisor, or None."""
-PART = "part:"
-"""How the names begin that hold the leases of several supervisors."""
-IDENTITY = "identity"
-"""The study's random identity."""
-FINGERPRINT = "fingerprint"
-"""``{"hash": ..., "values": ...}``."""
-CODE = "code"
-"""Name of the hashes of a user's own code among the fingerprint's values."""
-RECORD = "plan"
-"""The plan of the last run, see ``plan_attribute``."""
-BUDGET = "budget"
-"""Trials and confirm seeds of the last run, as in ``Plan``."""
-RUNS = "runs"
-"""For each run the number of its first event, and its settings."""
-FOLDERS = "folders"
-"""The folders that the study has run in."""
+LEASE = "lease"  # the lease of the only supervisor, or None
+PART = "part:"  # how the names begin that hold the leases of several supervisors
+IDENTITY = "identity"  # the study's random identity
+FINGERPRINT = "fingerprint"  # ``{"hash": ..., "values": ...}``
+CODE = "code"  # name of the hashes of a user's own code among the fingerprint's values
+RECORD = "plan"  # the plan of the last run, see ``plan_attribute``
+BUDGET = "budget"  # trials and confirm seeds of the last run, as in ``Plan``
+RUNS = "runs"  # for each run the number of its first event, and its settings
+FOLDERS = "folders"  # the folders that the study has run in
 TEST_DATA = "test_data"
 """Fingerprint of the data if its test files were added after the study's start."""
-FORKED = "forked"
-"""Where the study comes from, see ``Forked``."""
-SEARCH_ORDER = "order"
-"""The batch order of the search; None: asynchronous."""
-STOPPED = "stopped"
-"""Why the search ended early, or None."""
+FORKED = "forked"  # where the study comes from, see ``Forked``
+SEARCH_ORDER = "order"  # the batch order of the search; None: asynchronous
+STOPPED = "stopped"  # why the search ended early, or None
 ENQUEUED = "enqueued"
 """All configurations that were enqueued; of a trial: the file that it comes from."""
-IMPORTED = "imported"
-"""The imported results; of a trial that a sampler sees: file and line."""
-POPULATION = "population"
-"""The record of a population."""
+IMPORTED = "imported"  # the imported results; of a trial that a sampler sees: file and line
+POPULATION = "population"  # the record of a population
 
 # --- Of a confirm study.
 
-CONFIRM = ".confirm"
-"""How the name of a study's confirmation ends."""
-ENVIRONMENT = "environment"
-"""Versions and data hashes."""
-TEST = "test"
-"""The record of the readings of the test set."""
-RACE = "race"
-"""Configurations that the race stopped: ``{identity of the params: seeds}``."""
+CONFIRM = ".confirm"  # how the name of a study's confirmation ends
+ENVIRONMENT = "environment"  # versions and data hashes
+TEST = "test"  # the record of the readings of the test set
+RACE = "race"  # configurations that the race stopped: ``{identity of the params: seeds}``
 
 _OF_A_STUDY: Mapping[str, Any] = {
     IDENTITY: str,

@@ -15,8 +15,7 @@ from typing import Any, cast, get_args
 from studies.core.events import TRIAL_ENDS, Event, Kind
 
 FILE = "events.jsonl"
-OVER = (*TRIAL_ENDS, "tested")
-"""Kinds of events after which a trial has nothing more to tell."""
+OVER = (*TRIAL_ENDS, "tested")  # kinds of events after which a trial has nothing more to tell
 
 _KINDS = frozenset(get_args(Kind))
 _CHUNK = 1 << 20
@@ -87,11 +86,7 @@ class Tail:
         self._rest = b""
 
     def read(self) -> Iterator[Event]:
-        """Yield the events appended since the last call, less a line that is being written.
-
-        Raises:
-            OSError: if the file is there, but cannot be read.
-        """
+        """Yield events since the last call, but no half line; raise OSError if it is unreadable."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
@@ -143,21 +138,13 @@ def survey(path: Path) -> Contents:
 
 
 def identity_in(path: Path) -> str:
-    """Return the identity in the first ``study`` event of the log at ``path``, or "".
-
-    Raises:
-        OSError: if it is there, but cannot be read.
-    """
+    """Return the id in the first ``study`` event, or ""; raise OSError if it is unreadable."""
     named = (str(e.data.get("id", "")) for e in Tail(path).read() if e.kind == "study")
     return next(filter(None, named), "")
 
 
 def last_study(path: Path) -> Mapping[str, Any]:
-    """Return the data of the last ``study`` event of the log at ``path``; {}: it has none.
-
-    Raises:
-        OSError: if it is there, but cannot be read.
-    """
+    """Return the data of the last ``study`` event, or {}; raise OSError if it is unreadable."""
     data: Mapping[str, Any] = {}
     try:
         with path.open("rb") as file:

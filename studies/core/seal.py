@@ -10,8 +10,7 @@ import tomli_w
 
 from mnist_core.config import RECORD
 
-SEAL = "sha256"
-"""Name of the seal in the table ``[record]``."""
+SEAL = "sha256"  # name of the seal in the table ``[record]``
 
 _PLACES = (("device",), ("threads",), ("data", "root"))
 """Settings that say where a training runs, which may be changed."""

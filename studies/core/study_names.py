@@ -9,8 +9,7 @@ from collections.abc import Collection
 from mnist_core.errors import ConfigError
 
 QUICK = "quick"
-LONGEST = 100
-"""Letters of a fork's name, which is part of a folder's name of at most 255 bytes."""
+LONGEST = 100  # letters of a fork's name, which is part of a folder's name of at most 255 bytes
 
 _FORK = re.compile(r"[A-Za-z0-9_]+")
 

@@ -14,15 +14,11 @@ from mnist_core.console.plain_text import counted, one_line, safe_lines
 class TrialState(StrEnum):
     """What has become of a trial; the values are Optuna's names and stand in reports."""
 
-    COMPLETE = "COMPLETE"
-    """It ran its full budget."""
-    PRUNED = "PRUNED"
-    """The pruner or the scheduler stopped it."""
-    FAIL = "FAIL"
-    """It has no result; ``TrialRecord.failure`` says why."""
+    COMPLETE = "COMPLETE"  # it ran its full budget
+    PRUNED = "PRUNED"  # the pruner or the scheduler stopped it
+    FAIL = "FAIL"  # it has no result; ``TrialRecord.failure`` says why
     RUNNING = "RUNNING"
-    WAITING = "WAITING"
-    """It is to run, also when its supervisor died under it."""
+    WAITING = "WAITING"  # it is to run, also when its supervisor died under it
     INFEASIBLE = "INFEASIBLE"
     """It was not trained because it is over a limit; Optuna stores it as FAIL."""
 
@@ -105,8 +101,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-INFEASIBLE = "Infeasible"
-"""Kind of failure: the trial was not trained because it is over a limit."""
+INFEASIBLE = "Infeasible"  # kind of failure: the trial was not trained because it is over a limit
 
 
 @dataclass(frozen=True, kw_only=True)

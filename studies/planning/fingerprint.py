@@ -17,8 +17,7 @@ from studies.core.attributes import CODE, FINGERPRINT
 if TYPE_CHECKING:  # it takes a second to import, and a plan needs none
     import optuna
 
-DEVICE_KIND = "environment"
-"""Key of a fingerprint's values: ``cuda``. Absent on a CPU."""
+DEVICE_KIND = "environment"  # Key of a fingerprint's values: ``cuda``. Absent on a CPU.
 
 _MEANING = (
     *("objective", "metric", "direction", "seed", "space", "train"),
@@ -70,11 +69,7 @@ def digest_of(values: Mapping[str, Any]) -> str:
 
 
 def check_fingerprint(study: "optuna.Study", fingerprint: tuple[str, Mapping[str, Any]]) -> None:
-    """Keep ``fingerprint`` with a new ``study``; compare it with that of an old study.
-
-    Raises:
-        FingerprintMismatch: if they differ; the message has the first differences.
-    """
+    """Keep the fingerprint of a new study; raise ``FingerprintMismatch`` if an old one differs."""
     digest, values = fingerprint
     stored = study.user_attrs.get(FINGERPRINT)
     if stored is None and study.get_trials(deepcopy=False):
@@ -94,11 +89,7 @@ def check_fingerprint(study: "optuna.Study", fingerprint: tuple[str, Mapping[str
 
 
 def check_readable(name: str, recorded: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Check that the parameters and values of a recorded study mean what a plan says.
-
-    Raises:
-        FingerprintMismatch: if they differ; the message has the first differences.
-    """
+    """Raise ``FingerprintMismatch`` if a recorded study's values mean something else than now."""
     # To read a study no more is needed: the data, the trainer and the code may have changed.
     old, new = ({key: of[key] for key in _MEANING if key in of} for of in (recorded, values))
     if changes := differences(old, new):
@@ -106,11 +97,7 @@ def check_readable(name: str, recorded: Mapping[str, Any], values: Mapping[str, 
 
 
 def check_environment(study: "optuna.Study", values: Mapping[str, Any]) -> None:
-    """Check that old and new trials of a study are of the same environment, CPU or CUDA.
-
-    Raises:
-        FingerprintMismatch: if they are not.
-    """
+    """Raise ``FingerprintMismatch`` unless all trials are of one environment, CPU or CUDA."""
     stored = study.user_attrs.get(FINGERPRINT)
     if stored is None:
         return

@@ -163,13 +163,7 @@ def make_layer(values: Mapping[str, Any], *, source: str, searched: Iterable[str
 
 
 def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
-    """Lay ``layers`` over the defaults, later ones on top; the first is ``conf.toml``.
-
-    Returns the settings, and the source of each that is not a default, by full dotted name.
-
-    Raises:
-        ConfigError: if a value is of the wrong type or out of range; names its layer.
-    """
+    """Return the settings of all layers, the first ``conf.toml``, and each one's source."""
     nested = Settings().model_dump()
     settings, origins = Settings(), {}
     for layer in layers:
@@ -210,7 +204,6 @@ def _is_table(name: str) -> bool:
 
 
 def _as_written(message: str, layer: Layer) -> str:
-    """Return ``message`` with the key as the layer wrote it."""
     for key, name in layer.written.items():
         start = f"{layer.source}: {key}: "
         if message.startswith(start):

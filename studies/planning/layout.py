@@ -7,11 +7,7 @@ from studies.storage.belonging import MODELS
 
 
 def results_folder(setting: str) -> Path:
-    """Return the absolute path of the folder that ``results.folder`` names.
-
-    Raises:
-        ConfigError: if it is not a folder: models and states are files, replaced by renaming.
-    """
+    """Return the absolute path of ``results.folder``; raise ConfigError if it is not a folder."""
     # Absolute at once: an objective may change the working directory while the study runs.
     if "\0" in setting:
         raise ConfigError("results.folder: a path cannot hold a null byte")

@@ -30,10 +30,8 @@ from studies.storage.location import OpenedStudies, StudyLocation
 from studies.storage.url import journal_url, shown, storage_file, with_file
 
 DATABASE = "study.db"
-_HIDDEN = "***"
-"""Stands for a password, see ``masked``."""
-_JOURNAL = b'{"op_code"'
-"""Start of each line of an Optuna journal."""
+_HIDDEN = "***"  # stands for a password, see ``masked``
+_JOURNAL = b'{"op_code"'  # start of each line of an Optuna journal
 
 
 def find(
@@ -82,8 +80,6 @@ def name_of(study: str, *, quick: bool) -> str | None:
 
 @dataclass(frozen=True)
 class _Lookup:
-    """A search for a study with the options of a command line."""
-
     conf: Path | None
     sets: Mapping[str, Any]
     quick: bool
@@ -145,11 +141,7 @@ class _Lookup:
 
 
 def database_of(folder: Path) -> str:
-    """Return the storage URL of the study that is kept in ``folder``; "": there is none.
-
-    Raises:
-        UserError: if it holds several journals.
-    """
+    """Return the storage URL of the study in ``folder``, or ""; raise UserError for several."""
     if (folder / DATABASE).exists():
         return storage_url_of(Settings(), folder)
     files: list[Path] = []
@@ -187,7 +179,6 @@ def _places(now: Now, *, by_folder: bool) -> Iterator[Now]:
 
 
 def _given(now: Now) -> bool:
-    """Return whether ``storage.url`` is of the command line."""
     return now.origins.get("storage.url") == SET
 
 

@@ -1,13 +1,11 @@
 """What this machine has: CPU cores, memory, GPUs."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
-
+from mnist_core.device.memory import free_memory as free_memory
 from mnist_core.errors import ConfigError
 
 
@@ -41,11 +39,7 @@ def _cgroup_cores(root: Path) -> float | None:
 
 
 def device(name: str) -> str:
-    """Resolve ``name`` (auto, cpu, cuda, cuda:N) to ``cpu`` or ``cuda:N``; imports torch if needed.
-
-    Raises:
-        ConfigError: if this machine does not have that CUDA device.
-    """
+    """Resolve ``name`` to ``cpu`` or ``cuda:N``; raise ConfigError if this machine lacks it."""
     if name == "cpu" or (name == "auto" and not may_have_gpu()):
         return "cpu"
     import torch
@@ -68,19 +62,6 @@ def may_have_gpu(root: Path = Path("/"), environment: Mapping[str, str] = os.env
     if environment.get("CUDA_VISIBLE_DEVICES", "0").strip() not in ("", "-1"):
         drivers += ["dev/nvidiactl", "dev/dxg"]  # NVIDIA's, the same within Windows (WSL)
     return any((root / driver).exists() for driver in drivers)
-
-
-def free_memory(root: Path = Path("/")) -> int:
-    """Return the bytes of main memory that processes may still take, also in a container."""
-    free = int(psutil.virtual_memory().available)
-    group = root / "sys/fs/cgroup"
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # "max": no limit
-            free = min(free, int((group / limit).read_text()) - int((group / used).read_text()))
-    return max(0, free)
 
 
 def gpus(name: str, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:

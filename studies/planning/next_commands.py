@@ -126,7 +126,6 @@ def _written(settings: Settings, key: str) -> str | None:
 
 
 def _toml(value: Any) -> str:
-    """Return a plain value as TOML on one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_toml(str(k))} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):

@@ -69,11 +69,7 @@ def objective_class(name: str) -> Any:
 
 
 def check_objective(name: str, goals: Goals) -> None:
-    """Check that objective ``name`` can be made, and can measure what the study's goals need.
-
-    Raises:
-        ConfigError: if it cannot.
-    """
+    """Raise ``ConfigError`` if the objective cannot be made, or measure what the goals need."""
     kind = objective_class(name)
     if goals.measured and not issubclass(kind, Training):
         raise ConfigError(

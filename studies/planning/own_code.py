@@ -29,8 +29,7 @@ SHIPPED = {
 }
 """Modules of this package, by folder; every other module there is a user's own."""
 
-_HASHED = 16
-"""Hexadecimal digits of a hash."""
+_HASHED = 16  # hexadecimal digits of a hash
 
 
 def hashes(spec: StudySpec, model: str) -> dict[str, str]:
@@ -50,11 +49,7 @@ def hashes(spec: StudySpec, model: str) -> dict[str, str]:
 
 
 def check_models(spec: StudySpec) -> None:
-    """Check that the models of a study exist and are Python; none is imported.
-
-    Raises:
-        ConfigError: if one is not.
-    """
+    """Raise ``ConfigError`` unless the models of a study exist and are Python; none is imported."""
     default = TrainConfig().model.name
     for name in _models(spec, str(flatten(spec.fixed).get("model.name", default))):
         file = _file(_model_folders(), name)

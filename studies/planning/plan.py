@@ -79,11 +79,7 @@ class Plan:
 
     @property
     def goals(self) -> Goals:
-        """The objectives and limits of the study.
-
-        Raises:
-            ConfigError: see ``Goals``.
-        """
+        """The objectives and limits of the study; raises ConfigError as ``Goals``."""
         search = self.settings.search
         return Goals(
             metric=self.spec.metric,

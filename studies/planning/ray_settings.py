@@ -6,8 +6,7 @@ from pydantic import Field, field_validator
 
 from mnist_core.table import Table
 
-_LEAST = 0.0001
-"""The smallest fraction of a CPU or GPU that Ray can count."""
+_LEAST = 0.0001  # the smallest fraction of a CPU or GPU that Ray can count
 
 
 class RaySettings(Table):

@@ -29,11 +29,7 @@ class Share:
 
 
 def share_out(engine: EngineSettings, device: str, *, threads: int, tasks: int) -> Share:
-    """Return what the trials get.
-
-    Raises:
-        ConfigError: if this machine does not have the device or the cores.
-    """
+    """Return what the trials get; raise ConfigError if this machine lacks the device or cores."""
     on_cluster = engine.name == "ray" and engine.ray.address != ""
     if on_cluster:
         # Ray shows each trial its own GPU as the first one. What the cluster has is known later.

@@ -15,8 +15,7 @@ from mnist_core.table import Table
 from studies.planning.ray_settings import RaySettings
 from studies.planning.tracking_settings import TrackingSettings
 
-SET = "--set"
-"""The source of settings that the command line gave."""
+SET = "--set"  # the source of settings that the command line gave
 
 RECORDED = "the study's record"
 """The source of settings that a study was run with, where they would differ now."""

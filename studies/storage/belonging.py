@@ -8,11 +8,8 @@ from mnist_core.errors import UserError
 from mnist_core.files import from_here, write_atomically
 from studies.core.event_log import FILE, identity_in
 
-MODELS = "checkpoints"
-"""Folder of the models, and of the states of running trials."""
-
-KEPT = ".kept"
-"""How the names of the trackers' lists end, in the folder ``trackers``."""
+MODELS = "checkpoints"  # folder of the models, and of the states of running trials
+KEPT = ".kept"  # how the names of the trackers' lists end, in the folder ``trackers``
 
 _MARK = "study.id"
 _MODELS = f"{MODELS}/"
@@ -60,21 +57,13 @@ def check_owner(folder: Path, identity: str, database: str) -> None:
 
 
 def foreign_models(folder: Path, identity: str) -> str:
-    """Return the identity of the other study that the models in ``folder`` belong to; "": none.
-
-    Raises:
-        UserError: if their mark cannot be read.
-    """
+    """Return which other study ``folder``'s models are of, or ""; raise UserError if unreadable."""
     found = next((of for what, of in _owners(folder) if what == _MODELS), identity)
     return "" if found == identity else found
 
 
 def mark(folder: Path, identity: str) -> None:
-    """Write ``identity`` beside the models in ``folder``, if there is none.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write ``identity`` beside the models if there is none; raise UserError if it cannot be."""
     path = folder / MODELS / _MARK
     if not path.exists():
         write_atomically(path, f"{identity}\n")

@@ -45,11 +45,7 @@ def append(storage: BaseStorage, content: Content) -> int:
 
 
 def check_same(contents: Sequence[Content], copies: Sequence[Content], target: str) -> None:
-    """Check that ``copies``, read from ``target``, are what was written.
-
-    Raises:
-        CopyError: if they are not.
-    """
+    """Raise ``CopyError`` unless ``copies``, read from ``target``, are what was written."""
     for content, copy in zip(contents, copies, strict=True):
         found = difference(content, copy)
         if found:

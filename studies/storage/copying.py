@@ -132,6 +132,5 @@ def _same_storage(one: str, other: str) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove the file of a storage that was made for a copy that failed."""
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         path.with_name(name).unlink(missing_ok=True)

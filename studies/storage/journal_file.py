@@ -125,11 +125,7 @@ class JournalFile(JournalFileBackend):
 
 
 def check_lines(path: Path) -> None:
-    """Check every whole line of a journal: another program may have written there.
-
-    Raises:
-        StorageError: if a line is damaged, or the file cannot be read.
-    """
+    """Raise ``StorageError`` if a line is damaged: another program may have written there."""
     try:
         with path.open("rb") as file:
             for line in file:
@@ -142,11 +138,7 @@ def check_lines(path: Path) -> None:
 
 
 def check_file(path: Path, *, create: bool) -> None:
-    """Check that a file is a journal before anything is appended to it.
-
-    Raises:
-        StorageError: if it is not, or is missing and ``create`` is not set.
-    """
+    """Raise ``StorageError`` unless a file is a journal, or is missing and may be made."""
     try:
         check_regular(path)
         with path.open("rb") as file:

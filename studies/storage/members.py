@@ -14,8 +14,7 @@ from studies.storage.process_identity import Lease, parse_lease
 LIMIT = 600.0
 """Seconds without a heartbeat after which a member on another machine is believed dead."""
 
-LIMIT_OF_LOCKS = 60.0
-"""The same if a server says that its lock is gone, too."""
+LIMIT_OF_LOCKS = 60.0  # the same if a server says that its lock is gone, too
 
 
 @dataclass(frozen=True, kw_only=True)

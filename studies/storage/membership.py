@@ -23,11 +23,8 @@ from studies.storage.open import Storage, exclusive
 from studies.storage.process_identity import Lease, to_attribute
 from studies.storage.url import is_joinable
 
-BEAT = 15.0
-"""Seconds between two heartbeats."""
-
-_PAUSE = 0.02
-"""Seconds between two tries to have the turn."""
+BEAT = 15.0  # seconds between two heartbeats
+_PAUSE = 0.02  # seconds between two tries to have the turn
 
 _TRIAL_WRITES = frozenset(
     {
@@ -123,11 +120,7 @@ def join_study(study: optuna.Study, storage: Storage) -> Member:
 
 
 def check_joinable(url: str) -> None:
-    """Check that several processes can write to the storage at ``url``.
-
-    Raises:
-        UserError: if it is of a kind that one process writes.
-    """
+    """Raise ``UserError`` unless several processes can write to the storage at ``url``."""
     if not is_joinable(url):
         raise UserError(
             "--join: in SQLite one process at a time writes a study; set storage.url to"

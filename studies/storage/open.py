@@ -79,11 +79,7 @@ def close_storage(storage: Storage) -> None:
 
 
 def check_sound(url: str) -> None:
-    """Check a storage that was closed: damage by another program would show up later.
-
-    Raises:
-        StorageError: if it is damaged or missing.
-    """
+    """Raise ``StorageError`` if a closed storage is damaged: it would show up later."""
     kind_of(url).check_sound(url)
 
 

@@ -63,19 +63,13 @@ def _checked(what: str) -> Callable[[Callable[[], None]], Callable[[], bool]]:
     return decorate
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
-
-
 # --- Which storage a study is in, and the identities of studies and trials there.
 
 
 class OpenStudy(optuna.Study):
     """A study that knows the storage it was opened on; Optuna may put a cache before that."""
 
-    def __init__(
-        self, name: str, storage: BaseStorage, *, sampler: BaseSampler | None = None
-    ) -> None:
+    def __init__(self, name: str, storage: BaseStorage, sampler: BaseSampler | None = None) -> None:
         super().__init__(name, storage, sampler=sampler)
         self.opened_on = storage
 
@@ -247,7 +241,8 @@ def tables_known() -> None:
     nan = found.step_from_stored(*found.step_to_stored(float("nan")))
     _require(nan != nan, "a stored nan")
     for method, parameters in _CALLED_BY_THE_CACHE.items():
-        _require(_parameters(getattr(RDBStorage, method)) == ("self", *parameters), method)
+        signature = inspect.signature(getattr(RDBStorage, method)).parameters
+        _require(tuple(signature) == ("self", *parameters), method)
 
 
 _CALLED_BY_THE_CACHE = {

@@ -26,8 +26,7 @@ from studies.storage.postgres_connection import KEY, connection_options, is_lost
 from studies.storage.sql import SqlStorage
 from studies.storage.url import shown
 
-PATIENCE = 120.0
-"""Seconds to wait for a server that is away."""
+PATIENCE = 120.0  # seconds to wait for a server that is away
 
 _LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -245,7 +244,6 @@ _HOLDERS = f"""
 
 
 def _run(connection: Any, query: str, name: object) -> list[Any]:
-    """Run ``query`` on a connection of the driver."""
     with connection.cursor() as cursor:
         cursor.execute(query.replace(":name", "%(name)s"), {"name": name})
         rows: list[Any] = cursor.fetchall()

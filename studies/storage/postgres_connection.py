@@ -23,8 +23,7 @@ _CONNECTION = {
     "keepalives_count": 4,
 }
 _OPTIONS = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
-ALEMBIC = "alembic_version"
-"""The table in which every program with Alembic keeps its version."""
+ALEMBIC = "alembic_version"  # the table in which every program with Alembic keeps its version
 
 _AWAY = ("57P01", "57P02", "57P03")
 """States: the server shuts down, crashed, or does not accept connections yet."""

@@ -8,8 +8,7 @@ from optuna.trial import FrozenTrial
 
 from studies.storage.optuna_internals import FIXED_PARAMS
 
-_NOTHING: dict[str, Any] = {}
-"""System attributes of finished trials, which do not change any more."""
+_NOTHING: dict[str, Any] = {}  # system attributes of finished trials, which do not change any more
 
 
 def forget_begin(trial: FrozenTrial) -> None:

@@ -15,11 +15,8 @@ from sqlalchemy.engine import Connection, Row
 from studies.storage.optuna_internals import tables
 from studies.storage.sharing import forget_begin
 
-PAGE = 200
-"""Trials that are read at a time: SQLite takes some hundred identities in one query."""
-
-Rows = Mapping[int, list[Row[Any]]]
-"""Rows of one table by trial identity."""
+PAGE = 200  # trials that are read at a time: SQLite takes some hundred identities in one query
+Rows = Mapping[int, list[Row[Any]]]  # rows of one table by trial identity
 
 
 class TrialReader:

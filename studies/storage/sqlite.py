@@ -17,8 +17,7 @@ from studies.storage.errors import Damaged, NoStudies, StorageError, advised, is
 from studies.storage.sql import SqlStorage
 from studies.storage.url import shown, sqlite_url
 
-BUSY_TIMEOUT = 60.0
-"""Seconds that a write waits for another process's write before it fails."""
+BUSY_TIMEOUT = 60.0  # seconds that a write waits for another process's write before it fails
 
 _NO_PATIENCE = 500
 """Milliseconds that it waits after one has failed: a study that is closed shall not wait again."""
@@ -92,11 +91,7 @@ def open_file(url: str, path: Path, *, create: bool) -> SqliteStorage:
 
 
 def check_file(path: Path, *, create: bool, read_only: bool = False) -> None:
-    """Check that a file is a database of ours before Optuna adds its tables to it.
-
-    Raises:
-        StorageError: if it is not, is damaged, or is missing and ``create`` is not set.
-    """
+    """Raise ``StorageError`` unless a file is a database of ours, or is missing and may be made."""
     try:
         check_regular(path)
         with path.open("rb") as file:

@@ -36,11 +36,7 @@ def absolute_url(url: str) -> str:
 
 
 def storage_file(url: str) -> Path | None:
-    """Return the file that holds the studies of ``url``, None if they are on a server.
-
-    Raises:
-        StorageError: if ``url`` is not a storage URL, or one that names no file.
-    """
+    """Return the file of ``url``, None on a server; raise ``StorageError`` if the URL is wrong."""
     return kind_of(url).file(url)
 
 
@@ -57,11 +53,7 @@ def shown(url: str) -> str:
 
 
 def check_url(url: str) -> None:
-    """Check what can be known of ``url`` without opening it.
-
-    Raises:
-        StorageError: if it is not a storage URL, or the driver of its database is not installed.
-    """
+    """Raise ``StorageError`` if ``url`` is wrong, or its driver is not installed; opens nothing."""
     kind_of(url).check(url)
 
 

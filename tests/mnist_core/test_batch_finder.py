@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_core import train
+from mnist_core.device.memory import free_memory
 from mnist_core.errors import ConfigError
 from mnist_core.finders import batch_finder
 from mnist_core.finders.batch_finder import (
     Measured,
-    available_memory,
     doublings,
     find,
     find_largest,
@@ -233,7 +233,7 @@ def test_measure_counts_what_it_trains(resolved):
 
 @pytest.mark.long
 def test_a_real_search(resolved):
-    with Isolated(partial(measure, resolved, 0.8), memory=available_memory()) as isolated:
+    with Isolated(partial(measure, resolved, 0.8), memory=free_memory()) as isolated:
         found = find(isolated, low=500, high=1000, seconds=0.05, repeats=2)
     assert [size.batch_size for size in found.sizes] == [500, 1000]
     assert found.largest == 1000
@@ -255,16 +255,16 @@ def test_a_real_limit(resolved):
             isolated(5000, 0.0)
 
 
-def test_available_memory(tmp_path):
-    whole = available_memory(tmp_path)
+def test_free_memory(tmp_path):
+    whole = free_memory(tmp_path)
     assert 100 * MIB < whole < 2**50
     group = tmp_path / "sys/fs/cgroup"
     (group / "memory").mkdir(parents=True)
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text("5000\n")
-    assert available_memory(tmp_path) > 100 * MIB
+    assert free_memory(tmp_path) > 100 * MIB
     (group / "memory.max").write_text("6000\n")
-    assert available_memory(tmp_path) == 1000
+    assert free_memory(tmp_path) == 1000
     (group / "memory/memory.limit_in_bytes").write_text("900\n")
     (group / "memory/memory.usage_in_bytes").write_text("1000\n")
-    assert available_memory(tmp_path) == 0
+    assert free_memory(tmp_path) == 0

@@ -34,11 +34,7 @@ class Kind(ABC):
 
     @abstractmethod
     def file(self, url: str) -> Path | None:
-        """Return the file of ``url``, None if the studies are on a server.
-
-        Raises:
-            StorageError: if the URL is wrong.
-        """
+        """Return the file of ``url``, None on a server; raise ``StorageError`` if it is wrong."""
 
     @abstractmethod
     def open_storage(self, url: str, *, create: bool) -> "Storage":
@@ -49,19 +45,11 @@ class Kind(ABC):
         return path
 
     def check(self, url: str) -> None:
-        """Check what can be known of ``url`` without opening it.
-
-        Raises:
-            StorageError: if it is wrong, or its driver is not installed.
-        """
+        """Raise ``StorageError`` if ``url`` is wrong or its driver missing; opens nothing."""
         self.file(url)
 
     def check_sound(self, url: str) -> None:
-        """Check that a closed storage can be read.
-
-        Raises:
-            StorageError: if it is damaged or missing.
-        """
+        """Raise ``StorageError`` if a closed storage is damaged or missing."""
         del url
 
     def lock_path(self, path: Path) -> Path:
