@@ -166,6 +166,21 @@ def ready_made_databases(request: pytest.FixtureRequest) -> Iterator[pytest.Monk
 
 
 @pytest.fixture(scope="session")
+def running_server() -> Iterator[Any]:
+    """One PostgreSQL server for all tests of this process: to make one takes 2 s of CPU time."""
+    import postgres
+
+    reason = postgres.missing()
+    if reason:
+        missing(reason)
+    started = postgres.Server()
+    try:
+        yield started
+    finally:
+        started.remove()
+
+
+@pytest.fixture(scope="session")
 def full_mnist() -> Path:
     """Folder with the four files of the full MNIST.
 

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from mnist_core.errors import CheckpointError
 from mnist_core.optim import OPTIMIZERS
 from mnist_core.train import StopTraining, train
+from mnist_core.trainer import training_state
 
 CASES = {
     **{name: {"optim__name": name} for name in OPTIMIZERS},
@@ -62,7 +64,7 @@ def test_resumed_equals_uninterrupted(very_few, config, tmp_path, name):
     resumed = train(some, very_few, lambda step, metrics: seen.append(step), state_file=file)
     assert seen[0] == 4
     assert without_seconds(resumed.history) == without_seconds(whole.history)
-    assert resumed.metrics == whole.metrics
+    assert (resumed.metrics, resumed.images) == (whole.metrics, whole.images)
     assert resumed.confusion == whole.confusion
     for key, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[key]), key
@@ -71,7 +73,7 @@ def test_resumed_equals_uninterrupted(very_few, config, tmp_path, name):
 
 def test_killed_when_early_stopping_had_decided(few, config, tmp_path):
     """The state is written, the training is to end, and its last report never returns."""
-    some = config(optim__lr=0.02, epochs=30, early_stopping=3, seed=3)
+    some = config(optim__lr=0.02, epochs=30, early_stopping=3, seed=3, **SMALL)
     whole = train(some, few)
     assert whole.stopped_early
     file = tmp_path / "state.safetensors"
@@ -81,6 +83,18 @@ def test_killed_when_early_stopping_had_decided(few, config, tmp_path):
     assert resumed.stopped_early
     assert without_seconds(resumed.history) == without_seconds(whole.history)
     assert (resumed.metrics, resumed.confusion) == (whole.metrics, whole.confusion)
+
+
+def test_numbers_of_an_optimizer_stay_on_the_host():
+    """Else each step would wait for the device, which ``meta`` stands for."""
+    parameter = nn.Parameter(torch.zeros(3, device="meta"))
+    optimizer = torch.optim.NAdam([parameter])
+    averages = {"0.exp_avg": torch.ones(3), "0.exp_avg_sq": torch.ones(3)}
+    numbers = {"0.step": torch.tensor(4.0), "0.mu_product": torch.tensor(0.5)}
+    training_state.restore_optimizer(optimizer, averages | numbers)
+    state = optimizer.state[parameter]
+    assert (state["mu_product"].device.type, state["mu_product"].item()) == ("cpu", 0.5)
+    assert state["exp_avg"].device.type == "meta"
 
 
 def test_a_pruned_training_leaves_no_state(few, config, tmp_path):

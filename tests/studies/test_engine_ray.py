@@ -182,6 +182,7 @@ def test_a_node_that_does_not_answer(monkeypatch):
     assert str(answer) == "no answer within 0.5 s"
 
 
+@pytest.mark.long
 def test_an_objective_that_cannot_be_sent_or_loaded(tmp_path):
     with pytest.raises(WorkerStartError, match="cannot be sent to workers"):
         run(tmp_path, ray_engine(), lambda task, report: None, trials=1)
@@ -196,6 +197,7 @@ def test_rungs_hold_values_of_their_own_step(tmp_path):
         assert marks == {f"completed_rung_{n}": curve[step] for n, step in enumerate(reached)}
 
 
+@pytest.mark.long
 def test_tunes_asha_stops_trials_and_they_are_pruned(tmp_path):
     plan = replace(toy_plan(tmp_path), train=TrainConfig(epochs=4))
     engine = ray_engine(scheduler="asha", asha_factor=2.0)
