@@ -136,9 +136,11 @@ def test_accuracy_is_that_of_the_trained_model(tmp_path, digits, some):
     model = kept("mlp512")
     with torch.no_grad():
         images = (some.images.unsqueeze(1) / 255 - 0.1307) / 0.3081
-        right = (model.model(images).argmax(1) == some.labels).double().mean().item()
+        logits = model.model(images)
+    right = (logits.argmax(1) == some.labels).double().mean().item()
     parity = exported(model, tmp_path, "torch", digits, some)[1]
     assert parity.trained_accuracy == parity.exported_accuracy == right
+    assert logits.abs().max() < 1 and parity.allowed == export.TOLERANCE  # not less for small ones
 
 
 class ReluMoved(export.Exportable):
