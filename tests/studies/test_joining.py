@@ -17,7 +17,7 @@ from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome
 from studies.core.attributes import STOPPED
 from studies.ledger.opening import open_search
-from studies.search.stopping import Stopping
+from studies.search.stopping import Stop, Stopping
 from studies.storage import leases
 from studies.storage.leases import StudyInUse
 from studies.storage.open import close_storage, exclusive, open_storage, sqlite_url
@@ -228,6 +228,18 @@ def test_a_turn_locks_a_file_that_a_shared_disk_locks_too(tmp_path, writable):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(descriptor)
+
+
+def test_only_the_first_member_forgets_why_an_earlier_search_was_stopped(tmp_path, opened):
+    url, storages = on_a_journal(tmp_path)
+    plan = at(tmp_path, url)
+    stop = Stop(rule="seconds", why="60 seconds have passed", trials=1, planned=8).to_attribute()
+    with open_search(plan, storages[0], join=True) as one:
+        one.set_attribute(STOPPED, stop)
+        with open_search(plan, storages[1], join=True):
+            assert opened(url).user_attrs[STOPPED] == stop
+    with open_search(plan, storages[1], join=True):
+        assert opened(url).user_attrs[STOPPED] is None
 
 
 def test_what_one_stops_is_stopped_for_all(tmp_path, monkeypatch, opened):
