@@ -5,10 +5,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import needs
 import pytest
 
 
@@ -128,13 +126,6 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """A running server; the test is skipped where none can be started."""
-    reason = missing()
-    if reason:
-        needs.missing(reason)
-    started = Server()
-    try:
-        yield started
-    finally:
-        started.remove()
+def server(running_server: Server) -> Server:
+    """The server of this process, running; the test is skipped where none can be started."""
+    return running_server

@@ -94,6 +94,11 @@ def _start_really(
 @pytest.fixture
 def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork servers of engines have imported all that this process has, torch too."""
+    fork_workers(monkeypatch)
+
+
+def fork_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what ``warm_workers`` does, for other fixtures."""
     if in_a_long_test():
         return
     from studies.engines._local import fork_server

@@ -139,6 +139,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         confirm = read_trials(confirm_study) if confirm_study else []
         attributes = confirm_study.user_attrs if confirm_study else {}
         lease = read_lease(search_study)
+        identity = str(search_study.user_attrs.get(IDENTITY, ""))
         stopped = Stop.from_attribute(search_study.user_attrs.get(STOPPED))
         outside = command_readings(search_study.user_attrs, plan.folder)
         test = read_record(attributes, plan.storage_url, outside)
@@ -166,7 +167,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         test=test,
         described=attributes.get(ENVIRONMENT),
         settings=stored["values"] if stored else {},
-        identity=str(search_study.user_attrs.get(IDENTITY, "")),
+        identity=identity,
         fingerprint=stored["hash"] if stored else "",
     )
 

@@ -59,7 +59,7 @@ def search(machine, *, low=32, high=65_536, seconds=0.5, repeats=3, **options):
 # The largest
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(capacity=st.integers(1, 10**6), low=st.integers(1, 10_000), width=st.integers(0, 1_000_000))
 def test_the_largest_fits_and_a_16th_more_does_not(capacity, low, width):
     tried, high = [], low + width
@@ -222,13 +222,13 @@ def resolved(config):
 
 
 def test_measure_counts_what_it_trains(resolved):
-    for batch_size, seconds in ((500, 0.0), (500, 0.3), (4000, 0.0)):
+    for batch_size, seconds in ((500, 0.0), (500, 0.1), (1000, 0.0)):
         measured = measure(resolved, 0.8, batch_size, seconds)
         assert measured.images % batch_size == 0  # full batches only
         assert measured.images >= batch_size
         assert measured.seconds >= seconds
         assert measured.peak > 50 * MIB
-    assert measured.images == 4000
+    assert measured.images == 1000
 
 
 @pytest.mark.long
@@ -245,6 +245,7 @@ def test_a_real_search(resolved):
         assert 100 * MIB < size.peak < 4000 * MIB
 
 
+@pytest.mark.long
 def test_a_real_limit(resolved):
     """A budget of what a batch of 250 takes and 100 MiB more; lenet5 takes some 50 KiB an image."""
     with Isolated(partial(measure, resolved, 0.8)) as isolated:

@@ -18,11 +18,12 @@ LATER = [
     {"epoch": 2, "optim.lr": 0.002, "augment.shift": 0.1, "grad_clip": 0.5},
     {"epoch": 3, "augment.shift": 0.0},
 ]
+SMALL = {"model__name": "lenet5", "batch_size": 25}
 
 
 @pytest.fixture
 def changing(config):
-    return config(epochs=4, reports_per_epoch=2).override({"changes": LATER})
+    return config(epochs=4, reports_per_epoch=2, **SMALL).override({"changes": LATER})
 
 
 def weights(model):
@@ -120,40 +121,42 @@ def test_a_change_is_what_torch_does_when_its_groups_are_changed(few, config):
 
 
 @pytest.mark.parametrize("name", [*OPTIMIZERS, "pairs", "plateau"])
-def test_resumed_equals_uninterrupted_wherever_it_was_killed(few, config, tmp_path, name):
-    some = config(epochs=4, reports_per_epoch=2).override({"changes": LATER})
+def test_resumed_equals_uninterrupted_wherever_it_was_killed(very_few, config, tmp_path, name):
+    some = config(epochs=4, reports_per_epoch=2, **SMALL).override({"changes": LATER})
     if name == "pairs":
-        some = some.override({"model.name": "siamese", "pairs.per_epoch": 300, "model.width": 8})
+        some = some.override({"model.name": "siamese", "pairs.per_epoch": 100, "model.width": 4})
     elif name == "plateau":
         some = some.override({"schedule.name": name, "schedule.patience": 0})
     else:
         some = some.override({"optim.name": name})
-    whole = train(some, few)
+    whole = train(some, very_few)
     file = tmp_path / "state.safetensors"
     for report in range(1, 8):
-        state_of(some, few, report, file)
-    resumed = train(some, few, state_file=file)
+        state_of(some, very_few, report, file)
+    resumed = train(some, very_few, state_file=file)
     assert without_seconds(resumed.history) == without_seconds(whole.history)
     assert torch.equal(weights(resumed.model), weights(whole.model))
 
 
-def test_another_training_goes_on_from_a_state_with_changes_of_its_own(few, changing, tmp_path):
+def test_another_training_goes_on_from_a_state_with_changes_of_its_own(
+    very_few, changing, tmp_path
+):
     """What copies a training: the state is taken, the next change is another, the past is kept."""
     theirs, mine = tmp_path / "theirs.safetensors", tmp_path / "mine.safetensors"
-    state_of(changing, few, 4, theirs)  # two epochs are over
+    state_of(changing, very_few, 4, theirs)  # two epochs are over
     shutil.copyfile(theirs, mine)
     other = {"epoch": 2, "optim.lr": 0.03, "augment.rotate": 5.0}
     mixed = changing.override({"changes": [LATER[0], other]})
-    went_on = train(mixed, few, state_file=mine)
-    whole = train(mixed, few)
+    went_on = train(mixed, very_few, state_file=mine)
+    whole = train(mixed, very_few)
     assert without_seconds(went_on.history) == without_seconds(whole.history)
     assert torch.equal(weights(went_on.model), weights(whole.model))
 
 
-def test_the_past_of_a_state_must_be_the_same(few, changing, tmp_path, refusal):
+def test_the_past_of_a_state_must_be_the_same(very_few, changing, tmp_path, refusal):
     file = tmp_path / "state.safetensors"
-    state_of(changing, few, 5, file)  # in the middle of the third epoch
-    state = training_state.read(file, resolve(changing), few.fingerprint)
+    state_of(changing, very_few, 5, file)  # in the middle of the third epoch
+    state = training_state.read(file, resolve(changing), very_few.fingerprint)
     assert state is not None
     assert 2 < state.values["history"][-1]["epoch"] < 3
     for past in (
@@ -164,7 +167,7 @@ def test_the_past_of_a_state_must_be_the_same(few, changing, tmp_path, refusal):
         [LATER[0], {**LATER[1], "epoch": 3}],
     ):
         other = changing.override({"changes": past})
-        message = refusal(CheckpointError, train, other, few, state_file=file)
+        message = refusal(CheckpointError, train, other, very_few, state_file=file)
         assert "another training (changes: " in message
     ahead = changing.override({"changes": [*LATER[:2], {"epoch": 3, "optim.lr": 0.5}]})
-    assert train(ahead, few, state_file=file).history[-1]["epoch"] == 4
+    assert train(ahead, very_few, state_file=file).history[-1]["epoch"] == 4

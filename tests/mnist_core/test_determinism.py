@@ -38,10 +38,10 @@ def same(first, second):
 
 @pytest.fixture
 def two_epochs(config):
-    """net, augmented, in 10 steps."""
+    """net, augmented, in 8 steps."""
 
     def build(**changes):
-        return config(**{"epochs": 2, "seed": 4} | AUGMENT | changes)
+        return config(**{"epochs": 2, "seed": 4, "batch_size": 25} | AUGMENT | changes)
 
     return build
 
@@ -57,15 +57,15 @@ def two_epochs(config):
         pytest.param("lenet5", "bf16", True, 2, marks=pytest.mark.long),
     ],
 )
-def test_twice_the_same(few, two_epochs, model, precision, deterministic, threads):
+def test_twice_the_same(very_few, two_epochs, model, precision, deterministic, threads):
     chosen = two_epochs(
         model__name=model, precision=precision, deterministic=deterministic, threads=threads
     )
-    same(train(chosen, few), train(chosen, few))
+    same(train(chosen, very_few), train(chosen, very_few))
 
 
-def test_deterministic_mode_is_another_mode_not_another_result(few, two_epochs):
-    same(train(two_epochs(), few), train(two_epochs(deterministic=True), few))
+def test_deterministic_mode_is_another_mode_not_another_result(very_few, two_epochs):
+    same(train(two_epochs(), very_few), train(two_epochs(deterministic=True), very_few))
 
 
 def disturb(*_):
@@ -77,28 +77,31 @@ def disturb(*_):
 
 
 @pytest.mark.parametrize("model", ["net", "cnn"])
-def test_global_generators_have_no_say(few, two_epochs, model):
+def test_global_generators_have_no_say(very_few, two_epochs, model):
     """Neither before a training nor between its steps; cnn draws dropout from torch's own."""
     chosen = two_epochs(model__name=model, reports_per_epoch=2)
     torch.manual_seed(1)
-    first = train(chosen, few)
+    first = train(chosen, very_few)
     disturb()
-    same(first, train(chosen, few))
-    same(first, train(chosen, few, disturb))
+    same(first, train(chosen, very_few))
+    same(first, train(chosen, very_few, disturb))
 
 
-def test_a_training_within_a_training(few, two_epochs):
+def test_a_training_within_a_training(very_few, two_epochs):
     """A report may train something else: an objective of a user may."""
     chosen = two_epochs(model__name="cnn")
     other = two_epochs(model__name="lenet5", seed=9, epochs=1)
     inner = []
-    same(train(chosen, few), train(chosen, few, lambda *_: inner.append(train(other, few))))
+    same(
+        train(chosen, very_few),
+        train(chosen, very_few, lambda *_: inner.append(train(other, very_few))),
+    )
     same(inner[0], inner[1])
-    same(inner[0], train(other, few))
+    same(inner[0], train(other, very_few))
 
 
-def test_other_seeds_are_other_trainings(few, two_epochs):
-    results = [train(two_epochs(seed=seed), few) for seed in (0, 1, 2**63 - 1)]
+def test_other_seeds_are_other_trainings(very_few, two_epochs):
+    results = [train(two_epochs(seed=seed), very_few) for seed in (0, 1, 2**63 - 1)]
     assert len({weights_of(result.model) for result in results}) == 3
     assert len({result.metrics["val_loss"] for result in results}) == 3
 
@@ -114,14 +117,14 @@ from mnist_core.train import train
 
 config = TrainConfig.from_mapping(json.loads(sys.argv[1]), source="test")
 data = load(DataConfig())
-part = Split(data.train.images[:300], data.train.labels[:300])
+part = Split(data.train.images[:100], data.train.labels[:100])
 result = train(config, replace(data, train=part))
 checkpoint.save(Path(sys.argv[2]), result.model, config, n_classes=10, metrics=result.metrics)
 print(json.dumps([result.metrics, result.confusion]))
 """
 
 
-def test_another_process(digits, few, two_epochs, root, tmp_path):
+def test_another_process(digits, very_few, two_epochs, root, tmp_path):
     """cnn, augmented, deterministic: as in a process of its own."""
     chosen = two_epochs(model__name="cnn", deterministic=True)
     path = tmp_path / "there.safetensors"
@@ -133,6 +136,6 @@ def test_another_process(digits, few, two_epochs, root, tmp_path):
         check=True,
         timeout=PATIENCE,
     )
-    here = train(chosen, replace(digits, train=few.train))
+    here = train(chosen, replace(digits, train=very_few.train))
     assert json.loads(ran.stdout) == [here.metrics, here.confusion]
     assert weights_of(checkpoint.load(path).model) == weights_of(here.model)

@@ -1,5 +1,6 @@
 """``python -m mnist_core evaluate``: what it prints is what the training logged."""
 
+import dataclasses
 import shutil
 import sys
 
@@ -11,7 +12,7 @@ from mnist_core import models
 from mnist_core.checkpoints import checkpoint, evaluate_checkpoint
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.console import command_line
-from mnist_core.data import idx, load, load_test
+from mnist_core.data import Split, idx, load, load_test
 from mnist_core.runs import run_record
 from mnist_core.runs.run_folder import RunFolder
 from mnist_core.train import resolve, train
@@ -27,6 +28,12 @@ MODELS = {
         "pairs__evaluation": 400,
     },
 }
+
+
+def fewer(data):
+    """Return ``data`` with 500 images to train on: what is logged is of the validation images."""
+    train = data.train
+    return dataclasses.replace(data, train=Split(train.images[:500], train.labels[:500]))
 
 
 @pytest.fixture
@@ -56,7 +63,7 @@ def kept(config, digits, trained, tmp_path):
     def make(**changes):
         chosen = config(batch_size=250, **changes)
         key = str(chosen.to_dict())
-        result = trained[key] = trained.get(key) or train(chosen, digits)
+        result = trained[key] = trained.get(key) or train(chosen, fewer(digits))
         path = tmp_path / "model.safetensors"
         checkpoint.save(
             path,
@@ -133,7 +140,7 @@ def one_run(tmp_path_factory):
     settings |= {"batch_size": 250, "epochs": 2, "optim.lr": 0.003}
     some = resolve(TrainConfig().override(settings))
     folder = RunFolder.create(place / "runs", some, data, name="net-1")
-    result = train(some, data, folder.report, keep_best=True)
+    result = train(some, fewer(data), folder.report, keep_best=True)
     folder.write_result(result, data.n_classes)
     folder.end(run_record.DONE)
     return place, result

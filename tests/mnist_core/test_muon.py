@@ -114,8 +114,8 @@ def test_defaults_and_refusals(refusal):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "fp64"])
-def test_it_trains(few, config, precision):
+def test_it_trains(very_few, config, precision):
     some = config(model__name="lenet5", optim__name="muon", optim__lr=0.01, precision=precision)
-    some = some.override({"epochs": 4})
-    losses = [entry["train_loss"] for entry in train(some, few).history]
+    some = some.override({"epochs": 4, "batch_size": 20})
+    losses = [entry["train_loss"] for entry in train(some, very_few).history]
     assert losses[-1] < 0.6 * losses[0]

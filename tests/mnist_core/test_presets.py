@@ -220,7 +220,7 @@ def test_one_value_has_no_interval():
 QUICK = {
     "data.name": "mnist-10pct",
     "epochs": 1,
-    "model.name": "lenet5",
+    "model.name": "mlp512",
     "batch_size": 500,
     "device": "cpu",
     "precision": "fp32",
@@ -351,7 +351,7 @@ def test_the_report_has_what_was_summed_up(command, ran, tmp_path):
     assert cells[7] == "2"
     # What was run otherwise than the preset says is said, what it is not is not.
     (note,) = (line for line in lines if line.startswith("- `cpu_cuda_baseline`"))
-    assert "CHANGED:" in note and "epochs=1" in note and "model.name=lenet5" in note
+    assert "CHANGED:" in note and "epochs=1" in note and "model.name=mlp512" in note
     assert "optim." not in note and "threads=" not in note
 
 

@@ -44,6 +44,12 @@ def history(reports, per_epoch=1):
 
 
 @pytest.fixture
+def unrendered(monkeypatch):
+    """Ask for it before ``figures``: pictures are drawn, but not rendered, which takes longest."""
+    monkeypatch.setattr(figure_files, "save", lambda figure, path: path.touch())
+
+
+@pytest.fixture
 def figures(monkeypatch):
     """Return what is drawn by the file's name, as a figure."""
     seen = {}
@@ -124,7 +130,7 @@ def test_classes(figures, kept, digits, tmp_path, n_classes, reports):
             assert max(picture.size) < 2_000
 
 
-def test_what_the_pictures_say(figures, kept, digits, tmp_path):
+def test_what_the_pictures_say(unrendered, figures, kept, digits, tmp_path):
     """The surest mistake comes first, and each caption belongs to the image below it."""
     split = Split(digits.validation.images[:100], digits.validation.labels[:100])
     model = kept(10)
@@ -154,7 +160,7 @@ def test_what_the_pictures_say(figures, kept, digits, tmp_path):
     assert cells == {(j, i): str(int(counts[i, j])) for i, j in counts.nonzero().tolist()}
 
 
-def test_classes_all_at_once(figures, kept, digits, tmp_path):
+def test_classes_all_at_once(unrendered, figures, kept, digits, tmp_path):
     split = Split(digits.validation.images[:100], digits.validation.labels[:100])
     model = kept(10)
     logits = evaluate_checkpoint.logits(model, split.images).double()
@@ -177,7 +183,7 @@ def test_classes_all_at_once(figures, kept, digits, tmp_path):
     assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx(expected)
 
 
-def test_no_mistakes(kept, digits, tmp_path, figures):
+def test_no_mistakes(kept, digits, tmp_path, unrendered, figures):
     split = Split(digits.validation.images[:5], digits.validation.labels[:5])
     model = kept(10)
     predicted = evaluate_checkpoint.logits(model, split.images).argmax(dim=1)
@@ -192,7 +198,7 @@ def test_no_mistakes(kept, digits, tmp_path, figures):
 
 
 @pytest.mark.parametrize("gap", [0.0, 2.0, 50.0])
-def test_pairs(kept, digits, tmp_path, figures, gap):
+def test_pairs(kept, digits, tmp_path, unrendered, figures, gap):
     generator = torch.Generator().manual_seed(1)
     pairs = torch.randint(1000, (500, 2), generator=generator)
     same = torch.rand(500, generator=generator) < 0.5

@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from programs import warm_workers  # noqa: F401
 from safetensors.torch import load_file
 from small_data import small_data
 from toy_plans import toy_plan
@@ -171,7 +172,7 @@ class Killed:
         return self.inner(inner_task, counted)
 
 
-def test_a_killed_worker_costs_no_epoch(tmp_path):
+def test_a_killed_worker_costs_no_epoch(tmp_path, warm_workers):  # noqa: F811
     found = []
     for name in ("quiet", "killed"):
         folder = tmp_path / name

@@ -16,8 +16,9 @@ PATH = os.pathsep.join(map(str, (HERE.parents[1], HERE, HERE.parent)))
 
 
 @pytest.fixture
-def start():
+def start(monkeypatch):
     """Starts one; see ``toy_supervisor.py``. None outlives the test."""
+    programs.fork_workers(monkeypatch)
     started = []
 
     def start_one(folder, **options):

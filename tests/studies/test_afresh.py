@@ -31,6 +31,8 @@ from studies.storage import sqlite
 
 pytestmark = pytest.mark.usefixtures("quiet")
 FILES = ("sqlite", "journal", "sqlite elsewhere", "journal elsewhere")  # PostgreSQL: storage_kinds
+QUICK = [k if k != "sqlite elsewhere" else pytest.param(k, marks=pytest.mark.long) for k in FILES]
+"""The three others have both kinds of file, and both places."""
 FASHION = TrainConfig.from_mapping({"data": {"name": "fashion_mnist"}}, source="test")
 
 
@@ -52,7 +54,7 @@ def plan(tmp_path, finished):
     return make_plan(tmp_path, trials=6, seeds=2, sqlite=True)
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", QUICK)
 def test_what_is_begun_anew_inherits_the_reading_of_the_test_set(tmp_path, kind, request):
     begun_anew(plan_of(kind, tmp_path, request))
 
@@ -207,7 +209,7 @@ def test_what_is_unreadable_for_another_reason_than_damage_is_refused(
     assert "directory" in refused(plan)
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "journal", "sqlite elsewhere", "journal elsewhere"])
+@pytest.mark.parametrize("kind", QUICK)
 def test_on_a_full_disk_nothing_is_moved(small_disk, kind, request, monkeypatch):
     monkeypatch.setattr(sqlite, "make_file", REAL_MAKE_FILE)
     plan = plan_of(kind, small_disk, request)

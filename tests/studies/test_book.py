@@ -340,6 +340,22 @@ def test_reports_that_are_repeated_change_nothing(opened, caplog, recwarn):
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
+def test_the_last_report_before_a_loss_is_judged_again(opened):
+    """It was stored, but whether the worker had its answer is not known."""
+    book = opened(trials=9, pruner="median", pruner_options=EARLY)
+    for _ in range(4):
+        complete(book, begin(book), 0.8)
+    task = begin(book)
+    assert book.report(task, 1, metrics(0.1))
+    assert not book.report(task, 2, metrics(0.15))
+    book.lose(task, LOST)
+    again = begin(book)
+    assert book.report(again, 1, metrics(0.1))
+    assert not book.report(again, 2, metrics(0.15))
+    book.finish(again, Outcome(metrics=metrics(0.15), stopped=True))
+    assert states(book)[4] == "PRUNED"
+
+
 def test_interruptions_do_not_count_as_losses(opened):
     book = opened(trials=3, retries=0)
     for _ in range(3):

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 from postgres import server  # noqa: F401
@@ -16,7 +17,7 @@ from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome
 from studies.core.attributes import STOPPED
 from studies.ledger.opening import open_search
-from studies.search.stopping import Stopping
+from studies.search.stopping import Stop, Stopping
 from studies.storage import members
 from studies.storage.leases import StudyInUse
 from studies.storage.open import close_storage, exclusive, open_storage, sqlite_url
@@ -57,7 +58,7 @@ def is_whole(url, ran):
     return searched
 
 
-def test_two_search_together_and_one_confirms(start, tmp_path, url):  # noqa: F811
+def test_two_search_together_and_one_confirms(start, tmp_path, url, opened):  # noqa: F811
     ends = [json.loads(finish(process)[-1]) for process in both(start, tmp_path, url, meet=2)]
     searched = is_whole(url, [end["ran"] for end in ends])
     assert len(searched) == N  # nothing was run twice
@@ -74,9 +75,9 @@ def test_one_is_killed_and_the_other_runs_its_trials(start, tmp_path, url):  # n
     until_it_says(killed, "held")
     other = start(tmp_path / "b", **options)
     until_it_says(other, "begun")
+    orphans = {trial.number for trial in trials(url) if trial.state.name in ("RUNNING", "WAITING")}
     killed.kill()
     killed.communicate()
-    orphans = {trial.number for trial in trials(url) if trial.state.name in ("RUNNING", "WAITING")}
     end = json.loads(finish(other)[-1])
     owners = {trial.user_attrs["supervisor"] for trial in trials(url)}
     assert len(owners) <= 2 and orphans
@@ -134,10 +135,18 @@ def test_one_that_slept_for_too_long_drops_its_results(start, tmp_path):  # noqa
     is_whole(url, [end["ran"] for end in ends])
 
 
-def opened(url):
-    import optuna
+@pytest.fixture
+def opened():
+    """Open the toy study at a URL; its storage is closed at the end of the test."""
+    storages = []
 
-    return optuna.load_study(study_name="toy", storage=open_storage(url, create=False))
+    def open_it(url):
+        storages.append(open_storage(url, create=False))
+        return optuna.load_study(study_name="toy", storage=storages[-1])
+
+    yield open_it
+    for storage in storages:
+        close_storage(storage)
 
 
 def at(tmp_path, url="", **search):
@@ -163,7 +172,7 @@ def test_alone_or_together_but_not_both(tmp_path, url):
     close_storage(second)
 
 
-def test_what_cannot_be_joined(tmp_path):
+def test_what_cannot_be_joined(tmp_path, opened):
     plan = at(tmp_path, sqlite_url(tmp_path / "study.db"))
     storage = open_storage(plan.storage_url, create=True)
     with pytest.raises(UserError, match="SQLite"):
@@ -221,7 +230,19 @@ def test_a_turn_locks_a_file_that_a_shared_disk_locks_too(tmp_path, writable):
     os.close(descriptor)
 
 
-def test_what_one_stops_is_stopped_for_all(tmp_path, monkeypatch):
+def test_only_the_first_member_forgets_why_an_earlier_search_was_stopped(tmp_path, opened):
+    url, storages = on_a_journal(tmp_path)
+    plan = at(tmp_path, url)
+    stop = Stop(rule="seconds", why="60 seconds have passed", trials=1, planned=8).to_attribute()
+    with open_search(plan, storages[0], join=True) as one:
+        one.set_attribute(STOPPED, stop)
+        with open_search(plan, storages[1], join=True):
+            assert opened(url).user_attrs[STOPPED] == stop
+    with open_search(plan, storages[1], join=True):
+        assert opened(url).user_attrs[STOPPED] is None
+
+
+def test_what_one_stops_is_stopped_for_all(tmp_path, monkeypatch, opened):
     now = [0.0]
     monkeypatch.setitem(Stopping.__init__.__kwdefaults__, "clock", lambda: now[0])
     url, storages = on_a_journal(tmp_path)
@@ -262,7 +283,7 @@ def test_a_grid_that_ends_before_the_budget_is_joined(tmp_path):
             open_search(fewer, storages[1], join=True)
 
 
-def test_a_result_is_not_taken_for_that_of_another_attempt(tmp_path):
+def test_a_result_is_not_taken_for_that_of_another_attempt(tmp_path, opened):
     url, storages = on_a_journal(tmp_path)
     with open_search(at(tmp_path, url), storages[0], join=True) as book:
         late = book.ask()
@@ -280,7 +301,7 @@ def test_a_result_is_not_taken_for_that_of_another_attempt(tmp_path):
         assert opened(url).trials[late.number].state is TrialState.COMPLETE
 
 
-def test_who_begins_alone_is_seen_before_its_lease(tmp_path, server):  # noqa: F811
+def test_who_begins_alone_is_seen_before_its_lease(tmp_path, server, opened):  # noqa: F811
     url = server.new_database()
     first, second = (open_storage(url, create=True) for _ in range(2))
     plan = at(tmp_path, url)

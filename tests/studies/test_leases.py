@@ -214,6 +214,29 @@ def test_a_member_elsewhere_lives_as_long_as_its_heart_beats(study):
     assert take(study).pid == MINE.pid
 
 
+class HeldLocks:
+    """Stands for a storage that knows whose lock is held."""
+
+    def __init__(self, *held):
+        self.held = held
+
+    def is_locked(self, name):
+        return name in self.held
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_member_elsewhere_lives_if_it_beats_or_its_lock_is_held(
+    study, monkeypatch, fresh, locked
+):
+    """A machine that sleeps has its lock; one that lost its connection still beats."""
+    limit = members.LIMIT_OF_LOCKS
+    member(study, host="elsewhere", age=limit - 5 if fresh else limit + 5)
+    locks = HeldLocks("s/m") if locked else HeldLocks("s/other")
+    monkeypatch.setattr(members, "locks_of", lambda study: locks)
+    assert set(members.living_members(study)) == ({"m"} if fresh or locked else set())
+
+
 @pytest.mark.parametrize("value", [None, "x", {}, {"beat": 1.0}, {"beat": "x", "pid": 3}])
 def test_an_unreadable_member_is_none(study, value):
     study.set_user_attr(f"{PART}m", value)

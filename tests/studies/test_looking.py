@@ -33,6 +33,7 @@ from studies.planning.recorded import plan_attribute
 from studies.protocol.fresh_start import start_fresh
 from studies.storage.belonging import MODELS, ForeignFiles, new_identity
 from studies.storage.open import close_storage, open_storage
+from studies.storage.sql import SqlStorage
 from studies.tracking import process
 from studies.tracking.recording import describe
 
@@ -166,6 +167,19 @@ def test_the_folder_or_the_name_is_enough_for_a_study_kept_elsewhere(
         assert found(str(plan.folder)).rows == rows
     plan.folder.rename("renamed")
     assert found("./renamed").rows == rows
+
+
+def test_no_connection_is_made_after_the_storage_was_closed(toyland, monkeypatch):  # noqa: F811
+    """Nobody would close it: a server would have one more with every look."""
+    plan, closed, close = begin(), [], SqlStorage.close
+
+    def spy(storage):
+        closed.append(storage)
+        close(storage)
+
+    monkeypatch.setattr(SqlStorage, "close", spy)
+    stored_study.read(plan)
+    assert [storage.engine.pool.checkedin() for storage in closed] == [0]
 
 
 def test_a_study_that_was_renamed_in_its_storage_is_found_by_its_folder(toyland):  # noqa: F811

@@ -137,6 +137,8 @@ def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
     }
     result = confirmed(tmp_path, monkeypatch, values)
     assert result.noisy == ("sgd",) and result.ties == ()
+    confirm = best_config(result)["record"]["confirm"]
+    assert (confirm["ties_with"], confirm["too_noisy"]) == ([], ["sgd"])
     lines = verdict_lines(result)
     assert lines[0].startswith("Best as far as can be told: adam, ")
     assert lines[0].endswith("; better than 1 of the 2 others confirmed.")

@@ -19,6 +19,7 @@ from studies.analysis import stored_study
 from studies.cli.first_failure import FirstTraceback, is_mistake
 from studies.core.attributes import FINGERPRINT
 from studies.core.event_log import EventLog, survey
+from studies.core.trials import Failure
 from studies.engines._local.execution import failure_of
 from studies.ledger import opening
 from studies.ledger.retrying import check_retry
@@ -94,6 +95,21 @@ def test_those_that_did_not_fail_stay_as_they_are(plan):
     for record in stored_study.read(plan).search:
         if record.number not in failed:
             assert record == before[record.number]
+
+
+def test_losses_before_the_failure_count_no_more(tmp_path):
+    """Else the first loss after --retry-failed would be the end of the trial."""
+    lost = Failure(kind="WorkerLost", message="killed")
+    plan = make_plan(tmp_path, search={"retries": 1})
+    storage = open_storage(plan.storage_url, create=True)
+    attempts = []
+    for retry in (False, True):
+        with opening.open_search(plan, storage, retry=retry) as book:
+            while (task := book.ask()).number == 0:
+                attempts.append(task.attempt)
+                book.lose(task, lost)
+    close_storage(storage)
+    assert attempts == [0, 1, 0, 1]
 
 
 def test_a_second_failure_is_kept_beside_the_first(tmp_path):

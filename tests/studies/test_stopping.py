@@ -74,6 +74,13 @@ def test_nothing_ends_it_by_default_but_failures():
     assert judge([*failed, made(9, 0.5)], failed_share=0.9) is not None
 
 
+def test_an_infeasible_trial_is_neither_a_target_reached_nor_progress():
+    infeasible = made(1, 0.99)
+    infeasible.set_constraint("parameters", 0.5)
+    assert judge([made(0, 0.5), infeasible], target=0.9) is None
+    assert judge([made(0, 0.5), infeasible, made(2, 0.4)], patience=2).rule == "patience"
+
+
 def test_failures_of_earlier_runs_do_not_end_this_one():
     failed = [made(n, state=TrialState.FAIL) for n in range(30)]
     assert judge(failed[20:29], before=failed[:20]) is None

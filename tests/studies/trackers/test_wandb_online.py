@@ -202,6 +202,7 @@ def test_offline_runs_are_uploaded_once(backend, tmp_path):
     assert holds_no_key(folder, "".join(said))
 
 
+@pytest.mark.long
 def test_a_report_is_saved(backend, tmp_path):
     write(tmp_path, whole())
     done = python(REPORT, tmp_path)
