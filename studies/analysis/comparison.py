@@ -99,6 +99,7 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     metric = a.plan.spec.metric
     if b.plan.spec.metric != metric:
         raise UserError(f"A measures {metric} and B {b.plan.spec.metric}, which cannot be compared")
+    # Trainings of other settings may differ for any reason: they are not paired one by one.
     alike = _measured(a) == _measured(b)
     step = metric_step(metric, (*a.search, *a.confirm, *b.search, *b.confirm))
     trainings = _trainings(a, b, step) if alike else Trainings()
@@ -110,6 +111,7 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     if all(tops):
         title = tops[0] if tops[0] == tops[1] else f"{tops[0]} and {tops[1]}"
         best = _gap(f"the best: {title}", first[tops[0]], second[tops[1]], step, alike)
+    # One pair alone has no interval; the best ones have one over seeds.
     decisive = trainings.gap if trainings.gap is not None and trainings.gap.n > 1 else best
     if decisive is None:
         raise UserError(

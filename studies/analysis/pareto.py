@@ -23,6 +23,7 @@ def front_of(goals: Goals, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     Of trials with the same params the better one in the first objective counts.
     """
     able = [r for r in records if r.complete and r.feasible and r.values]
+    # Of two trials with the same params the one that comes first here is kept.
     able.sort(key=lambda record: (-goals.signs[0] * record.values[0], record.number))
     kept: list[TrialRecord] = []
     for record in able:

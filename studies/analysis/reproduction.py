@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from mnist_core.comparison.spread import difference, within
 from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.shell_words import argument, command
 from mnist_core.errors import ConfigError, UserError
@@ -143,16 +144,11 @@ def compare_with_record(
     )
     same = tuple(name for name, old in recorded.facts.items() if facts.get(name) == old)
     here = f"{recorded.metric} {show(recorded.metric, value)}"
-    there = f"recorded {show(recorded.metric, recorded.value)}"
     if value == recorded.value:
-        return Verdict(
-            outcome=EXACT,
-            text=f"reproduced: {here}, exactly as recorded",
-            differences=differences,
-            same=same,
-        )
+        text = f"reproduced: {here}, exactly as recorded"
+        return Verdict(outcome=EXACT, text=text, differences=differences, same=same)
     if tolerance is not None:
-        fits = abs(value - recorded.value) <= tolerance * (1 + 1e-9)
+        fits = within(difference(recorded.value, value), tolerance)
         where = f"the tolerance of {show(recorded.metric, tolerance)}"
     elif (interval := recorded.interval(step)) is not None:
         low, high = interval
@@ -164,22 +160,18 @@ def compare_with_record(
     else:
         fits = False
         where = "what is known: one training was recorded, so without --tolerance it must be exact"
+    outcome = WITHIN if fits else OUTSIDE
     said = "reproduced" if fits else "NOT reproduced"
-    place = "within" if fits else "outside"
-    return Verdict(
-        outcome=WITHIN if fits else OUTSIDE,
-        text=f"{said}: {here}, {there}; {place} {where}",
-        differences=differences,
-        same=same,
-    )
+    there = f"recorded {show(recorded.metric, recorded.value)}"
+    text = f"{said}: {here}, {there}; {outcome} {where}"
+    return Verdict(outcome=outcome, text=text, differences=differences, same=same)
 
 
 def unsealed(recorded: Recorded) -> str:
     """Return the line about a file that has no seal."""
     return (
-        f"warning: {recorded.path} has no seal (record.{SEAL}): an old version wrote it, or the"
-        " seal was deleted, so its settings may have been changed since they were run;"
-        " python -m studies export STUDY writes it again, with one"
+        f"warning: {recorded.path} has no seal (record.{SEAL}), so its settings may have been"
+        " changed since they were run; python -m studies export STUDY writes it again, with one"
     )
 
 

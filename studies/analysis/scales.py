@@ -177,6 +177,7 @@ def values_of(metric: str, direction: Direction, values: Sequence[float]) -> Val
         return Values(metric, sign, Scale(0.0, 1.0))
     best, worst = ordered[0], ordered[-1]
     usual = ordered[int(0.6 * (len(ordered) - 1))]
+    # The best 60 % decide: a few diverged trials would squash the rest into a line.
     reach = 2.5 * abs(best - usual)
     end = worst if not reach else sign * max(sign * worst, sign * best - reach)
     return Values(metric, sign, scale_of([best, end], margin=0.06))

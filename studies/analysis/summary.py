@@ -45,6 +45,7 @@ def summarize(
     spec, goals = plan.spec, plan.goals
     confirmed = candidates(spec, goals, search, front=plan.settings.confirm.front)
     chosen = {candidate.label: candidate for candidate in confirmed}
+    # By params, as one configuration may have two labels.
     records = {
         label: tuple(r for r in confirm if r.params == candidate.params)
         for label, candidate in chosen.items()

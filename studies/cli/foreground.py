@@ -89,6 +89,7 @@ def run(
     snapshot = Snapshot(seen, title=run_command(plan)) if save_svg else None
     live = console.is_terminal and not plain
     try:
+        # Everything that can be refused is refused before the data are loaded and workers asked.
         check_search(plan)
         stopping.check(plan.settings.search.stop, plan.spec.space)
         open.check_url(plan.storage_url)
@@ -116,6 +117,7 @@ def run(
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
                 result = run_study(plan, control, listeners=listeners, **run_options)
+            # Files first: the terminal may be closed.
             finish(result, console)
             recording.conclude(result, result_event(result))
     except ConfirmedElsewhere:

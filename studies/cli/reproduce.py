@@ -75,6 +75,7 @@ def reproduce_command(
     result = training_run.run(training_run.Plan(config=config), console)
     if recorded.metric not in result.metrics:
         raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
+    # The tolerance is percentage points of a share, and the metric's own unit otherwise.
     share = recorded.metric.endswith("accuracy")
     judged = sum(map(sum, result.confusion))
     verdict = reproduction.compare_with_record(

@@ -70,6 +70,7 @@ def _curves(stored: Stored) -> Figure:
         figure_data.by_choice(stored.plan.spec, stored.search)
     ):
         drawn = [record for record in records if record.curve]
+        # By the last report, as pruned trials have no final value.
         drawn.sort(key=lambda record: -sign * list(record.curve.values())[-1])
         x: list[int | None] = []
         y: list[float | None] = []

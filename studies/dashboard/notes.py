@@ -150,6 +150,7 @@ class TrialNotes:
         lines += [self._curve(record), self._params(record)]
         lines.append(self._circumstances(record))
         if record.failure is not None and record.failure.traceback:
+            # Three backticks in a traceback would end the code block.
             text = record.failure.traceback.replace("```", "` ` `")
             lines.append(f"```\n{text}\n```")
         return "\n\n".join(line for line in lines if line)

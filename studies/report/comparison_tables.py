@@ -81,6 +81,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
         trained = len(one.search) + len(one.confirm)
         place = from_here(one.plan.folder)
         say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {counted(trained, 'training')}")
+    # Two commits may differ in a hundred settings; the first twelve show which kind it is.
     for title, lines in (("environment", found.environment), ("settings", found.settings)):
         for line in lines[:NAMED]:
             say(f"{title}, A -> B: {line}")

@@ -13,6 +13,7 @@ PLAIN_WIDTH = 100
 
 def make_console() -> Console:
     """Return a console: the terminal's width, or 100 columns where there is no terminal."""
+    # A file or pipe has no width: 100 columns fit into a README.
     if can_redraw(sys.stdout):
         return SafeConsole(highlight=False)
     return SafeConsole(width=PLAIN_WIDTH, color_system=None, force_terminal=False, highlight=False)

@@ -47,6 +47,7 @@ def describe(plan: Plan) -> list[Row]:
         role = "scientific" if name == spec.scientific else "nuisance"
         rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
     rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
+    # With few trials the choices share them.
     least = min(plan.trials_per_choice, plan.trials // len(spec.choices))
     more = f", up to {plan.most_workers} as memory allows" if plan.most_workers else ""
     budgets = {
@@ -96,6 +97,7 @@ def print_studies() -> None:
     for name in catalog.names():
         try:
             spec = catalog.get(name)
+            # A broken objective or model of the user's own is named here, not at the start.
             objective_class(spec.objective)
             check_models(spec)
             goal = spec.goal
@@ -180,10 +182,12 @@ def print_failures(stored: Stored) -> None:
     reasons: dict[str, list[tuple[str, Failure]]] = {}
     for phase, records in (("", stored.search), ("confirm ", stored.confirm)):
         for record in records:
+            # Failures that --retry-failed has since run again still tell what went wrong.
             ends = [*record.failures, *([record.failure] if record.failure else [])]
             for n, failure in enumerate(ends, start=1):
                 again = " (run again since)" if n <= len(record.failures) else ""
                 which = f"{phase}trial {record.number}{again}"
+                # Numbers differ from trial to trial, the reason does not.
                 kind = same_reason(f"{failure.kind}: {failure.message}")
                 reasons.setdefault(kind, []).append((which, failure))
     if not reasons:

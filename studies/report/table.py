@@ -50,6 +50,7 @@ def print_result(console: Console, result: StudyResult) -> None:
 def table(console: Console, result: StudyResult) -> RenderableType:
     """Return the table of the study, best first; one line a choice and one for the default."""
     metric = result.plan.spec.metric
+    # Elsewhere than on a terminal it is Markdown, which can be pasted, and has no colours.
     styles = []
     for row in result.rows:
         tie = row.label in result.ties
@@ -103,6 +104,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
     seeds = f"{counted(n, 'fresh seed')}"
     lines = []
     tied = [row for row in result.rows if row.label in result.ties]
+    # A row that is too noisy includes everything in its interval: nothing is known of it.
     rivals = [row for row in tied if row.label not in result.noisy]
     unclear = [row for row in tied if row.label in result.noisy]
     others = _rivals(result, best)
@@ -127,6 +129,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
     if unclear:
         named = ", ".join(f"{row.label} ({mean_text(metric, row.confirm)})" for row in unclear)
         lines.append(f"Too noisy to tell from it: {named}; more confirm.seeds would show.")
+    # A choice whose trials all failed must not look beaten.
     missing = [row.label for row in result.rows if row.confirm is None]
     if missing:
         lines.append(f"Nothing is known of {', '.join(missing)}: not confirmed.")
@@ -244,6 +247,7 @@ def _gap(result: StudyResult, row: Row) -> str:
 
 def _rivals(result: StudyResult, best: Row) -> int:
     """Return the number of other configurations that could have won; rows may share one."""
+    # A choice's best may be the default itself: two rows, one configuration, which counts once.
     seen = [best.candidate.params] if best.candidate else []
     for row in result.rows:
         able = row.confirm and row.candidate and row.candidate.feasible
@@ -270,6 +274,7 @@ def result_event(result: StudyResult) -> dict[str, Any]:
         "states": dict(result.states),
     }
     if best is not None and best.candidate is not None and best.confirm is not None:
+        # The training on the first seed: best_config.toml records it, and its model is kept.
         trial = result.confirm[best.label][0].number
         interval = possible(result.plan.spec.metric, best.confirm)
         described["best"] = {

@@ -16,6 +16,7 @@ ENOUGH_SEEDS = 3
 def warnings(result: StudyResult) -> list[str]:
     """Return what weakens the comparison: bounds, missing trials, failures, readings."""
     plan = result.plan
+    # What was promised may not fit into the trials: the choices then share what there is.
     asked = plan.settings.search.trials_per_choice
     promised = plan.spec.trials_per_choice if asked is None else asked
     choices = [row for row in result.rows if not (row.candidate and row.candidate.default)]
@@ -45,6 +46,7 @@ def warnings(result: StudyResult) -> list[str]:
                 f"{row.label}: none of its {counted(trials[row.label], 'trial')} ran its full"
                 " budget"
             )
+        # An interval of no width claims certainty; it only shows that the metric is too coarse.
         if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:
             found.append(
                 f"{row.label}: all seeds gave the same value, so its interval says nothing"
@@ -54,6 +56,7 @@ def warnings(result: StudyResult) -> list[str]:
                 f"{row.label}: its seeds differ more than {NOISY_TIMES} times as much as is usual"
                 " here; raise confirm.seeds"
             )
+        # Seconds vary: a trial may keep a limit that the trainings on other seeds do not.
         over = [record for record in result.confirm.get(row.label, ()) if not record.feasible]
         if over and row.candidate and row.candidate.feasible:
             found.append(
@@ -74,6 +77,7 @@ def warnings(result: StudyResult) -> list[str]:
             f"{plan.confirm_seeds} confirm seeds are too few for a claim;"
             f" use {ENOUGH_SEEDS} or more"
         )
+    # Each further reading is a chance to choose by the test set, so all are counted.
     read = len(result.test.times)
     if read > 1 or result.test.outside:
         found.append(

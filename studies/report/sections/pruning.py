@@ -25,6 +25,7 @@ def section(page: Material) -> Section:
     except UserError as error:
         return Section("pruning", "Pruner audit", (Text(f"Not audited: {error}."),))
     curves = _sample(every)
+    # A page is written in seconds; `studies audit` takes about a minute.
     size = sum(len(curve.reports) for curve in curves.full)
     draws = min(_DRAWS[1], max(_DRAWS[0], _DECISIONS // size))
     done = audit(Pruner.of(plan), curves, draws=draws)

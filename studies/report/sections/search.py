@@ -35,6 +35,7 @@ def history(search: list[TrialRecord], values: Values) -> Figure:
     )
     for records, kind in ((found.pruned, "cross pruned"), (found.complete, "dot complete")):
         draw_trials(chart, records, [float(r.number) for r in records], values, kind)
+    # A failed trial has no value: it stands at the bottom.
     chart.marks(
         [(float(record.number), chart.y.low) for record in found.failed],
         "square failed",
