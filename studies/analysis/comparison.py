@@ -178,7 +178,7 @@ def _confirmed(found: Stored) -> dict[str, list[TrialRecord]]:
 
 def _top(found: Stored, rows: Mapping[str, list[TrialRecord]]) -> str:
     """Return the label with the best mean, as in the study's own verdict; "": there is none."""
-    sign = found.plan.goals.signs[0]
+    sign = found.plan.goals.sign
 
     def mean(label: str) -> float:
         return sum(record.value or 0.0 for record in rows[label]) / len(rows[label])

@@ -15,7 +15,7 @@ from studies.core.attributes import WOULD_PRUNE
 from studies.core.trials import TrialRecord
 
 BOUND_SHARE = 0.02
-"""A best value within this share of a parameter's range (on its own scale) is on the bound."""
+"""A best value within this fraction of a parameter's range, on its own scale, is on the bound."""
 
 ENOUGH_CONFIGURATIONS = 8
 """Configurations below which their spread is too uncertain to be compared."""

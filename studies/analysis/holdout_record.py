@@ -103,7 +103,7 @@ class HoldoutRecord:
 
     @property
     def seen(self) -> bool:
-        """Whether a reading ended, so that somebody may know what came out."""
+        """Whether a reading ended, so that its result may be known."""
         return any(reading.kept for reading in self.readings)
 
     @classmethod

@@ -24,7 +24,7 @@ def front_of(goals: Goals, records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """
     able = [r for r in records if r.complete and r.feasible and r.values]
     # Of two trials with the same params the one that comes first here is kept.
-    able.sort(key=lambda record: (-goals.signs[0] * record.values[0], record.number))
+    able.sort(key=lambda record: (-goals.sign * record.values[0], record.number))
     kept: list[TrialRecord] = []
     for record in able:
         beaten = any(dominates(other.values, record.values, goals.signs) for other in able)

@@ -71,24 +71,16 @@ def short_names(names: Sequence[str], most: int) -> list[str]:
 
     The end is cut off; if that makes names alike, the middle, or else the start.
     """
-    for cut in (_without_end, _without_middle, _without_begin):
-        short = [name if len(name) <= most else cut(name, most) for name in names]
+    keep, half = max(1, most - 1), max(1, (most - 1) // 2)
+    for cut in (
+        lambda name: f"{name[:keep]}…",
+        lambda name: f"{name[: max(1, most - 1 - half)]}…{name[-half:]}",
+        lambda name: f"…{name[-keep:]}",
+    ):
+        short = [name if len(name) <= most else cut(name) for name in names]
         if len(set(short)) == len(set(names)):
             break
     return short
-
-
-def _without_end(name: str, most: int) -> str:
-    return name[: max(1, most - 1)] + "…"
-
-
-def _without_middle(name: str, most: int) -> str:
-    end = max(1, (most - 1) // 2)
-    return name[: max(1, most - 1 - end)] + "…" + name[-end:]
-
-
-def _without_begin(name: str, most: int) -> str:
-    return "…" + name[-max(1, most - 1) :]
 
 
 def room_for(names: Iterable[str]) -> int:
@@ -121,7 +113,7 @@ def _nice(step: float) -> float:
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return 1, 2, 5 (or 1, 3; or 1) times powers of ten: as many as there is room for."""
+    """Return 1, 2, 5 (or 1, 3; or 1) times powers of ten, at most ``most`` values."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     found: list[float] = []
     for parts in ((1, 2, 5), (1, 3), (1,)):

@@ -130,7 +130,7 @@ def summarize(
         key=lambda row: (
             row.confirm is None,
             row.stopped_after is not None or (row.confirm_failed > 0 and row.label != best),
-            -goals.signs[0] * row.confirm.mean if row.confirm else math.inf,
+            -goals.sign * row.confirm.mean if row.confirm else math.inf,
         )
     )
     to_default = None

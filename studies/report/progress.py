@@ -39,7 +39,7 @@ class Best:
 
     @property
     def what(self) -> str:
-        """What the value is of, in words."""
+        """Where the value comes from, in words."""
         if not self.seeds:
             return f"trial {self.number}"
         return f"mean of {self.seeds} seed{'s' if self.seeds > 1 else ''}"

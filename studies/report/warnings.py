@@ -61,11 +61,11 @@ def warnings(result: StudyResult) -> list[str]:
         if over and row.candidate and row.candidate.feasible:
             found.append(
                 f"{row.label}: its search trial kept the constraints, but {len(over)} of its"
-                f" {len(result.confirm[row.label])} confirm trainings are over them"
+                f" {len(result.confirm[row.label])} confirm trainings exceed them"
                 f" ({plan.goals.over(over[0].metrics)})"
             )
         if row.candidate and not row.candidate.feasible:
-            found.append(f"{row.label}: it is over the constraints, so it wins nothing")
+            found.append(f"{row.label}: it exceeds the constraints, so it cannot win")
         elif row.confirm_failed:
             found.append(f"{row.label}: {counted(row.confirm_failed, 'confirm training')} failed")
         elif row.confirm and row.confirm.n < plan.confirm_seeds and not row.stopped_after:

@@ -183,17 +183,12 @@ class MLflow(Tracker):
             identity = f"{study.id}-study"
             found = self._named(identity)
             about = {"goal": study.about.get("goal"), "metric": study.metric}
+            tags = {_RUN: identity, "phase": "study", **{k: str(v) for k, v in about.items()}}
             self._study = (
                 found[0]
                 if found
                 else self._client.create_run(
-                    self._experiment,
-                    run_name=study.name,
-                    tags={
-                        _RUN: identity,
-                        "phase": "study",
-                        **{k: str(v) for k, v in about.items()},
-                    },
+                    self._experiment, run_name=study.name, tags=tags
                 ).info.run_id
             )
         return self._study

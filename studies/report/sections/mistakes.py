@@ -116,7 +116,7 @@ def _pairs(kept: "Checkpoint", split: "Split") -> Mistakes:
     text = (
         f"{wrong} of {counted(len(found.same), 'validation pair')} {are(wrong)} misjudged by"
         " the model of the first"
-        f" seed (from a score of {found.threshold:.2f} on they count as the same)"
+        f" seed (a pair counts as the same from a score of {found.threshold:.2f})"
     )
     more = f"; the {len(shown)} worst." if len(shown) < wrong else "."
     return Mistakes(shown=tuple(shown), text=text + more, pairs=True)

@@ -32,9 +32,9 @@ def section(page: Material) -> Section:
     said = (
         f"Pruners replayed on {counted(len(curves.full), 'full curve')} of this study"
         + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")
-        + f", and on {counted(draws, 'study', 'studies')} put together from them. Saved: share of"
-        " the training time. Chance: of stopping the trial that is best at its end. Both 95 % are"
-        " of another study of such trials."
+        + f", and on {counted(draws, 'study', 'studies')} put together from them. Saved: fraction"
+        " of the training time. Chance: of stopping the trial that is best at its end. Both 95 %"
+        " intervals are for another study of such trials."
     )
     texts = [Text(line) for line in (said, *done.warnings)]
     return Section("pruning", "Pruner audit", (*texts, audited(done)))
@@ -61,7 +61,7 @@ def audited(done: Audit) -> Table:
 
 
 def _sample(curves: Curves) -> Curves:
-    """Return at most ``AUDITED`` curves, in their order, and that share of the pruned trials."""
+    """Return at most ``AUDITED`` curves, in their order, and that fraction of pruned trials."""
     share = AUDITED / max(1, len(curves.full))
     if share >= 1:
         return curves
