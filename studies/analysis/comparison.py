@@ -130,10 +130,8 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
 
 
 def _measured(found: Stored) -> dict[str, object]:
-    """Return the settings that two trainings must share to be the same.
-
-    How they are computed (precision, compilation …) belongs to the environment that is compared.
-    """
+    """Return the settings that two trainings must share to be the same."""
+    # How they are computed (precision, compilation …) belongs to the environment that is compared.
     train = found.settings.get("train", {})
     return {
         **{name: found.settings.get(name) for name in ("objective", "metric", "data")},

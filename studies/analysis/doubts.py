@@ -59,10 +59,7 @@ def on_bound(
 ) -> tuple[str, ...]:
     """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
 
-    Args:
-        space: of the search.
-        params: the best ones.
-        tried: those of all trials that ``params`` are the best of.
+    ``params`` are the best ones of all that were ``tried``.
     """
     found = []
     for name, value in params.items():
@@ -86,12 +83,7 @@ def on_bound(
 def seed_spread(
     search: Iterable[TrialRecord], confirm: Iterable[Sequence[float]]
 ) -> SeedSpread | None:
-    """Compare the spread over seeds with that over configurations.
-
-    Each trial has its own seed, so the variance of the search's values is that of the
-    configurations plus that of the seeds (law of total variance). None: there are too few
-    configurations, or none with two seeds.
-    """
+    """Compare the spread over seeds with that over configurations; None: there are too few."""
     # By configuration: a repeated one would make the spread of configurations too small.
     values = {
         str(sorted(record.params.items())): record.value
@@ -101,6 +93,8 @@ def seed_spread(
     within = [variance(of_one) for of_one in confirm if len(of_one) > 1]
     if len(values) < ENOUGH_CONFIGURATIONS or not within:
         return None
+    # Each trial has its own seed, so the variance of the search's values is that of the
+    # configurations plus that of the seeds (law of total variance).
     # The median, so that one configuration that sometimes diverges does not decide.
     seeds = median(within)
     between = max(0.0, variance(values.values()) - seeds)
@@ -117,7 +111,6 @@ def pruner_would_stop_winner(
 ) -> PrunerWouldStopWinner | None:
     """Show the winner's curves to the study's pruner, each as if it were the search's last trial.
 
-    Its confirm trainings are full curves of the same configuration that no pruner has selected.
     None: the pruner would have let all of them run.
     """
     if pruner.name == "none":
@@ -127,6 +120,7 @@ def pruner_would_stop_winner(
     over = [t for t in trials if t.state.is_finished() and t.params.get(name) == choice]
     mine = next((t for t in over if t.number == search_trial), None)
     step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
+    # Confirm trainings are full curves of that configuration that no pruner has selected.
     stopped = sum(
         _is_stopped(pruner, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
         for curve in curves

@@ -46,13 +46,11 @@ class Recorded:
     sealed: bool = True
 
     def interval(self, step: float = 0.0) -> tuple[float, float] | None:
-        """Return where one more training lies in 95 of 100 cases; None after a single one.
-
-        The metric is read in steps of ``step``, as an accuracy by the image; 0: continuous.
-        """
+        """Return where one more training lies in 95 of 100 cases; None after a single one."""
         n = len(self.values)
         if n < 2:
             return None
+        # An accuracy is read by the image: its rounding error is uniform over one step.
         found = mean_interval(self.values, rounding=step / math.sqrt(12))
         # mean +- t(n - 1) * sd * sqrt(1 + 1/n): Hahn & Meeker, Statistical Intervals, 1991, 4.7.
         half = found.half_width * math.sqrt(n + 1)

@@ -67,11 +67,9 @@ def names_scale(names: Iterable[str]) -> Scale:
 
 
 def short_names(names: Sequence[str], most: int) -> list[str]:
-    """Return names of at most ``most`` characters, still different where the names are.
-
-    The end is cut off; if that makes names alike, the middle, or else the start.
-    """
+    """Return names of at most ``most`` characters, still different where the names are."""
     keep, half = max(1, most - 1), max(1, (most - 1) // 2)
+    # The end is cut off; if that makes names alike, the middle, or else the start.
     for cut in (
         lambda name: f"{name[:keep]}…",
         lambda name: f"{name[: max(1, most - 1 - half)]}…{name[-half:]}",

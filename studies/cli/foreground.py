@@ -62,7 +62,7 @@ def run(
     arguments: Sequence[str] = (),
     **run_options: Unpack[RunOptions],
 ) -> int:
-    """Run ``plan``'s study, print and save its result, and return the exit code.
+    """Run ``plan``'s study, print and save its result; return the exit code, 130 if interrupted.
 
     Args:
         plan: the study's.
@@ -73,9 +73,6 @@ def run(
         save_svg: save a picture of the view and the result here.
         arguments: the command line, repeated in the line that says how to resume.
         run_options: see ``RunOptions``.
-
-    Returns:
-        0, or 130 if the study was interrupted.
 
     Raises:
         UserError: see ``run_study``.

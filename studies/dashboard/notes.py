@@ -73,12 +73,10 @@ _PLAIN = str | int | float | bool | None
 
 
 def readable(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return ``attributes`` as text, nested values as rows of their own, ``budget.trials``.
-
-    Left out is what is drawn (confusion matrix, curves, mistakes), nested deeper, or too long.
-    """
+    """Return ``attributes`` as text, nested values as rows of their own, ``budget.trials``."""
     rows: dict[str, str] = {}
     for name, value in attributes.items():
+        # Confusion matrix, curves and mistakes are drawn: as text they fill pages.
         if name not in _DRAWN and value is not None:
             rows |= _rows(name, value)
     return {name: text for name, text in rows.items() if len(text) <= _LONGEST}

@@ -20,10 +20,8 @@ def make_console() -> Console:
 
 
 def drop_output() -> None:
-    """Discard further output, when the reader of standard output has gone.
-
-    Otherwise Python tries to write the rest at its exit, and complains.
-    """
+    """Discard further output, when the reader of standard output has gone."""
+    # Otherwise Python tries to write the rest at its exit, and complains.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -105,10 +105,7 @@ class Chart:
         self.line(drawn, kind)
 
     def marks(self, points: Sequence[Point], kind: str, titles: Sequence[str] = ()) -> None:
-        """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or diamond.
-
-        A point below or above the chart becomes a triangle at the edge.
-        """
+        """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or diamond."""
         _, _, rest = kind.partition(" ")
         sides = [self.y.off(y) for _, y in points]
         # Triangles at the edge say that there is more: without them a bad trial would be invisible.
