@@ -114,7 +114,7 @@ class StudyResult:
         return next((row for row in self.rows if row.candidate and row.candidate.default), None)
 
     def standing(self, row: Row) -> Standing:
-        """Say how a row compares with the best one; "": it was not confirmed, or it is of a front."""
+        """Say how a row compares with the best one; "": not confirmed, or there is a front."""
         best = self.best_row
         if self.several or best is None or row.confirm is None or row.candidate is None:
             return ""
