@@ -1,7 +1,7 @@
 """Axes of charts: where a value lies, which values are named, how a metric is drawn."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from studies.core.formatting import is_share, metric_text
@@ -70,11 +70,12 @@ def short_names(names: Sequence[str], most: int) -> list[str]:
     """Return names of at most ``most`` characters, still different where the names are."""
     keep, half = max(1, most - 1), max(1, (most - 1) // 2)
     # The end is cut off; if that makes names alike, the middle, or else the start.
-    for cut in (
+    cuts: tuple[Callable[[str], str], ...] = (
         lambda name: f"{name[:keep]}…",
         lambda name: f"{name[: max(1, most - 1 - half)]}…{name[-half:]}",
         lambda name: f"…{name[-keep:]}",
-    ):
+    )
+    for cut in cuts:
         short = [name if len(name) <= most else cut(name) for name in names]
         if len(set(short)) == len(set(names)):
             break
