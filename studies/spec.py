@@ -1,4 +1,4 @@
-"""What a study is: its question, its parameters by role, its space, its budget."""
+"""A study: its question, its space, the roles of its parameters, its budget."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -78,7 +78,7 @@ class Audit:
 def audit(own: Pruner, curves: Curves, *, draws: int | None = None, seed: int = 0) -> Audit:
     """Replay ``curves`` through the study's ``own`` pruner and others.
 
-    ``draws`` studies are put together; None: as many as take about a minute, 20 to 200.
+    ``draws`` studies are put together; None: 20 to 200, which take about a minute.
     """
     size = sum(len(curve.reports) for curve in curves.full)
     if draws is None:
@@ -145,7 +145,7 @@ def _saved(curves: Sequence[Curve], done: Replayed) -> float:
 
 @dataclass(frozen=True)
 class _Loss:
-    """The best trial's number, the share of its copies that were stopped, and the cost of that."""
+    """The best trial's number, the fraction of its copies that were stopped, and the cost."""
 
     best: int
     share: float
@@ -171,13 +171,13 @@ def _warnings(curves: Curves) -> list[str]:
     more = "set search.sentinels (say 0.2) or search.pruner=none for the next study"
     if (n := len(curves.kept) + len(curves.stopped)) < ENOUGH:
         found.append(
-            f"only {counted(n, 'full curve')} besides the defaults: too few to rest a choice"
-            f" on; {more}"
+            f"only {counted(n, 'full curve')} besides the defaults: too few to choose a pruner by;"
+            f" {more}"
         )
     if curves.pruned and len(curves.stopped) < ENOUGH_STOPPED:
         found.append(
             f"pruned trials: {curves.pruned}; sentinels that show how such trials continue:"
-            f" {len(curves.stopped)}, so this is mostly about trials that the study's pruner liked;"
+            f" {len(curves.stopped)}, so most curves are of trials that the study's pruner liked;"
             f" {more}"
         )
     return found

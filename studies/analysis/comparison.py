@@ -99,6 +99,7 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     metric = a.plan.spec.metric
     if b.plan.spec.metric != metric:
         raise UserError(f"A measures {metric} and B {b.plan.spec.metric}, which cannot be compared")
+    # Trainings of other settings may differ for any reason: they are not paired one by one.
     alike = _measured(a) == _measured(b)
     step = metric_step(metric, (*a.search, *a.confirm, *b.search, *b.confirm))
     trainings = _trainings(a, b, step) if alike else Trainings()
@@ -110,6 +111,7 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     if all(tops):
         title = tops[0] if tops[0] == tops[1] else f"{tops[0]} and {tops[1]}"
         best = _gap(f"the best: {title}", first[tops[0]], second[tops[1]], step, alike)
+    # One pair alone has no interval; the best ones have one over seeds.
     decisive = trainings.gap if trainings.gap is not None and trainings.gap.n > 1 else best
     if decisive is None:
         raise UserError(
@@ -128,10 +130,8 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
 
 
 def _measured(found: Stored) -> dict[str, object]:
-    """Return the settings that two trainings must share to be the same.
-
-    How they are computed (precision, compilation …) belongs to the environment that is compared.
-    """
+    """Return the settings that two trainings must share to be the same."""
+    # How they are computed (precision, compilation …) belongs to the environment that is compared.
     train = found.settings.get("train", {})
     return {
         **{name: found.settings.get(name) for name in ("objective", "metric", "data")},
@@ -176,7 +176,7 @@ def _confirmed(found: Stored) -> dict[str, list[TrialRecord]]:
 
 def _top(found: Stored, rows: Mapping[str, list[TrialRecord]]) -> str:
     """Return the label with the best mean, as in the study's own verdict; "": there is none."""
-    sign = found.plan.goals.signs[0]
+    sign = found.plan.goals.sign
 
     def mean(label: str) -> float:
         return sum(record.value or 0.0 for record in rows[label]) / len(rows[label])

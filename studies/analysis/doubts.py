@@ -14,7 +14,7 @@ from studies.analysis.replay import Pruner, made_trial
 from studies.core.attributes import WOULD_PRUNE
 
 BOUND_SHARE = 0.02
-"""A best value within this share of a parameter's range (on its own scale) is on the bound."""
+"""A best value within this fraction of a parameter's range, on its own scale, is on the bound."""
 
 ENOUGH_CONFIGURATIONS = 3
 """Configurations below which their spread is too uncertain to be compared."""
@@ -58,10 +58,7 @@ def on_bound(
 ) -> tuple[str, ...]:
     """Name the numeric parameters that lie on a bound of ``space``, e.g. ``adam.lr = 0.1 (high)``.
 
-    Args:
-        space: of the search.
-        params: the best ones.
-        tried: those of all trials that ``params`` are the best of.
+    ``params`` are the best ones of all that were ``tried``.
     """
     found = []
     for name, value in params.items():

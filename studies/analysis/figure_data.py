@@ -80,6 +80,7 @@ def some(records: Sequence[TrialRecord], most: int, sign: float) -> list[TrialRe
     if len(records) <= most:
         return list(records)
     ranked, half = best_first(records, sign), most // 2
+    # Seeded: the page must not change when it is written again.
     chosen = ranked[:half] + random.Random(0).sample(ranked[half:], most - half)
     return sorted(chosen, key=lambda record: record.number)
 

@@ -103,7 +103,7 @@ class HoldoutRecord:
 
     @property
     def seen(self) -> bool:
-        """Whether a reading ended, so that somebody may know what came out."""
+        """Whether a reading ended, so that its result may be known."""
         return any(reading.kept for reading in self.readings)
 
     @classmethod
@@ -170,6 +170,7 @@ class HoldoutRecord:
             f"{count} by python -m mnist_core {by}"
             for by, count in Counter(one.by for one in self.outside).items()
         ]
+        # The first own reading is expected; each further one needs a reason.
         own = [reading for reading in known if not reading.study]
         if broken := sum(not reading.kept for reading in own[:-1]):
             causes.append(f"{broken} broken off before the values were kept")

@@ -24,7 +24,7 @@ from studies.spec import StudySpec
 ENOUGH = 10
 """With fewer trials there is no figure: the best tenth would be empty."""
 MOST = 500
-"""Of more trials this number is sampled: it saves a minute, and intervals are hardly wider."""
+"""At most this number of trials is used: it saves a minute, and intervals are hardly wider."""
 DRAWS = 100
 
 Drawn = tuple[TrialRecord, Mapping[str, BaseDistribution]]
@@ -43,7 +43,7 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """The shares of the parameters, the greatest first; empty if there are too few trials."""
+    """The parameters, the most important one first; empty if there are too few trials."""
 
     shares: tuple[Share, ...]
     trials: int

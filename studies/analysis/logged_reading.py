@@ -32,6 +32,7 @@ def reading_in_log(path: Path) -> Logged:
         times.append(event.time)
         trials.append(set())
 
+    # A reading is in the log before the models are judged, and its values after.
     for event in Tail(path).read():
         confirmed |= event.phase == "confirm"
         if event.kind == "study":

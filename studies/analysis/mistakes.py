@@ -30,6 +30,7 @@ class MistakeImages:
         if config not in self._known:
             self._known[config] = image_arrays.validation_images(config)
         found = self._known[config]
+        # Other images under the same indices would be shown as mistakes.
         if not found.is_of(fingerprint):
             raise DataError(
                 f"data {config.name!r}: those here ({found.fingerprint}) are not those of the"

@@ -18,12 +18,10 @@ def dominates(one: Sequence[float], other: Sequence[float], signs: Sequence[floa
 
 
 def front_of(goals: Goals, records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the feasible COMPLETE trials that no other one dominates, best first objective first.
-
-    Of trials with the same params the better one in the first objective counts.
-    """
+    """Return the feasible COMPLETE trials that no other one dominates, by the first objective."""
     able = [r for r in records if r.complete and r.feasible and r.values]
-    able.sort(key=lambda record: (-goals.signs[0] * record.values[0], record.number))
+    # Of two trials with the same params the one that comes first here is kept.
+    able.sort(key=lambda record: (-goals.sign * record.values[0], record.number))
     kept: list[TrialRecord] = []
     for record in able:
         beaten = any(dominates(other.values, record.values, goals.signs) for other in able)

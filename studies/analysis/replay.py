@@ -111,6 +111,7 @@ def replay(curves: Sequence[Curve], pruner: Pruner, *, workers: int = 1) -> Repl
             trials.append(made_trial(number, params, {pruner.scientific: kinds}))
             heapq.heappush(events, (now + _step_seconds(curves[number]), number, 0))
 
+    # More workers know less of each other when a decision falls, so their number matters.
     for _ in range(workers):
         begin(0.0)
     while events:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from mnist_core.comparison.spread import difference, within
 from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.shell_words import argument, command
 from mnist_core.errors import ConfigError, UserError
@@ -45,13 +46,11 @@ class Recorded:
     sealed: bool = True
 
     def interval(self, step: float = 0.0) -> tuple[float, float] | None:
-        """Return where one more training lies in 95 of 100 cases; None after a single one.
-
-        The metric is read in steps of ``step``, as an accuracy by the image; 0: continuous.
-        """
+        """Return where one more training lies in 95 of 100 cases; None after a single one."""
         n = len(self.values)
         if n < 2:
             return None
+        # An accuracy is read by the image: its rounding error is uniform over one step.
         found = mean_interval(self.values, rounding=step / math.sqrt(12))
         # mean +- t(n - 1) * sd * sqrt(1 + 1/n): Hahn & Meeker, Statistical Intervals, 1991, 4.7.
         half = found.half_width * math.sqrt(n + 1)
@@ -143,16 +142,11 @@ def compare_with_record(
     )
     same = tuple(name for name, old in recorded.facts.items() if facts.get(name) == old)
     here = f"{recorded.metric} {show(recorded.metric, value)}"
-    there = f"recorded {show(recorded.metric, recorded.value)}"
     if value == recorded.value:
-        return Verdict(
-            outcome=EXACT,
-            text=f"reproduced: {here}, exactly as recorded",
-            differences=differences,
-            same=same,
-        )
+        text = f"reproduced: {here}, exactly as recorded"
+        return Verdict(outcome=EXACT, text=text, differences=differences, same=same)
     if tolerance is not None:
-        fits = abs(value - recorded.value) <= tolerance * (1 + 1e-9)
+        fits = within(difference(recorded.value, value), tolerance)
         where = f"the tolerance of {show(recorded.metric, tolerance)}"
     elif (interval := recorded.interval(step)) is not None:
         low, high = interval
@@ -164,22 +158,18 @@ def compare_with_record(
     else:
         fits = False
         where = "what is known: one training was recorded, so without --tolerance it must be exact"
+    outcome = WITHIN if fits else OUTSIDE
     said = "reproduced" if fits else "NOT reproduced"
-    place = "within" if fits else "outside"
-    return Verdict(
-        outcome=WITHIN if fits else OUTSIDE,
-        text=f"{said}: {here}, {there}; {place} {where}",
-        differences=differences,
-        same=same,
-    )
+    there = f"recorded {show(recorded.metric, recorded.value)}"
+    text = f"{said}: {here}, {there}; {outcome} {where}"
+    return Verdict(outcome=outcome, text=text, differences=differences, same=same)
 
 
 def unsealed(recorded: Recorded) -> str:
     """Return the line about a file that has no seal."""
     return (
-        f"warning: {recorded.path} has no seal (record.{SEAL}): an old version wrote it, or the"
-        " seal was deleted, so its settings may have been changed since they were run;"
-        " python -m studies export STUDY writes it again, with one"
+        f"warning: {recorded.path} has no seal (record.{SEAL}), so its settings may have been"
+        " changed since they were run; python -m studies export STUDY writes it again, with one"
     )
 
 

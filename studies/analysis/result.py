@@ -111,10 +111,8 @@ class StudyResult:
 
     @property
     def confirmed(self) -> tuple[TrialRecord, ...]:
-        """The COMPLETE confirm records, by number, each once.
-
-        A configuration can have two labels in ``confirm``: a choice's best is the default one.
-        """
+        """The COMPLETE confirm records, by number, each once."""
+        # A choice's best may be the default one: two labels, one set of trainings.
         records = {r.number: r for of_label in self.confirm.values() for r in of_label}
         return tuple(records[number] for number in sorted(records))
 
@@ -141,10 +139,7 @@ class StudyResult:
         return next((row for row in self.rows if row.candidate and row.candidate.default), None)
 
     def standing(self, row: Row) -> Standing:
-        """Say how a row compares with the best one.
-
-        "": it was not confirmed, or there are several objectives, so no one best.
-        """
+        """Say how a row compares with the best one; "": not confirmed, or there is a front."""
         best = self.best_row
         if self.several or best is None or row.confirm is None or row.candidate is None:
             return ""

@@ -1,7 +1,7 @@
 """Axes of charts: where a value lies, which values are named, how a metric is drawn."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from studies.core.formatting import is_share, metric_text
@@ -67,28 +67,19 @@ def names_scale(names: Iterable[str]) -> Scale:
 
 
 def short_names(names: Sequence[str], most: int) -> list[str]:
-    """Return names of at most ``most`` characters, still different where the names are.
-
-    The end is cut off; if that makes names alike, the middle, or else the start.
-    """
-    for cut in (_without_end, _without_middle, _without_begin):
-        short = [name if len(name) <= most else cut(name, most) for name in names]
+    """Return names of at most ``most`` characters, still different where the names are."""
+    keep, half = max(1, most - 1), max(1, (most - 1) // 2)
+    # The end is cut off; if that makes names alike, the middle, or else the start.
+    cuts: tuple[Callable[[str], str], ...] = (
+        lambda name: f"{name[:keep]}…",
+        lambda name: f"{name[: max(1, most - 1 - half)]}…{name[-half:]}",
+        lambda name: f"…{name[-keep:]}",
+    )
+    for cut in cuts:
+        short = [name if len(name) <= most else cut(name) for name in names]
         if len(set(short)) == len(set(names)):
             break
     return short
-
-
-def _without_end(name: str, most: int) -> str:
-    return name[: max(1, most - 1)] + "…"
-
-
-def _without_middle(name: str, most: int) -> str:
-    end = max(1, (most - 1) // 2)
-    return name[: max(1, most - 1 - end)] + "…" + name[-end:]
-
-
-def _without_begin(name: str, most: int) -> str:
-    return "…" + name[-max(1, most - 1) :]
 
 
 def room_for(names: Iterable[str]) -> int:
@@ -121,7 +112,7 @@ def _nice(step: float) -> float:
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return 1, 2, 5 (or 1, 3; or 1) times powers of ten: as many as there is room for."""
+    """Return 1, 2, 5 (or 1, 3; or 1) times powers of ten, at most ``most`` values."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     found: list[float] = []
     for parts in ((1, 2, 5), (1, 3), (1,)):
@@ -177,6 +168,7 @@ def values_of(metric: str, direction: Direction, values: Sequence[float]) -> Val
         return Values(metric, sign, Scale(0.0, 1.0))
     best, worst = ordered[0], ordered[-1]
     usual = ordered[int(0.6 * (len(ordered) - 1))]
+    # The best 60 % decide: a few diverged trials would squash the rest into a line.
     reach = 2.5 * abs(best - usual)
     end = worst if not reach else sign * max(sign * worst, sign * best - reach)
     return Values(metric, sign, scale_of([best, end], margin=0.06))

@@ -126,6 +126,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
         search_study, confirm_study = studies.search, studies.confirm
         if search_study is None:
             raise UserError(f"there is no study {plan.name!r} in {shown(plan.storage_url)}")
+        # The budget of its last run: a command that looks may have another --trials.
         plan = dataclasses.replace(plan, **search_study.user_attrs.get(BUDGET, {}))
         stored, differs = search_study.user_attrs.get(FINGERPRINT), ""
         if stored is not None:

@@ -42,6 +42,7 @@ def summarize(
     spec, goals = plan.spec, plan.goals
     confirmed = candidates(spec, goals, search, front=plan.settings.confirm.front)
     chosen = {candidate.label: candidate for candidate in confirmed}
+    # By params, as one configuration may have two labels.
     records = {
         label: tuple(r for r in confirm if r.params == candidate.params)
         for label, candidate in chosen.items()
@@ -140,7 +141,7 @@ def summarize(
             row.confirm is None,
             row.stopped_after is not None
             or ((row.confirm_failed > 0 or row.collapsed is not None) and row.label != best),
-            -goals.signs[0] * row.confirm.mean if row.confirm else math.inf,
+            -goals.sign * row.confirm.mean if row.confirm else math.inf,
         )
     )
     return StudyResult(

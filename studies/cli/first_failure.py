@@ -9,10 +9,7 @@ _NAMED = ("objectives.base.TrainingError: ",)
 
 
 class FirstTraceback:
-    """A listener that gives ``say`` the traceback of the first trial that an exception ends.
-
-    A loss that is not finite, or memory that ran out, has a name instead.
-    """
+    """A listener that gives ``say`` the traceback of the first trial that an exception ends."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
@@ -29,5 +26,6 @@ class FirstTraceback:
 
 def is_mistake(traceback: str) -> bool:
     """Return whether an exception ended the trial, not a reason that the objective named."""
+    # A loss that is not finite, or memory that ran out, has a name instead.
     last = traceback.rstrip().rpartition("\n")[2]
     return bool(last) and not last.startswith(_NAMED)

@@ -62,7 +62,7 @@ def run(
     arguments: Sequence[str] = (),
     **run_options: Unpack[RunOptions],
 ) -> int:
-    """Run ``plan``'s study, print and save its result, and return the exit code.
+    """Run ``plan``'s study, print and save its result; return the exit code, 130 if interrupted.
 
     Args:
         plan: the study's.
@@ -73,9 +73,6 @@ def run(
         save_svg: save a picture of the view and the result here.
         arguments: the command line, repeated in the line that says how to resume.
         run_options: see ``RunOptions``.
-
-    Returns:
-        0, or 130 if the study was interrupted.
 
     Raises:
         UserError: see ``run_study``.
@@ -89,6 +86,7 @@ def run(
     snapshot = Snapshot(seen, title=plan.commands.run()) if save_svg else None
     live = console.is_terminal and not plain
     try:
+        # Everything that can be refused is refused before the data are loaded and workers asked.
         check_search(plan)
         stopping.check(plan.settings.search.stop, plan.spec.space)
         open.check_url(plan.storage_url)
@@ -116,6 +114,7 @@ def run(
             listeners += [] if snapshot is None else [snapshot]
             with _signals(control, progress, live=live), view:
                 result = run_study(plan, control, listeners=listeners, **run_options)
+            # Files first: the terminal may be closed.
             finish(result, console)
             recording.conclude(result, result_event(result))
     except ConfirmedElsewhere:

@@ -83,6 +83,7 @@ def reproduce_command(
             confusion = found.confusion.tolist()
     if recorded.metric not in metrics:
         raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
+    # The tolerance is percentage points of a share, and the metric's own unit otherwise.
     share = recorded.metric.endswith("accuracy")
     judged = sum(map(sum, confusion))
     verdict = reproduction.compare_with_record(

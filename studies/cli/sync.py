@@ -52,6 +52,7 @@ def sync_command(
             f"study {plan.name} has no tracker (tracking.trackers is empty); name one:"
             f" {plan.commands.look('sync', '--tracker', 'wandb')}"
         )
+    # Trackers write the names of the settings: those of another space would be wrong.
     found = stored_study.read(plan).comparable()
     holder = stored_study.supervisor(plan.location)
     if holder is not None:

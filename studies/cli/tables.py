@@ -32,6 +32,7 @@ def tables_command(
     from studies.analysis import stored_study
     from studies.analysis import tables as frames
 
+    # Before the study is read, which may take seconds.
     frames.check_formats(formats or ["csv"])
     found = stored_study.read(chosen.find())
     prepare_folder(to, "--to")

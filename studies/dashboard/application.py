@@ -92,6 +92,7 @@ class StudyDashboard:
                     trials.update((one["number"], one) for one in self._json(query)["trials"])
                 if number not in trials:
                     return None
+                # The page's own list is completed in place; what is kept here must not be.
                 self._asked[key] = copy.deepcopy(trials[number])
             return self._asked[key]
 

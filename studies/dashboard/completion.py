@@ -54,6 +54,7 @@ class Completion:
         # Optuna's best trial is the luckiest single training: in a finished study the winner's
         # trials take its place.
         best = [trial_json(number) for number in self._winners(confirm)]
+        # If the dashboard does not have the winner's trials yet, Optuna's best one stays.
         if best and None not in best:
             detail["best_trials"] = copy.deepcopy(best)
         for trial in [*detail["trials"], *detail["best_trials"]]:

@@ -64,12 +64,13 @@ def _trials(stored: Stored) -> Figure:
 
 
 def _curves(stored: Stored) -> Figure:
-    sign = stored.plan.goals.signs[0]
+    sign = stored.plan.goals.sign
     traces = []
     for index, (choice, records) in enumerate(
         figure_data.by_choice(stored.plan.spec, stored.search)
     ):
         drawn = [record for record in records if record.curve]
+        # By the last report, as pruned trials have no final value.
         drawn.sort(key=lambda record: -sign * list(record.curve.values())[-1])
         x: list[int | None] = []
         y: list[float | None] = []
@@ -141,5 +142,5 @@ def _range(stored: Stored) -> dict[str, Any]:
     """Return an axis that shows the better half of the trials well; a double click shows all."""
     records = figure_data.complete(stored.search)
     values = _scaled(stored, [record.value or 0.0 for record in records])
-    ends = scales.better_half(values, stored.plan.goals.signs[0])
+    ends = scales.better_half(values, stored.plan.goals.sign)
     return {"range": list(ends)} if ends else {}

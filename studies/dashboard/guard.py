@@ -42,6 +42,7 @@ class Guard:
                 " IP address, or by the name that --host gives",
             )
         method = environ["REQUEST_METHOD"]
+        # A form on another site sends its own origin, or none.
         if method not in READS and urlsplit(environ.get("HTTP_ORIGIN", "")).netloc != host:
             return refuse(start_response, "notes and files are added from the dashboard's own page")
         if environ.get("PATH_INFO", "").startswith("/artifacts/"):

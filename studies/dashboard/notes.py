@@ -1,12 +1,11 @@
 """Notes in Markdown for the dashboard: of a study, and of each trial its result and settings."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnist_core.console.plain_text import counted, markdown
 from mnist_core.evaluation import validation_summary
-from studies.analysis.figure_data import best_first, complete
+from studies.analysis.figure_data import best_first, best_of, complete
 from studies.analysis.result import Row, metric_on_test
 from studies.analysis.stored_study import Stored
 from studies.core.attributes import ENQUEUED, SENTINEL
@@ -14,6 +13,7 @@ from studies.core.formatting import duration, mean_text, metric_text, params_tex
 from studies.core.trials import TrialRecord, TrialState
 from studies.dashboard.pictures import CONFUSION
 from studies.report.live import sparkline
+from studies.report.overview import counts_text
 from studies.report.table import markdown as result_markdown
 
 
@@ -47,25 +47,19 @@ def _progress(stored: Stored) -> str:
     lease = stored.lease
     who = f"run by process {lease.pid} on {lease.host}" if lease and lease.live else "not running"
     said = [f"Phase: {stored.phase}, {who}"]
-    said.append(f"search: {_counts(stored.search)} of {stored.plan.search_budget}")
+    said.append(f"search: {counts_text(stored.search)} of {stored.plan.search_budget}")
     if stored.stopped is not None:
         said.append(str(stored.stopped))
     if stored.confirm:
-        said.append(f"confirm: {_counts(stored.confirm)}")
+        said.append(f"confirm: {counts_text(stored.confirm)}")
     return "; ".join(said) + "."
-
-
-def _counts(records: list[TrialRecord]) -> str:
-    counts = Counter(record.state.lower() for record in records)
-    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"
 
 
 def _best(stored: Stored) -> str:
     spec = stored.plan.spec
-    ended = complete(stored.search)
-    if not ended:
+    best = best_of(complete(stored.search), stored.plan.goals.sign)
+    if best is None:
         return ""
-    best = best_first(ended, stored.plan.goals.signs[0])[0]
     return (
         f"Best trial so far, on one seed: {metric_text(spec.metric, best.value)},"
         f" trial {best.number}, `{params_text(best.params)}`."
@@ -79,12 +73,10 @@ _PLAIN = str | int | float | bool | None
 
 
 def readable(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return ``attributes`` as text, nested values as rows of their own, ``budget.trials``.
-
-    Left out is what is drawn (confusion matrix, curves, mistakes), nested deeper, or too long.
-    """
+    """Return ``attributes`` as text, nested values as rows of their own, ``budget.trials``."""
     rows: dict[str, str] = {}
     for name, value in attributes.items():
+        # Confusion matrix, curves and mistakes are drawn: as text they fill pages.
         if name not in _DRAWN and value is not None:
             rows |= _rows(name, value)
     return {name: text for name, text in rows.items() if len(text) <= _LONGEST}
@@ -132,7 +124,7 @@ class TrialNotes:
     def __init__(self, stored: Stored, *, confirm: bool) -> None:
         self._stored, self._confirm = stored, confirm
         self._spec = stored.plan.spec
-        ended = best_first(complete(stored.search), stored.plan.goals.signs[0])
+        ended = best_first(complete(stored.search), stored.plan.goals.sign)
         train = stored.plan.train
         planned = train.epochs * train.reports_per_epoch
         # The dashboard may have been opened with other settings than the study was run with.
@@ -150,6 +142,7 @@ class TrialNotes:
         lines += [self._curve(record), self._params(record)]
         lines.append(self._circumstances(record))
         if record.failure is not None and record.failure.traceback:
+            # Three backticks in a traceback would end the code block.
             text = record.failure.traceback.replace("```", "` ` `")
             lines.append(f"```\n{text}\n```")
         return "\n\n".join(line for line in lines if line)

@@ -42,6 +42,7 @@ def curve(stored: Stored, record: TrialRecord, others: Sequence[TrialRecord]) ->
         and other.number != record.number
         and other.params.get(spec.scientific) == choice
     ]
+    # One label for all peers: a legend of sixty lines would hide the curve.
     for index, other in enumerate(peers[-_PEERS:]):
         label = f"other trials of {choice}" if index == 0 else None
         _line(axes, other, scale, color=_PALE, linewidth=0.9, label=label)

@@ -66,6 +66,7 @@ def serve(plan: Plan, *, host: str, port: int, open_browser: bool) -> None:
             print(f"dashboard: {address} on {shown(plan.storage_url)} (Ctrl-C ends it)", flush=True)
             if open_browser and _has_desktop():
                 webbrowser.open(address)
+            # The storage must be closed, also when a service manager ends the process.
             signal.signal(signal.SIGTERM, _interrupt)
             try:
                 server.serve_forever()

@@ -35,7 +35,7 @@ def print_audit(study: str, metric: str, audit: Audit) -> None:
     own = any(verdict.own for verdict in audit.verdicts)
     for line in (
         "* the study's own pruner (as the settings have it now)" if own else "",
-        f"saved, best lost: share of {seconds:,.0f} s of training, and whether the best"
+        f"saved, best lost: fraction of {seconds:,.0f} s of training, and whether the best"
         " trial is stopped, in the recorded order",
         f"drawn: {counted(audit.draws, 'study', 'studies')} put together from full curves with"
         f" replacement, in random orders, {curves.workers} at a time; {len(curves.kept)} kept"
@@ -46,9 +46,9 @@ def print_audit(study: str, metric: str, audit: Audit) -> None:
             if stopped
             else ""
         ),
-        "chance: of stopping the trial that is best at its end. Both 95 % are of another study of"
-        " such trials; the best ones of one study are few, so it says little about the chance",
-        f"given up: {metric} of that trial less that of the best one left, on average",
+        "chance: of stopping the trial that is best at its end. Both 95 % intervals are for another"
+        " study of such trials; one study has few best trials, so it says little about the chance",
+        f"given up: {metric} of that trial minus that of the best one left, on average",
     ):
         if line:
             console.print(line, markup=False)
@@ -81,6 +81,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
         trained = len(one.search) + len(one.confirm)
         place = from_here(one.plan.folder)
         say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {counted(trained, 'training')}")
+    # Two commits may differ in a hundred settings; the first twelve show which kind it is.
     for title, lines in (("environment", found.environment), ("settings", found.settings)):
         for line in lines[:NAMED]:
             say(f"{title}, A -> B: {line}")

@@ -27,6 +27,7 @@ def fitted(
     """
     styles = styles or [""] * len(rows)
     tables = [_table(heads, rows, title, styles, plain=plain, tight=tight) for tight in (0, 1)]
+    # Only the first column may be folded: a number that is cut is another number.
     folded = max(0, max((len(row[0]) for row in rows), default=0) - LEAST_LABEL)
     for table in tables:
         natural = console.measure(table, options=console.options.update_width(10_000)).maximum

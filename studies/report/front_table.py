@@ -49,6 +49,7 @@ def front_lines(result: StudyResult) -> list[str]:
     same = [row for row in rows if row is not default and _alike(row, default)]
     if same and default in rows:  # the default is on the front: one configuration, trained once
         rows.remove(default)
+    # The search's front is of lucky seeds: means over fresh seeds may beat one another.
     kept = [row for row in rows if not beaten_by(result, row)]
     n = rows[0].confirm.n if rows[0].confirm else 0
     lines = [

@@ -24,6 +24,7 @@ _TITLES = {"search": "Search", "confirm": "Confirm", "test": "Test"}
 
 def sparkline(values: Sequence[float], *, width: int = 12) -> str:
     """Draw the last ``width`` values as bars of eight heights, scaled to their own range."""
+    # NaN is not equal to itself, and has no height.
     tail = [value for value in values[-width:] if value == value]
     if not tail:
         return ""
@@ -75,6 +76,7 @@ class PlainView:
 
     def _line(self, event: Event, trial: Running) -> str:
         progress, data = self._progress, event.data
+        # Columns of one width: lines of a log are compared by eye.
         width = len(str(progress.total))
         head = f"[{progress.done:>{width}}/{progress.total}] trial {trial.number:<{width}}"
         seconds = float(data.get("seconds") or event.time - trial.began)

@@ -47,6 +47,7 @@ def describe(plan: Plan) -> list[Row]:
         role = "scientific" if name == spec.scientific else "nuisance"
         rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
     rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
+    # With few trials the choices share them.
     least = min(plan.trials_per_choice, plan.trials // len(spec.choices))
     more = f", up to {plan.most_workers} as memory allows" if plan.most_workers else ""
     budgets = {
@@ -96,6 +97,7 @@ def print_studies() -> None:
     for name in catalog.names():
         try:
             spec = catalog.get(name)
+            # A broken objective or model of the user's own is named here, not at the start.
             objective_class(spec.objective)
             check_models(spec)
             goal = spec.goal
@@ -140,10 +142,10 @@ def print_status(stored: Stored) -> None:
         table.add_row("fork", escape(str(stored.result.forked)))
     table.add_row("phase", stored.phase)
     table.add_row("run by", _holder(stored.lease))
-    table.add_row("search", f"{_counts(stored.search)} of {plan.search_budget}")
+    table.add_row("search", f"{counts_text(stored.search)} of {plan.search_budget}")
     if stored.stopped is not None:
         table.add_row("", escape(str(stored.stopped)))
-    table.add_row("confirm", _counts(stored.confirm) if stored.confirm else "not started")
+    table.add_row("confirm", counts_text(stored.confirm) if stored.confirm else "not started")
     if stored.result is not None:
         times = ", ".join(stored.result.test.times)
         unread = "none" if stored.result.test.absent else "not read"
@@ -158,7 +160,7 @@ def print_status(stored: Stored) -> None:
             "best confirmed",
             escape(f"{value} on {confirmed.confirm.n} seeds  {confirmed.label}  {params}"),
         )
-    best = best_of(complete(stored.search), plan.goals.signs[0])
+    best = best_of(complete(stored.search), plan.goals.sign)
     if best is not None:
         value = metric_text(plan.spec.metric, best.value)
         table.add_row(
@@ -180,10 +182,12 @@ def print_failures(stored: Stored) -> None:
     reasons: dict[str, list[tuple[str, Failure]]] = {}
     for phase, records in (("", stored.search), ("confirm ", stored.confirm)):
         for record in records:
+            # Failures that --retry-failed has since run again still tell what went wrong.
             ends = [*record.failures, *([record.failure] if record.failure else [])]
             for n, failure in enumerate(ends, start=1):
                 again = " (run again since)" if n <= len(record.failures) else ""
                 which = f"{phase}trial {record.number}{again}"
+                # Numbers differ from trial to trial, the reason does not.
                 kind = same_reason(f"{failure.kind}: {failure.message}")
                 reasons.setdefault(kind, []).append((which, failure))
     if not reasons:
@@ -197,7 +201,8 @@ def print_failures(stored: Stored) -> None:
         console.print(escape(found[0][1].traceback))
 
 
-def _counts(records: list[TrialRecord]) -> str:
+def counts_text(records: list[TrialRecord]) -> str:
+    """Return the number of trials of each state, e.g. ``12 complete, 3 pruned``."""
     counts = Counter(record.ending for record in records)
     order = map(TrialState, ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "WAITING"))
     said = [f"{counts[state]} {state.lower()}" for state in order if state in counts]

@@ -71,6 +71,7 @@ def gather(found: Stored) -> StudyPage:
         if r.value is not None and r.state in (TrialState.COMPLETE, TrialState.PRUNED)
     ]
     complete = [r.value or 0.0 for r in ended if r.complete]
+    # Pruned trials have values of few epochs: with them the axis of the others would be squashed.
     material = Material(
         found=found,
         result=result,
@@ -96,6 +97,7 @@ def render(pages: Sequence[StudyPage]) -> str:
     environment = Environment(
         loader=PackageLoader("studies.report"),
         autoescape=True,
+        # A misspelt name in the template is an error, not an empty place on the page.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -115,6 +117,7 @@ def write(pages: Sequence[StudyPage], path: Path) -> Path:
     Raises:
         UserError: if it cannot be written.
     """
+    # Messages of failed trials come from any program, and may hold control characters.
     write_atomically(path, safe_lines(render(pages)))
     return path
 

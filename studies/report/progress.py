@@ -39,7 +39,7 @@ class Best:
 
     @property
     def what(self) -> str:
-        """What the value is of, in words."""
+        """Where the value comes from, in words."""
         if not self.seeds:
             return f"trial {self.number}"
         return f"mean of {self.seeds} seed{'s' if self.seeds > 1 else ''}"
@@ -70,6 +70,7 @@ class Progress:
         if event.kind == "phase":
             self.phase, self.total = str(data["name"]), int(data.get("total", 0))
             self.done, self.finished_here, self.began = int(data.get("done", 0)), 0, event.time
+            # What earlier runs and other supervisors have finished counts, but not for the pace.
             self.counts = dict.fromkeys(self.counts, 0) | dict(data.get("counts", {}))
             self.running.clear()
             self.best = _best(data.get("best"))
@@ -97,6 +98,7 @@ class Progress:
                 attempt=int(data.get("attempt", 0)),
             )
             return None
+        # A log that is watched from its middle has ends without starts.
         trial = self.running.get(event.trial) or Running(event.trial, {}, event.time)
         if event.kind == "report":
             trial.step = int(data.get("step", 0))

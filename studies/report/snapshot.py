@@ -28,6 +28,7 @@ class Snapshot:
         """Take in ``event``; keep the view once."""
         self._view(event)
         progress = self._progress
+        # Midway the panel has running trials, a best one, counts and a pace.
         middle = progress.phase == "search" and 2 * progress.done >= progress.total
         if self.taken is None and middle and event.kind == "report":
             self.taken = self._view.render(event.time)

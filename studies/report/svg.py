@@ -59,6 +59,7 @@ class Chart:
     @property
     def _slant(self) -> int:
         """Pixels that names on the lower axis take at an angle; 0: they fit as they are."""
+        # A letter of a tick is about 6.5 pixels wide, and 4.2 high when it stands at an angle.
         room = (self.width - self.left - self._RIGHT) / max(1, len(self.x.names))
         longest = max(map(len, self.x.names), default=0)
         return round(4.2 * min(longest, _SLANTED)) if longest * 6.5 > room else 0
@@ -82,6 +83,7 @@ class Chart:
 
     def lines(self, many: Iterable[Sequence[Point]], kind: str, *, title: str = "") -> None:
         """Draw many lines as one path, without what lies off the chart; a single point is a dot."""
+        # One path for all: a page of 2,000 trials must stay small.
         path = dots = ""
         for points in many:
             for piece in clipped([(self.x.share(x), self._up_share(y)) for x, y in points]):
@@ -103,12 +105,10 @@ class Chart:
         self.line(drawn, kind)
 
     def marks(self, points: Sequence[Point], kind: str, titles: Sequence[str] = ()) -> None:
-        """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or diamond.
-
-        A point below or above the chart becomes a triangle at the edge.
-        """
+        """Draw a mark at each point; ``kind`` begins with dot, ring, cross, square or diamond."""
         _, _, rest = kind.partition(" ")
         sides = [self.y.off(y) for _, y in points]
+        # Triangles at the edge say that there is more: without them a bad trial would be invisible.
         for side, shown in ((-1, f"low {rest}"), (1, f"high {rest}"), (0, kind)):
             which = [index for index, at in enumerate(sides) if at == side]
             self._marks([points[i] for i in which], shown, [titles[i] for i in which if titles])

@@ -46,6 +46,7 @@ def print_result(console: Console, result: StudyResult) -> None:
 def table(console: Console, result: StudyResult) -> RenderableType:
     """Return the table of the study, best first; one line a choice and one for the default."""
     metric = result.plan.spec.metric
+    # Elsewhere than on a terminal it is Markdown, which can be pasted, and has no colours.
     styles = []
     for row in result.rows:
         tie = result.standing(row) in ("tie", "the same")
@@ -210,6 +211,7 @@ def result_event(result: StudyResult) -> dict[str, Any]:
         "states": dict(result.states),
     }
     if best is not None and best.candidate is not None and best.confirm is not None:
+        # The training on the first seed: best_config.toml records it, and its model is kept.
         trial = result.confirm[best.label][0].number
         interval = possible(result.plan.spec.metric, best.confirm)
         described["best"] = {

@@ -14,6 +14,7 @@ ENOUGH_SEEDS = 3
 def warnings(result: StudyResult) -> list[str]:
     """Return what weakens the comparison: bounds, missing trials, failures, readings."""
     plan = result.plan
+    # What was promised may not fit into the trials: the choices then share what there is.
     asked = plan.settings.search.trials_per_choice
     promised = plan.spec.trials_per_choice if asked is None else asked
     choices = [row for row in result.rows if not (row.candidate and row.candidate.default)]
@@ -49,6 +50,7 @@ def warnings(result: StudyResult) -> list[str]:
                 f"{row.label}: none of its {counted(trials[row.label], 'trial')} ran its full"
                 " budget"
             )
+        # An interval of no width claims certainty; it only shows that the metric is too coarse.
         if row.confirm and row.confirm.n > 1 and row.confirm.half_width == 0:
             found.append(
                 f"{row.label}: all seeds gave the same value, so its interval says nothing"
@@ -58,15 +60,16 @@ def warnings(result: StudyResult) -> list[str]:
                 f"{row.label}: {row.collapsed}: training failed there on its own, so it is not"
                 " ranked; its mean is of the other seeds"
             )
+        # Seconds vary: a trial may keep a limit that the trainings on other seeds do not.
         over = [record for record in result.confirm.get(row.label, ()) if not record.feasible]
         if over and row.candidate and row.candidate.feasible:
             found.append(
                 f"{row.label}: its search trial kept the constraints, but {len(over)} of its"
-                f" {len(result.confirm[row.label])} confirm trainings are over them"
+                f" {len(result.confirm[row.label])} confirm trainings exceed them"
                 f" ({plan.goals.over(over[0].metrics)})"
             )
         if row.candidate and not row.candidate.feasible:
-            found.append(f"{row.label}: it is over the constraints, so it wins nothing")
+            found.append(f"{row.label}: it exceeds the constraints, so it cannot win")
         elif row.confirm_failed:
             found.append(f"{row.label}: {counted(row.confirm_failed, 'confirm training')} failed")
         elif row.confirm and row.confirm.n < plan.confirm_seeds and not row.stopped_after:
@@ -78,6 +81,7 @@ def warnings(result: StudyResult) -> list[str]:
             f"{plan.confirm_seeds} confirm seeds are too few for a claim;"
             f" use {ENOUGH_SEEDS} or more"
         )
+    # Each further reading is a chance to choose by the test set, so all are counted.
     read = len(result.test.times)
     if read > 1 or result.test.outside:
         found.append(

@@ -36,6 +36,7 @@ TOO_LATE = 3
 def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float, sync: str) -> int:
     """Track until standard input ends and the log is read; people are told the command ``sync``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the study
+    # Trainings come first.
     os.nice(NICENESS)
     threading.Thread(target=_leave_in_time, args=[seconds], daemon=True).start()
     own = folder / "trackers"
@@ -58,6 +59,7 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
             runs=settings.mode == "trial",
         )
         tail = Tail(folder / FILE)
+        # If all is kept already, it ends at once, without an import of the tracker's library.
         over = _over(0) and follower.up_to_date(survey(folder / FILE))
         while not over:
             over = _over(PAUSE if tail.offset else 0)

@@ -1,4 +1,4 @@
-"""What a tracker is: a listener that keeps a study somewhere where people look at it.
+"""A tracker: a listener that keeps a study in a place where people look at it.
 
 A tracker runs in a process of its own (``python -m studies.tracking``), which reads the study's
 event log; the study never waits for it. If it raises, hangs or is killed, the next process, or
@@ -102,6 +102,11 @@ class Study:
         return 1.0 if self.maximize else -1.0
 
     @property
+    def search(self) -> list[Trial]:
+        """The search trials that ended."""
+        return [trial for trial in self.trials.values() if trial.phase == "search"]
+
+    @property
     def searched(self) -> list[TrialRecord]:
         """The search trials that ended, as records."""
         return [
@@ -119,8 +124,7 @@ class Study:
                 metrics=dict(trial.metrics),
                 seconds=trial.seconds,
             )
-            for trial in self.trials.values()
-            if trial.phase == "search"
+            for trial in self.search
         ]
 
     def title_of(self, trial: Trial) -> str:

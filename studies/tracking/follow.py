@@ -122,6 +122,7 @@ class Follower:
         step = event.data.get("step")
         if trial is None or type(step) is not int:
             return
+        # A trial that was lost makes the same reports again; each step counts once.
         if trial.reports and step <= trial.reports[-1].step:
             return
         report = Report(
@@ -158,6 +159,7 @@ class Follower:
                 self._in_a_row = 0
             except OSError as error:
                 self._failed(_named(trial), error)
+        # Also for trials that an earlier process has kept: the best so far needs all of them.
         self._call("progress", self.study, trial)
 
     def _describe_tested(self, trial: Trial) -> None:
@@ -208,6 +210,7 @@ class Follower:
         return "" if said is None else said
 
     def _failed(self, at: str, error: Exception) -> None:
+        # Only the first error is printed: a server that is gone fails at every trial.
         self.missed += 1
         self._in_a_row += 1
         if self.missed == 1:

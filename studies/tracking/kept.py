@@ -35,6 +35,7 @@ class Kept:
         """
         line = _written(what)
         with self._path.open("a", encoding="utf-8") as file:
+            # The study's identity comes first: the list of another study is never continued.
             if self.study and file.tell() == 0:
                 file.write(f"{kept_line(self.study)}\n")
             file.write(f"{'' if self._whole else chr(10)}{line}\n")

@@ -72,6 +72,7 @@ class MLflow(Tracker):
         from mlflow.entities import Param
 
         identity = f"{study.id}-{trial.phase}-{trial.number}"
+        # A process that was killed has left a run of this trial that is half done.
         for left in self._named(identity):
             self._client.delete_run(left)
         run = self._client.create_run(
@@ -96,6 +97,7 @@ class MLflow(Tracker):
         """Log its metrics at its step, with the seconds since the trial's begin."""
         values = {**report.metrics, "seconds": report.seconds}
         self._unwritten[trial.key] += _metrics(values, report.time, report.step)
+        # Each write takes as long as a batch of them.
         if time.monotonic() - self._written[trial.key] > _PAUSE:
             self._write(trial)
 
@@ -181,17 +183,12 @@ class MLflow(Tracker):
             identity = f"{study.id}-study"
             found = self._named(identity)
             about = {"goal": study.about.get("goal"), "metric": study.metric}
+            tags = {_RUN: identity, "phase": "study", **{k: str(v) for k, v in about.items()}}
             self._study = (
                 found[0]
                 if found
                 else self._client.create_run(
-                    self._experiment,
-                    run_name=study.name,
-                    tags={
-                        _RUN: identity,
-                        "phase": "study",
-                        **{k: str(v) for k, v in about.items()},
-                    },
+                    self._experiment, run_name=study.name, tags=tags
                 ).info.run_id
             )
         return self._study

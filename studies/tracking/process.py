@@ -30,6 +30,7 @@ class TrackerProcess:
         self._seconds = seconds
         self._log = folder / "trackers" / f"{name}.log"
         environment = dict(os.environ)
+        # The command may have been started in any folder.
         path = [str(_ROOT), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
         environment[VARIABLE] = settings.model_dump_json()
@@ -61,6 +62,7 @@ class TrackerProcess:
                 self._process.wait(timeout=max(0.0, deadline - time.monotonic()))
         except KeyboardInterrupt:
             interrupted = True
+        # 3 is its own exit code when its time is up.
         late = self._process.poll() is None or self._process.returncode == 3
         self.kill()
         assert self._process.stdout is not None

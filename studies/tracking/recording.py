@@ -135,6 +135,7 @@ class Recording:
         needed = {("confirm", record.number) for record in result.confirmed}
         needed |= {("test", number) for number in result.test.values}
         searched = sum(phase == "search" for phase, _ in self._over)
+        # The disk was full, or the supervisor was killed between two writes.
         if searched < ended or not needed <= self._over:
             self.fill()
         if not self._concluded:

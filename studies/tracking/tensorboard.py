@@ -111,6 +111,7 @@ class TensorBoard(Tracker):
 
     def _file(self, name: str) -> RunFile:
         folder = self._folder / name
+        # TensorBoard would draw the points of a trial that was started twice as one zigzag.
         shutil.rmtree(folder, ignore_errors=True)
         return open_run(folder)
 
@@ -122,6 +123,7 @@ def _columns(study: Study, values: Mapping[str, Any]) -> dict[str, Any]:
     examples: dict[str, Any] = {}
     for name, described in study.about.get("space", {}).items():
         choices = [_simple(choice) for choice in described.get("choices", [described.get("low")])]
+        # A column has one type: True and "auto" together are text.
         alike = len({isinstance(choice, str) for choice in choices}) == 1
         examples[name] = choices[0] if alike else str(choices[0])
     return {**values, **examples}

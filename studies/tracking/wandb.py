@@ -209,6 +209,7 @@ class WandB(Tracker):
         for left in (self._place.folder / "wandb").glob(f"*run-*-{identity}"):
             found = _FOLDER.fullmatch(left.name)
             if found is not None and found[1] == identity:
+                # An offline run of the same id would be uploaded beside the new one.
                 shutil.rmtree(left)
 
     def _finish(self, run: Any, *, exit_code: int = 0) -> None:

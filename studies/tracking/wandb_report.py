@@ -20,7 +20,8 @@ def build(study: Study, *, project: str, entity: str, url: str = "", command: st
 
     about, result = study.about, study.result
     scientific = str(about.get("scientific") or "")
-    values = list(dict.fromkeys(_searched(study, scientific)))
+    found = [trial.params[scientific] for trial in study.search if scientific in trial.params]
+    values = list(dict.fromkeys(found))
     verdict = "\n\n".join(result.get("verdict", [])) or "The study is not finished."
     blocks: list[Any] = [
         wr.H1("Question"),
@@ -97,7 +98,7 @@ def _nested_key(name: str) -> str:
 
 def _parallel(wr: Any, study: Study) -> Any:
     # A run without one of the columns is not drawn: only what all trials have.
-    trials = [trial for trial in study.trials.values() if trial.phase == "search"]
+    trials = study.search
     space = study.about.get("space", {})
     known = dict.fromkeys(
         space.get(name, {}).get("sets") or name for trial in trials for name in trial.params
@@ -115,19 +116,11 @@ def _parallel(wr: Any, study: Study) -> Any:
     return wr.ParallelCoordinatesPlot(title="Parameters", columns=columns)
 
 
-def _searched(study: Study, scientific: str) -> list[Any]:
-    return [
-        trial.params[scientific]
-        for trial in study.trials.values()
-        if trial.phase == "search" and scientific in trial.params
-    ]
-
-
 def _numbers(study: Study, scientific: str, value: Any) -> list[str]:
     """Return the numeric parameters of the trials that have ``value``."""
     found: dict[str, None] = {}
-    for trial in study.trials.values():
-        if trial.phase == "search" and trial.params.get(scientific) == value:
+    for trial in study.search:
+        if trial.params.get(scientific) == value:
             found |= {
                 name: None
                 for name, v in trial.params.items()

@@ -95,6 +95,7 @@ def upload(folder: Path, say: Callable[[str], object], *, patience: float = PATI
         check_account()
     except AccountProblem as problem:
         raise UserError(f"wandb: {problem}; runs that wait in {folder}: {len(runs)}") from None
+    # A command line has a limit; a hundred paths are far below it.
     for start in range(0, len(runs), AT_ONCE):
         _sync(runs[start : start + AT_ONCE], patience)
     left = len(waiting(folder))
@@ -114,6 +115,7 @@ def _sync(runs: list[Path], patience: float) -> None:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     left, since = len(runs), time.monotonic()
     try:
+        # The time since the last run that arrived counts, not the time of all: uploads may be slow.
         while process.poll() is None and time.monotonic() - since < patience:
             time.sleep(0.2)
             now = sum(not any(run.glob("*.synced")) for run in runs)

@@ -135,5 +135,5 @@ def test_curves_of_one_report_are_seen(lucky):
     low = [dataclasses.replace(record, curve={1: 0.1, 2: 0.2}) for record in lucky.search]
     for figure in curves(lucky.result, low, values):
         assert heights(figure.svg, "line complete") == []
-        assert "1 end off the chart" in figure.caption
+        assert "1 ends off the chart" in figure.caption
         assert len(heights(figure.svg, "mark low complete")) == 1  # a triangle says where it is

@@ -269,7 +269,7 @@ def test_a_winner_that_is_over_the_constraints_in_its_confirmation_is_said(tmp_p
     with Inline() as engine:
         result = run_study(plan, Control(engine), objective=objective, read_test=TestSet())
     said = [line for line in warnings(result) if line.startswith(f"{result.best}: ")]
-    assert len(said) == 1 and "3 of its 3 confirm trainings are over them" in said[0]
+    assert len(said) == 1 and "3 of its 3 confirm trainings exceed them" in said[0]
     assert not any("confirm trainings are over" in line for line in warnings(run(plan_with(
         tmp_path / "kept", trials=12, constraints={"seconds": 1.0}))))  # fmt: skip
 

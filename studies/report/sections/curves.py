@@ -1,5 +1,6 @@
 """Validation curves: a chart for each choice of the scientific parameter."""
 
+from mnist_core.console.plain_text import counted
 from studies.analysis import figure_data
 from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values
@@ -30,6 +31,7 @@ def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> li
     """Draw the validation curves of each choice, pruned ones marked."""
     figures = []
     reported = [record for record in search if record.curve]
+    # One scale for all choices, so that their charts can be compared.
     last = max((max(record.curve) for record in reported), default=1)
     for choice, records in figure_data.by_choice(result.plan.spec, reported):
         if not records:
@@ -72,6 +74,6 @@ def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> li
         ]
         said = ", ".join(counts)
         said += f"; {len(shown)} of {len(records)} drawn" if len(shown) < len(records) else ""
-        said += f"; {len(off)} end off the chart" if off else ""
+        said += f"; {counted(len(off), 'ends', 'end')} off the chart" if off else ""
         figures.append(Figure(str(choice), chart.render(), said))
     return figures

@@ -45,6 +45,7 @@ def mistakes(result: StudyResult) -> Mistakes:
     files = [file for file in files if file.is_file()]  # people delete models to save space
     if not files:
         return Mistakes(text=f"No model of it is kept in {from_here(models_folder(plan.folder))}.")
+    # torch takes seconds to import, and a study without kept models needs none.
     from mnist_core.checkpoints import checkpoint
     from mnist_core.data import load
 
@@ -66,6 +67,7 @@ def _classes(kept: "Sequence[Checkpoint]", split: "Split") -> Mistakes:
     from mnist_core.checkpoints import evaluate_checkpoint
     from mnist_core.tasks.class_metrics import surest_mistakes
 
+    # In double: the mean over models decides which mistakes are the surest.
     odds = torch.stack(
         [evaluate_checkpoint.logits(one, split.images).double().softmax(dim=1) for one in kept]
     )
@@ -114,7 +116,7 @@ def _pairs(kept: "Checkpoint", split: "Split") -> Mistakes:
     text = (
         f"{wrong} of {counted(len(found.same), 'validation pair')} {are(wrong)} misjudged by"
         " the model of the first"
-        f" seed (from a score of {found.threshold:.2f} on they count as the same)"
+        f" seed (a pair counts as the same from a score of {found.threshold:.2f})"
     )
     more = f"; the {len(shown)} worst." if len(shown) < wrong else "."
     return Mistakes(shown=tuple(shown), text=text + more, pairs=True)

@@ -82,6 +82,7 @@ def parallel(result: StudyResult, search: list[TrialRecord], values: Values) -> 
         bare=True,
     )
     scales = [scale for _, scale in found.axes]
+    # The best are drawn last, above the others.
     for records, kind in ((found.others, "faint"), (found.best, "best")):
         for record in records:
             line = [(_x(i), _y(scales[i], read(record))) for i, read in enumerate(found.read)]
@@ -90,13 +91,15 @@ def parallel(result: StudyResult, search: list[TrialRecord], values: Values) -> 
     for index, scale in enumerate(scales):
         x = _x(index)
         chart.upright(x, _TOP, _BOTTOM)
+        # Names of neighbouring axes stand at two heights, as they are wider than the gap.
         chart.text(x, 24 - 14 * (index % 2), shown[index], "label", anchor="middle")
         ticks = scale.ticks(5)
         words = short_names([tick for _, tick in ticks], 12)
         for (value, _), word in zip(ticks, words, strict=True):
             chart.text(x + 5, _y(scale, value) + 4, word, "tick halo")
     n, drawn = len(found.best), len(found.best) + len(found.others)
-    said = f"Each line is a trial that ran its full budget; the best {n} stand out."
+    best = f"the best {n} stand" if n > 1 else "the best one stands"
+    said = f"Each line is a trial that ran its full budget; {best} out."
     if found.shared:
         said += " Parameters that set the same thing share an axis."
     said += " A line ends at the bottom where a trial has no such setting."

@@ -25,7 +25,7 @@ def section(page: Material) -> Section | None:
     found, result = members(page.search), page.result
     if not found:
         return None
-    sign = result.plan.goals.signs[0]
+    sign = result.plan.goals.sign
     best = best_of([record for record in found if record.complete], sign)
     said = (
         "Trials were the members of a population: after each generation the worst continued from"

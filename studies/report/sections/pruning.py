@@ -25,15 +25,16 @@ def section(page: Material) -> Section:
     except UserError as error:
         return Section("pruning", "Pruner audit", (Text(f"Not audited: {error}."),))
     curves = _sample(every)
+    # A page is written in seconds; `studies audit` takes about a minute.
     size = sum(len(curve.reports) for curve in curves.full)
     draws = min(_DRAWS[1], max(_DRAWS[0], _DECISIONS // size))
     done = audit(Pruner.of(plan), curves, draws=draws)
     said = (
         f"Pruners replayed on {counted(len(curves.full), 'full curve')} of this study"
         + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")
-        + f", and on {counted(draws, 'study', 'studies')} put together from them. Saved: share of"
-        " the training time. Chance: of stopping the trial that is best at its end. Both 95 % are"
-        " of another study of such trials."
+        + f", and on {counted(draws, 'study', 'studies')} put together from them. Saved: fraction"
+        " of the training time. Chance: of stopping the trial that is best at its end. Both 95 %"
+        " intervals are for another study of such trials."
     )
     texts = [Text(line) for line in (said, *done.warnings)]
     return Section("pruning", "Pruner audit", (*texts, audited(done)))
@@ -60,7 +61,7 @@ def audited(done: Audit) -> Table:
 
 
 def _sample(curves: Curves) -> Curves:
-    """Return at most ``AUDITED`` curves, in their order, and that share of the pruned trials."""
+    """Return at most ``AUDITED`` curves, in their order, and that fraction of pruned trials."""
     share = AUDITED / max(1, len(curves.full))
     if share >= 1:
         return curves

@@ -117,6 +117,7 @@ def forest(result: StudyResult) -> Figure | None:
     ends = []
     for row, interval in rows:
         ends.append(interval.mean)
+        # One configuration that diverged on a seed would squash all others into a line.
         if interval.n > 1 and row.label not in result.noisy:
             ends += [interval.low, interval.high]
         if row.test is not None:
@@ -154,6 +155,7 @@ def fronts(result: StudyResult, search: list[TrialRecord], values: Values) -> li
     figures = []
     for front in figure_data.fronts(result.plan.goals, search, result.front):
         known = [*front.infeasible, *front.beaten, *front.best]
+        # Parameters differ by factors of a hundred, seconds rarely do.
         costs = [record.values[front.index] for record in known]
         chart = Chart(
             scale_of(costs, log=min(costs) > 0 and max(costs) / min(costs) > _LOG_FROM),

@@ -35,6 +35,7 @@ def history(search: list[TrialRecord], values: Values) -> Figure:
     )
     for records, kind in ((found.pruned, "cross pruned"), (found.complete, "dot complete")):
         draw_trials(chart, records, [float(r.number) for r in records], values, kind)
+    # A failed trial has no value: it stands at the bottom.
     chart.marks(
         [(float(record.number), chart.y.low) for record in found.failed],
         "square failed",
@@ -65,7 +66,7 @@ def importances(found: Importance) -> Figure | None:
         Scale(0, 100),
         names_scale(share.name for share in shares),
         "Importance of the parameters, with 95 % intervals",
-        x_label="share of the importance, %",
+        x_label="fraction of all importance, %",
         height=56 + 24 * len(shares),
         left=room_for(share.name for share in shares),
     )
@@ -77,7 +78,7 @@ def importances(found: Importance) -> Figure | None:
         "How much each parameter decides whether a trial is among the best tenth (PED-ANOVA on"
         f" {found.trials} trials): median and 95 % interval of {found.draws} draws with"
         " replacement."
-        " A long line means that so few trials cannot tell."
+        " A long line means that the trials are too few to tell."
     )
     if len(found.shares) > len(shares):
         said += f" {len(found.shares) - len(shares)} more have a smaller median."
@@ -86,7 +87,7 @@ def importances(found: Importance) -> Figure | None:
 
 def best_trials(result: StudyResult, search: list[TrialRecord]) -> Table:
     """Return the best trials of the search."""
-    metric, sign = result.plan.spec.metric, result.plan.goals.signs[0]
+    metric, sign = result.plan.spec.metric, result.plan.goals.sign
     complete = figure_data.complete(search)
     best = figure_data.best_first(complete, sign)[:TOP]
     return Table(

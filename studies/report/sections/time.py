@@ -72,6 +72,7 @@ def facts(found: Stored) -> list[Fact]:
         rows.append(("A trial of full budget", f"{duration(fmean(full))} on average"))
     if saved := _saved(found):
         rows.append(("Saved by pruning", saved))
+    # Trials that a killed worker or machine has lost; none of them is missing.
     again = sum(record.attempt for record in [*found.search, *found.confirm])
     if again:
         rows.append(("Lost and run again", counted(again, "time")))
@@ -95,6 +96,7 @@ def _saved(found: Stored) -> str:
     pruned = [
         record for record in found.search if record.state == TrialState.PRUNED and record.seconds
     ]
+    # Not the mean of all trials: a slow optimizer's trials would have run longer.
     saved = sum(
         max(0.0, fmean(full[choice]) - (record.seconds or 0.0))
         for record in pruned
