@@ -115,6 +115,9 @@ class Limits:
 NO_LIMITS = Limits()
 
 
+INTERRUPTED = Failure(kind="Interrupted", message="the run was stopped")
+SUPERVISOR_DIED = Failure(kind="SupervisorDied", message="its supervisor died")
+
 INFEASIBLE = "Infeasible"
 """Kind of failure: the trial was not trained because it is over a limit."""
 

@@ -18,7 +18,7 @@ from mnist_core.errors import ConfigError
 from objectives.base import Outcome, Task
 from studies.core.attributes import OWNER, STOPPED
 from studies.core.events import Listener, Stream
-from studies.core.trials import Failure
+from studies.core.trials import INTERRUPTED, SUPERVISOR_DIED, Failure
 from studies.ledger.trial_book import TrialBook
 from studies.planning.settings import Settings
 from studies.search.stopping import Stop
@@ -26,7 +26,6 @@ from studies.storage.leases import Lease
 from studies.storage.membership import Member, WriteGuard
 from studies.storage.open import Storage
 
-_DIED = Failure(kind="SupervisorDied", message="its supervisor died")
 _FRESH = 1.0
 """Seconds after which the storage is looked at again."""
 
@@ -59,6 +58,7 @@ class JoinedBook(TrialBook):
 
     def ask(self) -> Task | None:
         """Start the next trial that no other supervisor runs."""
+        # A turn locks the others out, so an idle worker does not ask all the time.
         now = time.monotonic()
         if now - self._asked_in_vain < _FRESH:
             return None
@@ -117,7 +117,7 @@ class JoinedBook(TrialBook):
     def _put_mine_back(self) -> None:
         self._look()
         self.flush()
-        self._lose_running("Interrupted", "the run was stopped")
+        self._lose_running(INTERRUPTED)
 
     def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
         """Wait while others run the last trials; return whether a trial can start."""
@@ -136,10 +136,10 @@ class JoinedBook(TrialBook):
             time.sleep(_FRESH)
         return False
 
-    def _lose_running(self, kind: str, message: str) -> None:
+    def _lose_running(self, failure: Failure) -> None:
         """Reset the trials that this process runs, or that a dead supervisor ran."""
-        for number in self._orphans() if kind == _DIED.kind else list(self._mine):
-            self._lose(self._trials[number], Failure(kind=kind, message=message))
+        for number in self._orphans() if failure == SUPERVISOR_DIED else list(self._mine):
+            self._lose(self._trials[number], failure)
             self._mine.pop(number, None)
 
     def _look(self) -> None:
@@ -180,10 +180,11 @@ class JoinedBook(TrialBook):
 
     def _put_orphans_back(self) -> None:
         for number in self._orphans():
+            # Read again, in this turn: its supervisor may have ended it since the last look.
             trial = self._storage.get_trial(self._table.identity(self._trials[number]))
             self._trials[number] = trial
             if self._is_orphan(trial, self._others()):
-                self._lose(trial, _DIED)
+                self._lose(trial, SUPERVISOR_DIED)
 
     def _in_turn(self, task: Task, tell: Callable[[], None]) -> None:
         """Call ``tell`` in a turn, if ``task`` is still this process's."""
@@ -248,6 +249,7 @@ def check_joined(study: optuna.Study, member: Member, *, total: int, complete: i
     Raises:
         ConfigError: if the others run another number of trials.
     """
+    # A supervisor alone may change the budget: it is kept when its search opens.
     if len(member.living()) < 2:
         return
     budget = study.user_attrs.get("budget", {})

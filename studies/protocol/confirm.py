@@ -77,6 +77,7 @@ class Rules:
         self.racing, self.seeds = racing, seeds
         self._spec, self._chosen = spec, chosen
         self._different: list[Candidate] = []
+        # The baseline's default may be a winner as well: it is trained once.
         for candidate in chosen:
             if all(candidate.params != other.params for other in self._different):
                 self._different.append(candidate)
@@ -132,6 +133,7 @@ class Rules:
     def keep(self, book: TrialBook, stopped: Mapping[str, int], stream: Stream) -> None:
         """Keep with the study which candidates are stopped, and tell which are new."""
         before = book.study.user_attrs.get(RACE) or {}
+        # A resume finds the same losers again; only new ones get a line.
         if before == stopped:
             return
         for candidate in self._different:

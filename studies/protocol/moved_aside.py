@@ -32,6 +32,7 @@ def free_stamp(location: StudyLocation, names: Collection[str] = ()) -> str:
         moved = {location.name + stamp, f"{location.name}{stamp}{CONFIRM}"}
         if not os.path.lexists(aside_folder(location, stamp)) and not moved.intersection(names):
             return stamp
+        # Two ``--fresh`` within a second.
         now += timedelta(seconds=1)
 
 

@@ -103,6 +103,7 @@ def run_study(
         StudyInterrupted: if it was stopped through ``control``.
         ConfirmedElsewhere: if the search has finished, and another supervisor confirms it.
     """
+    # Before the storage is opened, which makes a database where there is none.
     check_unowned_folder(plan.location)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))

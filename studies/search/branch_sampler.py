@@ -54,6 +54,7 @@ class BranchSampler(BaseSampler):
         self._rest = RandomSampler(seed=seed)
         self._proposed: dict[int, dict[str, Any]] = {}
         count = len(branches(space, scientific))
+        # At random until it has seen two trials of each branch on average.
         tpe = TPESampler(seed=seed, n_startup_trials=max(10, 2 * count))
         self._chooser = TpeViewSampler(tpe, imported=self._imported)
 

@@ -84,6 +84,7 @@ class Grid:
             for names, axes in self._axes()
             for values in product(*axes)
         ]
+        # A budget below the size would otherwise cut off a corner of the space.
         Random(seed).shuffle(found)
         return found
 

@@ -124,6 +124,7 @@ def rungs_of(name: str, options: Options) -> Rungs | None:
 def bounds_of(name: str, options: Options) -> Options:
     """Return the options of pruner ``name``, or of one it wraps, that are bounds of the metric."""
     kind = PRUNERS[name]
+    # A bound inside ``patient`` stops the same trials, only later.
     if kind.wraps and options.get(_WRAPPED) is not None:
         return bounds_of(options[_WRAPPED], options.get(_WRAPPED_OPTIONS, {}))
     return options if kind.bounds else {}

@@ -54,6 +54,7 @@ def create_sampler(
     sampler = make(seed)
     imported = search.imported if kind.learns_imported else ()
     whole = not kind.splits(search)
+    # A sampler that leaves pruned or infeasible trials out would propose them again.
     if whole and not (kind.counts_pruned and (search.prunes or search.goals.limits)):
         if kind.show is None:
             return sampler
@@ -88,6 +89,7 @@ def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
     with refusals(f"search.sampler_options ({name})"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number in range(3):
+            # In one branch, so that a sampler of several has something to learn from.
             study.enqueue_trial(first)
             trial = study.ask()
             suggest(search.space, trial)

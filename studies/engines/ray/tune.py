@@ -24,7 +24,7 @@ from studies.engines._local import limits
 from studies.engines._local.worker_start import start_error
 from studies.engines.ray.events import EVENT, TASK, Broken, Finished, Reported, Started
 from studies.engines.ray.ray_internals import actor_of
-from studies.engines.ray.task_table import Running, TaskTable, how
+from studies.engines.ray.task_table import Running, TaskTable, how_it_died
 from studies.planning.ray_settings import RaySettings
 from studies.spec import StudySpec
 
@@ -89,8 +89,12 @@ class FairAsha:
         self._known: dict[int, Trial] = {}
         self._is_rung = is_rung
 
-    def goes_on(self, controller: Any, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
+    def continues(
+        self, controller: Any, task: Task, step: int, metrics: Mapping[str, float]
+    ) -> bool:
         """Take a report; return whether ``task`` continues."""
+        # Asked at a step between two rungs, Tune enters a trial that it has not seen yet with the
+        # value of that step.
         if self._metric not in metrics or not self._is_rung(step):
             return True
         asha = self._of_choice[task.params.get(self._scientific)]
@@ -102,6 +106,7 @@ class FairAsha:
         trial = self._known[task.number]
         result = {self._metric: metrics[self._metric], "training_iteration": step}
         decision = asha.on_trial_result(controller, trial, result)
+        # A default is entered into the rungs, too, so the others are compared with it.
         return task.number < self._defaults or decision == TrialScheduler.CONTINUE
 
 
@@ -154,11 +159,11 @@ class WorkScheduler(FIFOScheduler):
     def take(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> bool:
         """Take an event; return whether the task continues."""
         running = self._table.running.get(trial.trial_id)
-        goes_on = False
+        continues = False
         if running is not None:
             with self._table.guard():
-                goes_on = self._take(tune_controller, trial, running, result[EVENT])
-        return goes_on
+                continues = self._take(tune_controller, trial, running, result[EVENT])
+        return continues
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep how the worker died, for the searcher."""
@@ -166,7 +171,7 @@ class WorkScheduler(FIFOScheduler):
             text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
         except (OSError, TypeError):  # TypeError: the trial has no folder yet
             text = ""
-        self._searcher.lost[trial.trial_id] = how(text)
+        self._searcher.lost[trial.trial_id] = how_it_died(text)
 
     def _take(self, controller: Any, trial: Trial, running: Running, event: Any) -> bool:
         work = self._table.work
@@ -180,13 +185,15 @@ class WorkScheduler(FIFOScheduler):
             work.started(running.task, event.pid)
         elif isinstance(event, Reported):
             running.step = event.step
-            goes_on = work.report(running.task, event.step, event.metrics)
-            if goes_on and self._asha is not None:
-                goes_on = self._asha.goes_on(controller, running.task, event.step, event.metrics)
-            if not goes_on:
+            continues = work.report(running.task, event.step, event.metrics)
+            if continues and self._asha is not None:
+                continues = self._asha.continues(
+                    controller, running.task, event.step, event.metrics
+                )
+            if not continues:
                 # Comes before the next step: Ray keeps the order of one caller's calls.
                 running.actor.end.remote()
-            return goes_on
+            return continues
         return True
 
 
@@ -207,6 +214,8 @@ class WorkStopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Return whether to stop now."""
+        # Tune asks about ten times a second, so limits and writes are looked after here. Callbacks
+        # are made for that, but with one Tune imports every installed tracker, which takes seconds.
         table = self._table
         with table.guard():
             table.work.flush()
