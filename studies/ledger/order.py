@@ -116,6 +116,7 @@ class Order:
         """``trial`` is about to be reset; return the attributes to keep with it."""
         if trial.number in self._lines:
             return self._line_and(trial, "l")
+        # Its supervisor died: nothing is known of when its reports came.
         return self._line_and(trial, "d", f":{len(trial.intermediate_values)}")
 
     def _line_and(self, trial: FrozenTrial, kind: str, more: str = "") -> dict[str, Any]:

@@ -134,6 +134,7 @@ def problem(name: str, value: float | None, when: str) -> Failure:
 
 def _unstorable(outcome: Outcome) -> Failure | None:
     """Return a failure if an attribute cannot be stored."""
+    # Checked here: a database would refuse it only in the middle of a write.
     message = ""
     for name, value in outcome.attributes.items():
         if len(name) > _LONGEST_NAME:

@@ -21,6 +21,7 @@ _STAMP = re.compile(r"\.\d{8}-\d{6}")
 def lies_elsewhere(location: StudyLocation) -> bool:
     """Return whether the study's database stays where it is when its folder is moved."""
     file = storage_file(location.url)
+    # A server has no file.
     return file is None or not file.absolute().is_relative_to(location.folder.absolute())
 
 

@@ -246,6 +246,7 @@ class _Run:
                 objective = self.objective(self.plan, keep_models)
                 taken = limits(self.plan.settings.engine)
                 control.engine.run(book, objective, taken)
+                # With --join, a supervisor that dies leaves trials to those that have finished.
                 while book.wait_for_others(lambda: control.asked > 0):
                     control.engine.run(book, objective, taken)
             finally:

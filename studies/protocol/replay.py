@@ -169,6 +169,7 @@ class Replay:
             return  # killed before it was proposed
         for name in sorted({*task.params, *recorded.params}):
             was, proposed = recorded.params.get(name), task.params.get(name)
+            # Rounded: the same floating-point number may come by another way.
             if point_of({name: was}) != point_of({name: proposed}):
                 raise ReplayDiffers(
                     f"trial {event.number}: {name} was {was!r}, but is now proposed as"

@@ -75,6 +75,7 @@ class Batches:
 
     def _all_over(self) -> int:
         """Return the number of trials from 0 on that are all finished."""
+        # A finished trial stays finished, so the number only grows.
         while self._over in self._trials and self._trials[self._over].state.is_finished():
             self._over += 1
         return self._over

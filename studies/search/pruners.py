@@ -110,6 +110,7 @@ PRUNERS: Mapping[str, PrunerKind] = {
 
 def with_resources(name: str, options: Options, reports: int) -> dict[str, Any]:
     """Return ``options`` of pruner ``name`` with resources in the place of "auto"."""
+    # Optuna learns "auto" from the first complete trial, so it would depend on their order.
     resources = PRUNERS[name].resources(reports) if name in PRUNERS else {}
     missing = {key: value for key, value in resources.items() if options.get(key, "auto") == "auto"}
     return {**options, **missing}
@@ -178,6 +179,7 @@ def try_pruner(name: str, options: Options) -> None:
     """Have the pruner judge something, as Optuna checks some values only then."""
     study = optuna.create_study(pruner=create_pruner(name, options))
     with refusals(f"search.pruner_options ({name})"):
+        # Enough trials and reports for each pruner to compare some.
         for number in range(6):
             trial = study.ask()
             for step in range(1, 5):

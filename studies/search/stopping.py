@@ -143,6 +143,7 @@ class Stopping:
         return None
 
     def _add(self, trial: FrozenTrial) -> None:
+        # A failed trial says nothing about progress.
         if trial.state is TrialState.FAIL:
             return
         self._since_best += 1

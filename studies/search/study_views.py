@@ -80,6 +80,7 @@ class StudyView:
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """Return the best complete trial; ValueError: if no trial is complete."""
+        # The wilcoxon pruner compares a trial with it.
         complete = self.get_all_trials(study_id, False, (TrialState.COMPLETE,))
         if not complete:
             raise ValueError("No trials are completed yet.")

@@ -31,7 +31,7 @@ from studies.engines.ray import nodes, ray_internals
 from studies.engines.ray.cluster import Cluster
 from studies.engines.ray.nodes import Claim
 from studies.engines.ray.task_table import how_it_died
-from studies.engines.ray.tune import fair_asha
+from studies.engines.ray.tune import FairAsha
 from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
 from studies.planning.ray_settings import RaySettings
@@ -217,7 +217,7 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
         engine.adapt(plan)
         decided = engine._decided_by_tune(SimpleNamespace(phase="search"))
         assert engine._decided_by_tune(SimpleNamespace(phase="confirm")) is None
-    asha = fair_asha(decided.spec, decided.settings.engine.ray, decided.most_reports)
+    asha = FairAsha(decided.spec, decided.settings.engine.ray, decided.most_reports)
 
     def continues(number, kind, value):
         task = Task(number=number, params={"kind": kind}, seed=0)
@@ -234,7 +234,7 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
 def test_ashas_rungs_hold_values_of_their_own_step_once(tmp_path):
     """A trial that is run again reports again, under another of Tune's names."""
     plan = replace(toy_plan(tmp_path), train=TrainConfig(epochs=9))
-    asha = fair_asha(plan.spec, plan.settings.engine.ray, plan.most_reports)
+    asha = FairAsha(plan.spec, plan.settings.engine.ray, plan.most_reports)
 
     def report(number, step, value):
         task = Task(number=number, params={"kind": "fast"}, seed=0)

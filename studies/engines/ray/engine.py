@@ -141,7 +141,7 @@ class Ray:
         from studies.engines.ray.calls import search_path
         from studies.engines.ray.pbt import members
         from studies.engines.ray.task_table import TaskTable
-        from studies.engines.ray.tune import WorkScheduler, WorkSearcher, WorkStopper, fair_asha
+        from studies.engines.ray.tune import FairAsha, WorkScheduler, WorkSearcher, WorkStopper
         from studies.engines.ray.worker import Worker
 
         plan = self._decided_by_tune(work)
@@ -157,7 +157,7 @@ class Ray:
             searcher, scheduler = members(plan, table)
             storage = self._shared_folder(plan.folder)
         elif plan is not None:
-            asha = fair_asha(plan.spec, plan.settings.engine.ray, plan.most_reports)
+            asha = FairAsha(plan.spec, plan.settings.engine.ray, plan.most_reports)
             scheduler = WorkScheduler(table, searcher, asha)
         trainable = tune.with_parameters(Worker, payload=payload, path=search_path(), limits=limits)
         tuner = tune.Tuner(

@@ -139,6 +139,7 @@ def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
         call = remote.options(scheduling_strategy=there).remote(*arguments)
         calls.append((str(node["NodeManagerAddress"]), call))
     results: list[tuple[str, Any]] = []
+    # One deadline for all: they answer at the same time.
     end = time.monotonic() + _ANSWER
     for address, call in calls:
         try:

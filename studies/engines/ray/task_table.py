@@ -126,6 +126,7 @@ class TaskTable:
         if running.began is not None:
             self.work.lose(running.task, Failure(kind="WorkerLost", message=message))
             return
+        # Not the trial's fault, unless it happens again and again wherever it is placed.
         self._died_at_start += 1
         settled = time.monotonic() > self._last_start + _UNSETTLED
         if self._died_at_start >= _DIED_AT_START and settled:

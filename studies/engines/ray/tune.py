@@ -70,24 +70,25 @@ class WorkSearcher(Searcher):
 class FairAsha:
     """Tune's ASHA as the pruners are: one for each choice, and it never stops a default.
 
-    Args:
-        defaults: the number of default configurations, which are the first trials.
-        is_rung: whether a step is the first one of a rung.
+    ``reports``: the most of a trial.
     """
 
-    def __init__(
-        self,
-        create: Callable[[], TrialScheduler],
-        *,
-        metric: str,
-        scientific: str,
-        defaults: int,
-        is_rung: Callable[[int], bool],
-    ) -> None:
-        self._metric, self._scientific, self._defaults = metric, scientific, defaults
+    def __init__(self, spec: StudySpec, settings: RaySettings, reports: int) -> None:
+        self._spec = spec
+        grace, factor = settings.asha_grace, settings.asha_factor
+        create = functools.partial(
+            ASHAScheduler,
+            metric=spec.metric,
+            mode="max" if spec.direction == "maximize" else "min",
+            max_t=reports,
+            grace_period=grace,
+            reduction_factor=factor,
+            stop_last_trials=False,  # a trial at the end has had its full budget
+        )
         self._of_choice: dict[Any, TrialScheduler] = defaultdict(create)
         self._known: dict[int, Trial] = {}
-        self._is_rung = is_rung
+        count = int(math.log(max(1, reports / grace), factor)) + 1
+        self._rungs = {math.ceil(grace * factor**rung) for rung in range(count)}
 
     def continues(
         self, controller: Any, task: Task, step: int, metrics: Mapping[str, float]
@@ -95,42 +96,20 @@ class FairAsha:
         """Take a report; return whether ``task`` continues."""
         # Asked at a step between two rungs, Tune enters a trial that it has not seen yet with the
         # value of that step.
-        if self._metric not in metrics or not self._is_rung(step):
+        metric = self._spec.metric
+        if metric not in metrics or step not in self._rungs:
             return True
-        asha = self._of_choice[task.params.get(self._scientific)]
+        asha = self._of_choice[task.params.get(self._spec.scientific)]
         if task.number not in self._known:
             # Tune gives a trial that is run again another name, and would count it twice.
             named = cast(Trial, SimpleNamespace(trial_id=str(task.number)))
             self._known[task.number] = named
             asha.on_trial_add(controller, named)
         trial = self._known[task.number]
-        result = {self._metric: metrics[self._metric], "training_iteration": step}
+        result = {metric: metrics[metric], "training_iteration": step}
         decision = asha.on_trial_result(controller, trial, result)
         # A default is entered into the rungs, too, so the others are compared with it.
-        return task.number < self._defaults or decision == TrialScheduler.CONTINUE
-
-
-def fair_asha(spec: StudySpec, settings: RaySettings, reports: int) -> FairAsha:
-    """Return the ASHA that stops trials of a search; ``reports``: the most of a trial."""
-    grace, factor = settings.asha_grace, settings.asha_factor
-    create = functools.partial(
-        ASHAScheduler,
-        metric=spec.metric,
-        mode="max" if spec.direction == "maximize" else "min",
-        max_t=reports,
-        grace_period=grace,
-        reduction_factor=factor,
-        stop_last_trials=False,  # a trial at the end has had its full budget
-    )
-    count = int(math.log(max(1, reports / grace), factor)) + 1
-    rungs = {math.ceil(grace * factor**rung) for rung in range(count)}
-    return FairAsha(
-        create,
-        metric=spec.metric,
-        scientific=spec.scientific,
-        defaults=len(spec.defaults),
-        is_rung=rungs.__contains__,
-    )
+        return task.number < len(self._spec.defaults) or decision == TrialScheduler.CONTINUE
 
 
 class WorkScheduler(FIFOScheduler):
