@@ -5,9 +5,8 @@ in turns, after a look at what the other supervisors have done. So the number of
 as planned, also when a supervisor dies: the next one that looks resets its trials.
 """
 
-import functools
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import optuna
@@ -17,12 +16,10 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome, Task
 from studies.core.attributes import OWNER, STOPPED
-from studies.core.events import Listener, Stream
 from studies.core.trials import INTERRUPTED, SUPERVISOR_DIED, Failure
 from studies.ledger.trial_book import TrialBook
 from studies.planning.settings import Settings
 from studies.search.stopping import Stop
-from studies.storage.leases import Lease
 from studies.storage.membership import Member, WriteGuard
 from studies.storage.open import Storage
 
@@ -34,15 +31,7 @@ class JoinedBook(TrialBook):
     """A book that is written by this process, the ``member``, and by others."""
 
     def __init__(
-        self,
-        study: optuna.Study,
-        storage: Storage,
-        *,
-        member: Member,
-        lease: Lease,
-        phase: str,
-        listeners: Sequence[Listener],
-        **options: Any,
+        self, study: optuna.Study, storage: Storage, *, member: Member, **options: Any
     ) -> None:
         self._member = member
         self._mine: dict[int, int] = {}
@@ -51,10 +40,8 @@ class JoinedBook(TrialBook):
         self._guard = WriteGuard(storage)
         self._looked = self._asked_in_vain = 0.0
         self._said_waiting = False
-        self._stream = Stream(phase, listeners)
-        book_storage = cast(Storage, self._guard)
-        begin = functools.partial(TrialBook.__init__, self, study, book_storage, lease=lease)
-        member.in_turn(lambda: begin(phase=phase, listeners=listeners, ordered=False, **options))
+        guarded = cast(Storage, self._guard)
+        member.in_turn(lambda: TrialBook.__init__(self, study, guarded, ordered=False, **options))
 
     def ask(self) -> Task | None:
         """Start the next trial that no other supervisor runs."""

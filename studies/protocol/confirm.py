@@ -4,6 +4,7 @@ What is due follows from the plan and the values so far, so an interrupted confi
 asking again.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -113,13 +114,14 @@ class Rules:
         for record in complete:
             if record.value is not None and (one := identity(record.params)) in kept:
                 values[one][record.seed] = record.value
-        arguments = {
-            "spared": [
-                identity(candidate.params) for candidate in self._chosen if candidate.default
-            ],
-            "direction": self._spec.direction,
-            "step": metric_step(self._spec.metric, complete),
-        }
+        judge = functools.partial(
+            race,
+            values,
+            self.seeds,
+            spared=[identity(one.params) for one in self._chosen if one.default],
+            direction=self._spec.direction,
+            step=metric_step(self._spec.metric, complete),
+        )
         ended, rounds = _ended(records), 0
         stopped: dict[str, int] = {}
         # A round counts when it has finished for all that are still in the race.
@@ -127,7 +129,7 @@ class Rules:
             (one, self.seeds[rounds]) in ended for one in kept if one not in stopped
         ):
             rounds += 1
-            stopped = race(values, self.seeds, rounds=rounds, **arguments)  # type: ignore[arg-type]
+            stopped = judge(rounds=rounds)
         return stopped
 
     def keep(self, book: TrialBook, stopped: Mapping[str, int], stream: Stream) -> None:

@@ -17,7 +17,7 @@ from studies.core.attributes import ATTEMPT, FAILURE
 from studies.search.branch_sampler import BranchSampler
 from studies.search.failures import failed_by_itself
 from studies.search.optuna_bridge import suggest
-from studies.search.sampler_kinds import SAMPLERS
+from studies.search.sampler_kinds import SAMPLERS, SamplerKind
 from studies.search.samplers import Search, create_sampler, try_sampler
 from studies.search.study_views import as_no_better, tpe_view
 
@@ -94,9 +94,8 @@ class TestBranches:
                 return {"x": 0.5}
 
         study = optuna.create_study(direction="minimize")
-        study.sampler = BranchSampler(
-            SPACE, "kind", lambda branch: Spy(seed=0), seed=1, balanced=balanced
-        )
+        kind = SamplerKind(load=None, splits=lambda search: True, sequence=balanced)
+        study.sampler = BranchSampler(SEARCH, kind, lambda branch: Spy(seed=0), seed=1)
         kinds = []
         for number in range(10):
             study.enqueue_trial({"kind": "slow"} if number == 4 else {})
