@@ -101,6 +101,8 @@ class Limits:
 NO_LIMITS = Limits()
 
 
+INTERRUPTED = Failure(kind="Interrupted", message="the run was stopped")
+SUPERVISOR_DIED = Failure(kind="SupervisorDied", message="its supervisor died")
 INFEASIBLE = "Infeasible"  # kind of failure: the trial was not trained because it is over a limit
 
 

@@ -23,6 +23,7 @@ __all__ = ["adapted", "call", "create", "names"]
 
 def names() -> list[str]:
     """Return the names of all engines."""
+    # ``base`` is the contract, and ``_local`` is shared by several engines.
     found = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in found if name != "base" and not name.startswith("_"))
 

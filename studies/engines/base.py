@@ -37,34 +37,27 @@ class Work(Protocol):
 
     def ask(self) -> Task | None:
         """Return the next task, or None if there is none to start at present."""
-        ...
 
     def started(self, task: Task, pid: int) -> None:
         """Note that worker process ``pid`` on this host has started ``task``."""
-        ...
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         """Take a report; False asks the engine to stop this training.
 
         It answers at once, from memory: a worker waits for the answer.
         """
-        ...
 
     def flush(self) -> None:
         """Write what ``report`` put off; called when no worker waits for an answer."""
-        ...
 
     def finish(self, task: Task, outcome: Outcome) -> None:
         """Take the outcome of ``task``, which ran to its end or was stopped as asked."""
-        ...
 
     def fail(self, task: Task, failure: Failure) -> None:
         """Take the error of ``task``: its own fault, so it is not tried again."""
-        ...
 
     def lose(self, task: Task, failure: Failure) -> None:
         """Take ``task`` back, whose worker died: not its own fault, so it may be tried again."""
-        ...
 
 
 class Engine(Protocol):
@@ -79,11 +72,9 @@ class Engine(Protocol):
 
         A task over a limit fails: ``TimeLimit`` or ``MemoryLimit``.
         """
-        ...
 
     def stop(self, *, now: bool = False) -> None:
         """Start nothing more; let running tasks finish, or with ``now`` end them at once.
 
         Safe to call from a signal handler.
         """
-        ...

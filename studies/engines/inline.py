@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from objectives.base import Objective, Outcome
-from studies.core.trials import NO_LIMITS, UNFIT, Failure, Limits
+from studies.core.trials import INTERRUPTED, NO_LIMITS, UNFIT, Failure, Limits
 from studies.engines._local import limits as _limits
 from studies.engines._local.execution import execute
 from studies.engines._local.worker_start import unfit_error
@@ -74,14 +74,14 @@ class Inline:
                     if (over := _limits.over(limits, os.getpid(), seconds, step)) is not None:
                         raise _OverLimit(over)
                 # The same order as in the other engines, so the trail is the same, too.
-                goes_on = work.report(task, step, metrics)
+                continues = work.report(task, step, metrics)
                 work.flush()
-                return goes_on
+                return continues
 
             try:
                 result = execute(objective, task, send)
             except _StoppedNow:
-                work.lose(task, Failure(kind="Interrupted", message="the run was stopped"))
+                work.lose(task, INTERRUPTED)
                 return
             except _OverLimit as over:
                 work.fail(task, over.failure)

@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from typing import Any, Self
 
 from objectives.base import Objective, Outcome
-from studies.core.trials import NO_LIMITS, UNFIT, Failure, Limits
+from studies.core.trials import INTERRUPTED, NO_LIMITS, UNFIT, Failure, Limits
 from studies.engines._local.gpu_sharing import GpuUse, Sharing
 from studies.engines._local.limits import Watch, memory
 from studies.engines._local.worker_process import WorkerProcess
@@ -127,8 +127,7 @@ class Local:
             for worker in self._alive():
                 if worker.task is not None:
                     worker.kill()
-                    failure = Failure(kind="Interrupted", message="the run was stopped")
-                    self._work.lose(worker.task, failure)
+                    self._work.lose(worker.task, INTERRUPTED)
             return True
         self._handed_out = False
         busy = any(worker.task is not None for worker in self._alive())
@@ -205,6 +204,7 @@ class Local:
         task, worker.task, worker.warm = worker.task, None, True
         assert task is not None
         if not isinstance(result, Outcome) and result.kind in UNFIT:
+            # Its process keeps the error: after some, every further call of CUDA fails.
             worker.ready, worker.unfit = False, True
             worker.end()
             self._work.lose(task, result)

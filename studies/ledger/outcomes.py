@@ -4,16 +4,17 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from mnist_core.console.plain_text import counted
 from objectives.base import Outcome, Task
-from studies.core.events import Stream
+from studies.core.events import Kind, Stream
 from studies.core.goals import Goals, judged_by
 from studies.core.trials import INFEASIBLE, Failure
+from studies.search.failures import is_feasible
 
 _LONGEST_NAME = 512
 """Characters that Optuna's tables have room for."""
@@ -76,37 +77,24 @@ class TrialEvents:
     def pruned(self, trial: FrozenTrial, outcome: Outcome, seconds: float | None) -> None:
         """``trial`` was stopped; its value is its last report's."""
         last = trial.last_step
-        self._emit(
-            "pruned",
-            trial.number,
-            value=None if last is None else trial.intermediate_values[last],
-            step=last,
-            seconds=seconds,
-            attributes=dict(outcome.attributes),
-        )
+        value = None if last is None else trial.intermediate_values[last]
+        self._ended("pruned", trial, outcome, seconds, value=value, step=last)
 
     def complete(self, trial: FrozenTrial, outcome: Outcome, seconds: float | None) -> None:
         """``trial`` ran its full budget; its value is that of the first objective."""
-        self._emit(
-            "complete",
-            trial.number,
-            value=trial.values[0],
-            metrics=dict(outcome.metrics),
-            feasible=all(excess <= 0 for excess in trial.constraints.values()),
-            seconds=seconds,
-            attributes=dict(outcome.attributes),
-        )
+        metrics, value = dict(outcome.metrics), trial.values[0]
+        facts = {"value": value, "metrics": metrics, "feasible": is_feasible(trial)}
+        self._ended("complete", trial, outcome, seconds, **facts)
+
+    def _ended(
+        self, kind: Kind, trial: FrozenTrial, outcome: Outcome, seconds: float | None, **facts: Any
+    ) -> None:
+        attributes = dict(outcome.attributes)
+        self._emit(kind, trial.number, **facts, seconds=seconds, attributes=attributes)
 
     def failed(self, trial: FrozenTrial, failure: Failure, seconds: float | None) -> None:
         """``trial`` has no result."""
-        self._emit(
-            "failed",
-            trial.number,
-            kind=failure.kind,
-            message=failure.message,
-            traceback=failure.traceback,
-            seconds=seconds,
-        )
+        self._emit("failed", trial.number, **asdict(failure), seconds=seconds)
 
     def lost(self, trial: FrozenTrial, failure: Failure, attempt: int) -> None:
         """``trial`` waits to be run again."""
@@ -117,6 +105,7 @@ class TrialEvents:
 
 def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
     """Return why the study cannot use ``outcome``, or None."""
+    # A model that is over a limit is not trained at all.
     untrained = goals.metric not in outcome.metrics
     if outcome.stopped and untrained and (over := goals.over(outcome.metrics)):
         return Failure(kind=INFEASIBLE, message=f"{over}; not trained")
@@ -146,6 +135,7 @@ def problem(name: str, value: float | None, when: str) -> Failure:
 
 def _unstorable(outcome: Outcome) -> Failure | None:
     """Return a failure if an attribute cannot be stored."""
+    # Checked here: a database would refuse it only in the middle of a write.
     message = ""
     for name, value in outcome.attributes.items():
         if len(name) > _LONGEST_NAME:

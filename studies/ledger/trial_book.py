@@ -20,7 +20,7 @@ from objectives.base import Outcome, Task
 from studies.core.attributes import ATTEMPT, SEED
 from studies.core.events import Listener, Stream
 from studies.core.goals import Goals
-from studies.core.trials import INFEASIBLE, Failure, TrialRecord
+from studies.core.trials import INFEASIBLE, INTERRUPTED, SUPERVISOR_DIED, Failure, TrialRecord
 from studies.ledger import outcomes
 from studies.ledger.decisions import SearchEnd, TrialStarter
 from studies.ledger.order import Order
@@ -87,12 +87,7 @@ class TrialBook:
         self._order = Order(self._table, on=ordered and phase == "search")
         batches = Batches(batch, self._trials) if batch else None
         self._peers = PruningPeers(
-            self._trials,
-            goals,
-            pruning,
-            write=self._table.mark,
-            metrics=self._table.metrics,
-            batches=batches,
+            self._trials, goals, pruning, write=self._table.mark, batches=batches
         )
         self._end = SearchEnd(
             study,
@@ -116,7 +111,7 @@ class TrialBook:
             ),
         )
         # Reset trials whose supervisor died: this process alone holds the lease.
-        self._lose_running("SupervisorDied", "its supervisor died")
+        self._lose_running(SUPERVISOR_DIED)
         self._end.announce()
 
     @property
@@ -175,11 +170,11 @@ class TrialBook:
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         """Decide whether ``task`` continues; the report itself is written by ``flush``."""
-        goes_on = self._goes_on(task, step, metrics)
-        self._order.reported(task.number, goes_on)
-        return goes_on
+        continues = self._continues(task, step, metrics)
+        self._order.reported(task.number, continues)
+        return continues
 
-    def _goes_on(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
+    def _continues(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         trial, told = self._trials[task.number], dict(metrics)
         self._attempts.latest[task.number] = told
         self._table.put_off(
@@ -217,13 +212,15 @@ class TrialBook:
         trial, metrics = self._trials[task.number], dict(outcome.metrics)
         failure = self._attempts.failures.get(task.number)
         failure = failure or outcomes.failure_of(self._goals, outcome)
+        # Also one that was not trained tells samplers how far it is above the limits.
         if failure is None or failure.kind == INFEASIBLE:
             self._table.constrain(trial, self._goals.excesses(metrics))
         if failure is not None:
+            # A trial that made no report has these alone.
             self._attempts.latest.setdefault(task.number, metrics)
             self.fail(task, failure)
             return
-        seconds = self._over(task, metrics, outcome.attributes)
+        seconds = self._keep(task, metrics, outcome.attributes)
         if outcome.stopped:
             self._tell(trial, TrialState.PRUNED)
             self._events.pruned(trial, outcome, seconds)
@@ -235,7 +232,7 @@ class TrialBook:
         """Tell FAIL, with the reason."""
         self.flush()
         trial = self._trials[task.number]
-        seconds = self._over(task, self._attempts.latest.get(task.number, {}), failure)
+        seconds = self._keep(task, self._attempts.latest.get(task.number, {}), failure)
         self._tell(trial, TrialState.FAIL)
         self._events.failed(trial, failure, seconds)
 
@@ -248,7 +245,7 @@ class TrialBook:
         """Reset what still runs, and release the lease."""
         try:
             self.flush()
-            self._lose_running("Interrupted", "the run was stopped")
+            self._lose_running(INTERRUPTED)
         finally:
             leases.release(self.study, self._lease)
 
@@ -258,9 +255,9 @@ class TrialBook:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _lose_running(self, kind: str, message: str) -> None:
+    def _lose_running(self, failure: Failure) -> None:
         for number in self._table.numbers(TrialState.RUNNING):
-            self._lose(self._trials[number], Failure(kind=kind, message=message))
+            self._lose(self._trials[number], failure)
 
     def _lose(self, trial: FrozenTrial, failure: Failure) -> None:
         number = trial.number
@@ -279,13 +276,13 @@ class TrialBook:
         self._attempts.end(number)
         self._events.lost(trial, failure, attempt)
 
-    def _over(
+    def _keep(
         self, task: Task, metrics: Mapping[str, float], left: Mapping[str, Any] | Failure
     ) -> float | None:
         """Keep the facts of a trial that is about to end; return its seconds."""
         trial = self._trials[task.number]
         seconds = self._attempts.seconds(task.number)
-        self._table.keep(trial, metrics, left, seconds, self._order.over(trial))
+        self._table.keep(trial, metrics, left, seconds, self._order.ended(trial))
         return seconds
 
     def _tell(

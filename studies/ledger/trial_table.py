@@ -16,6 +16,7 @@ from mnist_core.errors import UserError
 from studies.core.attributes import FAILURE, METRICS, RESERVED, SECONDS, SEED
 from studies.core.trials import Failure
 from studies.ledger.proposing import propose
+from studies.search.failures import is_feasible
 from studies.storage.open import Storage
 from studies.storage.optuna_internals import (
     drafts_known,
@@ -143,18 +144,13 @@ class TrialTable:
         return [
             {"value": trial.values[0], "trial": trial.number, "params": dict(trial.params)}
             for trial in complete
-            if all(excess <= 0 for excess in trial.constraints.values())
+            if is_feasible(trial)
         ]
 
     def best(self) -> dict[str, Any] | None:
         """Return the best result in the first objective, None if there is no result."""
         pick = max if self.direction is StudyDirection.MAXIMIZE else min
         return pick(self.results(), key=lambda result: result["value"], default=None)
-
-    def metrics(self, trial: FrozenTrial) -> Mapping[str, float]:
-        """Return the metrics that are kept with a finished trial; {} for an unfinished one."""
-        kept: Mapping[str, float | None] = trial.user_attrs.get(METRICS, {})
-        return {name: value for name, value in kept.items() if value is not None}
 
     def put_off(self, write: Callable[[], None]) -> None:
         """Have ``flush`` call ``write``, after all that was put off before."""
@@ -170,6 +166,7 @@ class TrialTable:
         """Take in a report of the first objective; ``flush`` writes it."""
         if trial.intermediate_values.get(step) == value:
             return
+        # A new dict: the object may be shared with Optuna's cache.
         trial.intermediate_values = {**trial.intermediate_values, step: value}
         identity = self.identity(trial)
         self.put_off(lambda: self._storage.set_trial_intermediate_value(identity, step, value))

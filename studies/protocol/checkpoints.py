@@ -16,6 +16,7 @@ class RunningStates:
 
     def tidy(self, records: Callable[[], Iterable[TrialRecord]]) -> None:
         """Remove what finished trials have left; ``records`` returns the phase's trials."""
+        # A kill just after a trial's end leaves its state behind.
         if self._folder.is_dir() and any(self._folder.iterdir()):
             remove_drafts(self._folder)
             for record in records():

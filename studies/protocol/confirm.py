@@ -4,6 +4,7 @@ What is due follows from the plan and the values so far, so an interrupted confi
 asking again.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class Rules:
         self.racing, self.seeds = racing, seeds
         self._spec, self._chosen = spec, chosen
         self._different: list[Candidate] = []
+        # The baseline's default may be a winner as well: it is trained once.
         for candidate in chosen:
             if all(candidate.params != other.params for other in self._different):
                 self._different.append(candidate)
@@ -112,13 +114,14 @@ class Rules:
         for record in complete:
             if record.value is not None and (one := identity(record.params)) in kept:
                 values[one][record.seed] = record.value
-        arguments = {
-            "spared": [
-                identity(candidate.params) for candidate in self._chosen if candidate.default
-            ],
-            "direction": self._spec.direction,
-            "step": metric_step(self._spec.metric, complete),
-        }
+        judge = functools.partial(
+            race,
+            values,
+            self.seeds,
+            spared=[identity(one.params) for one in self._chosen if one.default],
+            direction=self._spec.direction,
+            step=metric_step(self._spec.metric, complete),
+        )
         ended, rounds = _ended(records), 0
         stopped: dict[str, int] = {}
         # A round counts when it has finished for all that are still in the race.
@@ -126,12 +129,13 @@ class Rules:
             (one, self.seeds[rounds]) in ended for one in kept if one not in stopped
         ):
             rounds += 1
-            stopped = race(values, self.seeds, rounds=rounds, **arguments)  # type: ignore[arg-type]
+            stopped = judge(rounds=rounds)
         return stopped
 
     def keep(self, book: TrialBook, stopped: Mapping[str, int], stream: Stream) -> None:
         """Keep with the study which candidates are stopped, and tell which are new."""
         before = book.study.user_attrs.get(RACE) or {}
+        # A resume finds the same losers again; only new ones get a line.
         if before == stopped:
             return
         for candidate in self._different:

@@ -34,6 +34,7 @@ class Control:
     def stop(self) -> None:
         """At the first call running trials finish; at the second they end, and can be resumed."""
         self.asked += 1
+        # A training may take an hour: who asks twice does not wait for it.
         self.engine.stop(now=self.asked > 1)
 
     def check(self, phase: str, done: int, total: int) -> None:

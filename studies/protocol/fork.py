@@ -65,6 +65,7 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
             f"study {plan.name!r} has these very settings, so there is nothing to fork for; run it"
             " without --fork"
         )
+    # Without a name: the fork that has these settings already, or else the next free number.
     for word in [name] if name else map(str, itertools.count(2)):
         if word == own:
             continue

@@ -2,11 +2,6 @@
 
 The test set is the same for both: where the old study has read it, that stays on record, as in a
 fork. The new study may rest on what was seen.
-
-Nothing is moved before the new study's record is written: beside the old folder, in a draft that
-then takes its place. A kill between the two renamings leaves no study there; the next start
-inherits from what was moved aside, see ``inherited_readings.py``. In a storage that lies elsewhere
-the old study's new name and the record are written in one step.
 """
 
 import shutil
@@ -115,6 +110,7 @@ def _rename_in_storage(heir: Heir, say: Callable[[str], object]) -> Path | None:
     moved = _move(location.folder, folder) if location.folder.exists() else None
     try:
         contents = heir.contents(found)
+        # The old study's new name and the record are written in one step.
         if contents or renamed:
             write_studies(contents, location.url, renamed=renamed)
     except UserError:

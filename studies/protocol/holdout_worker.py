@@ -28,6 +28,7 @@ def read_test(train: TrainConfig, models: Mapping[int, Path]) -> dict[int, dict[
     for number, path in models.items():
         found = judge(checkpoint.load(path), split)
         figures = dict(found.metrics)
+        # The interval is over images, each of which is in many pairs, not over the pairs.
         if isinstance(found, PairEvaluation):
             figures["accuracy_low"], figures["accuracy_high"] = found.interval()
         metrics[number] = {f"test_{name}": value for name, value in figures.items()}

@@ -84,6 +84,7 @@ class Inheritance:
     def add_folder(self, location: StudyLocation, folder: Path, name: str) -> None:
         """Add the readings of the study in ``folder``, whatever storage it has there."""
         self.add_commands(folder, name)
+        # Settings may have changed since: the study that was moved may have had its database here.
         known = lies_elsewhere(location)
         urls = [sqlite_url(folder / DATABASE)]
         if not known:

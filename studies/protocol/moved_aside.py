@@ -21,6 +21,7 @@ _STAMP = re.compile(r"\.\d{8}-\d{6}")
 def lies_elsewhere(location: StudyLocation) -> bool:
     """Return whether the study's database stays where it is when its folder is moved."""
     file = storage_file(location.url)
+    # A server has no file.
     return file is None or not file.absolute().is_relative_to(location.folder.absolute())
 
 
@@ -32,6 +33,7 @@ def free_stamp(location: StudyLocation, names: Collection[str] = ()) -> str:
         moved = {location.name + stamp, f"{location.name}{stamp}{CONFIRM}"}
         if not os.path.lexists(aside_folder(location, stamp)) and not moved.intersection(names):
             return stamp
+        # Two ``--fresh`` within a second.
         now += timedelta(seconds=1)
 
 

@@ -102,6 +102,7 @@ def run_study(
         StudyInterrupted: if it was stopped through ``control``.
         ConfirmedElsewhere: if the search has finished, and another supervisor confirms it.
     """
+    # Before the storage is opened, which makes a database where there is none.
     check_unowned_folder(plan.location)
     with ExitStack() as stack:
         stack.enter_context(one_line_errors(plan.storage_url))
@@ -245,6 +246,7 @@ class _Run:
                 objective = self.objective(self.plan, keep_models)
                 taken = limits(self.plan.settings.engine)
                 control.engine.run(book, objective, taken)
+                # With --join, a supervisor that dies leaves trials to those that have finished.
                 while book.wait_for_others(lambda: control.asked > 0):
                     control.engine.run(book, objective, taken)
             finally:

@@ -93,6 +93,7 @@ def prepare(
         for before, after in zip(configs, resolved, strict=True)
         if _kind(before) not in measured
     ]
+    # The largest model decides whether the study fits the machine, and how long it may take.
     sizes = {
         costs.forward_flops(config.model, data.n_classes): config
         for config in others

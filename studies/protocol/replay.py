@@ -22,7 +22,6 @@ from studies.core.attributes import (
     FAILURE,
     FAILURES,
     IMPORTED,
-    METRICS,
     OWNER,
     RUNS,
     SEED,
@@ -33,7 +32,7 @@ from studies.ledger.order import RULES, Happening, happenings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings
 from studies.search.enqueued import point_of
-from studies.search.failures import untrained
+from studies.search.failures import metrics_of, untrained
 from studies.storage.journal import Journal
 from studies.storage.open import create_study, journal_url
 
@@ -93,6 +92,7 @@ class Replay:
         self._imported = study.user_attrs.get(IMPORTED, [])
         self._directions = study.directions
         storage = Journal(journal_url(folder / "replay"), folder / "replay")
+        # Nothing is lost with it, so no write need wait for the disk.
         storage.file.durable = False
         self._storage = storage
         self._tasks: dict[int, Task] = {}
@@ -123,6 +123,8 @@ class Replay:
             self._book.flush()
         self._optuna, self._rules = run["optuna"], run.get("rules", 1)
         settings = self._plan.settings.model_dump()
+        # Files that were enqueued may be gone, but what they held is kept with the study. A rule
+        # that ended a run early shows in the trials that it started.
         settings["search"] |= run["search"] | {
             "enqueue": [],
             "imports": [],
@@ -167,6 +169,7 @@ class Replay:
             return  # killed before it was proposed
         for name in sorted({*task.params, *recorded.params}):
             was, proposed = recorded.params.get(name), task.params.get(name)
+            # Rounded: the same floating-point number may come by another way.
             if point_of({name: was}) != point_of({name: proposed}):
                 raise ReplayDiffers(
                     f"trial {event.number}: {name} was {was!r}, but is now proposed as"
@@ -177,9 +180,9 @@ class Replay:
         self._found.proposals += event.kind == "a"
 
     def _answer(self, event: Happening) -> None:
-        goes_on = self._report(event.number)
-        if goes_on is None or goes_on == (event.kind == "r"):
-            self._found.decisions += goes_on is not None
+        continues = self._report(event.number)
+        if continues is None or continues == (event.kind == "r"):
+            self._found.decisions += continues is not None
         # Of an attempt that ended with its supervisor only the reports are known, not their times.
         elif self._cannot_be_told(event):
             self._found.untold += 1
@@ -187,7 +190,7 @@ class Replay:
             answers = {True: "continued", False: "stopped"}
             raise ReplayDiffers(
                 f"trial {event.number}: at report {self._reports[event.number]} it was"
-                f" {answers[not goes_on]}, but now it is {answers[goes_on]}{self._versions()}"
+                f" {answers[not continues]}, but now it is {answers[continues]}{self._versions()}"
             )
 
     def _cannot_be_told(self, event: Happening) -> bool:
@@ -202,10 +205,10 @@ class Replay:
         if index >= len(steps):
             return None
         metric, value = self._plan.goals.metric, trial.intermediate_values[steps[index]]
-        metrics = {**_metrics(trial), metric: value}
-        goes_on = self._book.report(self._tasks[number], steps[index], metrics)
+        metrics = {**metrics_of(trial), metric: value}
+        continues = self._book.report(self._tasks[number], steps[index], metrics)
         self._book.flush()
-        return goes_on
+        return continues
 
     def _tell(self, number: int) -> None:
         trial, task = self._trials[number], self._tasks[number]
@@ -214,17 +217,12 @@ class Replay:
             self._book.fail(task, Failure(**failure))
             return
         stopped = trial.state is not TrialState.COMPLETE  # also an infeasible trial
-        self._book.finish(task, Outcome(metrics=_metrics(trial), stopped=stopped))
+        self._book.finish(task, Outcome(metrics=metrics_of(trial), stopped=stopped))
 
     def _versions(self) -> str:
         now = optuna.__version__
         then = "" if now == self._optuna else f" (Optuna {self._optuna} then, {now} now)"
         return then + (" (run by an older version with other rules)" if self._rules < RULES else "")
-
-
-def _metrics(trial: FrozenTrial) -> dict[str, float]:
-    kept: Mapping[str, float | None] = trial.user_attrs.get(METRICS, {})
-    return {name: value for name, value in kept.items() if value is not None}
 
 
 def _unknown(trials: Iterable[FrozenTrial]) -> Iterator[tuple[int, int, int]]:

@@ -13,11 +13,11 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from studies.core.attributes import SEARCH_ORDER as ORDER
-from studies.planning.plan import Plan
-from studies.planning.settings import SearchSettings
+from studies.planning.settings import SearchSettings, Settings
 from studies.search.study_views import StudyView, ViewSampler
 from studies.storage.optuna_internals import trial_id
 
@@ -75,6 +75,7 @@ class Batches:
 
     def _all_over(self) -> int:
         """Return the number of trials from 0 on that are all finished."""
+        # A finished trial stays finished, so the number only grows.
         while self._over in self._trials and self._trials[self._over].state.is_finished():
             self._over += 1
         return self._over
@@ -93,22 +94,19 @@ def check_order(study: optuna.Study, mine: OrderSettings | None) -> None:
     study.set_user_attr(ORDER, mine)
 
 
-def order_notes(plan: Plan) -> list[str]:
-    """Return what there is to know about a search in batch order, a line each."""
-    order = order_of(plan.settings.search, plan.threads)
-    if order is None:
-        return []
-    found = [
+def order_notes(
+    order: OrderSettings, settings: Settings, *, workers: int, train: TrainConfig
+) -> Iterator[str]:
+    """Yield what there is to know about a search in batch order, a line each."""
+    yield (
         f"batch order: the same trials for any number of workers; batches of {order['batch']},"
         f" {counted(order['threads'], 'CPU thread')} a trial"
-    ]
-    if plan.workers > order["batch"]:
-        found.append(
-            f"batch order: of {counted(plan.workers, 'worker')} {order['batch']} have work at a"
-            " time; raise"
-            " search.batch"
+    )
+    if workers > order["batch"]:
+        yield (
+            f"batch order: of {counted(workers, 'worker')} {order['batch']} have work at a time;"
+            " raise search.batch"
         )
-    settings = plan.settings
     limits = {
         "engine.trial_seconds": settings.engine.trial_seconds,
         "engine.trial_memory_gib": settings.engine.trial_memory_gib,
@@ -116,13 +114,12 @@ def order_notes(plan: Plan) -> list[str]:
     }
     # They are the only exception to "depends on finished batches alone".
     if set_ := [name for name, limit in limits.items() if limit]:
-        found.append(f"batch order: what {' and '.join(set_)} ends depends on the machine")
-    if plan.train.device != "cpu" and not plan.train.deterministic:
-        found.append(
+        yield f"batch order: what {' and '.join(set_)} ends depends on the machine"
+    if train.device != "cpu" and not train.deterministic:
+        yield (
             "batch order: on a GPU the last bits of a training may vary from run to run; set"
             " train.deterministic=true"
         )
-    return found
 
 
 def order_of(search: SearchSettings, threads: int) -> OrderSettings | None:

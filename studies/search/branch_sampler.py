@@ -9,10 +9,11 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search_spaces.space import Choice, Space
-from studies.search.branches import Branch, branches, deciding
+from search_spaces.space import Choice
+from studies.search.branches import Branch, Search, deciding
 from studies.search.optuna_bridge import to_distribution
-from studies.search.study_views import Show, StudyView, TpeViewSampler
+from studies.search.sampler_kinds import SamplerKind
+from studies.search.study_views import StudyView, TpeViewSampler
 from studies.storage.optuna_internals import required_params
 
 MakeSampler = Callable[[Branch], BaseSampler]
@@ -25,36 +26,19 @@ class BranchSampler(BaseSampler):
     Args:
         make: makes the sampler of a branch, of which only ``sample_relative`` is called.
         seed: of the choice of branches, and of what the branch's sampler leaves open.
-        numbers_only: draw the branch's choices at random, as its sampler takes only numbers.
-        balanced: take the branch with the fewest trials; else TPE chooses one from all trials.
-        whole: there is one branch, the space; for spaces without conditions.
-        show: how the branch's sampler is shown its trials; None: as they are.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        scientific: str,
-        make: MakeSampler,
-        *,
-        seed: int,
-        numbers_only: bool = False,
-        balanced: bool = False,
-        whole: bool = False,
-        show: Show | None = None,
-        imported: Sequence[FrozenTrial] = (),
-    ) -> None:
-        self._space = space
-        self._deciding = () if whole else deciding(space, scientific)
-        self._show = show
-        self._imported = imported if show is not None else ()
+    def __init__(self, search: Search, kind: SamplerKind, make: MakeSampler, *, seed: int) -> None:
+        self._space, self._kind = search.space, kind
+        # Without conditions the space may be searched as one branch.
+        splits = kind.splits(search)
+        self._deciding = deciding(search.space, search.scientific) if splits else ()
+        self._imported = search.imported if kind.learns_imported else ()
         self._make = make
-        self._numbers_only = numbers_only
-        self._balanced = balanced
         self._rest = RandomSampler(seed=seed)
         self._proposed: dict[int, dict[str, Any]] = {}
-        count = len(branches(space, scientific))
-        tpe = TPESampler(seed=seed, n_startup_trials=max(10, 2 * count))
+        # At random until it has seen two trials of each branch on average.
+        tpe = TPESampler(seed=seed, n_startup_trials=max(10, 2 * search.branches))
         self._chooser = TpeViewSampler(tpe, imported=self._imported)
 
     def infer_relative_search_space(
@@ -104,15 +88,15 @@ class BranchSampler(BaseSampler):
             name: distribution
             for name, distribution in distributions.items()
             if not distribution.single()
-            and not (self._numbers_only and isinstance(distribution, CategoricalDistribution))
+            and not (self._kind.numbers_only and isinstance(distribution, CategoricalDistribution))
         }
         if not inner:
             return branch
         trials = _inside(
             [*self._imported, *study.get_trials(deepcopy=False)], branch, without=trial
         )
-        if self._show is not None:
-            trials = self._show(trials, study.directions)
+        if self._kind.show is not None:
+            trials = self._kind.show(trials, study.directions)
         shown = StudyView(trials, study=study, prefix=f"branch:{branch}:").as_study()
         return {**self._make(branch).sample_relative(shown, trial, inner), **branch}
 
@@ -123,7 +107,7 @@ class BranchSampler(BaseSampler):
                 continue
             if name in required:
                 branch[name] = required[name]
-            elif self._balanced:
+            elif self._kind.sequence:
                 branch[name] = self._fewest(study, trial, branch, name)
             else:
                 distribution = to_distribution(self._space.parameters[name])

@@ -81,6 +81,7 @@ def read_enqueued(path: Path, space: Space) -> EnqueuedConfig:
         parameter = space.parameters[name]
         if isinstance(parameter, Float) and type(value) in (int, float):
             params[name] = parameter.snapped(float(value))
+    # ``adam.lr`` alone means the optimizer as well.
     params |= _implied(space, params)
     try:
         space.check_part(params)

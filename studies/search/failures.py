@@ -1,11 +1,19 @@
-"""What a trial's kind of failure says about its configuration."""
+"""What a finished trial says: its metrics, whether it is feasible, and why it failed."""
+
+from collections.abc import Mapping
 
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.core.attributes import ATTEMPT, FAILURE
-from studies.core.trials import BEFORE_TRAINING, GPU_FAILURE, INFEASIBLE
+from studies.core.attributes import ATTEMPT, FAILURE, METRICS
+from studies.core.trials import (
+    BEFORE_TRAINING,
+    GPU_FAILURE,
+    INFEASIBLE,
+    INTERRUPTED,
+    SUPERVISOR_DIED,
+)
 
-UNCOUNTED = ("Interrupted", "SupervisorDied", BEFORE_TRAINING)
+UNCOUNTED = (INTERRUPTED.kind, SUPERVISOR_DIED.kind, BEFORE_TRAINING)
 """Kinds of loss that do not count as a retry of the trial."""
 
 _LOST = ("WorkerLost", GPU_FAILURE)
@@ -17,6 +25,17 @@ a training may break its GPU: these happen again with each attempt.
 
 _REPEATED = ("NonFiniteLoss", "MissingMetric", "BadOutcome", INFEASIBLE)
 """Kinds that happen again if the same training is run again."""
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether ``trial`` is over no limit."""
+    return all(excess <= 0 for excess in trial.constraints.values())
+
+
+def metrics_of(trial: FrozenTrial) -> dict[str, float]:
+    """Return the metrics that are kept with a finished trial; {} for an unfinished one."""
+    kept: Mapping[str, float | None] = trial.user_attrs.get(METRICS, {})
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def untrained(trial: FrozenTrial) -> bool:

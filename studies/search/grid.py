@@ -70,6 +70,7 @@ class Grid:
             else _values(parameter, points)
             for name, parameter in space.parameters.items()
         }
+        # Counted before any point is made: there may be billions.
         self.size = sum(math.prod(len(values) for values in axes) for _, axes in self._axes())
         if self.size > LARGEST:
             raise ConfigError(
@@ -84,6 +85,7 @@ class Grid:
             for names, axes in self._axes()
             for values in product(*axes)
         ]
+        # A budget below the size would otherwise cut off a corner of the space.
         Random(seed).shuffle(found)
         return found
 

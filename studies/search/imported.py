@@ -132,6 +132,7 @@ def merged(*lists: Iterable[Result]) -> list[Result]:
 
 def as_trials(results: Sequence[Result], space: Space) -> list[FrozenTrial]:
     """Return ``results`` as a sampler sees them: finished trials, numbered below 0."""
+    # Numbered below 0, as the study's own trials start at 0.
     return [
         FrozenTrial(
             number=index - len(results),

@@ -59,6 +59,7 @@ def refusals(source: str) -> Iterator[None]:
 def _kinds(annotation: Any) -> set[str]:
     """Return the types of an option by name, those that TOML can hold."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    # A settings file cannot hold functions or objects.
     if "Callable" in text or "[" in text:
         return set()
     kinds = {part.strip() for part in text.split("|")} & {"bool", "int", "float", "str"}

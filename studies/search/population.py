@@ -91,6 +91,7 @@ class Population:
         self._copies: list[dict[str, Any]] = []
         if record is None:
             return
+        # Members of one generation are compared, so all must have had the same rules.
         for name, value in self._settings.items():
             if record.get(name) != value:
                 raise UserError(

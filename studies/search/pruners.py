@@ -110,6 +110,7 @@ PRUNERS: Mapping[str, PrunerKind] = {
 
 def with_resources(name: str, options: Options, reports: int) -> dict[str, Any]:
     """Return ``options`` of pruner ``name`` with resources in the place of "auto"."""
+    # Optuna learns "auto" from the first complete trial, so it would depend on their order.
     resources = PRUNERS[name].resources(reports) if name in PRUNERS else {}
     missing = {key: value for key, value in resources.items() if options.get(key, "auto") == "auto"}
     return {**options, **missing}
@@ -124,6 +125,7 @@ def rungs_of(name: str, options: Options) -> Rungs | None:
 def bounds_of(name: str, options: Options) -> Options:
     """Return the options of pruner ``name``, or of one it wraps, that are bounds of the metric."""
     kind = PRUNERS[name]
+    # A bound inside ``patient`` stops the same trials, only later.
     if kind.wraps and options.get(_WRAPPED) is not None:
         return bounds_of(options[_WRAPPED], options.get(_WRAPPED_OPTIONS, {}))
     return options if kind.bounds else {}
@@ -177,6 +179,7 @@ def try_pruner(name: str, options: Options) -> None:
     """Have the pruner judge something, as Optuna checks some values only then."""
     study = optuna.create_study(pruner=create_pruner(name, options))
     with refusals(f"search.pruner_options ({name})"):
+        # Enough trials and reports for each pruner to compare some.
         for number in range(6):
             trial = study.ask()
             for step in range(1, 5):

@@ -15,6 +15,7 @@ from studies.core.goals import Goals
 from studies.core.seeds import sentinel_draw
 from studies.planning.settings import SearchSettings
 from studies.search.batch_order import Batches
+from studies.search.failures import metrics_of
 from studies.search.pruners import create_pruner, rungs_of
 from studies.search.study_views import StudyView
 
@@ -114,7 +115,6 @@ class PruningPeers:
         goals: what they are judged by.
         pruning: the pruner, and the parameter whose choices are kept apart.
         write: see ``FairPruning``.
-        metrics: returns the metrics that are kept with a finished trial.
         batches: only trials of earlier batches are peers; None: all are.
     """
 
@@ -125,12 +125,10 @@ class PruningPeers:
         pruning: Pruning,
         *,
         write: WriteAttribute,
-        metrics: Callable[[FrozenTrial], Mapping[str, float]],
         batches: Batches | None = None,
     ) -> None:
         name, options, self._scientific = pruning
         self._trials = trials
-        self._metrics = metrics
         self._batches = batches
         self._beforehand = goals.as_good_beforehand if goals.several else None
         # A finished trial is filed once, and only the others are looked at each time. So a report
@@ -157,7 +155,7 @@ class PruningPeers:
             peers = [
                 peer
                 for peer in peers
-                if self._beforehand(latest.get(peer.number) or self._metrics(peer), own)
+                if self._beforehand(latest.get(peer.number) or metrics_of(peer), own)
             ]
         if self._batches is not None:
             peers = self._batches.earlier(trial, peers)

@@ -72,6 +72,7 @@ class SamplerKind:
 
 def _tpe(search: Search) -> dict[str, Any]:
     return {
+        # Without groups only what all trials have in common is modelled.
         "multivariate": True,
         "group": True,
         # Running trials count as poor ones, so that they are not proposed twice.

@@ -52,28 +52,20 @@ def create_sampler(
     # It lives for one trial: what it must remember is in the storage. So a resumed study continues
     # as if it had never been interrupted.
     sampler = make(seed)
-    imported = search.imported if kind.learns_imported else ()
-    whole = not kind.splits(search)
-    if whole and not (kind.counts_pruned and (search.prunes or search.goals.limits)):
+    # A sampler that leaves pruned or infeasible trials out would propose them again.
+    if not kind.splits(search) and not (
+        kind.counts_pruned and (search.prunes or search.goals.limits)
+    ):
         if kind.show is None:
             return sampler
         shown = FailureAvoidingSampler if kind.avoids_failures else TpeViewSampler
+        imported = search.imported if kind.learns_imported else ()
         return shown(sampler, kind.show, imported=imported)
 
     def of_branch(branch: Branch) -> BaseSampler:
         return make(branch_seed(search.seed, branch)) if kind.sequence else sampler
 
-    return BranchSampler(
-        search.space,
-        search.scientific,
-        of_branch,
-        seed=seed,
-        numbers_only=kind.numbers_only,
-        balanced=kind.sequence,
-        whole=whole,
-        show=kind.show,
-        imported=imported,
-    )
+    return BranchSampler(search, kind, of_branch, seed=seed)
 
 
 def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
@@ -88,6 +80,7 @@ def try_sampler(name: str, options: Mapping[str, Any], search: Search) -> None:
     with refusals(f"search.sampler_options ({name})"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number in range(3):
+            # In one branch, so that a sampler of several has something to learn from.
             study.enqueue_trial(first)
             trial = study.ask()
             suggest(search.space, trial)

@@ -13,7 +13,7 @@ from studies.core.goals import Goals
 from studies.planning.layers import GENERAL_QUICK
 from studies.planning.plan import Plan
 from studies.planning.settings import SearchSettings, Settings, setting_of, short_name
-from studies.search.batch_order import order_notes
+from studies.search.batch_order import order_notes, order_of
 from studies.search.enqueued import read_enqueued_files
 from studies.search.imported import read_result_files
 from studies.search.population import check_population
@@ -157,12 +157,16 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
     if source is None:
         source = SearchSource(plan, read_enqueued_files(search.enqueue, plan.spec.space))
     steps = reports(plan.spec.space, plan.train)
+    order = order_of(search, plan.threads)
+    ordered = (
+        order_notes(order, plan.settings, workers=plan.workers, train=plan.train) if order else ()
+    )
     # A quick look prunes nothing, so its pruner gets no line.
     pruned = steps is not None and plan.name == plan.spec.name
     return [
         *_quick_notes(plan.spec.name, plan.settings, plan.origins),
         *source.notes,
-        *order_notes(plan),
+        *ordered,
         *SAMPLERS[search.sampler].notes(source.search, search.sampler_options),
         *_pruner_notes(search, steps if pruned else None, plan.trials // len(plan.spec.choices)),
         *goal_notes(plan.goals, plan.settings),

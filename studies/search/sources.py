@@ -53,23 +53,18 @@ class Source(Protocol):
     @property
     def total(self) -> int:
         """Number of trials of the study over all resumes."""
-        ...
 
     def request(self, number: int) -> Entry | None:
         """Return the entry of trial ``number``; None: there are no more."""
-        ...
 
     def sampler(self, number: int) -> BaseSampler:
         """Return the sampler that proposes the params that ``number``'s entry leaves out."""
-        ...
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Let ``trial`` choose its params."""
-        ...
 
     def may_prune(self, number: int) -> bool:
         """Whether the pruner is asked about trial ``number``."""
-        ...
 
 
 class SearchSource:

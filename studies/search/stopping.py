@@ -22,7 +22,7 @@ from search_spaces.space import Space
 from studies.core.attributes import FAILURE
 from studies.core.trials import tally
 from studies.planning.settings import StopSettings
-from studies.search.failures import untrained
+from studies.search.failures import is_feasible, untrained
 
 COMPLETE = "trials_complete"
 """The rule that enough trials have run their full budget; a setting of ``search``."""
@@ -143,14 +143,15 @@ class Stopping:
         return None
 
     def _add(self, trial: FrozenTrial) -> None:
+        # A failed trial says nothing about progress.
         if trial.state is TrialState.FAIL:
             return
         self._since_best += 1
         if trial.state is TrialState.COMPLETE and trial.values:
             self._complete += 1
             value = trial.values[0]
-            feasible = all(excess <= 0 for excess in trial.constraints.values())
-            if feasible and (self._best is None or self._sign * (value - self._best[0]) > 0):
+            better = self._best is None or self._sign * (value - self._best[0]) > 0
+            if better and is_feasible(trial):
                 self._best, self._since_best = (value, trial.number), 0
 
     def _target(self) -> str | None:
@@ -161,6 +162,7 @@ class Stopping:
 
     def _failures(self) -> str | None:
         failed, share = len(self._reasons), self._settings.failed_share
+        # The first trials of a space often fail: at first a share means little.
         if not share or self._ended < self._settings.failed_after or failed < share * self._ended:
             return None
         reason, count = tally(self._reasons)[0]

@@ -3,6 +3,7 @@
 In the storage nothing changes.
 """
 
+import functools
 import operator
 from collections.abc import Callable, Container, Sequence
 from copy import copy
@@ -54,6 +55,7 @@ class StudyView:
         return study_on(self, self._name, sampler=sampler)
 
     def __getattr__(self, name: str) -> Any:
+        # ``copy`` and ``pickle`` ask for private names before there is a storage.
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._storage, name)
@@ -70,10 +72,7 @@ class StudyView:
         return directions
 
     def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Return the given trials."""
         trials = [trial for trial in self.trials if states is None or trial.state in states]
@@ -81,6 +80,7 @@ class StudyView:
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """Return the best complete trial; ValueError: if no trial is complete."""
+        # The wilcoxon pruner compares a trial with it.
         complete = self.get_all_trials(study_id, False, (TrialState.COMPLETE,))
         if not complete:
             raise ValueError("No trials are completed yet.")
@@ -130,7 +130,7 @@ class ViewSampler(BaseSampler):
         return self.sampler.sample_independent(self.view(study, trial), trial, name, distribution)
 
 
-def for_tpe(trials: Sequence[FrozenTrial], *, several: bool) -> list[FrozenTrial]:
+def tpe_view(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
     """Return ``trials`` as TPE can take them: failed ones as pruned ones without a curve."""
     # Optuna's samplers leave FAIL trials out, so they propose again what cannot be trained: with
     # TPE 40 of 60 trials ran out of memory, with random search 26.
@@ -140,18 +140,13 @@ def for_tpe(trials: Sequence[FrozenTrial], *, several: bool) -> list[FrozenTrial
 
     def seen(place: int, trial: FrozenTrial) -> FrozenTrial:
         # With several objectives TPE would ask for the study's one direction to rank pruned trials.
-        if place not in poor and not (several and trial.state is TrialState.PRUNED):
+        if place not in poor and not (len(directions) > 1 and trial.state is TrialState.PRUNED):
             return trial
         shown = copy(trial)
         shown.state, shown.intermediate_values = TrialState.PRUNED, {}
         return shown
 
     return [seen(place, trial) for place, trial in enumerate(trials)]
-
-
-def tpe_view(trials: list[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Return ``trials`` as TPE can take them, see ``for_tpe``."""
-    return for_tpe(trials, several=len(directions) > 1)
 
 
 def as_no_better(
@@ -185,11 +180,7 @@ def as_no_better(
     return [seen(trial) for trial in trials]
 
 
-def failed_as_no_better(
-    trials: list[FrozenTrial], directions: Sequence[StudyDirection]
-) -> list[FrozenTrial]:
-    """Return ``trials``, failed ones as complete with the worst values."""
-    return as_no_better(trials, directions, pruned=False)
+failed_as_no_better: Show = functools.partial(as_no_better, pruned=False)
 
 
 class TpeViewSampler(ViewSampler):

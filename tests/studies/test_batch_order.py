@@ -15,7 +15,7 @@ from objectives.base import Outcome
 from studies.ledger.opening import open_search
 from studies.planning import machine
 from studies.planning import plan as plans
-from studies.search.batch_order import order_notes
+from studies.search.search_checks import notes
 from studies.storage.open import close_storage, open_storage
 
 BATCHES = {"order": "batch", "batch": 4}
@@ -48,13 +48,13 @@ def search(folder, workers, chance, *, until=None, trials=16, stop=None, **setti
                 break
             chosen = turns.choice(running)
             task, values, step = chosen
-            goes_on = book.report(task, step + 1, {"val_accuracy": values[step]})
+            continues = book.report(task, step + 1, {"val_accuracy": values[step]})
             book.flush()
             chosen[2] += 1
-            if not goes_on or step == 2:
+            if not continues or step == 2:
                 running.remove(chosen)
                 metrics = {"val_accuracy": values[step]}
-                book.finish(task, Outcome(metrics=metrics, stopped=not goes_on))
+                book.finish(task, Outcome(metrics=metrics, stopped=not continues))
                 told += 1
     close_storage(storage)
     return results(plan.storage_url)
@@ -138,11 +138,11 @@ def test_threads_do_not_follow_the_workers(monkeypatch, tmp_path):
     assert plan(**{"engine.workers": 2}).threads == 4
     two = plan(**{"search.order": "batch", "engine.threads": 2, "engine.workers": 1})
     assert two.threads == 2
-    assert "2 CPU threads a trial" in order_notes(two)[0]
-    assert order_notes(plan()) == []
+    assert "2 CPU threads a trial" in notes(two)[0]
+    assert notes(plan()) == []
     limited = plan(**{"search.order": "batch", "search.batch": 2, "engine.trial_seconds": 9.0})
-    assert "of 8 workers 2 have work" in order_notes(limited)[1]
-    assert "engine.trial_seconds" in order_notes(limited)[2]
+    assert "of 8 workers 2 have work" in notes(limited)[1]
+    assert "engine.trial_seconds" in notes(limited)[2]
 
 
 SEARCH = {**BATCHES, "sampler": "tpe", "sampler_options": {"n_startup_trials": 4}}

@@ -30,8 +30,8 @@ from studies.engines.ray import cluster as _ray_cluster
 from studies.engines.ray import nodes, ray_internals
 from studies.engines.ray.cluster import Cluster
 from studies.engines.ray.nodes import Claim
-from studies.engines.ray.task_table import how
-from studies.engines.ray.tune import fair_asha
+from studies.engines.ray.task_table import how_it_died
+from studies.engines.ray.tune import FairAsha
 from studies.ledger.opening import open_search
 from studies.planning.plan import resolve
 from studies.planning.ray_settings import RaySettings
@@ -219,28 +219,28 @@ def test_asha_compares_within_a_choice_and_spares_the_defaults(tmp_path):
         engine.adapt(plan)
         decided = engine._decided_by_tune(SimpleNamespace(phase="search"))
         assert engine._decided_by_tune(SimpleNamespace(phase="confirm")) is None
-    asha = fair_asha(decided.spec, decided.settings.engine.ray, decided.most_reports)
+    asha = FairAsha(decided.spec, decided.settings.engine.ray, decided.most_reports)
 
-    def goes_on(number, kind, value):
+    def continues(number, kind, value):
         task = Task(number=number, params={"kind": kind}, seed=0)
-        return asha.goes_on(None, task, 1, {"val_accuracy": value})
+        return asha.continues(None, task, 1, {"val_accuracy": value})
 
-    assert goes_on(2, "fast", 0.9)
-    assert goes_on(0, "fast", 0.5)  # a default
-    assert goes_on(1, "slow", 0.1)
-    assert goes_on(3, "slow", 0.2)  # bad, but not for its choice
-    assert not goes_on(4, "fast", 0.6)
-    assert not goes_on(5, "slow", 0.1)
+    assert continues(2, "fast", 0.9)
+    assert continues(0, "fast", 0.5)  # a default
+    assert continues(1, "slow", 0.1)
+    assert continues(3, "slow", 0.2)  # bad, but not for its choice
+    assert not continues(4, "fast", 0.6)
+    assert not continues(5, "slow", 0.1)
 
 
 def test_ashas_rungs_hold_values_of_their_own_step_once(tmp_path):
     """A trial that is run again reports again, under another of Tune's names."""
     plan = replace(toy_plan(tmp_path), train=TrainConfig(epochs=9))
-    asha = fair_asha(plan.spec, plan.settings.engine.ray, plan.most_reports)
+    asha = FairAsha(plan.spec, plan.settings.engine.ray, plan.most_reports)
 
     def report(number, step, value):
         task = Task(number=number, params={"kind": "fast"}, seed=0)
-        return asha.goes_on(None, task, step, {"val_accuracy": value})
+        return asha.continues(None, task, step, {"val_accuracy": value})
 
     assert report(2, 1, 0.5) and report(3, 1, 0.6)
     assert report(4, 2, 0.1)  # it was not asked at step 1: it is in no rung there
@@ -353,8 +353,8 @@ The actor died unexpectedly before finishing this task.
 	pid: 42
 The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit \
 detail: Worker unexpectedly exits."""
-    assert how(text).startswith("The actor is dead because its worker process has died.")
-    assert how("") == "its worker ended"
+    assert how_it_died(text).startswith("The actor is dead because its worker process has died.")
+    assert how_it_died("") == "its worker ended"
 
 
 @pytest.mark.parametrize("stored", [True, False])

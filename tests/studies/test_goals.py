@@ -12,7 +12,7 @@ from studies.analysis.pareto import dominates, front_of, spread
 from studies.core.attributes import FAILURE
 from studies.core.goals import Goals
 from studies.core.trials import TrialRecord
-from studies.search.study_views import as_no_better, for_tpe
+from studies.search.study_views import as_no_better, tpe_view
 
 GOALS = Goals(
     metric="val_accuracy",
@@ -119,13 +119,13 @@ def trials():
 
 def test_tpe_sees_infeasible_trials_and_no_curves_that_it_cannot_rank():
     before = trials()
-    seen = for_tpe(before, several=True)
+    seen = tpe_view(before, [StudyDirection.MAXIMIZE] * 2)
     states = ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED", "FAIL"]
     assert [trial.state.name for trial in seen] == states
     assert seen[2].intermediate_values == {} and before[2].intermediate_values == {1: 0.95}
     assert seen[3].constraints == {"parameters": 0.5}
     assert before[3].state is TrialState.FAIL
-    assert for_tpe(before, several=False)[2] is before[2]
+    assert tpe_view(before, [StudyDirection.MAXIMIZE])[2] is before[2]
 
 
 def test_others_see_pruned_and_infeasible_trials_as_no_better_than_the_worst():

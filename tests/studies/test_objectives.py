@@ -202,8 +202,8 @@ def test_a_small_model_is_not_stopped_for_what_larger_ones_reach(tmp_path):
                 book.started(task, 1)
                 value = 0.9 - task.number / 100
                 metrics = {"val_accuracy": value, "parameters": sizes[task.number]}
-                goes_on = all(book.report(task, step, metrics) for step in (1, 2))
-                book.finish(task, Outcome(metrics=metrics, stopped=not goes_on))
+                continues = all(book.report(task, step, metrics) for step in (1, 2))
+                book.finish(task, Outcome(metrics=metrics, stopped=not continues))
             states = [record.state for record in book.records()]
         close_storage(storage)
         return states.count("PRUNED")

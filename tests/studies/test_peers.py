@@ -42,7 +42,7 @@ STEPS = st.lists(
 def test_as_a_look_at_all_of_them(steps, scientific):
     trials = {}
     pruning = ("none", {}, scientific)
-    peers = PruningPeers(trials, Goals(metric="val_accuracy"), pruning, write=None, metrics=None)
+    peers = PruningPeers(trials, Goals(metric="val_accuracy"), pruning, write=None)
     for what, kind, state, pick in steps:
         number = pick % len(trials) if trials else 0
         if what == "new" or not trials:

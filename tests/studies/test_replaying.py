@@ -50,16 +50,16 @@ def search(plan, chance, *, steps=None, kill=False):
             running.remove(chosen)
             book.lose(task, LOST)
             continue
-        goes_on = book.report(task, step + 1, {"val_accuracy": values[step]})
+        continues = book.report(task, step + 1, {"val_accuracy": values[step]})
         book.flush()
         chosen[2] += 1
         reported += 1
-        if not goes_on or step == 2:
+        if not continues or step == 2:
             running.remove(chosen)
             if turns.random() < 0.1:
                 book.fail(task, Failure(kind="ValueError", message="it was made to fail"))
                 continue
-            outcome = Outcome(metrics={"val_accuracy": values[step]}, stopped=not goes_on)
+            outcome = Outcome(metrics={"val_accuracy": values[step]}, stopped=not continues)
             book.finish(task, outcome)
     if not kill:
         book.close()

@@ -7,6 +7,7 @@ import warnings
 
 import optuna
 import pytest
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from toy_plans import SPACE
 
@@ -16,9 +17,9 @@ from studies.core.attributes import ATTEMPT, FAILURE
 from studies.search.branch_sampler import BranchSampler
 from studies.search.failures import failed_by_itself
 from studies.search.optuna_bridge import suggest
-from studies.search.sampler_kinds import SAMPLERS
+from studies.search.sampler_kinds import SAMPLERS, SamplerKind
 from studies.search.samplers import Search, create_sampler, try_sampler
-from studies.search.study_views import as_no_better, for_tpe
+from studies.search.study_views import as_no_better, tpe_view
 
 SEARCH = Search(space=SPACE, scientific="kind", trials=16)
 FLAT = Search(
@@ -93,9 +94,8 @@ class TestBranches:
                 return {"x": 0.5}
 
         study = optuna.create_study(direction="minimize")
-        study.sampler = BranchSampler(
-            SPACE, "kind", lambda branch: Spy(seed=0), seed=1, balanced=balanced
-        )
+        kind = SamplerKind(load=None, splits=lambda search: True, sequence=balanced)
+        study.sampler = BranchSampler(SEARCH, kind, lambda branch: Spy(seed=0), seed=1)
         kinds = []
         for number in range(10):
             study.enqueue_trial({"kind": "slow"} if number == 4 else {})
@@ -292,9 +292,9 @@ def test_what_is_the_trainings_own_doing(kind, lost_before, own):
 def test_a_few_trained_trials_stay_what_tpe_takes_for_good():
     """Its best tenth holds no failed trial, however many there are."""
     failed = create_trial(state=TrialState.FAIL, user_attrs={FAILURE: {"kind": "KeyError"}})
-    seen = for_tpe([create_trial(value=1.0), *[failed] * 50], several=False)
+    seen = tpe_view([create_trial(value=1.0), *[failed] * 50], [StudyDirection.MAXIMIZE])
     assert [trial.state for trial in seen].count(TrialState.PRUNED) == 9
-    assert for_tpe([failed] * 3, several=False) == [failed] * 3
+    assert tpe_view([failed] * 3, [StudyDirection.MAXIMIZE]) == [failed] * 3
 
 
 def test_cmaes_learns_from_pruned_trials_where_there_are_any():

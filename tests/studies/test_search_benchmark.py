@@ -212,9 +212,9 @@ def test_ray_tune_draws_points_of_the_space_and_asha_keeps_the_best_quarter(of, 
     kept = [
         work.report(task, 1, {"val_accuracy": v}) for task, v in zip(tasks, values, strict=True)
     ]
-    for index, goes_on in enumerate(kept):  # its paper's rule, over those before it
+    for index, continues in enumerate(kept):  # its paper's rule, over those before it
         earlier = values[:index]
-        assert goes_on == (index == 0 or values[index] >= np.percentile(earlier, 75))
+        assert continues == (index == 0 or values[index] >= np.percentile(earlier, 75))
 
 
 def test_random_search_reaches_the_target_as_often_as_its_share_says(of, recorded):

@@ -80,6 +80,7 @@ class Calls:
 
     def lose(self, task: Task, failure: Failure) -> None:
         losses = self._losses[task.number] = self._losses.get(task.number, 0) + 1
+        # A call that ends its worker each time would be repeated for ever.
         if failure.kind == "Interrupted" or losses > _LOSSES:
             raise UserError(failure.message)
         self._left.insert(0, task)

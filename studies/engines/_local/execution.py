@@ -106,6 +106,7 @@ def failure_of(error: BaseException) -> Failure:
     elif device_errors.is_gpu_failure(error):
         kind = GPU_FAILURE
     try:
+        # One line: it stands in tables, and the traceback has the rest.
         message = (str(error).strip().splitlines() or [kind])[0]
     except Exception:  # the exception's own code may fail
         message = kind

@@ -86,6 +86,7 @@ class ForkServer:
             except ConnectionError:
                 pass  # the answer is then empty
             finally:
+                # Otherwise the answer would have no end if the server died.
                 os.close(writing)
             said = answer.read()
         if not said:

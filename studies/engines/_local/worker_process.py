@@ -90,8 +90,8 @@ class WorkerProcess:
         before, self._heard = self._heard, time.monotonic()
         return self._heard - before
 
-    def answer(self, goes_on: bool) -> None:
-        self._send(goes_on)
+    def answer(self, continues: bool) -> None:
+        self._send(continues)
 
     def receive(self) -> tuple[Any, ...] | None:
         """Return its next message, or None; EOFError: it has closed the socket, so it is dying."""
@@ -123,6 +123,7 @@ class WorkerProcess:
 
     def collect_exit(self) -> tuple[str, str]:
         """End what is left of it and its children; return how it died, and its last output."""
+        # One that has closed its socket, but lives on, is killed.
         deadline = time.monotonic() + _DYING
         while not self.dead and time.monotonic() < deadline:
             time.sleep(0.01)  # the socket closes a moment before the process ends

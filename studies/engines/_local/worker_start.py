@@ -23,6 +23,7 @@ class WorkerStartError(UserError):
 def pickled(objective: Objective) -> bytes:
     """Return ``objective`` as it is sent to workers; WorkerStartError: if they cannot load it."""
     module = getattr(objective, "__module__", "")
+    # A worker's main program is another one, so what is pickled by name would not be found.
     if module == "__main__":
         raise WorkerStartError(
             "the objective is defined in the main program, where workers cannot import it; "
@@ -48,7 +49,7 @@ def start_error(message: str, output: str) -> WorkerStartError:
     return error
 
 
-_ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[3]
 _THREADS = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -58,11 +59,15 @@ _THREADS = (
 )
 
 
+def python_path() -> str:
+    """Return ``PYTHONPATH`` for a process that must find this package, installed or not."""
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+
+
 class WorkerStarter:
     def __init__(self, *, threads: int, preload: Sequence[str] = ()) -> None:
         environment = os.environ | dict.fromkeys(_THREADS, str(threads))
-        path = [str(_ROOT), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in path if entry)
+        environment["PYTHONPATH"] = python_path()
         environment["PYTHONFAULTHANDLER"] = "1"
         self._environment = environment
         self._preload = tuple(preload)
@@ -121,6 +126,7 @@ def _forks() -> bool:
 def shares(workers: int, threads: int) -> list[list[int]]:
     """Return each worker's own processors, or [] for each unless all are handed out."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    # Otherwise two small studies on one machine would both be pinned to its first processors.
     if workers == 1 or workers * threads != len(cores):
         return [[]] * workers
     return [cores[index * threads : (index + 1) * threads] for index in range(workers)]

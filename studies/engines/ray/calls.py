@@ -10,11 +10,11 @@ from typing import Any
 import ray
 
 from objectives.base import Objective, Task
-from studies.core.trials import UNFIT, Failure
+from studies.core.trials import INTERRUPTED, UNFIT, Failure
 from studies.engines._local.execution import execute, failure_of
 from studies.engines.base import Work
 from studies.engines.ray.events import Finished
-from studies.engines.ray.task_table import INTERRUPTED, how
+from studies.engines.ray.task_table import how_it_died
 
 _POLL = 0.2
 """Seconds between two checks whether to stop."""
@@ -37,6 +37,7 @@ def run_calls(
         stopped: returns whether to start nothing more, and whether to end what runs.
         check: raises when no call can start any more.
     """
+    # A process that runs Ray tasks needs no Ray Tune, and Ray never uses it for a trial.
     remote: Any = ray.remote(run_task).options(
         scheduling_strategy="SPREAD", max_retries=0, **options
     )
@@ -65,6 +66,7 @@ def run_calls(
 
 def import_ahead(modules: Sequence[str], *, options: Mapping[str, float], places: int) -> None:
     """Have ``places`` processes import ``modules`` for the calls to come, without waiting."""
+    # Ray hands such a process out again, so that the first calls need not wait for the imports.
     remote: Any = ray.remote(import_problems).options(max_retries=0, **options)
     for _ in range(places):
         remote.remote(modules)
@@ -74,7 +76,7 @@ def _tell(calls: Work, task: Task, call: Any) -> None:
     try:
         result = Finished(ray.get(call)).read()
     except ray.exceptions.RayError as error:
-        calls.lose(task, Failure(kind="WorkerLost", message=how(error)))
+        calls.lose(task, Failure(kind="WorkerLost", message=how_it_died(error)))
         return
     if isinstance(result, Failure) and result.kind in UNFIT:
         calls.lose(task, result)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core.errors import UserError
+from studies.engines._local.worker_start import ROOT, python_path
 from studies.engines.ray.nodes import Claim, check_reachable, described, living_nodes
 from studies.engines.ray.ray_internals import (
     OF_CLUSTER,
@@ -30,7 +31,6 @@ from studies.engines.ray.ray_internals import (
     silence,
 )
 
-_ROOT = Path(__file__).resolve().parents[3]
 _PACKAGES = ("mnist_core", "objectives", "search_spaces", "studies")
 _OBJECT_STORE = 128 * 1024**2
 """Bytes of our own cluster's object store; what is sent is small."""
@@ -57,6 +57,7 @@ class Cluster:
 
             if not ray.is_initialized():  # an earlier connection is kept
                 read_environment()
+                # A second or two, while Ray's processes take 4 to 6 s to start.
                 with _importing_tune():
                     if self._address:
                         self._join(stack)
@@ -87,6 +88,7 @@ class Cluster:
         Raises:
             UserError: if none does after ``seconds``.
         """
+        # A cluster may still be starting its nodes.
         end = time.monotonic() + seconds
         while not (room := self.room(claim)):
             if time.monotonic() >= end:
@@ -109,9 +111,8 @@ class Cluster:
         folder = tempfile.mkdtemp(prefix="ray-", dir=base)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.enter_context(environment({"RAY_AUTH_TOKEN": own_token()}))
-        path = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         own = {
-            "PYTHONPATH": os.pathsep.join(entry for entry in path if entry),
+            "PYTHONPATH": python_path(),
             "RAY_TMPDIR": folder,
             **OF_CLUSTER,
             # Not a runtime environment: the workers that Ray starts with would not have it.
@@ -137,7 +138,7 @@ class Cluster:
         if self._address != "auto":
             check_reachable(self._address)
         # Code travels, data do not: nodes may have this project installed or not.
-        packages = [str(_ROOT / name) for name in _PACKAGES]
+        packages = [str(ROOT / name) for name in _PACKAGES]
         travels = {
             "env_vars": OF_WORKERS,
             "py_modules": packages,

@@ -112,6 +112,7 @@ class Ray:
             prepare_folder(plan.folder, "results.folder")
             check_shared_folder(plan.folder.absolute())
         self._workers = workers
+        # A worker may be on another node, or in another directory.
         return replace(plan, workers=workers, folder=plan.folder.absolute())
 
     def run(self, work: Work, objective: Objective, limits: Limits = NO_LIMITS) -> None:
@@ -140,7 +141,7 @@ class Ray:
         from studies.engines.ray.calls import search_path
         from studies.engines.ray.pbt import members
         from studies.engines.ray.task_table import TaskTable
-        from studies.engines.ray.tune import WorkScheduler, WorkSearcher, WorkStopper, fair_asha
+        from studies.engines.ray.tune import FairAsha, WorkScheduler, WorkSearcher, WorkStopper
         from studies.engines.ray.worker import Worker
 
         plan = self._decided_by_tune(work)
@@ -156,7 +157,7 @@ class Ray:
             searcher, scheduler = members(plan, table)
             storage = self._shared_folder(plan.folder)
         elif plan is not None:
-            asha = fair_asha(plan.spec, plan.settings.engine.ray, plan.most_reports)
+            asha = FairAsha(plan.spec, plan.settings.engine.ray, plan.most_reports)
             scheduler = WorkScheduler(table, searcher, asha)
         trainable = tune.with_parameters(Worker, payload=payload, path=search_path(), limits=limits)
         tuner = tune.Tuner(
@@ -165,6 +166,7 @@ class Ray:
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,
+                # A new process imports torch again: a trial took 3.8 s in place of 0.7.
                 reuse_actors=True,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
@@ -173,6 +175,7 @@ class Ray:
                 name="trials",
                 storage_path=tempfile.mkdtemp(dir=storage),
                 stop=WorkStopper(table, self._room_check()),
+                # Tune's own record is not needed: the study alone is resumed.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),

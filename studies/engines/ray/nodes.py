@@ -44,6 +44,7 @@ class Claim:
         """Return how many fit into a node with ``resources``."""
         wanted = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
         counts = [
+            # 0.3 / 0.1 is 2.999… in floating point.
             int(resources.get(name, 0.0) / amount + 1e-6)
             for name, amount in wanted.items()
             if amount
@@ -98,6 +99,7 @@ def check_reachable(address: str) -> None:
 
 def check_shared_folder(folder: Path) -> None:
     """Check that every node sees the files in ``folder``; UserError: if one does not."""
+    # To look for a new file is the only sure way: the same path may exist on each node.
     mark = folder / f".shared-{secrets.token_hex(8)}"
     mark.touch()
     try:
@@ -129,6 +131,7 @@ def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    # Without a claim of its own it runs also where all cores are taken.
     remote = ray.remote(num_cpus=0, max_retries=0)(function)
     calls = []
     for node in living_nodes():
@@ -136,6 +139,7 @@ def on_every_node(function: Any, *arguments: Any) -> list[tuple[str, Any]]:
         call = remote.options(scheduling_strategy=there).remote(*arguments)
         calls.append((str(node["NodeManagerAddress"]), call))
     results: list[tuple[str, Any]] = []
+    # One deadline for all: they answer at the same time.
     end = time.monotonic() + _ANSWER
     for address, call in calls:
         try:

@@ -1,12 +1,8 @@
 """Tune's population based training, over members whose training is exact and recorded.
 
-``PopulationBasedTraining`` (synchronous) decides which member copies which, and what it changes:
-
-* All members wait at the end of a generation, with the state of their training on disk. To copy
-  is to take the other's file over and to train on from it with changed settings.
-* A decision depends only on the study's seed, the generation and the members' values.
-* A generation is written into the study, in one piece, before any member continues.
-* A default configuration is copied from, but stays what it is.
+``PopulationBasedTraining`` (synchronous) decides which member copies which, and what it changes.
+All members wait at the end of a generation, with the state of their training on disk. To copy is to
+take the other's file over and to train on from it with changed settings.
 """
 
 import hashlib
@@ -146,8 +142,8 @@ class MemberScheduler(PopulationBasedTraining):
             running.actor = actor_of(trial)  # it continues after a generation
             running.place = (event.ip, event.pid)
             return str(TrialScheduler.CONTINUE)
-        goes_on = self._reports.take(tune_controller, trial, result)
-        if not goes_on or not isinstance(event, Reported) or not self._waits_at(event.step):
+        continues = self._reports.take(tune_controller, trial, result)
+        if not continues or not isinstance(event, Reported) or not self._waits_at(event.step):
             return str(TrialScheduler.CONTINUE)
         value = event.metrics[self._plan.spec.metric]
         self._values[_number(trial)] = value
@@ -176,6 +172,8 @@ class MemberScheduler(PopulationBasedTraining):
         due = self._pbt.due
         decision = str(TrialScheduler.CONTINUE)
         draws = f"population:{self._plan.settings.search.seed}:{due}"
+        # A decision depends on the study's seed, the generation and the members' values only, so
+        # an interrupted run decides again in the same way.
         with self._table.guard(), _drawing_from(draws):
             living = cast(Any, _Living(controller, self._table))
             decision = str(super().on_trial_result(living, trial, result))
@@ -193,6 +191,7 @@ class MemberScheduler(PopulationBasedTraining):
         work = cast(_Kept, self._table.work)
         work.flush()  # writes the reports that were decided by
         copies = self._population.end_generation(step, values)
+        # In one piece, and before any member continues: a kill loses a generation, or nothing.
         work.set_attribute(POPULATION, self._population.record())
         for copy in copies:
             source, own = (
@@ -206,6 +205,7 @@ class MemberScheduler(PopulationBasedTraining):
     def _without_defaults(self, quantiles: Quantiles) -> Quantiles:
         lower, upper = quantiles
         defaults = len(self._plan.spec.defaults)
+        # A default is copied from, but stays what it is: the baseline rests on it.
         return [trial for trial in lower if _number(trial) >= defaults], upper
 
     def _copied(self, trial: Trial, source: Trial, config: Config) -> Config:
@@ -234,6 +234,7 @@ class _Living:
 
     def get_trials(self) -> list[Trial]:
         """Return the members that have not ended."""
+        # Tune would wait for ever for a trial whose worker died and that another one has replaced.
         every = self._controller.get_trials()
         return [trial for trial in every if trial.trial_id in self._table.running]
 

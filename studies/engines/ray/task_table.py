@@ -4,13 +4,13 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 
 from objectives.base import Outcome, Task
-from studies.core.trials import UNFIT, Failure, Limits
+from studies.core.trials import INTERRUPTED, UNFIT, Failure, Limits
 from studies.engines._local.gpu_sharing import IN_A_ROW
 from studies.engines._local.worker_start import start_error, unfit_error
 from studies.engines.base import Work
@@ -22,8 +22,6 @@ _DIED_AT_START = 3
 _UNSETTLED = 60.0
 """... unless another worker started one in these last seconds: a node that goes away takes along
 the workers that were to start there, until Ray knows that it is gone."""
-
-INTERRUPTED = Failure(kind="Interrupted", message="the run was stopped")
 
 
 @dataclass
@@ -128,12 +126,13 @@ class TaskTable:
         if running.began is not None:
             self.work.lose(running.task, Failure(kind="WorkerLost", message=message))
             return
+        # Not the trial's fault, unless it happens again and again wherever it is placed.
         self._died_at_start += 1
         settled = time.monotonic() > self._last_start + _UNSETTLED
         if self._died_at_start >= _DIED_AT_START and settled:
             raise start_error(message, "")
         # It was not tried, so it costs none of its retries.
-        self.work.lose(running.task, Failure(kind="Interrupted", message=message))
+        self.work.lose(running.task, replace(INTERRUPTED, message=message))
 
     def _lose_unfit(self, task: Task, failure: Failure) -> None:
         """Give back a task whose worker could not use its device, and has ended itself."""
@@ -143,7 +142,7 @@ class TaskTable:
             raise unfit_error(failure, self._unfit)
 
 
-def how(error: object) -> str:
+def how_it_died(error: object) -> str:
     """Return the line of Ray's error text that says how a worker died."""
     lines = [line.strip() for line in str(error or "").splitlines() if line.strip()]
     telling = [line for line in lines if "\t" not in line and ": " not in line[:24]]

@@ -24,7 +24,7 @@ from studies.engines._local import limits
 from studies.engines._local.worker_start import start_error
 from studies.engines.ray.events import EVENT, TASK, Broken, Finished, Reported, Started
 from studies.engines.ray.ray_internals import actor_of
-from studies.engines.ray.task_table import Running, TaskTable, how
+from studies.engines.ray.task_table import Running, TaskTable, how_it_died
 from studies.planning.ray_settings import RaySettings
 from studies.spec import StudySpec
 
@@ -70,62 +70,46 @@ class WorkSearcher(Searcher):
 class FairAsha:
     """Tune's ASHA as the pruners are: one for each choice, and it never stops a default.
 
-    Args:
-        defaults: the number of default configurations, which are the first trials.
-        is_rung: whether a step is the first one of a rung.
+    ``reports``: the most of a trial.
     """
 
-    def __init__(
-        self,
-        create: Callable[[], TrialScheduler],
-        *,
-        metric: str,
-        scientific: str,
-        defaults: int,
-        is_rung: Callable[[int], bool],
-    ) -> None:
-        self._metric, self._scientific, self._defaults = metric, scientific, defaults
+    def __init__(self, spec: StudySpec, settings: RaySettings, reports: int) -> None:
+        self._spec = spec
+        grace, factor = settings.asha_grace, settings.asha_factor
+        create = functools.partial(
+            ASHAScheduler,
+            metric=spec.metric,
+            mode="max" if spec.direction == "maximize" else "min",
+            max_t=reports,
+            grace_period=grace,
+            reduction_factor=factor,
+            stop_last_trials=False,  # a trial at the end has had its full budget
+        )
         self._of_choice: dict[Any, TrialScheduler] = defaultdict(create)
         self._known: dict[int, Trial] = {}
-        self._is_rung = is_rung
+        count = int(math.log(max(1, reports / grace), factor)) + 1
+        self._rungs = {math.ceil(grace * factor**rung) for rung in range(count)}
 
-    def goes_on(self, controller: Any, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
+    def continues(
+        self, controller: Any, task: Task, step: int, metrics: Mapping[str, float]
+    ) -> bool:
         """Take a report; return whether ``task`` continues."""
-        if self._metric not in metrics or not self._is_rung(step):
+        # Asked at a step between two rungs, Tune enters a trial that it has not seen yet with the
+        # value of that step.
+        metric = self._spec.metric
+        if metric not in metrics or step not in self._rungs:
             return True
-        asha = self._of_choice[task.params.get(self._scientific)]
+        asha = self._of_choice[task.params.get(self._spec.scientific)]
         if task.number not in self._known:
             # Tune gives a trial that is run again another name, and would count it twice.
             named = cast(Trial, SimpleNamespace(trial_id=str(task.number)))
             self._known[task.number] = named
             asha.on_trial_add(controller, named)
         trial = self._known[task.number]
-        result = {self._metric: metrics[self._metric], "training_iteration": step}
+        result = {metric: metrics[metric], "training_iteration": step}
         decision = asha.on_trial_result(controller, trial, result)
-        return task.number < self._defaults or decision == TrialScheduler.CONTINUE
-
-
-def fair_asha(spec: StudySpec, settings: RaySettings, reports: int) -> FairAsha:
-    """Return the ASHA that stops trials of a search; ``reports``: the most of a trial."""
-    grace, factor = settings.asha_grace, settings.asha_factor
-    create = functools.partial(
-        ASHAScheduler,
-        metric=spec.metric,
-        mode="max" if spec.direction == "maximize" else "min",
-        max_t=reports,
-        grace_period=grace,
-        reduction_factor=factor,
-        stop_last_trials=False,  # a trial at the end has had its full budget
-    )
-    count = int(math.log(max(1, reports / grace), factor)) + 1
-    rungs = {math.ceil(grace * factor**rung) for rung in range(count)}
-    return FairAsha(
-        create,
-        metric=spec.metric,
-        scientific=spec.scientific,
-        defaults=len(spec.defaults),
-        is_rung=rungs.__contains__,
-    )
+        # A default is entered into the rungs, too, so the others are compared with it.
+        return task.number < len(self._spec.defaults) or decision == TrialScheduler.CONTINUE
 
 
 class WorkScheduler(FIFOScheduler):
@@ -154,11 +138,11 @@ class WorkScheduler(FIFOScheduler):
     def take(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> bool:
         """Take an event; return whether the task continues."""
         running = self._table.running.get(trial.trial_id)
-        goes_on = False
+        continues = False
         if running is not None:
             with self._table.guard():
-                goes_on = self._take(tune_controller, trial, running, result[EVENT])
-        return goes_on
+                continues = self._take(tune_controller, trial, running, result[EVENT])
+        return continues
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Keep how the worker died, for the searcher."""
@@ -166,7 +150,7 @@ class WorkScheduler(FIFOScheduler):
             text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
         except (OSError, TypeError):  # TypeError: the trial has no folder yet
             text = ""
-        self._searcher.lost[trial.trial_id] = how(text)
+        self._searcher.lost[trial.trial_id] = how_it_died(text)
 
     def _take(self, controller: Any, trial: Trial, running: Running, event: Any) -> bool:
         work = self._table.work
@@ -180,13 +164,15 @@ class WorkScheduler(FIFOScheduler):
             work.started(running.task, event.pid)
         elif isinstance(event, Reported):
             running.step = event.step
-            goes_on = work.report(running.task, event.step, event.metrics)
-            if goes_on and self._asha is not None:
-                goes_on = self._asha.goes_on(controller, running.task, event.step, event.metrics)
-            if not goes_on:
+            continues = work.report(running.task, event.step, event.metrics)
+            if continues and self._asha is not None:
+                continues = self._asha.continues(
+                    controller, running.task, event.step, event.metrics
+                )
+            if not continues:
                 # Comes before the next step: Ray keeps the order of one caller's calls.
                 running.actor.end.remote()
-            return goes_on
+            return continues
         return True
 
 
@@ -207,6 +193,8 @@ class WorkStopper(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Return whether to stop now."""
+        # Tune asks about ten times a second, so limits and writes are looked after here. Callbacks
+        # are made for that, but with one Tune imports every installed tracker, which takes seconds.
         table = self._table
         with table.guard():
             table.work.flush()

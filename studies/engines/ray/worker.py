@@ -44,6 +44,7 @@ class Worker(tune.Trainable):
         limits: Limits | None = None,
     ) -> None:
         """Load the pickled objective; ``path``: the driver's module search path."""
+        # The driver counts a trial's seconds; only this process can see its own memory.
         self._limits = Limits(memory=limits.memory if limits else 0)
         # The objective runs in a greenlet, so in the main thread as everywhere else: torch's
         # threads and the C library's memory belong to a thread.
@@ -51,7 +52,7 @@ class Worker(tune.Trainable):
         self._ending = False
         self._last_step = 0
         self._objective: Objective | Failure
-        extend_path(path)
+        extend_path(path)  # for objectives that only the driver can find
         try:
             self._objective = pickle.loads(payload)
         except Exception as error:  # anything may go wrong while modules are imported
@@ -98,6 +99,7 @@ class Worker(tune.Trainable):
 
         def send(step: int, metrics: Mapping[str, float]) -> bool:
             self._last_step = step
+            # A member resumes from its last state, which may be older than its last report.
             if step <= self.config.get(KNOWN, 0):
                 return True
             return bool(driver.switch(Reported(step, metrics)))
@@ -126,6 +128,7 @@ class Worker(tune.Trainable):
 
     def _leave(self, failure: Failure) -> NoReturn:
         """End this process and all that it started; leave the reason."""
+        # Tune would tell only that the actor died, and not why.
         leave_last_words(*self._place(), failure)
         for child in psutil.Process().children(recursive=True):
             child.kill()
