@@ -205,7 +205,7 @@ def images(studies: int) -> Iterator[Rate]:
         rng = np.random.default_rng(80 + seeds + count)
         truth = float(np.mean([_bits(rng, 1, 50_000)[0].mean() for _ in range(200)]))
         hits: dict[str, list[bool]] = {name: [] for name in ("m0", "m1", "d0", "d1")}
-        for _ in range(max(1, studies // 2)):
+        for _ in range(studies):
             hard = rng.standard_normal(count)
             first, second = (_bits(rng, seeds, count, hard) for _ in range(2))
             one, two = (dict(enumerate(of)) for of in (first, second))

@@ -38,8 +38,8 @@ class Comparison:
         unclear: choices that are not excluded, but only because their own error is so large.
         worse: the other choices.
         margins: for each choice the interval of its true mean minus the best other one's (Hsu
-            1984): an end is 0 where the choice is shown to be best or not best. Lower ends do not
-            cover choices whose variance stands out.
+            1984): an end is 0 where the choice is shown to be best or not best. Choices whose
+            variance stands out are not counted among the others.
     """
 
     best: str
@@ -249,25 +249,25 @@ def _margins(
 ) -> dict[str, Interval]:
     """Return Hsu's constrained intervals; ``kept`` are the choices that may be best."""
     found = {}
-    # One choice that stands out would take all lower ends far down, so its own error is left out.
+    # A choice that stands out would take all ends far out, so it is a rival only if it is the best.
+    best = next(iter(kept))
+    usual = [choice for choice, one in estimates.items() if not one.wide or choice == best]
     for choice, one in estimates.items():
-        rivals = [other for other in estimates if other != choice]
+        rivals = [other for other in usual if other != choice]
         if not rivals:
             continue
-        highs, lows = [], []
+        highs, lows = [], [0.0]
         for other in rivals:
             gap = one.mean - estimates[other].mean
             error, freedom = standard_error(one.common, estimates[other].common)
             highs.append(gap + _times(quantile(choice, freedom, level), error))
-            if other in kept and not estimates[other].wide:
-                reach = quantile(other, freedom, level)
-                lows.append(gap - _times(reach, error))
-        best_other = max(estimates[other].mean for other in rivals)
+            if other in kept:
+                lows.append(gap - _times(quantile(other, freedom, level), error))
         found[choice] = Interval(
             n=one.n,
-            mean=one.mean - best_other,
+            mean=one.mean - max(estimates[other].mean for other in rivals),
             sd=math.nan,
-            low=min(0.0, min(lows)) if lows else 0.0,
+            low=min(lows),
             high=max(0.0, min(highs)) if choice in kept else 0.0,
         )
     return found

@@ -139,7 +139,8 @@ def pool(
     freedom = sum(freedoms[choice] for choice in inside)
     variance = math.nan
     if freedom:
-        pooled = sum(freedoms[choice] * own[choice] for choice in inside) / freedom
+        # fsum: the order of the choices must not change the last digit.
+        pooled = math.fsum(freedoms[choice] * own[choice] for choice in inside) / freedom
         variance = max(pooled, least)
     single = [choice for choice, by_seed in values.items() if len(by_seed) == 1]
     return Pool(
@@ -171,7 +172,8 @@ def _standing_out(
     widest = max(inside, key=lambda choice: (own[choice], choice))
     others = [choice for choice in inside if choice != widest]
     freedom = sum(freedoms[choice] for choice in others)
-    usual = max(least, sum(freedoms[choice] * own[choice] for choice in others) / freedom)
+    usual = math.fsum(freedoms[choice] * own[choice] for choice in others) / freedom
+    usual = max(least, usual)
     if usual == 0:
         return widest if own[widest] > 0 else None
     tail = float(special.fdtrc(freedoms[widest], freedom, own[widest] / usual))

@@ -87,7 +87,10 @@ def test_images_make_the_verdict_more_careful():
     bits = {name: models(draw, hard=hard, images=300) for name in "abc"}
     values = {n: {s: float(of.mean()) for s, of in by.items()} for n, by in bits.items()}
     plain, both = judge_configurations(values), judge_configurations(values, bits=bits)
-    assert all(both.intervals[n].half_width > plain.intervals[n].half_width for n in "abc")
+    assert all(both.intervals[n].half_width >= plain.intervals[n].half_width for n in "abc")
+    assert sum(both.images.values()) > 0
+    for name, share in both.images.items():
+        assert both.intervals[name].sd ** 2 == pytest.approx(plain.intervals[name].sd ** 2 + share)
 
 
 @pytest.mark.parametrize(

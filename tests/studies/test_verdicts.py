@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from studies.core.estimates import Estimate, Part
 from studies.core.luck import bootstrap_luck, search_luck
-from studies.core.multiple import Estimate, Part, against, compare, intervals
+from studies.core.multiple import against, compare, intervals
 from studies.core.verdicts import (
     DEFAULT_LEVEL,
     LEVEL,
@@ -60,8 +61,11 @@ def test_against_the_default_as_scipys_dunnett():
     found = stats.dunnett(*groups[:3], control=groups[3], alternative="greater", random_state=2)
     assert set(judged.gains) == set("abc")
     lows = found.confidence_interval(1 - DEFAULT_LEVEL / 2).low
-    pooled = [judged.gains[name].low for name in "bc"]
-    assert pooled == pytest.approx(lows[1:], abs=0.01)
+    # A gain is claimed with the choice's own variance where that is larger, which scipy does not.
+    usual = [i for i, n in enumerate("abc") if judged.pool.own[n] <= judged.pool.variance]
+    assert usual
+    for number in usual:
+        assert judged.gains["abc"[number]].low == pytest.approx(lows[number], abs=0.01)
     assert judged.gains["a"].better and not judged.gains["c"].better
 
 
@@ -115,6 +119,19 @@ def test_better_values_never_lower_a_standing(values, name, by):
     if name in before.collapsed:
         return
     assert standing(after)[name] >= standing(before)[name] or name in after.pool.outside
+
+
+@settings(max_examples=100)
+@given(rows)
+def test_margins_agree_with_the_standing(values):
+    """Hsu's intervals: below 0 only for what may not be best, above 0 only for what may be."""
+    judged = judge_configurations(values)
+    for name, margin in judged.comparison.margins.items():
+        assert margin.low - 1e-9 <= margin.mean and margin.low <= 0 <= margin.high
+        if name in judged.comparison.worse:
+            assert margin.high == 0
+        elif name not in judged.pool.outside:
+            assert margin.mean <= margin.high + 1e-9
 
 
 @settings(max_examples=200)
@@ -187,10 +204,14 @@ def test_single_seeds_tell_nothing_apart():
     assert math.isinf(judged.intervals["a"].half_width) and not judged.gains["a"].better
 
 
-def test_one_image_on_every_seed_is_no_proof():
+def test_what_is_read_in_steps_has_an_error():
+    """Equal values on all seeds: the error is that of rounding, as for a single interval."""
     values = table({"a": [0.981] * 4, "b": [0.980] * 4})
-    assert judge_configurations(values).comparison.sole
-    assert judge_configurations(values, step=1e-3).comparison.ties == ("b",)
+    assert judge_configurations(values).intervals["a"].half_width == 0
+    judged = judge_configurations(values, step=1e-3)
+    assert math.sqrt(judged.pool.variance) == pytest.approx(1e-3 / math.sqrt(12))
+    assert judged.intervals["a"].half_width > 0
+    assert judge_configurations(values, step=4e-3).comparison.ties == ("b",)
 
 
 def test_intervals_are_wider_than_single_ones_and_hold_together():
@@ -203,14 +224,15 @@ def test_intervals_are_wider_than_single_ones_and_hold_together():
         )
         for n, of in values.items()
     }
-    half = {one.half_width for one in intervals(estimates, 0.05).values()}
     # Independent with a known error: Sidak's level for each.
     sidak = stats.norm.isf((1 - 0.95 ** (1 / 9)) / 2) * 0.125
-    assert half == {pytest.approx(sidak, rel=1e-4)}
+    for one in intervals(estimates, 0.05).values():
+        assert one.half_width == pytest.approx(sidak, rel=1e-4)
 
 
 def test_luck_ties_what_seeds_alone_tell_apart():
-    values = drawn(6, [98.0, 97.0, 96.9, 96.8], sd=0.1)
+    offsets = np.array([-0.1, 0.05, 0.1, -0.05])
+    values = table({"a": 98 + offsets, "b": 97 - offsets, "c": 96.9 + offsets, "d": 96.8 - offsets})
     means = {n: sum(of.values()) / 4 for n, of in values.items()}
     same = {n: (mean, mean - 0.02) for n, mean in means.items()}
     apart = {n: (mean, mean - 0.9) for n, mean in means.items()}
@@ -222,7 +244,10 @@ def test_luck_ties_what_seeds_alone_tell_apart():
 
 
 def test_a_choice_with_more_luck_than_usual_is_unclear_not_worse():
-    values = drawn(7, [98.0, 97.9, 97.8, 97.9, 96.5], sd=0.1)
+    offsets = np.array([-0.1, 0.05, 0.1, -0.05])
+    values = table(
+        {n: m + offsets for n, m in zip("abcde", (98.0, 97.9, 97.8, 97.9, 96.5), strict=True)}
+    )
     pairs = {n: (m := sum(of.values()) / 4, m - 0.15) for n, of in values.items()}
     assert standing(judge_choices(values, pairs))["e"] == -1
     pairs["e"] = (pairs["e"][0], pairs["e"][0] - 3)
