@@ -38,8 +38,8 @@ class Comparison:
         unclear: choices that are not excluded, but only because their own error is so large.
         worse: the other choices.
         margins: for each choice the interval of its true mean minus the best other one's (Hsu
-            1984): an end is 0 where the choice is shown to be best or not best. Lower ends do not
-            cover choices whose variance stands out.
+            1984): an end is 0 where the choice is shown to be best or not best. Choices whose
+            variance stands out are not counted among the others.
     """
 
     best: str
@@ -75,6 +75,34 @@ class Gain:
         return self.high < 0
 
 
+class _Dunnett:
+    """The one-sided Dunnett quantiles of each choice as the control of all others."""
+
+    def __init__(self, estimates: Mapping[str, Estimate]) -> None:
+        self._count = len(estimates) - 1
+        variances = {
+            choice: sum(part.variance for part in one.common) for choice, one in estimates.items()
+        }
+        widest = max(variances.values())
+        # The smallest correlation of any two comparisons, never above that of equal errors.
+        self._loadings = {
+            choice: math.sqrt(own / (own + widest)) if 0 < widest < math.inf else EQUAL
+            for choice, own in variances.items()
+        }
+        self._known: dict[tuple[str, float, float], float] = {}
+
+    def __call__(self, control: str, freedom: float, level: float) -> float:
+        """Return the quantile for comparisons with ``control``; inf if the error is not known."""
+        key = (control, freedom, level)
+        if key not in self._known:
+            self._known[key] = (
+                math.inf
+                if math.isnan(freedom)
+                else dunnett_quantile(self._count, freedom, level, loading=self._loadings[control])
+            )
+        return self._known[key]
+
+
 def compare(estimates: Mapping[str, Estimate], level: float) -> Comparison | None:
     """Compare all choices with the best of the others.
 
@@ -89,15 +117,16 @@ def compare(estimates: Mapping[str, Estimate], level: float) -> Comparison | Non
     able = [choice for choice in ranked if estimates[choice].able]
     if not able:
         return None
+    quantile = _Dunnett(estimates)
     judged = [choice for choice in able if not estimates[choice].wide]
     best = (judged or able)[0]
     # A choice that stands out is called best only if it is shown to be: its mean is luck.
     for choice in able:
-        if estimates[choice].wide and _beats_all(estimates, choice, level):
+        if estimates[choice].wide and _beats_all(estimates, choice, level, quantile):
             best = choice
     others = [choice for choice in ranked if choice != best]
-    sole = _beats_all(estimates, best, level)
-    kept = {} if sole else {one: _kept(estimates, one, best, level) for one in others}
+    sole = _beats_all(estimates, best, level, quantile)
+    kept = {} if sole else {one: _kept(estimates, one, best, level, quantile) for one in others}
     ties = [choice for choice in others if kept.get(choice) == "tie"]
     lowest = min((estimates[choice].mean for choice in ties), default=math.inf)
     # Numbers of seeds that differ could exclude a choice and keep one below it with fewer seeds.
@@ -113,7 +142,7 @@ def compare(estimates: Mapping[str, Estimate], level: float) -> Comparison | Non
         ties=tuple(ties),
         unclear=unclear,
         worse=tuple(choice for choice in others if not kept.get(choice)),
-        margins=_margins(estimates, (best, *ties, *unclear), level),
+        margins=_margins(estimates, (best, *ties, *unclear), level, quantile),
     )
 
 
@@ -126,12 +155,13 @@ def against(estimates: Mapping[str, Estimate], control: str, level: float) -> di
         level: probability that any choice is wrongly called better than the control; that any is
             wrongly called worse has the same one.
     """
+    quantile = _Dunnett(estimates)
     others = [choice for choice in estimates if choice != control]
     found = {}
     for choice in others:
         gap = estimates[choice].mean - estimates[control].mean
         error, freedom = standard_error(estimates[choice].cautious, estimates[control].common)
-        reach = _times(_quantile(estimates, control, others, freedom, level), error)
+        reach = _times(quantile(control, freedom, level), error)
         found[choice] = Gain(difference=gap, low=gap - reach, high=gap + reach)
     return found
 
@@ -160,7 +190,9 @@ def _ranked(estimates: Mapping[str, Estimate]) -> list[str]:
     return sorted(estimates, key=lambda choice: (-estimates[choice].mean, choice))
 
 
-def _beats_all(estimates: Mapping[str, Estimate], best: str, level: float) -> bool:
+def _beats_all(
+    estimates: Mapping[str, Estimate], best: str, level: float, quantile: _Dunnett
+) -> bool:
     """Whether ``best`` is shown to be better than each other choice."""
     others = [choice for choice in estimates if choice != best]
     for choice in others:
@@ -169,7 +201,7 @@ def _beats_all(estimates: Mapping[str, Estimate], best: str, level: float) -> bo
         error, freedom = standard_error(estimates[best].cautious, theirs)
         # The t quantile is proven for a common variance only.
         if estimates[best].wide:
-            times = _quantile(estimates, best, others, freedom, level / 2)
+            times = quantile(best, freedom, level / 2)
         else:
             times = t_upper(freedom, level / 2)
         if not estimates[best].mean - one.mean > _times(times, error):
@@ -177,27 +209,34 @@ def _beats_all(estimates: Mapping[str, Estimate], best: str, level: float) -> bo
     return bool(others)
 
 
-def _kept(estimates: Mapping[str, Estimate], choice: str, best: str, level: float) -> str:
+def _kept(
+    estimates: Mapping[str, Estimate], choice: str, best: str, level: float, quantile: _Dunnett
+) -> str:
     """Return "tie" or "unclear" if ``choice`` may be best, "" if another one excludes it."""
     one = estimates[choice]
-    if not _excluded(estimates, choice, best, level, own=False):
+    if not _excluded(estimates, choice, best, level, quantile, own=False):
         return "unclear" if one.wide else "tie"
-    if one.doubtful and not _excluded(estimates, choice, best, level, own=True):
+    if one.doubtful and not _excluded(estimates, choice, best, level, quantile, own=True):
         return "unclear"
     return ""
 
 
 def _excluded(
-    estimates: Mapping[str, Estimate], choice: str, best: str, level: float, *, own: bool
+    estimates: Mapping[str, Estimate],
+    choice: str,
+    best: str,
+    level: float,
+    quantile: _Dunnett,
+    *,
+    own: bool,
 ) -> bool:
     mine = estimates[choice].cautious if own else estimates[choice].common
-    rivals = [other for other in estimates if other != choice]
     for other, rival in estimates.items():
         if other == choice or not rival.able or rival.mean <= estimates[choice].mean:
             continue
         theirs = rival.cautious if own else rival.common
         error, freedom = standard_error(theirs, mine)
-        times = _quantile(estimates, choice, rivals, freedom, level)
+        times = quantile(choice, freedom, level)
         if other == best:  # with two choices Dunnett's quantile is below the two-sided t quantile
             times = max(times, t_upper(freedom, level / 2))
         if rival.mean - estimates[choice].mean > _times(times, error):
@@ -206,52 +245,32 @@ def _excluded(
 
 
 def _margins(
-    estimates: Mapping[str, Estimate], kept: Collection[str], level: float
+    estimates: Mapping[str, Estimate], kept: Collection[str], level: float, quantile: _Dunnett
 ) -> dict[str, Interval]:
     """Return Hsu's constrained intervals; ``kept`` are the choices that may be best."""
     found = {}
-    # One choice that stands out would take all lower ends far down, so its own error is left out.
+    # A choice that stands out would take all ends far out, so it is a rival only if it is the best.
+    best = next(iter(kept))
+    usual = [choice for choice, one in estimates.items() if not one.wide or choice == best]
     for choice, one in estimates.items():
-        rivals = [other for other in estimates if other != choice]
+        rivals = [other for other in usual if other != choice]
         if not rivals:
             continue
-        highs, lows = [], []
+        highs, lows = [], [0.0]
         for other in rivals:
             gap = one.mean - estimates[other].mean
             error, freedom = standard_error(one.common, estimates[other].common)
-            highs.append(gap + _times(_quantile(estimates, choice, rivals, freedom, level), error))
-            if other in kept and not estimates[other].wide:
-                versus = [name for name in estimates if name != other]
-                reach = _quantile(estimates, other, versus, freedom, level)
-                lows.append(gap - _times(reach, error))
-        best_other = max(estimates[other].mean for other in rivals)
+            highs.append(gap + _times(quantile(choice, freedom, level), error))
+            if other in kept:
+                lows.append(gap - _times(quantile(other, freedom, level), error))
         found[choice] = Interval(
             n=one.n,
-            mean=one.mean - best_other,
+            mean=one.mean - max(estimates[other].mean for other in rivals),
             sd=math.nan,
-            low=min(0.0, min(lows)) if lows else 0.0,
+            low=min(lows),
             high=max(0.0, min(highs)) if choice in kept else 0.0,
         )
     return found
-
-
-def _quantile(
-    estimates: Mapping[str, Estimate],
-    control: str,
-    others: Collection[str],
-    freedom: float,
-    level: float,
-) -> float:
-    """Return the one-sided Dunnett quantile of ``others`` against ``control``."""
-    if math.isnan(freedom):
-        return math.inf
-    mine = sum(part.variance for part in estimates[control].common)
-    widest = max(sum(part.variance for part in estimates[other].common) for other in others)
-    share = mine / (mine + widest) if mine + widest > 0 else 0.5
-    # More than EQUAL is not used: the smallest correlation is the conservative one.
-    return dunnett_quantile(
-        len(others), freedom, level, loading=min(EQUAL, math.sqrt(share)) if share == share else 0
-    )
 
 
 def _times(quantile: float, error: float) -> float:

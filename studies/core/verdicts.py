@@ -30,6 +30,9 @@ from studies.core.statistics import CONFIDENCE, Direction, Interval, sign_of
 
 LEVEL = 0.05
 """Probability that the best choice is called worse, over all looks."""
+CHOICE_LEVEL = LEVEL / 2
+"""The same for the verdict on choices. Two reruns contradict each other if either is wrong, so half
+the level keeps such pairs at 5 %."""
 DEFAULT_LEVEL = 0.025
 """Probability that any choice is wrongly called better than the default, over all looks."""
 FIRST_LOOK = 4
@@ -48,7 +51,7 @@ class Judgement:
         collapsed: choices with collapsed seeds.
         pool: the common variance of a single seed, and the choices that stand out.
         images: each choice's share in the image variance of a difference; empty: not known.
-        level: the share of ``LEVEL`` that this look may use.
+        level: the share of the level that this look may use.
     """
 
     comparison: Comparison
@@ -121,7 +124,7 @@ def judge_configurations(
         for choice, by_seed in values.items()
         if choice not in broken
     }
-    return _judgement(estimates, values, broken, spread, shares, sign, default, stopped)
+    return _judgement(estimates, values, broken, spread, shares, sign, default, stopped, LEVEL)
 
 
 def judge_choices(
@@ -185,7 +188,9 @@ def judge_choices(
         if choice not in found.collapsed
     }
     broken = found.collapsed
-    return _judgement(estimates, values, broken, found.pool, found.images, sign, default, stopped)
+    return _judgement(
+        estimates, values, broken, found.pool, found.images, sign, default, stopped, CHOICE_LEVEL
+    )
 
 
 def _judgement(
@@ -197,10 +202,11 @@ def _judgement(
     sign: float,
     default: str | None,
     stopped: Collection[str],
+    level: float,
 ) -> Judgement | None:
     rivals = {choice: one for choice, one in estimates.items() if choice not in stopped}
     share = look_share(max((one.n for one in rivals.values()), default=1))
-    comparison = compare(rivals, LEVEL * share)
+    comparison = compare(rivals, level * share)
     if comparison is None:
         comparison = _least_broken(values, broken, stopped)
     if comparison is None:
