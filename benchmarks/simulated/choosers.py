@@ -4,85 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.samplers import TPESampler
-from optuna.trial import TrialState
 from scipy.special import ndtri
 from scipy.stats import norm, qmc, rankdata
 
 from simulated.instances import DECAYS, SCHEDULES, Places, spread
-from simulated.regret import Chooser, Make, Pending, Tried
-from studies.core.seeds import sampler_seed
-from studies.search.branch_sampler import BranchSampler
-from studies.search.branches import Search
-from studies.search.optuna_bridge import suggest
-from studies.search.samplers import create_sampler
+from simulated.regret import Chooser, Pending, Tried
 
 TURNS = 5
 """Trials of each choice, its default among them, before the free ones."""
-
-
-class Product(Chooser):
-    """This project's own sampler, under the turns; the free trials are its own, too."""
-
-    def __init__(
-        self,
-        places: Places,
-        seed: int,
-        name: str,
-        *,
-        make: Callable[[Search, int], Any] | None = None,
-        free: str = "own",
-    ) -> None:
-        self._places, self._seed, self._name, self._free = places, seed, name, free
-        self._make = make
-        self._search = Search(
-            space=places.space, scientific=places.scientific, seed=seed, trials=60, workers=2,
-            prunes=True,
-        )  # fmt: skip
-        self._study = optuna.create_study(direction="maximize")
-        self._open: list[optuna.Trial] = []
-        self._told = 0
-
-    def propose(
-        self, number: int, tried: Sequence[Tried], pending: Pending
-    ) -> tuple[int, np.ndarray]:
-        self._tell(tried)
-        for choice, point in pending[len(self._open) :]:
-            self._ask(self._places.params(choice, point))
-        required: dict[str, Any] = {}
-        names = self._places.names
-        if number < TURNS * len(names):
-            required = {self._places.scientific: names[number % len(names)]}
-        elif self._free == "even":
-            required = {self._places.scientific: names[fewest(tried, pending, len(names))]}
-        seed = sampler_seed(self._seed, number)
-        self._study.sampler = (
-            self._make(self._search, seed)
-            if self._make
-            else create_sampler(self._name, {}, self._search, seed=seed)
-        )
-        return self._places.place(self._ask(required))
-
-    def _ask(self, required: dict[str, Any]) -> dict[str, Any]:
-        self._study.enqueue_trial(required) if required else None
-        trial = self._study.ask()
-        self._open.append(trial)
-        return suggest(self._places.space, trial)
-
-    def _tell(self, tried: Sequence[Tried]) -> None:
-        for one in tried[self._told :]:
-            if not self._open:
-                self._ask(self._places.params(one.choice, one.point))
-            trial = self._open.pop(0)
-            for epoch, value in enumerate(one.curve, 1):
-                trial.report(value, epoch)
-            if one.full:
-                self._study.tell(trial, one.value)
-            else:
-                self._study.tell(trial, state=TrialState.PRUNED)
-        self._told = len(tried)
 
 
 def fewest(tried: Sequence[Tried], pending: Pending, choices: int) -> int:
@@ -129,12 +58,14 @@ class Turns(Chooser):
     def propose(
         self, number: int, tried: Sequence[Tried], pending: Pending
     ) -> tuple[int, np.ndarray]:
+        """Return the choice and the point of the next trial."""
         choice = number % self.n
         if number >= self.turns * self.n:
             choice = self.free(self.chance, tried, pending, self.n)
         return choice, self.point(choice, tried, pending)
 
     def point(self, choice: int, tried: Sequence[Tried], pending: Pending) -> np.ndarray:
+        """Return the next point of ``choice``."""
         raise NotImplementedError
 
 
@@ -142,22 +73,33 @@ class Random(Turns):
     """Draws every coordinate."""
 
     def point(self, choice: int, tried: Sequence[Tried], pending: Pending) -> np.ndarray:
+        """Return the next point of ``choice``."""
         return spread(1, bool(self.places.two[choice]), self.chance)[0]
 
 
-class Sequence_(Turns):
+class Quasi(Turns):
     """A scrambled sequence for each choice; the schedules and decays by chance, or balanced."""
 
     def __init__(
-        self, *args: Any, kind: str = "sobol", balanced: bool = True, screen: int = 0, decay: bool = False, **kw: Any
+        self,
+        *args: Any,
+        kind: str = "sobol",
+        balanced: bool = True,
+        screen: int = 0,
+        decay: bool = False,
+        shrink: float = 1.0,
+        after: int = 4,
+        **kw: Any,
     ) -> None:
         super().__init__(*args, **kw)
+        self._shrink, self._after = shrink, after
         self._balanced, self._screen, self._decay = balanced, screen, decay
         self._made = []
         for choice in range(self.n):
             seed = np.random.default_rng((self.seed, 2, choice))
             if kind == "lhs":
-                points = np.concatenate([qmc.LatinHypercube(4, rng=seed).random(4) for _ in range(15)])
+                cubes = qmc.LatinHypercube(4, rng=seed)
+                points = np.concatenate([cubes.random(4) for _ in range(15)])
             else:
                 make = qmc.Sobol if kind == "sobol" else qmc.Halton
                 points = make(4, scramble=True, rng=seed).random(64)
@@ -169,6 +111,7 @@ class Sequence_(Turns):
         self._order = self.chance.permutation(SCHEDULES)
 
     def point(self, choice: int, tried: Sequence[Tried], pending: Pending) -> np.ndarray:
+        """Return the next point of ``choice``."""
         point = next(self._made[choice])
         if not self._balanced:
             return point
@@ -180,6 +123,13 @@ class Sequence_(Turns):
             point[3] = leading(tried, self.n)
             if self._decay:
                 point[2] = leading(tried, self.n, 2)
+        if self._shrink < 1 and len(own) >= self._after:
+            best = max((o for o in tried if o.choice == choice and o.full), key=lambda o: o.value)
+            half = self._shrink / 2
+            middle = np.clip(best.point[:2], half, 1 - half)
+            point[:2] = middle + self._shrink * (point[:2] - 0.5)
+            if not self.places.two[choice]:
+                point[1] = 0.5
         return point
 
     def _rarest(self, had: list[float], values: np.ndarray, choice: int) -> float:
@@ -197,7 +147,7 @@ def leading(tried: Sequence[Tried], n: int, at: int = 3) -> float:
         ranks = rankdata([one.value for one in own]) / (len(own) + 1)
         for one, rank in zip(own, ranks, strict=True):
             scores.setdefault(float(one.point[at]), []).append(ndtri(rank))
-    return max(scores, key=lambda schedule: np.mean(scores[schedule]) )
+    return max(scores, key=lambda schedule: np.mean(scores[schedule]))
 
 
 class Shared(Turns):
@@ -223,11 +173,10 @@ class Shared(Turns):
         self._parts = (own, schedule, rate, branch, noise)
         self._lengths, self._alike, self._how = np.array(lengths), alike, how
         self._candidates, self._startup, self._screened = candidates, startup, screened
-        self._first = Sequence_(self.places, self.seed, self.free, balanced=True)
+        self._first = Quasi(self.places, self.seed, self.free, balanced=True)
 
-    def kernel(
-        self, c: np.ndarray, x: np.ndarray, d: np.ndarray, z: np.ndarray
-    ) -> np.ndarray:
+    def kernel(self, c: np.ndarray, x: np.ndarray, d: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the covariances of points of choices ``c`` and ``d``."""
         own, schedule, rate, branch, _ = self._parts
         same, plan = c[:, None] == d[None], x[:, None, 3] == z[None, :, 3]
         apart = x[:, None, :3] - z[None, :, :3]
@@ -238,6 +187,7 @@ class Shared(Turns):
         return found + schedule * plan + rate * by_rate
 
     def point(self, choice: int, tried: Sequence[Tried], pending: Pending) -> np.ndarray:
+        """Return the next point of ``choice``."""
         own = sum(one.choice == choice for one in tried) + sum(c == choice for c, _ in pending)
         if own < self._startup:
             return self._first.point(choice, tried, pending)
@@ -262,6 +212,7 @@ class Shared(Turns):
         self, c: np.ndarray, x: np.ndarray, y: np.ndarray, pc: np.ndarray, px: np.ndarray,
         choice: int, at: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, None]:  # fmt: skip
+        """Return mean and deviation of the points ``at`` of ``choice``."""
         noise = self._parts[-1]
         ac = np.full(len(at), choice)
         k = self.kernel(c, x, c, x) + noise * np.eye(len(c))
@@ -280,95 +231,3 @@ class Shared(Turns):
         x = np.array([one.point for one in tried])
         values = np.array([one.value for one in tried])
         return c, x, ndtri(rankdata(values) / (len(values) + 1))
-
-
-class Then(Chooser):
-    """One way for the turns, another for the free trials; both see all trials."""
-
-    def __init__(self, places: Places, turns: Turns, free: Product) -> None:
-        self._turns, self._free = turns, free
-        self._all = TURNS * len(places.names)
-
-    def propose(
-        self, number: int, tried: Sequence[Tried], pending: Pending
-    ) -> tuple[int, np.ndarray]:
-        if number < self._all:
-            return self._turns.propose(number, tried, pending)
-        return self._free.propose(number, tried, pending)
-
-
-def tpe_branch(pooled: bool) -> Callable[[Search, int], Any]:
-    def make(search: Search, seed: int) -> Any:
-        inner = TPESampler(
-            seed=seed, multivariate=True, n_startup_trials=3, constant_liar=True, n_ei_candidates=24
-        )
-        found = BranchSampler(search.space, search.scientific, lambda _: inner, seed=seed)
-        if pooled:
-            found._rest = _Pooled(seed, search)
-            keep = found._propose
-
-            def propose(study: Any, trial: Any) -> dict[str, Any]:
-                proposed = keep(study, trial)
-                proposed.pop("schedule.name", None)
-                return proposed
-
-            found._propose = propose
-        return found
-
-    return make
-
-
-class _Pooled(TPESampler):
-    def __init__(self, seed: int, search: Search) -> None:
-        super().__init__(seed=seed, n_startup_trials=18)
-        assert CategoricalDistribution
-
-
-def choosers() -> dict[str, Make]:
-    """Return all that are compared, by name."""
-
-    def product(name: str, **kw: Any) -> Make:
-        return lambda places, seed: Product(places, seed, name, **kw)
-
-    def turns(cls: type[Turns], free: Free, **kw: Any) -> Make:
-        return lambda places, seed: cls(places, seed, free, **kw)
-
-    return {
-        "product: tpe": product("tpe"),
-        "product: tpe, free even": product("tpe", free="even"),
-        "product: qmc": product("qmc"),
-        "product: gp": product("gp"),
-        "tpe per branch": product("", make=tpe_branch(False), free="even"),
-        "tpe per branch, schedule pooled": product("", make=tpe_branch(True), free="even"),
-        "random, free random": turns(Random, anyone),
-        "random": turns(Random, even),
-        "sobol": turns(Sequence_, even, balanced=False),
-        "sobol, balanced": turns(Sequence_, even),
-        "halton, balanced": turns(Sequence_, even, kind="halton"),
-        "lhs": turns(Sequence_, even, kind="lhs", balanced=False),
-        "sobol, balanced, race": turns(Sequence_, in_race),
-        "screen 1": turns(Sequence_, even, screen=1),
-        "screen 2": turns(Sequence_, even, screen=2),
-        "screen 3": turns(Sequence_, even, screen=3),
-        "screen 2, decay": turns(Sequence_, even, screen=2, decay=True),
-        "screen 2, tpe": lambda places, seed: Then(
-            places, Sequence_(places, seed, even, screen=2), Product(places, seed, "tpe")
-        ),
-        "screen 2, tpe even": lambda places, seed: Then(
-            places, Sequence_(places, seed, even, screen=2), Product(places, seed, "tpe", free="even")
-        ),
-        "H gp, startup 3, screened": turns(Shared, even, startup=3, screened=True),
-        "H gp, startup 3, screened, noise .2": turns(Shared, even, startup=3, screened=True, noise=.2),
-        "H gp, startup 3, screened, alike .8": turns(Shared, even, startup=3, screened=True, alike=.8,noise=.2),
-        "H gp, startup 3, screened, long": turns(Shared, even, startup=3, screened=True, alike=.8,noise=.2,lengths=(.4,1.,2.)),
-        "H gp, startup 3, long": turns(Shared, even, startup=3, alike=.8,noise=.2,lengths=(.4,1.,2.)),
-        "H gp, startup 4, screened": turns(Shared, even, startup=4, screened=True, alike=.8,noise=.2),
-        "gp alone": turns(Shared, even, schedule=0.0, rate=0.0, own=1.1),
-        "gp, schedule": turns(Shared, even, rate=0.0),
-        "gp, schedule, rate": turns(Shared, even),
-        "gp, schedule, rate, race": turns(Shared, in_race),
-        "gp, startup 2": turns(Shared, even, startup=2),
-        "gp, startup 3": turns(Shared, even, startup=3),
-        "gp, ucb 0": turns(Shared, even, how="0"),
-        "gp, ucb 1": turns(Shared, even, how="1"),
-    }
