@@ -51,7 +51,15 @@ STUDY = StudySpec(
     minutes=4,
     space=SPACE,
     scientific="optim.name",
-    fixed={"model.name": "net", "batch_size": 64, "epochs": 6} | MILD_AUGMENTATION,
+    fixed={
+        "model.name": "net",
+        "batch_size": 64,
+        "epochs": 6,
+        # Few trials tune an optimizer's four or five parameters better if the optimizers share
+        # what they have in common, and share the free trials evenly (benchmarks/RESULTS.md).
+        "search.sampler": "screen",
+    }
+    | MILD_AUGMENTATION,
     defaults={name: _torch_default(name) for name in _TORCH_LR},
     baseline="adam",
     trials=60,

@@ -13,6 +13,7 @@ from search_spaces.space import Choice
 from studies.search.branches import Branch, Search, deciding
 from studies.search.optuna_bridge import to_distribution
 from studies.search.sampler_kinds import SamplerKind
+from studies.search.screening import Screening
 from studies.search.study_views import StudyView, TpeViewSampler
 from studies.storage.optuna_internals import required_params
 
@@ -34,6 +35,11 @@ class BranchSampler(BaseSampler):
         splits = kind.splits(search)
         self._deciding = deciding(search.space, search.scientific) if splits else ()
         self._imported = search.imported if kind.learns_imported else ()
+        self._screening = (
+            Screening(space=search.space, scientific=search.scientific, seed=search.seed)
+            if kind.screens
+            else None
+        )
         self._make = make
         self._rest = RandomSampler(seed=seed)
         self._proposed: dict[int, dict[str, Any]] = {}
@@ -90,15 +96,27 @@ class BranchSampler(BaseSampler):
             if not distribution.single()
             and not (self._kind.numbers_only and isinstance(distribution, CategoricalDistribution))
         }
-        if not inner:
-            return branch
+        proposed = self._inside_branch(study, trial, branch, inner) if inner else {}
+        if self._screening is not None:
+            others = [o for o in study.get_trials(deepcopy=False) if o.number != trial.number]
+            proposed = self._screening.point(branch, proposed, others, study.directions)
+        return {**proposed, **branch}
+
+    def _inside_branch(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        branch: Branch,
+        inner: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """Return what the branch's sampler proposes from the branch's trials."""
         trials = _inside(
             [*self._imported, *study.get_trials(deepcopy=False)], branch, without=trial
         )
         if self._kind.show is not None:
             trials = self._kind.show(trials, study.directions)
         shown = StudyView(trials, study=study, prefix=f"branch:{branch}:").as_study()
-        return {**self._make(branch).sample_relative(shown, trial, inner), **branch}
+        return self._make(branch).sample_relative(shown, trial, inner)
 
     def _choose(self, study: Study, trial: FrozenTrial, required: Mapping[str, Any]) -> Branch:
         branch: Branch = {}
