@@ -67,7 +67,7 @@ def test_a_wrong_objective_is_one_line_before_workers_start(own, monkeypatch, tm
         own(text)
     plan = make_plan(tmp_path)
     plan = dataclasses.replace(plan, spec=dataclasses.replace(SPEC, objective="mine"))
-    monkeypatch.setattr(options, "resolve", lambda *args, **options: plan)
+    monkeypatch.setattr(options.Chosen, "resolve", lambda *args, **options: plan)
     monkeypatch.setattr(engines, "create", None)
     with pytest.raises(ConfigError) as error:
         run.run("toy")
