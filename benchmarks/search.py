@@ -2,6 +2,7 @@
 
     nice -n 10 python benchmarks/search.py record     # once; its table is kept in search_table.json
     python benchmarks/search.py --record              # the comparison; no training, some minutes
+    python benchmarks/search.py regret --on drawn     # how well each choice is tuned; see below
 
 Method. The table holds full, unpruned trainings of the study ``optim_search`` at its real budget:
 equally many random configurations of each optimizer, and each one's default. Every search runs in
@@ -30,6 +31,11 @@ is out of reach here whatever the sampler does. What the rules are for is in the
 the optimizers of which a configuration of their own best tenth was found in the time that the
 default study takes. "Alone" is our sampler and pruner without these rules. The oracle is the bound:
 random proposals, and a pruner that knows after one epoch which training reaches the target.
+
+``regret`` compares how well each optimizer is tuned (``simulated/regret.py`` defines it): under the
+study's rules, with the median pruner, on the smoothed table (``--on table``), on instances drawn
+from a generator that was fitted to it (``drawn``), and on instances where no choice tells of
+another (``unlike``). All searches get the same instances and seeds.
 """
 
 import argparse
@@ -66,10 +72,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("compare", "record"), default="compare")
+    parser.add_argument(
+        "what", nargs="?", choices=("compare", "record", "regret"), default="compare"
+    )
     parser.add_argument("--per-choice", type=int, default=24, help="record: random ones of each")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", default="", help="searches whose name has this in it, and random")
+    parser.add_argument("--on", default="drawn", help="regret: table, drawn or unlike")
+    parser.add_argument("--trials", type=int, default=60, help="regret: of a search")
     parser.add_argument("--smooth", action="store_true", help="the mean of the 5 nearest curves")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of ours")
     parser.add_argument("--record", action="store_true", help="append to benchmarks/RESULTS.md")
@@ -81,10 +91,31 @@ def main() -> None:
         save(record(STUDY, FOLDER, args.per_choice, measure.say), TABLE)
         measure.say(f"written: {TABLE}")
         return
-    text = compare(args)
+    text = regret(args) if args.what == "regret" else compare(args)
     print(text)
     if args.record:
         measure.record("search", text)
+
+
+def regret(args: argparse.Namespace) -> str:
+    """Run the searches under the protocol's turns and return the table of their regrets."""
+    import optuna
+    from simulated.regret_report import HEADER, TODAY, regrets, row
+    from simulated.table import load
+
+    from studies import catalog
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spec = catalog.get(STUDY)
+    table = load(TABLE, spec.space, spec.scientific)
+    found = {}
+    for name, figures in regrets(
+        spec, table, args.on, only=args.only, seeds=args.seeds, trials=args.trials
+    ):
+        measure.say(name)
+        found[name] = figures
+    rows = [row(name, figures, found.get(TODAY)) for name, figures in found.items()]
+    return f"{args.on}, {args.seeds} seeds, {args.trials} trials\n\n{measure.table(HEADER, rows)}"
 
 
 def compare(args: argparse.Namespace) -> str:

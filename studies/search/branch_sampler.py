@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.space import Choice, Space
 from studies.search.branches import Branch, branches, deciding
 from studies.search.optuna_bridge import to_distribution
+from studies.search.screening import Screening
 from studies.search.study_views import Show, StudyView, TpeViewSampler
 from studies.storage.optuna_internals import required_params
 
@@ -35,6 +36,7 @@ class BranchSampler(BaseSampler):
         balanced: take the branch with the fewest trials; else TPE chooses one from all trials.
         whole: there is one branch, the space; for spaces without conditions.
         show: how the branch's sampler is shown its trials; None: as they are.
+        screening: changes what the branch's sampler proposes and adds the choices; None: nothing.
 
     The branch is one that a trial's required params allow.
     """
@@ -51,8 +53,10 @@ class BranchSampler(BaseSampler):
         whole: bool = False,
         show: Show | None = None,
         imported: Sequence[FrozenTrial] = (),
+        screening: Screening | None = None,
     ) -> None:
         self._space = space
+        self._screening = screening
         self._deciding = () if whole else deciding(space, scientific)
         self._show = show
         self._imported = imported if show is not None else ()
@@ -122,15 +126,27 @@ class BranchSampler(BaseSampler):
             if not distribution.single()
             and not (self._numbers_only and isinstance(distribution, CategoricalDistribution))
         }
-        if not inner:
-            return branch
+        proposed = self._inside_branch(study, trial, branch, inner) if inner else {}
+        if self._screening is not None:
+            others = [o for o in study.get_trials(deepcopy=False) if o.number != trial.number]
+            proposed = self._screening.point(branch, proposed, others, study.directions)
+        return {**proposed, **branch}
+
+    def _inside_branch(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        branch: Branch,
+        inner: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """Return what the branch's sampler proposes from the branch's trials."""
         trials = _inside(
             [*self._imported, *study.get_trials(deepcopy=False)], branch, without=trial
         )
         if self._show is not None:
             trials = self._show(trials, study.directions)
         shown = StudyView(trials, study=study, prefix=f"branch:{branch}:").as_study()
-        return {**self._make(branch).sample_relative(shown, trial, inner), **branch}
+        return self._make(branch).sample_relative(shown, trial, inner)
 
     def _choose(self, study: Study, trial: FrozenTrial, required: Mapping[str, Any]) -> Branch:
         branch: Branch = {}

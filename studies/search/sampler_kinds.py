@@ -41,6 +41,7 @@ class SamplerKind:
         learns_imported: whether it learns from results from elsewhere.
         avoids_failures: whether what lies nearest to a failed trial is proposed again.
         sequence: whether trials are points of one sequence, with one seed.
+        screens: whether choices are screened in all branches together, see ``screening.py``.
         least: lowest values of options that Optuna takes, but then divides by zero.
         at_once: options with which it proposes something of its own in the second trial.
         several: whether it can have several objectives.
@@ -61,6 +62,7 @@ class SamplerKind:
     learns_imported: bool = False
     avoids_failures: bool = False
     sequence: bool = False
+    screens: bool = False
     least: Mapping[str, int] = field(default_factory=dict)
     at_once: Options = field(default_factory=dict)
     several: bool = True
@@ -213,7 +215,20 @@ SAMPLERS: Mapping[str, SamplerKind] = {
         told_of_limits=False,
         notes=_qmc_notes,
     ),
-    # Models what is active together (``group``).
+    # As qmc, for numbers. Choices are balanced, then take the value that leads over all branches;
+    # from its 6th trial on a branch is searched around its best. For few trials of each choice.
+    "screen": SamplerKind(
+        load=lambda _: QMCSampler,
+        defaults=_qmc,
+        splits=lambda search: True,
+        taken=frozenset({"seed", *_WARNINGS}),
+        numbers_only=True,
+        sequence=True,
+        screens=True,
+        told_of_limits=False,
+    ),
+    # Models what is active together (``group``). In a study with turns it ends with more regret per
+    # choice than screen: five trials of a choice are too few for its model.
     "tpe": SamplerKind(
         load=lambda _: TPESampler,
         defaults=_tpe,

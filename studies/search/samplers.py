@@ -20,6 +20,7 @@ from studies.search.failure_avoidance import FailureAvoidingSampler
 from studies.search.optuna_bridge import suggest
 from studies.search.optuna_options import check_options, refusals
 from studies.search.sampler_kinds import SAMPLERS
+from studies.search.screening import Screening
 from studies.search.study_views import TpeViewSampler
 
 
@@ -77,6 +78,11 @@ def create_sampler(
         whole=whole,
         show=kind.show,
         imported=imported,
+        screening=(
+            Screening(space=search.space, scientific=search.scientific, seed=search.seed)
+            if kind.screens
+            else None
+        ),
     )
 
 
