@@ -227,8 +227,8 @@ SAMPLERS: Mapping[str, SamplerKind] = {
         screens=True,
         told_of_limits=False,
     ),
-    # Models what is active together (``group``). In a study with turns it ends with more regret per
-    # choice than screen: five trials of a choice are too few for its model.
+    # Models what is active together (``group``), and gives free trials to choices that lead, so
+    # that the others stay poorly tuned (benchmarks/RESULTS.md).
     "tpe": SamplerKind(
         load=lambda _: TPESampler,
         defaults=_tpe,
