@@ -55,6 +55,9 @@ STUDY = StudySpec(
         "model.name": "net",
         "batch_size": 64,
         "epochs": 6,
+        # Few trials tune an optimizer's four or five parameters better if the optimizers share
+        # what they have in common, and share the free trials evenly (benchmarks/RESULTS.md).
+        "search.sampler": "screen",
     }
     | MILD_AUGMENTATION,
     defaults={name: _torch_default(name) for name in _TORCH_LR},

@@ -134,7 +134,7 @@ def _value(trial: FrozenTrial, sign: int) -> float | None:
     if failed_by_itself(trial):
         return -math.inf
     if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.values:
-        return sign * trial.values[0]
+        return sign * float(trial.values[0])
     return None
 
 

@@ -99,7 +99,7 @@ def test_a_search_ends_between_two_batches(tmp_path):
     assert search(tmp_path / "cut", 2, 3, trials=40, stop=stop) == straight
 
 
-@pytest.mark.parametrize("sampler", ["qmc", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["qmc", "screen", "tpe", "nsga2"])
 def test_a_proposal_that_was_cut_short_leaves_no_trace(tmp_path, monkeypatch, sampler):
     straight = search(tmp_path / "1", 1, 0, sampler=sampler)
     suggest = optuna.Trial.suggest_float

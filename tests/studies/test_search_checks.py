@@ -105,7 +105,7 @@ def test_steps_that_are_instances_are_wilcoxons():
             check_search(of(pruner))
 
 
-@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "screen", "tpe", "gp", "cmaes", "nsga2"])
 @pytest.mark.parametrize("study", ["optim_search", "siamese_search", "architecture_search"])
 def test_each_sampler_takes_each_kind_of_space(study, sampler):
     check_search(plan_of(study, search__sampler=sampler))

@@ -38,7 +38,9 @@ def run(folder, sampler, *, until=(), pruner="median", trials=None):
     return [(r.state, r.params, r.seed, r.value, "sentinel" in r.attributes) for r in records]
 
 
-@pytest.mark.parametrize("sampler", ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.parametrize(
+    "sampler", ["random", "grid", "qmc", "screen", "tpe", "gp", "cmaes", "nsga2"]
+)
 def test_it_takes_the_same_course(tmp_path, sampler):
     straight = run(tmp_path / "straight", sampler)
     assert run(tmp_path / "resumed", sampler, until=UNTIL.get(sampler, (4, 9))) == straight
