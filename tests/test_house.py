@@ -54,7 +54,7 @@ def test_results_holds_only_its_page() -> None:
 
 def test_the_embedded_data_is_small() -> None:
     files = [ROOT / path for path in tracked() if "/embedded/" in path]
-    assert len(files) == 5
+    assert len(files) == 7
     assert sum(path.stat().st_size for path in files) < 2_000_000
 
 
