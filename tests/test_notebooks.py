@@ -39,7 +39,7 @@ def test_it_runs(path, tmp_path, monkeypatch):
     client.execute()
     outputs = [one for cell in book.cells for one in cell.get("outputs", [])]
     text = "".join(one.get("text", "") for one in outputs)
-    assert "reproduced: val_accuracy" in text and "exactly as recorded" in text
+    assert "reproduced: confirm_accuracy" in text and "exactly as recorded" in text
     assert any("image/png" in one.get("data", {}) for one in outputs)
     assert (tmp_path / "results" / "optim_search-quick" / "report.html").is_file()
 

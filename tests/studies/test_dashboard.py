@@ -132,7 +132,7 @@ def test_the_answer_is_not_the_luckiest_training(plan, storage):
     # Another choice has won on fresh seeds than that of the best search trial.
     rows = {row.label: row for row in found.result.rows}
     other = rows["sgd"].candidate.search_trial
-    result = dataclasses.replace(found.result, best="sgd", ties=())
+    result = dataclasses.replace(found.result, best="sgd")
     found = dataclasses.replace(found, result=result)
     complete = [r for r in found.search if r.state == "COMPLETE"]
     luckiest = max(complete, key=lambda r: r.value)

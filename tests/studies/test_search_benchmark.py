@@ -248,7 +248,7 @@ def test_our_sampler_and_pruner_alone_begin_with_no_default(of, recorded, tmp_pa
     for pruner in ("none", "median"):
         plan = of.methods._plan(of.search.STUDY, 3, tmp_path, {"search.pruner": pruner})
         work = of.methods._Alone(plan)
-        runs[pruner] = of.loop.run(work, recorded, workers=2, most=6 * 30)
+        runs[pruner] = of.loop.run(work, recorded, workers=2, most=6 * 60)
         assert not any(ended.params in defaults for ended in runs[pruner])
     assert all(ended.epochs == 6 for ended in runs["none"])
     whole = {name: 0 for name in spec.choices}
