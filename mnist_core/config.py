@@ -36,8 +36,9 @@ class DataConfig(Table):
     test_set: bool = Field(True, description="false: there is none, and nothing is tested")
     confirm: Literal["own", "half", "none"] = Field(
         "own",
-        description="images that judge confirmed models: the data set's own, half of the"
-        " validation images, or none apart from those",
+        description="images that judge confirmed models: the data set's own (if it has none, a"
+        " study takes half of 4,000 or more validation images), half of the validation images, or"
+        " none apart from those",
     )
 
 

@@ -45,6 +45,7 @@ class DataSet:
     n_classes: int = 10  # number of classes; 0: as many as the training labels show
     # images and labels that judge confirmed models and nothing else; empty: it has none
     confirm: tuple[()] | tuple[DataFile, DataFile] = ()
+    train_size: int = 0  # number of training images; 0: not known before they are read
 
     @property
     def files(self) -> tuple[DataFile, DataFile, DataFile, DataFile]:
@@ -119,6 +120,7 @@ _ENTRIES: Final = (
                 "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
             )
         ),
+        train_size=60_000,
         mirrors=(
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -145,6 +147,7 @@ _ENTRIES: Final = (
                 "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
             ),
         ),
+        train_size=60_000,
         mirrors=(
             "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -163,6 +166,7 @@ _ENTRIES: Final = (
                 "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
             )
         ),
+        train_size=60_000,
         mirrors=(
             "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
             "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
@@ -177,6 +181,7 @@ _ENTRIES: Final = (
         DataFile("qmnist-train-labels-idx2-int", "", "md5:0058f8dd561b90ffdd0f734c6a30e5e4"),
         DataFile("qmnist-test-images-idx3-ubyte", "", "md5:1394631089c404de565df7b7aeaf9412"),
         DataFile("qmnist-test-labels-idx2-int", "", "md5:5b5b05890a5e13444e108efe57b788aa"),
+        train_size=60_000,
         mirrors=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
     ),
     DataSet(

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import parsing
-from mnist_core.config import TrainConfig
+from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.data.registry import by_name
+from mnist_core.data.splits import validation_size
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flat_items, unknown_setting
 from studies import catalog
@@ -26,6 +28,9 @@ GENERAL_QUICK = "--quick (general)"
 
 QUICK_TRIALS = 6
 """Search trials of a small run of a study that has no ``quick``; more if it has more choices."""
+
+MANY_VALIDATION_IMAGES = 4_000
+"""From this many on, half of the validation images judge confirmed models and nothing else."""
 
 _OF_THE_PLAN = {
     "train.seed": "every trial has its own seed, drawn from search.seed; set search.seed",
@@ -98,8 +103,26 @@ def shared_training(
     # A value of conf.toml for a searched setting is meant for other runs: its momentum would reach
     # the trials of optimizers that have none.
     defaults = {short_name(key): setting_of(Settings(), key) for key in searched_settings(spec)}
-    given = {**defaults, "device": device, "threads": threads}
+    given = {
+        **defaults,
+        "device": device,
+        "threads": threads,
+        **_confirm_images(settings.train.data),
+    }
     return settings.train.override(given, source=f"study {spec.name}")
+
+
+def _confirm_images(data: DataConfig) -> dict[str, str]:
+    """Return the setting that confirms on half of the validation images, if they are many.
+
+    A verdict on images that the search selected on is too good. Of fewer images, half would make
+    the search and the verdict both too noisy.
+    """
+    known = by_name(data.name)
+    if data.confirm != "own" or known.confirm or not known.train_size:
+        return {}
+    many = validation_size(known.train_size) >= MANY_VALIDATION_IMAGES
+    return {"data.confirm": "half"} if many else {}
 
 
 def general_quick(spec: StudySpec) -> dict[str, Any]:

@@ -417,3 +417,16 @@ def test_a_space_that_the_trainer_does_not_take_is_found_at_once(monkeypatch, pa
     spec_of(monkeypatch, space=space, defaults={"sgd": {"optim.lr": lr}, "adam": {"optim.lr": lr}})
     with pytest.raises(ConfigError, match=rf"^study small: .*{re.escape(name)}"):
         resolve("small", sets={"device": "cpu"})
+
+
+@pytest.mark.parametrize(
+    ("sets", "confirm"),
+    [
+        ({}, "own"),
+        ({"data.name": "mnist"}, "half"),
+        ({"data.name": "mnist", "data.confirm": "none"}, "none"),
+        ({"data.name": "folder", "data.root": "somewhere"}, "own"),
+    ],
+)
+def test_many_validation_images_are_halved_to_confirm(sets, confirm):
+    assert resolve("optim_search", sets=sets).train.data.confirm == confirm
