@@ -15,6 +15,7 @@ from mnist_core.console import command_line
 from mnist_core.data.cli import app as data_app
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train small image models, very fast, and look after their data.",

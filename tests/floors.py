@@ -58,18 +58,25 @@ def modules(root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
+def imports(path: Path, known: dict[str, Path], root: Path = ROOT) -> Iterator[str]:
     """Yield the modules that ``path`` imports, inside functions and for type checks as well."""
+    package = path.relative_to(root).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            source = ".".join([*above, *filter(None, [node.module])])
             for alias in node.names:
-                name = f"{node.module}.{alias.name}"
+                name = f"{source}.{alias.name}"
                 if name in known:
                     yield name
-                elif node.module in known:
-                    yield node.module
+                elif source in known:
+                    yield source
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func).split(".")[-1]
+            if called in ("import_module", "__import__") and node.args[0].value in known:
+                yield node.args[0].value
 
 
 def floor_of(package: str) -> dict[str, int]:
@@ -228,7 +235,7 @@ def draw(graph: Mapping[str, set[str]]) -> str:
 def graph_of(root: Path = ROOT) -> dict[str, set[str]]:
     """Return the modules that each module of the packages imports."""
     known = modules(root)
-    return {module: set(imports(path, known)) - {module} for module, path in known.items()}
+    return {module: set(imports(path, known, root)) - {module} for module, path in known.items()}
 
 
 DRAWING = ROOT / "docs/architecture.svg"

@@ -3,6 +3,8 @@
 ``docs/architecture.md`` says what stands on each floor.
 """
 
+from pathlib import Path
+
 import pytest
 from floors import DRAWING, FLOORS, ROOT, circles, draw, floor_of, graph_of, modules, place, upwards
 
@@ -45,6 +47,27 @@ def test_the_house_stays_small() -> None:
 )
 def test_an_import_upwards_is_seen(module: str, target: str) -> None:
     assert upwards({module: {target}}) == [f"{module} imports {target}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from studies.b.two import thing",
+        "from studies.b import two",
+        "import studies.b.two as other",
+        "from ..b import two",
+        "from ..b.two import thing",
+        "def f():\n    from studies.b import two",
+        "if TYPE_CHECKING:\n    from studies.b.two import Two",
+        "importlib.import_module('studies.b.two')",
+    ],
+)
+def test_an_import_is_seen_however_it_is_written(tmp_path: Path, text: str) -> None:
+    for name in ("a/__init__", "a/one", "b/__init__", "b/two"):
+        file = tmp_path / f"studies/{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text if name == "a/one" else "")
+    assert graph_of(tmp_path)["studies.a.one"] == {"studies.b.two"}
 
 
 def test_a_circle_is_seen() -> None:

@@ -1,4 +1,4 @@
-"""Imports point one way; this fails when an arrow turns round (see DESIGN.md, "The house")."""
+"""Imports between packages point one way; docs/architecture.md says which."""
 
 import ast
 from collections.abc import Iterator

@@ -33,7 +33,7 @@ SPLITS = ("validation", "test")
 def evaluate_command(
     what: options.What,
     split: Annotated[
-        str, typer.Option(help="validation, or test: which is not to choose by")
+        str, typer.Option(help="validation, or test (not for choosing a model)")
     ] = "validation",
     dataset: options.OtherData = None,
     confusion: Annotated[

@@ -17,7 +17,7 @@ def export_command(
     what: options.What,
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="onnx or torch; left out: as --out is named, else onnx"),
+        typer.Option("--format", help="onnx or torch; left out: by the ending of --out, else onnx"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="the file; left out: beside the checkpoint")

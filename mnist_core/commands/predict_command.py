@@ -37,7 +37,7 @@ def predict_command(
     split: Annotated[
         str | None,
         typer.Option(
-            help="of a data set: validation, or test: which is not to choose by",
+            help="of a data set: validation, or test (not for choosing a model)",
             show_default="validation",
         ),
     ] = None,
@@ -53,7 +53,7 @@ def predict_command(
         ),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="pictures: only grey and scaled to 28x28")
+        bool, typer.Option("--raw", help="pictures: only convert to grey and scale to 28x28")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="draw what the model sees, as text")] = False,
     weights: options.Weights = None,
@@ -61,17 +61,17 @@ def predict_command(
     device: options.DeviceNow = "auto",
     assignments: options.PlaceOfData = None,
 ) -> None:
-    """Say what a kept model takes images for, and how sure it is.
+    """Classify images with a kept model, and print how sure it is.
 
-    A picture (PNG, JPEG …) is brought to MNIST's form first: its ground is taken away, its digit
-    scaled and centred; one of 28x28 with an even border is taken as it is. Beside an IDX file of
-    images, its labels file is found by its name; folders 0, 1, 2 … of pictures name their classes.
-    On the model's own validation images, the accuracy is the one that its training logged.
+    A picture (PNG, JPEG …) is first brought to MNIST's form: the background is removed, the digit
+    scaled and centred. A picture of 28x28 with an even border is used as it is. The labels file
+    beside an IDX file of images is found by its name. Folders of pictures named 0, 1, 2 … are their
+    classes. On the model's own validation images, the accuracy is the one that its training logged.
 
-    A model of pairs compares the first image with the second, the third with the fourth, and so on;
-    of a data set its fixed pairs.
+    A model of pairs compares the first image with the second, the third with the fourth, and so on.
+    In a data set it compares the fixed pairs.
 
-    A picture in a folder that cannot be used is named and left out, and the exit code is then 1.
+    A picture that cannot be used is named and left out, and the exit code is then 1.
 
     Examples:
         python -m mnist_core predict model.safetensors seven.png photos/ --show

@@ -41,7 +41,9 @@ def list_command() -> None:
 
 
 @app.command("show")
-def show_command(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def show_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a preset; see `presets list`")],
+) -> None:
     """Show a preset: what it is, its claim, its deviations from the source, and its settings.
 
     Settings that are not shown are the defaults.
@@ -65,7 +67,7 @@ def show_command(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 
 @app.command("run")
 def run_command(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a preset; see `presets list`")],
     n_seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="trainings of each variant")
     ] = None,
@@ -138,7 +140,7 @@ def report_command(
 ) -> None:
     """Print the results of all presets beside their claims, as a Markdown table.
 
-    Only what was run is in it; each preset as it was summed up last.
+    The table holds the presets that were run, each with its latest results.
 
     Examples:
         python -m mnist_core presets report > docs/presets.md

@@ -19,7 +19,7 @@ def train_command(
         typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml, or a preset"),
     ] = None,
     variant: Annotated[
-        str | None, typer.Option(help="of a preset that compares several trainings")
+        str | None, typer.Option(help="which training of a preset that compares several")
     ] = None,
     model: options.ModelName = None,
     dataset: options.DataName = None,
@@ -32,7 +32,7 @@ def train_command(
     ] = False,
     out: Annotated[Path, typer.Option(help="the run's folder goes there")] = run_lookup.RUNS,
     name: Annotated[
-        str | None, typer.Option(help="of the run's folder; left out: time, model, hash")
+        str | None, typer.Option(help="name of the run's folder; left out: time, model, hash")
     ] = None,
     no_save: Annotated[bool, typer.Option("--no-save", help="write no folder")] = False,
     resume: Annotated[

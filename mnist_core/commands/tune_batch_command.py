@@ -29,14 +29,18 @@ def tune_batch_command(
     assignments: options.Assignments = None,
     low: Annotated[int, typer.Option(help="smallest batch")] = 32,
     high: Annotated[int, typer.Option(help="largest batch; never more than an epoch")] = 65_536,
-    share: Annotated[float, typer.Option(help="of the free memory, how much may be taken")] = 0.8,
-    seconds: Annotated[float, typer.Option(help="of training for each size in a round")] = 0.5,
+    share: Annotated[
+        float, typer.Option(help="fraction of the free memory that may be used")
+    ] = 0.8,
+    seconds: Annotated[
+        float, typer.Option(help="seconds of training for each size and round")
+    ] = 0.5,
     repeats: Annotated[int, typer.Option(help="rounds over all sizes; the median counts")] = 5,
 ) -> None:
     """Find the largest batch that fits into memory, and the fastest one, by trying.
 
-    Sizes are doubled until one does not fit, then the largest is narrowed down; each is tried in a
-    process of its own, so that only that runs out of memory. Then all sizes are timed in turn.
+    Sizes are doubled until one does not fit, then the largest is narrowed down. Each is tried in a
+    process of its own, and only that process runs out of memory. Then all sizes are timed in turn.
     The suggestion is the smallest that is within 5 % of the fastest: at the same speed, smaller
     batches take more steps an epoch and learn more from it. It is about speed only. Which batch
     size learns best is a question for a study that tunes the learning rate of each.

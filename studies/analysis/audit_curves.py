@@ -104,9 +104,9 @@ def collect(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> Curve
     )
     if not curves.kept:
         raise UserError(
-            f"study {study} has no trial, besides the defaults, that ran its full budget and"
-            " was not to be pruned, so there is nothing to replay; run it first, with"
-            " search.sentinels or search.pruner=none"
+            f"study {study} has nothing to replay: no trial, the defaults apart, was exempt from"
+            " pruning and ran its full budget; run the study with search.sentinels=0.2 or"
+            " search.pruner=none first"
         )
     if all(len(curve.reports) < 2 for curve in full):
         raise UserError(

@@ -14,11 +14,11 @@ def audit_command(
         int | None,
         typer.Option(min=1, metavar="N", help="simulated studies; left out: 20 to 200"),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="of the simulation")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="seed of the simulation")] = 0,
 ) -> None:
     """Show what other pruners would have saved of a study, and how often they lose its best trial.
 
-    Their full curves are replayed, so it needs trials that ran to their end: run the study with
+    The full curves are replayed, so the study needs trials that ran to their end. Run it with
     `--set search.sentinels=0.2` (a fifth of the trials is never pruned) or `--set
     search.pruner=none`.
     """

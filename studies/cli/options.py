@@ -33,7 +33,7 @@ ConfOption = Annotated[
     Path | None, typer.Option("--conf", metavar="FILE", help="read instead of conf.toml")
 ]
 QuickOption = Annotated[
-    bool, typer.Option("--quick", help="a small run to its end, in a folder of its own")
+    bool, typer.Option("--quick", help="the small version of the study, in a folder of its own")
 ]
 DatasetOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="data.name, e.g. mnist, fashion_mnist")

@@ -22,7 +22,8 @@ def reproduce_command(
         float | None, tolerance_option("the 95 % prediction interval of the recorded seeds")
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="not the recorded one: cpu, cuda, cuda:1 …")
+        str | None,
+        typer.Option(metavar="NAME", help="instead of the recorded one: cpu, cuda, cuda:1 …"),
     ] = None,
     assignments: Annotated[
         list[str] | None,

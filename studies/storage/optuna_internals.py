@@ -207,7 +207,6 @@ def required_params(trial: FrozenTrial) -> dict[str, Any]:
 
 
 @functools.cache
-@functools.cache
 def tables() -> Tables:
     """Return Optuna's tables."""
     from optuna.storages._rdb import models

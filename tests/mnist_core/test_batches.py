@@ -88,7 +88,7 @@ def test_orders_are_uniform():
 @pytest.mark.parametrize("shape", [(28, 28), (6, 4)])
 def test_normalisation_is_torchvisions(shape):
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, *shape), np.uint8))
-    transform = Compose([ToTensor(), Normalize((0.1307,), (0.3081,))])  # SPEC.md, "Data"
+    transform = Compose([ToTensor(), Normalize((0.1307,), (0.3081,))])
     expected = torch.stack([transform(image.numpy()) for image in images])
     before = images.clone()
     ours = normalise(images, torch.float32)

@@ -94,7 +94,7 @@ def test_rows_are_true_classes():
 
 
 def test_f1_is_not_averaged_over_batches(monkeypatch, few):
-    """SPEC.md, mistake 8: the average of the chunks' F1 is another number."""
+    """The average of the chunks' F1 is another number."""
     model = network()
     chunks = [
         sk.f1_score(labels, predictions, average="macro", zero_division=0)

@@ -1,4 +1,4 @@
-"""Models against the counts of SPEC.md and against networks written the conventional way."""
+"""Models against known counts of parameters and against networks written the conventional way."""
 
 import copy
 
@@ -11,7 +11,7 @@ from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 
-PARAMETERS = {  # SPEC.md, "Models"
+PARAMETERS = {
     "net": 225_034,
     "net_sigmoid": 225_034,
     "net_deep": 159_882,
@@ -134,7 +134,7 @@ def test_cnn_is_that_of_the_torch_examples(few):
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
     rates = [layer.p for layer in model if isinstance(layer, nn.Dropout)]
-    assert rates == [0.25, 0.5]  # SPEC.md
+    assert rates == [0.25, 0.5]
 
 
 def test_weights_come_from_the_default_generator():

@@ -141,7 +141,7 @@ def test_drawing_cnn_is_one_of_them():
     ours.load_state_dict(weights)
     images = torch.randn(3, 1, 28, 28)
     assert torch.equal(ours.eval()(images), theirs.eval()(images))
-    assert [m.p for m in theirs if isinstance(m, nn.Dropout)] == [0.25]  # SPEC.md
+    assert [m.p for m in theirs if isinstance(m, nn.Dropout)] == [0.25]
 
 
 @pytest.mark.parametrize(

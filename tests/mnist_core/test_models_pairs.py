@@ -1,4 +1,4 @@
-"""``siamese`` against SPEC.md, layer by layer, and ``pair_concat``."""
+"""``siamese`` layer by layer, and ``pair_concat``."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def build(name="siamese", **options):
 
 
 class Reference(nn.Module):
-    """SPEC.md's sentence, word by word, with torch's own layers."""
+    """Its layers, built with torch's own."""
 
     def __init__(self):
         super().__init__()
@@ -77,7 +77,7 @@ def without_dropout(model):
 def test_parameter_counts():
     model = build()
     counts = [models.count_parameters(part) for part in model.children()]
-    assert counts == [93_632, 16_512, 82_305]  # SPEC.md: encoder, projection, head
+    assert counts == [93_632, 16_512, 82_305]  # encoder, projection, head
     assert models.count_parameters(model) == 192_449
     assert models.count_parameters(build("pair_concat")) == 437_953
     rates = [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]

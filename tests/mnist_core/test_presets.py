@@ -1,4 +1,4 @@
-"""Presets: the files say what SPEC.md says; a run keeps what it did and goes on from there."""
+"""Presets: the files say what is claimed; a run keeps what it did and resumes from there."""
 
 import json
 import math
