@@ -42,7 +42,8 @@ def power_lines(plan: Plan) -> list[str]:
     if choices < 2 or seeds < 2:
         return []
     error = _earlier(plan) or SeedError(sd=USUAL_SD, images=0.0, source="assumed")
-    return [power_text(seeds, choices, error)]
+    # The default configuration is judged with the others.
+    return [power_text(seeds, choices + 1, error)]
 
 
 def power_text(seeds: int, choices: int, error: SeedError) -> str:
