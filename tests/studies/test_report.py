@@ -12,7 +12,9 @@ from toy import Toy, make_plan
 
 from mnist_core.evaluation.right_answers import NAME, RightAnswers
 from objectives.base import TrainingError
+from studies.analysis import stored_study
 from studies.analysis.export import best_config
+from studies.analysis.tables import tables
 from studies.core.events import Event
 from studies.core.formatting import duration, gap_text, mean_text, metric_text, params_text
 from studies.core.statistics import mean_interval
@@ -215,6 +217,11 @@ def test_every_number_says_what_it_was_measured_on(tmp_path, monkeypatch, value)
     assert metric_title(result) == "val_accuracy %, in the column confirm confirm_accuracy"
     record = best_config(result)["record"]["confirm"]
     assert record["judged_on"] == "100 confirm images"
+    # The tables name the images as well, and which of them each model got wrong.
+    table = tables(stored_study.read(result.plan)).confirm
+    assert set(table["info.judged_on"]) == {"confirm images"}
+    assert set(table["info.judged_images"]) == {100} and set(table["value"]) == {value}
+    assert set(table["info.wrong_images"]) == {" ".join(map(str, range(90, 100)))}
     # All values are equal, so any choice may be the best one.
     assert set(record["choices_may_be_best"]) == {"sgd", "adam", "adagrad"}
 
