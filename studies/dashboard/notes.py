@@ -217,7 +217,7 @@ class TrialNotes:
         name = metric_on_test(self._spec.metric)
         read = f"; on the test images {metric_text(name, test[name])}" if name in test else ""
         answers = record.attributes.get(RIGHT)
-        judged = f"on the {answers['of']} " if answers else ""
+        judged = f"on the {answers['of']}, " if answers else ""
         return f"{judged}for {label}, trained again on a fresh seed{read}."
 
     def _curve(self, record: TrialRecord) -> str:
