@@ -59,6 +59,7 @@ def show(chosen: options.Chosen) -> None:
     With a name: the plan that would run now, and how an existing study differs from it. With a
     folder: the plan that the study was run with.
     """
+    from studies.analysis.foresight import power_lines
     from studies.planning import lookup
 
     if lookup.name_of(chosen.study, quick=chosen.quick) is None:
@@ -66,6 +67,8 @@ def show(chosen: options.Chosen) -> None:
         from studies.report import overview
 
         overview.print_plan(plan)
+        for note in power_lines(plan):
+            typer.echo(note)
         return
     plan = chosen.resolve()
     from mnist_core.files import check_writable
@@ -88,7 +91,7 @@ def show(chosen: options.Chosen) -> None:
     check_made(plan)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     overview.print_plan(plan)
-    for note in notes(plan):
+    for note in (*notes(plan), *power_lines(plan)):
         typer.echo(note)
     if not there:
         return

@@ -176,6 +176,9 @@ def _confirmed(found: Stored) -> dict[str, list[TrialRecord]]:
 
 def _top(found: Stored, rows: Mapping[str, list[TrialRecord]]) -> str:
     """Return the label with the best mean, as in the study's own verdict; "": there is none."""
+    best = found.result.best if found.result is not None else None
+    if best is not None and best in rows:
+        return best
     sign = found.plan.goals.sign
 
     def mean(label: str) -> float:

@@ -63,7 +63,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     recorded = records[0]
     metric = judged_by(plan.spec.metric, recorded.metrics)
     judged = result.verdicts
-    images = {"judged_on": f"{judged.images} {judged.judged_on}"} if judged.images else {}
+    images = {"judged_on": judged.judged_on} if judged.judged_on else {}
     too_noisy = list(result.noisy)
     record: dict[str, Any] = {
         "study": plan.name,
@@ -79,6 +79,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
             **_interval(possible(metric, row.confirm)),
             "ties_with": list(result.ties),
             **({"too_noisy": too_noisy} if too_noisy else {}),
+            **_best_choices(result),
         },
         "params": row.candidate.params,
     }
@@ -86,6 +87,17 @@ def best_config(result: StudyResult) -> dict[str, Any]:
         record["test"] = {**_interval(possible(metric, row.test)), "read": list(result.test.times)}
     config = plan.config_for(recorded.params, recorded.seed)
     return sealed({**as_trained(config, recorded), "record": _present(record)})
+
+
+def _best_choices(result: StudyResult) -> dict[str, Any]:
+    """Return which choices may be best when tuned as here; {}: the luck of the search is unknown.
+
+    One alone is shown to be the best.
+    """
+    found = result.verdicts.choices
+    if found is None or result.several:
+        return {}
+    return {"choices_may_be_best": list(found.comparison.possible)}
 
 
 def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:

@@ -8,6 +8,7 @@ from studies.analysis.candidates import Candidate
 from studies.analysis.doubts import PrunerWouldStopWinner, SeedSpread
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.verdict import Verdicts
+from studies.core.goals import judged_by
 from studies.core.multiple import Gain
 from studies.core.pooled import Collapse
 from studies.core.statistics import Interval
@@ -28,8 +29,9 @@ class Row:
         complete: search trials of the choice that ran their full budget.
         values: the metric by confirm seed.
         confirm: its mean and interval, of its sound seeds; None as long as nothing was confirmed.
-        gap: this row minus the best choice; None for the best itself and for the same configuration
-            under another label.
+        test: the mean of the same models on the test images; None: not read.
+        gap: this row minus the best choice; None for the best itself, for the same configuration
+            under another label, and for one with collapsed seeds.
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
         stopped_after: number of confirm seeds after which the race stopped it; None: it did not.
         gap_to_default: this row minus the default configuration, seed by seed; None as for ``gap``.
@@ -115,6 +117,12 @@ class StudyResult:
         # A choice's best may be the default one: two labels, one set of trainings.
         records = {r.number: r for of_label in self.confirm.values() for r in of_label}
         return tuple(records[number] for number in sorted(records))
+
+    @property
+    def judged_metric(self) -> str:
+        """The metric that confirmed models are judged by, e.g. ``confirm_accuracy``."""
+        metric = self.plan.spec.metric
+        return judged_by(metric, self.confirmed[0].metrics) if self.confirmed else metric
 
     @property
     def untested(self) -> int:

@@ -100,6 +100,11 @@ def summarize(
         candidate = chosen.get(label)
         of_label = complete.get(label, ())
         by_seed = values.get(label, {})
+        # The default may be the best one of its choice: one configuration, so one interval.
+        judged_as = label
+        if candidate is not None and label not in rivals:
+            judged_as = next((n for n in rivals if chosen[n].params == candidate.params), label)
+        lost = configurations.collapsed.get(judged_as) if configurations else None
         own = [r for r in search if _is_of(r, label, candidate, spec.scientific)]
         states = _states(own)
         # The same configuration under two labels is trained once: it has no difference.
@@ -115,9 +120,17 @@ def summarize(
                 pruned=states.get(TrialState.PRUNED, 0),
                 failed=states.get(TrialState.FAIL, 0),
                 values=by_seed,
-                confirm=shown.interval(label, by_seed),
-                gap=shown.gap(label, by_seed, values[best]) if best and differs[best] else None,
-                test=_test_interval(of_label, test, metric_on_test(spec.metric)),
+                confirm=shown.interval(judged_as, by_seed),
+                gap=(
+                    shown.gap(judged_as, by_seed, values[best])
+                    if best and differs[best] and lost is None
+                    else None
+                ),
+                test=_test_interval(
+                    [r for r in of_label if lost is None or r.seed not in lost.seeds],
+                    test,
+                    metric_on_test(spec.metric),
+                ),
                 seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
                 confirm_failed=failed.get(label, 0),
                 on_bound=(
@@ -131,7 +144,7 @@ def summarize(
                     if differs[default]
                     else None
                 ),
-                collapsed=configurations.collapsed.get(label) if configurations else None,
+                collapsed=lost,
                 luck=verdicts.luck.get(label),
             )
         )

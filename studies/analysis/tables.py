@@ -21,7 +21,10 @@ info.<name>        other facts of the training, e.g. device, precision, n_parame
 =================  ===============================================================================
 
 ``confirm``: the same for each training on a fresh seed, with ``label`` (the choice, or ``<choice>
-(default)``), and ``test.<name>``, the metrics on the test images. ``curves``: a row a report.
+(default)``), and ``test.<name>``, the metrics on the test images. Its ``value`` is
+``metric.confirm_<name>`` where that was measured. ``info.judged_on`` and ``info.judged_images`` say
+which images judged the model, and ``info.wrong_images`` which of them it got wrong, by their places
+from 0, as text. ``curves``: a row a report.
 
 A parameter's column is numeric if all its values are numbers, and text otherwise.
 """
@@ -35,6 +38,8 @@ from typing import Any
 import pandas as pd
 
 from mnist_core.errors import ConfigError, UserError, unknown_name
+from mnist_core.evaluation.right_answers import NAME as RIGHT
+from mnist_core.evaluation.right_answers import RightAnswers
 from mnist_core.files import write_atomically
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialRecord
@@ -63,6 +68,7 @@ def tables(found: Stored) -> Tables:
     confirm = [
         {
             **row,
+            **_answers(record),
             **{f"test.{name}": value for name, value in test.get(record.number, {}).items()},
         }
         for row, record in zip(_rows(found, found.confirm, labels=True), found.confirm, strict=True)
@@ -154,6 +160,19 @@ def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> lis
         }
         rows.append(row)
     return rows
+
+
+def _answers(record: TrialRecord) -> dict[str, Any]:
+    """Return which images judged a confirmed model, and which of them it got wrong."""
+    try:
+        found = RightAnswers.from_json(record.attributes[RIGHT])
+    except (KeyError, ValueError):
+        return {}
+    return {
+        "info.judged_on": found.of,
+        "info.judged_images": len(found.right),
+        "info.wrong_images": " ".join(map(str, (~found.right).nonzero()[0])),
+    }
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, Any]:

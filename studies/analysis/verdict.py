@@ -27,8 +27,9 @@ class Verdicts:
     choices: Judgement | None = None  # None: the luck of the search is not known
     # by label: standard deviation of the best search value, were the trials drawn again
     luck: Mapping[str, float] = field(default_factory=dict)
-    judged_on: str = ""  # e.g. "confirm images"; "": the models' answers were not kept
-    images: int = 0  # the number of those images (or pairs)
+    # e.g. "5,000 confirm images"; "": the models' answers were not kept
+    judged_on: str = ""
+    images: bool = False  # whether the choice of these images (or pairs) is in the intervals
 
     @property
     def covered(self) -> str:
@@ -63,13 +64,13 @@ def reach_verdicts(
         trials: the feasible COMPLETE search trials of each choice; none for the default.
     """
     answers = _answers({label: complete[label] for label in values})
-    first = next((one for of_label in answers.values() for one in of_label.values()), None)
     bits: Mapping[str, Mapping[int, Bits]] | None = None
-    if first is not None:
+    if _are_the_values(answers, values):
         bits = {
             label: {seed: one.right for seed, one in of_label.items()}
             for label, of_label in answers.items()
         }
+    first = next((one for of_label in answers.values() for one in of_label.values()), None)
     found = {label: _distinct(of_label, direction) for label, of_label in trials.items()}
     pairs = {label: (best[0], best[1]) for label, best in found.items() if len(best) > 1}
     given = {"direction": direction, "step": step, "default": default}
@@ -86,8 +87,8 @@ def reach_verdicts(
             for label, best in found.items()
             if len(best) > 1
         },
-        judged_on="" if first is None else first.of,
-        images=0 if first is None else len(first.right),
+        judged_on="" if first is None else f"{len(first.right):,} {first.of}",
+        images=bits is not None,
     )
 
 
@@ -100,10 +101,7 @@ def _distinct(records: Sequence[TrialRecord], direction: Direction) -> list[floa
 def _answers(
     complete: Mapping[str, Sequence[TrialRecord]],
 ) -> dict[str, dict[int, RightAnswers]]:
-    """Return which images each model got right; {} unless all have answered the same ones.
-
-    Their share must be the value: of another metric the answers say nothing.
-    """
+    """Return which images each model got right; {} unless all have answered the same ones."""
     found: dict[str, dict[int, RightAnswers]] = {}
     sets = set()
     for label, records in complete.items():
@@ -112,8 +110,15 @@ def _answers(
                 one = RightAnswers.from_json(record.attributes[RIGHT])
             except (KeyError, ValueError):
                 return {}
-            if record.value is None or abs(one.right.mean() - record.value) > 0.5 / len(one.right):
-                return {}
             sets.add((one.of, len(one.right)))
             found.setdefault(label, {})[record.seed] = one
     return found if len(sets) == 1 else {}
+
+
+def _are_the_values(answers: Mapping[str, Mapping[int, RightAnswers]], values: Values) -> bool:
+    """Whether the values are the shares of right answers: of another metric they say nothing."""
+    return bool(answers) and all(
+        abs(one.right.mean() - values[label][seed]) <= 0.5 / len(one.right)
+        for label, of_label in answers.items()
+        for seed, one in of_label.items()
+    )

@@ -24,6 +24,7 @@ from objectives.training import Training
 from studies import engines, tracking
 from studies.analysis import stored_study
 from studies.analysis.export import write_best_config
+from studies.analysis.foresight import power_lines
 from studies.analysis.result import StudyResult
 from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
@@ -106,6 +107,7 @@ def run(
             plan = forking.fork(plan, fork, say=_say)
         if fresh:
             start_fresh(plan, say=_say)
+        estimate += power_lines(plan)
         view = _view(plan, progress, console, estimate, live=live)
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
@@ -226,7 +228,9 @@ def _view(
     place, dashboard = open.shown(plan.storage_url), plan.commands.look("dashboard")
     workers = counted(plan.workers, "worker")
     if live:
-        console.print(*estimate, soft_wrap=True, markup=False, emoji=False, highlight=False)
+        console.print(
+            *estimate, sep="\n", soft_wrap=True, markup=False, emoji=False, highlight=False
+        )
         title = f"{plan.name}  ·  {workers} on {plan.train.device}  ·  {place}"
         hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
         return LiveView(progress, console, title=title, hint=hint)

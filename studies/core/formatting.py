@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.core.statistics import Interval
@@ -99,6 +99,11 @@ def params_text(params: Mapping[str, Any]) -> str:
         short = leaf if leaves.count(leaf) == 1 else name
         words.append(f"{short}={value:.3g}" if isinstance(value, float) else f"{short}={value}")
     return " ".join(words)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def _half(metric: str, interval: Interval) -> str:

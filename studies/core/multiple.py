@@ -49,6 +49,11 @@ class Comparison:
     worse: tuple[str, ...]
     margins: Mapping[str, Interval] = field(default_factory=dict)
 
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """All that may be best, the best one first."""
+        return (self.best, *self.ties, *self.unclear)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:

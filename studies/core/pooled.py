@@ -71,7 +71,17 @@ def usual_spread(values: Mapping[str, Mapping[int, float]], *, step: float = 0.0
         mean_interval(list(by_seed.values())).sd for by_seed in values.values() if len(by_seed) > 1
     )
     usual = 1.35 * spreads[(len(spreads) - 1) // 4] if spreads else 0.0
-    return max(usual, rounding_error(step))
+    return max(usual, rounding_error(step), _least_spread(values, step))
+
+
+def _least_spread(values: Mapping[str, Mapping[int, float]], step: float) -> float:
+    """Return half the binomial standard deviation of the best accuracy; 0: it is no accuracy.
+
+    The smallest of two to four choices' spreads may be tiny by chance. Without this bound a sound
+    seed counts as collapsed in 5 to 16 % of such studies with 2 seeds, and in .5 to 2.5 % with 3.
+    """
+    best = max((value for of in values.values() for value in of.values()), default=0.0)
+    return 0.5 * math.sqrt(best * (1 - best) * step) if step > 0 and 0 < best < 1 else 0.0
 
 
 def collapsed(
@@ -85,6 +95,9 @@ def collapsed(
     A choice's best seed is the reference. With its median, two of three collapsed seeds would
     count as usual and the good one as luck.
     """
+    # Two seeds of few choices show no usual spread, except that of an accuracy, see above.
+    if step == 0 and len(values) < 5 and all(len(of) < 3 for of in values.values()):
+        return {}
     limit = COLLAPSE_TIMES * usual_spread(values, step=step)
     sign = sign_of(direction)
     found = {}

@@ -1,22 +1,19 @@
-"""Intervals of means and differences over a few seeds, and the verdict on the best choice.
+"""Intervals of a mean and of a difference of two, over a few seeds.
 
-All intervals are Student t intervals at 95 %. They cover the randomness of training, but not the
-choice of the images, nor the luck of the search. Configurations are trained on the same seeds and
-validated on the same images, so they are compared by their differences seed by seed (paired).
+All are Student t intervals at 95 %. They cover the randomness of training, but not the choice of
+the images, nor the luck of the search. They judge two configurations or studies; the verdicts on
+all choices of a study are in ``verdicts.py``.
 """
 
 import importlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median_low
 from typing import Literal
 
 from mnist_core.comparison.spread import difference, rounding_error, t_quantile
 
 CONFIDENCE = 0.95
-NOISY_TIMES = 5
-"""A choice is noisy if its interval is more than this many times as wide as usual in the study."""
 Direction = Literal["maximize", "minimize"]
 
 
@@ -120,80 +117,6 @@ def paired_difference(
     return mean_interval(
         differences, confidence=confidence, rounding=rounding_error(step, values=2)
     )
-
-
-def noisy(intervals: Mapping[str, Interval]) -> tuple[str, ...]:
-    """Return the choices whose interval is far wider than the (lower) median, e.g. 36 +- 75 %.
-
-    Such a choice formally ties with the best, but nothing shows that it is as good.
-    """
-    widths = {label: one.half_width for label, one in intervals.items() if one.n > 1}
-    usual = median_low(widths.values()) if widths else 0.0
-    if usual == 0:
-        return ()
-    return tuple(label for label, width in widths.items() if width > NOISY_TIMES * usual)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Which choice is best, and which choices may be as good.
-
-    Attributes:
-        best: the choice with the best mean.
-        ties: the choices whose paired difference from the best has an interval that includes 0,
-            or no interval at all, nearest first. Empty: ``best`` is better than every other choice.
-        differences: best minus the other choice (> 0: the best has a larger metric), by choice.
-    """
-
-    best: str
-    ties: tuple[str, ...]
-    differences: Mapping[str, Interval | None]
-
-
-def judge(
-    values: Mapping[str, Mapping[int, float]],
-    *,
-    direction: Direction = "maximize",
-    step: float = 0.0,
-    stopped: Collection[str] = (),
-    failed: Collection[str] = (),
-) -> Verdict | None:
-    """Return the best choice by its mean, and the choices that it ties with.
-
-    Args:
-        values: for each choice its metric by seed; choices without a value are ignored.
-        direction: whether a larger or a smaller metric is better.
-        step: the values are read in steps of it; 0: they are continuous.
-        stopped: choices that a race has stopped. They have fewer seeds, so they are compared by
-            their paired differences only, and none of them is the best.
-        failed: choices that failed on some seeds and may have been lucky on the rest. None of them
-            is the best, unless all choices failed; then one with values on most seeds is.
-
-    Returns:
-        The verdict, or None if no choice has a value, apart from stopped ones.
-    """
-    # No correction for the number of comparisons: "X is the best" is claimed only if X differs from
-    # every other choice (an intersection-union test, Berger 1982). Simulated 20,000 times with nine
-    # equal choices (normal values, three seeds): a sole best was never claimed, but an equal choice
-    # was excluded from the tie in 9 % of the comparisons, and one of the eight in 48 % of studies.
-    sign = sign_of(direction)
-    means = {
-        choice: sign * mean_interval(list(by_seed.values())).mean
-        for choice, by_seed in values.items()
-        if by_seed
-    }
-    ranked = sorted(means, key=means.__getitem__, reverse=True)
-    able = [choice for choice in ranked if choice not in stopped]
-    if not able:
-        return None
-    sound = [choice for choice in able if choice not in failed]
-    best = sound[0] if sound else max(able, key=lambda choice: len(values[choice]))
-    others = [choice for choice in ranked if choice != best]
-    differences = {
-        choice: paired_difference(values[best], values[choice], step=step) for choice in others
-    }
-    ties = tuple(choice for choice, gap in differences.items() if gap is None or gap.includes(0.0))
-    return Verdict(best=best, ties=ties, differences=differences)
 
 
 def welch(first: Sequence[float], second: Sequence[float], *, rounding: float = 0.0) -> Interval:

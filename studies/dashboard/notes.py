@@ -5,6 +5,7 @@ from typing import Any
 
 from mnist_core.console.plain_text import counted, markdown
 from mnist_core.evaluation import validation_summary
+from mnist_core.evaluation.right_answers import NAME as RIGHT
 from studies.analysis.figure_data import best_first, best_of, complete
 from studies.analysis.result import Row, metric_on_test
 from studies.analysis.stored_study import Stored
@@ -113,6 +114,7 @@ _STANDINGS = {
     "tie": "not told apart from the best,",
     "too noisy": "too noisy to tell from the best,",
     "worse": "worse than the best,",
+    "collapsed": "not ranked, as {collapsed}; the best is",
 }
 _WRITTEN = 12
 """Reports of a curve that are written out, the last ones."""
@@ -187,8 +189,9 @@ class TrialNotes:
             if row.confirm and row.candidate and row.candidate.search_trial == record.number:
                 standing = result.standing(row)
                 said = f"Confirmed: {self._on_seeds(row)}"
-                if standing in ("tie", "too noisy", "worse"):
-                    return f"{said}: {_STANDINGS[standing]} {best.label}, {self._on_seeds(best)}."
+                if standing in _STANDINGS:
+                    how = _STANDINGS[standing].format(collapsed=row.collapsed)
+                    return f"{said}: {how} {best.label}, {self._on_seeds(best)}."
                 return f"{said}: the best." if standing else f"{said}."
         if self._ranks.get(record.number, (0, 0))[0] == 1 and not result.several:
             trial = best.candidate.search_trial if best.candidate else None
@@ -203,14 +206,19 @@ class TrialNotes:
         metric = self._spec.metric
         n = row.confirm.n if row.confirm else 0
         said = f"{mean_text(metric, row.confirm)} {unit(metric)}".rstrip()
-        return f"{said} on {n} fresh seed{'s' if n != 1 else ''}"
+        result = self._stored.result
+        judged = result.verdicts.judged_on if result is not None else ""
+        images = f" ({judged})" if judged else ""
+        return f"{said} on {n} fresh seed{'s' if n != 1 else ''}{images}"
 
     def _confirmed(self, record: TrialRecord) -> str:
         label = record.attributes.get("label", "a configuration")
         test = self._stored.test.values.get(record.number, {})
         name = metric_on_test(self._spec.metric)
         read = f"; on the test images {metric_text(name, test[name])}" if name in test else ""
-        return f"for {label}, trained again on a fresh seed{read}."
+        answers = record.attributes.get(RIGHT)
+        judged = f"on the {answers['of']}, " if answers else ""
+        return f"{judged}for {label}, trained again on a fresh seed{read}."
 
     def _curve(self, record: TrialRecord) -> str:
         values = list(record.curve.values())

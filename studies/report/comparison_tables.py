@@ -10,6 +10,7 @@ from studies.analysis.stored_study import Stored
 from studies.core.formatting import gap_text, is_share, mean_text, unit
 from studies.report.console import make_console
 from studies.report.fitting import fitted
+from studies.report.front_table import judged_on
 
 
 def print_audit(study: str, metric: str, audit: Audit) -> None:
@@ -80,7 +81,10 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
     for letter, one in (("A", a), ("B", b)):
         trained = len(one.search) + len(one.confirm)
         place = from_here(one.plan.folder)
-        say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {counted(trained, 'training')}")
+        images = judged_on(one.result) if one.result is not None else ""
+        judged = f", confirmed{images}" if images else ""
+        trainings = counted(trained, "training")
+        say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {trainings}{judged}")
     # Two commits may differ in a hundred settings; the first twelve show which kind it is.
     for title, lines in (("environment", found.environment), ("settings", found.settings)):
         for line in lines[:NAMED]:

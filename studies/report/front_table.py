@@ -99,13 +99,13 @@ def front_notes(result: StudyResult) -> list[str]:
     found = [
         *ended_early(result),
         f"trial: of the search (default: that of {spec.scientific} {spec.baseline}); search:"
-        f" {goals.metric} there; confirm: mean over fresh seeds, with {CONFIDENCE:.0%} intervals"
-        " that all hold together;"
+        f" {searched_by(result)} there; confirm: mean over fresh seeds{judged_on(result)}, with"
+        f" {CONFIDENCE:.0%} intervals that all hold together;"
         f" {', '.join(goals.names[1:])}: mean there",
-        f"minus default: {goals.metric}, paired by seed, {CONFIDENCE:.0%} t interval; front: yes,"
-        " or who is as good in every objective and better in one, by the means",
-        f"test: mean of the same models ({reading_text(result)}); s: seconds a training with all"
-        " that is around it",
+        f"minus default: {result.judged_metric}, paired by seed, {CONFIDENCE:.0%} t interval;"
+        " front: yes, or who is as good in every objective and better in one, by the means",
+        f"test: mean of the same models on the test images ({reading_text(result)}); s: seconds a"
+        " training with all that is around it",
         result.verdicts.covered,
     ]
     chosen = sum(record.number in _chosen(result) for record in result.front)
@@ -123,6 +123,18 @@ def ended_early(result: StudyResult) -> list[str]:
     """Return the line that says why the search ended before its last trial, if it did."""
     early = str(result.stopped) if result.stopped else ""
     return [f"{early[:1].upper()}{early[1:]}."] if early else []
+
+
+def searched_by(result: StudyResult) -> str:
+    """Say what trials of the search are judged by: the metric, and where it is measured."""
+    metric = result.plan.spec.metric
+    return f"{metric} (validation images)" if metric.startswith("val_") else metric
+
+
+def judged_on(result: StudyResult) -> str:
+    """Say on which images confirmed models were judged: `` on the 5,000 confirm images``."""
+    found = result.verdicts.judged_on
+    return f" on the {found}" if found else ""
 
 
 def reading_text(result: StudyResult) -> str:

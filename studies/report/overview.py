@@ -156,16 +156,21 @@ def print_status(stored: Stored) -> None:
             f"{mean_text(plan.spec.metric, confirmed.confirm)} {unit(plan.spec.metric)}".rstrip()
         )
         params = params_text(confirmed.candidate.params)
+        judged = stored.result.verdicts.judged_on if stored.result is not None else ""
+        images = f", {judged}" if judged else ""
         table.add_row(
             "best confirmed",
-            escape(f"{value} on {confirmed.confirm.n} seeds  {confirmed.label}  {params}"),
+            escape(f"{value} on {confirmed.confirm.n} seeds{images}  {confirmed.label}  {params}"),
         )
     best = best_of(complete(stored.search), plan.goals.sign)
     if best is not None:
         value = metric_text(plan.spec.metric, best.value)
+        searched = ", validation images" if plan.spec.metric.startswith("val_") else ""
         table.add_row(
             "best in search",
-            escape(f"{value} on one seed  trial {best.number}  {params_text(best.params)}"),
+            escape(
+                f"{value} on one seed{searched}  trial {best.number}  {params_text(best.params)}"
+            ),
         )
     console.print(table)
     if stored.differs:

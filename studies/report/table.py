@@ -24,7 +24,9 @@ from studies.report.front_table import (
     front_cells,
     front_headings,
     front_notes,
+    judged_on,
     reading_text,
+    searched_by,
 )
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
@@ -45,7 +47,6 @@ def print_result(console: Console, result: StudyResult) -> None:
 
 def table(console: Console, result: StudyResult) -> RenderableType:
     """Return the table of the study, best first; one line a choice and one for the default."""
-    metric = result.plan.spec.metric
     # Elsewhere than on a terminal it is Markdown, which can be pasted, and has no colours.
     styles = []
     for row in result.rows:
@@ -55,10 +56,17 @@ def table(console: Console, result: StudyResult) -> RenderableType:
         console,
         headings(result),
         [cells(result, row) for row in result.rows],
-        title=f"{result.plan.name}: {metric} {unit(metric)}".rstrip(),
+        title=f"{result.plan.name}: {metric_title(result)}",
         styles=styles if console.is_terminal else (),
         plain=not console.is_terminal,
     )
+
+
+def metric_title(result: StudyResult) -> str:
+    """Name the metric, and the one of the column confirm if it is another one."""
+    metric, judged = result.plan.spec.metric, result.judged_metric
+    said = f"{metric} {unit(metric)}".rstrip()
+    return said if judged == metric else f"{said}, in the column confirm {judged}"
 
 
 COLUMNS = ("choice", "trials", "search", "luck", "confirm", "minus best", "test", "s")
@@ -106,14 +114,17 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
     return [
         *ended_early(result),
         *([f"This study was {result.forked}."] if result.forked else []),
-        "trials: complete/pruned/failed in the search; search: best validation value there; luck:"
-        " how far it would move, were as many trials drawn again (standard deviation, bootstrap)",
-        f"confirm: mean of the fresh seeds{_judged_on(result)}, with {CONFIDENCE:.0%} intervals"
-        f" that all hold together; test: mean of the same models ({reading_text(result)});"
+        f"trials: complete/pruned/failed in the search; search: best {searched_by(result)} there;"
+        " luck: how far it would move, were as many trials drawn again (standard deviation,"
+        " bootstrap)",
+        f"confirm: mean of the fresh seeds{judged_on(result)}, with {CONFIDENCE:.0%} intervals"
+        f" that all hold together; test: mean of the same models on the test"
+        f" images ({reading_text(result)});"
         " s: seconds a training",
         "minus best: against the best of the others (Hsu 1984), with the error of the seeds pooled"
-        " over all choices; a tie: may be as good; too noisy: may be as good only because its seeds"
-        " differ so much; collapsed: a seed on which training failed on its own",
+        " over all choices; an end at 0 means: shown to be worse; a tie: may be as good; too noisy:"
+        " may be as good only because its seeds differ so much; collapsed: a seed on which training"
+        " failed on its own",
         *(
             [
                 f"confirm (n): stopped by the race after n of {result.plan.confirm_seeds} seeds, as"
@@ -134,7 +145,7 @@ def markdown(result: StudyResult) -> str:
     spec = result.plan.spec
     head = headings(result)
     lines = [f"# {escaped(result.plan.name)}", "", escaped(spec.goal), ""]
-    lines += [f"Metric: `{spec.metric}` {unit(spec.metric)}; {_setting(result)}.", ""]
+    lines += [f"Metric: {escaped(metric_title(result))}; {_setting(result)}.", ""]
     lines += ["| " + " | ".join(map(escaped, head)) + " |", "|---|" + "---:|" * (len(head) - 1)]
     lines += ["| " + " | ".join(map(escaped, cells(result, row))) + " |" for row in result.rows]
     lines += ["", *(f"{escaped(line)}\n" for line in verdict_lines(result))]
@@ -142,11 +153,6 @@ def markdown(result: StudyResult) -> str:
     lines += ["", *(f"{escaped(line)}\n" for line in notes(result))]
     lines += [f"Test set read: {escaped(_readings(result))}."]
     return "\n".join(lines) + "\n"
-
-
-def _judged_on(result: StudyResult) -> str:
-    found = result.verdicts
-    return f" on the {found.images:,} {found.judged_on}" if found.images else ""
 
 
 def _collapsed(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from mnist_core.console.plain_text import counted
 from studies.analysis.result import Row, StudyResult
-from studies.core.formatting import gap_text, is_share, mean_text, params_text, unit
+from studies.core.formatting import gap_text, is_share, listed, mean_text, params_text, unit
 from studies.core.multiple import Gain
 from studies.report.front_table import front_lines
 from studies.search.enqueued import point_of
@@ -20,8 +20,8 @@ def verdict_lines(result: StudyResult) -> list[str]:
         return ["Nothing is confirmed yet, so there is no best one."]
     missing = [row.label for row in result.rows if row.confirm is None]
     return [
-        *_of_configurations(result, best),
-        *_of_choices(result),
+        *configuration_lines(result),
+        *choice_lines(result),
         *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
         *_untuned(result),
         f"Its configuration: {params_text(best.candidate.params)}",
@@ -29,11 +29,14 @@ def verdict_lines(result: StudyResult) -> list[str]:
     ]
 
 
-def _of_configurations(result: StudyResult, best: Row) -> list[str]:
-    metric = result.plan.spec.metric
-    assert best.confirm is not None
+def configuration_lines(result: StudyResult) -> list[str]:
+    """Say which confirmed configuration is best; empty before there is one."""
+    metric, best = result.plan.spec.metric, result.best_row
+    if best is None or best.confirm is None:
+        return []
     value = f"{mean_text(metric, best.confirm)} {unit(metric)}".rstrip()
-    seeds = counted(best.confirm.n, "fresh seed")
+    judged = result.verdicts.judged_on
+    seeds = counted(best.confirm.n, "fresh seed") + (f" ({judged})" if judged else "")
     rivals = [row for row in result.rows if row.label in result.ties]
     unclear = [row for row in result.rows if row.label in result.noisy]
     broken = [row for row in result.rows if row.collapsed is not None]
@@ -42,7 +45,7 @@ def _of_configurations(result: StudyResult, best: Row) -> list[str]:
     if rivals:
         near = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals[:NAMED_GAPS]]
         more = len(rivals) - len(near)
-        named = ", ".join(near) + (f" and {more} more (see the table)" if more else "")
+        named = listed([*near, *([f"{more} more (see the table)"] if more else [])])
         lines.append(
             f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
             f" from {named}."
@@ -65,7 +68,7 @@ def _of_configurations(result: StudyResult, best: Row) -> list[str]:
     return lines
 
 
-def _of_choices(result: StudyResult) -> list[str]:
+def choice_lines(result: StudyResult) -> list[str]:
     """Say which choice is best when tuned like this, with the luck of the search in the error."""
     name = result.plan.spec.scientific
     counts = [row.complete for row in result.rows if row.candidate and not row.candidate.default]
@@ -85,8 +88,8 @@ def _of_choices(result: StudyResult) -> list[str]:
             f"Best {name} as tuned here ({tuned}), the luck of the search included: "
             f"{compared.best}."
         ]
-    may = ", ".join((compared.best, *compared.ties, *compared.unclear))
-    never = f"; not {', '.join(compared.worse)}" if compared.worse else ""
+    may = listed(compared.possible)
+    never = f"; not {listed(compared.worse)}" if compared.worse else ""
     return [
         f"As tuned here ({tuned}) no {name} is shown to be best: another search might come to"
         f" {may}{never}."
@@ -98,15 +101,21 @@ def _untuned(result: StudyResult) -> list[str]:
     spec = result.plan.spec
     defaults = {str(choice): point_of(spec.default(choice)) for choice in spec.choices}
     found = [
-        row.label
+        row
         for row in result.rows
         if row.candidate
         and not row.candidate.default
         and point_of(row.candidate.params) == defaults.get(row.label)
     ]
-    return [f"The search found nothing better than the default of {', '.join(found)}."] * bool(
-        found
-    )
+    # Without another trial there was nothing that could have been better.
+    searched = [row.label for row in found if row.complete + row.pruned > 1]
+    alone = [row.label for row in found if row.complete + row.pruned < 2]
+    lines = []
+    if searched:
+        lines.append(f"The search found nothing better than the default of {listed(searched)}.")
+    if alone:
+        lines.append(f"Only the default was tried of {listed(alone)}.")
+    return lines
 
 
 def _against_default(result: StudyResult) -> list[str]:

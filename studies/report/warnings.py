@@ -72,9 +72,9 @@ def warnings(result: StudyResult) -> list[str]:
             found.append(f"{row.label}: it exceeds the constraints, so it cannot win")
         elif row.confirm_failed:
             found.append(f"{row.label}: {counted(row.confirm_failed, 'confirm training')} failed")
-        elif row.confirm and row.confirm.n < plan.confirm_seeds and not row.stopped_after:
+        elif row.confirm and len(row.values) < plan.confirm_seeds and not row.stopped_after:
             found.append(
-                f"{row.label}: {row.confirm.n} of {plan.confirm_seeds} confirm seeds have a value"
+                f"{row.label}: {len(row.values)} of {plan.confirm_seeds} confirm seeds have a value"
             )
     if plan.confirm_seeds < ENOUGH_SEEDS:
         found.append(

@@ -112,7 +112,7 @@ def test_status_names_what_was_confirmed_first(lucky, capsys):
     assert confirmed < searched
     assert f"{100 * row.confirm.mean:.2f} " in text[confirmed:searched]
     assert "on 3 seeds" in text[confirmed:searched]
-    assert "on one seed trial" in text[searched:]
+    assert "on one seed, validation images trial" in text[searched:]
 
 
 def test_a_configuration_is_not_told_apart_from_itself(lucky):

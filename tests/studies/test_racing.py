@@ -14,8 +14,9 @@ from studies.analysis import stored_study
 from studies.analysis.candidates import Candidate
 from studies.analysis.racing import ALPHA, FIRST_LOOK, race
 from studies.core.seeds import confirm_seeds
-from studies.core.statistics import judge, paired_difference
+from studies.core.statistics import paired_difference
 from studies.core.trials import TrialRecord
+from studies.core.verdicts import judge_configurations
 from studies.protocol import phases
 from studies.protocol.confirm import Rules
 from studies.protocol.control import StudyInterrupted
@@ -91,12 +92,13 @@ def test_a_value_read_in_steps_is_less_certain():
 def test_a_stopped_choice_is_never_the_best():
     """Its three seeds were good for all; on them it lost."""
     values = {"a": {1: 0.9, 2: 0.9, 3: 0.9, 4: 0.1}, "b": {1: 0.8, 2: 0.8, 3: 0.8}}
-    verdict = judge(values, stopped={"b": 3})
-    assert verdict.best == "a" and verdict.ties == ()
-    assert verdict.differences["b"] == paired_difference(values["a"], values["b"])
+    judged = judge_configurations(values, stopped={"b": 3})
+    assert judged.comparison.best == "a" and judged.comparison.ties == ()
+    assert "b" not in judged.comparison.worse  # the race has judged it
     all_seeds = {**values, "b": {**values["b"], 4: 0.8}}
-    assert judge(all_seeds).best == "b" and judge(all_seeds, stopped={"b": 3}).best == "a"
-    assert judge(values, stopped={"a": 1, "b": 3}) is None
+    assert judge_configurations(all_seeds).comparison.best == "b"
+    assert judge_configurations(all_seeds, stopped={"b": 3}).comparison.best == "a"
+    assert judge_configurations(values, stopped={"a": 1, "b": 3}) is None
 
 
 @pytest.fixture(autouse=True)

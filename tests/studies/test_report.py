@@ -4,20 +4,24 @@ import dataclasses
 import io
 import math
 
+import numpy as np
 import pytest
 from rich.console import Console
 from test_protocol import run
 from toy import Toy, make_plan
 
+from mnist_core.evaluation.right_answers import NAME, RightAnswers
 from objectives.base import TrainingError
+from studies.analysis import stored_study
 from studies.analysis.export import best_config
+from studies.analysis.tables import tables
 from studies.core.events import Event
 from studies.core.formatting import duration, gap_text, mean_text, metric_text, params_text
 from studies.core.statistics import mean_interval
 from studies.protocol import phases
 from studies.report.live import LiveView, PlainView, sparkline
 from studies.report.progress import Progress
-from studies.report.table import markdown, notes, print_result
+from studies.report.table import markdown, metric_title, notes, print_result
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
 
@@ -159,6 +163,67 @@ def test_collapsed_seeds_are_said_in_words(tmp_path, monkeypatch):
     lines = verdict_lines(result)
     assert lines[0].startswith("Best: adam, ") and "sgd: 2 of 3 seeds collapsed." in lines
     assert " (2/3 collapsed) |" in markdown(result)
+    # Its mean is of the sound seed, so nothing else in its row is of the collapsed ones.
+    assert rows["sgd"].gap is None and rows["sgd"].confirm.mean == 0.9
+    assert not any("confirm seeds have a value" in line for line in warnings(result))
+
+
+def test_the_default_that_is_its_choices_best_has_one_interval(tmp_path, monkeypatch):
+    """One configuration under two labels: one mean, one interval, one difference."""
+    values = {
+        "adam": [0.980, 0.981, 0.979],
+        "sgd": [0.982, 0.986, 0.984],
+        "adagrad": [0.950, 0.956, 0.953],
+    }
+    result = confirmed(tmp_path, monkeypatch, values)
+    rows = {row.label: row for row in result.rows}
+    one, two = rows["adam"], rows["adam (default)"]
+    assert one.candidate.params == two.candidate.params
+    assert (one.confirm, repr(one.gap)) == (two.confirm, repr(two.gap))
+    assert any(line.startswith("Only the default was tried of ") for line in verdict_lines(result))
+
+
+def judged_by_images(tmp_path, monkeypatch, value):
+    """A study whose models got 90 of 100 confirm images right; ``value`` is their metric."""
+
+    class Judged(Toy):
+        def __call__(self, task, report):
+            outcome = super().__call__(task, report)
+            if self.keep_models is None:
+                return outcome
+            answers = RightAnswers(of="confirm images", right=np.arange(100) < 90).to_json()
+            return dataclasses.replace(
+                outcome,
+                metrics=dict(outcome.metrics) | {"confirm_accuracy": value},
+                attributes=dict(outcome.attributes) | {NAME: answers},
+            )
+
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
+    return run(make_plan(tmp_path, trials=12), toy=Judged())
+
+
+@pytest.mark.parametrize("value", [0.9, 0.5])
+def test_every_number_says_what_it_was_measured_on(tmp_path, monkeypatch, value):
+    """Also where the answers are not those of the metric, as of a ROC-AUC."""
+    result = judged_by_images(tmp_path, monkeypatch, value)
+    assert result.judged_metric == "confirm_accuracy"
+    assert result.verdicts.judged_on == "100 confirm images"
+    assert result.verdicts.images == (value == 0.9)
+    assert "fresh seeds (100 confirm images)" in verdict_lines(result)[0]
+    text = " ".join(notes(result))
+    assert "mean of the fresh seeds on the 100 confirm images" in text
+    assert "val_accuracy (validation images)" in text and "on the test images (" in text
+    assert "an end at 0 means: shown to be worse" in text
+    assert metric_title(result) == "val_accuracy %, in the column confirm confirm_accuracy"
+    record = best_config(result)["record"]["confirm"]
+    assert record["judged_on"] == "100 confirm images"
+    # The tables name the images as well, and which of them each model got wrong.
+    table = tables(stored_study.read(result.plan)).confirm
+    assert set(table["info.judged_on"]) == {"confirm images"}
+    assert set(table["info.judged_images"]) == {100} and set(table["value"]) == {value}
+    assert set(table["info.wrong_images"]) == {" ".join(map(str, range(90, 100)))}
+    # All values are equal, so any choice may be the best one.
+    assert set(record["choices_may_be_best"]) == {"sgd", "adam", "adagrad"}
 
 
 def test_one_that_failed_on_some_seeds_stands_below_those_that_did_not(tmp_path, monkeypatch):

@@ -177,6 +177,25 @@ def test_a_collapsed_seed_is_named_and_wins_nothing():
     assert fallen is not None
 
 
+@pytest.mark.parametrize(("seeds", "choices"), [(2, 2), (2, 4), (3, 4)])
+@pytest.mark.parametrize("step", [0.0, 1 / 5000])
+def test_sound_seeds_are_not_called_collapsed(seeds, choices, step):
+    """Not even where few seeds of few choices happen to agree."""
+    rng, found = np.random.default_rng(5), 0
+    for _ in range(300):
+        drawn_now = rng.normal(0.985, 0.002, (choices, seeds))
+        if step:
+            drawn_now = np.round(drawn_now / step) * step
+        values = {str(i): dict(enumerate(row)) for i, row in enumerate(drawn_now.tolist())}
+        found += bool(judge_configurations(values, step=step).collapsed)
+    assert found <= (0 if step else 0.05 * 300)
+
+
+def test_a_collapse_is_seen_with_two_seeds_of_two_choices():
+    values = {"a": {0: 0.982, 1: 0.984}, "b": {0: 0.98, 1: 0.1}}
+    assert set(judge_configurations(values, step=1 / 5000).collapsed) == {"b"}
+
+
 def test_one_that_stands_out_is_judged_by_its_own_spread():
     values = drawn(2, [98.0] * 8)
     values["wild"] = {0: 96.0, 1: 99.9, 2: 97.2, 3: 99.7}

@@ -18,8 +18,10 @@ from studies.report.blocks import (
     Table,
     Text,
 )
+from studies.report.front_table import judged_on
 from studies.report.svg import Chart, tip
-from studies.report.table import cells, headings, notes
+from studies.report.table import cells, headings, metric_title, notes
+from studies.report.verdict_text import choice_lines, configuration_lines
 
 _LOG_FROM = 10
 """An objective whose values differ by more than this factor has a logarithmic axis."""
@@ -43,7 +45,7 @@ def section(page: Material) -> Section:
     test = Group((Heading("Test"), Text(test_text(result))))
     confirmed, of_seeds = forest(result), seeds(result)
     drawn: list[Block] = list(fronts(result, page.search, page.values))
-    drawn += [confirmed] if confirmed else []
+    drawn += [confirmed, *two_verdicts(result)] if confirmed else []
     if of_seeds:
         drawn.append(Group((Heading("Value on each fresh seed"), of_seeds), whole=True))
     return Section(
@@ -55,9 +57,8 @@ def section(page: Material) -> Section:
 
 def results(result: StudyResult) -> Table:
     """Return a row for each scientific value and the default, best first."""
-    metric = result.plan.spec.metric
     return Table(
-        caption=f"{metric} {unit(metric)}".strip() + ", best first",
+        caption=f"{metric_title(result)}, best first",
         head=(*headings(result), "configuration" if result.several else "its best configuration"),
         rows=tuple(
             (*cells(result, row), params_text(row.candidate.params) if row.candidate else "-")
@@ -70,7 +71,7 @@ def results(result: StudyResult) -> Table:
 
 def seeds(result: StudyResult) -> Table | None:
     """Return each configuration's value on each fresh seed; None: nothing is confirmed."""
-    metric = result.plan.spec.metric
+    metric = result.judged_metric
     rows = [row for row in result.rows if row.values]
     if not rows:
         return None
@@ -107,9 +108,20 @@ def test_text(result: StudyResult) -> str:
     return said
 
 
+def two_verdicts(result: StudyResult) -> list[Group]:
+    """Return both verdicts, apart; the marks in the picture show the first one only."""
+    if result.several:
+        return []
+    said = (
+        ("Which configuration is best", configuration_lines(result)),
+        (f"Which {result.plan.spec.scientific} is best, tuned like this", choice_lines(result)),
+    )
+    return [Group((Heading(head), Text(lines[0]))) for head, lines in said if lines]
+
+
 def forest(result: StudyResult) -> Figure | None:
     """Draw each confirmed configuration's mean and interval; the test mean beside it."""
-    rows, metric = figure_data.forest(result), result.plan.spec.metric
+    rows, metric = figure_data.forest(result), result.judged_metric
     if not rows:
         return None
     times = 100 if is_share(metric) else 1
@@ -141,11 +153,9 @@ def forest(result: StudyResult) -> Figure | None:
         word = f", {standing}" if standing else ""
         said = f"{row.label}{word}: {metric_text(metric, interval.mean)}"
         chart.marks([(times * interval.mean, float(place))], f"{shape} big {kind}", [said])
-    found = result.verdicts
-    images = f" on the {found.images:,} {found.judged_on}" if found.images else ""
-    said = f"Mean over fresh seeds{images}, with 95 % intervals that all hold together"
+    said = f"Mean over fresh seeds{judged_on(result)}, with 95 % intervals that all hold together"
     if not result.several:
-        said += "; diamond ★: the best, dot ≈: not told apart from it, ring: worse"
+        said += "; of the configurations diamond ★: the best, dot ≈: not told apart, ring: worse"
     said += "; squares: mean of the same models on the test images." if result.test.values else "."
     return Figure("Confirmed on fresh seeds", chart.render(), said, in_overview=True)
 
