@@ -98,7 +98,7 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
 
 def notes(result: StudyResult) -> list[str]:
     """Return lines that explain the columns and the intervals."""
-    cut = ["Intervals end at 0 and 100 %, beyond which no share lies."] if _any_cut(result) else []
+    cut = ["Intervals are cut at 0 and 100 %."] if _any_cut(result) else []
     return (front_notes(result) if result.several else _notes_of_choices(result)) + cut
 
 

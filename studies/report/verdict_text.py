@@ -51,10 +51,9 @@ def configuration_lines(result: StudyResult) -> list[str]:
             f" from {named}."
         )
     elif unclear:
-        lines.append(
-            f"Best as far as can be told: {best.label}, {value} on {seeds};"
-            f" better than {others - len(unclear)} of the {counted(others, 'other')} confirmed."
-        )
+        beaten = others - len(unclear)
+        better = f"; better than {beaten} of the {others} others confirmed" if beaten else ""
+        lines.append(f"Best as far as can be told: {best.label}, {value} on {seeds}{better}.")
     elif others:
         other = f"each of the {others} others" if others > 1 else "the other one"
         lines.append(f"Best: {best.label}, {value} on {seeds}; better than {other} confirmed.")

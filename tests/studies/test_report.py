@@ -148,6 +148,8 @@ def test_a_choice_that_is_too_noisy_is_no_tie(tmp_path, monkeypatch):
     assert lines[0].endswith("; better than 1 of the 2 others confirmed.")
     assert lines[1].startswith("Too noisy to tell from it: sgd (93.33 ")
     assert any("0 and 100 %" in note for note in notes(result))
+    monkeypatch.setattr(type(result), "noisy", ("sgd", "adagrad"))
+    assert verdict_lines(result)[0].endswith(" on 3 fresh seeds.")
 
 
 def test_collapsed_seeds_are_said_in_words(tmp_path, monkeypatch):
