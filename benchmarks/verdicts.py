@@ -6,9 +6,9 @@
 
 Method. Studies are drawn from known truths, with fixed random seeds: nine choices, each confirmed
 on a few seeds. The column "before" is the rule that judged until November 2026 (paired t intervals,
-uncorrected; ``simulated/todays_verdict.py``), "now" is ``studies/core/verdicts.py`` itself: no copy
-of it, the functions that a study calls. Both see the same numbers. A rate of 1,000 studies near 5 %
-has a standard error of .7 points, one near 50 % of 1.6.
+uncorrected; ``simulated/todays_verdict.py``), "now" is ``studies/statistics/verdicts.py`` itself:
+no copy of it, the functions that a study calls. Both see the same numbers. A rate of 1,000 studies
+near 5 % has a standard error of .7 points, one near 50 % of 1.6.
 
 How to read a line. *False "better than the default"*: nine choices are exactly as good as the
 default, and still the best of them is called better. *Sole best*: the verdict names one choice and

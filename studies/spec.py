@@ -8,7 +8,7 @@ from mnist_core.console.plain_text import is_safe, one_line
 from mnist_core.errors import ConfigError, unknown_name
 from search_spaces.space import Choice, Space, SpaceError, Value
 from studies.core.goals import Goals
-from studies.core.statistics import Direction, sign_of
+from studies.statistics.intervals import Direction, sign_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ FLOORS = {
         "__main__",
     ),
     "studies": (
-        "core spec",
+        "core statistics spec",
         "catalog storage",
         "planning",
         "search",

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from simulated import todays_verdict as today
 from simulated.luck import calibrated, results
-from studies.core.crossed import accuracy, difference
-from studies.core.verdicts import Judgement, judge_choices, judge_configurations
+from studies.statistics.crossed import accuracy, difference
+from studies.statistics.verdicts import Judgement, judge_choices, judge_configurations
 
 Array = npt.NDArray[np.float64]
 CHOICES = 9

@@ -23,9 +23,9 @@ from studies.analysis.candidates import candidates
 from studies.analysis.stored_study import Stored
 from studies.analysis.summary import metric_step
 from studies.core.formatting import is_share, possible, unit
-from studies.core.statistics import Interval, paired_difference, value_interval, welch
 from studies.core.trials import TrialRecord
 from studies.planning.fingerprint import differences
+from studies.statistics.intervals import Interval, paired_difference, value_interval, welch
 
 
 @dataclass(frozen=True, kw_only=True)

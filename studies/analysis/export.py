@@ -24,11 +24,11 @@ from studies.analysis.stored_study import Stored
 from studies.core.formatting import possible
 from studies.core.goals import judged_by
 from studies.core.seal import sealed
-from studies.core.statistics import Interval
 from studies.core.trials import TrialRecord
 from studies.planning.next_commands import reproduce_command, train_command
 from studies.planning.objective_class import is_trainer
 from studies.search.population import as_one_training
+from studies.statistics.intervals import Interval
 
 FILE = "best_config.toml"
 

@@ -11,9 +11,9 @@ from studies.analysis.result import Row, StudyResult
 from studies.analysis.scales import Point, Scale, Values, names_scale, scale_of
 from studies.core.formatting import possible
 from studies.core.goals import Goals
-from studies.core.statistics import Interval
 from studies.core.trials import TrialRecord, TrialState
 from studies.spec import StudySpec
+from studies.statistics.intervals import Interval
 
 
 def complete(records: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -7,8 +7,8 @@ from statistics import median
 
 from mnist_core.errors import UserError
 from studies.analysis import stored_study
-from studies.core.power import ASKED, MOST_SEEDS, power, seeds_needed
 from studies.planning.plan import Plan
+from studies.statistics.power import ASKED, MOST_SEEDS, power, seeds_needed
 
 DIFFERENCE = 0.005
 """The difference of accuracies that is asked for: half a point."""
@@ -67,7 +67,7 @@ def _of_ten(share: float) -> str:
 def _earlier(plan: Plan) -> SeedError | None:
     """Return the error that an earlier confirmation of the study has; None: there is none."""
     result = None
-    # Why it cannot be read is said by what needs it; --fresh does not.
+    # A study that cannot be read is refused later, by what needs it; --fresh does not.
     with suppress(UserError):
         if stored_study.exists(plan.location):
             result = stored_study.read(plan).result

@@ -15,11 +15,11 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 
 from studies.analysis.replay import made_trial
-from studies.core.statistics import Direction
 from studies.core.trials import TrialRecord
 from studies.search.optuna_bridge import to_distribution
 from studies.search.study_views import StudyView
 from studies.spec import StudySpec
+from studies.statistics.intervals import Direction
 
 ENOUGH = 10
 """With fewer trials there is no figure: the best tenth would be empty."""

@@ -11,7 +11,7 @@ The outcome depends on the values and the planned seeds alone, so an interrupted
 
 from collections.abc import Collection, Mapping, Sequence
 
-from studies.core.statistics import Direction, paired_difference, sign_of
+from studies.statistics.intervals import Direction, paired_difference, sign_of
 
 ALPHA = 0.05
 """Greatest probability that the best candidate is stopped."""

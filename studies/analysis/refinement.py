@@ -96,7 +96,7 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
 
 
 def _kept(result: StudyResult, rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Return the rows of the choices to go on with, and why the others are left out.
+    """Return the rows of the choices that are kept, and why the others are left out.
 
     A choice is left out if it is shown to be worse with the luck of the search in the error, or
     if that luck is not known, if its configuration is worse.
@@ -192,7 +192,7 @@ def _choice(view: _View, name: str, parameter: Choice) -> Refined:
     )
     return Refined(
         parameter=replace(parameter, choices=kept),
-        why=f"no configuration that goes on has another value; medians (trials): {shown}",
+        why=f"no kept configuration has another value; medians (trials): {shown}",
     )
 
 

@@ -20,7 +20,7 @@ from mnist_core.console.shell_words import argument, command
 from mnist_core.errors import ConfigError, UserError
 from studies.core.formatting import possible
 from studies.core.seal import SEAL, is_whole
-from studies.core.statistics import mean_interval
+from studies.statistics.intervals import mean_interval
 
 EXACT, WITHIN, OUTSIDE = "exact", "within", "outside"
 

@@ -9,12 +9,12 @@ from studies.analysis.doubts import PrunerWouldStopWinner, SeedSpread
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.verdict import Verdicts
 from studies.core.goals import judged_by
-from studies.core.multiple import Gain
-from studies.core.pooled import Collapse
-from studies.core.statistics import Interval
 from studies.core.trials import Forked, TrialRecord
 from studies.planning.plan import Plan
 from studies.search.stopping import Stop
+from studies.statistics.intervals import Interval
+from studies.statistics.multiple import Gain
+from studies.statistics.pooled import Collapse
 
 Standing = Literal["best", "the same", "tie", "too noisy", "collapsed", "worse", ""]
 """How a row compares with the best one; ``the same``: it is that configuration."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from studies.core.formatting import is_share, metric_text
-from studies.core.statistics import Direction, sign_of
+from studies.statistics.intervals import Direction, sign_of
 
 Point = tuple[float, float]
 

@@ -17,12 +17,12 @@ from studies.analysis.pareto import front_of
 from studies.analysis.replay import Pruner
 from studies.analysis.result import Row, StudyResult, metric_on_test
 from studies.analysis.verdict import reach_verdicts
-from studies.core.statistics import Interval, mean_interval, paired_difference, value_interval
 from studies.core.trials import Forked, TrialRecord, TrialState, tally
-from studies.core.verdicts import Judgement
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
 from studies.search.stopping import Stop
+from studies.statistics.intervals import Interval, mean_interval, paired_difference, value_interval
+from studies.statistics.verdicts import Judgement
 
 
 def summarize(

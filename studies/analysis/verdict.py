@@ -1,7 +1,7 @@
 """The verdicts of a study, from the records of its search and confirmation.
 
-They are two, see ``studies/core/verdicts.py``: which configuration is best, and which choice is
-best when it is tuned as in this study.
+They are two, see ``studies/statistics/verdicts.py``: which configuration is best, and which choice
+is best when it is tuned as in this study.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from mnist_core.evaluation.right_answers import NAME as RIGHT
 from mnist_core.evaluation.right_answers import RightAnswers
-from studies.core.crossed import Bits
-from studies.core.luck import bootstrap_luck
-from studies.core.statistics import Direction, sign_of
 from studies.core.trials import TrialRecord
-from studies.core.verdicts import Judgement, judge_choices, judge_configurations
+from studies.statistics.crossed import Bits
+from studies.statistics.intervals import Direction, sign_of
+from studies.statistics.luck import bootstrap_luck
+from studies.statistics.verdicts import Judgement, judge_choices, judge_configurations
 
 Values = Mapping[str, Mapping[int, float]]
 """The metric by seed, for each label."""

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.core.statistics import Interval
+from studies.statistics.intervals import Interval
 
 
 def is_share(metric: str) -> bool:

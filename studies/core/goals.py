@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.measured import KNOWN_BEFORE, MEASURES
 from objectives.training import CONFIRM
-from studies.core.statistics import Direction, sign_of
+from studies.statistics.intervals import Direction, sign_of
 
 
 def judged_by(metric: str, metrics: Mapping[str, float]) -> str:

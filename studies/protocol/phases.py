@@ -25,7 +25,6 @@ from studies.analysis.holdout_record import command_readings, read_record
 from studies.analysis.pareto import check_feasible
 from studies.analysis.result import StudyResult
 from studies.analysis.summary import failure_reasons, summarize
-from studies.core import statistics
 from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY
 from studies.core.events import Event, Listener, Stream
 from studies.core.seeds import confirm_seeds
@@ -48,6 +47,7 @@ from studies.protocol.holdout import (
 from studies.protocol.inherited_readings import Heir
 from studies.protocol.objective import build_objective, limits
 from studies.search.stopping import Stop
+from studies.statistics import intervals
 from studies.storage.belonging import mark
 from studies.storage.leases import StudyInUse
 from studies.storage.open import (
@@ -284,4 +284,4 @@ class _Run:
 def _look_ahead(event: Event) -> None:
     # Workers train meanwhile, so the study's summary need not wait for scipy at the end.
     if event.kind == "report":
-        statistics.warm_up()
+        intervals.warm_up()

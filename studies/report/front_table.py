@@ -4,7 +4,7 @@ from mnist_core.console.plain_text import are, counted
 from studies.analysis.pareto import dominates
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import bare_text, gap_text, mean_text, params_text, unit
-from studies.core.statistics import CONFIDENCE
+from studies.statistics.intervals import CONFIDENCE
 
 
 def front_headings(result: StudyResult) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from studies.core.events import Event
-from studies.core.statistics import sign_of
+from studies.statistics.intervals import sign_of
 
 
 @dataclass

@@ -17,7 +17,6 @@ from studies.core.formatting import (
     possible,
     unit,
 )
-from studies.core.statistics import CONFIDENCE
 from studies.report.fitting import fitted
 from studies.report.front_table import (
     ended_early,
@@ -30,6 +29,7 @@ from studies.report.front_table import (
 )
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
+from studies.statistics.intervals import CONFIDENCE
 
 
 def print_result(console: Console, result: StudyResult) -> None:

@@ -3,9 +3,9 @@
 from mnist_core.console.plain_text import counted
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import gap_text, is_share, listed, mean_text, params_text, unit
-from studies.core.multiple import Gain
 from studies.report.front_table import front_lines
 from studies.search.enqueued import point_of
+from studies.statistics.multiple import Gain
 
 NAMED_GAPS = 3
 """Ties that are named with their difference; further ones are only counted."""

@@ -15,8 +15,8 @@ from mnist_core.errors import UserError
 from studies.__main__ import app
 from studies.analysis import stored_study
 from studies.analysis.comparison import compare
-from studies.core.statistics import welch
 from studies.planning import lookup
+from studies.statistics.intervals import welch
 
 VALUES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=8)
 

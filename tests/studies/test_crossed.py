@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studies.core.crossed import (
+from studies.statistics.crossed import (
     accuracy,
     difference,
     difference_image_variance,
     image_shares,
     image_variance,
 )
-from studies.core.power import power, seeds_needed
-from studies.core.statistics import mean_interval
-from studies.core.verdicts import judge_configurations
+from studies.statistics.intervals import mean_interval
+from studies.statistics.power import power, seeds_needed
+from studies.statistics.verdicts import judge_configurations
 
 
 def models(draw, seeds=4, images=400, hard=None):

@@ -8,8 +8,8 @@ from test_protocol import run
 from toy import Toy, make_plan
 
 from studies.analysis.foresight import SeedError, power_lines, power_text
-from studies.core.verdicts import judge_configurations
 from studies.protocol import phases
+from studies.statistics.verdicts import judge_configurations
 
 ASSUMED = SeedError(sd=0.002, images=0.0, source="assumed")
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from studies.core.quantiles import (
+from studies.statistics.quantiles import (
     EQUAL,
     dunnett_quantile,
     dunnett_tail,

@@ -14,15 +14,15 @@ from studies.analysis import stored_study
 from studies.analysis.candidates import Candidate
 from studies.analysis.racing import ALPHA, FIRST_LOOK, race
 from studies.core.seeds import confirm_seeds
-from studies.core.statistics import paired_difference
 from studies.core.trials import TrialRecord
-from studies.core.verdicts import judge_configurations
 from studies.protocol import phases
 from studies.protocol.confirm import Rules
 from studies.protocol.control import StudyInterrupted
 from studies.report.table import markdown
 from studies.report.warnings import warnings
 from studies.search.enqueued import identity
+from studies.statistics.intervals import paired_difference
+from studies.statistics.verdicts import judge_configurations
 
 SEEDS = tuple(range(100, 108))
 

@@ -17,13 +17,13 @@ from studies.analysis.export import best_config
 from studies.analysis.tables import tables
 from studies.core.events import Event
 from studies.core.formatting import duration, gap_text, mean_text, metric_text, params_text
-from studies.core.statistics import mean_interval
 from studies.protocol import phases
 from studies.report.live import LiveView, PlainView, sparkline
 from studies.report.progress import Progress
 from studies.report.table import markdown, metric_title, notes, print_result
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
+from studies.statistics.intervals import mean_interval
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from studies.core.statistics import mean_interval, paired_difference, value_interval
+from studies.statistics.intervals import mean_interval, paired_difference, value_interval
 
 finite = st.floats(-1e3, 1e3, allow_nan=False)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_faults import BENCHMARKS
 
-from studies.core.statistics import mean_interval, paired_difference
+from studies.statistics.intervals import mean_interval, paired_difference
 
 
 @pytest.fixture(scope="module")

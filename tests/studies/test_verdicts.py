@@ -8,10 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from studies.core.estimates import Estimate, Part
-from studies.core.luck import bootstrap_luck, search_luck
-from studies.core.multiple import against, compare, intervals
-from studies.core.verdicts import (
+from studies.statistics.estimates import Estimate, Part
+from studies.statistics.luck import bootstrap_luck, search_luck
+from studies.statistics.multiple import against, compare, intervals
+from studies.statistics.verdicts import (
     DEFAULT_LEVEL,
     LEVEL,
     judge_choices,

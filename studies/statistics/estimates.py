@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from studies.core.pooled import Pool
+from studies.statistics.pooled import Pool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from studies.core.quantiles import normal_nodes, scale_nodes, t_upper
-from studies.core.verdicts import LEVEL, look_share
+from studies.statistics.quantiles import normal_nodes, scale_nodes, t_upper
+from studies.statistics.verdicts import LEVEL, look_share
 
 MOST_SEEDS = 64
 """More seeds than this are not proposed."""

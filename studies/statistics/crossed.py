@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_core.comparison.spread import t_quantile
-from studies.core.statistics import CONFIDENCE, Interval
+from studies.statistics.intervals import CONFIDENCE, Interval
 
 Bits = npt.NDArray[np.bool_]
 """Whether each image is right: bool ``[images]``."""

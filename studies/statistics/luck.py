@@ -3,8 +3,8 @@
 import math
 from collections.abc import Collection, Mapping
 
-from studies.core.pooled import Pool, pool
-from studies.core.statistics import Direction, sign_of
+from studies.statistics.intervals import Direction, sign_of
+from studies.statistics.pooled import Pool, pool
 
 LUCK_STANDS_OUT = 0.01
 """As ``STANDS_OUT``, for luck: its distribution has long tails, so a stricter level."""

@@ -15,18 +15,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from mnist_core.comparison.spread import rounding_error
-from studies.core.crossed import Bits, image_shares
-from studies.core.estimates import Estimate, estimate, with_luck
-from studies.core.luck import search_luck
-from studies.core.multiple import (
+from studies.statistics.crossed import Bits, image_shares
+from studies.statistics.estimates import Estimate, estimate, with_luck
+from studies.statistics.intervals import CONFIDENCE, Direction, Interval, sign_of
+from studies.statistics.luck import search_luck
+from studies.statistics.multiple import (
     Comparison,
     Gain,
     against,
     compare,
     intervals,
 )
-from studies.core.pooled import Collapse, Pool, collapses, pool
-from studies.core.statistics import CONFIDENCE, Direction, Interval, sign_of
+from studies.statistics.pooled import Collapse, Pool, collapses, pool
 
 LEVEL = 0.05
 """Probability that the best choice is called worse, over all looks."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mnist_core.comparison.spread import rounding_error
-from studies.core.statistics import Direction, mean_interval, sign_of
+from studies.statistics.intervals import Direction, mean_interval, sign_of
 
 COLLAPSE_TIMES = 25
 """A seed collapsed if it is this many usual standard deviations worse than its choice's best seed.
@@ -75,7 +75,7 @@ def usual_spread(values: Mapping[str, Mapping[int, float]], *, step: float = 0.0
 
 
 def _least_spread(values: Mapping[str, Mapping[int, float]], step: float) -> float:
-    """Return half the binomial standard deviation of the best accuracy; 0: it is no accuracy.
+    """Return half the binomial standard deviation of the best accuracy; 0: it is not an accuracy.
 
     The smallest of two to four choices' spreads may be tiny by chance. Without this bound a sound
     seed counts as collapsed in 5 to 16 % of such studies with 2 seeds, and in .5 to 2.5 % with 3.

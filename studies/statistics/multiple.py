@@ -16,14 +16,14 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from studies.core.estimates import Estimate, standard_error
-from studies.core.quantiles import (
+from studies.statistics.estimates import Estimate, standard_error
+from studies.statistics.intervals import Interval
+from studies.statistics.quantiles import (
     EQUAL,
     dunnett_quantile,
     modulus_quantile,
     t_upper,
 )
-from studies.core.statistics import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Statistics of a few seeds and many choices: intervals, comparisons, verdicts, power."""
