@@ -78,8 +78,8 @@ def choice_lines(result: StudyResult) -> list[str]:
     found = result.verdicts.choices
     if found is None:
         return [
-            f"Which {name} is best as tuned here ({tuned}) is not known: that takes two trials of"
-            " full budget of at least two of them."
+            f"As tuned here ({tuned}), it is not known which {name} is best: at least two of them need"
+            " two finished trials each."
         ]
     compared = found.comparison
     if compared.sole:
