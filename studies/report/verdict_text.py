@@ -78,8 +78,8 @@ def choice_lines(result: StudyResult) -> list[str]:
     found = result.verdicts.choices
     if found is None:
         return [
-            f"As tuned here ({tuned}), it is not known which {name} is best: at least two of them need"
-            " two finished trials each."
+            f"As tuned here ({tuned}), it is not known which {name} is best: at least two of them"
+            " need two finished trials each."
         ]
     compared = found.comparison
     if compared.sole:
