@@ -61,7 +61,8 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
     """Return a narrower study from the trials of ``search`` and what was confirmed.
 
     Raises:
-        UserError: if nothing is confirmed, or the study has several objectives.
+        UserError: if nothing is confirmed, no choice may be best, or the study has several
+            objectives.
     """
     plan, best = result.plan, result.best_row
     if result.several:
@@ -75,8 +76,14 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
         )
     rows = [row for row in result.rows if row.candidate and not row.candidate.default]
     kept, dropped = _kept(result, rows)
+    if not kept:
+        raise UserError(
+            f"study {plan.name}: its default configuration is better than every choice that was"
+            " tuned, so there is nothing to search around; change the space"
+        )
     params = {row.label: dict(row.candidate.params) for row in kept if row.candidate}
-    # What leads decides the ranges: other kept choices only may be as good after another search.
+    # The ranges follow the leading configurations. Other kept choices may only be as good after
+    # another search.
     leading = [row for row in kept if result.standing(row) in ("best", "the same", "tie")]
     scientific = plan.spec.scientific
     labels = {row.label for row in leading}
@@ -90,7 +97,11 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
     return Refinement(
         parameters=refined,
         defaults={values[scientific]: values for values in params.values()},
-        baseline=best.candidate.params[scientific],
+        # The best one may be the default of a choice whose own configuration is left out.
+        baseline=next(
+            (one[scientific] for one in params.values() if str(one[scientific]) == best.label),
+            params[kept[0].label][scientific],
+        ),
         dropped=tuple(dropped),
     )
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mnist_core.console.plain_text import one_line
 from mnist_core.table import flat_items
 from search_spaces.space import Choice, Parameter
 from studies.analysis.refinement import Refinement
@@ -18,22 +19,21 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
     spec = plan.spec
     kinds = {type(one.parameter).__name__ for one in found.parameters.values()}
     when = {"When"} if any(one.parameter.when for one in found.parameters.values()) else set()
+    # The goal comes from the database. As a docstring, three quotes in it would begin code.
     lines = [
-        f'"""{spec.goal}',
+        f'"""A refined study: python -m studies.run {name}"""',
         "",
-        f"Refined from the study {plan.name}: python -m studies refine {plan.name}",
-        f"Run: python -m studies.run {name}",
-        '"""',
+        f"# Refined from the study {one_line(plan.name)} by `python -m studies refine`.",
         "",
         f"from search_spaces.space import {', '.join(sorted({*kinds, *when, 'Space'}))}",
         "from studies.spec import StudySpec",
         "",
         "SPACE = Space(",
         "    {",
-        *(f"        # Left out: {line}" for line in found.dropped),
+        *(f"        # Left out: {one_line(line)}" for line in found.dropped),
     ]
     for parameter, refined in found.parameters.items():
-        lines += [f"        # {refined.why}"] if refined.why else []
+        lines += [f"        # {one_line(refined.why)}"] if refined.why else []
         lines.append(f"        {_source(parameter)}: {_written(refined.parameter)},")
     lines += ["    }", ")", "", "STUDY = StudySpec("]
     per_choice = min(spec.trials_per_choice * 2, spec.trials // len(found.defaults))

@@ -17,7 +17,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
         return front_lines(result)
     best = result.best_row
     if best is None or best.confirm is None or best.candidate is None:
-        return ["Nothing is confirmed yet, so there is no best one."]
+        return ["Nothing is confirmed yet."]
     missing = [row.label for row in result.rows if row.confirm is None]
     return [
         *configuration_lines(result),

@@ -40,8 +40,8 @@ class Screening:
     - A number is a point of the sequence, at first of its whole range, later of a box around the
       branch's best trial.
 
-    With several objectives there is no best trial and no rank, so that choices stay balanced and
-    ranges whole.
+    Several objectives give no single best trial and no ranks. Then choices stay balanced, and
+    ranges stay whole.
     """
 
     space: Space

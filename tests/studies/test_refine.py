@@ -74,6 +74,33 @@ def test_a_bound_that_holds_a_leading_value_is_widened(tmp_path):
     assert made.parameters[name].parameter.high > 0.005 and "bound" in made.parameters[name].why
 
 
+def test_a_goal_from_the_database_is_text_and_never_code(refined):
+    plan, _, made = refined
+    goal = 'Best?""" + str(1 / 0) + """\\'
+    spec = dataclasses.replace(plan.spec, goal=goal)
+    text = study_file(dataclasses.replace(plan, spec=spec), made, "toy_refined")
+    assert as_study(text).goal == goal
+
+
+def won_by_the_default(found, *kept):
+    """The result as if the default of adam had won and only ``kept`` might be as good."""
+    judged = found.result.verdicts.configurations
+    worse = tuple(row.label for row in found.result.rows if row.label not in kept)
+    compared = dataclasses.replace(judged.comparison, best="adam (default)", worse=worse)
+    judged = dataclasses.replace(judged, comparison=compared)
+    verdicts = dataclasses.replace(found.result.verdicts, configurations=judged, choices=judged)
+    return dataclasses.replace(found.result, best="adam (default)", verdicts=verdicts)
+
+
+def test_the_default_of_a_choice_that_is_left_out_may_be_best(refined):
+    plan, found, _ = refined
+    made = refine(won_by_the_default(found, "sgd"), found.search)
+    assert made.baseline == "sgd" and set(made.defaults) == {"sgd"}
+    assert as_study(study_file(plan, made, "toy_refined")).baseline == "sgd"
+    with pytest.raises(UserError, match="default"):
+        refine(won_by_the_default(found), found.search)
+
+
 def test_nothing_confirmed_is_one_line(tmp_path):
     plan = make_plan(tmp_path)
     run(plan)
