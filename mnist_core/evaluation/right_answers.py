@@ -44,9 +44,18 @@ class RightAnswers:
         try:
             n, of = int(kept["n"]), str(kept["of"])
             packed = np.frombuffer(base64.b64decode(kept["bits"], validate=True), np.uint8)
-            right = np.unpackbits(packed, count=n).astype(np.bool_)
-        except (KeyError, TypeError, binascii.Error) as error:
+        except (KeyError, TypeError, OverflowError, binascii.Error) as error:
             raise ValueError(f"not right answers: {error}") from None
+        # Before they are unpacked: a wrong number may be larger than the memory.
         if len(packed) != -(-n // 8):
             raise ValueError(f"not right answers: {len(packed)} bytes for {n} answers")
-        return cls(of=of, right=right)
+        return cls(of=of, right=np.unpackbits(packed, count=n).astype(np.bool_))
+
+    @classmethod
+    def of_trial(cls, attributes: Mapping[str, Any]) -> Self | None:
+        """Return what a trial has kept among its ``attributes``; None: nothing of this form."""
+        try:
+            found = cls.from_json(attributes[NAME])
+        except (KeyError, ValueError):  # an own objective may use the name for something else
+            return None
+        return found if len(found.right) else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from mnist_core.evaluation.right_answers import NAME as RIGHT
+from mnist_core.evaluation.right_answers import RightAnswers
 from studies.analysis.candidates import Candidate, candidates
 from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
 from studies.analysis.holdout_record import HoldoutRecord
@@ -244,13 +244,12 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
     """Return in which steps the metric is read: an accuracy by the image (or pair); 0: unknown."""
     if not metric.endswith("accuracy"):
         return 0.0
-    counts = [
-        record.attributes[RIGHT]["n"]
-        if RIGHT in record.attributes
-        else sum(map(sum, record.attributes["confusion"]))
-        for record in records
-        if RIGHT in record.attributes or "confusion" in record.attributes
-    ]
+    counts = []
+    for record in records:
+        if (answers := RightAnswers.of_trial(record.attributes)) is not None:
+            counts.append(len(answers.right))
+        elif "confusion" in record.attributes:
+            counts.append(sum(map(sum, record.attributes["confusion"])))
     return 1 / min(counts) if counts else 0.0
 
 

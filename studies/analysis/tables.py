@@ -38,7 +38,6 @@ from typing import Any
 import pandas as pd
 
 from mnist_core.errors import ConfigError, UserError, unknown_name
-from mnist_core.evaluation.right_answers import NAME as RIGHT
 from mnist_core.evaluation.right_answers import RightAnswers
 from mnist_core.files import write_atomically
 from studies.analysis.stored_study import Stored
@@ -164,9 +163,8 @@ def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> lis
 
 def _answers(record: TrialRecord) -> dict[str, Any]:
     """Return which images judged a confirmed model, and which of them it got wrong."""
-    try:
-        found = RightAnswers.from_json(record.attributes[RIGHT])
-    except (KeyError, ValueError):
+    found = RightAnswers.of_trial(record.attributes)
+    if found is None:
         return {}
     return {
         "info.judged_on": found.of,

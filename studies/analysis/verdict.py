@@ -7,7 +7,6 @@ is best when it is tuned as in this study.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mnist_core.evaluation.right_answers import NAME as RIGHT
 from mnist_core.evaluation.right_answers import RightAnswers
 from studies.core.trials import TrialRecord
 from studies.statistics.crossed import Bits
@@ -106,9 +105,8 @@ def _answers(
     sets = set()
     for label, records in complete.items():
         for record in records:
-            try:
-                one = RightAnswers.from_json(record.attributes[RIGHT])
-            except (KeyError, ValueError):
+            one = RightAnswers.of_trial(record.attributes)
+            if one is None:
                 return {}
             sets.add((one.of, len(one.right)))
             found.setdefault(label, {})[record.seed] = one

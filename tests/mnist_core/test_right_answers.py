@@ -30,8 +30,17 @@ def test_five_thousand_answers_are_small():
         {"n": 9, "of": "x", "bits": "/w=="},
         {"n": -1, "of": "x", "bits": "/w=="},
         {"n": None, "of": "x", "bits": "/w=="},
+        {"n": float("inf"), "of": "x", "bits": "/w=="},
+        {"n": 10**13, "of": "x", "bits": "/w=="},
+        3,
     ],
 )
 def test_nonsense_is_refused(kept):
     with pytest.raises(ValueError):
         RightAnswers.from_json(kept)
+
+
+@pytest.mark.parametrize("kept", [3, [], "text", {"n": 0, "of": "x", "bits": ""}])
+def test_an_attribute_of_that_name_may_hold_anything(kept):
+    assert RightAnswers.of_trial({"right": kept}) is None
+    assert RightAnswers.of_trial({}) is None

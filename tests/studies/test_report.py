@@ -360,3 +360,15 @@ def test_brackets_in_a_title_are_no_markup():
     view = LiveView(Progress(metric="val_accuracy"), console, title="/tmp/[/b]x[red]")
     console.print(view.render())
     assert "/tmp/[/b]x[red]" in console.export_text()
+
+
+def test_an_own_objective_may_keep_an_attribute_called_right(tmp_path, monkeypatch):
+    class Own(Toy):
+        def __call__(self, task, report):
+            outcome = super().__call__(task, report)
+            attributes = {**outcome.attributes, "right": 3}
+            return dataclasses.replace(outcome, attributes=attributes)
+
+    monkeypatch.setattr(phases.fingerprint, "describe", lambda plan: {})
+    result = run(make_plan(tmp_path, trials=6), toy=Own())
+    assert result.best is not None and not result.verdicts.images
