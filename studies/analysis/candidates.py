@@ -1,6 +1,6 @@
 """The configurations that are confirmed: the best of each choice, and the baseline's default."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ class Candidate:
         search_trial: number of the search trial that found it; None for a default not tried.
         search_values: all objectives of that trial, the metric first.
         feasible: whether that trial keeps the study's limits; if it does not, it cannot win.
+        place: its place by search value among the different configurations of its choice, from 1.
+        runner_up: whether another configuration of its choice leads on fresh seeds, see
+            ``runners_up.py``.
     """
 
     choice: str
@@ -32,6 +35,8 @@ class Candidate:
     search_values: tuple[float, ...] = ()
     name: str = ""
     feasible: bool = True
+    place: int = 1
+    runner_up: bool = False
 
     @property
     def label(self) -> str:
@@ -40,12 +45,13 @@ class Candidate:
 
 
 def candidates(
-    spec: StudySpec, goals: Goals, search: Sequence[TrialRecord], *, front: int
+    spec: StudySpec, goals: Goals, search: Sequence[TrialRecord], *, front: int, top: int = 1
 ) -> tuple[Candidate, ...]:
-    """Return the best feasible trial of each choice (of equals the earlier one), and the default.
+    """Return the ``top`` best feasible configurations of each choice, and the default.
 
-    A choice without a COMPLETE trial has no candidate. With several objectives: at most ``front``
-    trials of the Pareto front, and the default.
+    The configurations of a choice differ and come in the order of their search values, of equals
+    the earlier trial first. A choice without a COMPLETE trial has no candidate. With several
+    objectives: at most ``front`` trials of the Pareto front, and the default.
     """
     params = spec.default(spec.baseline)
     found: list[Candidate] = []
@@ -56,11 +62,19 @@ def candidates(
         able = [r for r in search if r.complete and r.feasible and r.value is not None]
         for choice in spec.choices:
             own = [r for r in able if r.params.get(spec.scientific) == choice]
-            if own:
-                best = min(own, key=lambda r: (-goals.sign * (r.value or 0.0), r.number))
+            own.sort(key=lambda r: (-goals.sign * (r.value or 0.0), r.number))
+            for place, record in enumerate(_different(own, top), start=1):
                 # The default itself, if it is one after rounding, is trained once.
-                same = _same(best, params)
-                found.append(_found_by(best, params if same else configuration(best), spec))
+                same = _same(record, params)
+                found.append(
+                    _found_by(
+                        record,
+                        params if same else configuration(record),
+                        spec,
+                        name="" if place == 1 else f"{choice}, trial {record.number}",
+                        place=place,
+                    )
+                )
     tried = next((r for r in search if _same(r, params) and r.complete), None)
     default = Candidate(
         choice=str(spec.baseline),
@@ -75,8 +89,38 @@ def candidates(
     return (*found, default)
 
 
+def of_choices(chosen: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Yield the candidates of each choice, best search value first, without the default.
+
+    Each configuration of a Pareto front is on its own.
+    """
+    own: list[Candidate] = []
+    for candidate in chosen:
+        if candidate.place == 1 and own:
+            yield own
+            own = []
+        if not candidate.default:
+            own.append(candidate)
+    if own:
+        yield own
+
+
+def _different(records: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
+    """Return the first ``most`` records of different configurations."""
+    found: dict[str, TrialRecord] = {}
+    for record in records:
+        found.setdefault(point_of(record.params), record)
+        if len(found) == most:
+            break
+    return list(found.values())
+
+
 def _found_by(
-    record: TrialRecord, params: Mapping[str, Any], spec: StudySpec, name: str = ""
+    record: TrialRecord,
+    params: Mapping[str, Any],
+    spec: StudySpec,
+    name: str = "",
+    place: int = 1,
 ) -> Candidate:
     return Candidate(
         choice=str(record.params.get(spec.scientific)),
@@ -86,6 +130,7 @@ def _found_by(
         search_value=record.value,
         search_values=record.values,
         name=name,
+        place=place,
     )
 
 

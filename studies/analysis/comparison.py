@@ -20,9 +20,11 @@ from mnist_core.comparison.spread import Verdict, difference, outcome_of, roundi
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
 from studies.analysis.candidates import candidates
+from studies.analysis.runners_up import named
 from studies.analysis.stored_study import Stored
 from studies.analysis.summary import metric_step
 from studies.core.formatting import is_share, possible, unit
+from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord
 from studies.planning.fingerprint import differences
 from studies.statistics.intervals import Interval, paired_difference, value_interval, welch
@@ -167,9 +169,15 @@ def _confirmed(found: Stored) -> dict[str, list[TrialRecord]]:
     """Return the confirm trainings by label; those of one configuration may have two labels."""
     complete = [r for r in found.confirm if r.complete and r.value is not None]
     plan = found.plan
-    chosen = candidates(plan.spec, plan.goals, found.search, front=plan.settings.confirm.front)
+    front, seeds = plan.settings.confirm.front, plan.confirm_seeds
+    chosen = candidates(plan.spec, plan.goals, found.search, front=front, top=plan.top)
+    chosen = named(
+        plan.spec, chosen, found.confirm, confirm_seeds(plan.settings.search.seed, seeds)
+    )
     rows = {
-        one.label: [record for record in complete if record.params == one.params] for one in chosen
+        one.label: [record for record in complete if record.params == one.params]
+        for one in chosen
+        if not one.runner_up
     }
     return {label: records for label, records in rows.items() if records}
 

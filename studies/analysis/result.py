@@ -16,8 +16,9 @@ from studies.statistics.intervals import Interval
 from studies.statistics.multiple import Gain
 from studies.statistics.pooled import Collapse
 
-Standing = Literal["best", "the same", "tie", "too noisy", "collapsed", "worse", ""]
-"""How a row compares with the best one; ``the same``: it is that configuration."""
+Standing = Literal["best", "the same", "tie", "too noisy", "collapsed", "worse", "runner-up", ""]
+"""How a row compares with the best one; ``the same``: it is that configuration; ``runner-up``:
+another configuration of its choice leads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class Row:
         collapsed: the seeds on which its training failed on its own; None: there is none.
         luck: standard deviation of its best search value, were its trials drawn again; None: it has
             fewer than two.
+        runners_up: rows of the choice's other confirmed configurations, which another one leads;
+            they are on the first seeds only and in no verdict on configurations.
     """
 
     label: str
@@ -56,11 +59,14 @@ class Row:
     gap_to_default: Interval | None = None
     collapsed: Collapse | None = None
     luck: float | None = None
+    runners_up: tuple["Row", ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """What a study found; ``rows`` are sorted, best first, those without a value last.
+
+    A choice's row is its leader's; ``shown_rows`` has the runners-up beneath.
 
     Attributes:
         best: label of the row with the best confirm mean; None as long as nothing was confirmed.
@@ -132,6 +138,18 @@ class StudyResult:
         return len({record.number for record in self.confirmed} - self.test.values.keys())
 
     @property
+    def shown_rows(self) -> tuple[Row, ...]:
+        """All rows, the runners-up of a choice beneath it, as soon as they are trained."""
+        return tuple(
+            one
+            for row in self.rows
+            for one in (
+                row,
+                *(each for each in row.runners_up if each.values or each.confirm_failed),
+            )
+        )
+
+    @property
     def several(self) -> bool:
         """Whether the study has several objectives: rows are of its Pareto front then."""
         return bool(self.plan.settings.search.objectives)
@@ -151,6 +169,8 @@ class StudyResult:
         best = self.best_row
         if self.several or best is None or row.confirm is None or row.candidate is None:
             return ""
+        if row.candidate.runner_up:
+            return "runner-up"
         if row is best:
             return "best"
         if best.candidate is not None and row.candidate.params == best.candidate.params:

@@ -19,6 +19,7 @@ from studies.core.attributes import (
     RACE,
     STOPPED,
 )
+from studies.core.seeds import FIRST_SEEDS
 from studies.core.trials import Forked, TrialRecord
 from studies.planning.fingerprint import FingerprintMismatch, check_readable
 from studies.planning.plan import Plan
@@ -68,7 +69,11 @@ class Stored:
         if self.result is None or not any(r.complete for r in self.search):
             return "confirm" if self.confirm else "search"
         for row in self.result.rows:
-            if row.candidate is None or row.stopped_after is not None:
+            if row.candidate is None:
+                continue
+            if any(len(one.values) + one.confirm_failed < FIRST_SEEDS for one in row.runners_up):
+                return "confirm"
+            if row.stopped_after is not None:
                 continue
             if len(row.values) + row.confirm_failed < self.plan.confirm_seeds:
                 return "confirm"

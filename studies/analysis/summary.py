@@ -1,28 +1,27 @@
 """The result of a study, worked out from its records alone."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from mnist_core.evaluation.right_answers import RightAnswers
-from studies.analysis.candidates import Candidate, candidates
-from studies.analysis.doubts import on_bound, pruner_would_stop_winner, seed_spread
+from studies.analysis.candidates import candidates
+from studies.analysis.doubts import pruner_would_stop_winner, seed_spread
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.pareto import front_of
 from studies.analysis.replay import Pruner
-from studies.analysis.result import Row, StudyResult, metric_on_test
+from studies.analysis.result import StudyResult
+from studies.analysis.rows import Material, counted_states, is_of
+from studies.analysis.runners_up import named, runners_up
 from studies.analysis.verdict import reach_verdicts
+from studies.core.seeds import confirm_seeds
 from studies.core.trials import Forked, TrialRecord, TrialState, tally
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
 from studies.search.stopping import Stop
-from studies.statistics.intervals import Interval, mean_interval, paired_difference, value_interval
-from studies.statistics.verdicts import Judgement
 
 
 def summarize(
@@ -40,7 +39,9 @@ def summarize(
 ) -> StudyResult:
     """Work out the result from the records of search and confirmation."""
     spec, goals = plan.spec, plan.goals
-    confirmed = candidates(spec, goals, search, front=plan.settings.confirm.front)
+    found = candidates(spec, goals, search, front=plan.settings.confirm.front, top=plan.top)
+    seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
+    confirmed = named(spec, found, confirm, seeds)
     chosen = {candidate.label: candidate for candidate in confirmed}
     # By params, as one configuration may have two labels.
     records = {
@@ -55,15 +56,16 @@ def summarize(
         label: {r.seed: r.value for r in of_label if r.value is not None}
         for label, of_label in complete.items()
     }
-    (default,) = _defaults(chosen)
-    tuned = [candidate.params for label, candidate in chosen.items() if label != default]
-    rivals = dict(values)
+    (default,) = (label for label, candidate in chosen.items() if candidate.default)
+    further = runners_up(confirmed)
+    rivals = {label: of for label, of in values.items() if not chosen[label].runner_up}
+    tuned = [chosen[label].params for label in rivals if label != default]
     # Where the search found nothing better, one row counts; what is infeasible wins nothing.
     if chosen[default].params in tuned or not chosen[default].feasible:
         del rivals[default]
     step = metric_step(spec.metric, chain.from_iterable(complete.values()))
     of_choice = {
-        label: [r for r in search if _is_of(r, label, candidate, spec.scientific)]
+        label: [r for r in search if is_of(r, label, candidate, spec.scientific)]
         for label, candidate in chosen.items()
     }
     ended = {
@@ -73,7 +75,7 @@ def summarize(
     raced = {
         label: len(ended[label])
         for label, candidate in chosen.items()
-        if race and identity(candidate.params) in race
+        if race and identity(candidate.params) in race and not candidate.runner_up
         # Seeds may have been trained before the race, or by another run without one.
         if len(ended[label]) < plan.confirm_seeds
     }
@@ -89,65 +91,33 @@ def summarize(
         trials={
             label: [r for r in of_label if r.complete and r.feasible]
             for label, of_label in of_choice.items()
-            if not chosen[label].default
+            if not chosen[label].default and not chosen[label].runner_up
+        },
+        runners_up={
+            choice: [values[label] for label in labels] for choice, labels in further.items()
         },
     )
     configurations = verdicts.configurations
     best = configurations.comparison.best if configurations else None
-    shown = _Shown(judged=configurations, step=step, sign=goals.sign)
-    rows = []
-    for label in chosen if goals.several else (*map(str, spec.choices), *_defaults(chosen)):
-        candidate = chosen.get(label)
-        of_label = complete.get(label, ())
-        by_seed = values.get(label, {})
-        # The default may be the best one of its choice: one configuration, so one interval.
-        judged_as = label
-        if candidate is not None and label not in rivals:
-            judged_as = next((n for n in rivals if chosen[n].params == candidate.params), label)
-        lost = configurations.collapsed.get(judged_as) if configurations else None
-        own = [r for r in search if _is_of(r, label, candidate, spec.scientific)]
-        states = _states(own)
-        # The same configuration under two labels is trained once: it has no difference.
-        differs = {
-            other: bool(other and candidate and candidate.params != chosen[other].params)
-            for other in (best, default)
-        }
-        rows.append(
-            Row(
-                label=label,
-                candidate=candidate,
-                complete=states.get(TrialState.COMPLETE, 0),
-                pruned=states.get(TrialState.PRUNED, 0),
-                failed=states.get(TrialState.FAIL, 0),
-                values=by_seed,
-                confirm=shown.interval(judged_as, by_seed),
-                gap=(
-                    shown.gap(judged_as, by_seed, values[best])
-                    if best and differs[best] and lost is None
-                    else None
-                ),
-                test=_test_interval(
-                    [r for r in of_label if lost is None or r.seed not in lost.seeds],
-                    test,
-                    metric_on_test(spec.metric),
-                ),
-                seconds=_mean([r.seconds for r in of_label if r.seconds is not None]),
-                confirm_failed=failed.get(label, 0),
-                on_bound=(
-                    on_bound(spec.space, candidate.params, [r.params for r in own])
-                    if candidate and not candidate.default
-                    else ()
-                ),
-                stopped_after=raced.get(label),
-                gap_to_default=(
-                    paired_difference(by_seed, values[default], step=step)
-                    if differs[default]
-                    else None
-                ),
-                collapsed=lost,
-                luck=verdicts.luck.get(label),
-            )
-        )
+    material = Material(
+        plan=plan,
+        search=search,
+        chosen=chosen,
+        default=default,
+        complete=complete,
+        values=values,
+        rivals=rivals,
+        failed=failed,
+        raced=raced,
+        verdicts=verdicts,
+        step=step,
+        test=test,
+    )
+    labels = [one.label for one in confirmed if not one.runner_up]
+    rows = [
+        material.row(label, further.get(label, ()))
+        for label in (labels if goals.several else (*map(str, spec.choices), default))
+    ]
     rows.sort(
         # Means over a part of the seeds are not compared with the others'.
         key=lambda row: (
@@ -164,7 +134,7 @@ def summarize(
         verdicts=verdicts,
         test=test,
         confirm=complete,
-        states=_states(search),
+        states=counted_states(search),
         failures=failure_reasons(search),
         environment=environment or {},
         trained=trained,
@@ -184,60 +154,10 @@ def summarize(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shown:
-    """The intervals that the table shows: simultaneous ones, where the verdict has them."""
-
-    judged: Judgement | None
-    step: float
-    sign: float
-
-    def interval(self, label: str, by_seed: Mapping[int, float]) -> Interval | None:
-        """Return the interval of a row's mean; without its collapsed seeds; None: no value."""
-        if not by_seed:
-            return None
-        if self.judged is not None and label in self.judged.intervals:
-            own = mean_interval(list(by_seed.values()))
-            return replace(self.judged.intervals[label], sd=own.sd)
-        lost = self.judged.collapsed.get(label) if self.judged is not None else None
-        sound = [value for seed, value in by_seed.items() if not lost or seed not in lost.seeds]
-        return value_interval(sound or list(by_seed.values()), step=self.step)
-
-    def gap(
-        self, label: str, by_seed: Mapping[int, float], best: Mapping[int, float]
-    ) -> Interval | None:
-        """Return a row's mean minus the best one's; of one that was stopped by the common seeds."""
-        margins = self.judged.comparison.margins if self.judged is not None else {}
-        if label not in margins:
-            return paired_difference(by_seed, best, step=self.step)
-        one = margins[label]
-        if self.sign > 0:
-            return one
-        return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
-
-
 def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
     """Count the reasons of the failed trials (``kind: message``), most frequent first."""
     failures = [record.failure for record in records if record.ending == TrialState.FAIL]
     return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
-
-
-def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:
-    return [label for label, candidate in chosen.items() if candidate.default]
-
-
-def _is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:
-    if candidate is not None and candidate.default:
-        return bool(record.params == candidate.params)
-    return str(record.params.get(scientific)) == label
-
-
-def _states(records: Iterable[TrialRecord]) -> dict[str, int]:
-    return dict(Counter(record.ending for record in records))
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
@@ -251,10 +171,3 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
         elif "confusion" in record.attributes:
             counts.append(sum(map(sum, record.attributes["confusion"])))
     return 1 / min(counts) if counts else 0.0
-
-
-def _test_interval(
-    records: Sequence[TrialRecord], test: HoldoutRecord, name: str
-) -> Interval | None:
-    values = [test.values[r.number][name] for r in records if name in test.values.get(r.number, {})]
-    return mean_interval(values) if values else None

@@ -20,11 +20,12 @@ metric.<name>      all metrics of the end
 info.<name>        other facts of the training, e.g. device, precision, n_parameters
 =================  ===============================================================================
 
-``confirm``: the same for each training on a fresh seed, with ``label`` (the choice, or ``<choice>
-(default)``), and ``test.<name>``, the metrics on the test images. Its ``value`` is
-``metric.confirm_<name>`` where that was measured. ``info.judged_on`` and ``info.judged_images`` say
-which images judged the model, and ``info.wrong_images`` which of them it got wrong, by their places
-from 0, as text. ``curves``: a row a report.
+``confirm``: the same for each training on a fresh seed, with ``label`` (the choice for the best of
+its search trials, ``<choice>, trial <number>`` for the next best, or ``<choice> (default)``), and
+``test.<name>``, the metrics on the test images. Its ``value`` is ``metric.confirm_<name>`` where
+that was measured. ``info.judged_on`` and ``info.judged_images`` say which images judged the model,
+and ``info.wrong_images`` which of them it got wrong, by their places from 0, as text. ``curves``: a
+row a report.
 
 A parameter's column is numeric if all its values are numbers, and text otherwise.
 """

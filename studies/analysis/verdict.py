@@ -4,15 +4,21 @@ They are two, see ``studies/statistics/verdicts.py``: which configuration is bes
 is best when it is tuned as in this study.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from mnist_core.evaluation.right_answers import RightAnswers
+from studies.core.seeds import FIRST_SEEDS
 from studies.core.trials import TrialRecord
 from studies.statistics.crossed import Bits
 from studies.statistics.intervals import Direction, sign_of
 from studies.statistics.luck import bootstrap_luck
 from studies.statistics.verdicts import Judgement, judge_choices, judge_configurations
+
+ENOUGH_PAIRS = 2
+"""With fewer choices that have a confirmed runner-up the search values tell of the luck."""
 
 Values = Mapping[str, Mapping[int, float]]
 """The metric by seed, for each label."""
@@ -51,6 +57,7 @@ def reach_verdicts(
     failed: Collection[str],
     complete: Mapping[str, Sequence[TrialRecord]],
     trials: Mapping[str, Sequence[TrialRecord]],
+    runners_up: Mapping[str, Sequence[Mapping[int, float]]] = MappingProxyType({}),
 ) -> Verdicts:
     """Judge the confirmed configurations, and the choices that they are the best of.
 
@@ -61,6 +68,7 @@ def reach_verdicts(
         failed: labels that failed on some seeds.
         complete: the COMPLETE confirm trials of each label.
         trials: the feasible COMPLETE search trials of each choice; none for the default.
+        runners_up: the metric by seed of each choice's runners-up.
     """
     answers = _answers({label: complete[label] for label in values})
     bits: Mapping[str, Mapping[int, Bits]] | None = None
@@ -71,7 +79,9 @@ def reach_verdicts(
         }
     first = next((one for of_label in answers.values() for one in of_label.values()), None)
     found = {label: _distinct(of_label, direction) for label, of_label in trials.items()}
-    pairs = {label: (best[0], best[1]) for label, best in found.items() if len(best) > 1}
+    pairs = _confirmed_pairs(values, runners_up)
+    if len(pairs) < ENOUGH_PAIRS:
+        pairs = {label: (best[0], best[1]) for label, best in found.items() if len(best) > 1}
     given = {"direction": direction, "step": step, "default": default}
     judging = {**given, "stopped": stopped, "failed": failed, "bits": bits}
     return Verdicts(
@@ -89,6 +99,24 @@ def reach_verdicts(
         judged_on="" if first is None else f"{len(first.right):,} {first.of}",
         images=bits is not None,
     )
+
+
+def _confirmed_pairs(
+    values: Values, runners_up: Mapping[str, Sequence[Mapping[int, float]]]
+) -> dict[str, tuple[float, float]]:
+    """Return the means of each choice's two best configurations on the seeds of both."""
+    pairs = {}
+    for label, others in runners_up.items():
+        of_leader = values.get(label, {})
+        for other in others[:1]:
+            common = [seed for seed in of_leader if seed in other]
+            if len(common) >= FIRST_SEEDS:
+                one, two = (
+                    math.fsum(of[seed] for seed in common) / len(common)
+                    for of in (of_leader, other)
+                )
+                pairs[label] = (one, two)
+    return pairs
 
 
 def _distinct(records: Sequence[TrialRecord], direction: Direction) -> list[float]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _HALF = 1 << 62
+FIRST_SEEDS = 2
+"""Confirm seeds on which all configurations of a choice are trained, see ``runners_up.py``."""
 
 
 def trial_seed(study_seed: int, number: int) -> int:

@@ -115,6 +115,7 @@ _STANDINGS = {
     "too noisy": "too noisy to tell from the best,",
     "worse": "worse than the best,",
     "collapsed": "not ranked, as {collapsed}; the best is",
+    "runner-up": "another configuration of its choice leads it; the best is",
 }
 _WRITTEN = 12
 """Reports of a curve that are written out, the last ones."""
@@ -185,7 +186,7 @@ class TrialNotes:
         if self._confirm or result is None or result.best_row is None:
             return ""
         best = result.best_row
-        for row in result.rows:
+        for row in result.shown_rows:
             if row.confirm and row.candidate and row.candidate.search_trial == record.number:
                 standing = result.standing(row)
                 said = f"Confirmed: {self._on_seeds(row)}"

@@ -91,11 +91,21 @@ def open_confirm(
     storage: Storage,
     entries: Sequence[Entry],
     *,
+    later: int = 0,
     listeners: Sequence[Listener] = (),
     take_over: bool = False,
     retry: bool = False,
 ) -> TrialBook:
     """Open the confirmation: each of ``entries`` that it does not hold is trained once.
+
+    Args:
+        plan: the study's.
+        storage: where the study is.
+        entries: the trainings that are due.
+        later: about the number of trainings that come due after these; the live view counts them.
+        listeners: get every event.
+        take_over: see ``open_search``.
+        retry: likewise.
 
     Raises:
         StudyInUse: see ``open_search``.
@@ -114,6 +124,7 @@ def open_confirm(
         goals=plan.goals,
         pruning=("none", {}, None),
         retries=plan.settings.search.retries,
+        later=later,
         listeners=listeners,
     )
 

@@ -51,6 +51,8 @@ class TrialBook:
             does not matter.
         batch: trials of a batch, see ``studies/search/batch_order.py``; 0: each trial starts as
             soon as a worker is free.
+        later: trials that another opening of the book adds once these have ended; they are only
+            told, and count for nothing here.
         ordered: whether the order of a search is recorded, see ``studies/ledger/order.py``.
         listeners: get every event. If one raises, it is logged once and the trial continues.
     """
@@ -69,6 +71,7 @@ class TrialBook:
         stop: StopSettings | None = None,
         complete: int = 0,
         batch: int = 0,
+        later: int = 0,
         ordered: bool = True,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -101,7 +104,7 @@ class TrialBook:
         self._starter = TrialStarter(study, source, self._table, self._order, self._end, batches)
         self._events.phase(
             phase,
-            total=self.total,
+            total=self.total + (later if self.done < self.total else 0),
             done=self.done,
             counts=self._table.counts(),
             **(

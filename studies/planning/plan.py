@@ -17,6 +17,7 @@ from studies import catalog
 from studies.core import study_names
 from studies.core.attributes import CODE
 from studies.core.goals import Goals
+from studies.core.seeds import FIRST_SEEDS
 from studies.planning import own_code
 from studies.planning.fingerprint import DEVICE_KIND, comparable_settings, digest_of
 from studies.planning.layers import searched_settings, settings_of, shared_training
@@ -103,7 +104,16 @@ class Plan:
         """About the most trainings of the study: of its search and its confirmation."""
         several = bool(self.settings.search.objectives)
         chosen = self.settings.confirm.front if several else len(self.spec.choices)
-        return (self.trials_complete or self.trials) + (chosen + 1) * self.confirm_seeds
+        further = (self.top - 1) * min(FIRST_SEEDS, self.confirm_seeds) * chosen
+        confirmed = (chosen + 1) * self.confirm_seeds + further
+        return (self.trials_complete or self.trials) + confirmed
+
+    @property
+    def top(self) -> int:
+        """How many configurations of each choice are confirmed; 1: only the best search value."""
+        # Members of a population are copies of each other, and a front has no one best.
+        alone = self.settings.population or bool(self.settings.search.objectives)
+        return 1 if alone else self.settings.confirm.top
 
     @property
     def search_budget(self) -> str:

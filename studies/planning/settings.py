@@ -79,6 +79,7 @@ class ConfirmSettings(Table):
 
     front: int = Field(8, ge=1, description="at most this many of a Pareto front")
     seeds: int | None = Field(None, ge=2, le=1000, description="left out: the study's own")
+    top: int = Field(2, ge=1, le=8, description="best configurations of each choice that race")
     racing: bool = Field(False, description="clear losers get fewer seeds")
 
 

@@ -1,5 +1,8 @@
 """The confirmation: candidates are trained again on fresh seeds, all of them or in a race.
 
+On the first seeds the best configurations of each choice race within it; the leader goes on, see
+``studies/analysis/runners_up.py``. With ``confirm.racing`` the leaders race against each other.
+
 What is due follows from the plan and the values so far, so an interrupted confirmation resumes by
 asking again.
 """
@@ -11,16 +14,18 @@ from dataclasses import dataclass
 
 from studies.analysis.candidates import Candidate
 from studies.analysis.racing import FIRST_LOOK, race
+from studies.analysis.runners_up import leads
 from studies.analysis.summary import metric_step
 from studies.core.attributes import RACE
 from studies.core.events import Stream
+from studies.core.seeds import FIRST_SEEDS
 from studies.core.trials import TrialRecord, TrialState
 from studies.ledger.opening import Entry, TrialBook
 from studies.search.enqueued import identity
 from studies.spec import StudySpec
 
-OpenBook = Callable[[Sequence[Entry]], AbstractContextManager[TrialBook]]
-"""Opens the confirmation with the trainings that are due."""
+OpenBook = Callable[[Sequence[Entry], int], AbstractContextManager[TrialBook]]
+"""Opens the confirmation with the trainings that are due, told how many come due later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +58,15 @@ def confirmed(
         )
         stream.emit("message", None, text=text, level="info")
     offered: set[str] = set()
-    entries = rules.due([])
+    entries, later = rules.due([]), rules.later([])
     while True:
         # A training that failed is tried again once a run, not in every round.
         fresh = [entry for entry in entries if entry.identity not in offered]
         offered |= {entry.identity for entry in entries}
-        with open_book(fresh) as book:
+        with open_book(fresh, later) as book:
             run_remaining(book)
             records = book.records()
-            entries = rules.due(records)
+            entries, later = rules.due(records), rules.later(records)
             stopped = rules.losers(records)
             rules.keep(book, stopped, stream)
             if all(entry.identity in offered for entry in entries):
@@ -82,35 +87,55 @@ class Rules:
         for candidate in chosen:
             if all(candidate.params != other.params for other in self._different):
                 self._different.append(candidate)
+        self._further = sum(one.place > 1 for one in self._different)
 
     def due(self, records: Sequence[TrialRecord]) -> list[Entry]:
         """Return the trainings up to the first unfinished round, seed by seed."""
-        if not self.racing:
-            return [_entry(one, seed) for seed in self.seeds for one in self._different]
+        on, undecided = self._going_on(records)
         stopped, ended = self.losers(records), _ended(records)
         entries: list[Entry] = []
         for index, seed in enumerate(self.seeds):
             still = [
                 one
                 for one in self._different
+                if index < FIRST_SEEDS or identity(one.params) in on
                 if index < stopped.get(identity(one.params), len(self.seeds))
             ]
             entries += [_entry(one, seed) for one in still]
-            # Before the first look the rounds are trained together.
-            if index + 1 < FIRST_LOOK:
+            if not self.racing:
                 continue
-            if any((identity(one.params), seed) not in ended for one in still):
+            # Before the first look the rounds are trained together, if all leaders are known.
+            if index + 1 < (FIRST_SEEDS if undecided else FIRST_LOOK):
+                continue
+            if undecided or any((identity(one.params), seed) not in ended for one in still):
                 break
         return entries
 
+    def later(self, records: Sequence[TrialRecord]) -> int:
+        """Return about the number of trainings that come due once the undecided choices are."""
+        _, undecided = self._going_on(records)
+        rounds = min(FIRST_LOOK, len(self.seeds)) if self.racing else len(self.seeds)
+        left = max(0, rounds - FIRST_SEEDS)
+        # In a race all wait until the last leader is known.
+        waiting = len(self._different) - self._further if self.racing and undecided else undecided
+        return left * waiting
+
+    def _going_on(self, records: Sequence[TrialRecord]) -> tuple[set[str], int]:
+        """Return who gets more than the first seeds, by ``identity``, and the undecided choices."""
+        found = leads(self._spec, self._chosen, records, self.seeds)
+        on = [lead.leader for lead in found if lead.decided]
+        on += [one for one in self._chosen if one.default]
+        return {identity(one.params) for one in on}, sum(not lead.decided for lead in found)
+
     def losers(self, records: Sequence[TrialRecord]) -> dict[str, int]:
         """Return the configurations that the race stops, by ``identity``, with their seeds."""
-        if not self.racing:
+        on, undecided = self._going_on(records)
+        if not self.racing or undecided:
             return {}
         # An infeasible configuration wins nothing, so it beats no other one either.
-        kept = {identity(one.params) for one in self._different if one.feasible}
+        kept = {identity(one.params) for one in self._different if one.feasible} & on
         complete = [r for r in records if r.complete and r.value is not None]
-        values: dict[str, dict[int, float]] = {one: {} for one in kept}
+        values: dict[str, dict[int, float]] = {one: {} for one in sorted(kept)}
         for record in complete:
             if record.value is not None and (one := identity(record.params)) in kept:
                 values[one][record.seed] = record.value

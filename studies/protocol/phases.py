@@ -1,9 +1,10 @@
 """The protocol of every study: search -> confirm -> test -> result.
 
 * Search: the plan's trials, proposed by the sampler; the pruner stops some of them.
-* Confirm: the best configuration of *each* choice of the scientific parameter, and the baseline's
+* Confirm: the best configurations of *each* choice of the scientific parameter, and the baseline's
   default, are trained again at full budget. They get the same fresh seeds, so that they can be
-  compared seed by seed; in a race, clear losers get fewer. Their models are kept.
+  compared seed by seed. After two seeds only the leader of each choice goes on, and in a race clear
+  losers get fewer. Their models are kept.
 * Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 
 Every step adds what the database lacks. So an interrupted run resumes where it stopped.
@@ -124,7 +125,7 @@ def run_study(
         search = run.search(book)
         with one_line_garbage(plan.storage_url):
             front = plan.settings.confirm.front
-            chosen = candidates(plan.spec, plan.goals, search, front=front)
+            chosen = candidates(plan.spec, plan.goals, search, front=front, top=plan.top)
         seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
         racing = plan.settings.confirm.racing
         confirm = stack.enter_context(
@@ -207,13 +208,14 @@ class _Run:
         self._check_any_complete(search, book.stopped)
         return search
 
-    def open_confirm(self, entries: Sequence[Entry]) -> TrialBook:
+    def open_confirm(self, entries: Sequence[Entry], later: int) -> TrialBook:
         with one_line_garbage(self.plan.storage_url):
             try:
                 return open_confirm(
                     self.plan,
                     self.storage,
                     entries,
+                    later=later,
                     listeners=[*self.listeners, self._states("confirm"), _look_ahead],
                     take_over=self.take_over,
                     retry=self.retry_failed,

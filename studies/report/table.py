@@ -17,6 +17,7 @@ from studies.core.formatting import (
     possible,
     unit,
 )
+from studies.core.seeds import FIRST_SEEDS
 from studies.report.fitting import fitted
 from studies.report.front_table import (
     ended_early,
@@ -46,16 +47,17 @@ def print_result(console: Console, result: StudyResult) -> None:
 
 
 def table(console: Console, result: StudyResult) -> RenderableType:
-    """Return the table of the study, best first; one line a choice and one for the default."""
+    """Return the table of the study, best first: a line for each confirmed configuration."""
     # Elsewhere than on a terminal it is Markdown, which can be pasted, and has no colours.
     styles = []
-    for row in result.rows:
-        tie = result.standing(row) in ("tie", "the same")
-        styles.append("bold green" if row.label == result.best else "green" if tie else "")
+    for row in result.shown_rows:
+        standing = result.standing(row)
+        tie, other = standing in ("tie", "the same"), "dim" if standing == "runner-up" else ""
+        styles.append("bold green" if row.label == result.best else "green" if tie else other)
     return fitted(
         console,
         headings(result),
-        [cells(result, row) for row in result.rows],
+        [cells(result, row) for row in result.shown_rows],
         title=f"{result.plan.name}: {metric_title(result)}",
         styles=styles if console.is_terminal else (),
         plain=not console.is_terminal,
@@ -84,6 +86,8 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
     if result.several:
         return front_cells(result, row)
     metric = result.plan.spec.metric
+    if row.candidate is not None and row.candidate.runner_up:
+        return _runner_up_cells(row, metric)
     return (
         row.label,
         f"{row.complete}/{row.pruned}/{row.failed}",
@@ -92,6 +96,21 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
         mean_text(metric, row.confirm) + (_collapsed(row) or _of_fewer(row.stopped_after)),
         _gap(result, row),
         bare_text(metric, row.test.mean if row.test else None) + _of_fewer(_partly_tested(row)),
+        f"{row.seconds:.1f}" if row.seconds is not None else "-",
+    )
+
+
+def _runner_up_cells(row: Row, metric: str) -> tuple[str, ...]:
+    """Return the cells of a runner-up: an interval of two seeds of its own would say nothing."""
+    mean, test = (one.mean if one else None for one in (row.confirm, row.test))
+    return (
+        row.label,
+        "-",
+        bare_text(metric, row.candidate.search_value if row.candidate else None),
+        "-",
+        bare_text(metric, mean) + _of_fewer(len(row.values)),
+        "-",
+        bare_text(metric, test),
         f"{row.seconds:.1f}" if row.seconds is not None else "-",
     )
 
@@ -110,6 +129,7 @@ def _any_cut(result: StudyResult) -> bool:
 
 def _notes_of_choices(result: StudyResult) -> list[str]:
     raced = any(row.stopped_after for row in result.rows)
+    followed = any(row.runners_up for row in result.rows)
     partly = any(map(_partly_tested, result.rows))
     return [
         *ended_early(result),
@@ -135,6 +155,16 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
             if raced
             else []
         ),
+        *(
+            [
+                "runner-up: one of the choice's best configurations in the search that another one"
+                f" leads by the mean {searched_by(result)} on the first {FIRST_SEEDS} fresh seeds;"
+                " only the leader got the other seeds; (n): mean of n seeds; a runner-up tells of"
+                " the luck of the search, and cannot win"
+            ]
+            if followed
+            else []
+        ),
         *(["test (n): of n of the confirmed models, see the warning"] if partly else []),
         result.verdicts.covered,
     ]
@@ -147,7 +177,8 @@ def markdown(result: StudyResult) -> str:
     lines = [f"# {escaped(result.plan.name)}", "", escaped(spec.goal), ""]
     lines += [f"Metric: {escaped(metric_title(result))}; {_setting(result)}.", ""]
     lines += ["| " + " | ".join(map(escaped, head)) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    lines += ["| " + " | ".join(map(escaped, cells(result, row))) + " |" for row in result.rows]
+    shown = [cells(result, row) for row in result.shown_rows]
+    lines += ["| " + " | ".join(map(escaped, of_row)) + " |" for of_row in shown]
     lines += ["", *(f"{escaped(line)}\n" for line in verdict_lines(result))]
     lines += [f"- Warning: {escaped(line)}" for line in warnings(result)]
     lines += ["", *(f"{escaped(line)}\n" for line in notes(result))]
@@ -212,7 +243,7 @@ def result_event(result: StudyResult) -> dict[str, Any]:
     files = {"best configuration": "best_config.toml", "report": "report.md"}
     described: dict[str, Any] = {
         "verdict": verdict_lines(result),
-        "table": [dict(zip(heads, cells(result, row), strict=True)) for row in result.rows],
+        "table": [dict(zip(heads, cells(result, row), strict=True)) for row in result.shown_rows],
         "files": files,
         "states": dict(result.states),
     }

@@ -76,6 +76,10 @@ def warnings(result: StudyResult) -> list[str]:
             found.append(
                 f"{row.label}: {len(row.values)} of {plan.confirm_seeds} confirm seeds have a value"
             )
+        for one in row.runners_up:
+            if one.confirm_failed:
+                failed = counted(one.confirm_failed, "confirm training")
+                found.append(f"{one.label}: {failed} failed")
     if plan.confirm_seeds < ENOUGH_SEEDS:
         found.append(
             f"{plan.confirm_seeds} confirm seeds are too few for a claim;"

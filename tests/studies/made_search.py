@@ -12,8 +12,10 @@ from studies.analysis.candidates import candidates
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.core.attributes import CONFIRM, ENVIRONMENT, RECORD, TEST
 from studies.core.seeds import confirm_seeds
+from studies.core.trials import TrialRecord
 from studies.planning.fingerprint import check_fingerprint
 from studies.planning.recorded import plan_attribute
+from studies.protocol.confirm import Rules
 from studies.search.optuna_bridge import to_distribution
 from studies.storage.journal import Journal
 from studies.storage.open import close_storage, open_storage
@@ -50,14 +52,23 @@ def write_study(
             made.search_trial(number, failed, pruned)
         _insert(storage, search, made.trials)
         front = plan.settings.confirm.front
-        chosen = candidates(plan.spec, plan.goals, read_trials(search), front=front)
+        found = read_trials(search)
+        chosen = candidates(plan.spec, plan.goals, found, front=front, top=plan.top)
         confirm = _create(plan, storage, f"{plan.name}{CONFIRM}")
         confirmed = _Made(plan, seed + 1, shift, device, complete)
-        for fresh in confirm_seeds(plan.settings.search.seed, plan.confirm_seeds):
-            for index, candidate in enumerate(chosen):
-                if any(candidate.params == one.params for one in chosen[:index]):
-                    continue  # the default is the best of its choice: trained once
-                confirmed.add(dict(candidate.params), fresh, label=candidate.label)
+        seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
+        rules = Rules(plan.spec, seeds, chosen, racing=False)
+        # The leaders are known once all have ended on the first seeds.
+        for _ in range(2):
+            held = {record.attributes["entry"] for record in confirmed.records()}
+            for entry in rules.due(confirmed.records()):
+                if entry.identity not in held:
+                    confirmed.add(
+                        dict(entry.params),
+                        entry.seed,
+                        label=entry.attributes["label"],
+                        entry=entry.identity,
+                    )
         _insert(storage, confirm, confirmed.trials)
         values = {
             trial.number: {"test_accuracy": trial.values[0], "test_loss": 0.1}
@@ -97,6 +108,22 @@ class _Made:
         self._space = plan.spec.space
         self._random = random.Random(seed)
         self._kinds = {name: to_distribution(p) for name, p in self._space.parameters.items()}
+
+    def records(self):
+        return [
+            TrialRecord(
+                number=trial.number,
+                state=trial.state.name,
+                params=trial.params,
+                seed=trial.user_attrs["seed"],
+                value=trial.values[0],
+                curve={},
+                metrics=trial.user_attrs["metrics"],
+                seconds=None,
+                attributes=trial.user_attrs,
+            )
+            for trial in self.trials
+        ]
 
     def search_trial(self, number, failed, pruned):
         defaults = [self._plan.spec.default(choice) for choice in self._plan.spec.choices]

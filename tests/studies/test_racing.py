@@ -189,7 +189,7 @@ def test_a_seed_that_fails_does_not_hold_the_race_up(tmp_path, whole):
     class Unlucky(Toy):
         def __call__(self, task, report):
             if self.keep_models is not None and task.params["optim.name"] == "sgd":
-                failed.append(task.seed)
+                failed.append((str(task.params), task.seed))
                 raise OSError(28, "No space left on device")
             return super().__call__(task, report)
 

@@ -34,6 +34,7 @@ _MARKS = {
     "too noisy": ("dot", "complete"),
     "collapsed": ("ring", "worse"),
     "worse": ("ring", "worse"),
+    "runner-up": ("ring", "worse"),
     "": ("dot", "complete"),
 }
 """Shape and colour of a row's mark."""
@@ -62,9 +63,9 @@ def results(result: StudyResult) -> Table:
         head=(*headings(result), "configuration" if result.several else "its best configuration"),
         rows=tuple(
             (*cells(result, row), params_text(row.candidate.params) if row.candidate else "-")
-            for row in result.rows
+            for row in result.shown_rows
         ),
-        marks=tuple(result.standing(row) for row in result.rows),
+        marks=tuple(result.standing(row) for row in result.shown_rows),
         style="results",
     )
 
@@ -72,7 +73,7 @@ def results(result: StudyResult) -> Table:
 def seeds(result: StudyResult) -> Table | None:
     """Return each configuration's value on each fresh seed; None: nothing is confirmed."""
     metric = result.judged_metric
-    rows = [row for row in result.rows if row.values]
+    rows = [row for row in result.shown_rows if row.values]
     if not rows:
         return None
     seeds = list(dict.fromkeys(seed for row in rows for seed in row.values))
