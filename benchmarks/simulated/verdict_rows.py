@@ -5,51 +5,21 @@ configurations of the study ``optim_search``, unless a row says otherwise.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from simulated import choice_rows
 from simulated import todays_verdict as today
-from simulated.luck import calibrated, results
+from simulated.rate import Rate
 from studies.statistics.crossed import accuracy, difference
-from studies.statistics.verdicts import Judgement, judge_choices, judge_configurations
+from studies.statistics.verdicts import Judgement, judge_configurations
 
 Array = npt.NDArray[np.float64]
 CHOICES = 9
 SD = 0.25
 DEFAULT = "default"
-
-
-@dataclass(frozen=True)
-class Rate:
-    """One line of the table, in per cent of studies (or as said).
-
-    Attributes:
-        target: the issue's figure; None: the line shows what the rule costs.
-        at_most: whether the rate should be at most the target, else at least.
-    """
-
-    what: str
-    before: float
-    now: float
-    target: float | None = None
-    at_most: bool = True
-
-    @property
-    def missed(self) -> bool:
-        """Whether the rule of now misses its target."""
-        if self.target is None:
-            return False
-        return self.now > self.target if self.at_most else self.now < self.target
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The line of the table."""
-        sign = "<=" if self.at_most else ">="
-        target = "" if self.target is None else f"{sign} {self.target:g}"
-        return (self.what, f"{self.before:.1f}", f"{self.now:.1f}", target)
 
 
 def questions(studies: int) -> dict[str, Callable[[], Iterable[Rate]]]:
@@ -63,7 +33,8 @@ def questions(studies: int) -> dict[str, Callable[[], Iterable[Rate]]]:
         "sole best": lambda: sole_best(studies),
         "unequal": lambda: unequal(studies),
         "winner": lambda: [winners_interval(studies, seeds) for seeds in (3, 4, 8)],
-        "reruns": lambda: reruns(studies),
+        "reruns": lambda: choice_rows.reruns(studies),
+        "choices": lambda: choice_rows.choices(studies),
         "collapse": lambda: [collapses(studies)],
         "images": lambda: images(studies),
     }
@@ -139,51 +110,6 @@ def winners_interval(studies: int, seeds: int) -> Rate:
     return Rate(what, _share(before), _share(now), 94, at_most=False)
 
 
-LUCK = {
-    "normal, sd .3": ("normal", 0.3, 1.0),
-    "normal, sd .5": ("normal", 0.5, 1.0),
-    "normal, sd .8": ("normal", 0.8, 1.0),
-    "quadratic loss of 4 parameters, sd .5": ("quadratic", 0.5, 1.0),
-    "exponential loss, sd .5": ("exponential", 0.5, 1.0),
-    "normal, sd .5, 6 times as large for some choices as for others": ("normal", 0.5, 6.0),
-}
-
-
-def reruns(studies: int) -> Iterator[Rate]:
-    """Pairs of studies that differ in the search's seed only: does one call the other's best worse?
-
-    Nine choices whose results have expectations 0, -.1, …, -.8. Each study draws five trials a
-    choice, sees their values with one seed, confirms the best two on four fresh seeds.
-    """
-    for number, (named, (kind, sd, ratio)) in enumerate(LUCK.items()):
-        scale, shift = calibrated(kind, sd, ratio, CHOICES)
-        sides = []
-        for rerun in range(2):
-            rng = np.random.default_rng(600 + 10 * number + rerun)
-            worth = results(rng, kind, studies, scale)
-            expected = -0.1 * np.arange(CHOICES) - shift
-            truth = worth + expected[:, None]
-            sides.append(truth[..., None] + SD * rng.standard_normal((*truth.shape, 4)))
-        old = [today.judge(side[:, :, 0]) for side in sides]
-        before = _contradicted(*[(one.best, one.worse) for one in old])
-        new = [_of_choices(side) for side in sides]
-        yield Rate(
-            f"reruns contradict: luck {named}", _share(before), _share(_contradicted(*new)), 5
-        )
-        excluded = new[0][1]
-        yield Rate(
-            "… the truly best choice called worse",
-            _share(old[0].worse[:, 0]),
-            _share(excluded[:, 0]),
-            5,
-        )
-        yield Rate(
-            "… a choice .8 points below it called worse",
-            _share(old[0].worse[:, -1]),
-            _share(excluded[:, -1]),
-        )
-
-
 def collapses(studies: int) -> Rate:
     """Each training collapses with probability .04: is such a configuration best or a tie?"""
     rng = np.random.default_rng(70)
@@ -257,24 +183,6 @@ def _worse(one: Judgement) -> Any:
 
 def _collapsed(one: Judgement) -> Any:
     return np.array([str(choice) in one.collapsed for choice in range(CHOICES)])
-
-
-def _of_choices(confirmed: Array) -> tuple[Any, Any]:
-    """Return best and worse choices of ``confirmed`` ``[studies, choices, best two, seeds]``."""
-    best, worse = [], []
-    for study in confirmed:
-        means = study.mean(axis=2).tolist()
-        pairs = {str(choice): (pair[0], pair[1]) for choice, pair in enumerate(means)}
-        found = judge_choices(_named(study[:, 0]), pairs)
-        assert found is not None
-        best.append(int(found.comparison.best))
-        worse.append(_worse(found))
-    return np.array(best), np.array(worse)
-
-
-def _contradicted(first: tuple[Any, Any], second: tuple[Any, Any]) -> Any:
-    each = np.arange(len(first[0]))
-    return second[1][each, first[0]] | first[1][each, second[0]]
 
 
 def _incoherent(values: Array, worse: Any) -> bool:

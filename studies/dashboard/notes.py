@@ -37,7 +37,7 @@ def study_note(stored: Stored) -> str:
 def confirm_note(stored: Stored) -> str:
     """Return the note of a study's confirmation, in Markdown."""
     text = (
-        f"The best configuration of each {stored.plan.spec.scientific} that the search"
+        f"The best configurations of each {stored.plan.spec.scientific} that the search"
         f" `{stored.plan.name}` found, and the baseline's default one, trained again on the same"
         " fresh seeds."
     )

@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 
 from studies.statistics.pooled import Pool
 
+FEW_SEEDS = 3
+"""With so few a choice that spreads much more than others is often not seen to: its own larger
+variance then counts with its own degrees of freedom, as in Welch's test."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -81,7 +85,7 @@ def estimate(
     mean = first + math.fsum(value - first for value in by_seed.values()) / n
     known = spread.freedom > 0
     shared = Part(
-        variance=spread.variance / n if known else math.inf,
+        variance=spread.variance_of(choice) / n if known else math.inf,
         freedom=spread.freedom or 1.0,
         source="seeds",
     )
@@ -92,7 +96,8 @@ def estimate(
         variance = variance if variance == variance else math.inf
         own = Part(variance=variance, freedom=max(1.0, n - 1.0))
     elif variance > shared.variance:
-        own = replace(shared, variance=variance, source="")
+        freedom = n - 1.0 if n <= FEW_SEEDS else shared.freedom
+        own = replace(shared, variance=variance, freedom=freedom, source="")
     of_images = (Part(variance=images, freedom=math.inf),) if images else ()
     return Estimate(
         mean=sign * mean,
@@ -110,7 +115,7 @@ def with_luck(one: Estimate, luck: Pool, choice: str, *, lucky: bool) -> Estimat
         return one
     seeds, *images = one.common
     wide = one.wide or choice in luck.outside
-    pooled = max(luck.variance, seeds.variance)
+    pooled = max(luck.variance_of(choice), seeds.variance)
     shared = Part(variance=pooled, freedom=luck.freedom, source="luck")
     mine = max(pooled, luck.own.get(choice, 0.0))
     freedom = 1.0 if wide else luck.freedom

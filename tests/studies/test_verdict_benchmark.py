@@ -45,14 +45,21 @@ def test_the_earlier_rule_is_the_one_that_studies_used(simulated):
 def test_luck_has_the_asked_spread(simulated, kind):
     luck = simulated["simulated.luck"]
     scale, mean = luck.calibrated(kind, 0.5, 6.0, 4)
-    worth = luck.results(np.random.default_rng(1), kind, 4000, scale)
-    assert np.sqrt(worth[:, :, 0].var(axis=0).mean()) == pytest.approx(0.5, rel=0.05)
-    assert worth[:, :, 0].mean(axis=0) == pytest.approx(mean, abs=0.05)
+    found = luck.results(np.random.default_rng(1), kind, 4000, scale)
+    assert np.sqrt(found.worth.var(axis=0).mean()) == pytest.approx(0.5, rel=0.05)
+    assert found.worth.mean(axis=0) == pytest.approx(mean, abs=0.05)
+    # The leader has the better mean on the first seeds; the values hold its worth.
+    first = found.confirmed[..., : luck.FIRST_SEEDS].mean(axis=-1)
+    assert (first[:, :, 0] >= first[:, :, 1]).all()
+    gap = found.confirmed[:, :, 0, luck.FIRST_SEEDS :].mean(axis=2) - found.worth
+    assert gap.mean() == pytest.approx(0, abs=0.01)
 
 
 def test_the_table_has_a_line_a_rate_and_names_what_is_missed(simulated):
     text = simulated["verdicts"].report(20, "winner")
     assert text == simulated["verdicts"].report(20, "winner")  # fixed seeds
     assert text.count("winner's interval") >= 3 and "20 studies a line" in text
+    text = simulated["verdicts"].report(4, "choices")
+    assert text.count("sole best") == 14
     rate = simulated["simulated.verdict_rows"].Rate("x", 50.0, 93.0, 94, at_most=False)
     assert rate.missed and rate.cells == ("x", "50.0", "93.0", ">= 94")

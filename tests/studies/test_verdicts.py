@@ -70,9 +70,9 @@ def test_against_the_default_as_scipys_dunnett():
 
 
 def test_the_level_of_all_looks_is_spent_once():
-    assert sum(map(look_share, (4, 8, 12, 16))) == 1
-    for seeds, share in ((1, 1 / 2), (4, 1 / 2), (5, 1 / 4), (8, 1 / 4), (9, 1 / 8), (16, 1 / 8)):
-        assert look_share(seeds) == share
+    assert sum(map(look_share, (4, 8, 12, 16))) <= 1
+    for seeds, share in ((1, 2), (4, 2), (5, 6), (8, 6), (9, 18), (16, 18), (17, 54)):
+        assert look_share(seeds) == pytest.approx(1 / share)
     assert sum(look_share(4 * 2**stage) for stage in range(40)) <= 1
 
 
