@@ -20,6 +20,7 @@ from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
 from studies.search.branches import Search, branches
 from studies.search.study_views import Show, as_no_better, failed_as_no_better, tpe_view
+from studies.search.warping import half_ranked
 
 Options = Mapping[str, Any]
 
@@ -32,6 +33,8 @@ class SamplerKind:
         load: returns Optuna's class, given the options; None: its trials come as a list.
         defaults: arguments for a search.
         splits: whether it works branch by branch on a search.
+        aligns: whether one model of all branches proposes the trials that may have any branch, see
+            ``aligned.py``.
         taken: arguments that cannot be set.
         of_load: options that only ``load`` takes.
         numbers_only: whether it cannot propose choices.
@@ -54,6 +57,7 @@ class SamplerKind:
     load: Callable[[Options], Callable[..., BaseSampler]] | None
     defaults: Callable[[Search], dict[str, Any]] = lambda search: {}
     splits: Callable[[Search], bool] = lambda search: False
+    aligns: bool = False
     taken: frozenset[str] = frozenset({"seed"})
     of_load: frozenset[str] = frozenset()
     numbers_only: bool = False
@@ -238,8 +242,9 @@ SAMPLERS: Mapping[str, SamplerKind] = {
         load=lambda _: GPSampler,
         defaults=_gp,
         splits=lambda search: search.conditional,
+        aligns=True,
         counts_pruned=True,
-        show=as_no_better,
+        show=half_ranked,
         learns_imported=True,
         taken=frozenset({"seed", *_WARNINGS}),
         at_once={"n_startup_trials": 1},
