@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import GPSampler, RandomSampler, TPESampler
 
 from optimizing.problems import Problem
 from optimizing.searchers import Ours, Peer, Script, Searcher
@@ -20,7 +20,14 @@ PEERS = {
 }
 """Peers with an environment of their own: name, and module ``with_…``."""
 PRIORBAND = "NePS PriorBand"
-NAMES = (*(f"ours: {name}" for name in OURS), "Optuna TPE", "random", *PEERS, PRIORBAND)
+NAMES = (
+    *(f"ours: {name}" for name in OURS),
+    "Optuna TPE",
+    "Optuna GP",
+    "random",
+    *PEERS,
+    PRIORBAND,
+)
 
 
 @contextmanager
@@ -28,6 +35,7 @@ def opened(names: tuple[str, ...]) -> Iterator[Mapping[str, Open]]:
     """Yield how to open a search, by name; the peers' processes live as long."""
     found: dict[str, Open] = {
         "Optuna TPE": lambda problem, seed, _: Script(problem, TPESampler(seed=seed)),
+        "Optuna GP": lambda problem, seed, _: Script(problem, GPSampler(seed=seed)),
         "random": lambda problem, seed, _: Script(problem, RandomSampler(seed=seed)),
     }
     for name in OURS:

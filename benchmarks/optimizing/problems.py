@@ -29,8 +29,11 @@ class Problem(Protocol):
     epochs: int
     prior: Params | None
 
-    def loss(self, params: Params, epochs: int) -> float:
-        """Return what is seen after ``epochs`` of an evaluation; smaller is better."""
+    def loss(self, params: Params, epochs: int, name: str = "") -> float:
+        """Return what is seen after ``epochs`` of an evaluation; smaller is better.
+
+        Evaluations of the same ``name`` are one that is continued.
+        """
         ...
 
     def regret(self, params: Params) -> float:
@@ -49,11 +52,13 @@ class _Function:
     def value(self, x: np.ndarray) -> float:
         raise NotImplementedError
 
-    def loss(self, params: Params, epochs: int) -> float:
+    def loss(self, params: Params, epochs: int, name: str = "") -> float:
+        """Return the function's value."""
         names = [name for name in self.space.parameters if name != COMPARED]
         return self.value(np.array([params[name] for name in names]))
 
     def regret(self, params: Params) -> float:
+        """Return what the value is above the minimum."""
         return self.loss(params, 1) - self.least
 
 
@@ -111,7 +116,7 @@ class Trainings:
     value, the mean over seeds, to the best attainable one of all optimizers.
 
     Args:
-        seed: of the trainings' noise; the same configuration is the same training.
+        seed: of the trainings' noise.
     """
 
     epochs = EPOCHS
@@ -120,7 +125,7 @@ class Trainings:
         self.space, self.scientific = places.space, places.scientific
         self._instance, self._places = instance, places
         self._chance = np.random.default_rng((seed, 4))
-        self._curves: dict[tuple[Any, ...], np.ndarray] = {}
+        self._curves: dict[str, np.ndarray] = {}
 
     @property
     def prior(self) -> Params:
@@ -131,13 +136,14 @@ class Trainings:
             for name, parameter in self.space.parameters.items()
         }
 
-    def loss(self, params: Params, epochs: int) -> float:
-        """Return the error after ``epochs``, in points."""
-        choice, point = self._places.place(params)
-        key = (choice, *point)
-        if key not in self._curves:
-            self._curves[key] = self._instance.training(choice, point, self._chance)
-        return 100 * float(1 - self._curves[key][epochs - 1])
+    def loss(self, params: Params, epochs: int, name: str = "") -> float:
+        """Return the error after ``epochs``, in points; a training that has a name is kept."""
+        curve = self._curves.get(name)
+        if curve is None:
+            curve = self._instance.training(*self._places.place(params), self._chance)
+        if name:
+            self._curves[name] = curve
+        return 100 * float(1 - curve[epochs - 1])
 
     def regret(self, params: Params) -> float:
         """Return the true points that are missing to the best attainable accuracy."""

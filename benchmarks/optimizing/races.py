@@ -41,7 +41,7 @@ def search(problem: Problem, searcher: Searcher) -> tuple[tuple[float, ...], flo
     found: list[float] = []
     while len(found) < len(LOOKS):
         params, epochs, name = searcher.ask()
-        loss = problem.loss(params, epochs)
+        loss = problem.loss(params, epochs, name)
         spent += epochs - (trained.get(name, 0) if name else 0)
         trained[name] = epochs
         searcher.tell(loss)

@@ -16,6 +16,7 @@ from studies.search.optuna_bridge import to_distribution
 from studies.search.sampler_kinds import SamplerKind
 from studies.search.screening import Screening
 from studies.search.study_views import StudyView, TpeViewSampler
+from studies.search.warping import half_ranked
 from studies.storage.optuna_internals import required_params
 
 MakeSampler = Callable[[Branch], BaseSampler]
@@ -44,7 +45,9 @@ class BranchSampler(BaseSampler):
             if kind.screens
             else None
         )
-        self._aligned = Aligned(search.space, search.scientific) if kind.aligns else None
+        aligns = kind.aligns and search.conditional
+        self._aligned = Aligned(search.space, search.scientific) if aligns else None
+        self._startup = min(search.branches, max(10, search.trials // 4))
         self._make, self._seed = make, search.seed
         self._rest = RandomSampler(seed=seed)
         self._proposed: dict[int, dict[str, Any]] = {}
@@ -115,9 +118,14 @@ class BranchSampler(BaseSampler):
             return {}
         trials = [o for o in study.get_trials(deepcopy=False) if o.number != trial.number]
         shown = [*self._imported, *trials]
+        # The branches come in turn first: a model that has seen three of nine stays with those.
+        if len(shown) < self._startup:
+            return {}
         if self._kind.show is not None:
             shown = self._kind.show(shown, study.directions)
         seen = [one for one in (self._aligned.seen(o, self._seed) for o in shown) if one]
+        # Only here: on smooth functions without branches it loses (Hartmann6: regret .13 for .003).
+        seen = half_ranked(seen, study.directions)
         view = StudyView(seen, study=study, prefix="aligned:").as_study()
         point = self._make({}).sample_relative(view, trial, self._aligned.coordinates)
         return self._aligned.params(point) if point else {}
@@ -145,7 +153,7 @@ class BranchSampler(BaseSampler):
                 continue
             if name in required:
                 branch[name] = required[name]
-            elif self._kind.sequence:
+            elif self._kind.sequence or self._kind.aligns:
                 branch[name] = self._fewest(study, trial, branch, name)
             else:
                 distribution = to_distribution(self._space.parameters[name])

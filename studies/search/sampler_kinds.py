@@ -20,7 +20,6 @@ from mnist_core.errors import ConfigError
 from search_spaces.space import Choice
 from studies.search.branches import Search, branches
 from studies.search.study_views import Show, as_no_better, failed_as_no_better, tpe_view
-from studies.search.warping import half_ranked
 
 Options = Mapping[str, Any]
 
@@ -108,6 +107,14 @@ def _gp(search: Search) -> dict[str, Any]:
     # Optuna's 10 random trials are all that a branch gets in a study of usual size.
     startup = 4 if search.conditional else max(10, 2 * search.choices)
     return {"n_startup_trials": startup, "warn_independent_sampling": False}
+
+
+def _gp_notes(search: Search, options: Options) -> Iterator[str]:
+    if search.conditional:
+        yield (
+            "gp: one model of all branches proposes the free trials; a trial whose branch is"
+            f" required is proposed by a model of that branch alone: {_share_of_branch(search)}"
+        )
 
 
 def _cmaes(search: Search) -> dict[str, Any]:
@@ -237,19 +244,22 @@ SAMPLERS: Mapping[str, SamplerKind] = {
         avoids_failures=True,
         at_once={"n_startup_trials": 1},
     ),
-    # A model for each branch, which TPE chooses; one model if there are no conditions.
+    # Gaussian process. One model of all branches, in which they share coordinates (``aligned.py``)
+    # and the worse half of the values is taken by ranks (``warping.py``), proposes trials that may
+    # have any branch. Where the branch is required, it is a model of that branch alone. For the
+    # best point of few trials.
     "gp": SamplerKind(
         load=lambda _: GPSampler,
         defaults=_gp,
         splits=lambda search: search.conditional,
         aligns=True,
         counts_pruned=True,
-        show=half_ranked,
+        show=as_no_better,
         learns_imported=True,
         taken=frozenset({"seed", *_WARNINGS}),
         at_once={"n_startup_trials": 1},
         needs_every_excess=True,
-        notes=_branch_notes("gp"),
+        notes=_gp_notes,
     ),
     # A population for each branch, which TPE chooses; choices inside a branch are drawn at random.
     "cmaes": SamplerKind(

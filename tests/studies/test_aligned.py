@@ -125,10 +125,10 @@ def test_values_without_a_scale_stay(values):
     assert warped(values) == values
 
 
-def test_pruned_trials_are_as_bad_as_the_worst():
-    found = half_ranked(trials([1.0, 2.0, 3.0], [TrialState.PRUNED]), [StudyDirection.MAXIMIZE])
-    assert [one.state for one in found] == [TrialState.COMPLETE] * 4
-    assert found[3].value == found[0].value < 2.0
+def test_trials_without_a_value_stay():
+    found = half_ranked(trials([1.0, 2.0, 3.0], [TrialState.FAIL]), [StudyDirection.MAXIMIZE])
+    assert [one.value for one in found][1:] == [2.0, 3.0, None]
+    assert found[0].value < 2.0
 
 
 def test_several_objectives_are_left_alone():
