@@ -77,6 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--per-choice", type=int, default=24, help="record: random ones of each")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="regret: the first seed")
     parser.add_argument("--only", default="", help="searches whose name has this in it, and random")
     parser.add_argument("--on", default="drawn", help="regret: table, drawn or unlike")
     parser.add_argument("--trials", type=int, default=60, help="regret: of a search")
@@ -110,12 +111,18 @@ def regret(args: argparse.Namespace) -> str:
     table = load(TABLE, spec.space, spec.scientific)
     found = {}
     for name, figures in regrets(
-        spec, table, args.on, only=args.only, seeds=args.seeds, trials=args.trials
+        spec,
+        table,
+        args.on,
+        only=args.only,
+        seeds=range(args.first, args.first + args.seeds),
+        trials=args.trials,
     ):
         measure.say(name)
         found[name] = figures
     rows = [row(name, figures, found.get(TODAY)) for name, figures in found.items()]
-    return f"{args.on}, {args.seeds} seeds, {args.trials} trials\n\n{measure.table(HEADER, rows)}"
+    seeds = f"{args.seeds} seeds from {args.first}"
+    return f"{args.on}, {seeds}, {args.trials} trials\n\n{measure.table(HEADER, rows)}"
 
 
 def compare(args: argparse.Namespace) -> str:

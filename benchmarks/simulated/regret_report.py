@@ -19,21 +19,21 @@ HEADER += ["winner's", "collapse %", "trainings", "to best 5 %", "never"]
 
 
 def regrets(
-    spec: StudySpec, table: Table, kind: str, *, only: str, seeds: int, trials: int
+    spec: StudySpec, table: Table, kind: str, *, only: str, seeds: range, trials: int
 ) -> Iterator[tuple[str, list[Figures]]]:
     """Yield each search's name and its figures, a seed each; ``only``: parts of names, by ``|``."""
     places = Places(spec.space, spec.scientific, spec.defaults)
     smoothed = Smoothed(table, places)
     instances: list[Instance] = [
         smoothed if kind == "table" else Drawn(places, seed, alike=kind == "drawn")
-        for seed in range(seeds)
+        for seed in seeds
     ]
     targets = [top(instance, places) for instance in instances]
     for name, make in choosers().items():
         if not any(part in name for part in only.split("|")):
             continue
         found = []
-        for seed, (instance, target) in enumerate(zip(instances, targets, strict=True)):
+        for seed, instance, target in zip(seeds, instances, targets, strict=True):
             tried = run(instance, places, make(places, seed), seed, trials=trials)
             found.append(figures(instance, tried, target))
         yield name, found

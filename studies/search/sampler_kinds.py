@@ -32,6 +32,8 @@ class SamplerKind:
         load: returns Optuna's class, given the options; None: its trials come as a list.
         defaults: arguments for a search.
         splits: whether it works branch by branch on a search.
+        aligns: whether one model of all branches proposes the trials that may have any branch, see
+            ``aligned.py``.
         taken: arguments that cannot be set.
         of_load: options that only ``load`` takes.
         numbers_only: whether it cannot propose choices.
@@ -54,6 +56,7 @@ class SamplerKind:
     load: Callable[[Options], Callable[..., BaseSampler]] | None
     defaults: Callable[[Search], dict[str, Any]] = lambda search: {}
     splits: Callable[[Search], bool] = lambda search: False
+    aligns: bool = False
     taken: frozenset[str] = frozenset({"seed"})
     of_load: frozenset[str] = frozenset()
     numbers_only: bool = False
@@ -104,6 +107,14 @@ def _gp(search: Search) -> dict[str, Any]:
     # Optuna's 10 random trials are all that a branch gets in a study of usual size.
     startup = 4 if search.conditional else max(10, 2 * search.choices)
     return {"n_startup_trials": startup, "warn_independent_sampling": False}
+
+
+def _gp_notes(search: Search, options: Options) -> Iterator[str]:
+    if search.conditional:
+        yield (
+            "gp: one model of all branches proposes the free trials; a trial whose branch is"
+            f" required is proposed by a model of that branch alone: {_share_of_branch(search)}"
+        )
 
 
 def _cmaes(search: Search) -> dict[str, Any]:
@@ -233,18 +244,22 @@ SAMPLERS: Mapping[str, SamplerKind] = {
         avoids_failures=True,
         at_once={"n_startup_trials": 1},
     ),
-    # A model for each branch, which TPE chooses; one model if there are no conditions.
+    # Gaussian process. One model of all branches, in which they share coordinates (``aligned.py``)
+    # and the worse half of the values is taken by ranks (``warping.py``), proposes trials that may
+    # have any branch. Where the branch is required, it is a model of that branch alone. For the
+    # best point of few trials.
     "gp": SamplerKind(
         load=lambda _: GPSampler,
         defaults=_gp,
         splits=lambda search: search.conditional,
+        aligns=True,
         counts_pruned=True,
         show=as_no_better,
         learns_imported=True,
         taken=frozenset({"seed", *_WARNINGS}),
         at_once={"n_startup_trials": 1},
         needs_every_excess=True,
-        notes=_branch_notes("gp"),
+        notes=_gp_notes,
     ),
     # A population for each branch, which TPE chooses; choices inside a branch are drawn at random.
     "cmaes": SamplerKind(

@@ -119,7 +119,7 @@ def test_each_sampler_takes_each_kind_of_space(study, sampler):
             "of its 828 points 60 trials",
         ),
         ({"sampler": "qmc"}, "qmc: about 6 trials for each of 9 branches"),
-        ({"sampler": "gp", "pruner": "none"}, "gp: it works in each combination of choices"),
+        ({"sampler": "gp", "pruner": "none"}, "gp: one model of all branches"),
         ({"sampler": "cmaes"}, "l2, adamw.weight_decay, schedule.name drawn at random"),
         ({"sampler": "cmaes"}, "random search; raise search.trials"),
         ({"sampler": "nsga2"}, "nsga2: it works in each combination"),

@@ -1,0 +1,1 @@
+"""Samplers and other tools on the same functions; for ``benchmarks/optimizers.py``."""
