@@ -42,11 +42,6 @@ def dunnett_quantile(count: int, freedom: float, level: float, *, loading: float
     return _dunnett(count, _rounded(freedom), level, loading)
 
 
-def dunnett_tail(statistic: float, count: int, freedom: float, *, loading: float = EQUAL) -> float:
-    """Return the probability that the largest of the t statistics exceeds ``statistic``."""
-    return 1 - _all_below(statistic, count, _bounded(freedom), loading)
-
-
 def modulus_quantile(count: int, freedom: float, level: float) -> float:
     """Return the two-sided critical value of ``count`` independent means with a common error.
 
@@ -71,10 +66,6 @@ def normal_nodes() -> tuple[Array, Array]:
 def scale_nodes(freedom: float) -> tuple[Array, Array]:
     """Return nodes and weights of the expectation over ``sqrt(chi2(freedom) / freedom)``."""
     return _scale_nodes(freedom, NODES)
-
-
-def _bounded(freedom: float) -> float:
-    return min(max(freedom, 1.0), KNOWN)
 
 
 def _rounded(freedom: float) -> float:
