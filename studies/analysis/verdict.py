@@ -65,10 +65,7 @@ def reach_verdicts(
     answers = _answers({label: complete[label] for label in values})
     bits: Mapping[str, Mapping[int, Bits]] | None = None
     if _are_the_values(answers, values):
-        bits = {
-            label: {seed: one.right for seed, one in of_label.items()}
-            for label, of_label in answers.items()
-        }
+        bits = answers
     first = next((one for of_label in answers.values() for one in of_label.values()), None)
     found = {label: _distinct(of_label, direction) for label, of_label in trials.items()}
     pairs = {label: (best[0], best[1]) for label, best in found.items() if len(best) > 1}
@@ -108,7 +105,7 @@ def _answers(
             one = RightAnswers.of_trial(record.attributes)
             if one is None:
                 return {}
-            sets.add((one.of, len(one.right)))
+            sets.add(one.asked)
             found.setdefault(label, {})[record.seed] = one
     return found if len(sets) == 1 else {}
 
