@@ -5,7 +5,7 @@ The same config, data and seed give the same result.
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -22,7 +22,6 @@ Activation = Literal["relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "si
 Norm = Literal["none", "batch", "group"]
 Pooling = Literal["max", "average"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp64"]
-SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 RECORD = "record"
 """The table in which a study's best_config.toml says what it measured; not a setting."""
 

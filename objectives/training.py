@@ -173,6 +173,7 @@ def _judged(result: "TrainResult", n_classes: int) -> tuple[dict[str, float], di
     """
     from mnist_core.checkpoints import evaluate_checkpoint
     from mnist_core.evaluation.right_answers import NAME, RightAnswers
+    from mnist_core.tasks.pair_metrics import PairEvaluation
 
     found = evaluate_checkpoint.judge_on_confirm_images(result, n_classes)
     of, evaluation = "validation images", result.evaluation
@@ -180,7 +181,10 @@ def _judged(result: "TrainResult", n_classes: int) -> tuple[dict[str, float], di
     if found is not None:
         of, evaluation = "confirm images", found
         metrics = {f"{CONFIRM}{name}": value for name, value in evaluation.metrics.items()}
-    answers = RightAnswers(of=of, right=evaluation.right.numpy())
+    pairs = None
+    if isinstance(evaluation, PairEvaluation):
+        of, pairs = f"pairs of {of}", evaluation.pairs.numpy()
+    answers = RightAnswers(of=of, right=evaluation.right.numpy(), pairs=pairs)
     return metrics, {NAME: answers.to_json()}
 
 

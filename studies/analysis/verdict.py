@@ -73,10 +73,7 @@ def reach_verdicts(
     answers = _answers({label: complete[label] for label in values})
     bits: Mapping[str, Mapping[int, Bits]] | None = None
     if _are_the_values(answers, values):
-        bits = {
-            label: {seed: one.right for seed, one in of_label.items()}
-            for label, of_label in answers.items()
-        }
+        bits = answers
     first = next((one for of_label in answers.values() for one in of_label.values()), None)
     found = {label: _distinct(of_label, direction) for label, of_label in trials.items()}
     pairs = _confirmed_pairs(values, runners_up)
@@ -136,7 +133,7 @@ def _answers(
             one = RightAnswers.of_trial(record.attributes)
             if one is None:
                 return {}
-            sets.add((one.of, len(one.right)))
+            sets.add(one.asked)
             found.setdefault(label, {})[record.seed] = one
     return found if len(sets) == 1 else {}
 

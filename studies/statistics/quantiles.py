@@ -42,11 +42,6 @@ def dunnett_quantile(count: int, freedom: float, level: float, *, loading: float
     return _dunnett(count, _rounded(freedom), level, loading)
 
 
-def dunnett_tail(statistic: float, count: int, freedom: float, *, loading: float = EQUAL) -> float:
-    """Return the probability that the largest of the t statistics exceeds ``statistic``."""
-    return 1 - _all_below(statistic, count, _bounded(freedom), loading)
-
-
 def modulus_quantile(count: int, freedom: float, level: float) -> float:
     """Return the two-sided critical value of ``count`` independent means with a common error.
 
@@ -71,10 +66,6 @@ def normal_nodes() -> tuple[Array, Array]:
 def scale_nodes(freedom: float) -> tuple[Array, Array]:
     """Return nodes and weights of the expectation over ``sqrt(chi2(freedom) / freedom)``."""
     return _scale_nodes(freedom, NODES)
-
-
-def _bounded(freedom: float) -> float:
-    return min(max(freedom, 1.0), KNOWN)
 
 
 def _rounded(freedom: float) -> float:
@@ -135,6 +126,11 @@ def _scale_nodes(freedom: float, count: int) -> tuple[Array, Array]:
     nodes, weights = np.polynomial.legendre.leggauss(count)
     # Over s, not s**2: its density is smooth at 0 with one degree of freedom, too.
     low, high = (math.sqrt(special.chdtri(freedom, tail) / freedom) for tail in (1 - 1e-12, 1e-12))
+    if freedom < 2:
+        # Large statistics come from tiny s. With evenly placed nodes the tail of ten comparisons at
+        # level .001 was twice the level; with these it is right to 1 %.
+        place = (nodes + 1) / 2
+        weights, nodes = weights * place**2, 2 * place**3 - 1
     s = (low + high) / 2 + (high - low) / 2 * nodes
     log = (freedom - 1) * np.log(s) - freedom * s**2 / 2
     density = weights * np.exp(log - log.max())

@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from typing import get_args
 
 import pytest
 import tomli_w
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mnist_core.config import (
-    SCHEDULES,
     AugmentConfig,
     DataConfig,
     ModelConfig,
     OptimConfig,
     ScheduleConfig,
+    ScheduleName,
     TrainConfig,
 )
 from mnist_core.errors import ConfigError, unknown_name
@@ -47,7 +48,7 @@ CONFIGS = st.builds(
     ),
     schedule=st.builds(
         ScheduleConfig,
-        name=st.sampled_from(SCHEDULES),
+        name=st.sampled_from(get_args(ScheduleName)),
         warmup=SHARE,
         step_epochs=st.integers(1, 10**9),
         gamma=below(1, exclude_min=True),

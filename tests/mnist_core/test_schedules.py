@@ -1,6 +1,7 @@
 """Schedules against torch's own, step by step."""
 
 import warnings
+from typing import get_args
 
 import pytest
 import torch
@@ -8,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from mnist_core.config import SCHEDULES, ScheduleConfig
+from mnist_core.config import ScheduleConfig, ScheduleName
 from mnist_core.trainer.schedules import factor
 
 PER_EPOCH = 7
+SCHEDULES = get_args(ScheduleName)
 
 
 def ours(config, total, per_epoch=PER_EPOCH):

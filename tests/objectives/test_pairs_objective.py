@@ -63,5 +63,8 @@ def test_confirmed_models_are_judged_at_the_threshold_of_the_validation_pairs(tm
     base = BASE.override({"data.confirm": "half"})
     outcome = Pairs(base, SPACE, confirms=True)(TASK, ignore)
     assert outcome.metrics["confirm_threshold"] == outcome.metrics["val_threshold"]
-    right = RightAnswers.from_json(outcome.attributes["right"]).right
+    answers = RightAnswers.from_json(outcome.attributes["right"])
+    assert answers.of == "pairs of confirm images"
+    assert answers.pairs is not None and answers.pairs.shape == (100, 2)
+    right = answers.right
     assert len(right) == 100 and right.mean() == outcome.metrics["confirm_accuracy"]
