@@ -1,4 +1,4 @@
-"""Run a study: ``python -m studies.run optim_search --quick``."""
+"""Run a study: ``studies run optim_search``, or ``python -m studies.run optim_search``."""
 
 import functools
 import gc
@@ -8,19 +8,21 @@ from typing import Annotated
 
 import typer
 
+from mnist_core.console.shell_words import program
 from studies import engines
 from studies.cli import options
 from studies.engines.base import Resources
 from studies.planning import resources
 from studies.planning.objective_class import check_objective
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(no_args_is_help=True)
 @options.on_study(argument=options.StudyArgument)
 def run(
     chosen: options.Chosen,
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME", help="the fork's name, with --fork", show_default=False),
@@ -131,23 +133,18 @@ def run(
     To resume an interrupted study, run the same command again. Ctrl-C once lets the running trials
     finish, twice ends them now; nothing is lost either way.
 
-    **Examples**
-
-    - a small run in seconds: `python -m studies.run optim_search --quick`
-
-    - the whole study: `python -m studies.run optim_search`
-
-    - more trials than before: `python -m studies.run optim_search --trials 90`
-
-    - other images, settings and folder:
-      `python -m studies.run optim_search --dataset fashion_mnist --set epochs=10
-      --set results.folder=results/fashion`
-
-    - after a change of the space or a setting: `python -m studies.run optim_search --fork wide`
-      makes or resumes the study `optim_search-wide`, with the trials that still fit
-
     `python -m studies show STUDY` prints the plan first. `python -m studies dashboard STUDY` opens
-    Optuna's dashboard, also while the study runs.
+    Optuna's dashboard, also while the study runs. After a change of the space or a setting, `--fork
+    wide` makes or resumes the study `STUDY-wide`, with the trials that still fit.
+
+    Examples:
+        python -m studies.run optim_search --quick
+
+        python -m studies.run optim_search --trials 90
+
+        python -m studies.run optim_search --dataset fashion_mnist --set epochs=10
+
+        python -m studies.run optim_search --fork wide
     """
     if name is not None and not fork:
         raise typer.BadParameter(f"{name}: a second name is the name of a fork; add --fork")
@@ -199,11 +196,12 @@ def run(
             retry_failed=retry_failed,
             fork=(name or "") if fork else None,
             save_svg=save_svg,
-            arguments=sys.argv[1:],
+            # `studies run …` has the command in its words, too.
+            arguments=sys.argv[2 if context.parent else 1 :],
         )
     gc.freeze()  # or Python looks for garbage in every module at its exit: a third of a second
     raise typer.Exit(code)
 
 
 if __name__ == "__main__":
-    options.main(app, "python -m studies.run")
+    options.main(app, program("studies.run"))
