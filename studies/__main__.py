@@ -70,10 +70,9 @@ def list_(
 
 @app.command()
 def config() -> None:
-    """Print the file of all settings, each with its default and a comment.
+    """Print a file of all settings, each with its default and a comment.
 
-    Examples:
-        python -m studies config > conf.toml
+    `python -m studies config > conf.toml` writes it to where it is read.
     """
     from studies.planning.settings import default_conf
 

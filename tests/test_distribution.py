@@ -121,6 +121,8 @@ def shell(installed, tmp_path):
     """Runs a line in a shell, in an empty folder, with the installed programs and no others."""
     folder = tmp_path / "a folder of mine"
     folder.mkdir()
+    # Not a module of this program, whatever its name is.
+    (folder / "random.py").write_text("raise RuntimeError('a file of mine was imported')")
     kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
 
     def call(line, *, start=False):

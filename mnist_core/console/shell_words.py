@@ -20,6 +20,13 @@ def by_script() -> bool:
     return Path(sys.argv[0]).name.removesuffix(".exe") in _SCRIPTS.values()
 
 
+def python() -> list[str]:
+    """Return Python's command for a process that finds the modules that this one finds."""
+    # `python -m` looks in the working directory first, where a user's random.py would break it; a
+    # script does not look there, and neither may what it starts.
+    return [sys.executable, *(["-P"] if by_script() else [])]
+
+
 def program(module: str) -> str:
     """Return how to start ``module``, in the form in which this program was started."""
     return _SCRIPTS[module] if by_script() else f"python -m {module}"

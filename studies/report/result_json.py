@@ -7,6 +7,7 @@ from studies.analysis.export import FILE as BEST_CONFIG
 from studies.analysis.result import Row, StudyResult
 from studies.core.event_log import FILE as EVENTS
 from studies.core.formatting import possible
+from studies.core.json_text import plain
 from studies.core.trials import TrialRecord
 from studies.report.front_table import beaten_by, means
 from studies.report.verdict_text import verdict_lines
@@ -22,37 +23,40 @@ SCHEMA = 1
 def result_json(result: StudyResult) -> dict[str, Any]:
     """Return ``result`` as plain data; accuracies are in [0, 1]."""
     plan = result.plan
-    return {
-        "schema": SCHEMA,
-        "study": plan.name,
-        "goal": plan.spec.goal,
-        "scientific": plan.spec.scientific,
-        "metric": {
-            "search": plan.spec.metric,
-            "confirm": result.judged_metric,
-            "direction": plan.spec.direction,
-            "objectives": dict(zip(plan.goals.names, plan.goals.directions, strict=True)),
-        },
-        "trials": dict(result.states),
-        "confirm_seeds": plan.confirm_seeds,
-        "confidence": CONFIDENCE,
-        "verdict": _verdict(result),
-        "table": [_row(result, row) for row in result.rows],
-        "winner": _winner(result),
-        "front": [_of_front(record) for record in result.front],
-        "test_set": {
-            "read": list(result.test.times),
-            "perhaps_read_by": list(result.test.uncertain),
-            "absent": result.test.absent,
-        },
-        "stopped": None if result.stopped is None else str(result.stopped),
-        "forked": None if result.forked is None else str(result.forked),
-        "failures": [{"reason": reason, "trials": n} for reason, n in result.failures],
-        "files": _files(result),
-        "data": {"name": plan.train.data.name, **result.environment.get("data", {})},
-        "versions": dict(result.environment.get("versions", {})),
-        "written_by": package_version(),
-    }
+    found: dict[str, Any] = plain(
+        {
+            "schema": SCHEMA,
+            "study": plan.name,
+            "goal": plan.spec.goal,
+            "scientific": plan.spec.scientific,
+            "metric": {
+                "search": plan.spec.metric,
+                "confirm": result.judged_metric,
+                "direction": plan.spec.direction,
+                "objectives": dict(zip(plan.goals.names, plan.goals.directions, strict=True)),
+            },
+            "trials": dict(result.states),
+            "confirm_seeds": plan.confirm_seeds,
+            "confidence": CONFIDENCE,
+            "verdict": _verdict(result),
+            "table": [_row(result, row) for row in result.rows],
+            "winner": _winner(result),
+            "front": [_of_front(record) for record in result.front],
+            "test_set": {
+                "read": list(result.test.times),
+                "perhaps_read_by": list(result.test.uncertain),
+                "absent": result.test.absent,
+            },
+            "stopped": None if result.stopped is None else str(result.stopped),
+            "forked": None if result.forked is None else str(result.forked),
+            "failures": [{"reason": reason, "trials": n} for reason, n in result.failures],
+            "files": _files(result),
+            "data": {"name": plan.train.data.name, **result.environment.get("data", {})},
+            "versions": dict(result.environment.get("versions", {})),
+            "written_by": package_version(),
+        }
+    )
+    return found
 
 
 def _verdict(result: StudyResult) -> dict[str, Any]:

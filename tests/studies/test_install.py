@@ -11,7 +11,7 @@ from toyland import toyland  # noqa: F401
 
 from mnist_core.commands import options as trainer_options
 from mnist_core.console import shell_words
-from studies.cli import completing
+from studies.cli import completing, foreground
 
 ROOT = HERE.parent
 RUN = ("--track", "none", "--plain", "--engine", "inline")
@@ -33,6 +33,13 @@ def test_a_command_is_printed_in_the_form_that_was_used(monkeypatch, started_as,
     assert shell_words.command("studies.run", "x") == shown
     text = "see `python -m studies.run x`, python -m studies.tracking is none of them"
     assert shell_words.as_started(text) == text.replace("python -m studies.run x", shown)
+
+
+def test_a_process_of_a_script_does_not_look_in_the_working_directory(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/v/bin/studies"])
+    assert shell_words.python() == [sys.executable, "-P"]
+    monkeypatch.setattr(sys, "argv", ["/v/studies/run.py"])
+    assert shell_words.python() == [sys.executable]
 
 
 @pytest.mark.parametrize("program", ["bin/studies", "bin/mnist-core", "studies", "mnist_core"])
@@ -66,20 +73,32 @@ def test_a_study_run_by_the_script_prints_no_module(here, toyland):  # noqa: F81
     assert "studies dashboard toyland" in done.stdout
 
 
-def test_an_interrupted_study_names_the_command_that_resumes_it(here, toyland):  # noqa: F811
+@pytest.fixture
+def hints(monkeypatch):
+    """What a study says straight to the file of stderr, which pytest does not see here."""
+    said = []
+    monkeypatch.setattr(foreground, "_say", said.append)
+    return said
+
+
+def test_an_interrupted_study_names_the_command_that_resumes_it(
+    here,  # noqa: F811
+    toyland,  # noqa: F811
+    hints,
+):
     Path("interrupt").touch()
     words = ["run", "toyland", "--trials", "3", *RUN]
     done = here("bin/studies", *words)
     assert done.returncode == 130
-    again = done.stderr.rpartition("Resume with: ")[2]
+    again = hints[-1].rpartition("Resume with: ")[2]
     assert shlex.split(again) == ["studies", *words]
     assert here("bin/studies", *shlex.split(again)[1:]).returncode == 0
 
 
-def test_run_is_a_command_of_the_module_too(here, toyland):  # noqa: F811
+def test_run_is_a_command_of_the_module_too(here, toyland, hints):  # noqa: F811
     Path("interrupt").touch()
-    done = here("studies", "run", "toyland", "--trials", "3", *RUN)
-    again = shlex.split(done.stderr.rpartition("Resume with: ")[2])
+    assert here("studies", "run", "toyland", "--trials", "3", *RUN).returncode == 130
+    again = shlex.split(hints[-1].rpartition("Resume with: ")[2])
     assert again[:4] == ["python", "-m", "studies.run", "toyland"]
     assert here(*again[2:]).returncode == 0
 

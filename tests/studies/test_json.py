@@ -13,7 +13,7 @@ from studies import catalog
 from studies.core.json_text import json_text, plain
 
 RUN = ("--track", "none", "--plain", "--engine", "inline")
-PAGE = (HERE.parent / "docs/json.md").read_text(encoding="utf-8")
+PAGE = re.sub("```.*?```", "", (HERE.parent / "docs/json.md").read_text("utf-8"), flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -38,7 +38,8 @@ def test_the_result_is_kept_beside_the_report(ran):
     assert kept["verdict"]["best"] == labels[0] == kept["winner"]["label"]
     judged = kept["verdict"]["configurations"]
     of_judged = {judged["best"], *judged["ties"], *judged["unclear"], *judged["worse"]}
-    assert of_judged | set(judged["collapsed"]) == set(labels)
+    # The default may be one of them under another label.
+    assert of_judged | set(judged["collapsed"]) >= set(labels) - {"adam (default)"}
     best = kept["table"][0]
     assert best["standing"] == "best" and best["minus_best"] is None
     assert best["confirm"]["n"] == len(best["confirm_values"]) == kept["confirm_seeds"]
