@@ -52,6 +52,7 @@ def built(tmp_path_factory):
 
 
 def _build(source, kind, target):
+    # Without pip, which would download setuptools; torch has brought it here.
     code = f"from setuptools import build_meta as b; b.build_{kind}({str(target)!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -112,7 +113,8 @@ def installed(built, tmp_path_factory):
     ).stdout.strip()
     (Path(site) / "needed.pth").write_text(f"{Path(torch.__file__).parents[1]}\n")
     pip = [python, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile"]
-    subprocess.run([*pip, "--force-reinstall", built[1]], check=True, capture_output=True)
+    # What is installed here is seen there, but must be left alone.
+    subprocess.run([*pip, "--ignore-installed", built[1]], check=True, capture_output=True)
     return place / "bin"
 
 
