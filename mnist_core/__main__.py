@@ -1,4 +1,7 @@
-"""The trainer's commands: ``python -m mnist_core train|evaluate|summary|export|data …``."""
+"""The trainer's commands: ``mnist-core train|evaluate|summary|export|data …``.
+
+``python -m mnist_core`` is the same program.
+"""
 
 import typer
 
@@ -12,14 +15,22 @@ from mnist_core.commands.train_command import train_command
 from mnist_core.commands.tune_batch_command import tune_batch_command
 from mnist_core.commands.tune_command import tune_lr_command
 from mnist_core.console import command_line
+from mnist_core.console.shell_words import by_script, program
 from mnist_core.data.cli import app as data_app
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=by_script(),  # a shell completes programs, not `python -m`
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Train small image models, very fast, and look after their data.",
 )
+
+
+@app.callback()
+def _options(version: command_line.VersionOption = False) -> None:
+    del version  # its callback has handled it
+
+
 app.add_typer(data_app, name="data")
 app.add_typer(presets_app, name="presets")
 app.command("train")(train_command)
@@ -31,5 +42,11 @@ app.command("export")(export_command)
 app.command("tune-lr")(tune_lr_command)
 app.command("tune-batch")(tune_batch_command)
 
+
+def main() -> None:
+    """Run the command line and exit."""
+    command_line.run(app, program("mnist_core"))
+
+
 if __name__ == "__main__":
-    command_line.run(app, "python -m mnist_core")
+    main()

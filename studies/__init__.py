@@ -1,12 +1,14 @@
 """Studies: hyperparameter searches with Optuna and Ray, and what is made of their results."""
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from studies.analysis.tables import Tables
+    from studies.python_api import Study
+    from studies.python_api import run as run
 
 
 def load(
@@ -15,8 +17,8 @@ def load(
     quick: bool = False,
     conf: Path | None = None,
     sets: "Mapping[str, Any] | None" = None,
-) -> "Tables":
-    """Read a study as pandas tables; see ``studies/analysis/tables.py`` for their columns.
+) -> "Study":
+    """Read a study: its verdict, its tables, its files; see ``studies/python_api.py``.
 
     >>> studies.load("optim_search").trials  # doctest: +SKIP
 
@@ -29,7 +31,18 @@ def load(
     Raises:
         UserError: if there is no such study.
     """
-    from studies.analysis import stored_study, tables
-    from studies.planning import lookup
+    from studies import python_api
 
-    return tables.tables(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
+    return python_api.load(study, quick=quick, conf=conf, sets=sets)
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``studies.run``, which takes a moment, when it is first used.
+
+    Raises:
+        AttributeError: for any other name.
+    """
+    if name != "run":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # The module `studies/run.py` can be called, so `import studies.run` does no harm.
+    return importlib.import_module("studies.run")

@@ -1,10 +1,15 @@
-"""Look at studies: ``python -m studies list|show|status|export|reproduce|…``."""
+"""Run studies and look at them: ``studies run|list|show|status|export|reproduce|…``.
+
+``python -m studies`` is the same program.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mnist_core.console.command_line import VersionOption
+from mnist_core.console.shell_words import by_script, program
 from studies.cli import options
 from studies.cli.audit import audit_command
 from studies.cli.compare import compare_command
@@ -17,43 +22,66 @@ from studies.cli.sync import sync_command
 from studies.cli.tables import tables_command
 from studies.cli.wandb_report import wandb_report_command
 from studies.cli.watch import watch_command
+from studies.run import run
+
+if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither
+    from studies.planning.plan import Plan
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=by_script(),  # a shell completes programs, not `python -m`
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Look at studies. To run one: python -m studies.run STUDY",
+    help="Run studies, and look at them.",
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from mnist_core.version import PACKAGE, package_version
-
-        typer.echo(f"{PACKAGE} {package_version()}")
-        raise typer.Exit
-
-
 @app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
-) -> None:
+def _options(version: VersionOption = False) -> None:
     del version  # its callback has handled it
 
 
+app.command(no_args_is_help=True)(run)
+
+
 @app.command("list")
-def list_() -> None:
-    """List all studies with their goals."""
+def list_(
+    assignments: options.SetOption = None,
+    conf: options.ConfOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """List the studies that can be run, and those in the folder results: question and state.
+
+    Another folder than `results` is named by `--set results.folder=FOLDER`.
+    """
+    from studies.analysis.found_studies import catalog_studies, found_studies
+
+    results = options.results(conf, assignments)
+    options.quiet_optuna()
+    found = list(found_studies(results))
+    if as_json:
+        from studies.report.overview_json import studies_json
+
+        options.print_json(studies_json(catalog_studies(), results, found))
+        return
     from studies.report import overview
 
-    overview.print_studies()
+    overview.print_studies(catalog_studies(), results, found)
+
+
+@app.command()
+def config() -> None:
+    """Print a file of all settings, each with its default and a comment.
+
+    `python -m studies config > conf.toml` writes it to where it is read.
+    """
+    from studies.planning.settings import default_conf
+
+    typer.echo(default_conf(), nl=False)
 
 
 @app.command()
 @options.on_study(argument=options.StudyArgument)
-def show(chosen: options.Chosen) -> None:
+def show(chosen: options.Chosen, as_json: options.JsonOption = False) -> None:
     """Print the resolved plan: space and roles, every setting and its source.
 
     With a name: the plan that would run now, and how an existing study differs from it. With a
@@ -64,11 +92,7 @@ def show(chosen: options.Chosen) -> None:
 
     if lookup.name_of(chosen.study, quick=chosen.quick) is None:
         plan = chosen.find()
-        from studies.report import overview
-
-        overview.print_plan(plan)
-        for note in power_lines(plan):
-            typer.echo(note)
+        _show(plan, power_lines(plan), changed="", as_json=as_json)
         return
     plan = chosen.resolve()
     from mnist_core.files import check_writable
@@ -77,7 +101,6 @@ def show(chosen: options.Chosen) -> None:
     from studies.planning.objective_class import check_objective
     from studies.planning.recorded import changed_settings
     from studies.protocol.fork import check_made
-    from studies.report import overview
     from studies.search.search_checks import check_search, notes
     from studies.storage.open import check_url
 
@@ -90,17 +113,29 @@ def show(chosen: options.Chosen) -> None:
         check_writable(plan.folder, "results.folder")
     check_made(plan)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
-    overview.print_plan(plan)
-    for note in (*notes(plan), *power_lines(plan)):
-        typer.echo(note)
+    found = [*notes(plan), *power_lines(plan)]
     if not there:
+        _show(plan, found, changed=None, as_json=as_json)
         return
     recorded = chosen.find(silent=True)
     changed = changed_settings(recorded.spec, recorded.settings, plan.settings)
-    typer.echo(f"study {plan.name} has been run with {changed or 'these settings'}")
-    refused = stored_study.read(plan).differs
-    if refused:
-        typer.echo(refused)
+    found.append(f"study {plan.name} has been run with {changed or 'these settings'}")
+    if refused := stored_study.read(plan).differs:
+        found.append(refused)
+    _show(plan, found, changed=changed, as_json=as_json)
+
+
+def _show(plan: "Plan", notes: list[str], *, changed: str | None, as_json: bool) -> None:
+    if as_json:
+        from studies.report.overview_json import plan_json
+
+        options.print_json(plan_json(plan, notes, changed=changed))
+        return
+    from studies.report import overview
+
+    overview.print_plan(plan)
+    for note in notes:
+        typer.echo(note)
 
 
 @app.command()
@@ -110,6 +145,7 @@ def status(
     failures: Annotated[
         bool, typer.Option("--failures", help="the reasons of failed trials, with a traceback each")
     ] = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Print a study's progress, who runs it, and what it has found so far."""
     plan = chosen.find()
@@ -117,6 +153,11 @@ def status(
     from studies.report import overview
 
     found = stored_study.read(plan)
+    if as_json:
+        from studies.report.overview_json import status_json
+
+        options.print_json(status_json(found, failures=failures))
+        return
     overview.print_status(found)
     if failures:
         overview.print_failures(found)
@@ -179,5 +220,11 @@ for command in (
 ):
     app.command(command.__name__.removesuffix("_command").replace("_", "-"))(command)
 
+
+def main() -> None:
+    """Run the command line and exit."""
+    options.main(app, program("studies"))
+
+
 if __name__ == "__main__":
-    options.main(app, "python -m studies")
+    main()

@@ -1,26 +1,25 @@
-"""Run a study: ``python -m studies.run optim_search --quick``."""
+"""Run a study: ``studies run optim_search``, or ``python -m studies.run optim_search``."""
 
-import functools
 import gc
 import sys
+import types
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from studies import engines
+from mnist_core.console.shell_words import program
 from studies.cli import options
-from studies.engines.base import Resources
-from studies.planning import resources
-from studies.planning.objective_class import check_objective
+from studies.cli.start import start
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(no_args_is_help=True)
 @options.on_study(argument=options.StudyArgument)
 def run(
     chosen: options.Chosen,
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME", help="the fork's name, with --fork", show_default=False),
@@ -131,23 +130,18 @@ def run(
     To resume an interrupted study, run the same command again. Ctrl-C once lets the running trials
     finish, twice ends them now; nothing is lost either way.
 
-    **Examples**
-
-    - a small run in seconds: `python -m studies.run optim_search --quick`
-
-    - the whole study: `python -m studies.run optim_search`
-
-    - more trials than before: `python -m studies.run optim_search --trials 90`
-
-    - other images, settings and folder:
-      `python -m studies.run optim_search --dataset fashion_mnist --set epochs=10
-      --set results.folder=results/fashion`
-
-    - after a change of the space or a setting: `python -m studies.run optim_search --fork wide`
-      makes or resumes the study `optim_search-wide`, with the trials that still fit
-
     `python -m studies show STUDY` prints the plan first. `python -m studies dashboard STUDY` opens
-    Optuna's dashboard, also while the study runs.
+    Optuna's dashboard, also while the study runs. After a change of the space or a setting, `--fork
+    wide` makes or resumes the study `STUDY-wide`, with the trials that still fit.
+
+    Examples:
+        python -m studies.run optim_search --quick
+
+        python -m studies.run optim_search --trials 90
+
+        python -m studies.run optim_search --dataset fashion_mnist --set epochs=10
+
+        python -m studies.run optim_search --fork wide
     """
     if name is not None and not fork:
         raise typer.BadParameter(f"{name}: a second name is the name of a fork; add --fork")
@@ -169,41 +163,35 @@ def run(
             "device": device,
         }
     )
-    # Before workers start: a user's own file may be anything.
-    check_objective(plan.spec.objective, plan.goals)
-    with engines.create(
-        plan.settings.engine.name,
-        workers=plan.workers,
-        threads=plan.threads,
-        preload=["mnist_core.train"],
-        resources=Resources(
-            affinity=plan.settings.engine.affinity,
-            gpus=plan.gpus,
-            most=plan.most_workers,
-            ray=resources.claims(plan.settings.engine, plan.train.device),
-            say=functools.partial(print, file=sys.stderr, flush=True),
-        ),
-    ) as started:
-        plan = engines.adapted(plan, started)
-        # Workers import torch while this process imports Optuna and the rest.
-        from studies.cli import foreground
-
-        code = foreground.run(
-            plan,
-            started,
-            fresh=fresh,
-            plain=plain,
-            take_over=take_over,
-            join=join,
-            read_test_again=read_test_again,
-            retry_failed=retry_failed,
-            fork=(name or "") if fork else None,
-            save_svg=save_svg,
-            arguments=sys.argv[1:],
-        )
+    code = start(
+        plan,
+        # `studies run …` has the command in its words, too.
+        arguments=sys.argv[2 if context.parent else 1 :],
+        fresh=fresh,
+        plain=plain,
+        take_over=take_over,
+        join=join,
+        read_test_again=read_test_again,
+        retry_failed=retry_failed,
+        fork=(name or "") if fork else None,
+        save_svg=save_svg,
+    )
     gc.freeze()  # or Python looks for garbage in every module at its exit: a third of a second
     raise typer.Exit(code)
 
 
+class _Run(types.ModuleType):
+    """This module, which is called as a function: ``studies.run("optim_search")``."""
+
+    @staticmethod
+    def __call__(*given: Any, **named: Any) -> Any:
+        """Do what ``studies.python_api.run`` does."""
+        from studies import python_api
+
+        return python_api.run(*given, **named)
+
+
 if __name__ == "__main__":
-    options.main(app, "python -m studies.run")
+    options.main(app, program("studies.run"))
+else:  # a function in the package would be lost as soon as this module is imported
+    sys.modules[__name__].__class__ = _Run

@@ -33,7 +33,7 @@ FLOORS = {
         "engines ledger analysis",
         "protocol report tracking",
         "dashboard cli",
-        "run __main__ __init__",
+        "run python_api __main__ __init__",
     ),
 }
 """For each package its folders and root files, the lowest floor first.

@@ -28,6 +28,7 @@ TOP_LEVEL = {
     "docs",
     "notebooks",
     "LICENSE",
+    "MANIFEST.in",
     "Makefile",
     "constraints.txt",
 }

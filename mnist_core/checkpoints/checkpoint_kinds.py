@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mnist_core import parsing
+from mnist_core.console.shell_words import program
 from mnist_core.data import file_kinds
 from mnist_core.files import check_regular
 
-_READ = "; only .safetensors files are read, as `python -m mnist_core train` or a study keeps them"
 _BEGINNINGS = (
     (
         b"PK\x03\x04",
@@ -29,7 +29,8 @@ def unreadable(path: Path, error: Exception) -> str:
     """Return one line: what ``path`` is, and which files are read."""
     kind = _kind(path)
     if kind:
-        return f"{path}: is {kind}{_READ}"
+        keeps = f"`{program('mnist_core')} train` or a study keeps them"
+        return f"{path}: is {kind}; only .safetensors files are read, as {keeps}"
     return f"{path}: cannot read the checkpoint: {_short(error)}"
 
 

@@ -46,13 +46,32 @@ def _check_tolerance(points: float | None) -> float | None:
     return points
 
 
+def _models(incomplete: str) -> list[str]:
+    """Return the models whose name starts with ``incomplete``, for a shell to complete."""
+    # Importing them would import torch, which takes seconds.
+    folder = Path(__file__).parents[1] / "models"
+    names = sorted(path.stem for path in folder.glob("[!_]*.py"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _data_sets(incomplete: str) -> list[str]:
+    from mnist_core.data.registry import DATA_SETS
+
+    return [name for name in DATA_SETS if name.startswith(incomplete)]
+
+
 DeviceNow = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 
 ConfigFile = Annotated[
     Path | None, typer.Argument(metavar="[CONFIG]", help="TOML file, e.g. a best_config.toml")
 ]
-ModelName = Annotated[str | None, typer.Option(help="model.name, e.g. net, cnn")]
-DataName = Annotated[str | None, typer.Option(help="data.name, e.g. mnist-10pct")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(help="model.name, e.g. net, cnn", autocompletion=_models),
+]
+DataName = Annotated[
+    str | None, typer.Option(help="data.name, e.g. mnist-10pct", autocompletion=_data_sets)
+]
 Seed = Annotated[int | None, typer.Option(help="weights, order and augmentation")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 Assignments = Annotated[

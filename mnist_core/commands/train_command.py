@@ -9,6 +9,7 @@ from mnist_core import files, presets
 from mnist_core.commands import options
 from mnist_core.config import TrainConfig, read_settings
 from mnist_core.console.safe_console import text_console
+from mnist_core.console.shell_words import command
 from mnist_core.errors import ConfigError
 from mnist_core.runs import run_lookup, run_record
 
@@ -122,7 +123,7 @@ def _of_preset(path: Path, variant: str | None) -> dict[str, Any]:
         known = ", ".join(one.name for one in preset.variants)
         raise ConfigError(
             f"{path}: compares several trainings; name one with --variant ({known}), or train all"
-            f" of them: python -m mnist_core presets run {preset.name}"
+            f" of them: {command('mnist_core', 'presets', 'run', preset.name)}"
         )
     chosen = preset.variant(variant) if variant is not None else preset.variants[0]
     return preset.config_of(chosen).to_dict()

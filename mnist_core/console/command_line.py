@@ -1,14 +1,28 @@
 """How the programs of this project end: one line for a mistake of the user, and an exit code."""
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer.main
 from rich.markup import escape
 
 from mnist_core.console import streams
 from mnist_core.console.plain_text import one_line
+from mnist_core.console.shell_words import as_started
 from mnist_core.errors import UserError
+from mnist_core.version import PACKAGE, package_version
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"{PACKAGE} {package_version()}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="print the version"),
+]
 
 
 def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (UserError,)) -> None:
@@ -40,12 +54,14 @@ def _show_help_as_written(command: Any) -> None:
     """Prepare the help of ``command`` and all commands in it."""
     # typer takes […] in a docstring for rich's markup, and drops it. It also keeps a paragraph's
     # line ends, which the terminal's width then breaks a second time.
+    if command.help:
+        command.help = as_started(command.help)
     if getattr(command, "rich_markup_mode", None) == "rich":
         if command.help:
             command.help = escape(joined(command.help))
         for parameter in command.params:
             if getattr(parameter, "help", None):
-                parameter.help = escape(parameter.help)
+                parameter.help = escape(as_started(parameter.help))
     for inner in getattr(command, "commands", {}).values():
         _show_help_as_written(inner)
 

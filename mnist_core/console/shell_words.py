@@ -1,15 +1,48 @@
 """Commands that are printed to be pasted into a shell, whatever stands in their words."""
 
 import os
+import re
 import shlex
+import sys
 from pathlib import Path
 
 from mnist_core.files import from_here
 
+_SCRIPTS = {"studies.run": "studies run", "studies": "studies", "mnist_core": "mnist-core"}
+"""What ``pip install`` starts each module as."""
+
+_MODULE = re.compile(rf"python -m ({'|'.join(map(re.escape, _SCRIPTS))})(?!\.?\w)")
+
+
+def by_script() -> bool:
+    """Return whether this program was started as ``studies`` or ``mnist-core``, not as a module."""
+    # `python -m` puts a file there that ends in .py.
+    return Path(sys.argv[0]).name.removesuffix(".exe") in _SCRIPTS.values()
+
+
+def python() -> list[str]:
+    """Return Python's command for a process that finds the modules that this one finds."""
+    # `python -m` looks in the working directory first, where a user's random.py would break it; a
+    # script does not look there, and neither may what it starts.
+    return [sys.executable, *(["-P"] if by_script() else [])]
+
+
+def program(module: str) -> str:
+    """Return how to start ``module``, in the form in which this program was started."""
+    return _SCRIPTS[module] if by_script() else f"python -m {module}"
+
 
 def command(module: str, *words: object) -> str:
-    """Return ``python -m MODULE WORD …``, each word quoted for a shell, on one line."""
-    return " ".join(["python", "-m", module, *(quoted(str(word)) for word in words)])
+    """Return ``python -m MODULE WORD …``, each word quoted for a shell, on one line.
+
+    A program that was started as ``studies`` or ``mnist-core`` returns it in that form.
+    """
+    return " ".join([program(module), *(quoted(str(word)) for word in words)])
+
+
+def as_started(text: str) -> str:
+    """Return ``text`` with its commands in the form in which this program was started."""
+    return _MODULE.sub(lambda found: program(found[1]), text)
 
 
 def quoted(word: str) -> str:

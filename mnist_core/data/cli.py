@@ -12,6 +12,7 @@ from rich.table import Table
 from mnist_core.config import DataConfig
 from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.safe_console import SafeConsole
+from mnist_core.console.shell_words import command
 from mnist_core.console.streams import can_redraw
 from mnist_core.data import datasets, download, storage
 from mnist_core.data.picture import picture
@@ -110,8 +111,9 @@ def _show_one(console: Console, data_set: DataSet, root: str) -> None:
     folder = storage.folder_of(data_set, root)
     if data_set.mirrors and not root and storage.missing(data_set, folder):
         raise DataError(
-            f"{data_set.name} is not here; get it with `python -m mnist_core data prepare"
-            f" {data_set.name}` or name its folder with --root"
+            f"{data_set.name} is not here; get it with"
+            f" `{command('mnist_core', 'data', 'prepare', data_set.name)}` or name its folder with"
+            " --root"
         )
     data = datasets.load(DataConfig(name=data_set.name, root=root))
     images = data.train.images.numpy()

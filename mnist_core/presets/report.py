@@ -7,6 +7,7 @@ from typing import Any
 
 from mnist_core import parsing, presets
 from mnist_core.console.plain_text import counted
+from mnist_core.console.shell_words import command
 from mnist_core.errors import UserError
 from mnist_core.presets import Preset
 from mnist_core.presets.outcome import Estimate, Row
@@ -38,7 +39,8 @@ def markdown(folder: Path) -> str:
             raise UserError(f"{file}: is damaged: {error!r}; run the preset again") from None
     if len(lines) == len(_HEADER):
         raise UserError(
-            f"{folder}: no preset was run; `python -m mnist_core presets list` says which there are"
+            f"{folder}: no preset was run; `{command('mnist_core', 'presets', 'list')}` says which"
+            " there are"
         )
     return "\n".join([*lines, "", *notes])
 

@@ -14,6 +14,7 @@ from typing import Any
 from mnist_core.checkpoints import study_readings
 from mnist_core.checkpoints.study_readings import StudyReading
 from mnist_core.console.plain_text import counted
+from mnist_core.console.shell_words import program
 from mnist_core.data.registry import share_images
 from mnist_core.errors import UserError
 from studies.core.attributes import FOLDERS, IDENTITY, TEST
@@ -167,7 +168,7 @@ class HoldoutRecord:
             for study, count in Counter(one.study for one in known if one.study).items()
         ]
         causes += [
-            f"{count} by python -m mnist_core {by}"
+            f"{count} by {program('mnist_core')} {by}"
             for by, count in Counter(one.by for one in self.outside).items()
         ]
         # The first own reading is expected; each further one needs a reason.

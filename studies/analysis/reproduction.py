@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 from mnist_core.comparison.spread import difference, within
 from mnist_core.config import TrainConfig, read_settings
-from mnist_core.console.shell_words import argument, command
+from mnist_core.console.shell_words import argument, command, program
 from mnist_core.errors import ConfigError, UserError
 from studies.core.formatting import possible
 from studies.core.seal import SEAL, is_whole
@@ -169,7 +169,7 @@ def unsealed(recorded: Recorded) -> str:
     """Return the line about a file that has no seal."""
     return (
         f"warning: {recorded.path} has no seal (record.{SEAL}), so its settings may have been"
-        " changed since they were run; python -m studies export STUDY writes it again, with one"
+        f" changed since they were run; {program('studies')} export STUDY writes it again, with one"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mnist_core.console.plain_text import one_line
+from mnist_core.console.shell_words import program
 from mnist_core.table import flat_items
 from search_spaces.space import Choice, Parameter
 from studies.analysis.refinement import Refinement
@@ -21,9 +22,9 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
     when = {"When"} if any(one.parameter.when for one in found.parameters.values()) else set()
     # The goal comes from the database. As a docstring, three quotes in it would begin code.
     lines = [
-        f'"""A refined study: python -m studies.run {name}"""',
+        f'"""A refined study: {program("studies.run")} {name}"""',
         "",
-        f"# Refined from the study {one_line(plan.name)} by `python -m studies refine`.",
+        f"# Refined from the study {one_line(plan.name)} by `{program('studies')} refine`.",
         "",
         f"from search_spaces.space import {', '.join(sorted({*kinds, *when, 'Space'}))}",
         "from studies.spec import StudySpec",

@@ -29,6 +29,7 @@ from studies.analysis.result import StudyResult
 from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
 from studies.core.events import Listener
+from studies.core.json_text import json_text
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
 from studies.planning.next_commands import again_command, train_command
@@ -42,6 +43,8 @@ from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import drop_output, make_console
 from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
+from studies.report.result_json import FILE as RESULT
+from studies.report.result_json import result_json
 from studies.report.snapshot import Snapshot, save_picture
 from studies.report.table import markdown, print_result, result_event
 from studies.search import stopping
@@ -173,6 +176,7 @@ def finish(result: StudyResult, console: Console) -> None:
     plan = result.plan
     config = from_here(write_best_config(result))
     write_atomically(plan.folder / "report.md", markdown(result))
+    write_atomically(plan.folder / RESULT, json_text(result_json(result)) + "\n")
     report = from_here(plan.folder / "report.md")
     try:
         _print(result, console, config=config, report=report)

@@ -15,6 +15,7 @@ from mnist_core.console import command_line
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
 from search_spaces.space import SpaceError
+from studies.cli import completing
 
 if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither
     from studies.planning.plan import Plan
@@ -22,9 +23,17 @@ if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs n
 STUDY_OR_FOLDER = "a study's name or its folder, e.g. results/cuda/NAME"
 
 StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="a study's name: python -m studies list")
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="a study's name: python -m studies list",
+        autocompletion=completing.study,
+    ),
 ]
-RunStudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help=STUDY_OR_FOLDER)]
+RunStudyArgument = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help=STUDY_OR_FOLDER, autocompletion=completing.study),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="any setting, e.g. epochs=3 (may be repeated)"),
@@ -36,8 +45,14 @@ QuickOption = Annotated[
     bool, typer.Option("--quick", help="the small version of the study, in a folder of its own")
 ]
 DatasetOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="data.name, e.g. mnist, fashion_mnist")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="data.name, e.g. mnist, fashion_mnist",
+        autocompletion=completing.data_set,
+    ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object: docs/json.md")]
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="print lines, also on a terminal, instead of the live view")
 ]
@@ -158,6 +173,31 @@ def on_study(
         return run
 
     return decorate
+
+
+def results(conf: Path | None, assignments: list[str] | None) -> Path:
+    """Return the folder of results that the settings name.
+
+    Raises:
+        ConfigError: if a setting is unknown or wrong.
+    """
+    from studies.core.redaction import masked
+    from studies.planning.layers import settings_of
+    from studies.planning.layout import results_folder
+
+    try:
+        sets = dict(parse_assignment(text) for text in assignments or [])
+        settings, _ = settings_of("", None, conf=conf, sets=sets)
+        return results_folder(settings.results.folder)
+    except ConfigError as error:
+        raise ConfigError(masked(str(error))) from None
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print ``value`` as JSON."""
+    from studies.core.json_text import json_text
+
+    typer.echo(json_text(value))
 
 
 def quiet_optuna() -> None:

@@ -43,8 +43,11 @@ def report_command(
         raise ConfigError(f"STUDY: each study once, but got {' '.join(names)}")
     from mnist_core.files import check_file, write_atomically
     from studies.analysis import stored_study
+    from studies.core.json_text import json_text
     from studies.report import page as html
     from studies.report.page import gather
+    from studies.report.result_json import FILE as RESULT
+    from studies.report.result_json import result_json
     from studies.report.table import markdown
 
     if out is not None:
@@ -54,6 +57,8 @@ def report_command(
     page = html.write([gather(one) for one in found], out or found[0].plan.folder / html.REPORT)
     text = page.with_suffix(".md")
     write_atomically(text, "\n".join(markdown(result) for result in results if result))
+    if out is None and results[0] is not None:  # as a run writes it, beside report.md
+        write_atomically(page.with_name(RESULT), json_text(result_json(results[0])) + "\n")
     typer.echo(f"report: {page} ({page.stat().st_size / 1e6:.2f} MB), {text}")
     if open_page:
         typer.launch(page.resolve().as_uri())

@@ -1,12 +1,12 @@
 """``python -m studies reproduce FILE``: does an exported configuration reach its recorded value?"""
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mnist_core.commands.options import tolerance_option
+from mnist_core.console.shell_words import command
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
 
@@ -66,8 +66,8 @@ def reproduce_command(
     if why := runtime.why_no_tf32(config):
         raise ConfigError(
             f"{file}: was trained in tf32, which only an NVIDIA GPU computes, but {why}; reproduce"
-            " it on a GPU. In fp32 it is another training: python -m mnist_core train"
-            f" {shlex.quote(str(file))} --device cpu --set precision=fp32"
+            " it on a GPU. In fp32 it is another training: "
+            + command("mnist_core", "train", file, "--device", "cpu", "--set", "precision=fp32")
         )
     config = train.resolve(config)
     data = load(config.data, config.device)

@@ -4,7 +4,6 @@ The database is the truth: ``studies/tracking/backfill.py`` fills in what the lo
 """
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from studies.core.events import TRIAL_ENDS, Event, Kind
+from studies.core.json_text import plain
 
 FILE = "events.jsonl"
 OVER = (*TRIAL_ENDS, "tested")  # kinds of events after which a trial has nothing more to tell
@@ -165,7 +165,7 @@ def to_line(event: Event) -> bytes:
         "kind": event.kind,
         "phase": event.phase,
         "trial": event.trial,
-        "data": _plain(event.data),
+        "data": plain(event.data),
     }
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode(errors="replace") + b"\n"
@@ -186,15 +186,3 @@ def from_line(line: bytes) -> Event | None:
     if not (trial is None or type(trial) is int) or not isinstance(time, int | float):
         return None
     return Event(kind=cast(Kind, kind), phase=phase, trial=trial, data=data, time=float(time))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return str(value)

@@ -5,6 +5,7 @@ study's ``fixed`` and ``quick``, and after ``--set``.
 """
 
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,12 @@ OPTIONS = tuple(
     f"search.{name}" for name in ("sampler_options", "pruner_options", "objectives", "constraints")
 )
 """Tables whose keys are free; Optuna checks them, or ``studies/core/goals.py``."""
+
+
+def default_conf() -> str:
+    """Return the text of a ``conf.toml`` that has every default, with a comment."""
+    # In a checkout it is a link to the file at the top; a wheel has the file itself.
+    return resources.files("studies").joinpath(CONF.name).read_text(encoding="utf-8")
 
 
 class StopSettings(Table):

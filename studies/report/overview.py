@@ -1,23 +1,22 @@
 """What ``python -m studies list|show|status`` print."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mnist_core.errors import ConfigError
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
-from studies import catalog
 from studies.analysis.figure_data import best_of, complete
+from studies.analysis.found_studies import ELSEWHERE, UNREADABLE, CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
 from studies.core.trials import Failure, TrialRecord, TrialState, same_reason
 from studies.planning.layers import searched_settings
-from studies.planning.objective_class import objective_class
-from studies.planning.own_code import check_models
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, setting_of, short_name
 from studies.report.console import make_console
@@ -89,22 +88,33 @@ def describe_parameter(name: str, parameter: Parameter) -> str:
     return f"{text}; when {when.parameter} is {', '.join(map(str, when.values))}"
 
 
-def print_studies() -> None:
-    """Print every study's name and goal; a broken file is named with its error."""
-    table = _table()
+def print_studies(
+    shipped: Iterable[CatalogStudy], results: Path, found: Sequence[FoundStudy]
+) -> None:
+    """Print each study of the catalog, and each in the folder ``results`` with its state."""
+    console, table = make_console(), _table()
     table.add_column("study", no_wrap=True)
     table.add_column("goal")
-    for name in catalog.names():
-        try:
-            spec = catalog.get(name)
-            # A broken objective or model of the user's own is named here, not at the start.
-            objective_class(spec.objective)
-            check_models(spec)
-            goal = spec.goal
-        except ConfigError as error:
-            goal = f"broken: {error}"
-        table.add_row(name, escape(goal))
-    make_console().print(table)
+    for one in shipped:
+        table.add_row(one.name, escape(f"broken: {one.broken}" if one.broken else one.goal))
+    console.print(table)
+    if not found:
+        return
+    table = _table()
+    table.add_column(f"in {escape(str(from_here(results)))}", overflow="fold")
+    table.add_column("state", overflow="fold")
+    table.add_column("goal")
+    for study in found:
+        table.add_row(escape(study.folder.name), escape(_state(study)), escape(study.goal))
+    console.print(table)
+
+
+def _state(study: FoundStudy) -> str:
+    if study.state == UNREADABLE:
+        return f"cannot be read: {study.why}"
+    if study.state == ELSEWHERE:
+        return f"kept in {study.why}" if study.why else "its database is gone"
+    return f"{study.state}, running" if study.running else study.state
 
 
 def print_plan(plan: Plan) -> None:

@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from mnist_core.console.plain_text import counted
 from mnist_core.console.plain_text import markdown as escaped
+from mnist_core.console.shell_words import program
 from studies.analysis.racing import ALPHA
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import (
@@ -210,7 +211,7 @@ def _readings(result: StudyResult) -> str:
         for one in test.readings
         if one.certain
     ]
-    each += [f"{one.time} (by python -m mnist_core {one.by})" for one in test.outside]
+    each += [f"{one.time} (by {program('mnist_core')} {one.by})" for one in test.outside]
     perhaps = ", ".join(test.uncertain)
     perhaps = f"perhaps by study {perhaps}, whose database is damaged or gone" if perhaps else ""
     if not each:

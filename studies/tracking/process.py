@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Self
 
 import psutil
 
+from mnist_core.console.shell_words import python
 from studies.planning.tracking_settings import VARIABLE, TrackingSettings
 from studies.tracking.kept import lack
 
@@ -36,7 +36,7 @@ class TrackerProcess:
         environment[VARIABLE] = settings.model_dump_json()
         arguments = [name, str(folder.absolute()), str(seconds), sync]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "studies.tracking", *arguments],
+            [*python(), "-m", "studies.tracking", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -3,7 +3,6 @@
 import netrc
 import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mnist_core.console.plain_text import counted
+from mnist_core.console.shell_words import python
 from mnist_core.errors import UserError
 from studies.core.redaction import masked
 from studies.tracking.wandb_internals import server
@@ -109,7 +109,7 @@ def upload(folder: Path, say: Callable[[str], object], *, patience: float = PATI
 
 def _sync(runs: list[Path], patience: float) -> None:
     """Run ``wandb sync``, and end it when it makes no progress."""
-    command = [sys.executable, "-m", "wandb", "sync", *(str(run) for run in runs)]
+    command = [*python(), "-m", "wandb", "sync", *(str(run) for run in runs)]
     # Its log belongs in the study's folder, not where this is run.
     environment = os.environ | {"WANDB_DIR": str(runs[0].parents[1])}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)

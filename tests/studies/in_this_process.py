@@ -1,30 +1,37 @@
-"""The command lines in this process: a new one would import torch anew, which takes seconds."""
+"""The command lines in this process: a new one would import torch again, which takes seconds."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from mnist_core import __main__ as trainer
-from mnist_core.console import command_line
 from studies import __main__ as looking
 from studies import run
 from studies.cli import options
 
 ENTRANCES = {
-    "studies": lambda: options.main(looking.app, "python -m studies"),
+    "studies": looking.main,
     "studies.run": lambda: options.main(run.app, "python -m studies.run"),
-    "mnist_core": lambda: command_line.run(trainer.app, "python -m mnist_core"),
+    "mnist_core": trainer.main,
 }
+SCRIPTS = {"studies": "studies", "mnist-core": "mnist_core"}
 
 
 @pytest.fixture
 def here(monkeypatch, capsys):
-    """Runs ``python -m MODULE WORD …``; returns its exit code and what it printed."""
+    """Runs ``python -m MODULE WORD …`` or ``SCRIPT WORD …``, e.g. of ``bin/studies``.
 
-    def call(module, *words):
-        monkeypatch.setattr(sys, "argv", [module, *map(str, words)])
+    It returns the exit code and what was printed.
+    """
+
+    def call(program, *words):
+        script = Path(program).name if program.startswith("bin/") else None
+        module = SCRIPTS[script] if script else program
+        first = f"/venv/{program}" if script else f"{module}/__main__.py"
+        monkeypatch.setattr(sys, "argv", [first, *map(str, words)])
         monkeypatch.setattr("gc.freeze", lambda: None)  # this process goes on
         threads = torch.get_num_threads()
         capsys.readouterr()

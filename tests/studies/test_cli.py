@@ -117,7 +117,7 @@ def inside(arguments):
         import runpy
 
         out, err, code = io.StringIO(), io.StringIO(), 0
-        sys.argv = list(arguments)
+        sys.argv = [f"{arguments[0]}/__main__.py", *arguments[1:]]
         with redirect_stdout(out), redirect_stderr(err):
             try:
                 sys.modules.pop(arguments[0], None)

@@ -52,7 +52,7 @@ def command(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def call(*words):
-        monkeypatch.setattr(sys, "argv", ["studies", "reproduce", *map(str, words)])
+        monkeypatch.setattr(sys, "argv", ["studies/__main__.py", "reproduce", *map(str, words)])
         with pytest.raises(SystemExit) as caught:
             options.main(program.app, "python -m studies")
         said = capsys.readouterr()

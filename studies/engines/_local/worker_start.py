@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mnist_core.console.shell_words import python
 from mnist_core.errors import UserError
 from objectives.base import Objective
 from studies.core.trials import Failure
@@ -98,7 +99,7 @@ class WorkerStarter:
         return ForkServer(functools.partial(self._command, forks=True), self._environment)
 
     def _command(self, descriptor: int, *, forks: bool) -> list[str]:
-        program = [sys.executable, "-u", "-m", "studies.engines._local.worker"]
+        program = [*python(), "-u", "-m", "studies.engines._local.worker"]
         return [*program, str(int(forks)), str(os.getpid()), str(descriptor), *self._preload]
 
     def _spawn(self, gpu: str | None, descriptor: int, output: int) -> subprocess.Popen[bytes]:

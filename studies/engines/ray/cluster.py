@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mnist_core.console.shell_words import program
 from mnist_core.errors import UserError
 from studies.engines._local.worker_start import ROOT, python_path
 from studies.engines.ray.nodes import Claim, check_reachable, described, living_nodes
@@ -133,7 +134,7 @@ class Cluster:
             raise UserError(
                 f"engine.ray.address: {self._address!r} is an address of Ray Client, which Tune is"
                 " not made for; run this command on a node of the cluster with --ray-address auto"
-                " (or submit it: `ray job submit -- python -m studies.run …`)"
+                f" (or submit it: `ray job submit -- {program('studies.run')} …`)"
             )
         if self._address != "auto":
             check_reachable(self._address)

@@ -1,0 +1,22 @@
+"""What a shell offers after TAB: names and folders of studies, names of data sets."""
+
+from pathlib import Path
+
+
+def study(incomplete: str) -> list[str]:
+    """Return the studies that start with ``incomplete``: names, and folders in ``results``."""
+    from studies import catalog
+    from studies.core.event_log import FILE as EVENTS
+    from studies.planning.settings import Settings
+
+    # conf.toml may name another folder, but a mistake in it has no place to be shown here.
+    logs = sorted(Path(Settings().results.folder).glob(f"*/{EVENTS}"))
+    known = [*catalog.names(), *(str(log.parent) for log in logs)]
+    return [name for name in known if name.startswith(incomplete)]
+
+
+def data_set(incomplete: str) -> list[str]:
+    """Return the data sets whose name starts with ``incomplete``."""
+    from mnist_core.data.registry import DATA_SETS
+
+    return [name for name in DATA_SETS if name.startswith(incomplete)]

@@ -1,0 +1,177 @@
+"""Studies from Python: ``studies.run("optim_search")`` runs one, ``studies.load`` reads one."""
+
+import html
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_core.console.shell_words import program
+from studies.analysis import stored_study
+from studies.analysis.stored_study import Stored
+from studies.planning import lookup, plan
+
+if TYPE_CHECKING:  # pandas and torch take seconds to import
+    import pandas as pd
+
+    from mnist_core.config import TrainConfig
+    from studies.analysis.tables import Tables
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it was read: what it found, its trials as tables, its files.
+
+    A notebook shows the verdict and the table.
+    """
+
+    stored: Stored = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.stored.plan.name
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its files."""
+        return self.stored.plan.folder
+
+    @property
+    def phase(self) -> str:
+        """The phase that it is in: search, confirm, test or finished."""
+        return self.stored.phase
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """The content of ``result.json``, see ``docs/json.md``.
+
+        Raises:
+            FingerprintMismatch: if the study was run with settings that this version cannot read.
+        """
+        from studies.report.result_json import result_json
+
+        found = self.stored.comparable().result
+        assert found is not None  # it is comparable
+        return result_json(found)
+
+    @property
+    def verdict(self) -> str:
+        """What the study found, in sentences."""
+        return " ".join(self.result["verdict"]["sentences"])
+
+    @property
+    def best(self) -> str | None:
+        """The label of the best row; None before anything is confirmed."""
+        label: str | None = self.result["verdict"]["best"]
+        return label
+
+    @property
+    def config(self) -> "TrainConfig | None":
+        """The winner's settings on the first fresh seed; None before there is one."""
+        from mnist_core.config import TrainConfig
+
+        winner = self.result["winner"]
+        return winner and TrainConfig.from_mapping(winner["settings"], source=self.name)
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """The rows of the final table, best first, by label; nested values have dotted columns."""
+        import pandas as pd
+
+        return pd.json_normalize(self.result["table"]).set_index("label")
+
+    @cached_property
+    def tables(self) -> "Tables":
+        """All trials, their curves and the confirmation, see ``studies/analysis/tables.py``."""
+        from studies.analysis.tables import tables
+
+        return tables(self.stored)
+
+    @property
+    def trials(self) -> "pd.DataFrame":
+        """A row for each trial of the search."""
+        return self.tables.trials
+
+    @property
+    def curves(self) -> "pd.DataFrame":
+        """A row for each report of a trial."""
+        return self.tables.curves
+
+    @property
+    def confirm(self) -> "pd.DataFrame":
+        """A row for each training on a fresh seed."""
+        return self.tables.confirm
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that are there: best_config, report, events, model."""
+        return {what: self.folder / name for what, name in self.result["files"].items() if name}
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and the table for a notebook."""
+        from studies.report.table import cells, headings
+
+        if self.stored.result is None or self.stored.differs:
+            return f"<p>{html.escape(f'study {self.name}: {self.stored.differs}')}</p>"
+        found = self.stored.result
+        said = "".join(f"<p>{html.escape(one)}</p>" for one in self.result["verdict"]["sentences"])
+        head = "".join(f"<th>{html.escape(one)}</th>" for one in headings(found))
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells(found, row))}</tr>"
+            for row in found.rows
+        )
+        return f"{said}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def load(
+    study: str,
+    *,
+    quick: bool = False,
+    conf: Path | None = None,
+    sets: Mapping[str, Any] | None = None,
+) -> Study:
+    """Read a study by its name or its folder, see ``studies.load``."""
+    return Study(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
+
+
+def run(
+    study: str,
+    *,
+    quick: bool = False,
+    conf: Path | None = None,
+    set: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    plain: bool = False,
+) -> Study:
+    """Run a study to its end, or resume it, as ``python -m studies.run`` does.
+
+    >>> result = studies.run("optim_search", quick=True, set={"epochs": 1})  # doctest: +SKIP
+
+    Args:
+        study: its name.
+        quick: the small version of the study, in a folder of its own.
+        conf: read instead of ``conf.toml``.
+        set: dotted settings, e.g. ``{"epochs": 3, "results.folder": "elsewhere"}``.
+        fresh: start again, and move the old study aside.
+        retry_failed: run failed trials again.
+        plain: print lines instead of the live view.
+
+    Raises:
+        UserError: if something that the user can mend is wrong.
+        KeyboardInterrupt: if it was interrupted. Ctrl-C once lets the running trials finish, twice
+            ends them now; the same call resumes the study.
+    """
+    from studies.cli.start import start
+
+    made = plan.resolve(study, conf=conf, sets=dict(set or {}), quick=quick)
+    command = made.commands.run().removeprefix(program("studies.run"))
+    code = start(
+        made, arguments=shlex.split(command), fresh=fresh, retry_failed=retry_failed, plain=plain
+    )
+    if code:
+        raise KeyboardInterrupt
+    return Study(stored_study.read(made))
