@@ -65,6 +65,16 @@ def run(
             " a column for each parameter and one for the metric (may be repeated)",
         ),
     ] = None,
+    learn_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STUDY",
+            help="learn from an earlier study on a similar space: its best configuration of each"
+            " choice is the choice's second trial, and the sampler leans to where it was good, as"
+            " far as both agree; a name, a folder, URL#NAME of a database, or all (may be"
+            " repeated)",
+        ),
+    ] = None,
     order: Annotated[
         str | None,
         typer.Option(
@@ -155,6 +165,7 @@ def run(
             "search.trials_complete": trials_complete,
             "search.enqueue": enqueue or None,
             "search.imports": imports or None,
+            "search.learn_from": learn_from or None,
             "engine.workers": workers,
             "engine.name": engine or ("ray" if ray_address else None),
             "engine.ray.address": ray_address,

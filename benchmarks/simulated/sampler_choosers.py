@@ -1,6 +1,6 @@
 """Searches by real samplers: this project's own, and TPE by itself in each choice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ from optuna.trial import TrialState
 from simulated.choosers import TURNS, Turns, fewest
 from simulated.instances import Places
 from simulated.regret import Chooser, Pending, Tried
+from studies.core.attributes import LEARNED
 from studies.core.seeds import sampler_seed
 from studies.search.branch_sampler import BranchSampler
-from studies.search.branches import Search
+from studies.search.branches import Search, deciding
+from studies.search.earlier import EarlierStudy, second_trials
+from studies.search.guides import guides
 from studies.search.optuna_bridge import suggest
 from studies.search.samplers import create_sampler
 
@@ -29,13 +32,17 @@ class Product(Chooser):
         *,
         make: Callable[[Search, int], Any] | None = None,
         free: str = "own",
+        learned: Sequence[EarlierStudy] = (),
     ) -> None:
         self._places, self._seed, self._name, self._free = places, seed, name, free
         self._make = make
         self._search = Search(
             space=places.space, scientific=places.scientific, seed=seed, trials=60, workers=2,
-            prunes=True,
+            prunes=True, defaults=len(places.names),
+            guides=guides(learned, places.space, deciding(places.space, places.scientific)),
         )  # fmt: skip
+        seconds = second_trials(learned, places.space, places.scientific, places.names)
+        self._seconds = [dict(one.params) for one in seconds]
         self._study = optuna.create_study(direction="maximize")
         self._open: list[optuna.Trial] = []
         self._told = 0
@@ -49,7 +56,10 @@ class Product(Chooser):
             self._ask(self._places.params(choice, point))
         required: dict[str, Any] = {}
         names = self._places.names
-        if number < TURNS * len(names):
+        marked: dict[str, Any] = {}
+        if self._seconds:
+            required, marked = self._seconds.pop(0), {LEARNED: {"study": "", "trial": 0}}
+        elif number < TURNS * len(names):
             required = {self._places.scientific: names[number % len(names)]}
         elif self._free == "even":
             required = {self._places.scientific: names[fewest(tried, pending, len(names))]}
@@ -59,11 +69,13 @@ class Product(Chooser):
             if self._make
             else create_sampler(self._name, {}, self._search, seed=seed)
         )
-        return self._places.place(self._ask(required))
+        return self._places.place(self._ask(required, marked))
 
-    def _ask(self, required: dict[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self, required: dict[str, Any], marked: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         if required:
-            self._study.enqueue_trial(required)
+            self._study.enqueue_trial(required, user_attrs=dict(marked or {}))
         trial = self._study.ask()
         self._open.append(trial)
         return suggest(self._places.space, trial)

@@ -11,6 +11,7 @@ from studies.analysis.verdict import Verdicts
 from studies.core.goals import judged_by
 from studies.core.trials import Forked, TrialRecord
 from studies.planning.plan import Plan
+from studies.search.learned import Learned
 from studies.search.stopping import Stop
 from studies.statistics.intervals import Interval
 from studies.statistics.multiple import Gain
@@ -77,6 +78,7 @@ class StudyResult:
         environment: versions and data hashes of the confirmation.
         trained: trainings that this run ended; 0 for a study that was finished before.
         stopped: why the search was ended before its last trial; None: it was not.
+        learned: the earlier studies that it has learned from.
         seed_spread: how much the seed decides; None: too few configurations to say.
     """
 
@@ -94,6 +96,7 @@ class StudyResult:
     seed_spread: SeedSpread | None = None
     pruner_stops_winner: PrunerWouldStopWinner | None = None
     forked: Forked | None = None
+    learned: tuple[Learned, ...] = ()
     front: tuple[TrialRecord, ...] = ()
 
     @property

@@ -16,6 +16,7 @@ from studies.core.attributes import (
     FINGERPRINT,
     FORKED,
     IDENTITY,
+    LEARNED,
     RACE,
     STOPPED,
 )
@@ -160,6 +161,7 @@ def read(plan: Plan, storage: Storage | None = None) -> Stored:
                 stopped=stopped,
                 race=attributes.get(RACE),
                 forked=Forked.from_attribute(search_study.user_attrs.get(FORKED)),
+                learned=search_study.user_attrs.get(LEARNED),
                 trials=search_study.get_trials(deepcopy=False),
             )
     return Stored(

@@ -21,6 +21,7 @@ from studies.core.seeds import confirm_seeds
 from studies.core.trials import Forked, TrialRecord, TrialState, tally
 from studies.planning.plan import Plan
 from studies.search.enqueued import identity
+from studies.search.learned import learned_from
 from studies.search.stopping import Stop
 
 
@@ -36,8 +37,12 @@ def summarize(
     race: Mapping[str, int] | None = None,
     trials: Sequence[FrozenTrial] = (),
     forked: Forked | None = None,
+    learned: Any = None,
 ) -> StudyResult:
-    """Work out the result from the records of search and confirmation."""
+    """Work out the result from the records of search and confirmation.
+
+    ``learned`` is the attribute of the study that says which earlier studies it has learned from.
+    """
     spec, goals = plan.spec, plan.goals
     found = candidates(spec, goals, search, front=plan.settings.confirm.front, top=plan.top)
     seeds = confirm_seeds(plan.settings.search.seed, plan.confirm_seeds)
@@ -140,6 +145,7 @@ def summarize(
         trained=trained,
         stopped=stopped,
         forked=forked,
+        learned=learned_from(plan, learned, trials),
         seed_spread=seed_spread(list(of.values()) for of in rivals.values()),
         pruner_stops_winner=pruner_would_stop_winner(
             Pruner.of(plan),

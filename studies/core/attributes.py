@@ -47,6 +47,9 @@ STOPPED = "stopped"  # why the search ended early, or None
 ENQUEUED = "enqueued"
 """All configurations that were enqueued; of a trial: the file that it comes from."""
 IMPORTED = "imported"  # the imported results; of a trial that a sampler sees: file and line
+LEARNED = "learned"
+"""What was read of earlier studies when the search began; of a trial: the study and trial whose
+configuration it has."""
 POPULATION = "population"  # the record of a population
 
 # --- Of a confirm study.
@@ -68,6 +71,7 @@ _OF_A_STUDY: Mapping[str, Any] = {
     STOPPED: {"rule": str, "why": str, "trials": int, "planned": int},
     ENQUEUED: [{"params": dict, "source": str}],
     IMPORTED: [{"params": dict, "values": list, "source": str}],
+    LEARNED: {"asked": [str], "studies": [{"study": str, "left": int, "trials": [dict]}]},
     POPULATION: {"generations": list},
     ENVIRONMENT: dict,
     TEST: {"openings": list, "values": dict},

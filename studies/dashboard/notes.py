@@ -9,7 +9,7 @@ from mnist_core.evaluation.right_answers import NAME as RIGHT
 from studies.analysis.figure_data import best_first, best_of, complete
 from studies.analysis.result import Row, metric_on_test
 from studies.analysis.stored_study import Stored
-from studies.core.attributes import ENQUEUED, SENTINEL
+from studies.core.attributes import ENQUEUED, LEARNED, SENTINEL
 from studies.core.formatting import duration, mean_text, metric_text, params_text, unit
 from studies.core.trials import TrialRecord, TrialState
 from studies.dashboard.pictures import CONFUSION
@@ -249,6 +249,9 @@ class TrialNotes:
         facts += [f"{name} is {excess:.1%} over its limit" for name, excess in over.items()]
         if ENQUEUED in known:
             facts.append(f"enqueued from {known[ENQUEUED]}")
+        if LEARNED in known:
+            origin = known[LEARNED]
+            facts.append(f"learned from {origin['study']}, trial {origin['trial']}")
         return "; ".join(facts)
 
 

@@ -20,12 +20,14 @@ from studies.core.attributes import (
     FOLDERS,
     IDENTITY,
     IMPORTED,
+    LEARNED,
     METRICS,
     RECORD,
     RESERVED,
     SENTINEL,
 )
 from studies.core.events import Listener, Stream
+from studies.ledger import earlier_studies
 from studies.ledger.joining import JoinedBook, check_joinable, check_joined
 from studies.ledger.order import record_run
 from studies.ledger.retrying import announce, check_retry, retry_failed
@@ -36,6 +38,7 @@ from studies.planning.recorded import plan_attribute
 from studies.search import imported, stopping
 from studies.search.batch_order import check_order, order_of
 from studies.search.confirm_source import ConfirmSource
+from studies.search.earlier import EarlierStudy
 from studies.search.enqueued import from_attribute, merged, read_enqueued_files, to_attribute
 from studies.search.population import check_kind
 from studies.search.pruners import with_resources
@@ -51,7 +54,7 @@ from studies.storage.open import Storage, create_study, exclusive, load_study, s
 __all__ = ["CONFIRM", "Entry", "TrialBook", "check_search", "open_confirm", "open_search"]
 
 
-_HELD = RESERVED | {CARRIED, CHANGES, ENQUEUED, ENTRY, SENTINEL}
+_HELD = RESERVED | {CARRIED, CHANGES, ENQUEUED, ENTRY, LEARNED, SENTINEL}
 """User attributes of trials that the book, its source, samplers, pruners and rules look at."""
 
 
@@ -139,6 +142,7 @@ class _Opening:
 
     def search(self, *, take_over: bool, join: bool, retry: bool) -> TrialBook:
         plan, settings = self.plan, self.plan.settings.search
+        read = earlier_studies.read_for(plan, self.storage)
         member: Member | None = None
         if join:
             study, member = self._joined()
@@ -150,7 +154,9 @@ class _Opening:
             check_kind(plan.name, study.user_attrs, plan.settings)
             if member is not None:
                 check_joinable(plan.settings, member)
-            source = self._source(study)
+            joined = member is not None
+            keep = functools.partial(earlier_studies.keep, study, plan, read, joined=joined)
+            source = self._source(study, keep() if member is None else member.in_turn(keep))
             if member is not None:
                 check_joined(study, member, total=source.total, complete=plan.trials_complete)
                 identity = member.in_turn(lambda: self._identify(study))
@@ -169,7 +175,7 @@ class _Opening:
         if self._has_work(study, source.total):
             if member is None:
                 self._record_run(study)
-            for text in notes(plan, source):
+            for text in [*notes(plan, source), *earlier_studies.ignored(study, plan)]:
                 stream.emit("message", None, text=text, level="info")
         # Before the book says how many trials are finished: the log knows of more.
         announce("search", study, self.listeners)
@@ -229,7 +235,7 @@ class _Opening:
         self.storage.hold_only(_HELD if plan.goals.several else _HELD - {METRICS})
         return study
 
-    def _source(self, study: optuna.Study) -> SearchSource:
+    def _source(self, study: optuna.Study, learned: Sequence[EarlierStudy]) -> SearchSource:
         settings, space = self.plan.settings.search, self.plan.spec.space
         before = from_attribute(study.user_attrs.get(ENQUEUED))
         known = merged(before, read_enqueued_files(settings.enqueue, space))
@@ -237,7 +243,7 @@ class _Opening:
         given = imported.read_result_files(settings.imports, space, self.plan.goals.names)
         results = imported.merged(held, given)
         trials = study.get_trials(deepcopy=False)
-        source = SearchSource(self.plan, known, trials, imported=results)
+        source = SearchSource(self.plan, known, trials, imported=results, earlier=learned)
         if len(results) > len(held):
             study.set_user_attr(IMPORTED, imported.to_attribute(results))
         if len(known) > len(before):

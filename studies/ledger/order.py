@@ -67,7 +67,7 @@ def next_count(trials: Iterable[FrozenTrial]) -> int:
 
 def record_run(study: optuna.Study, settings: SearchSettings, facts: Mapping[str, int]) -> None:
     """Keep with ``study`` what its search is run with from now on; ``facts``: see ``Replay``."""
-    aside = {"stop", "enqueue", "imports", "retries"}
+    aside = {"stop", "enqueue", "imports", "learn_from", "retries"}
     run = {
         "from": next_count(study.get_trials(deepcopy=False)),
         "search": settings.model_dump(mode="json", exclude=aside),

@@ -180,10 +180,12 @@ def _for_one_run(source: str) -> bool:
 
 
 def _without_passwords(nested: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, Mapping):
             found[name] = _without_passwords(value)
+        elif isinstance(value, list):
+            found[name] = [masked(one) if isinstance(one, str) else one for one in value]
         elif not (isinstance(value, str) and masked(value) != value):
             found[name] = value
     return found

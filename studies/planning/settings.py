@@ -77,6 +77,9 @@ class SearchSettings(Table):
     imports: list[str] = Field(
         default_factory=list, description="CSV files of results that teach the sampler"
     )
+    learn_from: list[str] = Field(
+        default_factory=list, description="earlier studies that the search learns from; all"
+    )
     retries: int = Field(2, ge=0, le=100, description="of a trial that was lost with its worker")
     stop: StopSettings = StopSettings()
 

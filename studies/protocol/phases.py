@@ -26,7 +26,7 @@ from studies.analysis.holdout_record import command_readings, read_record
 from studies.analysis.pareto import check_feasible
 from studies.analysis.result import StudyResult
 from studies.analysis.summary import failure_reasons, summarize
-from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY
+from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY, LEARNED
 from studies.core.events import Event, Listener, Stream
 from studies.core.seeds import confirm_seeds
 from studies.core.trials import Forked, TrialRecord
@@ -159,6 +159,7 @@ def run_study(
                 stopped=book.stopped,
                 race=confirm.race,
                 forked=Forked.from_attribute(book.study.user_attrs.get(FORKED)),
+                learned=book.study.user_attrs.get(LEARNED),
                 trials=book.trials,
             )
 

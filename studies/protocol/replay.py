@@ -22,6 +22,7 @@ from studies.core.attributes import (
     FAILURE,
     FAILURES,
     IMPORTED,
+    LEARNED,
     OWNER,
     RUNS,
     SEED,
@@ -90,6 +91,7 @@ class Replay:
         self._trials, self._runs = trials, runs
         self._enqueued = study.user_attrs.get(ENQUEUED, [])
         self._imported = study.user_attrs.get(IMPORTED, [])
+        self._learned = study.user_attrs.get(LEARNED)
         self._directions = study.directions
         storage = Journal(journal_url(folder / "replay"), folder / "replay")
         # Nothing is lost with it, so no write need wait for the disk.
@@ -128,6 +130,7 @@ class Replay:
         settings["search"] |= run["search"] | {
             "enqueue": [],
             "imports": [],
+            "learn_from": [],
             "stop": {"failed_share": 0.0},
         }
         plan = dataclasses.replace(
@@ -145,6 +148,8 @@ class Replay:
             study.set_user_attr(ENQUEUED, self._enqueued[: run["known"]])
         if run.get("imported"):
             study.set_user_attr(IMPORTED, self._imported[: run["imported"]])
+        if self._learned is not None:
+            study.set_user_attr(LEARNED, self._learned)
         self._book = open_search(plan, self._storage)  # retries the trials of a killed run
 
     def _do(self, event: Happening) -> None:

@@ -150,6 +150,8 @@ def print_status(stored: Stored) -> None:
     table.add_row("storage", escape(shown(plan.storage_url)))
     if stored.result is not None and stored.result.forked is not None:
         table.add_row("fork", escape(str(stored.result.forked)))
+    for learned in stored.result.learned if stored.result is not None else ():
+        table.add_row("learned", escape(str(learned)))
     table.add_row("phase", stored.phase)
     table.add_row("run by", _holder(stored.lease))
     table.add_row("search", f"{counts_text(stored.search)} of {plan.search_budget}")

@@ -135,6 +135,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
     return [
         *ended_early(result),
         *([f"This study was {result.forked}."] if result.forked else []),
+        *map(str, result.learned),
         f"trials: complete/pruned/failed in the search; search: best {searched_by(result)} there;"
         " luck: how far it would move, were as many trials drawn again (standard deviation,"
         " bootstrap)",

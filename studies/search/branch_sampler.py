@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.space import Choice
 from studies.search.aligned import Aligned
 from studies.search.branches import Branch, Search, deciding
+from studies.search.learned_trials import LearnedTrials
 from studies.search.optuna_bridge import to_distribution
 from studies.search.sampler_kinds import SamplerKind
 from studies.search.screening import Screening
@@ -40,8 +41,15 @@ class BranchSampler(BaseSampler):
         splits = kind.splits(search)
         self._deciding = deciding(search.space, search.scientific) if splits else ()
         self._imported = search.imported if kind.learns_imported else ()
+        self._learned = learned_trials(search, kind)
         self._screening = (
-            Screening(space=search.space, scientific=search.scientific, seed=search.seed)
+            Screening(
+                space=search.space,
+                scientific=search.scientific,
+                seed=search.seed,
+                guides=search.guides,
+                defaults=search.defaults,
+            )
             if kind.screens
             else None
         )
@@ -53,7 +61,7 @@ class BranchSampler(BaseSampler):
         self._proposed: dict[int, dict[str, Any]] = {}
         # At random until it has seen two trials of each branch on average.
         tpe = TPESampler(seed=seed, n_startup_trials=max(10, 2 * search.branches))
-        self._chooser = TpeViewSampler(tpe, imported=self._imported)
+        self._chooser = TpeViewSampler(tpe, imported=self._imported, learned=self._learned)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -138,9 +146,9 @@ class BranchSampler(BaseSampler):
         inner: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
         """Return what the branch's sampler proposes from the branch's trials."""
-        trials = _inside(
-            [*self._imported, *study.get_trials(deepcopy=False)], branch, without=trial
-        )
+        own = study.get_trials(deepcopy=False)
+        learned = self._learned.shown(own, study.directions)
+        trials = _inside([*self._imported, *learned, *own], branch, without=trial)
         if self._kind.show is not None:
             trials = self._kind.show(trials, study.directions)
         shown = StudyView(trials, study=study, prefix=f"branch:{branch}:").as_study()
@@ -166,6 +174,12 @@ class BranchSampler(BaseSampler):
         others = _inside(study.get_trials(deepcopy=False), branch, without=trial)
         counts = Counter(other.params.get(name) for other in others)
         return min(parameter.choices, key=lambda value: counts[value])  # equal: the first
+
+
+def learned_trials(search: Search, kind: SamplerKind) -> LearnedTrials:
+    """Return what the sampler is shown of earlier studies: nothing if it does not learn so."""
+    guides = search.guides if kind.learns_imported else ()
+    return LearnedTrials(space=search.space, guides=guides, defaults=search.defaults)
 
 
 def _inside(

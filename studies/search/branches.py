@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial
 
 from search_spaces.space import Choice, Space
 from studies.core.goals import Goals
+from studies.search.guides import Guide
 
 Branch = dict[str, Any]
 """The choices that make a branch, by parameter, in the order of the space."""
@@ -48,6 +49,8 @@ class Search:
         workers: trials that run at the same time.
         prunes: whether trials may be pruned.
         imported: results from elsewhere, as trials.
+        guides: earlier studies that it learns from.
+        defaults: number of trials that are choices' defaults, the first ones.
     """
 
     space: Space
@@ -58,6 +61,8 @@ class Search:
     prunes: bool = False
     goals: Goals = field(default_factory=lambda: Goals(metric="value"))
     imported: Sequence[FrozenTrial] = ()
+    guides: Sequence[Guide] = ()
+    defaults: int = 0
 
     @property
     def choices(self) -> int:

@@ -18,6 +18,7 @@ from mnist_core import parsing
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flatten
 from search_spaces.space import Float, Space, SpaceError
+from studies.core.attributes import ENQUEUED
 from studies.storage.optuna_internals import required_params
 
 
@@ -27,13 +28,15 @@ class EnqueuedConfig:
 
     Attributes:
         params: hyperparameters by name; the sampler proposes those that are left out.
-        source: the file it comes from.
+        source: the file it comes from, or the earlier study and its trial.
         partial: whether some are left out.
+        attribute: of its trial, which says where it comes from.
     """
 
     params: Mapping[str, Any]
-    source: str
+    source: Any
     partial: bool = False
+    attribute: str = ENQUEUED
 
     @property
     def point(self) -> str:

@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 
 from mnist_core.errors import ConfigError, unknown_name
 from studies.core.seeds import branch_seed
-from studies.search.branch_sampler import BranchSampler
+from studies.search.branch_sampler import BranchSampler, learned_trials
 from studies.search.branches import Branch, Search, branches
 from studies.search.failure_avoidance import FailureAvoidingSampler
 from studies.search.optuna_bridge import suggest
@@ -60,7 +60,8 @@ def create_sampler(
             return sampler
         shown = FailureAvoidingSampler if kind.avoids_failures else TpeViewSampler
         imported = search.imported if kind.learns_imported else ()
-        return shown(sampler, kind.show, imported=imported)
+        learned = learned_trials(search, kind)
+        return shown(sampler, kind.show, imported=imported, learned=learned)
 
     def of_branch(branch: Branch) -> BaseSampler:
         return make(branch_seed(search.seed, branch)) if kind.sequence else sampler

@@ -6,10 +6,9 @@ decide together what they share, such as the learning rate's schedule. Measured 
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, fmean
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -17,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Float, Int, Parameter, Space
 from studies.search.branches import Branch, branches, deciding
-from studies.search.failures import failed_by_itself
+from studies.search.guides import Guide, place, weights
+from studies.search.scores import normal_scores, seen_value, sign_of
 
 # Trials of a branch before it takes the leading value. With 2, 3 and 4 the mean regret is .47, .45
 # and .50 points (prototype "screen 1" to "screen 3", table and drawn instances, 20 seeds each).
@@ -28,6 +28,7 @@ _EACH = 3
 # trials each this takes a fifth of the regret away, with 7 it makes no difference. A box of .4
 # after 4 trials loses.
 _WIDE, _BOX = 5, 0.6
+_TRUSTED, _TOLD = 0.5, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,8 @@ class Screening:
     space: Space
     scientific: str
     seed: int
+    guides: Sequence[Guide] = ()
+    defaults: int = 0
 
     def point(
         self,
@@ -64,7 +67,11 @@ class Screening:
         """
         own = [trial for trial in trials if self._branch(trial) == branch]
         names = [name for name in self.space.active(branch) if name not in branch]
-        scores = self._scores(trials, directions) if len(directions) == 1 else {}
+        single = len(directions) == 1
+        scores = self._scores(trials, directions) if single else {}
+        guides = self.guides if single else ()
+        trust = weights(guides, trials, directions[0], self.defaults)
+        trusted = max(trust, default=0.0) >= _TRUSTED
         found = dict(proposed)
         best = max(
             (t for t in own if t.state is TrialState.COMPLETE and t.number in scores),
@@ -74,11 +81,11 @@ class Screening:
         for name in names:
             parameter = self.space.parameters[name]
             if isinstance(parameter, Choice):
-                leader = self._leading(name, parameter, trials, scores)
+                leader = self._leading(name, parameter, trials, scores, trust)
                 had = [trial.params[name] for trial in own if name in trial.params]
-                led = leader is not None and len(own) >= _BALANCED
+                led = leader is not None and (trusted or len(own) >= _BALANCED)
                 found[name] = leader if led else self._rarest(parameter, had, branch)
-            elif name in found and best is not None and len(own) >= _WIDE:
+            elif name in found and best is not None and len(own) >= (_TOLD if trusted else _WIDE):
                 found[name] = _around(parameter, best.params[name], found[name])
         return found
 
@@ -88,15 +95,25 @@ class Screening:
         parameter: Choice,
         trials: Iterable[FrozenTrial],
         scores: Mapping[int, float],
+        trust: Sequence[float],
     ) -> Any:
         """Return the value that leads; None: some were not tried often enough."""
-        of_value: dict[Any, list[float]] = {value: [] for value in parameter.choices}
+        count: dict[Any, float] = dict.fromkeys(parameter.choices, 0.0)
+        total = dict(count)
+
+        def add(value: Any, score: float, weight: float) -> None:
+            count[value] += weight
+            total[value] += weight * score
+
         for trial in trials:
             if trial.number in scores and name in trial.params:
-                of_value[trial.params[name]].append(scores[trial.number])
-        if min(map(len, of_value.values())) < _EACH:
+                add(trial.params[name], scores[trial.number], 1.0)
+        for guide, weight in zip(self.guides, trust, strict=False):
+            for params, score in guide.scored(name):
+                add(params[name], score, weight)
+        if min(count.values()) < _EACH:
             return None
-        return max(of_value, key=lambda value: fmean(of_value[value]))  # equal: the first
+        return max(count, key=lambda value: total[value] / count[value])  # equal: the first
 
     def _rarest(self, parameter: Choice, had: Sequence[Any], branch: Branch) -> Any:
         """Return the value with the fewest trials; which of several differs by branch."""
@@ -110,40 +127,24 @@ class Screening:
         self, trials: Iterable[FrozenTrial], directions: Sequence[StudyDirection]
     ) -> dict[int, float]:
         """Return the normal score of each trial's rank within its branch, by number; best: high."""
-        sign = 1 if directions[0] is StudyDirection.MAXIMIZE else -1
-        by_branch: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
-        for trial in trials:
-            if (value := _value(trial, sign)) is not None:
-                by_branch[tuple(self._branch(trial).items())][trial.number] = value
-        normal, found = NormalDist(), {}
-        for values in by_branch.values():
-            ordered = sorted(values.values())
-            for number, value in values.items():
-                first, count = ordered.index(value), ordered.count(value)
-                rank = first + (count + 1) / 2  # of equal ones the mean rank
-                found[number] = normal.inv_cdf(rank / (len(ordered) + 1))
-        return found
+        values = {
+            trial.number: (tuple(self._branch(trial).items()), value)
+            for trial in trials
+            if (value := seen_value(trial, sign_of(directions[0]))) is not None
+        }
+        return normal_scores(values)
 
     def _branch(self, trial: FrozenTrial) -> Branch:
         names = deciding(self.space, self.scientific)
         return {name: trial.params[name] for name in names if name in trial.params}
 
 
-def _value(trial: FrozenTrial, sign: int) -> float | None:
-    """Return a trial's value, greater is better; None: it has none yet, or failed by chance."""
-    if failed_by_itself(trial):
-        return -math.inf
-    if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.values:
-        return sign * float(trial.values[0])
-    return None
-
-
 def _around(parameter: Parameter, best: float, proposed: float) -> float:
     """Return ``proposed`` as a point of a box around ``best`` that lies within the range."""
     assert isinstance(parameter, Float | Int)
     half = _BOX / 2
-    middle = min(max(_place(parameter, best), half), 1 - half)
-    at = middle + _BOX * (_place(parameter, proposed) - 0.5)
+    middle = min(max(place(parameter, best), half), 1 - half)
+    at = middle + _BOX * (place(parameter, proposed) - 0.5)
     low, high = _ends(parameter)
     value = low + at * (high - low)
     value = math.exp(value) if parameter.log else value
@@ -152,12 +153,6 @@ def _around(parameter: Parameter, best: float, proposed: float) -> float:
         value = parameter.low + round((value - parameter.low) / step) * step
     value = min(max(value, parameter.low), parameter.high)
     return int(value) if isinstance(parameter, Int) else parameter.snapped(value)
-
-
-def _place(parameter: Float | Int, value: float) -> float:
-    low, high = _ends(parameter)
-    at = math.log(value) if parameter.log else value
-    return (at - low) / (high - low) if high > low else 0.5
 
 
 def _ends(parameter: Float | Int) -> tuple[float, float]:

@@ -13,13 +13,16 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from mnist_core.console.plain_text import counted
-from studies.core.attributes import CARRIED, ENQUEUED, SENTINEL
+from studies.core.attributes import CARRIED, ENQUEUED, LEARNED, SENTINEL
 from studies.core.seeds import fork_seed, sampler_seed, trial_seed
 from studies.planning.plan import Plan
-from studies.search.branches import Search
+from studies.search.branches import Search, deciding
+from studies.search.earlier import EarlierStudy, second_trials
 from studies.search.enqueued import EnqueuedConfig, params_of, point_of
 from studies.search.grid import Grid
+from studies.search.guides import guides
 from studies.search.imported import Result, as_trials
+from studies.search.learned import learning_notes
 from studies.search.optuna_bridge import suggest
 from studies.search.pruning import sentinels
 from studies.search.sampler_kinds import SAMPLERS
@@ -68,7 +71,7 @@ class Source(Protocol):
 
 
 class SearchSource:
-    """Trials of a search, in this order: defaults, enqueued configurations, the sampler's.
+    """Trials of a search, in this order: defaults, enqueued and learned ones, the sampler's.
 
     Trial ``number`` depends on the trials before it and on what was enqueued, not on interruptions.
 
@@ -76,6 +79,7 @@ class SearchSource:
         enqueued: configurations that come first; those that a trial has already are left out.
         trials: those that the study holds.
         imported: results from elsewhere, for the sampler.
+        earlier: studies that it learns from, see ``learning.py``.
 
     Attributes:
         search: what a sampler must know of the search.
@@ -91,6 +95,7 @@ class SearchSource:
         trials: Sequence[FrozenTrial] = (),
         *,
         imported: Sequence[Result] = (),
+        earlier: Sequence[EarlierStudy] = (),
     ) -> None:
         self._plan = plan
         settings, space = plan.settings.search, plan.spec.space
@@ -106,6 +111,8 @@ class SearchSource:
             prunes=settings.pruner != "none",
             goals=plan.goals,
             imported=as_trials(imported, space),
+            guides=guides(earlier, space, deciding(space, plan.spec.scientific)),
+            defaults=len(plan.spec.defaults),
         )
         self._grid: list[dict[str, Any]] | None = None
         kind = SAMPLERS.get(settings.sampler)
@@ -118,7 +125,8 @@ class SearchSource:
         self._sentinels = sentinels(settings, range(self._defaults, plan.trials))
         self._held = len(trials)
         self._was_enqueued = {trial.number for trial in trials if ENQUEUED in trial.user_attrs}
-        given = self._was_enqueued | self._carried
+        learned = {trial.number for trial in trials if LEARNED in trial.user_attrs}
+        given = self._was_enqueued | self._carried | learned
         self._given = {trial.number: params_of(trial) for trial in trials if trial.number in given}
         first = max(self._defaults, self._held)
         default = [plan.required_params(number) for number in range(self._defaults)]
@@ -132,8 +140,17 @@ class SearchSource:
         self._budget = max(plan.trials, self._trials_for_turns())
         if missing:
             self._budget = max(self._budget, first + len(missing))
+        self._earlier = earlier
+        seconds = second_trials(earlier, space, plan.spec.scientific, plan.spec.choices)
+        known = {one.point for one in missing}
+        wanted = [
+            one
+            for one in seconds
+            if one.point not in known and _trial_of(one, trials, tried) is None
+        ]
+        self._enqueued |= {first + index: one for index, one in enumerate([*missing, *wanted])}
         if self._grid is not None:  # leave out the points that a trial has already
-            tried |= dict.fromkeys((one.point for one in missing), 0)
+            tried |= dict.fromkeys((one.point for one in self._enqueued.values()), 0)
             tried |= dict.fromkeys(map(point_of, default), 0)
             self._points = [point for point in self._grid if point_of(point) not in tried]
         # A grid may end before the budget does; otherwise there is no need to look ahead.
@@ -167,6 +184,7 @@ class SearchSource:
                 f"--import: {sampler} learns from {counted(imported, 'result')} from"
                 " elsewhere; none is a trial of this study, so none is counted or confirmed"
             )
+        found += learning_notes(self._plan, self._earlier)
         if (more := planned - self._plan.trials) > 0:
             found.append(
                 f"--enqueue: {counted(more, 'trial')} more than search.trials, which is"
@@ -239,7 +257,7 @@ class SearchSource:
                 enqueued = self._enqueued.get(number)
                 params = dict(enqueued.params) if enqueued else self._given[number]
                 if enqueued is not None:
-                    attributes[ENQUEUED] = enqueued.source
+                    attributes[enqueued.attribute] = enqueued.source
                 choice = params.get(scientific)
                 # It takes one of the turns of its own choice, so that each choice still gets the
                 # trials that the plan promises it.
@@ -265,7 +283,7 @@ def _trial_of(
     if not config.partial:
         return tried.get(config.point)
     for trial in trials:
-        if trial.user_attrs.get(ENQUEUED) == config.source:
+        if trial.user_attrs.get(config.attribute) == config.source:
             params = params_of(trial)
             if point_of({name: params.get(name) for name in config.params}) == config.point:
                 return trial.number

@@ -16,6 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.search.failures import failed_by_itself
+from studies.search.learned_trials import LearnedTrials
 from studies.storage.optuna_internals import storage_of, study_id, study_on
 
 Show = Callable[[list[FrozenTrial], Sequence[StudyDirection]], list[FrozenTrial]]
@@ -188,6 +189,7 @@ class TpeViewSampler(ViewSampler):
 
     Args:
         imported: trials from elsewhere that it is shown as well.
+        learned: trials of earlier studies that it is shown as well; None: there are none.
     """
 
     def __init__(
@@ -196,8 +198,10 @@ class TpeViewSampler(ViewSampler):
         show: Show = tpe_view,
         *,
         imported: Sequence[FrozenTrial] = (),
+        learned: LearnedTrials | None = None,
     ) -> None:
         super().__init__(sampler)
+        self._learned = learned
         self._imported = list(imported)
         self._show = show
 
@@ -214,6 +218,7 @@ class TpeViewSampler(ViewSampler):
     def view(self, study: Study, trial: FrozenTrial) -> Study:
         """Return ``study`` with its trials as ``show`` returns them."""
         trials = study.get_trials(deepcopy=False)
-        shown = self._show([*self._imported, *trials], study.directions)
+        learned = self._learned.shown(trials, study.directions) if self._learned else []
+        shown = self._show([*self._imported, *learned, *trials], study.directions)
         same = len(shown) == len(trials) and all(map(operator.is_, shown, trials))
         return study if same else StudyView(shown, study=study).as_study()

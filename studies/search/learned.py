@@ -1,0 +1,82 @@
+"""What is said of the earlier studies that a study learns from: before its search, and after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from mnist_core.console.plain_text import counted
+from studies.planning.plan import Plan
+from studies.search.branches import deciding
+from studies.search.earlier import EarlierStudy, from_attribute
+from studies.search.guides import guides, weights
+from studies.search.learning import OPTION
+from studies.search.sampler_kinds import SAMPLERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What a study has learned from an earlier one.
+
+    Attributes:
+        study: the earlier study.
+        trials: those of its trials that fit.
+        weight: how much one of them counts in the end beside a trial of this study, 0 to 1.
+    """
+
+    study: str
+    trials: int
+    weight: float | None
+
+    def __str__(self) -> str:
+        """Return it as a sentence of the report."""
+        weight = (
+            "the sampler does not lean to it"
+            if self.weight is None
+            else f"its agreement with this study: weight {self.weight:.2f}"
+        )
+        return (
+            f"Learned from {self.study} ({counted(self.trials, 'trial')}): the second trial of each"
+            f" choice that it has; {weight}."
+        )
+
+
+def learned_from(plan: Plan, attribute: Any, trials: Sequence[FrozenTrial]) -> tuple[Learned, ...]:
+    """Return what the study with ``trials`` has learned, from its attribute ``learned``."""
+    studies, space = from_attribute(attribute), plan.spec.space
+    leans = _leans(plan)
+    found = guides(studies, space, deciding(space, plan.spec.scientific)) if leans else []
+    direction = StudyDirection[plan.spec.direction.upper()]
+    trusted = weights(found, trials, direction, len(plan.spec.defaults)) if leans else []
+    return tuple(
+        Learned(
+            study=study.study, trials=len(study.trials), weight=trusted[place] if leans else None
+        )
+        for place, study in enumerate(studies)
+    )
+
+
+def learning_notes(plan: Plan, studies: Sequence[EarlierStudy]) -> list[str]:
+    """Return what there is to know about the earlier ``studies`` before the search."""
+    found = []
+    for study in studies:
+        left = f" ({study.left} do not fit this study's space)" if study.left else ""
+        found.append(
+            f"{OPTION}: {counted(len(study.trials), 'trial')} of {study.study}{left}; its best of"
+            " each choice is the choice's second trial; none of its trials is counted"
+        )
+    if studies and not _leans(plan):
+        why = (
+            "with several objectives the sampler does not lean"
+            if plan.goals.several
+            else f"{plan.settings.search.sampler} does not lean"
+        )
+        found.append(f"{OPTION}: {why} to earlier studies, so only the second trials come of them")
+    return found
+
+
+def _leans(plan: Plan) -> bool:
+    kind = SAMPLERS[plan.settings.search.sampler]
+    return (kind.learns_imported or kind.screens) and not plan.goals.several
