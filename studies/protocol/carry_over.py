@@ -14,7 +14,16 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from search_spaces.space import Float, Parameter, SpaceError
-from studies.core.attributes import ATTEMPT, CARRIED, ENQUEUED, ORDER, OWNER, SEED, WOULD_PRUNE
+from studies.core.attributes import (
+    ATTEMPT,
+    CARRIED,
+    ENQUEUED,
+    ORDER,
+    OWNER,
+    PAUSE,
+    SEED,
+    WOULD_PRUNE,
+)
 from studies.core.seeds import trial_seed
 from studies.core.trials import tally
 from studies.planning.fingerprint import comparable_settings, differences
@@ -128,7 +137,8 @@ class _Fork:
         made.number = number
         made.params = dict(point)
         made.distributions = {name: to_distribution(parameters[name]) for name in point}
-        left = (ENQUEUED, ORDER, OWNER)  # the other study's files, order and supervisors
+        # The other study's files, order, supervisors and states.
+        left = (ENQUEUED, ORDER, OWNER, PAUSE)
         attributes = {k: v for k, v in trial.user_attrs.items() if k not in left}
         made.user_attrs = {**attributes, CARRIED: {"study": self.study, "trial": trial.number}}
         # Notes of samplers and pruners' rungs belong to the old numbers and space.
