@@ -36,6 +36,9 @@ random proposals, and a pruner that knows after one epoch which training reaches
 study's rules, with the median pruner, on the smoothed table (``--on table``), on instances drawn
 from a generator that was fitted to it (``drawn``), and on instances where no choice tells of
 another (``unlike``). All searches get the same instances and seeds.
+
+``pausing`` compares rules that stop, or pause and continue, trainings at equal epochs by the same
+regret (``simulated/pausing.py``), also on the recorded curves as they are (``--on raw``).
 """
 
 import argparse
@@ -73,13 +76,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", choices=("compare", "record", "regret"), default="compare"
+        "what", nargs="?", choices=("compare", "record", "regret", "pausing"), default="compare"
     )
     parser.add_argument("--per-choice", type=int, default=24, help="record: random ones of each")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="regret: the first seed")
     parser.add_argument("--only", default="", help="searches whose name has this in it, and random")
     parser.add_argument("--on", default="drawn", help="regret: table, drawn or unlike")
+    parser.add_argument("--epochs", type=int, default=324, help="pausing: of a search")
+    parser.add_argument("--with", dest="chooser", default="screen 2", help="pausing: or random")
     parser.add_argument("--trials", type=int, default=60, help="regret: of a search")
     parser.add_argument("--smooth", action="store_true", help="the mean of the 5 nearest curves")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of ours")
@@ -92,7 +97,8 @@ def main() -> None:
         save(record(STUDY, FOLDER, args.per_choice, measure.say), TABLE)
         measure.say(f"written: {TABLE}")
         return
-    text = regret(args) if args.what == "regret" else compare(args)
+    made = {"regret": regret, "pausing": pausing}
+    text = made.get(args.what, compare)(args)
     print(text)
     if args.record:
         measure.record("search", text)
@@ -123,6 +129,24 @@ def regret(args: argparse.Namespace) -> str:
     rows = [row(name, figures, found.get(TODAY)) for name, figures in found.items()]
     seeds = f"{args.seeds} seeds from {args.first}"
     return f"{args.on}, {seeds}, {args.trials} trials\n\n{measure.table(HEADER, rows)}"
+
+
+def pausing(args: argparse.Namespace) -> str:
+    """Run the rules that pause and continue trials, and return the table of their regrets."""
+    from simulated.pausing import HEADER, compare
+    from simulated.table import load
+
+    from studies import catalog
+
+    spec = catalog.get(STUDY)
+    table = load(TABLE, spec.space, spec.scientific)
+    options = {"only": args.only, "seeds": args.seeds, "budget": args.epochs}
+    rows = []
+    for row in compare(spec, table, args.on, args.chooser, **options):
+        measure.say(" ".join(row))
+        rows.append(row)
+    said = f"{args.on}, {args.chooser}, {args.seeds} seeds, {args.epochs} epochs"
+    return f"{said}\n\n{measure.table(HEADER, rows)}"
 
 
 def compare(args: argparse.Namespace) -> str:

@@ -1,5 +1,6 @@
 """The trainer: ``train(config, data, report) -> TrainResult``. It knows nothing of studies."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mnist_core import models, optim, tasks
@@ -42,6 +43,7 @@ def train(
     state_file: Path | None = None,
     keep_state: bool = False,
     state_seconds: float = 0.0,
+    state_reports: Collection[int] = (),
     follow: bool = False,
 ) -> TrainResult:
     """Train one model on ``data``, which is on the device of ``config``.
@@ -54,6 +56,7 @@ def train(
         keep_state: whether to leave the state there at the end.
         state_seconds: between two writings of the state, more if writing would take over 2 % of the
             time; 0: at every report.
+        state_reports: reports at which it is written in any case.
         follow: whether reports also have ``lr`` and, where the loss gives answers,
             ``train_accuracy``: of augmented images, with dropout, while the weights change.
 
@@ -69,7 +72,8 @@ def train(
         memory.reset_peak(machine.device)
         try:
             training = Training(config, data, machine, keep_best=keep_best, follow=follow)
-            result = training.run(report, state_file, CheckpointTimer(state_seconds))
+            timer = CheckpointTimer(state_seconds, reports=state_reports)
+            result = training.run(report, state_file, timer)
         except (RuntimeError, MemoryError, OSError) as error:
             if device_errors.is_out_of_memory(error):
                 raise TrainingFailed("OutOfMemory", device_errors.first_line(error)) from None

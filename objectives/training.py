@@ -36,6 +36,8 @@ class Training:
     states: Path | None = None
     # smallest time between two writings of a state, see ``mnist_core.train``
     state_seconds: float = 60.0
+    # reports at which a state is written in any case: the training may be paused there
+    state_reports: tuple[int, ...] = ()
     TASK: ClassVar[str]  # what the models do; the names of the metrics depend on it
 
     def __call__(self, task: Task, report: Report) -> Outcome:
@@ -80,6 +82,7 @@ class Training:
                 state_file=state,
                 keep_state=True,  # until the result is written down
                 state_seconds=self.state_seconds,
+                state_reports=self.state_reports,
             )
         except TrainingFailed as error:
             raise TrainingError(error.kind, str(error)) from error

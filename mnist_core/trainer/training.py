@@ -84,7 +84,7 @@ class Training:
                     if self.step not in self.report_steps:
                         continue
                     self._report(started)
-                    if state is not None and timer.due():
+                    if state is not None and timer.due(len(self.history)):
                         with timer.measured():
                             now, fingerprint = self._state(), self.data.fingerprint
                             training_state.write(state, now, self.config, fingerprint)

@@ -5,7 +5,7 @@ Weights, optimizer, average and random generators are tensors; the rest is JSON 
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,16 +36,23 @@ class TrainingState:
 class CheckpointTimer:
     """When a training's state is worth its writing.
 
-    ``seconds`` are between two writings, and before the first; 0: whenever there is a chance.
+    ``seconds`` are between two writings, and before the first; 0: whenever there is a chance. At
+    ``reports`` it is written in any case.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds, self._clock = seconds, clock
+    def __init__(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        reports: Collection[int] = (),
+    ) -> None:
+        self._seconds, self._reports, self._clock = seconds, reports, clock
         self._next = clock() + seconds
 
-    def due(self) -> bool:
-        """Return whether to write now."""
-        return self._clock() >= self._next
+    def due(self, report: int = 0) -> bool:
+        """Return whether to write now, at ``report``."""
+        return report in self._reports or self._clock() >= self._next
 
     @contextmanager
     def measured(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_core.errors import UserError
-from studies.core.attributes import SECONDS, WOULD_PRUNE
+from studies.core.attributes import PAUSE, SECONDS, WOULD_PRUNE
 from studies.core.goals import Goals
 from studies.spec import StudySpec
 from studies.storage.location import StudyLocation
@@ -126,7 +126,8 @@ def _seconds(trial: FrozenTrial) -> float:
 def _workers(trials: Sequence[FrozenTrial]) -> int:
     changes = []
     for trial in trials:
-        if trial.datetime_start and trial.datetime_complete:
+        # One that was paused did not run all the time.
+        if PAUSE not in trial.user_attrs and trial.datetime_start and trial.datetime_complete:
             changes += [(trial.datetime_start, 1), (trial.datetime_complete, -1)]
     running = most = 0
     for _, change in sorted(changes):  # at one time, ends (-1) come before starts

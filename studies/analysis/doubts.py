@@ -12,6 +12,7 @@ from objectives.base import CHANGES
 from search_spaces.space import Choice, Space
 from studies.analysis.replay import Pruner, made_trial
 from studies.core.attributes import WOULD_PRUNE
+from studies.search.pruners import PRUNERS
 
 BOUND_SHARE = 0.02
 """A best value within this fraction of a parameter's range, on its own scale, is on the bound."""
@@ -116,7 +117,11 @@ def pruner_would_stop_winner(
     over = [t for t in trials if t.state.is_finished() and t.params.get(name) == choice]
     mine = next((t for t in over if t.number == search_trial), None)
     step = mine.system_attrs.get(WOULD_PRUNE) if mine else None
-    over = [other for other in over if mine is None or _ended_before(other, mine)]
+    # A paused trial may continue to the search's end, so it is compared with all of its choice.
+    pauses = PRUNERS[pruner.name].pauses
+    over = [
+        o for o in over if mine is None or (o is not mine if pauses else _ended_before(o, mine))
+    ]
     stopped = sum(
         _is_stopped(pruner, made_trial(len(trials), winner, {}), sorted(curve.items()), over)
         for curve in curves

@@ -5,7 +5,7 @@
 =================  ===============================================================================
 study              name of the study
 number             of the trial, from 0
-state              COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING or WAITING
+state              COMPLETE (ran its full budget), PRUNED, FAIL, RUNNING, PAUSED or WAITING
 choice             value of the scientific parameter, as text
 value              the study's metric at the end (PRUNED: at the last report)
 seconds            from the start of the last attempt to its end
@@ -42,7 +42,7 @@ from mnist_core.errors import ConfigError, UserError, unknown_name
 from mnist_core.evaluation.right_answers import RightAnswers
 from mnist_core.files import write_atomically
 from studies.analysis.stored_study import Stored
-from studies.core.trials import TrialRecord
+from studies.core.trials import TrialRecord, TrialState
 
 FORMATS = ("csv", "parquet")
 _NOT_INFO = ("confusion", "entry", "label", "validation")
@@ -79,7 +79,7 @@ def tables(found: Stored) -> Tables:
             "phase": phase,
             "number": record.number,
             "choice": _choice(found, record),
-            "state": record.state,
+            "state": TrialState.PAUSED if record.paused else record.state,
             "step": step,
             "value": value,
         }
@@ -131,7 +131,7 @@ def _rows(found: Stored, records: Sequence[TrialRecord], *, labels: bool) -> lis
         row: dict[str, Any] = {
             "study": found.plan.name,
             "number": record.number,
-            "state": record.state,
+            "state": TrialState.PAUSED if record.paused else record.state,
             "choice": _choice(found, record),
         }
         if labels:

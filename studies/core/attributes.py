@@ -13,7 +13,8 @@ FAILURE = "failure"
 FAILURES = "failures"
 ORDER = "order"
 OWNER = "supervisor"
-RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, FAILURES, ORDER, OWNER})
+PAUSE = "pause"  # the last pause of a trial, see ``core/pauses.py``
+RESERVED = frozenset({SEED, ATTEMPT, METRICS, SECONDS, FAILURE, FAILURES, ORDER, OWNER, PAUSE})
 """An objective cannot leave attributes with these names."""
 
 # --- Of some trials.
@@ -85,6 +86,7 @@ _OF_A_TRIAL: Mapping[str, Any] = {
     FAILURE: {"kind": str, "message": str},
     FAILURES: [{"kind": str, "message": str}],
     ORDER: str,
+    PAUSE: {"at": int, "until": int, "seconds": (int, float)},
 }
 
 

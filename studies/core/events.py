@@ -19,6 +19,7 @@ Kind = Literal[
     "start",  # data: params, seed, attempt, pid
     "report",  # data: step, metrics
     "complete",  # data: value, metrics, seconds, attributes
+    "paused",  # data: value, step, seconds; the trial keeps its state and may start again
     "pruned",  # data: value, step, seconds, attributes
     "failed",  # data: kind, message, traceback, seconds
     # the trial waits again: its worker died, or it had failed and is retried

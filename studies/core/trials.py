@@ -19,13 +19,15 @@ class TrialState(StrEnum):
     FAIL = "FAIL"  # it has no result; ``TrialRecord.failure`` says why
     RUNNING = "RUNNING"
     WAITING = "WAITING"  # it is to run, also when its supervisor died under it
+    PAUSED = "PAUSED"
+    """It waits at a report with its state; Optuna stores it as RUNNING, see ``ending``."""
     INFEASIBLE = "INFEASIBLE"
     """It was not trained because it is over a limit; Optuna stores it as FAIL."""
 
     @property
     def finished(self) -> bool:
         """Whether the trial runs no more."""
-        return self not in (TrialState.RUNNING, TrialState.WAITING)
+        return self not in (TrialState.RUNNING, TrialState.WAITING, TrialState.PAUSED)
 
     @property
     def word(self) -> str:
@@ -111,7 +113,7 @@ class TrialRecord:
     """One trial."""
 
     number: int  # from 0
-    state: TrialState  # every one but INFEASIBLE, see ``ending``
+    state: TrialState  # every one but INFEASIBLE and PAUSED, see ``ending``
     # the active hyperparameters; also ``changes`` for a confirmed member of a population
     params: dict[str, Any]
     seed: int  # the trial's seed
@@ -123,6 +125,7 @@ class TrialRecord:
     attributes: dict[str, Any] = field(default_factory=dict)
     started: datetime | None = None  # start of the last attempt, or None
     ended: datetime | None = None  # its end, or None
+    paused: int = 0  # report at which it is paused now; 0: it is not
     attempt: int = 0  # number of times that the trial was lost and started again
     failure: Failure | None = None  # why a FAIL trial has no result
     failures: tuple[Failure, ...] = ()  # earlier failures, see ``studies/ledger/retrying.py``
@@ -147,7 +150,9 @@ class TrialRecord:
 
     @property
     def ending(self) -> TrialState:
-        """The state, but INFEASIBLE for a trial that was not trained, as it is over a limit."""
+        """The state, but PAUSED for a paused trial, INFEASIBLE for one over a limit."""
+        if self.paused:
+            return TrialState.PAUSED
         untrained = self.failure is not None and self.failure.kind == INFEASIBLE
         return TrialState.INFEASIBLE if untrained else self.state
 

@@ -155,6 +155,8 @@ class TrialNotes:
         value = metric_text(self._spec.metric, record.value)
         choice = record.params.get(self._spec.scientific, "its choice")
         at = f"at report {max(record.curve, default=0)} of {self._reports}"
+        if record.paused:
+            return f"Paused, {at}; it continues if it is among the best of {choice}."
         if record.state == TrialState.RUNNING:
             return f"Running, {at}."
         if record.state == TrialState.WAITING:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from studies.core.attributes import ATTEMPT, SEED, STOPPED
+from studies.core.pauses import paused
 from studies.ledger.order import Order
+from studies.ledger.pauses import Pauses
 from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import StopSettings
 from studies.search.batch_order import Batches
@@ -27,6 +29,7 @@ class SearchEnd:
         planned: returns the planned number of trials.
         say: gets the reason, once, as a line.
         batches: the rules are applied between two of them only; None: at any time.
+        reports_per_epoch: of a trial.
         complete: number of trials that are to run their full budget, which ends the search at any
             time; 0: that does not matter.
 
@@ -43,6 +46,7 @@ class SearchEnd:
         planned: Callable[[], int],
         say: Callable[[str], None],
         batches: Batches | None = None,
+        reports_per_epoch: int = 1,
         complete: int = 0,
     ) -> None:
         self.stopped: Stop | None = None
@@ -57,7 +61,13 @@ class SearchEnd:
         if settings is not None:
             before = self._trials.values() if batches is None else batches.ended()
             by_number = batches is not None
-            self._rules = Stopping(settings, table.direction, before, by_number=by_number)
+            self._rules = Stopping(
+                settings,
+                table.direction,
+                before,
+                by_number=by_number,
+                reports_per_epoch=reports_per_epoch,
+            )
         self._kept = Stop.from_attribute(study.user_attrs.get(STOPPED))
         self._look()
 
@@ -107,7 +117,8 @@ class SearchEnd:
         # Within a batch the answer would depend on which of its trials have finished.
         if self._batches is not None and not self._batches.between():
             return
-        if self._rules is not None and len(self._trials) < self._planned():
+        more = len(self._trials) < self._planned() or any(map(paused, self._trials.values()))
+        if self._rules is not None and more:
             self.stopped = self._rules.reason(self._trials.values(), self._planned())
 
 
@@ -115,7 +126,7 @@ class SearchEnd:
 class TrialStarter:
     """Starts a book's trials: new ones as source and sampler have them, waiting ones again.
 
-    With ``batches`` only trials of the batch that is due start.
+    With ``batches`` only trials of the batch that is due start. ``pauses``: of its trials.
     """
 
     study: optuna.Study
@@ -124,11 +135,17 @@ class TrialStarter:
     order: Order
     end: SearchEnd
     batches: Batches | None
+    pauses: Pauses
 
     def next(self) -> StartedTrial | None:
-        """Start the first waiting trial again, or else a new one, if there is one."""
+        """Start the first waiting trial again, or a paused one that is due, or else a new one."""
         waits = min(self.table.numbers(TrialState.WAITING), default=None)
-        return self._new(len(self.table.trials)) if waits is None else self._again(waits)
+        if waits is not None:
+            return self._again(waits)
+        due = self.pauses.next()
+        if due is not None and not self.end.now():
+            return self._resumed(due)
+        return self._new(len(self.table.trials))
 
     def _new(self, number: int) -> StartedTrial | None:
         if self.batches is not None and not self.batches.may_begin(number):
@@ -146,6 +163,11 @@ class TrialStarter:
         )
         self.order.started(trial, None)
         return trial, params
+
+    def _resumed(self, number: int) -> StartedTrial:
+        trial = self.pauses.resume(number)
+        # It has all its params, so no sampler is asked.
+        return trial, self.source.suggest(FixedTrial(trial.params, number))
 
     def _again(self, number: int) -> StartedTrial:
         self._choose_sampler(number)

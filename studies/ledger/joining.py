@@ -19,6 +19,7 @@ from studies.core.attributes import OWNER, STOPPED
 from studies.core.trials import INTERRUPTED, SUPERVISOR_DIED, Failure
 from studies.ledger.trial_book import TrialBook
 from studies.planning.settings import Settings
+from studies.search.pruners import PRUNERS
 from studies.search.stopping import Stop
 from studies.storage.membership import Member, WriteGuard
 from studies.storage.open import Storage
@@ -216,6 +217,11 @@ def check_joinable(settings: Settings, member: Member) -> None:
         raise ConfigError(
             "--join: one supervisor starts trials in batch order; leave out one of --join and"
             " --order batch"
+        )
+    if PRUNERS[search.pruner].pauses:
+        raise ConfigError(
+            f"--join: the paused trials of {search.pruner} are continued by one supervisor; leave"
+            " out one of --join and the pruner"
         )
     if settings.population:
         raise ConfigError("--join: a population is led by one supervisor; leave --join out")

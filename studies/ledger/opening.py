@@ -41,7 +41,7 @@ from studies.search.confirm_source import ConfirmSource
 from studies.search.earlier import EarlierStudy
 from studies.search.enqueued import from_attribute, merged, read_enqueued_files, to_attribute
 from studies.search.population import check_kind
-from studies.search.pruners import with_resources
+from studies.search.pruners import pausing_of, with_resources
 from studies.search.search_checks import check_search, notes
 from studies.search.sources import Entry, SearchSource
 from studies.storage import leases
@@ -191,6 +191,8 @@ class _Opening:
             pruning=(settings.pruner, options, plan.spec.scientific),
             retries=settings.retries,
             stop=settings.stop,
+            reports_per_epoch=plan.train.reports_per_epoch,
+            pausing=pausing_of(plan, source.may_prune),
             complete=plan.trials_complete,
             batch=settings.batch if settings.order == "batch" else 0,
             listeners=self.listeners,

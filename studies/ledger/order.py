@@ -9,6 +9,7 @@ letter and a number that counts all events of the study, as in ``a12 r15 s19 t20
 ``r``  It reported and continued.
 ``s``  It reported and was told to stop.
 ``t``  It ended.
+``p``  It was paused; ``b`` follows if it is continued.
 ``l``  It was reset because its worker was lost or the user stopped the run.
 ``d``  Its supervisor had died, as the next one found; ``d31:4``: four of its
        reports were stored, at times that are not known.
@@ -30,7 +31,7 @@ from studies.planning.settings import SearchSettings
 RULES = 2
 """Version of proposing and pruning; raised when the same history leads to other trials."""
 
-_EVENT = re.compile(r"([abrstld])(\d+)(?::(\d+))?")
+_EVENT = re.compile(r"([abrstldp])(\d+)(?::(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -111,6 +112,17 @@ class Order:
     def ended(self, trial: FrozenTrial) -> dict[str, Any]:
         """``trial`` is about to end; return the attributes to keep with it."""
         return self._line_and(trial, "t")
+
+    def paused(self, trial: FrozenTrial) -> dict[str, Any]:
+        """``trial`` is about to be paused; return the attributes to keep with it."""
+        return self._line_and(trial, "p")
+
+    def continued(self, trial: FrozenTrial) -> dict[str, Any]:
+        """The paused ``trial`` is about to continue; return the attributes to keep with it."""
+        if not self._on:
+            return {}
+        line = self._lines[trial.number] = [*self._line(trial), self._event("b")]
+        return {ORDER: " ".join(line)}
 
     def put_back(self, trial: FrozenTrial) -> dict[str, Any]:
         """``trial`` is about to be reset; return the attributes to keep with it."""

@@ -26,11 +26,13 @@ class RunningAttempts:
     Attributes:
         latest: the metrics that each reported last.
         failures: why an attempt that is about to be stopped has failed.
+        pausing: attempts that are about to be stopped because their trial is paused.
     """
 
     def __init__(self) -> None:
         self.latest: dict[int, Mapping[str, float]] = {}
         self.failures: dict[int, Failure] = {}
+        self.pausing: set[int] = set()
         self._started: dict[int, float] = {}
 
     def start(self, number: int) -> None:
@@ -46,6 +48,7 @@ class RunningAttempts:
         """Forget the attempt at trial ``number``."""
         self.latest.pop(number, None)
         self.failures.pop(number, None)
+        self.pausing.discard(number)
         self._started.pop(number, None)
 
 
@@ -79,6 +82,12 @@ class TrialEvents:
         last = trial.last_step
         value = None if last is None else trial.intermediate_values[last]
         self._ended("pruned", trial, outcome, seconds, value=value, step=last)
+
+    def paused(self, trial: FrozenTrial, seconds: float | None) -> None:
+        """``trial`` was paused at its last report."""
+        last = trial.last_step
+        value = None if last is None else trial.intermediate_values[last]
+        self._emit("paused", trial.number, value=value, step=last, seconds=seconds)
 
     def complete(self, trial: FrozenTrial, outcome: Outcome, seconds: float | None) -> None:
         """``trial`` ran its full budget; its value is that of the first objective."""

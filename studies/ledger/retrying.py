@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import TrialState
 
 from mnist_core.errors import ConfigError
-from studies.core.attributes import ATTEMPT, FAILURE, FAILURES
+from studies.core.attributes import ATTEMPT, FAILURE, FAILURES, PAUSE
 from studies.core.events import Listener, Stream
 from studies.search.failures import untrained
 from studies.storage.open import Storage, whole_trials
@@ -36,12 +36,17 @@ def retry_failed(study: optuna.Study, storage: Storage) -> int:
     Load the study again afterwards: Optuna keeps finished trials.
     """
     changes = {}
-    for trial in whole_trials(study, {FAILURE, FAILURES}):
+    for trial in whole_trials(study, {FAILURE, FAILURES, PAUSE}):
         # One that was not trained because it is over a limit would be over it again.
         if trial.state is TrialState.FAIL and not untrained(trial):
             last = trial.user_attrs.get(FAILURE) or _UNKNOWN
             before = [*trial.user_attrs.get(FAILURES, []), last]
-            changes[trial.number] = {FAILURE: None, FAILURES: before, ATTEMPT: 0}
+            changes[trial.number] = {
+                FAILURE: None,
+                FAILURES: before,
+                ATTEMPT: 0,
+                **({PAUSE: None} if PAUSE in trial.user_attrs else {}),
+            }
     if changes:
         storage.reopen(study.study_name, changes)
     return len(changes)

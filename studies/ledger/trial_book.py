@@ -6,10 +6,9 @@ A trial's life in Optuna's states::
                ^  |-----> PRUNED     the pruner stopped it
                |  |-----> FAIL       with `failure`: kind, message, traceback
             WAITING <-+              its worker or its supervisor died: run again, same number,
-                                     params and seed
+                                     params and seed; a paused trial stays RUNNING
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -17,18 +16,22 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.base import Outcome, Task
-from studies.core.attributes import ATTEMPT, SEED
+from studies.core.attributes import ATTEMPT, PAUSE, SECONDS, SEED
 from studies.core.events import Listener, Stream
 from studies.core.goals import Goals
+from studies.core.pauses import paused
 from studies.core.trials import INFEASIBLE, INTERRUPTED, SUPERVISOR_DIED, Failure, TrialRecord
 from studies.ledger import outcomes
+from studies.ledger.answers import Answers
 from studies.ledger.decisions import SearchEnd, TrialStarter
 from studies.ledger.order import Order
 from studies.ledger.outcomes import RunningAttempts, TrialEvents
+from studies.ledger.pauses import Pauses, last_metrics
 from studies.ledger.trial_table import TrialTable
 from studies.planning.settings import StopSettings
 from studies.search.batch_order import Batches
 from studies.search.failures import UNCOUNTED
+from studies.search.pausing import Pausing
 from studies.search.pruning import Pruning, PruningPeers
 from studies.search.sources import Source
 from studies.search.stopping import Stop
@@ -38,15 +41,15 @@ from studies.storage.open import Storage
 
 
 class TrialBook:
-    """One study's trial book; implements ``Work``. Use it as a context manager.
-
-    Open one with ``open_search`` or ``open_confirm``.
+    """One study's trial book; implements ``Work``. ``open_search`` and ``open_confirm`` open one.
 
     Args:
         study: the study, already leased to this process.
         phase: ``search`` or ``confirm``.
         retries: how often a lost trial is started again.
         stop: rules that end the search before the source does.
+        pausing: which trials pause and which continue; None: none pauses.
+        reports_per_epoch: of a trial, for ``stop``.
         complete: number of trials that are to run their full budget, which ends the search; 0: that
             does not matter.
         batch: trials of a batch, see ``studies/search/batch_order.py``; 0: each trial starts as
@@ -54,7 +57,7 @@ class TrialBook:
         later: trials that another opening of the book adds once these have ended; they are only
             told, and count for nothing here.
         ordered: whether the order of a search is recorded, see ``studies/ledger/order.py``.
-        listeners: get every event. If one raises, it is logged once and the trial continues.
+        listeners: get every event. One that raises is logged once; the trial continues.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class TrialBook:
         pruning: Pruning,
         retries: int,
         stop: StopSettings | None = None,
+        pausing: Pausing | None = None,
+        reports_per_epoch: int = 1,
         complete: int = 0,
         batch: int = 0,
         later: int = 0,
@@ -89,9 +94,7 @@ class TrialBook:
         self._trials = self._table.trials
         self._order = Order(self._table, on=ordered and phase == "search")
         batches = Batches(batch, self._trials) if batch else None
-        self._peers = PruningPeers(
-            self._trials, goals, pruning, write=self._table.mark, batches=batches
-        )
+        peers = PruningPeers(self._trials, goals, pruning, write=self._table.mark, batches=batches)
         self._end = SearchEnd(
             study,
             stop,
@@ -99,14 +102,22 @@ class TrialBook:
             planned=lambda: self._source.total,
             say=self._events.say,
             batches=batches,
+            reports_per_epoch=reports_per_epoch,
             complete=complete,
         )
-        self._starter = TrialStarter(study, source, self._table, self._order, self._end, batches)
+        self._pauses = Pauses(pausing, self._table, self._order, self._attempts, self._events)
+        self._answers = Answers(
+            self._table, self._attempts, goals, source, peers, self._pauses, self._stream
+        )
+        self._starter = TrialStarter(
+            study, source, self._table, self._order, self._end, batches, self._pauses
+        )
         self._events.phase(
             phase,
             total=self.total + (later if self.done < self.total else 0),
             done=self.done,
             counts=self._table.counts(),
+            **({"paused": self.paused} if self.paused else {}),
             **(
                 {"confirmed": self._table.results()}
                 if phase == "confirm"
@@ -138,6 +149,11 @@ class TrialBook:
         return sum(self._table.counts().values())
 
     @property
+    def paused(self) -> list[int]:
+        """Numbers of the trials that are paused now."""
+        return self._pauses.numbers()
+
+    @property
     def trials(self) -> list[FrozenTrial]:
         """All trials by number, from memory."""
         return [self._trials[number] for number in sorted(self._trials)]
@@ -156,6 +172,7 @@ class TrialBook:
         self.flush()
         started = self._starter.next()
         if started is None:
+            self.end_paused()
             return None
         trial, params = started
         self._attempts.start(trial.number)
@@ -173,33 +190,9 @@ class TrialBook:
 
     def report(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
         """Decide whether ``task`` continues; the report itself is written by ``flush``."""
-        continues = self._continues(task, step, metrics)
+        continues = self._answers.continues(task, step, metrics)
         self._order.reported(task.number, continues)
         return continues
-
-    def _continues(self, task: Task, step: int, metrics: Mapping[str, float]) -> bool:
-        trial, told = self._trials[task.number], dict(metrics)
-        self._attempts.latest[task.number] = told
-        self._table.put_off(
-            lambda: self._stream.emit("report", task.number, step=step, metrics=told)
-        )
-        if task.number in self._attempts.failures:
-            return False
-        value = metrics.get(self._goals.metric)
-        if value is None or not math.isfinite(value):
-            failure = outcomes.problem(self._goals.metric, value, f"at step {step}")
-            self._attempts.failures[task.number] = failure
-            return False
-        survived = trial.last_step is not None and step < trial.last_step
-        # Decided in memory, and written by ``flush``: a worker waits for the answer.
-        self._table.report(trial, step, float(value))
-        # A trial that is run again gives the same reports again. Those that it survived before are
-        # answered in the same way.
-        if survived:
-            return True
-        # A trial that is exempt from pruning is judged as well: it is in the rungs it reaches.
-        beaten = self._peers.beat(trial, self._attempts.latest)
-        return not beaten or not self._source.may_prune(task.number)
 
     def wait_for_others(self, stopped: Callable[[], bool]) -> bool:
         """Whether others have left something to begin; see ``studies/ledger/joining.py``."""
@@ -223,6 +216,9 @@ class TrialBook:
             self._attempts.latest.setdefault(task.number, metrics)
             self.fail(task, failure)
             return
+        if outcome.stopped and self._pauses.pauses(task.number):
+            self._pauses.pause(trial, metrics, outcome.attributes)
+            return
         seconds = self._keep(task, metrics, outcome.attributes)
         if outcome.stopped:
             self._tell(trial, TrialState.PRUNED)
@@ -244,6 +240,14 @@ class TrialBook:
         self.flush()
         self._lose(self._trials[task.number], failure)
 
+    def end_paused(self) -> None:
+        """Tell PRUNED for the paused trials once none of them can continue."""
+        for trial in self._pauses.over():
+            self._table.attributes(trial, self._order.ended(trial))
+            self._tell(trial, TrialState.PRUNED)
+            outcome = Outcome(metrics=last_metrics(trial), stopped=True)
+            self._events.pruned(trial, outcome, trial.user_attrs.get(SECONDS))
+
     def close(self) -> None:
         """Reset what still runs, and release the lease."""
         try:
@@ -259,7 +263,7 @@ class TrialBook:
         self.close()
 
     def _lose_running(self, failure: Failure) -> None:
-        for number in self._table.numbers(TrialState.RUNNING):
+        for number in self._pauses.running():
             self._lose(self._trials[number], failure)
 
     def _lose(self, trial: FrozenTrial, failure: Failure) -> None:
@@ -275,6 +279,8 @@ class TrialBook:
                 return
         # One write: a kill between two would count the loss twice, or not at all.
         counted = {ATTEMPT: attempt, **self._order.put_back(trial)}
+        if paused(trial) is not None:
+            counted[PAUSE] = None
         self._table.put_back(trial, counted)
         self._attempts.end(number)
         self._events.lost(trial, failure, attempt)
@@ -284,7 +290,7 @@ class TrialBook:
     ) -> float | None:
         """Keep the facts of a trial that is about to end; return its seconds."""
         trial = self._trials[task.number]
-        seconds = self._attempts.seconds(task.number)
+        seconds = self._pauses.seconds(trial)
         self._table.keep(trial, metrics, left, seconds, self._order.ended(trial))
         return seconds
 

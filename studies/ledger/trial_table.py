@@ -176,11 +176,18 @@ class TrialTable:
         identity = self.identity(self.trials[number])
         self.put_off(lambda: self._storage.set_trial_system_attr(identity, key, value))
 
+    def put_off_attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
+        """Keep a JSON ``value`` with ``trial``; ``flush`` writes it."""
+        identity = self.identity(trial)
+        trial.user_attrs = {**trial.user_attrs, name: value}
+        self.put_off(lambda: self._storage.set_trial_user_attrs(identity, {name: value}))
+
     def attribute(self, trial: FrozenTrial, name: str, value: Any) -> None:
         """Keep a JSON ``value`` with ``trial``."""
-        self._attributes(trial, {name: value})
+        self.attributes(trial, {name: value})
 
-    def _attributes(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+    def attributes(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        """Keep JSON values with ``trial``, in one write."""
         self._storage.set_trial_user_attrs(self.identity(trial), attributes)
         trial.user_attrs = {**trial.user_attrs, **self._held(attributes)}
 
@@ -214,7 +221,7 @@ class TrialTable:
             kept[METRICS] = to_json(metrics)
         if seconds is not None:
             kept[SECONDS] = round(seconds, 4)
-        self._attributes(trial, {**kept, **more})
+        self.attributes(trial, {**kept, **more})
 
     def constrain(self, trial: FrozenTrial, excesses: Mapping[str, float]) -> None:
         """Keep how far ``trial`` is above its limits where Optuna's samplers look for it."""

@@ -40,6 +40,7 @@ class StopSettings(Table):
     """When the search ends early; running trials finish."""
 
     seconds: float = Field(0.0, ge=0, description="wall time of this run's search; 0: no limit")
+    epochs: float = Field(0.0, ge=0, description="trained by all trials together; 0: no limit")
     failed_share: float = Field(
         1.0, ge=0, le=1, description="fraction of this run's trials that failed; 0: no limit"
     )

@@ -21,6 +21,7 @@ from studies.core.attributes import (
     LEARNED,
     ORDER,
     OWNER,
+    PAUSE,
     SEED,
     WOULD_PRUNE,
 )
@@ -137,7 +138,8 @@ class _Fork:
         made.number = number
         made.params = dict(point)
         made.distributions = {name: to_distribution(parameters[name]) for name in point}
-        left = (ENQUEUED, LEARNED, ORDER, OWNER)  # the other study's files, order, supervisors
+        # The other study's files, order, supervisors and states.
+        left = (ENQUEUED, LEARNED, ORDER, OWNER, PAUSE)
         attributes = {k: v for k, v in trial.user_attrs.items() if k not in left}
         made.user_attrs = {**attributes, CARRIED: {"study": self.study, "trial": trial.number}}
         # Notes of samplers and pruners' rungs belong to the old numbers and space.

@@ -12,6 +12,7 @@ from studies.planning.layout import states_folder
 from studies.planning.objective_class import objective_class
 from studies.planning.plan import Plan
 from studies.planning.settings import EngineSettings
+from studies.search.pruners import pausing_of
 
 
 def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
@@ -31,7 +32,12 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
     goals = plan.goals
     if not isinstance(made, Training):  # ``check_objective`` has seen that nothing is measured
         return made
-    made = dataclasses.replace(made, confirms=phase == "confirm")
+    pausing = pausing_of(plan, lambda number: True) if phase == "search" else None
+    made = dataclasses.replace(
+        made,
+        confirms=phase == "confirm",
+        state_reports=() if pausing is None else pausing.rungs,
+    )
     if not goals.measured:
         return made
     return Measured(made, most_parameters=goals.limits.get(PARAMETERS))

@@ -99,6 +99,7 @@ class Replay:
         self._storage = storage
         self._tasks: dict[int, Task] = {}
         self._reports: dict[int, int] = {}
+        self._ended: set[int] = set()
         self._found = Replayed()
         self._unknown = list(_unknown(trials.values()))
         self._optuna, self._rules = "", RULES
@@ -158,6 +159,9 @@ class Replay:
             self._ask(event)
         elif event.kind in "rs":
             self._answer(event)
+        elif event.kind == "p":
+            metrics = metrics_of(self._trials[number])
+            self._book.finish(self._tasks[number], Outcome(metrics=metrics, stopped=True))
         elif event.kind == "t":
             self._tell(number)
         elif event.kind == "l":
@@ -217,6 +221,13 @@ class Replay:
 
     def _tell(self, number: int) -> None:
         trial, task = self._trials[number], self._tasks[number]
+        if number in self._ended:
+            return
+        if number in self._book.paused:
+            # Whether a rule had ended the search is not replayed, so the book is not asked.
+            self._ended |= set(self._book.paused)
+            self._book.end_paused()
+            return
         if trial.state is TrialState.FAIL and not untrained(trial):
             failure = trial.user_attrs.get(FAILURE, {"kind": "unknown", "message": ""})
             self._book.fail(task, Failure(**failure))

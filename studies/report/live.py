@@ -80,9 +80,9 @@ class PlainView:
         width = len(str(progress.total))
         head = f"[{progress.done:>{width}}/{progress.total}] trial {trial.number:<{width}}"
         seconds = float(data.get("seconds") or event.time - trial.began)
-        if event.kind in ("complete", "pruned"):
+        if event.kind in ("complete", "pruned", "paused"):
             said = metric_text(progress.metric, data.get("value"))
-            if event.kind == "pruned":
+            if event.kind != "complete":
                 said += f" at step {data.get('step', trial.step)}"
         else:
             said = f"{data.get('kind', '')}: {data.get('message', '')}"
@@ -175,6 +175,8 @@ class LiveView:
         counts = Text()
         counts.append(f"{progress.counts['complete']} complete", style="green")
         counts.append(f"  {progress.counts['pruned']} pruned", style="cyan")
+        if progress.paused:
+            counts.append(f"  {len(progress.paused)} paused", style="blue")
         failed = progress.counts["failed"]
         counts.append(f"  {failed} failed", style="red" if failed else "dim")
         pace, left = progress.per_minute(now), progress.seconds_left(now)

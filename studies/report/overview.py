@@ -221,7 +221,9 @@ def print_failures(stored: Stored) -> None:
 def counts_text(records: list[TrialRecord]) -> str:
     """Return the number of trials of each state, e.g. ``12 complete, 3 pruned``."""
     counts = Counter(record.ending for record in records)
-    order = map(TrialState, ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "WAITING"))
+    order = map(
+        TrialState, ("COMPLETE", "PRUNED", "FAIL", "INFEASIBLE", "RUNNING", "PAUSED", "WAITING")
+    )
     said = [f"{counts[state]} {state.lower()}" for state in order if state in counts]
     return ", ".join(said) or "none"
 

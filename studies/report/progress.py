@@ -60,12 +60,13 @@ class Progress:
         default_factory=lambda: {"complete": 0, "pruned": 0, "failed": 0, "lost": 0}
     )
     running: dict[int, Running] = field(default_factory=dict)
+    paused: set[int] = field(default_factory=set)
     best: Best | None = None
     confirmed: dict[str, list[Best]] = field(default_factory=dict)
     messages: deque[str] = field(default_factory=lambda: deque(maxlen=3))
 
     def add(self, event: Event) -> Running | None:
-        """Take in one event; return the trial it ends, if it ends one."""
+        """Take in one event; return the trial that it ends or pauses, if there is one."""
         data = event.data
         if event.kind == "phase":
             self.phase, self.total = str(data["name"]), int(data.get("total", 0))
@@ -73,6 +74,7 @@ class Progress:
             # What earlier runs and other supervisors have finished counts, but not for the pace.
             self.counts = dict.fromkeys(self.counts, 0) | dict(data.get("counts", {}))
             self.running.clear()
+            self.paused = set(data.get("paused", ()))
             self.best = _best(data.get("best"))
             self.confirmed.clear()
             for one in data.get("confirmed", ()):
@@ -90,6 +92,7 @@ class Progress:
             self.done += 1
         if event.trial is None or event.kind == "tested":
             return None
+        self.paused.discard(event.trial)
         if event.kind == "start":
             self.running[event.trial] = Running(
                 number=event.trial,
@@ -107,6 +110,9 @@ class Progress:
                 trial.curve.append(float(value))
             return None
         self.running.pop(event.trial, None)
+        if event.kind == "paused":
+            self.paused.add(event.trial)
+            return trial
         self.counts[event.kind] += 1
         if event.kind != "lost":
             self.done += 1
@@ -137,7 +143,9 @@ class Progress:
         """Estimate the phase's remaining seconds from the pace of this run; None if unknown."""
         if not self.finished_here or self.total <= 0:
             return None
-        return max(0, self.total - self.done) * (now - self.began) / self.finished_here
+        # Most paused trials have had all their training: they end together, in no time.
+        left = max(0, self.total - self.done - len(self.paused))
+        return left * (now - self.began) / (self.finished_here + len(self.paused))
 
     def per_minute(self, now: float) -> float | None:
         """Trials that ended per minute in this phase of this run; None if none has."""

@@ -6,6 +6,7 @@ from typing import Any
 from mnist_core.console.plain_text import counted
 from studies.analysis.result import StudyResult
 from studies.core.formatting import metric_text
+from studies.search.pruners import PRUNERS
 
 ENOUGH_SEEDS = 3
 """With fewer confirm seeds nothing should be claimed."""
@@ -137,9 +138,10 @@ def _of_pruner(result: StudyResult) -> Iterator[str]:
             f" {found.sentinel_step} of its search trial, which was let run as a sentinel"
         )
     if found.stopped:
+        did = "left paused" if PRUNERS[found.pruner].pauses else "stopped"
         yield (
-            f"the {found.pruner} pruner would have stopped {found.stopped} of the {found.of}"
+            f"the {found.pruner} pruner would have {did} {found.stopped} of the {found.of}"
             f" confirm trainings of the winner, {best}, had they been its search trial:"
-            " it may have stopped others as good;"
+            f" it may have {did} others as good;"
             f" `{result.plan.commands.look('audit')}` says more, search.sentinels makes sure"
         )

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import optuna
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from objectives.base import CHANGES
 from search_spaces.space import Space
@@ -50,7 +49,7 @@ class ConfirmSource:
         """Return any sampler: an entry is complete."""
         return RandomSampler(seed=sampler_seed(0, number))
 
-    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Return the entry's params."""
         kept = trial.user_attrs
         changes = {CHANGES: kept[CHANGES]} if CHANGES in kept else {}

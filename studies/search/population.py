@@ -238,7 +238,7 @@ def _check_settings(settings: Settings, train: TrainConfig) -> None:
         "search.order": (search.order, "async"),
         **{
             f"search.stop.{name}": (getattr(search.stop, name), getattr(StopSettings(), name))
-            for name in ("seconds", "target", "patience", "regret")
+            for name in ("seconds", "epochs", "target", "patience", "regret")
         },
         "search.objectives": (search.objectives, {}),
         "search.constraints": (search.constraints, {}),

@@ -18,9 +18,12 @@ from optuna.pruners import (
     ThresholdPruner,
     WilcoxonPruner,
 )
+from optuna.study import StudyDirection
 
 from mnist_core.errors import ConfigError, unknown_name
+from studies.planning.plan import Plan
 from studies.search.optuna_options import check_options, refusals
+from studies.search.pausing import FreezeThawPruner, Pausing
 from studies.search.rungs import Rungs, check_hyperband, halving_rungs, hyperband_rungs
 
 _WRAPPED, _WRAPPED_OPTIONS = "wrapped", "wrapped_options"
@@ -38,6 +41,7 @@ class PrunerKind:
         bounds: whether its options ``lower`` and ``upper`` are bounds of the metric.
         wraps: whether it takes another pruner: its name as ``wrapped``, its ``wrapped_options``.
         wrappable: whether it can be wrapped, which hides from it reports of an improving trial.
+        pauses: whether it pauses trials and continues the best, see ``studies/search/pausing.py``.
         progress, instances: whether it can judge steps that are the progress of one training, and
             steps that are separate instances.
         resources: returns options that depend on the most reports of a trial, unless they are set.
@@ -52,6 +56,7 @@ class PrunerKind:
     bounds: bool = False
     wraps: bool = False
     wrappable: bool = False
+    pauses: bool = False
     progress: bool = True
     instances: bool = False
     resources: Callable[[int], Options] = lambda reports: {}
@@ -104,6 +109,14 @@ PRUNERS: Mapping[str, PrunerKind] = {
         wrappable=True,
         instances=True,
     ),
+    "freeze_thaw": PrunerKind(
+        cls=FreezeThawPruner,
+        # Measured, see benchmarks/RESULTS.md: a factor of 3 or no whole trials cost regret.
+        defaults={"reduction_factor": 2, "n_startup_trials": 3},
+        pauses=True,
+        resources=lambda reports: {"min_resource": (reports + 1) // 2},
+        first_report=lambda options: int(options["min_resource"]),
+    ),
     "wilcoxon": PrunerKind(cls=WilcoxonPruner, progress=False, instances=True),
 }
 
@@ -120,6 +133,26 @@ def rungs_of(name: str, options: Options) -> Rungs | None:
     """Return the rungs of pruner ``name``, whose options have resources; None: it has none."""
     rungs = PRUNERS[name].rungs
     return None if rungs is None else rungs(options)
+
+
+def pausing_of(plan: Plan, may_prune: Callable[[int], bool]) -> Pausing | None:
+    """Return how trials of ``plan`` pause and continue; None: its pruner pauses none.
+
+    ``may_prune`` says whether a trial, by its number, may be paused.
+    """
+    search, reports = plan.settings.search, plan.most_reports
+    if search.pruner not in PRUNERS or not PRUNERS[search.pruner].pauses:
+        return None
+    options = with_resources(search.pruner, search.pruner_options, reports)
+    pruner = create_pruner(search.pruner, options)
+    assert isinstance(pruner, FreezeThawPruner)
+    return Pausing(
+        pruner=pruner,
+        reports=reports,
+        scientific=plan.spec.scientific,
+        direction=StudyDirection[plan.spec.direction.upper()],
+        may_prune=may_prune,
+    )
 
 
 def bounds_of(name: str, options: Options) -> Options:

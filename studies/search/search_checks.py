@@ -11,6 +11,7 @@ from search_spaces.space import Space
 from studies.core.formatting import is_share
 from studies.core.goals import Goals
 from studies.planning.layers import GENERAL_QUICK
+from studies.planning.objective_class import is_trainer
 from studies.planning.plan import Plan
 from studies.planning.settings import SearchSettings, Settings, setting_of, short_name
 from studies.search.batch_order import order_notes, order_of
@@ -53,6 +54,8 @@ def check_search(plan: Plan) -> None:
         try_pruner(search.pruner, with_resources(search.pruner, search.pruner_options, most))
     sampler.check(source.search, search.sampler_options)
     _check_pruner(search, plan.spec, reports(space, plan.train))
+    if PRUNERS[search.pruner].pauses:
+        _check_pauses(plan)
 
 
 def _check_goals(goals: Goals, settings: Settings) -> None:
@@ -131,6 +134,35 @@ def _check_pruner(search: SearchSettings, spec: StudySpec, steps: int | None) ->
     _check_shares(spec.metric, {**given, "search.stop.target": search.stop.target})
     if steps is not None:
         kind.check(where, options, steps)
+
+
+def _check_pauses(plan: Plan) -> None:
+    """Check that trials of the study can be paused, and a paused one be continued."""
+    search, engine = plan.settings.search, plan.settings.engine
+    name, goals = search.pruner, plan.goals
+    refused = {
+        f"it continues trainings from their saved states, but objectives/{plan.spec.objective}.py"
+        " is not a trainer and saves none; derive its class from objectives.training.Training,"
+        " or use median": not is_trainer(plan.spec.objective),
+        "it continues trainings from their saved states, but engine.checkpoint_seconds is 0, so"
+        " none is saved; leave it out": not engine.checkpoint_seconds,
+        "it compares trials at the same report, but the number of reports differs between trials,"
+        " as epochs or reports_per_epoch is searched; use median": (
+            reports(plan.spec.space, plan.train) is None
+        ),
+        f"it ranks trials by one objective, but the study has several ({', '.join(goals.names)});"
+        " use none": goals.several,
+        "in batch order a batch ends before the next one begins, but a paused trial ends with the"
+        " search; leave out one of it and --order batch": search.order == "batch",
+        "a paused trial may still be complete, so the number of complete trials is not known"
+        " before the end; leave search.trials_complete out": bool(plan.trials_complete),
+        f"engine.ray.scheduler is {engine.ray.scheduler}, which decides by itself; use book": (
+            engine.name == "ray" and engine.ray.scheduler != "book"
+        ),
+    }
+    for reason, applies in refused.items():
+        if applies:
+            raise ConfigError(f"search.pruner: {name}: {reason}")
 
 
 def _check_shares(metric: str, given: Mapping[str, Any]) -> None:
@@ -220,6 +252,11 @@ def _pruner_notes(search: SearchSettings, steps: int | None, per_choice: int) ->
     startup = {**kind.defaults, **options}.get("n_startup_trials")
     if steps <= kind.first_report(options):
         yield (f"{name}: a trial makes {counted(steps, 'report')}, so pruning cannot save anything")
+    elif kind.pauses:
+        yield (
+            f"{name}: a trial is paused at report {kind.first_report(options)} of {steps}; the"
+            " best of its choice continue, the others are pruned at the end of the search"
+        )
     elif startup is not None and per_choice <= startup:
         yield (
             f"{name}: it prunes once a choice has {counted(startup, 'complete trial')}, and each"

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
-import optuna
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import BaseTrial, FrozenTrial
 
 from mnist_core.console.plain_text import counted
 from studies.core.attributes import CARRIED, ENQUEUED, LEARNED, SENTINEL
@@ -63,7 +62,7 @@ class Source(Protocol):
     def sampler(self, number: int) -> BaseSampler:
         """Return the sampler that proposes the params that ``number``'s entry leaves out."""
 
-    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Let ``trial`` choose its params."""
 
     def may_prune(self, number: int) -> bool:
@@ -216,7 +215,7 @@ class SearchSource:
             return RandomSampler(seed=sampler_seed(self.search.seed, number))
         return self._create_sampler(number)
 
-    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Let ``trial`` choose a point of the plan's space."""
         return suggest(self._plan.spec.space, trial)
 

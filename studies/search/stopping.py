@@ -1,4 +1,4 @@
-"""When a search ends before its last trial: time, failures, a target, no progress.
+"""When a search ends before its last trial: time, epochs, failures, a target, no progress.
 
 A rule only keeps new trials from starting. Running trials finish, lost ones are run again. A
 resume with a wider limit continues where the search stopped; rules of time and failures count
@@ -69,7 +69,12 @@ class Stop:
 
 
 def check(settings: StopSettings, space: Space) -> None:
-    """Raise a ConfigError if Optuna's terminator is asked for and cannot be used on ``space``."""
+    """Raise a ConfigError if a rule is asked for that cannot be used on ``space``."""
+    if settings.epochs and "reports_per_epoch" in map(space.setting, space.parameters):
+        raise ConfigError(
+            "search.stop.epochs: reports_per_epoch is searched, so the epochs of a trial are not"
+            " known; use search.stop.seconds"
+        )
     if not settings.regret:
         return
     branches = [name for name, parameter in space.parameters.items() if parameter.when is not None]
@@ -91,6 +96,7 @@ class Stopping:
 
     Args:
         by_number: take these by number, not in the order in which they ended.
+        reports_per_epoch: of a trial, > 0.
         clock: monotonic seconds.
     """
 
@@ -101,12 +107,14 @@ class Stopping:
         trials: Iterable[FrozenTrial] = (),
         *,
         by_number: bool = False,
+        reports_per_epoch: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._sign = -1.0 if direction is StudyDirection.MINIMIZE else 1.0
         self._direction = direction
         self._clock, self._began = clock, clock()
+        self._reports_per_epoch = reports_per_epoch
         self._best: tuple[float, int] | None = None
         self._since_best = self._complete = 0
         self._judged, self._gain = 0, float("inf")
@@ -135,6 +143,7 @@ class Stopping:
             "failed_share": self._failures,
             "patience": self._patience,
             "seconds": self._seconds,
+            "epochs": lambda: self._epochs(trials),
             "regret": lambda: self._regret(trials),
         }
         for rule, judge in rules.items():
@@ -183,6 +192,13 @@ class Stopping:
         if not seconds or self._clock() - self._began < seconds:
             return None
         return f"{seconds:g} seconds have passed"
+
+    def _epochs(self, trials: Iterable[FrozenTrial]) -> str | None:
+        limit = self._settings.epochs
+        if not limit:
+            return None
+        used = sum(trial.last_step or 0 for trial in trials) / self._reports_per_epoch
+        return f"{used:g} epochs were trained" if used >= limit else None
 
     def _regret(self, trials: Collection[FrozenTrial]) -> str | None:
         limit = self._settings.regret

@@ -17,6 +17,7 @@ from studies.core.attributes import (
     SECONDS,
     SEED,
 )
+from studies.core.pauses import paused
 from studies.core.trials import Failure, TrialRecord, TrialState
 from studies.storage.leases import supervisor
 from studies.storage.open import whole_trials
@@ -50,6 +51,7 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
     state = state_of(trial.state)
     if state is TrialState.RUNNING and not runs:
         state = TrialState.WAITING
+    pause = paused(trial)
     # A trial whose supervisor was killed while it failed has a reason, and is run again.
     failure = attributes.get(FAILURE) if state is TrialState.FAIL else None
     metrics = attributes.get(METRICS, {})
@@ -65,6 +67,7 @@ def _record(trial: FrozenTrial, *, runs: bool) -> TrialRecord:
         attributes={name: attributes[name] for name in attributes if name not in RESERVED},
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        paused=0 if pause is None else pause.at,
         attempt=int(attributes.get(ATTEMPT, 0)),
         failure=None if failure is None else Failure(**failure),
         failures=tuple(Failure(**one) for one in attributes.get(FAILURES, ())),

@@ -41,6 +41,7 @@ class Follower:
         self._tracker: Tracker | None = None
         self._open: dict[tuple[str, int], Trial] = {}
         self._broken: set[tuple[str, int]] = set()
+        self._paused: set[tuple[str, int]] = set()
         self._retried: Counter[tuple[str, int]] = Counter()
         self._in_a_row = 0
         self._given_up = False
@@ -64,6 +65,8 @@ class Follower:
             self._report(event, event.trial)
         elif event.kind in OVER:
             self._end(event, event.trial)
+        elif event.kind == "paused" and (event.phase, event.trial) in self._open:
+            self._paused.add((event.phase, event.trial))
         elif event.kind == "lost" and (event.phase, event.trial) in self.study.trials:
             self._retry((event.phase, event.trial))
 
@@ -92,6 +95,9 @@ class Follower:
         key = (event.phase, number)
         if key in self.study.trials:
             return  # it has ended: this is a copy
+        if key in self._paused:  # its run continues
+            self._paused.discard(key)
+            return
         if key in self._open:  # lost with its worker: it makes the same reports again
             self._abandon(self._open[key])
         data = event.data

@@ -13,8 +13,11 @@ import psutil
 import pytest
 import ray
 import toys
+from pausing_toy import PausingToy, trained
 from ray_toys import MIB, Greedy, Ranked, Unloadable
 from test_engines import run, rungs, trail
+from test_pausing import line, plan_in
+from test_pausing import run as search_with_pauses
 from toy_plans import toy_plan
 from unfit_toys import Unfit, attempts
 from waiting import PATIENCE, patient_ray, until
@@ -384,3 +387,17 @@ def test_a_killed_driver_leaves_a_study_to_go_on_with_and_no_process(killed, tmp
     assert [record.attempt for record in records] == [0] * 4
     again = {line[0]: line[1:4] for line in toys.attempts(tmp_path)[len(before) :]}
     assert all(again[line[0]] == line[1:4] for line in before if line[0] in again)
+
+
+@pytest.mark.slow
+def test_paused_trials_continue_as_with_any_engine(tmp_path):
+    found = {}
+    for name in ("inline", "ray"):
+        folder = tmp_path / name
+        folder.mkdir()
+        engine = ray_engine() if name == "ray" else engines.create(name, workers=1, threads=1)
+        records = search_with_pauses(plan_in(folder), PausingToy(folder), engine)
+        found[name] = list(map(line, records))
+        assert set(trained(folder).values()) == {1}
+    assert {state for _, state, *_ in found["inline"]} == {"COMPLETE", "PRUNED"}
+    assert found["ray"] == found["inline"]

@@ -49,6 +49,14 @@ def test_the_catalog_passes_in_silence(study, quick):
             },
             "upper would stop the best",
         ),
+        (
+            {"pruner": "freeze_thaw", "trials_complete": 9},
+            "freeze_thaw: a paused trial may still be complete",
+        ),
+        (
+            {"pruner": "freeze_thaw", "objectives": {"parameters": "minimize"}},
+            "freeze_thaw: it ranks trials by one objective, but the study has several",
+        ),
         ({"pruner": "wilcoxon"}, "wilcoxon compares values of separate instances"),
         (
             {"pruner": "hyperband", "pruner_options": {"max_resource": 30}},
