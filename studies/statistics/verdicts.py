@@ -78,7 +78,8 @@ def look_share(seeds: int) -> float:
     stage = 0
     while seeds > FIRST_LOOK * 2**stage:
         stage += 1
-    return 0.5 / LATER**stage
+    share: float = 0.5 / LATER**stage
+    return share
 
 
 def judge_configurations(
