@@ -104,7 +104,7 @@ def judged(of: Searched, study: int, confirmed: bool = True) -> Judgement:
     """Return the verdict on the choices of one study; luck by confirmed means or search values."""
     two = of.confirmed[study, :, :, :FIRST_SEEDS].mean(axis=2) if confirmed else of.search[study]
     pairs = {str(choice): (first, second) for choice, (first, second) in enumerate(two.tolist())}
-    found = judge_choices(_named(of.confirmed[study, :, 0]), pairs)
+    found = judge_choices(_named(of.confirmed[study, :, 0]), pairs, raced=confirmed)
     assert found is not None
     return found
 

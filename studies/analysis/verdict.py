@@ -77,7 +77,8 @@ def reach_verdicts(
     first = next((one for of_label in answers.values() for one in of_label.values()), None)
     found = {label: _distinct(of_label, direction) for label, of_label in trials.items()}
     pairs = _confirmed_pairs(values, runners_up)
-    if len(pairs) < ENOUGH_PAIRS:
+    raced = len(pairs) >= ENOUGH_PAIRS
+    if not raced:
         pairs = {label: (best[0], best[1]) for label, best in found.items() if len(best) > 1}
     given = {"direction": direction, "step": step, "default": default}
     judging = {**given, "stopped": stopped, "failed": failed, "bits": bits}
@@ -86,6 +87,7 @@ def reach_verdicts(
         choices=judge_choices(
             {label: of_label for label, of_label in values.items() if label in trials},
             pairs,
+            raced=raced,
             **{**judging, "default": None},  # type: ignore[arg-type]
         ),
         luck={

@@ -9,17 +9,25 @@ from studies.statistics.pooled import Pool, pool
 LUCK_STANDS_OUT = 0.01
 """As ``STANDS_OUT``, for luck: its distribution has long tails, so a stricter level."""
 
+BETTER_OF_TWO = 1 - 1 / math.pi
+"""Variance of the better of two normal results, by that of a single one (David & Nagaraja, Order
+Statistics, 2003, 3.2.2). Without it confirmed runners-up would cost power: their choice's result is
+the better of the two, but half the squared difference is the variance of either."""
 
-def search_luck(pairs: Mapping[str, tuple[float, float]], *, step: float = 0.0) -> Pool:
+
+def search_luck(
+    pairs: Mapping[str, tuple[float, float]], *, raced: bool = False, step: float = 0.0
+) -> Pool:
     """Return the variance of what another search would have come to, pooled over the choices.
 
-    It has the error of one such result in it. ``pairs`` is as for ``judge_choices``.
+    It has the error of one such result in it. ``pairs`` and ``raced`` are as for ``judge_choices``.
     """
-    return pool(
-        {choice: dict(enumerate(pair)) for choice, pair in pairs.items()},
-        step=step,
-        level=LUCK_STANDS_OUT,
-    )
+    values = {choice: dict(enumerate(pair)) for choice, pair in pairs.items()}
+    if raced:
+        for two in values.values():
+            less = (1 - math.sqrt(BETTER_OF_TWO)) * (two[0] - two[1]) / 2
+            two[0], two[1] = two[0] - less, two[1] + less
+    return pool(values, step=step, level=LUCK_STANDS_OUT)
 
 
 def bootstrap_luck(values: Collection[float], *, direction: Direction = "maximize") -> float:

@@ -175,11 +175,12 @@ def intervals(estimates: Mapping[str, Estimate], level: float) -> dict[str, Inte
     """Return an interval of each mean; all of them hold their true means with 1 - ``level``.
 
     So the winner's does, too, although it was selected for a large mean. By the studentized maximum
-    modulus; errors with different degrees of freedom each take the quantile of their own.
+    modulus; errors with different degrees of freedom each take the quantile of their own. A choice
+    whose own error counts in its favour has its interval by it, too.
     """
     found = {}
     for choice, one in estimates.items():
-        error, freedom = standard_error(one.common)
+        error, freedom = standard_error(one.cautious if one.doubtful else one.common)
         if math.isfinite(error):
             reach = modulus_quantile(len(estimates), freedom, level) * error
         else:

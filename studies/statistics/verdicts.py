@@ -35,7 +35,7 @@ CHOICE_LEVEL = LEVEL / 2
 the level keeps such pairs at 5 %."""
 DEFAULT_LEVEL = 0.025
 """Probability that any choice is wrongly called better than the default, over all looks."""
-LATER = 3
+LATER = 3.0
 """Each later stage of looks has this fraction of the one before."""
 FIRST_LOOK = 4
 """The first look is at this number of seeds or fewer; later ones at up to 8, 16, 32, …"""
@@ -136,6 +136,7 @@ def judge_choices(
     values: Mapping[str, Mapping[int, float]],
     pairs: Mapping[str, tuple[float, float]],
     *,
+    raced: bool = False,
     direction: Direction = "maximize",
     step: float = 0.0,
     default: str | None = None,
@@ -147,15 +148,17 @@ def judge_choices(
 
     A choice's two best configurations are taken as two results that the search might as well have
     come to, so half the squared difference of their confirmed means is the variance of such a
-    result: seeds and luck together, one degree of freedom a choice. Pooled over the choices it is
+    result: seeds and luck together, one degree of freedom a choice. Where the two have raced, the
+    choice's result is the better one, whose variance is 68 % of that. Pooled over the choices it is
     close to the variance over reruns if trials are normal, and above it for the shapes that real
-    searches have (the best of five trials of a quadratic loss: by 10 to 60 %). A choice whose own
-    two results differ by more is judged by them.
+    searches have. A choice whose own two results differ by more is judged by them.
 
     Args:
         values: as for ``judge_configurations``: of each choice's best configuration.
-        pairs: for each choice the confirmed means of its two best configurations. Without confirmed
-            runners-up, the two best values of its search do: they have the error of one seed.
+        pairs: for each choice the confirmed means of its two best configurations, on the same
+            seeds. Without confirmed runners-up, the two best values of its search do: they have
+            the error of one seed.
+        raced: whether ``values`` are of the configuration that leads its pair on fresh seeds.
         direction: as for ``judge_configurations``.
         step: likewise.
         default: likewise; it is one configuration and has no luck.
@@ -170,7 +173,8 @@ def judge_choices(
     found = judge_configurations(
         values, direction=direction, step=step, stopped=stopped, failed=failed, bits=bits
     )
-    luck = search_luck({c: p for c, p in pairs.items() if values.get(c)}, step=step)
+    judged = {c: p for c, p in pairs.items() if values.get(c)}
+    luck = search_luck(judged, raced=raced, step=step)
     if found is None or luck.freedom < 2:
         return None
     values = {choice: by_seed for choice, by_seed in values.items() if by_seed}

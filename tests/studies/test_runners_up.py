@@ -15,6 +15,7 @@ from objectives.base import Outcome, TrainingError
 from studies.analysis import stored_study
 from studies.analysis.candidates import Candidate, candidates
 from studies.analysis.runners_up import leads, named
+from studies.analysis.verdict import reach_verdicts
 from studies.core.attributes import RECORD
 from studies.core.seeds import FIRST_SEEDS, confirm_seeds
 from studies.core.trials import TrialRecord
@@ -363,3 +364,39 @@ def test_fronts_and_populations_have_no_runners_up(tmp_path):
 def test_the_setting_is_checked(tmp_path, top):
     with pytest.raises(ConfigError, match=r"confirm\.top"):
         make_plan(tmp_path, confirm={"top": top})
+
+
+def test_confirmed_means_tell_of_the_luck_where_two_choices_have_them():
+    def verdicts(runners_up, search=(0.9, 0.5)):
+        values = {
+            name: {seed: mean + n / 1000 for n, seed in enumerate(SEEDS[:4])}
+            for name, mean in (("a", 0.98), ("b", 0.97), ("c", 0.5))
+        }
+        trials = {
+            name: [
+                dataclasses.replace(record(n, FIRST, n, value), params={"x": n}, value=value)
+                for n, value in enumerate(search)
+            ]
+            for name in values
+        }
+        return reach_verdicts(
+            values,
+            direction="maximize",
+            step=0.0,
+            default=None,
+            stopped=(),
+            failed=(),
+            complete={name: () for name in values},
+            trials=trials,
+            runners_up=runners_up,
+        )
+
+    other = {SEEDS[0]: 0.98, SEEDS[1]: 0.98}
+    by_search = verdicts({})
+    # One choice alone, or one seed, is not enough: then the search values tell.
+    assert verdicts({"a": [other]}).choices == by_search.choices
+    assert verdicts({"a": [other], "b": [{SEEDS[0]: 0.97}]}).choices == by_search.choices
+    confirmed = verdicts({"a": [other], "b": [{**other, SEEDS[0]: 0.97}], "c": []}).choices
+    assert confirmed.comparison.worse and "c" in confirmed.comparison.worse
+    assert not by_search.choices.comparison.worse  # there the two are .4 apart
+    assert verdicts({}).configurations == verdicts({"a": [other]}).configurations

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from studies.statistics.estimates import Estimate, Part
-from studies.statistics.luck import bootstrap_luck, search_luck
+from studies.statistics.luck import BETTER_OF_TWO, bootstrap_luck, search_luck
 from studies.statistics.multiple import against, compare, intervals
+from studies.statistics.pooled import accuracy_scales
 from studies.statistics.verdicts import (
     DEFAULT_LEVEL,
     LEVEL,
@@ -309,3 +310,36 @@ def test_unequal_errors_against_a_control_by_simulation():
         }
         missed += any(one.better for one in against(estimates, "0", 0.025).values())
     assert missed <= 600 * 0.025 + 3 * math.sqrt(600 * 0.025)
+
+
+def test_accuracies_far_below_the_best_do_not_widen_its_interval():
+    """As after one epoch: the poor choices spread 30 times as much as the best."""
+    draw = np.random.default_rng(4)
+    truth = np.array([0.97, 0.968, 0.96, 0.955, 0.8, 0.7, 0.6])
+    spread = 0.1 * truth * (1 - truth)
+    drawn = truth[:, None] + spread[:, None] * draw.standard_normal((7, 3))
+    values = {str(i): dict(enumerate(row)) for i, row in enumerate(drawn.tolist())}
+    judged = judge_configurations(values, step=1 / 5000)
+    assert judged.intervals["0"].half_width < 0.015 < judged.intervals["6"].half_width
+    assert {"4", "5", "6"} <= set(judged.comparison.worse) and not judged.collapsed
+    assert judged.pool.scales["0"] == judged.pool.scales["3"] == 1 < judged.pool.scales["4"]
+    assert judged.pool.variance_of("6") > 20 * judged.pool.variance
+    # Another metric, or one that is no fraction, has no such scale.
+    assert set(judge_configurations(values).pool.scales.values()) == {1.0}
+
+
+@pytest.mark.parametrize("best", [1.0, 0.9998, 0.5])
+def test_scales_are_finite_at_the_ends(best):
+    values = {"a": {0: best, 1: best}, "b": {0: 0.1, 1: 0.2}, "c": {0: 0.0, 1: 0.0}}
+    scales = accuracy_scales(values, 1 / 5000)
+    assert scales["a"] == 1 and all(0 < scale < 1e4 for scale in scales.values())
+
+
+def test_the_better_of_two_varies_less_than_either():
+    """Against the variance of the larger of two normal numbers, simulated."""
+    draw = np.random.default_rng(0).standard_normal((200_000, 2))
+    assert draw.max(axis=1).var() == pytest.approx(BETTER_OF_TWO, rel=0.01)
+    pairs = {"a": (0.5, 0.3), "b": (0.2, 0.25), "c": (0.1, 0.0)}
+    either, better = search_luck(pairs), search_luck(pairs, raced=True)
+    assert better.variance == pytest.approx(BETTER_OF_TWO * either.variance)
+    assert better.own["a"] == pytest.approx(BETTER_OF_TWO * 0.2**2 / 2)
