@@ -132,7 +132,7 @@ def as_written(error: ConfigError, options: Mapping[str, str]) -> ConfigError:
     """
     text = str(error)
     for setting, option in options.items():
-        for start in (f"--set: {setting}: ", f"{setting}: "):
+        for start in (f"--set: {setting}: ", f"--set: {setting} ", f"{setting}: "):
             if text.startswith(start):
                 return ConfigError(f"{option}: {text.removeprefix(start)}")
     return error

@@ -82,7 +82,7 @@ def summarize(
         rivals,
         direction=spec.direction,
         step=step,
-        default=default if default in rivals else None,
+        default=_compared_with(default, rivals, chosen, several=goals.several),
         stopped=raced,
         failed=[label for label, count in failed.items() if count],
         complete=complete,
@@ -139,11 +139,7 @@ def summarize(
                     else ()
                 ),
                 stopped_after=raced.get(label),
-                gap_to_default=(
-                    paired_difference(by_seed, values[default], step=step)
-                    if differs[default]
-                    else None
-                ),
+                gap_to_default=shown.to_default(judged_as, by_seed) if differs[default] else None,
                 collapsed=lost,
                 luck=verdicts.luck.get(label),
             )
@@ -215,11 +211,30 @@ class _Shown:
             return one
         return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
 
+    def to_default(self, label: str, by_seed: Mapping[int, float]) -> Interval | None:
+        """Return a row's mean minus the default's; the intervals of all rows hold together."""
+        gain = self.judged.gains.get(label) if self.judged is not None else None
+        if gain is None:
+            return None
+        low, high = sorted(self.sign * end for end in (gain.low, gain.high))
+        mean = self.sign * gain.difference
+        return Interval(n=len(by_seed), mean=mean, sd=math.nan, low=low, high=high)
+
 
 def failure_reasons(records: Iterable[TrialRecord]) -> tuple[tuple[str, int], ...]:
     """Count the reasons of the failed trials (``kind: message``), most frequent first."""
     failures = [record.failure for record in records if record.ending == TrialState.FAIL]
     return tally(f"{one.kind}: {one.message}" if one else "unknown" for one in failures)
+
+
+def _compared_with(
+    default: str, rivals: Mapping[str, Any], chosen: Mapping[str, Candidate], *, several: bool
+) -> str | None:
+    """Return the label that all others are compared with; None: the default cannot win."""
+    if default in rivals or not several or not chosen[default].feasible:
+        return default if default in rivals else None
+    # On a front the default may be one of the trials, under which it is judged.
+    return next((one for one in rivals if chosen[one].params == chosen[default].params), None)
 
 
 def _defaults(chosen: Mapping[str, Candidate]) -> list[str]:
