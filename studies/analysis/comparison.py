@@ -80,7 +80,9 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     first, second = _confirmed(a), _confirmed(b)
     tops, best = (_top(a, first), _top(b, second)), None
     common = [(label, label) for label in first if label in second]
-    judge = GapJudge(first, second, {*common, *([tops] if all(tops) else [])}, step, alike)
+    judge = GapJudge(
+        first, second, {*common, *([tops] if all(tops) else [])}, step, a.plan.spec.direction, alike
+    )
     rows = tuple(judge.gap(pair[0], pair) for pair in common)
     if all(tops):
         title = tops[0] if tops[0] == tops[1] else f"{tops[0]} and {tops[1]}"

@@ -14,7 +14,13 @@ from mnist_core.evaluation.right_answers import RightAnswers
 from studies.core.trials import TrialRecord
 from studies.statistics.crossed import Bits, image_shares
 from studies.statistics.estimates import Estimate, estimate, standard_error
-from studies.statistics.intervals import CONFIDENCE, Interval, paired_difference, value_interval
+from studies.statistics.intervals import (
+    CONFIDENCE,
+    Direction,
+    Interval,
+    paired_difference,
+    value_interval,
+)
 from studies.statistics.multiple import intervals
 from studies.statistics.pooled import collapses, pool
 from studies.statistics.quantiles import modulus_quantile
@@ -54,13 +60,15 @@ class GapJudge:
         second: Mapping[str, Sequence[TrialRecord]],
         compared: Collection[tuple[str, str]],
         step: float,
+        direction: Direction,
         alike: bool,
     ) -> None:
         self._first, self._second, self._step, self._alike = first, second, step, alike
         self._count = max(1, len(compared))
         records = {("A", pair[0]): first[pair[0]] for pair in compared}
         records |= {("B", pair[1]): second[pair[1]] for pair in compared}
-        self._estimates = _estimates({" ".join(key): of for key, of in records.items()}, step)
+        named = {" ".join(key): of for key, of in records.items()}
+        self._estimates = _estimates(named, direction, step)
         self._intervals = intervals(self._estimates, 1 - CONFIDENCE)
 
     def gap(self, label: str, pair: tuple[str, str]) -> Gap:
@@ -87,17 +95,27 @@ class GapJudge:
         )
 
 
-def _estimates(records: Mapping[str, Sequence[TrialRecord]], step: float) -> dict[str, Estimate]:
+def _estimates(
+    records: Mapping[str, Sequence[TrialRecord]], direction: Direction, step: float
+) -> dict[str, Estimate]:
     """Return means and errors as in ``judge_configurations``."""
+    # A choice's best may be the default: one set of trainings, which counts once.
+    same: dict[tuple[str, ...], str] = {}
+    named = {
+        key: same.setdefault((key[0], *(str(record.number) for record in of)), key)
+        for key, of in records.items()
+    }
+    records = {key: records[key] for key in same.values()}
     values = {key: {r.seed: r.value or 0.0 for r in of} for key, of in records.items()}
-    spread = pool(values, step=step, apart=collapses(values, "maximize", step))
+    spread = pool(values, step=step, apart=collapses(values, direction, step))
     answers = _answers(records)
     shares = image_shares(answers) if answers else {}
     unknown = 0.0 if shares else rounding_error(step) ** 2
-    return {
+    found = {
         key: estimate(of, spread, key, sign=1.0, images=shares.get(key, unknown), able=True)
         for key, of in values.items()
     }
+    return {key: found[first] for key, first in named.items()}
 
 
 def _answers(
