@@ -10,7 +10,7 @@ STUDY ?= optim_search
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-long test-all newest lint format bench dashboard clean-results clean-all
+.PHONY: help study test test-long test-all newest lint format bench catalogue dashboard clean-results clean-all
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,10 @@ lint: $(VENV)/.installed-dev ## ruff and mypy
 format: $(VENV)/.installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+catalogue: $(VENV)/.installed-dev ## run all studies in full, write docs/studies and docs/findings.md (hours)
+	$(BIN)/python benchmarks/catalogue.py $(ARGS)
+	$(BIN)/python benchmarks/findings.py
 
 bench: $(VENV)/.installed-bench ## benchmarks against PyTorch and Lightning loops and a plain Optuna script
 	$(BIN)/python benchmarks/trainer.py

@@ -125,6 +125,19 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
 
 
+def as_written(error: ConfigError, options: Mapping[str, str]) -> ConfigError:
+    """Return ``error`` with the option that was written in place of the setting that it becomes.
+
+    ``options``: the options given, by their setting, e.g. ``{"epochs": "--epochs"}``.
+    """
+    text = str(error)
+    for setting, option in options.items():
+        for start in (f"--set: {setting}: ", f"--set: {setting} ", f"{setting}: "):
+            if text.startswith(start):
+                return ConfigError(f"{option}: {text.removeprefix(start)}")
+    return error
+
+
 def as_assignment(name: str, value: Any) -> str:
     """Return ``name=value`` as ``parse_assignment`` reads it."""
     return f"{name}={value if isinstance(value, str) else json.dumps(value)}"

@@ -1,4 +1,4 @@
-"""Readings of a study's test set by ``evaluate``, ``predict`` and ``export``.
+"""Readings of a study's test set by ``evaluate``, ``predict``, ``export`` and ``train --test``.
 
 Only a study's supervisor writes its database, so these commands add a line to
 ``test_readings.jsonl`` in the study's folder.
@@ -65,9 +65,26 @@ def record(
         return ""
     if study is None:
         return "" if confirm_trial is None else _UNKNOWN_FOLDER.format(confirm_trial)
-    file = study / FILE
     name = checkpoint.resolve().stem
-    trial = int(name) if name.isdecimal() else None
+    _append(study, by=by, trial=int(name) if name.isdecimal() else None, data=data)
+    return f"a model of the study in {study}: this reading of the test images is recorded there"
+
+
+def record_configuration(file: Path, *, by: str, trained_on: str, data: str) -> str:
+    """Record that a model trained by a study's ``file``, e.g. its best_config.toml, is judged.
+
+    The arguments, what is returned and what is raised are as for ``record``.
+    """
+    study = file.resolve().parent
+    if not study.joinpath(*_MODELS).is_dir() or not share_images(trained_on, data):
+        return ""
+    _append(study, by=by, trial=None, data=data)
+    return f"a configuration of the study in {study}: this reading is recorded there"
+
+
+def _append(study: Path, *, by: str, trial: int | None, data: str) -> None:
+    """Add a line to the study's file and wait until it is on the disk."""
+    file = study / FILE
     now = datetime.now(UTC).isoformat(timespec="seconds")
     line = json.dumps({"time": now, "by": by, "trial": trial, "data": data})
     try:
@@ -83,7 +100,6 @@ def record(
             f"{file}: cannot be written: {error.strerror}; the test images are not read without a"
             " record in their study"
         ) from None
-    return f"a model of the study in {study}: this reading of the test images is recorded there"
 
 
 def read(study: Path) -> tuple[StudyReading, ...]:

@@ -1,6 +1,7 @@
 """Options that several commands of ``python -m mnist_core`` have, and what they change."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 
 from mnist_core.config import TrainConfig, read_settings
 from mnist_core.errors import ConfigError
-from mnist_core.table import parse_assignment
+from mnist_core.table import as_written, parse_assignment
 
 What = Annotated[
     str,
@@ -86,13 +87,39 @@ def changes(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
     return given | dict(parse_assignment(text) for text in assignments or [])
 
 
+_WRITTEN = {
+    "model.name": "--model",
+    "data.name": "--dataset",
+    "epochs": "--epochs",
+    "seed": "--seed",
+    "device": "--device",
+}
+"""Options by the setting that they become."""
+
+
+def override(
+    config: TrainConfig, changes: Mapping[str, Any], assignments: list[str] | None
+) -> TrainConfig:
+    """Return ``config`` with ``changes``; a mistake is blamed on the option, or on ``--set``.
+
+    Raises:
+        ConfigError: if a setting is unknown, or a value is wrong.
+    """
+    try:
+        return config.override(changes)
+    except ConfigError as error:
+        by_set = {parse_assignment(text)[0] for text in assignments or []}
+        given = {key: _WRITTEN[key] for key in changes if key in _WRITTEN and key not in by_set}
+        raise as_written(error, given) from None
+
+
 def configuration(
     config_file: Path | None, assignments: list[str] | None, **options: Any
 ) -> TrainConfig:
     """Return the settings of a file with ``changes``; raise ConfigError if one is wrong."""
     settings, _ = read_settings(config_file) if config_file else ({}, {})
     config = TrainConfig.from_mapping(settings, source=str(config_file))
-    return config.override(changes(assignments, **options))
+    return override(config, changes(assignments, **options), assignments)
 
 
 def tuned(

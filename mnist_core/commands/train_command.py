@@ -92,7 +92,7 @@ def train_command(
         pictures = pictures and asked.get("pictures") is not False
         save = save or (Path(asked["save"]) if asked.get("save") else None)
     config = TrainConfig.from_mapping(settings, source=str(config_file))
-    config = config.override(changes)
+    config = options.override(config, changes, assignments)
     if save:
         files.check_file(save, "--save", "model.safetensors")
     if name is not None:

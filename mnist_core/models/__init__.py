@@ -51,7 +51,15 @@ def task(config: ModelConfig) -> str:
 def build(config: ModelConfig, n_classes: int) -> nn.Module:
     """Build the model with fresh weights from torch's default random generator; see ``resolve``."""
     resolved = resolve(config)
-    model: nn.Module = _module(config.name).build(resolved, n_classes)
+    try:
+        model = _module(config.name).build(resolved, n_classes)
+    except Exception as error:  # the file may be a user's own, whatever it raises
+        # A full memory is not the file's mistake: the training is tried elsewhere, or later.
+        if isinstance(error, ConfigError | MemoryError) or "memory" in str(error):
+            raise
+        raise ConfigError(f"{_file(config.name)}: build raised {_said(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"{_file(config.name)}: build must return a module, but got {model!r}")
     return model
 
 
@@ -63,12 +71,18 @@ def count_parameters(model: nn.Module) -> int:
 def _module(name: str) -> ModuleType:
     if name not in names():
         raise ConfigError(f"model.name: {unknown_name('model', name, names())}")
-    file = f"mnist_core/models/{name}.py"
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except Exception as error:  # the file may be a user's own, whatever it raises
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
+        raise ConfigError(f"{_file(name)}: {_said(error)}") from error
     if not callable(getattr(module, "build", None)):
-        raise ConfigError(f"{file}: must hold a function build(config, n_classes)")
+        raise ConfigError(f"{_file(name)}: must hold a function build(config, n_classes)")
     return module
+
+
+def _file(name: str) -> str:
+    return f"mnist_core/models/{name}.py"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

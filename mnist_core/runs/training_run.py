@@ -11,9 +11,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from mnist_core import files
 from mnist_core import train as trainer
-from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, evaluation_table, reading_record
+from mnist_core.checkpoints import (
+    checkpoint,
+    evaluate_checkpoint,
+    evaluation_table,
+    reading_record,
+    study_readings,
+)
 from mnist_core.checkpoints.checkpoint import Checkpoint
-from mnist_core.config import TrainConfig
+from mnist_core.config import DataConfig, TrainConfig, read_settings
 from mnist_core.console.plain_text import counted
 from mnist_core.console.streams import can_redraw
 from mnist_core.data import Data, load, load_test
@@ -186,7 +192,10 @@ def _finish(
     if folder:
         _judge(result, kept, data, log, folder, pictures=plan.pictures)
     if plan.test:
+        said = _record_in_study(plan, data)
         _read_test(kept, data, log, folder)
+        if said:
+            log.say(said)
     if plan.record:
         said = training_log.compare(plan.record, result, data, changed=bool(plan.overrides))
         log.say(said)
@@ -246,6 +255,17 @@ def _judge(
             split=data.validation,
             found=found,
         )
+
+
+def _record_in_study(plan: Plan, data: Data) -> str:
+    """Record with the study that wrote the configuration, if one did, that its test set is read."""
+    if plan.config_file is None or not plan.record:
+        return ""
+    settings, _ = read_settings(plan.config_file)
+    trained_on = settings.get("data", {}).get("name", DataConfig().name)
+    return study_readings.record_configuration(
+        plan.config_file, by="train --test", trained_on=trained_on, data=data.name
+    )
 
 
 def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None) -> None:

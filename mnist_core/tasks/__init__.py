@@ -15,9 +15,9 @@ from mnist_core import models
 from mnist_core.batches.batches import Stream
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
-from mnist_core.device import runtime
+from mnist_core.device import device_errors, runtime
 from mnist_core.device.runtime import Runtime
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, UserError
 from mnist_core.evaluation.evaluation import Evaluation
 
 SIDE = 28  # rows and columns of an image, for all models
@@ -134,7 +134,20 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
         check_batches(config, data)
         task = create(config.model_copy(update={"batch_size": 8}), data, machine)
         model = machine.place(models.build(config.model, data.n_classes))
-        task.loss(model, *next(task.epoch()))
+        batch = next(task.epoch())
+        try:
+            task.loss(model, *batch)
+        except Exception as error:  # the model may be a user's own, whatever it raises
+            if isinstance(error, UserError) or _of_the_machine(error):
+                raise
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ConfigError(
+                f"model.name: {config.model.name!r} cannot take a batch: {said}"
+            ) from error
+
+
+def _of_the_machine(error: Exception) -> bool:
+    return device_errors.is_out_of_memory(error) or device_errors.is_gpu_failure(error)
 
 
 def evaluate(

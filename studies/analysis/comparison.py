@@ -2,24 +2,24 @@
 
 * *The same trainings*: equal hyperparameters, seed, data and settings of what is trained, paired
   one by one. What differs between them is the environment's doing.
-* *Each configuration* that both confirmed under one label: paired by seed where seeds are equal,
-  otherwise by Welch's interval. Each study found its own, so they may differ.
+* *Each configuration* that both confirmed under one label. Each study found its own, so they may
+  differ, see ``gaps.py``.
 * *The best of both.*
 
 The verdict is that of the same trainings; where there are fewer than two, that of the best ones.
-Intervals are 95 % t intervals and cover the randomness of training, not the choice of the images.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mnist_core.comparison.compare import COMPUTED
-from mnist_core.comparison.spread import Verdict, difference, outcome_of, rounding_error
+from mnist_core.comparison.spread import Verdict, outcome_of
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
 from studies.analysis.candidates import candidates
+from studies.analysis.gaps import Gap, GapJudge, paired
 from studies.analysis.runners_up import named
 from studies.analysis.stored_study import Stored
 from studies.analysis.summary import metric_step
@@ -27,32 +27,6 @@ from studies.core.formatting import is_share, possible, unit
 from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord
 from studies.planning.fingerprint import differences
-from studies.statistics.intervals import Interval, paired_difference, value_interval, welch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gap:
-    """Something that both studies measured.
-
-    Attributes:
-        n: number of pairs (by seed, or by training); 0: not paired.
-        same: number of pairs with the very same value.
-        largest: greatest difference of a pair; NaN if it is not paired.
-    """
-
-    label: str
-    a: Interval
-    b: Interval
-    gap: Interval
-    n: int = 0
-    same: int = 0
-    largest: float = math.nan
-    same_params: bool = True
-
-    @property
-    def paired(self) -> bool:
-        """Whether values were paired by seed, or by training."""
-        return self.n > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +80,15 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     step = metric_step(metric, (*a.search, *a.confirm, *b.search, *b.confirm))
     trainings = _trainings(a, b, step) if alike else Trainings()
     first, second = _confirmed(a), _confirmed(b)
-    rows = tuple(
-        _gap(label, first[label], second[label], step, alike) for label in first if label in second
-    )
     tops, best = (_top(a, first), _top(b, second)), None
+    common = [(label, label) for label in first if label in second]
+    judge = GapJudge(
+        first, second, {*common, *([tops] if all(tops) else [])}, step, a.plan.spec.direction, alike
+    )
+    rows = tuple(judge.gap(pair[0], pair) for pair in common)
     if all(tops):
         title = tops[0] if tops[0] == tops[1] else f"{tops[0]} and {tops[1]}"
-        best = _gap(f"the best: {title}", first[tops[0]], second[tops[1]], step, alike)
+        best = judge.gap(f"the best: {title}", tops)
     # One pair alone has no interval; the best ones have one over seeds.
     decisive = trainings.gap if trainings.gap is not None and trainings.gap.n > 1 else best
     if decisive is None:
@@ -151,7 +127,7 @@ def _trainings(a: Stored, b: Stored, step: float) -> Trainings:
         dict(enumerate(one.value or 0.0 for one in side)) for side in zip(*pairs, strict=True)
     ]
     return Trainings(
-        gap=_paired("the same trainings", *values, step=step, alike=True, same_params=True),
+        gap=paired("the same trainings", *values, step=step, alike=True, same_params=True),
         identical=sum(x.curve == y.curve and x.value == y.value for x, y in pairs),
         seconds=sum(y for _, y in times) / sum(x for x, _ in times) if times else math.nan,
     )
@@ -193,52 +169,6 @@ def _top(found: Stored, rows: Mapping[str, list[TrialRecord]]) -> str:
         return sum(record.value or 0.0 for record in rows[label]) / len(rows[label])
 
     return max(rows, key=lambda label: sign * mean(label), default="")
-
-
-def _gap(
-    label: str, a: Sequence[TrialRecord], b: Sequence[TrialRecord], step: float, alike: bool
-) -> Gap:
-    first = {record.seed: record.value or 0.0 for record in a}
-    second = {record.seed: record.value or 0.0 for record in b}
-    same = a[0].params == b[0].params
-    if set(first) & set(second):
-        return _paired(label, first, second, step=step, alike=alike and same, same_params=same)
-    values = list(first.values()), list(second.values())
-    return Gap(
-        label=label,
-        a=value_interval(values[0], step=step),
-        b=value_interval(values[1], step=step),
-        gap=welch(*values, rounding=rounding_error(step)),
-        same_params=same,
-    )
-
-
-def _paired(
-    label: str,
-    first: Mapping[int, float],
-    second: Mapping[int, float],
-    *,
-    step: float,
-    alike: bool,
-    same_params: bool,
-) -> Gap:
-    common = [key for key in first if key in second]
-    apart = [abs(difference(first[key], second[key])) for key in common]
-    # If the same trainings all gave the same value, rounding did not cause that. If some did not,
-    # their values are as rounded as any: two that are one image apart show nothing.
-    exact = alike and not any(apart)
-    gap = paired_difference(second, first, step=0.0 if exact else step)
-    assert gap is not None
-    return Gap(
-        label=label,
-        a=value_interval([first[key] for key in common], step=step),
-        b=value_interval([second[key] for key in common], step=step),
-        gap=gap,
-        n=len(common),
-        same=apart.count(0.0),
-        largest=max(apart),
-        same_params=same_params,
-    )
 
 
 def _environment(found: Stored) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The rows of the final table, made of the records of a study and its verdicts."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -87,11 +88,7 @@ class Material:
                 else ()
             ),
             stopped_after=self.raced.get(label),
-            gap_to_default=(
-                paired_difference(by_seed, self.values[default], step=self.step)
-                if differs[default]
-                else None
-            ),
+            gap_to_default=shown.to_default(judged_as, by_seed) if differs[default] else None,
             collapsed=lost,
             luck=self.verdicts.luck.get(label),
             # The default has a row of its own, whatever it is in its choice.
@@ -133,6 +130,15 @@ class _Shown:
         if self.sign > 0:
             return one
         return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
+
+    def to_default(self, label: str, by_seed: Mapping[int, float]) -> Interval | None:
+        """Return a row's mean minus the default's; the intervals of all rows hold together."""
+        gain = self.judged.gains.get(label) if self.judged is not None else None
+        if gain is None:
+            return None
+        low, high = sorted(self.sign * end for end in (gain.low, gain.high))
+        mean = self.sign * gain.difference
+        return Interval(n=len(by_seed), mean=mean, sd=math.nan, low=low, high=high)
 
 
 def is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:

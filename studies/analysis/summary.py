@@ -89,7 +89,7 @@ def summarize(
         rivals,
         direction=spec.direction,
         step=step,
-        default=default if default in rivals else None,
+        default=_compared_with(default, rivals, chosen, several=goals.several),
         stopped=raced,
         failed=[label for label, count in failed.items() if count],
         complete=complete,
@@ -177,3 +177,13 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
         elif "confusion" in record.attributes:
             counts.append(sum(map(sum, record.attributes["confusion"])))
     return 1 / min(counts) if counts else 0.0
+
+
+def _compared_with(
+    default: str, rivals: Mapping[str, Any], chosen: Mapping[str, Candidate], *, several: bool
+) -> str | None:
+    """Return the label that all others are compared with; None: the default cannot win."""
+    if default in rivals or not several or not chosen[default].feasible:
+        return default if default in rivals else None
+    # On a front the default may be one of the trials, under which it is judged.
+    return next((one for one in rivals if chosen[one].params == chosen[default].params), None)

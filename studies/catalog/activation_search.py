@@ -4,7 +4,7 @@ Run: python -m studies.run activation_search
 """
 
 from search_spaces.activations import ACTIVATIONS, SPACE
-from studies.catalog._shared import MILD_AUGMENTATION
+from studies.catalog._shared import MILD_AUGMENTATION, SCREENED
 from studies.spec import StudySpec
 
 STUDY = StudySpec(
@@ -15,6 +15,7 @@ STUDY = StudySpec(
     space=SPACE,
     scientific="model.activation",
     fixed={"model.name": "net", "optim.name": "adam", "batch_size": 64, "epochs": 6}
+    | SCREENED
     | MILD_AUGMENTATION,
     defaults={
         name: {"optim.lr": 1e-3, "optim.beta1": 0.9, "schedule.name": "constant"}

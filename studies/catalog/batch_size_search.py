@@ -7,7 +7,7 @@ batch of 64. What does a larger batch cost in accuracy and save in seconds?
 """
 
 from search_spaces.batch_sizes import BATCH_SIZES, SPACE
-from studies.catalog._shared import MILD_AUGMENTATION
+from studies.catalog._shared import MILD_AUGMENTATION, SCREENED
 from studies.spec import StudySpec
 
 STUDY = StudySpec(
@@ -17,7 +17,7 @@ STUDY = StudySpec(
     minutes=3,
     space=SPACE,
     scientific="batch_size",
-    fixed={"model.name": "net", "optim.name": "adamw", "epochs": 8} | MILD_AUGMENTATION,
+    fixed={"model.name": "net", "optim.name": "adamw", "epochs": 8} | SCREENED | MILD_AUGMENTATION,
     defaults={
         size: {"optim.lr": 1e-3, "optim.weight_decay": 0.01, "schedule.name": "constant"}
         for size in BATCH_SIZES

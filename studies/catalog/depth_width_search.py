@@ -4,7 +4,7 @@ Run: python -m studies.run depth_width_search
 """
 
 from search_spaces.depth_width import DEPTHS, SPACE
-from studies.catalog._shared import MILD_AUGMENTATION, SMALL_NETWORK
+from studies.catalog._shared import MILD_AUGMENTATION, SCREENED, SMALL_NETWORK
 from studies.spec import StudySpec
 
 STUDY = StudySpec(
@@ -12,10 +12,10 @@ STUDY = StudySpec(
     goal="How many convolutions (the first three with a pooling each) give the best validation "
     "accuracy in a fixed number of epochs, when each depth is given its own widths, kernel, head "
     "and learning rate?",
-    minutes=4,
+    minutes=5,
     space=SPACE,
     scientific="model.depth",
-    fixed=SMALL_NETWORK | MILD_AUGMENTATION,
+    fixed=SMALL_NETWORK | SCREENED | MILD_AUGMENTATION,
     defaults={
         depth: {
             "model.width": 24,
@@ -29,6 +29,6 @@ STUDY = StudySpec(
     baseline=2,
     trials=45,
     trials_per_choice=7,
-    confirm_seeds=3,
+    confirm_seeds=4,
     quick={"epochs": 1, "search.trials": 5, "confirm.seeds": 3},
 )

@@ -21,7 +21,7 @@ STUDY = StudySpec(
     name="joint_search",
     goal="Which combination of optimizer, activation, widths, depth, batch size and augmentation "
     "gives a small CNN the best validation accuracy after 30 epochs of 5,000 images?",
-    minutes=50,
+    minutes=80,
     space=SPACE,
     scientific="optim.name",
     fixed={
@@ -53,7 +53,7 @@ STUDY = StudySpec(
     baseline="adamw",
     trials=50,
     trials_per_choice=8,
-    confirm_seeds=3,
+    confirm_seeds=4,
     quick={
         "epochs": 1,
         "search.pruner_options": {"min_resource": 1, "max_resource": 1},

@@ -6,7 +6,7 @@ Run: python -m studies.run optim_search
 from typing import Any
 
 from search_spaces.optimizers import SPACE
-from studies.catalog._shared import MILD_AUGMENTATION
+from studies.catalog._shared import MILD_AUGMENTATION, SCREENED
 from studies.spec import StudySpec
 
 _TORCH_LR = {
@@ -55,10 +55,8 @@ STUDY = StudySpec(
         "model.name": "net",
         "batch_size": 64,
         "epochs": 6,
-        # Few trials tune an optimizer's four or five parameters better if the optimizers share
-        # what they have in common, and share the free trials evenly (benchmarks/RESULTS.md).
-        "search.sampler": "screen",
     }
+    | SCREENED
     | MILD_AUGMENTATION,
     defaults={name: _torch_default(name) for name in _TORCH_LR},
     baseline="adam",

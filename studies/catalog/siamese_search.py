@@ -6,6 +6,7 @@ Run: python -m studies.run siamese_search
 from typing import Any
 
 from search_spaces.siamese import LOSSES, SPACE
+from studies.catalog._shared import SCREENED
 from studies.spec import StudySpec
 
 _OWN: dict[str, dict[str, Any]] = {
@@ -19,7 +20,7 @@ STUDY = StudySpec(
     name="siamese_search",
     goal="With which loss does the Siamese network tell unseen pairs apart best (ROC-AUC) after a "
     "fixed number of epochs, when each has its own encoder width, learning rate and augmentation?",
-    minutes=10,
+    minutes=11,
     objective="pairs",
     metric="val_roc_auc",
     space=SPACE,
@@ -32,7 +33,8 @@ STUDY = StudySpec(
         "augment.shear": 8.0,
         "batch_size": 256,
         "epochs": 5,
-    },
+    }
+    | SCREENED,
     defaults={
         loss: {
             **_OWN[loss],
@@ -46,7 +48,7 @@ STUDY = StudySpec(
     baseline="bce",
     trials=32,
     trials_per_choice=6,
-    confirm_seeds=3,
+    confirm_seeds=4,
     quick={
         "epochs": 1,
         "pairs.per_epoch": 1000,

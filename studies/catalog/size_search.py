@@ -33,6 +33,6 @@ STUDY = StudySpec(
     baseline=False,
     trials=40,
     trials_per_choice=8,
-    confirm_seeds=3,
+    confirm_seeds=4,
     quick={"epochs": 1, "search.trials": 6, "confirm.seeds": 3, "confirm.front": 2},
 )

@@ -21,7 +21,8 @@ def compare_command(
     """Compare what two studies measured, B minus A; nothing is trained or computed again.
 
     Trainings with equal settings and seeds are paired: their differences come from the environment
-    (CPU and GPU, two commits, two versions of torch). Confirmed configurations are paired by seed.
+    (CPU and GPU, two commits, two versions of torch). Confirmed configurations are judged as in a
+    study's verdict: seeds pooled, the images in the error, intervals that hold together.
     Keep environments apart with --set results.folder=DIR.
 
     The last line is the verdict: identical, equal (all of the 95 % interval is within --tolerance),

@@ -13,7 +13,7 @@ import typer
 
 from mnist_core.console import command_line
 from mnist_core.errors import ConfigError, UserError
-from mnist_core.table import parse_assignment
+from mnist_core.table import as_written, parse_assignment
 from search_spaces.space import SpaceError
 from studies.cli import completing
 
@@ -56,6 +56,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object:
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="print lines, also on a terminal, instead of the live view")
 ]
+
+
+WRITTEN = {
+    "data.name": "--dataset",
+    "device": "--device",
+    "engine.name": "--engine",
+    "engine.ray.address": "--ray-address",
+    "engine.workers": "--workers",
+    "search.enqueue": "--enqueue",
+    "search.imports": "--import",
+    "search.order": "--order",
+    "search.trials": "--trials",
+    "search.trials_complete": "--trials-complete",
+    "tracking.trackers": "--track",
+}
+"""Options by the setting that they become."""
 
 
 def workers(text: str) -> int:
@@ -113,11 +129,14 @@ class Chosen:
 
         given = {"data.name": self.dataset, **(options or {})}
         sets = {key: value for key, value in given.items() if value is not None}
+        by_set: dict[str, Any] = {}
         try:
-            sets |= dict(parse_assignment(text) for text in self.assignments or [])
-            return plan.resolve(self.study, conf=self.conf, sets=sets, quick=self.quick)
+            by_set = dict(parse_assignment(text) for text in self.assignments or [])
+            return plan.resolve(self.study, conf=self.conf, sets=sets | by_set, quick=self.quick)
         except ConfigError as error:
-            raise ConfigError(masked(str(error))) from None
+            # --set wins, so a mistake in its value is its own.
+            written = {key: WRITTEN[key] for key in sets if key in WRITTEN and key not in by_set}
+            raise ConfigError(masked(str(as_written(error, written)))) from None
 
     def find(self, study: str = "", *, silent: bool = False) -> "Plan":
         """Return the plan that ``study`` (left out: the named one) was run with.

@@ -5,7 +5,8 @@ import math
 from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from studies.analysis.audit import Audit
-from studies.analysis.comparison import Comparison, Gap
+from studies.analysis.comparison import Comparison
+from studies.analysis.gaps import Gap
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import gap_text, is_share, mean_text, unit
 from studies.report.console import make_console

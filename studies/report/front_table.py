@@ -102,7 +102,8 @@ def front_notes(result: StudyResult) -> list[str]:
         f" {searched_by(result)} there; confirm: mean over fresh seeds{judged_on(result)}, with"
         f" {CONFIDENCE:.0%} intervals that all hold together;"
         f" {', '.join(goals.names[1:])}: mean there",
-        f"minus default: {result.judged_metric}, paired by seed, {CONFIDENCE:.0%} t interval;"
+        f"minus default: {result.judged_metric}, {CONFIDENCE:.0%} intervals that all hold together,"
+        " with the error of the seeds pooled over all configurations;"
         " front: yes, or who is as good in every objective and better in one, by the means",
         f"test: mean of the same models on the test images ({reading_text(result)}); s: seconds a"
         " training with all that is around it",

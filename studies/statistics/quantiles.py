@@ -126,7 +126,7 @@ def _scale_nodes(freedom: float, count: int) -> tuple[Array, Array]:
     nodes, weights = np.polynomial.legendre.leggauss(count)
     # Over s, not s**2: its density is smooth at 0 with one degree of freedom, too.
     low, high = (math.sqrt(special.chdtri(freedom, tail) / freedom) for tail in (1 - 1e-12, 1e-12))
-    if freedom < 2:
+    if freedom < 3:
         # Large statistics come from tiny s. With evenly placed nodes the tail of ten comparisons at
         # level .001 was twice the level; with these it is right to 1 %.
         place = (nodes + 1) / 2

@@ -10,6 +10,7 @@ from torch.nn import functional
 from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
+from mnist_core.models import mlp512
 
 PARAMETERS = {
     "net": 225_034,
@@ -97,6 +98,36 @@ def test_unknown_model(call, refusal):
 @pytest.mark.parametrize("name", ["__init__", "../models/net", "", "net.py", "os"])
 def test_a_name_that_is_no_model_file(name, refusal):
     assert "unknown model" in refusal(ConfigError, models.build, ModelConfig(name=name), 10)
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (KeyError("width"), "mnist_core/models/mlp512.py: build raised KeyError: 'width'"),
+        (RuntimeError("shapes\ndo not fit"), "build raised RuntimeError: shapes do not fit"),
+    ],
+)
+def test_a_build_that_raises_is_one_line(monkeypatch, refusal, raised, said):
+    def build(config, n_classes):
+        raise raised
+
+    monkeypatch.setattr(mlp512, "build", build)
+    assert said in refusal(ConfigError, models.build, ModelConfig(name="mlp512"), 10)
+
+
+def test_a_full_memory_is_not_the_models_mistake(monkeypatch):
+    def build(config, n_classes):
+        raise RuntimeError("not enough memory: you tried to allocate 8 GB")
+
+    monkeypatch.setattr(mlp512, "build", build)
+    with pytest.raises(RuntimeError):
+        models.build(ModelConfig(name="mlp512"), 10)
+
+
+def test_a_build_that_returns_no_model(monkeypatch, refusal):
+    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: None)
+    said = refusal(ConfigError, models.build, ModelConfig(name="mlp512"), 10)
+    assert said.endswith("build must return a module, but got None")
 
 
 def gradients(model, images, labels):

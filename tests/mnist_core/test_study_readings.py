@@ -69,6 +69,18 @@ def test_every_command_that_reads_the_test_images_is_recorded(command, study, tm
     assert len(study_readings.read(study)) == len(readings)
 
 
+def test_a_training_of_the_winners_configuration_is_recorded(command, study):
+    """Its model is new, but it is judged by the test images of the study that chose it."""
+    file = study / "best_config.toml"
+    settings = 'epochs = 1\nbatch_size = 500\n[model]\nname = "lenet5"\n'
+    file.write_text(settings + '[record]\nstudy = "toy"\nmetric = "val_accuracy"\n')
+    words = ("train", file, "--test", "--no-save", "--device", "cpu")
+    code, said, _ = command(*words, "--set", "optim.lr=0.01")
+    assert code == 0 and "this reading is recorded there" in " ".join(said.split())
+    (reading,) = study_readings.read(study)
+    assert (reading.by, reading.trial, reading.data) == ("train --test", None, "mnist-10pct")
+
+
 def test_a_reading_by_a_model_copied_out_of_its_study_is_said(command, study, tmp_path):
     """The study cannot count it: the copy knows no folder."""
     copied, own = tmp_path / "copied.safetensors", tmp_path / "own.safetensors"

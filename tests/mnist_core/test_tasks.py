@@ -9,6 +9,7 @@ from mnist_core import tasks
 from mnist_core.data import Split
 from mnist_core.errors import ConfigError
 from mnist_core.finders import lr_finder
+from mnist_core.models import mlp512
 from mnist_core.train import resolve, train
 
 
@@ -34,6 +35,19 @@ def test_one_batch_fits_and_disturbs_nothing(few, config, model):
     before = torch.get_rng_state()
     tasks.take_one_batch(some, few)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_that_cannot_take_a_batch_is_one_line(few, config, refusal, monkeypatch):
+    """An own model's forward may raise anything, with any text."""
+
+    class Wrong(torch.nn.Module):
+        def forward(self, images):
+            raise KeyError("no such\nlayer")
+
+    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: Wrong())
+    some = resolve(config(model__name="mlp512"))
+    said = refusal(ConfigError, tasks.take_one_batch, some, few)
+    assert "'mlp512' cannot take a batch: KeyError" in said
 
 
 def test_a_loss_of_another_task_is_refused(config, refusal):

@@ -66,7 +66,7 @@ def one_line(done, *parts, code=1):
         (["optim_search", "--set", "epoch=3"], ["epoch", "epochs"]),
         (["optim_search", "--set", "epochs=many"], ["epochs", "many"]),
         (["optim_search", "--set", "epochs"], ["KEY=VALUE"]),
-        (["optim_search", "--trials", "0"], ["search.trials"]),
+        (["optim_search", "--trials", "0"], ["--trials: "]),
         (["optim_search", "--workers", "999"], ["999"]),
         (["optim_search", "--device", "gpu"], ["gpu", "cuda"]),
         (["optim_search", "--conf", "nowhere.toml"], ["nowhere.toml"]),

@@ -1,41 +1,20 @@
 """Comparing studies: what pairs with what, the intervals, the verdicts."""
 
 import dataclasses
-import math
 
+import numpy as np
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from made_search import write_study
 from scipy import stats
 from toy import make_plan
 from typer.testing import CliRunner
 
 from mnist_core.errors import UserError
+from mnist_core.evaluation.right_answers import RightAnswers
 from studies.__main__ import app
 from studies.analysis import stored_study
 from studies.analysis.comparison import compare
 from studies.planning import lookup
-from studies.statistics.intervals import welch
-
-VALUES = st.lists(st.integers(0, 1000).map(lambda n: n / 1000), min_size=2, max_size=8)
-
-
-@given(VALUES, VALUES)
-def test_welch_is_scipys(first, second):
-    done = welch(first, second)
-    if len(set(first)) == 1 or len(set(second)) == 1:  # SciPy warns, and rightly
-        assume(len(set(first)) == len(set(second)) == 1)
-        assert done.low == done.high == done.mean
-        return
-    expected = stats.ttest_ind(second, first, equal_var=False).confidence_interval(0.95)
-    assert done.low == pytest.approx(expected.low, abs=1e-9)
-    assert done.high == pytest.approx(expected.high, abs=1e-9)
-
-
-def test_one_value_has_no_interval():
-    done = welch([1.0], [2.0, 3.0])
-    assert done.mean == 1.5 and math.isinf(done.high)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +80,45 @@ def test_other_seeds_are_not_paired(studies_of):
     (of,) = (one for one in studies_of["a"].result.rows if one.label == row.label)
     assert row.gap.low == pytest.approx(-row.gap.high)
     assert of.confirm is not None and row.a.mean == pytest.approx(of.confirm.mean)
+
+
+def with_answers(found, lead=0):
+    """The study with 200 answers of each confirmed model, some images hard for all."""
+    draw, records = np.random.default_rng(1), []
+    hard = draw.random(200)
+    for record in found.confirm:
+        wrong = np.argsort(hard + 0.1 * draw.random(200))[: 12 - lead]
+        right = np.ones(200, bool)
+        right[wrong] = False
+        kept = RightAnswers(of="confirm images", right=right).to_json()
+        attributes = {**record.attributes, "right": kept}
+        records.append(
+            dataclasses.replace(record, value=float(right.mean()), attributes=attributes)
+        )
+    return dataclasses.replace(found, confirm=records, result=None)
+
+
+def test_the_images_are_in_the_error_of_configurations(studies_of):
+    """Equal spreads of the seeds; only one comparison knows which images were hard for both."""
+    a, b = with_answers(studies_of["a"]), reseeded(with_answers(studies_of["b"], lead=3))
+
+    def without(found):
+        return dataclasses.replace(
+            found, confirm=[dataclasses.replace(r, attributes={}) for r in found.confirm]
+        )
+
+    known, unknown = compare(a, b), compare(without(a), without(b))
+    assert known.best is not None and unknown.best is not None
+    assert known.best.gap.mean == pytest.approx(unknown.best.gap.mean) > 0
+    assert known.best.gap.half_width > unknown.best.gap.half_width
+
+
+def test_intervals_of_several_configurations_hold_together(studies_of):
+    """Of four configurations compared each interval is wider than it were alone."""
+    a, b = studies_of["a"], reseeded(studies_of["b"])
+    rows = compare(a, b).rows
+    errors = [row.gap.half_width / row.gap.sd for row in rows]
+    assert len(rows) == 4 and min(errors) > stats.norm.ppf(1 - 0.025 / 4) - 0.05
 
 
 def test_settings_that_differ_are_named(studies_of):

@@ -1,0 +1,39 @@
+"""An option that becomes a setting is named in a mistake as it was written."""
+
+import pytest
+
+from mnist_core.commands import options as training
+from mnist_core.errors import ConfigError
+from studies.cli.options import WRITTEN, Chosen
+from studies.planning.settings import Settings
+
+
+@pytest.mark.parametrize("option", ["epochs", "seed"])
+def test_of_a_training(option):
+    with pytest.raises(ConfigError, match=f"^--{option}: input should be"):
+        training.configuration(None, None, **{option: -1})
+
+
+def test_what_set_sets_is_blamed_on_set():
+    with pytest.raises(ConfigError, match=r"^--set: epochs: input should be"):
+        training.configuration(None, ["epochs=-1"], epochs=3)
+    with pytest.raises(ConfigError, match=r"^--set: search.trials: "):
+        Chosen(study="optim_search", assignments=["search.trials=-1"]).resolve({"search.trials": 4})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("search.trials", -1),
+        ("search.trials_complete", 0),
+        ("engine.workers", -1),
+        ("search.order", "x"),
+    ],
+)
+def test_of_a_study(setting, value):
+    with pytest.raises(ConfigError, match=f"^{WRITTEN[setting]}: "):
+        Chosen(study="optim_search").resolve({setting: value})
+
+
+def test_each_is_a_setting():
+    assert set(WRITTEN) <= set(Settings.setting_names())
