@@ -36,6 +36,7 @@ random proposals, and a pruner that knows after one epoch which training reaches
 study's rules, with the median pruner, on the smoothed table (``--on table``), on instances drawn
 from a generator that was fitted to it (``drawn``), and on instances where no choice tells of
 another (``unlike``). All searches get the same instances and seeds.
+``learned`` gives a search an earlier study, related or not (``simulated/earlier_studies.py``).
 """
 
 import argparse
@@ -73,7 +74,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", choices=("compare", "record", "regret"), default="compare"
+        "what", nargs="?", choices=("compare", "record", "regret", "learned"), default="compare"
     )
     parser.add_argument("--per-choice", type=int, default=24, help="record: random ones of each")
     parser.add_argument("--seeds", type=int, default=20)
@@ -91,7 +92,7 @@ def main() -> None:
         save(record(STUDY, FOLDER, args.per_choice, measure.say), TABLE)
         measure.say(f"written: {TABLE}")
         return
-    text = regret(args) if args.what == "regret" else compare(args)
+    text = {"regret": regret, "learned": learned, "compare": compare}[args.what](args)
     print(text)
     if args.record:
         measure.record("search", text)
@@ -115,6 +116,24 @@ def regret(args: argparse.Namespace) -> str:
         measure.say(name)
         found[name] = figures
     rows = [row(name, figures, found.get(TODAY)) for name, figures in found.items()]
+    return f"{args.on}, {args.seeds} seeds, {args.trials} trials\n\n{measure.table(HEADER, rows)}"
+
+
+def learned(args: argparse.Namespace) -> str:
+    """Run the searches with a related, an unrelated and no earlier study; return their table."""
+    import optuna
+    from simulated.learned_rows import HEADER, learned_rows
+    from simulated.table import load
+
+    from studies import catalog
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spec = catalog.get(STUDY)
+    table = load(TABLE, spec.space, spec.scientific)
+    rows = []
+    for row in learned_rows(spec, table, args.on, seeds=args.seeds, trials=args.trials):
+        measure.say("  ".join(row))
+        rows.append(row)
     return f"{args.on}, {args.seeds} seeds, {args.trials} trials\n\n{measure.table(HEADER, rows)}"
 
 

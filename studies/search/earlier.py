@@ -69,10 +69,11 @@ def second_trials(
 ) -> list[EnqueuedConfig]:
     """Return each choice's second trial: its best configuration in an earlier study.
 
-    Of several studies, the one with the most trials of the choice counts, then the first.
+    Of several studies, the one with the most trials of the choice counts, then the first. The best
+    of a study come first.
     """
     best = [study.best(scientific) for study in studies]
-    found = []
+    found: list[tuple[int, EarlierTrial]] = []
     for choice in choices:
         counts = [
             sum(trial.params.get(scientific) == choice for trial in study.trials)
@@ -83,16 +84,16 @@ def second_trials(
         if not any(counts):
             continue
         at = counts.index(max(counts))
-        trial = best[at][choice]
-        found.append(
-            EnqueuedConfig(
-                params=trial.params,
-                source={"study": studies[at].study, "trial": trial.number},
-                partial=any(name not in trial.params for name in space.active(trial.params)),
-                attribute=LEARNED,
-            )
+        found.append((at, best[at][choice]))
+    return [
+        EnqueuedConfig(
+            params=trial.params,
+            source={"study": studies[at].study, "trial": trial.number},
+            partial=any(name not in trial.params for name in space.active(trial.params)),
+            attribute=LEARNED,
         )
-    return found
+        for at, trial in sorted(found, key=lambda one: (one[0], -one[1].seen))
+    ]
 
 
 def to_attribute(asked: Sequence[str], studies: Iterable[EarlierStudy]) -> dict[str, Any]:

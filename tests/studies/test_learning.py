@@ -17,6 +17,8 @@ from studies.analysis import stored_study
 from studies.core.attributes import LEARNED
 from studies.engines.inline import Inline
 from studies.ledger.opening import open_search
+from studies.protocol.carry_over import carry
+from studies.protocol.replay import Replay
 from studies.storage.open import close_storage, open_storage
 
 EARLIER = "before"
@@ -76,7 +78,8 @@ def test_the_best_of_each_choice_is_its_second_trial(tmp_path, before, sampler, 
         one = best(earlier, choice)
         own = {name: value for name, value in one.params.items() if name != "optim.name"}
         if json.dumps(own, sort_keys=True) not in known:
-            wanted.append((one.params, {"study": EARLIER, "trial": one.number}))
+            wanted.append((one.value, one.params, {"study": EARLIER, "trial": one.number}))
+    wanted = [(params, origin) for _, params, origin in sorted(wanted, key=lambda w: -w[0])]
     assert [(t.params, t.user_attrs[LEARNED]) for t in trials if LEARNED in t.user_attrs] == wanted
     assert [t.number for t in trials if LEARNED in t.user_attrs] == [*range(3, 3 + len(wanted))]
     assert len(trials) == 9
@@ -150,6 +153,34 @@ def test_batch_order_repeats_it_through_a_stop_though_the_earlier_study_is_gone(
     shutil.rmtree(before[0].folder)
     again = dataclasses.replace(study(tmp_path / "cut", **search), trials=15)
     assert batches(again, 3, 3) == straight
+
+
+def test_a_search_that_learned_is_replayed(tmp_path, before):
+    search = {"sampler": "tpe", "sampler_options": {"n_startup_trials": 4}}
+    plan = study(tmp_path, learn_from=[str(before[0].folder)], **search)
+    run(plan, until=5)
+    run(study(tmp_path, **search))
+    shutil.rmtree(before[0].folder)
+    (tmp_path / "again").mkdir()
+    with plan.location.opened() as studies:
+        replayed = Replay(plan, studies.search, tmp_path / "again").go()
+    assert replayed.proposals == 9
+
+
+def test_a_fork_learns_anew_and_its_carried_trials_are_its_own(tmp_path, before):
+    plan = study(tmp_path, learn_from=[str(before[0].folder)])
+    trials, _ = run(plan)
+    fork = dataclasses.replace(plan, name="toy-wide", folder=tmp_path / "toy-wide")
+    carried = carry(fork, study="toy", values=plan.fingerprint()[1], trials=trials)
+    assert carried.count == len(trials) and any(LEARNED in t.user_attrs for t in trials)
+    assert not any(LEARNED in trial.user_attrs for trial in carried.trials)
+
+
+def test_a_password_is_refused_and_not_shown(tmp_path):
+    plan = study(tmp_path, learn_from=["postgresql+psycopg://me:secret@host/db#toy"])
+    with pytest.raises(ConfigError, match="password") as caught:
+        run(plan)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_study_that_has_begun_reads_no_more(tmp_path, before):
