@@ -39,6 +39,8 @@ another (``unlike``). All searches get the same instances and seeds.
 
 ``pausing`` compares rules that stop, or pause and continue, trainings at equal epochs by the same
 regret (``simulated/pausing.py``), also on the recorded curves as they are (``--on raw``).
+
+``learned`` gives a search an earlier study, related or not (``simulated/earlier_studies.py``).
 """
 
 import argparse
@@ -76,7 +78,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", choices=("compare", "record", "regret", "pausing"), default="compare"
+        "what",
+        nargs="?",
+        choices=("compare", "record", "regret", "pausing", "learned"),
+        default="compare",
     )
     parser.add_argument("--per-choice", type=int, default=24, help="record: random ones of each")
     parser.add_argument("--seeds", type=int, default=20)
@@ -97,7 +102,7 @@ def main() -> None:
         save(record(STUDY, FOLDER, args.per_choice, measure.say), TABLE)
         measure.say(f"written: {TABLE}")
         return
-    made = {"regret": regret, "pausing": pausing}
+    made = {"regret": regret, "pausing": pausing, "learned": learned}
     text = made.get(args.what, compare)(args)
     print(text)
     if args.record:
@@ -147,6 +152,24 @@ def pausing(args: argparse.Namespace) -> str:
         rows.append(row)
     said = f"{args.on}, {args.chooser}, {args.seeds} seeds, {args.epochs} epochs"
     return f"{said}\n\n{measure.table(HEADER, rows)}"
+
+
+def learned(args: argparse.Namespace) -> str:
+    """Run the searches with a related, an unrelated and no earlier study; return their table."""
+    import optuna
+    from simulated.learned_rows import HEADER, learned_rows
+    from simulated.table import load
+
+    from studies import catalog
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spec = catalog.get(STUDY)
+    table = load(TABLE, spec.space, spec.scientific)
+    rows = []
+    for row in learned_rows(spec, table, args.on, seeds=args.seeds, trials=args.trials):
+        measure.say("  ".join(row))
+        rows.append(row)
+    return f"{args.on}, {args.seeds} seeds, {args.trials} trials\n\n{measure.table(HEADER, rows)}"
 
 
 def compare(args: argparse.Namespace) -> str:

@@ -1,6 +1,5 @@
 """Earlier studies that a simulated search learns from: related ones, and one that is not."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,8 +91,3 @@ class Mirrored(Moved):
         moved[:, :2] = 1 - moved[:, :2]
         moved[:, 3] = 2 - moved[:, 3]
         return moved
-
-
-def renamed(study: EarlierStudy, name: str) -> EarlierStudy:
-    """Return ``study`` with another name."""
-    return replace(study, study=name)

@@ -15,7 +15,7 @@ from studies.core.attributes import LEARNED
 from studies.core.seeds import sampler_seed
 from studies.search.branch_sampler import BranchSampler
 from studies.search.branches import Search, deciding
-from studies.search.earlier import EarlierStudy, second_trials
+from studies.search.earlier import EarlierStudy, left_out, second_trials
 from studies.search.guides import guides
 from studies.search.optuna_bridge import suggest
 from studies.search.samplers import create_sampler
@@ -59,6 +59,9 @@ class Product(Chooser):
         marked: dict[str, Any] = {}
         if self._seconds:
             required, marked = self._seconds.pop(0), {LEARNED: {"study": "", "trial": 0}}
+            own, compared = self._study.get_trials(deepcopy=False), self._places.scientific
+            if left_out(own, scientific=compared, defaults=len(names), sign=1):
+                required, marked = {compared: required[compared]}, {}
         elif number < TURNS * len(names):
             required = {self._places.scientific: names[number % len(names)]}
         elif self._free == "even":

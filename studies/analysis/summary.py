@@ -8,7 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from mnist_core.evaluation.right_answers import RightAnswers
-from studies.analysis.candidates import candidates
+from studies.analysis.candidates import Candidate, candidates
 from studies.analysis.doubts import pruner_would_stop_winner, seed_spread
 from studies.analysis.holdout_record import HoldoutRecord
 from studies.analysis.pareto import front_of

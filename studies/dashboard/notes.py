@@ -251,7 +251,7 @@ class TrialNotes:
         facts += [f"{name} is {excess:.1%} over its limit" for name, excess in over.items()]
         if ENQUEUED in known:
             facts.append(f"enqueued from {known[ENQUEUED]}")
-        if LEARNED in known:
+        if LEARNED in known and not known[LEARNED].get("left"):
             origin = known[LEARNED]
             facts.append(f"learned from {origin['study']}, trial {origin['trial']}")
         return "; ".join(facts)

@@ -1,6 +1,6 @@
 """What a trial book decides: when the search ends, and which trial starts next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,7 @@ class TrialStarter:
         request = self.source.request(number)
         if request is None or self.end.now() or self.end.missing() == 0:
             return None
+        request = self.source.adapted(request, self._seen(number))
         self._choose_sampler(number)
         attributes = {**request.attributes, SEED: request.seed, ATTEMPT: 0}
         trial, params = self.table.begin(
@@ -168,6 +169,11 @@ class TrialStarter:
         trial = self.pauses.resume(number)
         # It has all its params, so no sampler is asked.
         return trial, self.source.suggest(FixedTrial(trial.params, number))
+
+    def _seen(self, number: int) -> Iterator[FrozenTrial]:
+        """Yield the trials that decide what trial ``number`` is: in batch order earlier batches."""
+        before = number if self.batches is None else self.batches.first(number)
+        return (trial for trial in self.table.trials.values() if trial.number < before)
 
     def _again(self, number: int) -> StartedTrial:
         self._choose_sampler(number)

@@ -122,7 +122,7 @@ def _written(settings: Settings, key: str) -> str | None:
         return text if parse_assignment(f"v={text}")[1] == text else _toml(text)
     if value is None:
         return None
-    return _toml(setting_of(settings.model_dump(mode="json"), key))
+    return masked(_toml(setting_of(settings.model_dump(mode="json"), key)))
 
 
 def _toml(value: Any) -> str:

@@ -15,6 +15,7 @@ from studies.analysis.figure_data import best_of, complete
 from studies.analysis.found_studies import ELSEWHERE, UNREADABLE, CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
+from studies.core.redaction import masked
 from studies.core.trials import Failure, TrialRecord, TrialState, same_reason
 from studies.planning.layers import searched_settings
 from studies.planning.plan import Plan
@@ -70,7 +71,7 @@ def describe(plan: Plan) -> list[Row]:
             source = "this machine" if value in (0, "", "auto") else source
             rows.append(Row(short_name(key), machine_rows[key], source))
         elif value not in (None, {}, [], ()):
-            rows.append(Row(short_name(key), str(value), source))
+            rows.append(Row(short_name(key), masked(str(value)), source))
     return [*rows, Row("folder", str(from_here(plan.folder)), "")]
 
 

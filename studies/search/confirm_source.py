@@ -45,6 +45,10 @@ class ConfirmSource:
             attributes[CHANGES] = params.pop(CHANGES)
         return Entry(params=params, seed=entry.seed, attributes=attributes)
 
+    def adapted(self, entry: Entry, trials: Iterable[FrozenTrial]) -> Entry:
+        """Return ``entry``."""
+        return entry
+
     def sampler(self, number: int) -> BaseSampler:
         """Return any sampler: an entry is complete."""
         return RandomSampler(seed=sampler_seed(0, number))

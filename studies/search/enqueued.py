@@ -143,6 +143,20 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
     return {**required_params(trial), **trial.params}
 
 
+def trial_of(
+    config: EnqueuedConfig, trials: Sequence[FrozenTrial], tried: Mapping[str, int]
+) -> int | None:
+    """Return the number of the trial that ``config`` is, or None."""
+    if not config.partial:
+        return tried.get(config.point)
+    for trial in trials:
+        if trial.user_attrs.get(config.attribute) == config.source:
+            params = params_of(trial)
+            if point_of({name: params.get(name) for name in config.params}) == config.point:
+                return trial.number
+    return None
+
+
 def _check_export(tables: Mapping[str, Any], settings: Mapping[str, Any], source: str) -> None:
     """Check that an export's settings are those of its params, which alone are read."""
     if "record" not in tables:

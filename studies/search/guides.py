@@ -18,7 +18,7 @@ Branch = tuple[Any, ...]
 
 _NEAREST = 3
 """Earlier trials that predict a point's score: the mean of theirs."""
-_PRIOR = 6.0
+_PRIOR = 15.0
 """Weight of the prior that studies do not agree; a pair predicted to be 1 apart has weight 1."""
 _FULL = 0.45
 """Agreement from which on an earlier trial counts as much as one of this study."""

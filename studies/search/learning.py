@@ -47,6 +47,12 @@ def read_earlier(plan: Plan, storage: Storage, identity: str = "") -> list[Earli
     asked = plan.settings.search.learn_from
     if asked and plan.settings.population:
         raise ConfigError(f"{OPTION}: a population has no turns; leave it out")
+    for text in asked:
+        if masked(text) != text:
+            raise ConfigError(
+                f"{OPTION} {masked(text)}: holds a password, which the study would keep; name a"
+                " study of this storage, a folder, or give the password by ~/.pgpass"
+            )
     reader = _Reader(plan, storage, identity)
     found: dict[tuple[str, str], EarlierStudy] = {}
     for text in asked:

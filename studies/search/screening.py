@@ -28,7 +28,9 @@ _EACH = 3
 # trials each this takes a fifth of the regret away, with 7 it makes no difference. A box of .4
 # after 4 trials loses.
 _WIDE, _BOX = 5, 0.6
-_TRUSTED, _TOLD = 0.5, 2
+# An earlier study with this weight is trusted: then its leading values are taken at once, and the
+# box begins with a branch's 4th trial.
+_TRUSTED, _TOLD = 0.6, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +39,16 @@ class Screening:
 
     - A choice takes each of its values equally often in the branch's first trials. Then it takes
       the value that leads over all branches: the one with the best mean normal score of the ranks
-      of its trials, each rank within its own branch.
+      of its trials, each rank within its own branch. An earlier study's trials count by its weight.
     - A number is a point of the sequence, at first of its whole range, later of a box around the
       branch's best trial.
 
     Several objectives give no single best trial and no ranks. Then choices stay balanced, and
     ranges stay whole.
+
+    Attributes:
+        guides: earlier studies.
+        defaults: number of the first trials, which are choices' defaults.
     """
 
     space: Space

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -16,8 +16,8 @@ from studies.core.attributes import CARRIED, ENQUEUED, LEARNED, SENTINEL
 from studies.core.seeds import fork_seed, sampler_seed, trial_seed
 from studies.planning.plan import Plan
 from studies.search.branches import Search, deciding
-from studies.search.earlier import EarlierStudy, second_trials
-from studies.search.enqueued import EnqueuedConfig, params_of, point_of
+from studies.search.earlier import EarlierStudy, is_held, left_out, second_trials
+from studies.search.enqueued import EnqueuedConfig, params_of, point_of, trial_of
 from studies.search.grid import Grid
 from studies.search.guides import guides
 from studies.search.imported import Result, as_trials
@@ -59,6 +59,9 @@ class Source(Protocol):
     def request(self, number: int) -> Entry | None:
         """Return the entry of trial ``number``; None: there are no more."""
 
+    def adapted(self, entry: Entry, trials: Iterable[FrozenTrial]) -> Entry:
+        """Return ``entry`` as it starts, after what ``trials`` have shown."""
+
     def sampler(self, number: int) -> BaseSampler:
         """Return the sampler that proposes the params that ``number``'s entry leaves out."""
 
@@ -96,7 +99,7 @@ class SearchSource:
         imported: Sequence[Result] = (),
         earlier: Sequence[EarlierStudy] = (),
     ) -> None:
-        self._plan = plan
+        self._plan, self._scientific = plan, plan.spec.scientific
         settings, space = plan.settings.search, plan.spec.space
         self._carried = {trial.number for trial in trials if CARRIED in trial.user_attrs}
         # A fork draws other trials than the study that it comes from.
@@ -132,7 +135,7 @@ class SearchSource:
         tried: dict[str, int] = {}
         for number, params in enumerate([*map(params_of, trials), *default[self._held :]]):
             tried.setdefault(point_of(params), number)
-        held = [(one, _trial_of(one, trials, tried)) for one in enqueued]
+        held = [(one, trial_of(one, trials, tried)) for one in enqueued]
         missing = [one for one, number in held if number is None]
         self._tried = {one.source: number for one, number in held if number is not None}
         self._enqueued = {first + index: one for index, one in enumerate(missing)}
@@ -145,7 +148,9 @@ class SearchSource:
         wanted = [
             one
             for one in seconds
-            if one.point not in known and _trial_of(one, trials, tried) is None
+            if one.point not in known
+            and trial_of(one, trials, tried) is None
+            and not is_held(one, trials)
         ]
         self._enqueued |= {first + index: one for index, one in enumerate([*missing, *wanted])}
         if self._grid is not None:  # leave out the points that a trial has already
@@ -208,6 +213,16 @@ class SearchSource:
         for last in deque(islice(self._entries, number - self._planned), maxlen=1):
             self._planned, self._entry = last
         return self._entry
+
+    def adapted(self, entry: Entry, trials: Iterable[FrozenTrial]) -> Entry:
+        """Leave the learned params to the sampler if an earlier study has disappointed."""
+        origin, goals, name = entry.attributes.get(LEARNED), self._plan.goals, self._scientific
+        if origin is None or self._grid is not None or goals.several:
+            return entry
+        if not left_out(trials, scientific=name, defaults=self._defaults, sign=int(goals.sign)):
+            return entry
+        attributes = {**entry.attributes, LEARNED: {**origin, "left": True}}
+        return Entry(params={name: entry.params[name]}, seed=entry.seed, attributes=attributes)
 
     def sampler(self, number: int) -> BaseSampler:
         """Return a sampler with a seed of its own, so that a resume repeats and skips nothing."""
@@ -273,20 +288,6 @@ class SearchSource:
                 attributes[SENTINEL] = True
             seed = trial_seed(self.search.seed, number)
             yield Entry(params=params, seed=seed, attributes=attributes)
-
-
-def _trial_of(
-    config: EnqueuedConfig, trials: Sequence[FrozenTrial], tried: Mapping[str, int]
-) -> int | None:
-    """Return the number of the trial that ``config`` is, or None."""
-    if not config.partial:
-        return tried.get(config.point)
-    for trial in trials:
-        if trial.user_attrs.get(config.attribute) == config.source:
-            params = params_of(trial)
-            if point_of({name: params.get(name) for name in config.params}) == config.point:
-                return trial.number
-    return None
 
 
 def _taken(grid: list[dict[str, Any]], required: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,10 @@ SITUATIONS = {
     ),
     "fresh": ([["toyland"], ["toyland", "--fresh", "--set", "epochs=2"]], "results/toyland"),
     "interrupted": ([["toyland", "--set", "epochs=3", "--trials", "3"]], "results/toyland"),
+    "learned": (
+        [["toyland"], ["plainland", "--learn-from", "toyland"]],
+        "results/plainland",
+    ),
     "failed": ([["toyland", "--set", "label_smoothing=0.5"]], "results/toyland"),
 }
 CHEAP = ("set", "folder", "journal", "interrupted")
