@@ -29,7 +29,7 @@ def supervise(folder, kind="", count=0):
     "kills",
     [
         [("paused", 1), ("paused", 3), ("start", 2), ("report", 5)],
-        [("paused", 6), ("start", 3), ("complete", 2), ("report", 4)],
+        [("paused", 6), ("start", 3), ("complete", 1), ("pruned", 2)],
         [("pruned", 1), ("pruned", 2), ("pruned", 1)],
     ],
 )
