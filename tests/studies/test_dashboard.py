@@ -164,6 +164,7 @@ def test_what_became_of_a_trial_is_said(plan, storage):
         return notes.verdict(dataclasses.replace(record, **changes))
 
     assert verdict(state="RUNNING", curve=cut) == "Running, at report 2 of 3."
+    assert verdict(state="RUNNING", curve=cut, paused=2).startswith("Paused, at report 2 of 3;")
     assert verdict(state="WAITING", curve={}) == "Waits to be run."
     assert verdict(state="WAITING", attempt=1) == "Waits to be run again."
     assert verdict(state="PRUNED", curve=cut, value=0.5) == (

@@ -115,11 +115,11 @@ def test_a_winner_that_would_have_stayed_paused_is_doubted(tmp_path):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_an_audit_continues_the_best(workers):
     curves = some(40, seed=1)
-    thaw = pruner("freeze_thaw", UP, min_resource=3, reduction_factor=2, n_startup_trials=3)
+    thaw = pruner("freeze_thaw", UP, min_resource=5, reduction_factor=2, n_startup_trials=3)
     done = replay(curves, thaw, workers=workers)
     order = sorted(curves, key=lambda curve: -curve.value)
     # Curves that do not cross: the best half of them is continued.
     assert all(done.stopped_at[curve.number] is None for curve in order[:20])
-    assert set(done.stopped_at) == {None, 3}
+    assert set(done.stopped_at) == {None, 5}
     whole = sum(at is None for at in done.stopped_at)
-    assert done.seconds == pytest.approx(9 * whole + 3 * (40 - whole))
+    assert done.seconds == pytest.approx(9 * whole + 5 * (40 - whole))

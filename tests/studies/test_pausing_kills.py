@@ -29,7 +29,7 @@ def supervise(folder, kind="", count=0):
     "kills",
     [
         [("paused", 1), ("paused", 3), ("start", 2), ("report", 5)],
-        [("paused", 9), ("start", 8), ("complete", 3), ("report", 40)],
+        [("paused", 6), ("start", 3), ("complete", 1), ("pruned", 2)],
         [("pruned", 1), ("pruned", 2), ("pruned", 1)],
     ],
 )

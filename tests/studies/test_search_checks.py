@@ -7,6 +7,7 @@ import re
 import pytest
 
 from mnist_core.errors import ConfigError
+from search_spaces.space import Int, Space
 from studies import catalog
 from studies.planning.plan import resolve
 from studies.search.enqueued import read_enqueued_files
@@ -189,3 +190,32 @@ def test_enqueued_configurations_are_read_in_order(tmp_path):
     check_search(plan)
     known = read_enqueued_files(plan.settings.search.enqueue, plan.spec.space)
     assert [one.params["sgd.lr"] for one in known] == [0.1, 0.2]
+
+
+def test_what_cannot_be_paused_is_refused_in_one_line():
+    def refused(part, plan):
+        with pytest.raises(ConfigError, match=f"freeze_thaw: .*{part}") as caught:
+            check_search(plan)
+        assert "\n" not in str(caught.value)
+
+    thaw = {"search__pruner": "freeze_thaw"}
+    check_search(plan_of(**thaw))
+    refused("asha", plan_of(**thaw, engine__name="ray", engine__ray__scheduler="asha"))
+    refused("checkpoint_seconds", plan_of(**thaw, engine__checkpoint_seconds=0))
+    plan = plan_of(**thaw)
+    refused("not a trainer", dataclasses.replace(plan, spec=replaced(plan, objective="my_own")))
+    longer = {**plan.spec.space.parameters, "epochs": Int(1, 9)}
+    defaults = {name: {**one, "epochs": 6} for name, one in plan.spec.defaults.items()}
+    spec = replaced(plan, space=Space(longer), defaults=defaults)
+    refused("number of reports differs", dataclasses.replace(plan, spec=spec))
+
+
+def replaced(plan, **changes):
+    return dataclasses.replace(plan.spec, **changes)
+
+
+def test_a_pausing_pruner_says_where_it_pauses():
+    (said,) = [note for note in notes(plan_of(search__pruner="freeze_thaw")) if "freeze" in note]
+    assert "paused at report 3 of 6" in said
+    (said,) = notes(plan_of(search__pruner="freeze_thaw", epochs=1))
+    assert "cannot save anything" in said

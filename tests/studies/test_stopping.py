@@ -59,6 +59,20 @@ def numbered(*values):
     return [made(number, value) for number, value in enumerate(values)]
 
 
+def test_epochs_of_all_trials_together():
+    trials = numbered(0.1, 0.2, 0.3)
+    for trial in trials:
+        trial.intermediate_values = {1: 0.1, 2: 0.1, 4: 0.1}  # four reports
+    assert judge(trials, epochs=12.5) is None
+    assert str(judge(trials, epochs=12)) == (
+        "search stopped after 3 of 60 trials: 12 epochs were trained (search.stop.epochs)"
+    )
+    rules = Stopping(StopSettings(epochs=3), StudyDirection.MAXIMIZE, reports_per_epoch=4)
+    assert rules.reason(trials, 60) is not None
+    rules = Stopping(StopSettings(epochs=3.5), StudyDirection.MAXIMIZE, reports_per_epoch=4)
+    assert rules.reason(trials, 60) is None
+
+
 def test_nothing_ends_it_by_default_but_failures():
     values = [0.1] * 500
     assert judge(numbered(*values)) is None
