@@ -1,6 +1,7 @@
 """Studies: hyperparameter searches with Optuna and Ray, and what is made of their results."""
 
 import importlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load(
-    study: str,
+    study: "str | os.PathLike[str]",
     *,
     quick: bool = False,
     conf: Path | None = None,
@@ -33,7 +34,7 @@ def load(
     """
     from studies import python_api
 
-    return python_api.load(study, quick=quick, conf=conf, sets=sets)
+    return python_api.load(os.fspath(study), quick=quick, conf=conf, sets=sets)
 
 
 def __getattr__(name: str) -> Any:
