@@ -132,7 +132,7 @@ class BranchSampler(BaseSampler):
         if self._kind.show is not None:
             shown = self._kind.show(shown, study.directions)
         seen = [one for one in (self._aligned.seen(o, self._seed) for o in shown) if one]
-        # Only here: on smooth functions without branches it loses (Hartmann6: regret .13 for .003).
+        # Only here: without branches, on a smooth function, it loses (Branin: .0016 for .00003).
         seen = half_ranked(seen, study.directions)
         view = StudyView(seen, study=study, prefix="aligned:").as_study()
         point = self._make({}).sample_relative(view, trial, self._aligned.coordinates)
