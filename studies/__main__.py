@@ -111,7 +111,7 @@ def show(chosen: options.Chosen, as_json: options.JsonOption = False) -> None:
     there = stored_study.exists(plan.location)
     if not there:
         check_writable(plan.folder, "results.folder")
-    check_made(plan)
+    check_made(plan.commands)
     engines.create(plan.settings.engine.name, workers=plan.workers, threads=plan.threads)
     found = [*notes(plan), *power_lines(plan)]
     if not there:

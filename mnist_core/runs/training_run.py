@@ -192,7 +192,8 @@ def _finish(
     if folder:
         _judge(result, kept, data, log, folder, pictures=plan.pictures)
     if plan.test:
-        said = _record_in_study(plan, data)
+        file = plan.config_file if plan.record else None
+        said = "" if file is None else _record_in_study(file, data)
         _read_test(kept, data, log, folder)
         if said:
             log.say(said)
@@ -257,14 +258,12 @@ def _judge(
         )
 
 
-def _record_in_study(plan: Plan, data: Data) -> str:
+def _record_in_study(config_file: Path, data: Data) -> str:
     """Record with the study that wrote the configuration, if one did, that its test set is read."""
-    if plan.config_file is None or not plan.record:
-        return ""
-    settings, _ = read_settings(plan.config_file)
+    settings, _ = read_settings(config_file)
     trained_on = settings.get("data", {}).get("name", DataConfig().name)
     return study_readings.record_configuration(
-        plan.config_file, by="train --test", trained_on=trained_on, data=data.name
+        config_file, by="train --test", trained_on=trained_on, data=data.name
     )
 
 

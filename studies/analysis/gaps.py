@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from mnist_core.comparison.spread import difference, rounding_error
 from mnist_core.evaluation.right_answers import RightAnswers
+from studies.analysis.verdict import right_answers
 from studies.core.trials import TrialRecord
-from studies.statistics.crossed import Bits, image_shares
+from studies.statistics.crossed import image_shares
 from studies.statistics.estimates import Estimate, estimate, standard_error
 from studies.statistics.intervals import (
     CONFIDENCE,
@@ -108,7 +109,7 @@ def _estimates(
     records = {key: records[key] for key in same.values()}
     values = {key: {r.seed: r.value or 0.0 for r in of} for key, of in records.items()}
     spread = pool(values, step=step, apart=collapses(values, direction, step))
-    answers = _answers(records)
+    answers = right_answers(records, _are_the_value)
     shares = image_shares(answers) if answers else {}
     unknown = 0.0 if shares else rounding_error(step) ** 2
     found = {
@@ -118,21 +119,10 @@ def _estimates(
     return {key: found[first] for key, first in named.items()}
 
 
-def _answers(
-    records: Mapping[str, Sequence[TrialRecord]],
-) -> dict[str, dict[int, Bits]]:
-    """Return which images each model got right; {}: not known, or the images are not the same."""
-    found: dict[str, dict[int, Bits]] = {}
-    asked = set()
-    for key, of in records.items():
-        for record in of:
-            one = RightAnswers.of_trial(record.attributes)
-            # Of another metric than the accuracy the answers say nothing.
-            if one is None or abs(one.right.mean() - (record.value or 0.0)) > 0.5 / len(one.right):
-                return {}
-            asked.add(one.asked)
-            found.setdefault(key, {})[record.seed] = one
-    return found if len(asked) == 1 else {}
+def _are_the_value(record: TrialRecord, answers: RightAnswers) -> bool:
+    # Of another metric than the accuracy the answers say nothing.
+    apart = float(answers.right.mean()) - (record.value or 0.0)
+    return abs(apart) <= 0.5 / len(answers.right)
 
 
 def paired(

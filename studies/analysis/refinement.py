@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from search_spaces.space import Choice, Float, Int, Parameter, Space, Value, When
 from studies.analysis.doubts import BOUND_SHARE
@@ -233,7 +234,7 @@ def _number(view: _View, name: str, parameter: Float | Int) -> Refined:
         span = f"{scale.written(min(good))} to {scale.written(max(good))}"
         notes.append(f"the better {len(good)} of {len(trials)} trials have {span}")
     made = scale.part(low, high)
-    problem = _refused(view.plan, name, made)
+    problem = _refused(view.plan.train, view.plan.spec.space.setting(name), name, made)
     if problem:
         why = f"{' and '.join(notes)}, but the trainer allows no more: {problem}"
         return Refined(parameter=parameter, why=why)
@@ -276,12 +277,11 @@ def _rounded(value: float, whole: Any) -> float:
     return float(f"{whole(value * 10**digits) / 10**digits:.{max(0, digits)}f}")
 
 
-def _refused(plan: Plan, name: str, parameter: Float | Int) -> str:
+def _refused(train: TrainConfig, setting: str, name: str, parameter: Float | Int) -> str:
     """Return why the trainer refuses an end of the range; "": it takes both."""
-    setting = plan.spec.space.setting(name)
     for end in (parameter.low, parameter.high):
         try:
-            plan.train.override({setting: end}, source=name)
+            train.override({setting: end}, source=name)
         except ConfigError as error:
             return str(error)
     return ""

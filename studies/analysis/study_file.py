@@ -13,6 +13,7 @@ from studies.analysis.refinement import Refinement
 from studies.planning.layers import searched_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, short_name
+from studies.spec import StudySpec
 
 
 def study_file(plan: Plan, found: Refinement, name: str) -> str:
@@ -40,7 +41,7 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
     per_choice = min(spec.trials_per_choice * 2, spec.trials // len(found.defaults))
     values: dict[str, Any] = {
         **{"name": name, "goal": spec.goal, "scientific": spec.scientific},
-        "fixed": fixed_settings(plan),
+        "fixed": fixed_settings(plan.spec, plan.settings),
         **{"baseline": found.baseline, "trials": spec.trials, "trials_per_choice": per_choice},
         "confirm_seeds": plan.confirm_seeds,
     }
@@ -55,11 +56,11 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
     return "\n".join([*lines, "    },", ")", ""])
 
 
-def fixed_settings(plan: Plan) -> dict[str, Any]:
+def fixed_settings(spec: StudySpec, settings: Settings) -> dict[str, Any]:
     """Return what all trials of the study shared and the search did not choose, by short name."""
-    usual, searched = dict(flat_items(Settings().to_dict())), searched_settings(plan.spec)
+    usual, searched = dict(flat_items(Settings().to_dict())), searched_settings(spec)
     found = {}
-    for key, value in flat_items(plan.settings.to_dict()):
+    for key, value in flat_items(settings.to_dict()):
         kind = key.startswith("train.") or key in ("search.sampler", "search.pruner")
         if kind and key not in searched and value is not None and usual.get(key) != value:
             found[short_name(key)] = value

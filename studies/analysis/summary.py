@@ -145,7 +145,7 @@ def summarize(
         trained=trained,
         stopped=stopped,
         forked=forked,
-        learned=learned_from(plan, learned, trials),
+        learned=learned_from(spec, plan.settings.search, learned, trials),
         seed_spread=seed_spread(list(of.values()) for of in rivals.values()),
         pruner_stops_winner=pruner_would_stop_winner(
             Pruner.of(plan),

@@ -5,7 +5,7 @@ is best when it is tuned as in this study.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -70,7 +70,7 @@ def reach_verdicts(
         trials: the feasible COMPLETE search trials of each choice; none for the default.
         runners_up: the metric by seed of each choice's runners-up.
     """
-    answers = _answers({label: complete[label] for label in values})
+    answers = right_answers({label: complete[label] for label in values})
     bits: Mapping[str, Mapping[int, Bits]] | None = None
     if _are_the_values(answers, values):
         bits = answers
@@ -124,16 +124,20 @@ def _distinct(records: Sequence[TrialRecord], direction: Direction) -> list[floa
     return sorted(values.values(), reverse=sign_of(direction) > 0)
 
 
-def _answers(
-    complete: Mapping[str, Sequence[TrialRecord]],
+def right_answers(
+    records: Mapping[str, Sequence[TrialRecord]],
+    believed: Callable[[TrialRecord, RightAnswers], bool] = lambda record, answers: True,
 ) -> dict[str, dict[int, RightAnswers]]:
-    """Return which images each model got right; {} unless all have answered the same ones."""
+    """Return which images each model got right, by label and seed.
+
+    {} unless all have answered the same ones, and all answers are ``believed``.
+    """
     found: dict[str, dict[int, RightAnswers]] = {}
     sets = set()
-    for label, records in complete.items():
-        for record in records:
+    for label, of in records.items():
+        for record in of:
             one = RightAnswers.of_trial(record.attributes)
-            if one is None:
+            if one is None or not believed(record, one):
                 return {}
             sets.add(one.asked)
             found.setdefault(label, {})[record.seed] = one

@@ -105,7 +105,7 @@ def run(
         estimate: list[str] = []
         plan = with_data(plan, engine, say=estimate.append)
         if fork is None:
-            forking.check_made(plan)
+            forking.check_made(plan.commands)
         else:
             plan = forking.fork(plan, fork, say=_say)
         if fresh:

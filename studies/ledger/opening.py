@@ -27,7 +27,7 @@ from studies.core.attributes import (
     SENTINEL,
 )
 from studies.core.events import Listener, Stream
-from studies.ledger import earlier_studies
+from studies.ledger.earlier_studies import EarlierStudies
 from studies.ledger.joining import JoinedBook, check_joinable, check_joined
 from studies.ledger.order import record_run
 from studies.ledger.retrying import announce, check_retry, retry_failed
@@ -45,11 +45,10 @@ from studies.search.pruners import pausing_of, with_resources
 from studies.search.search_checks import check_search, notes
 from studies.search.sources import Entry, SearchSource
 from studies.storage import leases
-from studies.storage.belonging import check_owner, new_identity, owner
+from studies.storage.belonging import check_folder, check_owner, new_identity, owner
 from studies.storage.leases import Lease
-from studies.storage.location import OpenedStudies, StudyLocation
 from studies.storage.membership import Member, join_study
-from studies.storage.open import Storage, create_study, exclusive, load_study, shown, storage_file
+from studies.storage.open import Storage, create_study, exclusive, load_study, shown
 
 __all__ = ["CONFIRM", "Entry", "TrialBook", "check_search", "open_confirm", "open_search"]
 
@@ -142,7 +141,8 @@ class _Opening:
 
     def search(self, *, take_over: bool, join: bool, retry: bool) -> TrialBook:
         plan, settings = self.plan, self.plan.settings.search
-        read = earlier_studies.read_for(plan, self.storage)
+        earlier = EarlierStudies(plan, self.storage)
+        read = earlier.read()
         member: Member | None = None
         if join:
             study, member = self._joined()
@@ -155,7 +155,7 @@ class _Opening:
             if member is not None:
                 check_joinable(plan.settings, member)
             joined = member is not None
-            keep = functools.partial(earlier_studies.keep, study, plan, read, joined=joined)
+            keep = functools.partial(earlier.keep, study, read, joined=joined)
             source = self._source(study, keep() if member is None else member.in_turn(keep))
             if member is not None:
                 check_joined(study, member, total=source.total, complete=plan.trials_complete)
@@ -175,7 +175,7 @@ class _Opening:
         if self._has_work(study, source.total):
             if member is None:
                 self._record_run(study)
-            for text in [*notes(plan, source), *earlier_studies.ignored(study, plan)]:
+            for text in [*notes(plan, source), *earlier.ignored(study)]:
                 stream.emit("message", None, text=text, level="info")
         # Before the book says how many trials are finished: the log knows of more.
         announce("search", study, self.listeners)
@@ -192,7 +192,9 @@ class _Opening:
             retries=settings.retries,
             stop=settings.stop,
             reports_per_epoch=plan.train.reports_per_epoch,
-            pausing=pausing_of(plan, source.may_prune),
+            pausing=pausing_of(
+                settings, plan.spec, reports=plan.most_reports, may_prune=source.may_prune
+            ),
             complete=plan.trials_complete,
             batch=settings.batch if settings.order == "batch" else 0,
             listeners=self.listeners,
@@ -220,7 +222,7 @@ class _Opening:
 
     def _made(self, name: str) -> optuna.Study:
         plan = self.plan
-        _check_owner(plan.location, self.storage)
+        check_folder(plan.location, self.storage)
         wanted = [StudyDirection[one.upper()] for one in plan.goals.directions]
         study = create_study(name, self.storage, wanted)
         # Without a fingerprint it was made just now, or by another program.
@@ -287,22 +289,3 @@ class _Opening:
             "imported": len(study.user_attrs.get(IMPORTED) or []),
         }
         record_run(study, self.plan.settings.search, facts)
-
-
-def check_unowned_folder(location: StudyLocation) -> None:
-    """Check that the folder holds no study's files if the study's database is missing.
-
-    Raises:
-        UserError: if it does: the database was deleted, and a new one would not fit them.
-    """
-    file = storage_file(location.url)
-    if file is not None and (not file.exists() or (file.is_file() and file.stat().st_size == 0)):
-        check_owner(location.folder, "", shown(location.url))
-
-
-def _check_owner(location: StudyLocation, storage: Storage) -> None:
-    """Check that the folder's files belong to the study in ``storage``, before it is made."""
-    attributes = OpenedStudies(location, storage).attributes(location.name) or {}
-    # A study that was killed before it had its identity gets one later, see ``_identify``.
-    if FINGERPRINT not in attributes or IDENTITY in attributes:
-        check_owner(location.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))

@@ -99,6 +99,10 @@ class Pauses:
         self._table.attributes(trial, {PAUSE: pause.to_attribute(), **self._order.continued(trial)})
         return trial
 
+    def put_back(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return the attributes of ``trial`` when it is to be run again."""
+        return {} if paused(trial) is None else {PAUSE: None}
+
     def seconds(self, trial: FrozenTrial) -> float | None:
         """Return the seconds of ``trial``: of the attempt that ends now, and up to its pause."""
         seconds = self._attempts.seconds(trial.number)

@@ -16,10 +16,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.base import Outcome, Task
-from studies.core.attributes import ATTEMPT, PAUSE, SECONDS, SEED
+from studies.core.attributes import ATTEMPT, SECONDS, SEED
 from studies.core.events import Listener, Stream
 from studies.core.goals import Goals
-from studies.core.pauses import paused
 from studies.core.trials import INFEASIBLE, INTERRUPTED, SUPERVISOR_DIED, Failure, TrialRecord
 from studies.ledger import outcomes
 from studies.ledger.answers import Answers
@@ -118,11 +117,7 @@ class TrialBook:
             done=self.done,
             counts=self._table.counts(),
             **({"paused": self.paused} if self.paused else {}),
-            **(
-                {"confirmed": self._table.results()}
-                if phase == "confirm"
-                else {"best": self._table.best()}
-            ),
+            **self._table.standing(phase),
         )
         # Reset trials whose supervisor died: this process alone holds the lease.
         self._lose_running(SUPERVISOR_DIED)
@@ -278,10 +273,8 @@ class TrialBook:
                 self.fail(task, outcomes.given_up(failure, attempt))
                 return
         # One write: a kill between two would count the loss twice, or not at all.
-        counted = {ATTEMPT: attempt, **self._order.put_back(trial)}
-        if paused(trial) is not None:
-            counted[PAUSE] = None
-        self._table.put_back(trial, counted)
+        order, pause = self._order.put_back(trial), self._pauses.put_back(trial)
+        self._table.put_back(trial, {ATTEMPT: attempt, **order, **pause})
         self._attempts.end(number)
         self._events.lost(trial, failure, attempt)
 

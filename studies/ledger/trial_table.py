@@ -152,6 +152,10 @@ class TrialTable:
         pick = max if self.direction is StudyDirection.MAXIMIZE else min
         return pick(self.results(), key=lambda result: result["value"], default=None)
 
+    def standing(self, phase: str) -> dict[str, Any]:
+        """Return what the study has found so far, as facts of the event of its ``phase``."""
+        return {"confirmed": self.results()} if phase == "confirm" else {"best": self.best()}
+
     def put_off(self, write: Callable[[], None]) -> None:
         """Have ``flush`` call ``write``, after all that was put off before."""
         self._unwritten.append(write)

@@ -14,6 +14,7 @@ from mnist_core.files import from_here
 from studies.core import study_names
 from studies.core.attributes import FINGERPRINT, FORKED, IDENTITY, RECORD, SEARCH_ORDER
 from studies.core.trials import Forked
+from studies.planning.next_commands import StudyCommands
 from studies.planning.plan import Plan
 from studies.planning.recorded import plan_attribute
 from studies.protocol.carry_over import carry
@@ -94,18 +95,18 @@ def fork(plan: Plan, name: str, *, say: Callable[[str], object]) -> Plan:
     )
 
 
-def check_made(plan: Plan) -> None:
-    """Check that a fork was made, if ``plan`` is of a fork; UserError: if it was not."""
-    _, fork_name = study_names.parts(plan.name, plan.spec.name)
+def check_made(commands: StudyCommands) -> None:
+    """Check that the study of ``commands`` was made if it is a fork; UserError: if it was not."""
+    location = commands.location
+    _, fork_name = study_names.parts(location.name, commands.study)
     if not fork_name:
         return
-    location = plan.location
     with location.opened() as studies:
         names = studies.names
     if not names & {location.name, location.confirm} and not was_moved(location, names):
         raise UserError(
-            f"there is no study {plan.name!r} in {shown(plan.storage_url)}; make the fork by"
-            f" {plan.commands.fork(fork_name)}"
+            f"there is no study {location.name!r} in {shown(location.url)}; make the fork by"
+            f" {commands.fork(fork_name)}"
         )
 
 

@@ -32,7 +32,8 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
     goals = plan.goals
     if not isinstance(made, Training):  # ``check_objective`` has seen that nothing is measured
         return made
-    pausing = pausing_of(plan, lambda number: True) if phase == "search" else None
+    search, reports = plan.settings.search, plan.most_reports
+    pausing = pausing_of(search, plan.spec, reports=reports) if phase == "search" else None
     made = dataclasses.replace(
         made,
         confirms=phase == "confirm",

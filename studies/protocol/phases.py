@@ -3,8 +3,8 @@
 * Search: the plan's trials, proposed by the sampler; the pruner stops some of them.
 * Confirm: the best configurations of *each* choice of the scientific parameter, and the baseline's
   default, are trained again at full budget. They get the same fresh seeds, so that they can be
-  compared seed by seed. After two seeds only the leader of each choice goes on, and in a race clear
-  losers get fewer. Their models are kept.
+  compared seed by seed. After two seeds only the leader of each choice continues, and in a race
+  clear losers get fewer. Their models are kept.
 * Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 
 Every step adds what the database lacks. So an interrupted run resumes where it stopped.
@@ -30,7 +30,7 @@ from studies.core.attributes import ENVIRONMENT, FORKED, IDENTITY, LEARNED
 from studies.core.events import Event, Listener, Stream
 from studies.core.seeds import confirm_seeds
 from studies.core.trials import Forked, TrialRecord
-from studies.ledger.opening import Entry, TrialBook, check_unowned_folder, open_confirm, open_search
+from studies.ledger.opening import Entry, TrialBook, open_confirm, open_search
 from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.plan import Plan
@@ -49,7 +49,7 @@ from studies.protocol.inherited_readings import Heir
 from studies.protocol.objective import build_objective, limits
 from studies.search.stopping import Stop
 from studies.statistics import intervals
-from studies.storage.belonging import mark
+from studies.storage.belonging import check_unowned_folder, mark
 from studies.storage.leases import StudyInUse
 from studies.storage.open import (
     Storage,

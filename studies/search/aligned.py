@@ -6,7 +6,6 @@ each by its place in its own range. The choices that make the branches are coord
 model can learn how alike branches are.
 """
 
-import math
 from collections.abc import Mapping
 from copy import copy
 from typing import Any
@@ -20,8 +19,9 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
-from search_spaces.space import Choice, Float, Int, Parameter, Space, SpaceError
+from search_spaces.space import Choice, Parameter, Space, SpaceError
 from studies.search.branches import branches, deciding
+from studies.search.ranges import fraction_of, value_at
 
 
 class Aligned:
@@ -136,25 +136,10 @@ def _random(coordinate: BaseDistribution, chance: np.random.Generator) -> Any:
 def _placed(parameter: Parameter, value: Any, coordinate: BaseDistribution) -> Any:
     if isinstance(parameter, Choice):
         return _ordered(parameter, coordinate).index(value)
-    low, high = _ends(parameter)
-    at = math.log(value) if parameter.log else value
-    return min(max((at - low) / (high - low), 0.0), 1.0) if high > low else 0.5
+    return min(max(fraction_of(parameter, value), 0.0), 1.0)
 
 
 def _value(parameter: Parameter, place: Any, coordinate: BaseDistribution) -> Any:
     if isinstance(parameter, Choice):
         return _ordered(parameter, coordinate)[place]
-    low, high = _ends(parameter)
-    value = low + place * (high - low)
-    value = math.exp(value) if parameter.log else value
-    if isinstance(parameter, Int) or parameter.step is not None:
-        step = parameter.step or 1
-        value = parameter.low + round((value - parameter.low) / step) * step
-    value = min(max(value, parameter.low), parameter.high)
-    return int(value) if isinstance(parameter, Int) else parameter.snapped(value)
-
-
-def _ends(parameter: Float | Int) -> tuple[float, float]:
-    if parameter.log:
-        return math.log(parameter.low), math.log(parameter.high)
-    return parameter.low, parameter.high
+    return value_at(parameter, place)

@@ -1,6 +1,5 @@
 """Whether an earlier study tells where this one's good trials are, and by how much to trust it."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -12,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from search_spaces.space import Choice, Float, Int, Parameter, Space
 from studies.search.earlier import EarlierStudy, EarlierTrial
+from studies.search.ranges import fraction_of
 from studies.search.scores import normal_scores, seen_value, sign_of
 
 Branch = tuple[Any, ...]
@@ -101,8 +101,8 @@ class Guide:
         apart = np.zeros(len(rows))
         for name in names:
             parameter = self._space.parameters[name]
-            at = place(parameter, params[name])
-            others = [place(parameter, self._params[row][name]) for row in rows]
+            at = _place(parameter, params[name])
+            others = [_place(parameter, self._params[row][name]) for row in rows]
             apart += [_apart(at, other) for other in others]
         order = np.argsort(apart, kind="stable")[:_NEAREST]
         return float(np.mean([self.scores[rows[int(i)]] for i in order]))
@@ -114,7 +114,7 @@ class Guide:
         return tuple((name, params[name]) for name in self._names if name in params)
 
 
-def place(parameter: Parameter, value: Any) -> Any:
+def _place(parameter: Parameter, value: Any) -> Any:
     """Return where ``value`` lies in its range, 0 to 1; a choice that is not a number: itself."""
     if isinstance(parameter, Choice):
         choices = parameter.choices
@@ -123,10 +123,7 @@ def place(parameter: Parameter, value: Any) -> Any:
             return ordered.index(value) / (len(choices) - 1)
         return value
     assert isinstance(parameter, Float | Int)
-    low, high, at = float(parameter.low), float(parameter.high), float(value)
-    if parameter.log:
-        low, high, at = math.log(low), math.log(high), math.log(at)
-    return (at - low) / (high - low) if high > low else 0.5
+    return fraction_of(parameter, float(value))
 
 
 def _apart(one: Any, other: Any) -> float:

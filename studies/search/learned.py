@@ -1,4 +1,4 @@
-"""What is said of the earlier studies that a study learns from: before its search, and after."""
+"""What a study says of the earlier studies that it learns from: before its search, and after."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from mnist_core.console.plain_text import counted
-from studies.planning.plan import Plan
+from studies.planning.settings import SearchSettings
 from studies.search.branches import deciding
 from studies.search.earlier import EarlierStudy, from_attribute
 from studies.search.guides import guides, weights
 from studies.search.learning import OPTION
 from studies.search.sampler_kinds import SAMPLERS
+from studies.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +44,15 @@ class Learned:
         )
 
 
-def learned_from(plan: Plan, attribute: Any, trials: Sequence[FrozenTrial]) -> tuple[Learned, ...]:
+def learned_from(
+    spec: StudySpec, search: SearchSettings, attribute: Any, trials: Sequence[FrozenTrial]
+) -> tuple[Learned, ...]:
     """Return what the study with ``trials`` has learned, from its attribute ``learned``."""
-    studies, space = from_attribute(attribute), plan.spec.space
-    leans = _leans(plan)
-    found = guides(studies, space, deciding(space, plan.spec.scientific)) if leans else []
-    direction = StudyDirection[plan.spec.direction.upper()]
-    trusted = weights(found, trials, direction, len(plan.spec.defaults)) if leans else []
+    studies, space = from_attribute(attribute), spec.space
+    leans = _leans(search)
+    found = guides(studies, space, deciding(space, spec.scientific)) if leans else []
+    direction = StudyDirection[spec.direction.upper()]
+    trusted = weights(found, trials, direction, len(spec.defaults)) if leans else []
     return tuple(
         Learned(
             study=study.study, trials=len(study.trials), weight=trusted[place] if leans else None
@@ -58,7 +61,7 @@ def learned_from(plan: Plan, attribute: Any, trials: Sequence[FrozenTrial]) -> t
     )
 
 
-def learning_notes(plan: Plan, studies: Sequence[EarlierStudy]) -> list[str]:
+def learning_notes(search: SearchSettings, studies: Sequence[EarlierStudy]) -> list[str]:
     """Return what there is to know about the earlier ``studies`` before the search."""
     found = []
     for study in studies:
@@ -67,16 +70,16 @@ def learning_notes(plan: Plan, studies: Sequence[EarlierStudy]) -> list[str]:
             f"{OPTION}: {counted(len(study.trials), 'trial')} of {study.study}{left}; its best of"
             " each choice is the choice's second trial; none of its trials is counted"
         )
-    if studies and not _leans(plan):
+    if studies and not _leans(search):
         why = (
             "with several objectives the sampler does not lean"
-            if plan.goals.several
-            else f"{plan.settings.search.sampler} does not lean"
+            if search.objectives
+            else f"{search.sampler} does not lean"
         )
         found.append(f"{OPTION}: {why} to earlier studies, so only the second trials come of them")
     return found
 
 
-def _leans(plan: Plan) -> bool:
-    kind = SAMPLERS[plan.settings.search.sampler]
-    return (kind.learns_imported or kind.screens) and not plan.goals.several
+def _leans(search: SearchSettings) -> bool:
+    kind = SAMPLERS[search.sampler]
+    return (kind.learns_imported or kind.screens) and not search.objectives

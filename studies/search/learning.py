@@ -6,6 +6,7 @@ repeats itself even if an earlier study has grown since, or is gone.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -33,45 +34,48 @@ MOST = 2_000
 """Trials of an earlier study that are kept at most: the latest, and the best of each choice."""
 
 
-def read_earlier(plan: Plan, storage: Storage, identity: str = "") -> list[EarlierStudy]:
-    """Return the studies that ``search.learn_from`` names, each once, in its order.
-
-    Args:
-        plan: of the new study.
-        storage: of the new study, open; it may hold the earlier ones, too.
-        identity: of the new study; "": it has none yet.
-
-    Raises:
-        ConfigError: if a named study cannot be found or read, or tells nothing of the new one.
-    """
-    asked = plan.settings.search.learn_from
-    if asked and plan.settings.population:
-        raise ConfigError(f"{OPTION}: a population has no turns; leave it out")
-    for text in asked:
-        if masked(text) != text:
-            raise ConfigError(
-                f"{OPTION} {masked(text)}: holds a password, which the study would keep; name a"
-                " study of this storage, a folder, or give the password by ~/.pgpass"
-            )
-    reader = _Reader(plan, storage, identity)
-    found: dict[tuple[str, str], EarlierStudy] = {}
-    for text in asked:
-        for study in reader.all() if text == ALL else [reader.named(text)]:
-            found.setdefault((study.study, study.identity), study)
-    return list(found.values())
-
-
 class _Refused(UserError):
     """A study that tells nothing of the new one."""
 
 
-class _Reader:
-    def __init__(self, plan: Plan, storage: Storage, identity: str) -> None:
-        self._plan, self._storage, self._identity = plan, storage, identity
+@dataclass(frozen=True)
+class EarlierReader:
+    """Reads the studies that ``search.learn_from`` names.
 
-    def all(self) -> list[EarlierStudy]:
+    Attributes:
+        plan: of the new study.
+        storage: of the new study, open; it may hold the earlier ones, too.
+        identity: of the new study; "": it has none yet.
+    """
+
+    plan: Plan
+    storage: Storage
+    identity: str = ""
+
+    def read(self) -> list[EarlierStudy]:
+        """Return the studies, each once, in the order of the setting.
+
+        Raises:
+            ConfigError: if a named study cannot be found or read, or tells nothing of the new one.
+        """
+        asked = self.plan.settings.search.learn_from
+        if asked and self.plan.settings.population:
+            raise ConfigError(f"{OPTION}: a population has no turns; leave it out")
+        for text in asked:
+            if masked(text) != text:
+                raise ConfigError(
+                    f"{OPTION} {masked(text)}: holds a password, which the study would keep; name a"
+                    " study of this storage, a folder, or give the password by ~/.pgpass"
+                )
+        found: dict[tuple[str, str], EarlierStudy] = {}
+        for text in asked:
+            for study in self._all() if text == ALL else [self._named(text)]:
+                found.setdefault((study.study, study.identity), study)
+        return list(found.values())
+
+    def _all(self) -> list[EarlierStudy]:
         """Return all studies in the results folder that tell something of the new one."""
-        folder = results_folder(self._plan.settings.results.folder)
+        folder = results_folder(self.plan.settings.results.folder)
         found = []
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             try:
@@ -80,7 +84,7 @@ class _Reader:
                 continue
         return found
 
-    def named(self, text: str) -> EarlierStudy:
+    def _named(self, text: str) -> EarlierStudy:
         """Return the study that ``text`` names; ConfigError: if it cannot be used."""
         try:
             return self._at(self._address(text) if "://" in text else self._location(text))
@@ -88,8 +92,8 @@ class _Reader:
             raise ConfigError(f"{OPTION} {masked(text)}: {error}") from None
 
     def _location(self, text: str) -> StudyLocation:
-        plan = self._plan
-        names = OpenedStudies(plan.location, self._storage).names
+        plan = self.plan
+        names = OpenedStudies(plan.location, self.storage).names
         if text in names and text != plan.name and not text.endswith(CONFIRM):
             return StudyLocation(text, plan.folder.parent / text, plan.storage_url)
         folders = {"results.folder": plan.settings.results.folder}
@@ -98,7 +102,7 @@ class _Reader:
     def _address(self, text: str) -> StudyLocation:
         """Return the study in a database: ``URL#NAME``, or ``URL`` if there is only one."""
         url, _, name = text.partition("#")
-        location = StudyLocation(name, self._plan.folder, url)
+        location = StudyLocation(name, self.plan.folder, url)
         with location.opened(self._storage_of(url), required=True) as studies:
             names = sorted(one for one in studies.names if not one.endswith(CONFIRM))
         if not name and len(names) == 1:
@@ -109,10 +113,10 @@ class _Reader:
         return location
 
     def _storage_of(self, url: str) -> Storage | None:
-        return self._storage if url == self._plan.storage_url else None
+        return self.storage if url == self.plan.storage_url else None
 
     def _at(self, location: StudyLocation) -> EarlierStudy:
-        plan = self._plan
+        plan = self.plan
         with location.opened(self._storage_of(location.url)) as studies:
             search = studies.search
             if search is None:
@@ -120,71 +124,72 @@ class _Reader:
             attributes = search.user_attrs
             identity = str(attributes.get(IDENTITY, ""))
             same_place = (location.name, location.url) == (plan.name, plan.storage_url)
-            if same_place or (identity and identity == self._identity):
+            if same_place or (identity and identity == self.identity):
                 raise _Refused("is the study itself; name another one")
-            _check_question(plan, attributes)
+            self._check_question(attributes)
             confirmed = _confirmed(studies.confirm, plan.goals.sign)
             trials = search.get_trials(deepcopy=False)
         name = location.folder.name if "." in location.folder.name else location.name
-        return _reduced(plan, name, identity, trials, confirmed)
+        return self._reduced(name, identity, trials, confirmed)
 
-
-def _check_question(plan: Plan, attributes: Mapping[str, Any]) -> None:
-    """Raise ``_Refused`` if the study with ``attributes`` measures or compares something else."""
-    spec = (attributes.get(RECORD) or {}).get("spec")
-    if spec is None:
-        raise _Refused("was made by another program, so its parameters are not known")
-    if POPULATION in attributes:
-        raise _Refused("its trials are members of a population, which change midway")
-    for name in ("metric", "direction"):
-        ours, theirs = getattr(plan.spec, name), spec[name]
-        if ours != theirs:
-            raise _Refused(f"its {name} is {theirs}, but that of {plan.name} is {ours}")
-    if spec["scientific"] != plan.spec.scientific:
-        raise _Refused(f"it compares {spec['scientific']}, but {plan.name} {plan.spec.scientific}")
-
-
-def _reduced(
-    plan: Plan,
-    name: str,
-    identity: str,
-    trials: Sequence[FrozenTrial],
-    confirmed: Mapping[str, float],
-) -> EarlierStudy:
-    """Return what is needed of an earlier study's trials."""
-    space, scientific, left = plan.spec.space, plan.spec.scientific, 0
-    found: list[EarlierTrial] = []
-    for trial in trials:
-        value = seen_value(trial, int(plan.goals.sign))
-        if value is None:
-            continue
-        params = _fitting(space, scientific, trial.params)
-        if params is None:
-            left += 1
-            continue
-        full = trial.state is TrialState.COMPLETE and is_feasible(trial)
-        found.append(
-            EarlierTrial(
-                number=trial.number,
-                params=params,
-                value=None if trial.state is TrialState.FAIL else value,
-                full=full,
-                confirmed=confirmed.get(point_of(trial.params)) if full else None,
+    def _check_question(self, attributes: Mapping[str, Any]) -> None:
+        """Raise ``_Refused`` if a study with ``attributes`` measures or compares something else."""
+        plan, spec = self.plan, (attributes.get(RECORD) or {}).get("spec")
+        if spec is None:
+            raise _Refused("was made by another program, so its parameters are not known")
+        if POPULATION in attributes:
+            raise _Refused("its trials are members of a population, which change midway")
+        for name in ("metric", "direction"):
+            ours, theirs = getattr(plan.spec, name), spec[name]
+            if ours != theirs:
+                raise _Refused(f"its {name} is {theirs}, but that of {plan.name} is {ours}")
+        if spec["scientific"] != plan.spec.scientific:
+            raise _Refused(
+                f"it compares {spec['scientific']}, but {plan.name} {plan.spec.scientific}"
             )
-        )
-    choices = {trial.params.get(scientific) for trial in trials} - {None}
-    if choices and not choices & set(plan.spec.choices):
-        raise _Refused(f"none of its choices of {scientific} is one of {plan.name}")
-    if not any(trial.full for trial in found):
-        of_all = "of its trials that ran their full budget fits this study's space"
-        raise _Refused(f"none {of_all}" if left else "it has no complete trial yet")
-    study = EarlierStudy(study=name, identity=identity, left=left, trials=found)
-    if len(found) <= MOST:
-        return study
-    best = {trial.number for trial in study.best(scientific).values()}
-    late = found[-1 - MOST].number
-    kept = [trial for trial in found if trial.number > late or trial.number in best]
-    return EarlierStudy(study=name, identity=identity, left=left, trials=kept)
+
+    def _reduced(
+        self,
+        name: str,
+        identity: str,
+        trials: Sequence[FrozenTrial],
+        confirmed: Mapping[str, float],
+    ) -> EarlierStudy:
+        """Return what is needed of an earlier study's trials."""
+        plan = self.plan
+        space, scientific, left = plan.spec.space, plan.spec.scientific, 0
+        found: list[EarlierTrial] = []
+        for trial in trials:
+            value = seen_value(trial, int(plan.goals.sign))
+            if value is None:
+                continue
+            params = _fitting(space, scientific, trial.params)
+            if params is None:
+                left += 1
+                continue
+            full = trial.state is TrialState.COMPLETE and is_feasible(trial)
+            found.append(
+                EarlierTrial(
+                    number=trial.number,
+                    params=params,
+                    value=None if trial.state is TrialState.FAIL else value,
+                    full=full,
+                    confirmed=confirmed.get(point_of(trial.params)) if full else None,
+                )
+            )
+        choices = {trial.params.get(scientific) for trial in trials} - {None}
+        if choices and not choices & set(plan.spec.choices):
+            raise _Refused(f"none of its choices of {scientific} is one of {plan.name}")
+        if not any(trial.full for trial in found):
+            of_all = "of its trials that ran their full budget fits this study's space"
+            raise _Refused(f"none {of_all}" if left else "it has no complete trial yet")
+        study = EarlierStudy(study=name, identity=identity, left=left, trials=found)
+        if len(found) <= MOST:
+            return study
+        best = {trial.number for trial in study.best(scientific).values()}
+        late = found[-1 - MOST].number
+        kept = [trial for trial in found if trial.number > late or trial.number in best]
+        return EarlierStudy(study=name, identity=identity, left=left, trials=kept)
 
 
 def _fitting(space: Space, scientific: str, params: Mapping[str, Any]) -> dict[str, Any] | None:

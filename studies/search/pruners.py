@@ -21,10 +21,11 @@ from optuna.pruners import (
 from optuna.study import StudyDirection
 
 from mnist_core.errors import ConfigError, unknown_name
-from studies.planning.plan import Plan
+from studies.planning.settings import SearchSettings
 from studies.search.optuna_options import check_options, refusals
 from studies.search.pausing import FreezeThawPruner, Pausing
 from studies.search.rungs import Rungs, check_hyperband, halving_rungs, hyperband_rungs
+from studies.spec import StudySpec
 
 _WRAPPED, _WRAPPED_OPTIONS = "wrapped", "wrapped_options"
 Options = Mapping[str, Any]
@@ -135,12 +136,21 @@ def rungs_of(name: str, options: Options) -> Rungs | None:
     return None if rungs is None else rungs(options)
 
 
-def pausing_of(plan: Plan, may_prune: Callable[[int], bool]) -> Pausing | None:
-    """Return how trials of ``plan`` pause and continue; None: its pruner pauses none.
+def pausing_of(
+    search: SearchSettings,
+    spec: StudySpec,
+    *,
+    reports: int,
+    may_prune: Callable[[int], bool] = lambda number: True,
+) -> Pausing | None:
+    """Return how trials pause and continue; None: the search's pruner pauses none.
 
-    ``may_prune`` says whether a trial, by its number, may be paused.
+    Args:
+        search: the search's settings.
+        spec: of the study.
+        reports: the most that a trial makes.
+        may_prune: whether a trial, by its number, may be paused.
     """
-    search, reports = plan.settings.search, plan.most_reports
     if search.pruner not in PRUNERS or not PRUNERS[search.pruner].pauses:
         return None
     options = with_resources(search.pruner, search.pruner_options, reports)
@@ -149,8 +159,8 @@ def pausing_of(plan: Plan, may_prune: Callable[[int], bool]) -> Pausing | None:
     return Pausing(
         pruner=pruner,
         reports=reports,
-        scientific=plan.spec.scientific,
-        direction=StudyDirection[plan.spec.direction.upper()],
+        scientific=spec.scientific,
+        direction=StudyDirection[spec.direction.upper()],
         may_prune=may_prune,
     )
 

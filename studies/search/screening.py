@@ -5,7 +5,6 @@ decide together what they share, such as the learning rate's schedule. Measured 
 ``optim_search``, see ``benchmarks/simulated/``.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice, Float, Int, Parameter, Space
 from studies.search.branches import Branch, branches, deciding
-from studies.search.guides import Guide, place, weights
+from studies.search.guides import Guide, weights
+from studies.search.ranges import fraction_of, value_at
 from studies.search.scores import normal_scores, seen_value, sign_of
 
 # Trials of a branch before it takes the leading value. With 2, 3 and 4 the mean regret is .47, .45
@@ -149,19 +149,6 @@ def _around(parameter: Parameter, best: float, proposed: float) -> float:
     """Return ``proposed`` as a point of a box around ``best`` that lies within the range."""
     assert isinstance(parameter, Float | Int)
     half = _BOX / 2
-    middle = min(max(place(parameter, best), half), 1 - half)
-    at = middle + _BOX * (place(parameter, proposed) - 0.5)
-    low, high = _ends(parameter)
-    value = low + at * (high - low)
-    value = math.exp(value) if parameter.log else value
-    if parameter.step is not None or isinstance(parameter, Int):
-        step = 1 if parameter.step is None else parameter.step
-        value = parameter.low + round((value - parameter.low) / step) * step
-    value = min(max(value, parameter.low), parameter.high)
-    return int(value) if isinstance(parameter, Int) else parameter.snapped(value)
-
-
-def _ends(parameter: Float | Int) -> tuple[float, float]:
-    if parameter.log:
-        return math.log(parameter.low), math.log(parameter.high)
-    return parameter.low, parameter.high
+    middle = min(max(fraction_of(parameter, best), half), 1 - half)
+    at = middle + _BOX * (fraction_of(parameter, proposed) - 0.5)
+    return value_at(parameter, at)

@@ -53,9 +53,10 @@ def check_search(plan: Plan) -> None:
         most = max(plan.most_reports, least if isinstance(least, int) else 1)
         try_pruner(search.pruner, with_resources(search.pruner, search.pruner_options, most))
     sampler.check(source.search, search.sampler_options)
-    _check_pruner(search, plan.spec, reports(space, plan.train))
+    steps = reports(space, plan.train)
+    _check_pruner(search, plan.spec, steps)
     if PRUNERS[search.pruner].pauses:
-        _check_pauses(plan)
+        _check_pauses(plan.settings, plan.spec, plan.goals, steps)
 
 
 def _check_goals(goals: Goals, settings: Settings) -> None:
@@ -136,26 +137,24 @@ def _check_pruner(search: SearchSettings, spec: StudySpec, steps: int | None) ->
         kind.check(where, options, steps)
 
 
-def _check_pauses(plan: Plan) -> None:
-    """Check that trials of the study can be paused, and a paused one be continued."""
-    search, engine = plan.settings.search, plan.settings.engine
-    name, goals = search.pruner, plan.goals
+def _check_pauses(settings: Settings, spec: StudySpec, goals: Goals, steps: int | None) -> None:
+    """Check that trials can be paused and continued; ``steps`` of a trial, None: they differ."""
+    search, engine = settings.search, settings.engine
+    name = search.pruner
     refused = {
-        f"it continues trainings from their saved states, but objectives/{plan.spec.objective}.py"
+        f"it continues trainings from their saved states, but objectives/{spec.objective}.py"
         " is not a trainer and saves none; derive its class from objectives.training.Training,"
-        " or use median": not is_trainer(plan.spec.objective),
+        " or use median": not is_trainer(spec.objective),
         "it continues trainings from their saved states, but engine.checkpoint_seconds is 0, so"
         " none is saved; leave it out": not engine.checkpoint_seconds,
         "it compares trials at the same report, but the number of reports differs between trials,"
-        " as epochs or reports_per_epoch is searched; use median": (
-            reports(plan.spec.space, plan.train) is None
-        ),
+        " as epochs or reports_per_epoch is searched; use median": steps is None,
         f"it ranks trials by one objective, but the study has several ({', '.join(goals.names)});"
         " use none": goals.several,
         "in batch order a batch ends before the next one begins, but a paused trial ends with the"
         " search; leave out one of it and --order batch": search.order == "batch",
         "a paused trial may still be complete, so the number of complete trials is not known"
-        " before the end; leave search.trials_complete out": bool(plan.trials_complete),
+        " before the end; leave search.trials_complete out": bool(search.trials_complete),
         f"engine.ray.scheduler is {engine.ray.scheduler}, which decides by itself; use book": (
             engine.name == "ray" and engine.ray.scheduler != "book"
         ),

@@ -188,7 +188,7 @@ class SearchSource:
                 f"--import: {sampler} learns from {counted(imported, 'result')} from"
                 " elsewhere; none is a trial of this study, so none is counted or confirmed"
             )
-        found += learning_notes(self._plan, self._earlier)
+        found += learning_notes(self._plan.settings.search, self._earlier)
         if (more := planned - self._plan.trials) > 0:
             found.append(
                 f"--enqueue: {counted(more, 'trial')} more than search.trials, which is"

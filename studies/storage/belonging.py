@@ -3,10 +3,17 @@
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mnist_core.errors import UserError
 from mnist_core.files import from_here, write_atomically
+from studies.core.attributes import FINGERPRINT, IDENTITY
 from studies.core.event_log import FILE, identity_in
+from studies.storage.location import OpenedStudies, StudyLocation
+from studies.storage.url import shown, storage_file
+
+if TYPE_CHECKING:
+    from studies.storage.open import Storage
 
 MODELS = "checkpoints"  # folder of the models, and of the states of running trials
 KEPT = ".kept"  # how the names of the trackers' lists end, in the folder ``trackers``
@@ -54,6 +61,25 @@ def check_owner(folder: Path, identity: str, database: str) -> None:
             " database that they belong to in its place, choose another results.folder, or start"
             " fresh (--fresh moves them aside)"
         )
+
+
+def check_folder(location: StudyLocation, storage: "Storage") -> None:
+    """Check that the folder's files belong to the study in ``storage``, before it is made."""
+    attributes = OpenedStudies(location, storage).attributes(location.name) or {}
+    # A study that was killed before it had its identity gets one when it is opened next.
+    if FINGERPRINT not in attributes or IDENTITY in attributes:
+        check_owner(location.folder, str(attributes.get(IDENTITY, "")), shown(storage.url))
+
+
+def check_unowned_folder(location: StudyLocation) -> None:
+    """Check that the folder holds no study's files if the study's database is missing.
+
+    Raises:
+        UserError: if it does: the database was deleted, and a new one would not fit them.
+    """
+    file = storage_file(location.url)
+    if file is not None and (not file.exists() or (file.is_file() and file.stat().st_size == 0)):
+        check_owner(location.folder, "", shown(location.url))
 
 
 def foreign_models(folder: Path, identity: str) -> str:

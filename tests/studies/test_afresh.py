@@ -268,11 +268,11 @@ def test_a_fork_that_is_begun_anew_keeps_its_own_reading(plan):
     run(forked, read_test_again=True)
     assert len(record(forked)[0].readings) == 2
     start_fresh(forked, say=str)
-    check_made(forked)  # killed here
+    check_made(forked.commands)  # killed here
     with pytest.raises(UserError, match=r"study toy-wide .*--fresh"):
         fork(changed, "wide", say=str)
     shutil.rmtree(forked.folder)  # killed between the renamings
-    check_made(forked)
+    check_made(forked.commands)
     again = fork(changed, "wide", say=str)
     assert again == forked
     # Of the study that it is a fork of, too, which the old one had inherited: not twice.

@@ -342,9 +342,9 @@ def test_killed_while_it_is_made_it_is_not_there(tmp_path, old, step):
     _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL, errors
     with pytest.raises(UserError, match="'toy-2'"):
-        check_made(fork_plan(wide))
+        check_made(fork_plan(wide).commands)
     assert fork(wide, "", say=str).name == "toy-2"
-    check_made(fork_plan(wide))
+    check_made(fork_plan(wide).commands)
     assert len(content(fork_plan(wide)).trials) == 12
 
 
