@@ -72,6 +72,12 @@ def test_one_comparison_is_students_t(freedom):
     assert modulus_quantile(1, freedom, 0.06) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("count", [1, 12, 20])
+def test_the_tail_is_right_with_one_degree_of_freedom(count):
+    at = dunnett_quantile(count, 1, 0.001, loading=0)
+    assert dunnett_tail(at, count, 1, loading=0) == pytest.approx(0.001, rel=0.008)
+
+
 @settings(max_examples=40)
 @given(
     st.integers(1, 20),
