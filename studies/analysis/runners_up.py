@@ -2,7 +2,7 @@
 
 One search value is one seed on images that the search chose by, so the best of a choice's trials
 may be the luckiest. Its best different configurations (``confirm.top``) are trained on the first
-``FIRST_SEEDS`` confirm seeds, and only the leader gets the other seeds and is in the verdict
+``FIRST_SEEDS`` confirm seeds, and only the leader gets the other seeds and enters the verdict
 on configurations.
 
 What decides is the mean of the metric that the *search* used, on the validation images. The

@@ -1,4 +1,4 @@
-"""Keeps with a new study what it learns from earlier ones; a study with trials reads no more."""
+"""Keeps with a new study what it learns from earlier ones; a started study reads no more."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

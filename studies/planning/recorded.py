@@ -135,7 +135,7 @@ def _settings(
     for key, value in _leaves(record["settings"]):
         if not _is_own(key) or (key in kept and now.origins.get(key) != SET):
             put_setting(nested, key, value)
-    # Older studies, without this setting, confirmed one configuration of each choice.
+    # Before this setting existed, a study confirmed one configuration of each choice.
     if "top" not in record["settings"].get("confirm", {}):
         put_setting(nested, "confirm.top", 1)
     settings = Settings.from_mapping(nested, source=source)

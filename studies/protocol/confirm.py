@@ -1,7 +1,8 @@
 """The confirmation: candidates are trained again on fresh seeds, all of them or in a race.
 
-On the first seeds the best configurations of each choice race within it; the leader continues, see
-``studies/analysis/runners_up.py``. With ``confirm.racing`` the leaders race against each other.
+On the first seeds the best configurations of each choice race within it; the leader gets the other
+seeds, see ``studies/analysis/runners_up.py``. With ``confirm.racing`` the leaders race against each
+other.
 
 What is due follows from the plan and the values so far, so an interrupted confirmation resumes by
 asking again.

@@ -3,7 +3,7 @@
 * Search: the plan's trials, proposed by the sampler; the pruner stops some of them.
 * Confirm: the best configurations of *each* choice of the scientific parameter, and the baseline's
   default, are trained again at full budget. They get the same fresh seeds, so that they can be
-  compared seed by seed. After two seeds only the leader of each choice continues, and in a race
+  compared seed by seed. After two seeds only the leader of each choice gets more, and in a race
   clear losers get fewer. Their models are kept.
 * Test: every confirmed model is evaluated on the test images, once, see ``holdout.py``.
 

@@ -1,4 +1,4 @@
-"""What a study says of the earlier studies that it learns from: before its search, and after."""
+"""Lines about the earlier studies that a study learns from, before its search and after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
