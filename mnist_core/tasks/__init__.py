@@ -134,14 +134,15 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
     with runtime.session(machine, deterministic=config.deterministic):
         task = create(config.model_copy(update={"batch_size": 8}), data, machine)
         model = machine.place(models.build(config.model, data.n_classes))
-        if not any(weight.requires_grad for weight in model.parameters()):
-            raise ConfigError(f"model.name: {config.model.name!r} has no parameter to train")
         batch = next(task.epoch())
         if models.task(config.model) == "classification":
             # Here and not in the loss: on a GPU a label of a missing class breaks the process.
             model.register_forward_hook(_check_output((len(batch[0]), data.n_classes), config))
         try:
-            task.loss(model, *batch).backward()
+            loss = task.loss(model, *batch)
+            if not any(weight.requires_grad for weight in model.parameters()):
+                raise ConfigError(f"model.name: {config.model.name!r} has no parameter to train")
+            loss.backward()  # type: ignore[no-untyped-call]
         except Exception as error:  # the model may be a user's own, whatever it raises
             if isinstance(error, UserError) or _of_the_machine(error):
                 raise

@@ -63,25 +63,25 @@ class Own(torch.nn.Module):
 
 
 WRONG = {
-    "returned [8, 3]": Own(lambda out: out[:, :3]),
-    "returned [8, 10, 1]": Own(lambda out: out[..., None]),
-    "returned a tuple": Own(lambda out: (out, 1)),
-    "returned a NoneType": Own(lambda out: None),
-    "does not require grad": Own(lambda out: out.detach()),
-    "has no parameter to train": Own(lambda out: out, trained=False),
+    "returned [8, 3]": lambda: Own(lambda out: out[:, :3]),
+    "returned [8, 10, 1]": lambda: Own(lambda out: out[..., None]),
+    "returned a tuple": lambda: Own(lambda out: (out, 1)),
+    "returned a NoneType": lambda: Own(lambda out: None),
+    "does not require grad": lambda: Own(lambda out: out.detach()),
+    "has no parameter to train": lambda: Own(lambda out: out, trained=False),
 }
 
 
 @pytest.mark.parametrize("said", WRONG)
 def test_a_model_with_a_wrong_answer_is_one_line(few, config, refusal, monkeypatch, said):
-    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: WRONG[said])
+    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: WRONG[said]())
     some = resolve(config(model__name="mlp512"))
     line = refusal(ConfigError, tasks.take_one_batch, some, few)
     assert line.startswith("model.name: 'mlp512' ") and said in line
 
 
 def test_a_training_blames_the_model_that_cannot_be_trained(few, config, refusal, monkeypatch):
-    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: WRONG["returned [8, 3]"])
+    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: WRONG["returned [8, 3]"]())
     some = resolve(config(model__name="mlp512"))
 
     def training():
