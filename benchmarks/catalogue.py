@@ -30,6 +30,7 @@ from studies.analysis.stored_study import Stored
 from studies.analysis.tables import tables
 from studies.core.formatting import is_share
 from studies.planning import lookup
+from studies.report.front_table import beaten_by, cost_text, means
 from studies.report.table import markdown
 from studies.report.verdict_text import gain_text
 
@@ -51,7 +52,10 @@ processor cores.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and write the studies that the command line names."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.quick and options.out == OUT:
+        parser.error(f"--quick is a trial: write it elsewhere than {OUT}, with --out FOLDER")
     names = options.studies or [name for name in catalog.names() if _runs_without_ray(name)]
     failed = []
     for name in names:
@@ -107,6 +111,9 @@ def _without_places(text: str, found: Stored) -> str:
     for place, short in (
         (str(found.plan.folder.resolve()), f"results/{found.plan.name}"),
         (str(found.plan.folder), f"results/{found.plan.name}"),
+        (f" --set results.folder={found.plan.folder.parent}", ""),
+        (str(found.plan.folder.parent.resolve()), "results"),
+        (str(found.plan.folder.parent), "results"),
         (str(Path.cwd()), "."),
         (str(Path.home()), "~"),
     ):
@@ -132,7 +139,7 @@ def trainings(found: Stored) -> bytes:
     buffer = io.BytesIO()
     together = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     # A parameter may be a number in one table and text in the other.
-    for column in together.select_dtypes("object"):
+    for column in together.columns[together.dtypes.map(pd.api.types.is_object_dtype)]:
         if column not in ("steps", "curve"):
             together[column] = together[column].map(str, na_action="ignore")
     together.to_parquet(buffer, index=False, engine="pyarrow", compression="zstd")
@@ -167,7 +174,7 @@ def facts(found: Stored) -> dict[str, Any]:
             and best.candidate.params == result.default_row.candidate.params
         ),
         "gain": None if gain is None else gain_text(result, gain),
-        "front": [row.label for row in result.rows] if result.several else None,
+        "front": _front(result) if result.several else None,
         "judged_on": result.verdicts.judged_on,
         "covered": result.verdicts.covered,
         "pool": None
@@ -187,6 +194,14 @@ def facts(found: Stored) -> dict[str, Any]:
     }
 
 
+def _front(result: StudyResult) -> list[str]:
+    """Return the labels that no other configuration beats in all objectives, each once."""
+    rows = [row for row in result.rows if means(result, row) and not beaten_by(result, row)]
+    params = [row.candidate.params if row.candidate else {} for row in rows]
+    # A configuration of the front may be the default, too: one set of trainings.
+    return [row.label for at, row in enumerate(rows) if params[at] not in params[:at]]
+
+
 def _row(result: StudyResult, index: int) -> dict[str, Any]:
     row = result.rows[index]
     interval, test = row.confirm, row.test
@@ -199,6 +214,8 @@ def _row(result: StudyResult, index: int) -> dict[str, Any]:
         "low": interval.low if interval and math.isfinite(interval.low) else None,
         "high": interval.high if interval and math.isfinite(interval.high) else None,
         "test": test.mean if test else None,
+        "objectives": dict(zip(result.plan.goals.names, means(result, row), strict=False)),
+        "minus_best": [row.gap.mean, row.gap.low, row.gap.high] if row.gap else None,
         "on_bound": list(row.on_bound),
         "seconds": row.seconds,
     }
@@ -216,17 +233,29 @@ def overview(folder: Path) -> str:
 
 def _line(one: dict[str, Any]) -> str:
     rows = {row["label"]: row for row in one["rows"]}
+    scale, digits = (100, ".2f") if is_share(one["metric"]) else (1, ".4g")
 
     def said(label: str) -> str:
         row = rows[label]
         if row["mean"] is None:
             return label
-        scale, digits = (100, ".2f") if is_share(one["metric"]) else (1, ".4g")
         ends = [row["low"], row["high"]]
-        if None in ends:
-            return f"{label} {scale * row['mean']:{digits}}"
-        low, high = (scale * end for end in ends)
-        return f"{label} {scale * row['mean']:{digits}} [{low:{digits}}, {high:{digits}}]"
+        text = f"{label} {scale * row['mean']:{digits}}"
+        if None not in ends:
+            low, high = (scale * end for end in ends)
+            text += f" [{low:{digits}}, {high:{digits}}]"
+        # The first objective is the metric itself.
+        others = list(row.get("objectives", {}).items())[1:] if one["front"] is not None else []
+        return text + "".join(f", {name} {cost_text(value)}" for name, value in others)
+
+    def from_the_best(label: str) -> str:
+        """Return the best minus the default where that is a choice's best, too."""
+        gap = rows[label]["minus_best"] if label in rows else None
+        if gap is None:
+            return "-"
+        # Where one end is 0 the default is shown to be worse (Hsu 1984).
+        mean, low, high = (-scale * gap[at] for at in (0, 2, 1))
+        return f"{mean:+{digits}} [{low + 0:+{digits}}, {high + 0:+{digits}}]"
 
     if one["front"] is not None:
         answer = f"a front of {len(one['front'])}: " + "; ".join(map(said, one["front"]))
@@ -239,7 +268,9 @@ def _line(one: dict[str, Any]) -> str:
     if one["collapsed"]:
         answer += "; " + ", ".join(f"{name}: {what}" for name, what in one["collapsed"].items())
     default = said(one["default"]) if one["default"] in rows else "-"
-    gain = one["gain"] or ("it is the default" if one["best_is_default"] else "-")
+    gain = one["gain"] or from_the_best(one["default"])
+    if one["best_is_default"]:
+        gain = "it is the default"
     minutes = "-" if one["minutes"] is None else f"{one['minutes']:.0f}"
     versions = ", ".join(
         f"{name} {version}"

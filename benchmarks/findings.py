@@ -215,8 +215,10 @@ def reached(one: Preset) -> Found:
     return Found(verdict=verdict, figure=figure)
 
 
-def against(first: Preset, second: Preset) -> Found:
+def against(first: Preset | None, second: Preset | None) -> Found:
     """Return whether the first preset is better than the second, by Welch's interval."""
+    if first is None or second is None:
+        return Found(verdict=MISSING)
     parts = [(one.test[1] / t_quantile(one.n - 1)) ** 2 for one in (first, second)]
     freedoms = [one.n - 1 for one in (first, second)]
     spread = sum(part**2 / freedom for part, freedom in zip(parts, freedoms, strict=True))
@@ -299,7 +301,7 @@ def page(studies: Path, of_presets: str) -> str:
     named = {(one.variant, one.metric): one for one in rows if one.name == "siamese_10pct"}
     text += _line(
         "The Siamese network is better than one CNN on both images (98.95, 95.25 %; seeds alone)",
-        against(named["siamese", "accuracy %"], named["pair_concat", "accuracy %"]),
+        against(named.get(("siamese", "accuracy %")), named.get(("pair_concat", "accuracy %"))),
         "python -m mnist_core presets run siamese_10pct --seeds 3 --test",
     )
     text += _line(

@@ -8,6 +8,7 @@ import typer
 from mnist_core.commands.compare_command import compare_command
 from mnist_core.commands.evaluate_command import evaluate_command
 from mnist_core.commands.export_command import export_command
+from mnist_core.commands.options import WRITTEN
 from mnist_core.commands.predict_command import predict_command
 from mnist_core.commands.presets_command import app as presets_app
 from mnist_core.commands.summary_command import summary_command
@@ -45,7 +46,7 @@ app.command("tune-batch")(tune_batch_command)
 
 def main() -> None:
     """Run the command line and exit."""
-    command_line.run(app, program("mnist_core"))
+    command_line.run(app, program("mnist_core"), written=WRITTEN)
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return key.strip(), parsed["v"] if len(parsed) == 1 else raw.strip()
 
 
-def as_written(error: ConfigError, options: Mapping[str, str]) -> ConfigError:
+def as_written(error: Exception, options: Mapping[str, str]) -> Exception:
     """Return ``error`` with the option that was written in place of the setting that it becomes.
 
     ``options``: the options given, by their setting, e.g. ``{"epochs": "--epochs"}``.

@@ -3,7 +3,7 @@
 import html
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,18 @@ if TYPE_CHECKING:  # pandas and torch take seconds to import
     from studies.analysis.tables import Tables
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """A study as it was read: what it found, its trials as tables, its files.
 
     A notebook shows the verdict and the table.
     """
 
-    stored: Stored = field(repr=False)
+    stored: Stored
+
+    def __repr__(self) -> str:
+        """Return its name and phase: a study has too much for one line."""
+        return f"<Study {self.name}, {self.phase}>"
 
     @property
     def name(self) -> str:

@@ -87,7 +87,7 @@ def changes(assignments: list[str] | None, **options: Any) -> dict[str, Any]:
     return given | dict(parse_assignment(text) for text in assignments or [])
 
 
-_WRITTEN = {
+WRITTEN = {
     "model.name": "--model",
     "data.name": "--dataset",
     "epochs": "--epochs",
@@ -109,7 +109,7 @@ def override(
         return config.override(changes)
     except ConfigError as error:
         by_set = {parse_assignment(text)[0] for text in assignments or []}
-        given = {key: _WRITTEN[key] for key in changes if key in _WRITTEN and key not in by_set}
+        given = {key: WRITTEN[key] for key in changes if key in WRITTEN and key not in by_set}
         raise as_written(error, given) from None
 
 

@@ -1,6 +1,8 @@
 """How the programs of this project end: one line for a mistake of the user, and an exit code."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer.main
@@ -10,6 +12,7 @@ from mnist_core.console import streams
 from mnist_core.console.plain_text import one_line
 from mnist_core.console.shell_words import as_started
 from mnist_core.errors import UserError
+from mnist_core.table import as_written
 from mnist_core.version import PACKAGE, package_version
 
 
@@ -25,8 +28,16 @@ VersionOption = Annotated[
 ]
 
 
-def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (UserError,)) -> None:
+def run(
+    app: typer.Typer,
+    name: str,
+    *,
+    errors: tuple[type[Exception], ...] = (UserError,),
+    written: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Run ``app`` as the program ``name`` and exit.
+
+    ``written``: options by the setting that they become; a mistake is blamed on the option.
 
     Exit codes: 0 done; 1 a mistake that the user can mend (one of ``errors``, printed as one
     line); 2 a command line that cannot be read; 130 interrupted. Other exceptions are defects and
@@ -38,7 +49,9 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
     try:
         command(prog_name=name)
     except errors as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        # Much is found wrong long after the options have become settings.
+        said = as_written(error, _given(written, sys.argv[1:]))
+        print(f"error: {one_line(str(said))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -48,6 +61,22 @@ def run(app: typer.Typer, name: str, *, errors: tuple[type[Exception], ...] = (U
         if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
             print("interrupted", file=sys.stderr)
         raise
+
+
+def _given(written: Mapping[str, str], words: Sequence[str]) -> dict[str, str]:
+    """Return those of ``written`` that ``words`` name; not what ``--set`` names, as it wins."""
+    assignments = [
+        word.removeprefix("--set=")
+        for before, word in zip(["", *words], words, strict=False)
+        if before == "--set" or word.startswith("--set=")
+    ]
+    by_set = {assignment.partition("=")[0].strip() for assignment in assignments}
+    options = {word.partition("=")[0] for word in words}
+    return {
+        setting: option
+        for setting, option in written.items()
+        if option in options and setting not in by_set
+    }
 
 
 def _show_help_as_written(command: Any) -> None:

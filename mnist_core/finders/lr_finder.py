@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d  # type: ignore[import-untyped]
 
+from mnist_core import tasks
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data
 from mnist_core.device import runtime
@@ -69,7 +70,8 @@ def find(
         ConfigError: as ``sweep``.
     """
     machine = runtime.resolve(config)
-    with runtime.session(machine, deterministic=config.deterministic):
+    session = runtime.session(machine, deterministic=config.deterministic)
+    with session, tasks.blamed_on_the_model(config, data):
         step = Steps(config, data, machine)
         return sweep(lambda lr: step(lr).item(), low=low, high=high, steps=steps, on_step=on_step)
 

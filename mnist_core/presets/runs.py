@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mnist_core import files, parsing
+from mnist_core import files, parsing, tasks
 from mnist_core import train as trainer
 from mnist_core.checkpoints import checkpoint, evaluate_checkpoint, reading_record
 from mnist_core.config import DataConfig, TrainConfig
@@ -145,7 +145,8 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
     state = results.folder / f"{job.name}.state"
     resumed = state.exists()
     try:
-        result = _train(job, state, report)
+        with tasks.blamed_on_the_model(job.config, data):
+            result = _train(job, state, report)
     except trainer.TrainingFailed as failure:
         if failure.kind != "NonFiniteLoss":
             raise UserError(f"{job.name}: {failure.kind}: {failure}") from None

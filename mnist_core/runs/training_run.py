@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from mnist_core import files
+from mnist_core import files, tasks
 from mnist_core import train as trainer
 from mnist_core.checkpoints import (
     checkpoint,
@@ -64,11 +64,13 @@ def run(plan: Plan, console: Console) -> TrainResult:
     folder = _folder(plan, config, data)
     log = Log(console, folder.path / "train.log" if folder else None)
     if folder is None:
-        result = _train(config, data, log, None)
+        with tasks.blamed_on_the_model(config, data):
+            result = _train(config, data, log, None)
         _finish(plan, result, data, log, None)
         return result
     try:
-        result = _train(config, data, log, folder)
+        with tasks.blamed_on_the_model(config, data):
+            result = _train(config, data, log, folder)
         _finish(plan, result, data, log, folder)
         folder.end(run_record.DONE)
     except KeyboardInterrupt as error:

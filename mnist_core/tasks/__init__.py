@@ -3,9 +3,10 @@
 The trainer drives a ``Task`` only, so a new task is a new module with ``create`` and ``evaluate``.
 """
 
+import contextlib
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -130,13 +131,18 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
         DataError: if the images do not make what the task needs.
     """
     machine = runtime.resolve(config)
-    with runtime.session(machine, deterministic=config.deterministic), torch.no_grad():
-        check_batches(config, data)
+    with runtime.session(machine, deterministic=config.deterministic):
         task = create(config.model_copy(update={"batch_size": 8}), data, machine)
         model = machine.place(models.build(config.model, data.n_classes))
         batch = next(task.epoch())
+        if models.task(config.model) == "classification":
+            # Here and not in the loss: on a GPU a label of a missing class breaks the process.
+            model.register_forward_hook(_check_output((len(batch[0]), data.n_classes), config))
         try:
-            task.loss(model, *batch)
+            loss = task.loss(model, *batch)
+            if not any(weight.requires_grad for weight in model.parameters()):
+                raise ConfigError(f"model.name: {config.model.name!r} has no parameter to train")
+            loss.backward()  # type: ignore[no-untyped-call]
         except Exception as error:  # the model may be a user's own, whatever it raises
             if isinstance(error, UserError) or _of_the_machine(error):
                 raise
@@ -144,6 +150,38 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
             raise ConfigError(
                 f"model.name: {config.model.name!r} cannot take a batch: {said}"
             ) from error
+        check_batches(config, data)
+
+
+@contextlib.contextmanager
+def blamed_on_the_model(config: TrainConfig, data: Data) -> Iterator[None]:
+    """Run a training; if it raises, say in one line whether the model cannot take a batch.
+
+    Raises:
+        ConfigError: if it cannot. Other exceptions stay as they are.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, UserError) and not _of_the_machine(error):
+            take_one_batch(config, data)
+        raise
+
+
+def _check_output(shape: tuple[int, ...], config: TrainConfig) -> Callable[..., None]:
+    """Return a hook that raises ConfigError if a model's output is not one number a class."""
+
+    def check(model: nn.Module, given: object, output: object) -> None:
+        del model, given
+        if isinstance(output, Tensor) and tuple(output.shape) == shape:
+            return
+        got = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise ConfigError(
+            f"model.name: {config.model.name!r} must return one number a class, {list(shape)} of"
+            f" {shape[0]} images, but returned {got}"
+        )
+
+    return check
 
 
 def _of_the_machine(error: Exception) -> bool:

@@ -66,6 +66,7 @@ WRITTEN = {
     "engine.workers": "--workers",
     "search.enqueue": "--enqueue",
     "search.imports": "--import",
+    "search.learn_from": "--learn-from",
     "search.order": "--order",
     "search.trials": "--trials",
     "search.trials_complete": "--trials-complete",
@@ -96,7 +97,7 @@ def trackers(text: str | None) -> list[str] | None:
 def main(app: typer.Typer, name: str) -> None:
     """Run ``app`` and exit: 1 with one line for a user's mistake, 130 after Ctrl-C."""
     try:
-        command_line.run(app, name, errors=(UserError, SpaceError))
+        command_line.run(app, name, errors=(UserError, SpaceError), written=WRITTEN)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -50,6 +50,53 @@ def test_a_model_that_cannot_take_a_batch_is_one_line(few, config, refusal, monk
     assert "'mlp512' cannot take a batch: KeyError" in said
 
 
+class Own(torch.nn.Module):
+    """A user's model, with something wrong."""
+
+    def __init__(self, answer, trained=True):
+        super().__init__()
+        self.layer = torch.nn.Linear(784, 10).requires_grad_(trained)
+        self.answer = answer
+
+    def forward(self, images):
+        return self.answer(self.layer(images.flatten(1)))
+
+
+WRONG = {
+    "returned [8, 3]": lambda: Own(lambda out: out[:, :3]),
+    "returned [8, 10, 1]": lambda: Own(lambda out: out[..., None]),
+    "returned a tuple": lambda: Own(lambda out: (out, 1)),
+    "returned a NoneType": lambda: Own(lambda out: None),
+    "does not require grad": lambda: Own(lambda out: out.detach()),
+    "has no parameter to train": lambda: Own(lambda out: out, trained=False),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_a_model_with_a_wrong_answer_is_one_line(few, config, refusal, monkeypatch, said):
+    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: WRONG[said]())
+    some = resolve(config(model__name="mlp512"))
+    line = refusal(ConfigError, tasks.take_one_batch, some, few)
+    assert line.startswith("model.name: 'mlp512' ") and said in line
+
+
+def test_a_training_blames_the_model_that_cannot_be_trained(few, config, refusal, monkeypatch):
+    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: WRONG["returned [8, 3]"]())
+    some = resolve(config(model__name="mlp512"))
+
+    def training():
+        with tasks.blamed_on_the_model(some, few):
+            train(some, few)
+
+    assert "returned [8, 3]" in refusal(ConfigError, training)
+    assert "returned [8, 3]" in refusal(ConfigError, lr_finder.find, some, few)
+
+
+def test_another_mistake_is_not_blamed_on_the_model(few, config):
+    with pytest.raises(ZeroDivisionError), tasks.blamed_on_the_model(resolve(config()), few):
+        raise ZeroDivisionError
+
+
 def test_a_loss_of_another_task_is_refused(config, refusal):
     for model, loss in (("net", "bce"), ("siamese", "focal")):
         some = config(model__name=model, loss__name=loss)

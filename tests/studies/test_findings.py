@@ -16,6 +16,7 @@ from findings import (
     Claim,
     against,
     judged,
+    page,
     presets,
     reached,
     tiny_difference,
@@ -104,3 +105,12 @@ def test_seven_hundredths_of_a_point_of_10_000_images_are_nothing():
 def test_each_claim_is_about_choices_of_its_study(one):
     choices = list(map(str, catalog.get(one.study).choices))
     assert {one.first, one.second or one.first} <= set(choices)
+
+
+def test_without_results_nothing_is_claimed(tmp_path):
+    """No study and no preset has been run."""
+    lines = [row for row in page(tmp_path, "").splitlines() if row.endswith("` |")]
+    assert len(lines) > len(CLAIMS)
+    for line in lines:
+        told = "interval of 10,000 images alone" in line or "presets run" in line.split("|")[3]
+        assert told or "| - | not run yet |" in line, line

@@ -34,7 +34,7 @@ def test_a_run_returns_what_it_found(ran, toyland):  # noqa: F811
     assert ran.config.seed == ran.result["winner"]["seed"]
     assert ran.files["report"] == ran.folder / "report.md"
     page = ran._repr_html_()
-    assert "<table>" in page and ran.best in page and repr(ran) == "Study()"
+    assert "<table>" in page and ran.best in page and repr(ran) == "<Study toyland, finished>"
 
 
 def test_load_gives_the_same_object(ran):

@@ -1,6 +1,7 @@
 """An option that becomes a setting is named in a mistake as it was written."""
 
 import pytest
+from in_this_process import here  # noqa: F401
 
 from mnist_core.commands import options as training
 from mnist_core.errors import ConfigError
@@ -38,3 +39,23 @@ def test_of_a_study(setting, value):
 def test_each_is_a_setting():
     settings = {name.removeprefix("train.") for name in Settings.setting_names()}
     assert set(WRITTEN) <= settings
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--engine", "foo"], "--engine: unknown engine"),
+        (["--engine=foo"], "--engine: unknown engine"),
+        (["--engine", "local", "--set", "engine.name=foo"], "engine.name: unknown engine"),
+        (["--track", "foo"], "--track: unknown tracker"),
+    ],
+)
+def test_what_a_later_check_finds(here, words, said):  # noqa: F811
+    done = here("studies", "run", "optim_search", *words)
+    assert (done.returncode, done.stderr[: 7 + len(said)]) == (1, f"error: {said}")
+
+
+@pytest.mark.parametrize("command", ["train", "tune-lr"])
+def test_of_a_model(here, command):  # noqa: F811
+    done = here("mnist_core", command, "--model", "foo")
+    assert done.stderr.startswith("error: --model: unknown model 'foo'")
