@@ -32,15 +32,12 @@ class Pauses:
         events: TrialEvents,
     ) -> None:
         self._rule = rule
+        self.on = rule is not None
+        """Whether trials pause at all."""
         self._table = table
         self._order = order
         self._attempts = attempts
         self._events = events
-
-    @property
-    def on(self) -> bool:
-        """Whether trials pause at all."""
-        return self._rule is not None
 
     def numbers(self) -> list[int]:
         """Return the numbers of the trials that are paused now."""

@@ -190,4 +190,4 @@ def test_real_trainings_with_one_worker_and_two(tmp_path):
 
 def test_an_order_that_is_none():
     done = inside(["studies.run", "optim_search", "--order", "batches"])
-    one_line(done, "search.order", "batches")
+    one_line(done, "--order", "batches")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from needs import missing
 from toy import SPEC, make_plan
+from typer.testing import CliRunner
 
 import mnist_core
 import objectives
@@ -69,9 +70,9 @@ def test_a_wrong_objective_is_one_line_before_workers_start(own, monkeypatch, tm
     plan = dataclasses.replace(plan, spec=dataclasses.replace(SPEC, objective="mine"))
     monkeypatch.setattr(options.Chosen, "resolve", lambda *args, **options: plan)
     monkeypatch.setattr(engines, "create", None)
-    with pytest.raises(ConfigError) as error:
-        run.run("toy")
-    assert said in str(error.value) and "\n" not in str(error.value)
+    error = CliRunner().invoke(run.app, ["toy"]).exception
+    assert isinstance(error, ConfigError)
+    assert said in str(error) and "\n" not in str(error)
 
 
 def test_a_right_one_is_taken_and_cannot_be_measured(own, tmp_path):
@@ -136,13 +137,14 @@ def test_a_study_with_a_model_that_is_not_python_is_known_without_torch(own_mode
 
 def test_the_list_marks_what_cannot_run(own, tmp_path, monkeypatch, capsys):
     from studies import catalog
+    from studies.analysis.found_studies import catalog_studies
     from studies.report import overview
 
     broken = {"gone": spec_of(name="gone", objective="nowhere"), "fine": spec_of(name="fine")}
     broken["lost"] = spec_of(name="lost", fixed={"model.name": "nett"})
     monkeypatch.setattr(catalog, "names", lambda: tuple(broken))
     monkeypatch.setattr(catalog, "get", broken.__getitem__)
-    overview.print_studies()
+    overview.print_studies(catalog_studies(), tmp_path, [])
     printed = " ".join(capsys.readouterr().out.split())
     assert "unknown objective 'nowhere'" in printed and "unknown model 'nett'" in printed
     assert printed.count(SPEC.goal) == 1
