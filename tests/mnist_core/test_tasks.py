@@ -67,7 +67,7 @@ WRONG = {
     "returned [8, 10, 1]": lambda: Own(lambda out: out[..., None]),
     "returned a tuple": lambda: Own(lambda out: (out, 1)),
     "returned a NoneType": lambda: Own(lambda out: None),
-    "does not require grad": lambda: Own(lambda out: out.detach()),
+    "does not depend on its parameters": lambda: Own(lambda out: out.detach()),
     "has no parameter to train": lambda: Own(lambda out: out, trained=False),
 }
 
@@ -77,7 +77,7 @@ def test_a_model_with_a_wrong_answer_is_one_line(few, config, refusal, monkeypat
     monkeypatch.setattr(mlp512, "build", lambda config, n_classes: WRONG[said]())
     some = resolve(config(model__name="mlp512"))
     line = refusal(ConfigError, tasks.take_one_batch, some, few)
-    assert line.startswith("model.name: 'mlp512' ") and said in line
+    assert line.startswith("model.name: ") and "'mlp512'" in line and said in line
 
 
 def test_a_training_blames_the_model_that_cannot_be_trained(few, config, refusal, monkeypatch):
