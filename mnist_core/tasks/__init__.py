@@ -138,6 +138,8 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
         if models.task(config.model) == "classification":
             # Here and not in the loss: on a GPU a label of a missing class breaks the process.
             model.register_forward_hook(_check_output((len(batch[0]), data.n_classes), config))
+        answered: list[bool] = []
+        model.register_forward_hook(lambda *_: answered.append(True))
         try:
             loss = task.loss(model, *batch)
             if not any(weight.requires_grad for weight in model.parameters()):
@@ -152,9 +154,11 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
             if isinstance(error, UserError) or _of_the_machine(error):
                 raise
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ConfigError(
-                f"model.name: {config.model.name!r} cannot take a batch: {said}"
-            ) from error
+            if answered:
+                what = f"loss.name: the loss cannot take the answer of {config.model.name!r}"
+            else:
+                what = f"model.name: {config.model.name!r} cannot take a batch"
+            raise ConfigError(f"{what}: {said}") from error
         check_batches(config, data)
 
 

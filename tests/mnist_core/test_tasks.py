@@ -1,11 +1,12 @@
 """Choosing a task, and what is refused before anything is trained."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mnist_core import tasks
+from mnist_core import losses, tasks
 from mnist_core.data import Split
 from mnist_core.errors import ConfigError
 from mnist_core.finders import lr_finder
@@ -48,6 +49,18 @@ def test_a_model_that_cannot_take_a_batch_is_one_line(few, config, refusal, monk
     some = resolve(config(model__name="mlp512"))
     said = refusal(ConfigError, tasks.take_one_batch, some, few)
     assert "'mlp512' cannot take a batch: KeyError" in said
+
+
+@pytest.mark.parametrize("model", ["mlp512", "siamese"])
+def test_a_loss_that_raises_is_not_blamed_on_the_model(few, config, refusal, monkeypatch, model):
+    def raising(*given):
+        raise KeyError("no such loss")
+
+    some = resolve(config(model__name=model))
+    wrong = SimpleNamespace(compute=raising, embeds=False)
+    monkeypatch.setattr(losses, "of", lambda config, task: wrong)
+    said = refusal(ConfigError, tasks.take_one_batch, some, few)
+    assert said.startswith(f"loss.name: the loss cannot take the answer of '{model}': KeyError")
 
 
 class Own(torch.nn.Module):
