@@ -63,6 +63,15 @@ def test_a_loss_that_raises_is_not_blamed_on_the_model(few, config, refusal, mon
     assert said.startswith(f"loss.name: the loss cannot take the answer of '{model}': KeyError")
 
 
+def test_a_forward_that_raises_is_not_taken_for_a_batch_norm(few, config, monkeypatch):
+    def raising(out):
+        raise ValueError("broken")
+
+    monkeypatch.setattr(mlp512, "build", lambda config, n_classes: Own(raising))
+    some = resolve(config(model__name="mlp512", batch_size=13))
+    tasks.check_batches(some, few)
+
+
 class Own(torch.nn.Module):
     """A user's model, with something wrong."""
 
