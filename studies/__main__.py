@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mnist_core.console.command_line import VersionOption
-from mnist_core.console.shell_words import by_script, program
+from mnist_core.console.shell_words import as_started, by_script, program
 from studies.cli import options
 from studies.cli.audit import audit_command
 from studies.cli.compare import compare_command
@@ -76,7 +76,7 @@ def config() -> None:
     """
     from studies.planning.settings import default_conf
 
-    typer.echo(default_conf(), nl=False)
+    typer.echo(as_started(default_conf()), nl=False)
 
 
 @app.command()

@@ -59,6 +59,7 @@ def test_help_names_commands_in_the_form_that_was_used(here):  # noqa: F811
         by_script, as_module = here("bin/studies", *words), here("studies", *words)
         assert "python -m" not in by_script.stdout and "python -m" in as_module.stdout
     assert "python -m" not in here("bin/mnist-core", "train", "--help").stdout
+    assert "python -m" not in here("bin/studies", "config").stdout
 
 
 def test_a_study_run_by_the_script_prints_no_module(here, toyland):  # noqa: F811
