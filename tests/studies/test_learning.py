@@ -225,6 +225,12 @@ def test_a_study_that_has_begun_reads_no_more(tmp_path, before):
     assert any("ignored" in line for line in said)
 
 
+def test_a_finished_study_says_so_too(tmp_path, before):
+    run(study(tmp_path))
+    _, said = run(study(tmp_path, learn_from=[str(before[0].folder)]))
+    assert any("ignored" in line for line in said)
+
+
 def test_it_is_shown_and_not_counted(tmp_path, before):
     plan = study(tmp_path, learn_from=[str(before[0].folder)], sampler="screen")
     run(plan)
