@@ -175,8 +175,10 @@ class _Opening:
         if self._has_work(study, source.total):
             if member is None:
                 self._record_run(study)
-            for text in [*notes(plan, source), *earlier.ignored(study)]:
+            for text in notes(plan, source):
                 stream.emit("message", None, text=text, level="info")
+        for text in earlier.ignored(study):
+            stream.emit("message", None, text=text, level="info")
         # Before the book says how many trials are finished: the log knows of more.
         announce("search", study, self.listeners)
         options = with_resources(settings.pruner, settings.pruner_options, plan.most_reports)

@@ -88,7 +88,11 @@ class Rules:
         for candidate in chosen:
             if all(candidate.params != other.params for other in self._different):
                 self._different.append(candidate)
-        self._further = sum(one.place > 1 for one in self._different)
+        default = {identity(one.params) for one in chosen if one.default}
+        # The default goes on, also as a runner-up.
+        self._further = sum(
+            one.place > 1 and identity(one.params) not in default for one in self._different
+        )
 
     def due(self, records: Sequence[TrialRecord]) -> list[Entry]:
         """Return the trainings up to the first unfinished round, seed by seed."""

@@ -29,10 +29,13 @@ def fitted(
     tables = [_table(heads, rows, title, styles, plain=plain, tight=tight) for tight in (0, 1)]
     # Only the first column may be folded: a number that is cut is another number.
     folded = max(0, max((len(row[0]) for row in rows), default=0) - LEAST_LABEL)
-    for table in tables:
-        natural = console.measure(table, options=console.options.update_width(10_000)).maximum
-        if natural - folded <= console.width:
-            return table
+    wide = console.options.update_width(10_000)
+    natural = [console.measure(table, options=wide).maximum for table in tables]
+    # A folded name looks like another row, so a tight table comes first.
+    for spare in (0, folded):
+        for table, width in zip(tables, natural, strict=True):
+            if width - spare <= console.width:
+                return table
     return _blocks(heads, rows, title, styles)
 
 

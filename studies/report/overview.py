@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
 from studies.analysis.figure_data import best_of, complete
@@ -173,7 +174,10 @@ def print_status(stored: Stored) -> None:
         images = f", {judged}" if judged else ""
         table.add_row(
             "best confirmed",
-            escape(f"{value} on {confirmed.confirm.n} seeds{images}  {confirmed.label}  {params}"),
+            escape(
+                f"{value} on {counted(confirmed.confirm.n, 'seed')}{images}"
+                f"  {confirmed.label}  {params}"
+            ),
         )
     best = best_of(complete(stored.search), plan.goals.sign)
     if best is not None:

@@ -136,8 +136,13 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
         *ended_early(result),
         *([f"This study was {result.forked}."] if result.forked else []),
         *map(str, result.learned),
-        f"trials: complete/pruned/failed in the search; search: best {searched_by(result)} there;"
-        " luck: how far it would move, were as many trials drawn again (standard deviation,"
+        # The leader on fresh seeds need not be the best of the search.
+        f"trials: complete/pruned/failed in the search; search: {searched_by(result)} of this"
+        " configuration there; luck: how far the best one would move, were as many trials drawn"
+        " again (standard deviation, bootstrap)"
+        if followed
+        else f"trials: complete/pruned/failed in the search; search: best {searched_by(result)}"
+        " there; luck: how far it would move, were as many trials drawn again (standard deviation,"
         " bootstrap)",
         f"confirm: mean of the fresh seeds{judged_on(result)}, with {CONFIDENCE:.0%} intervals"
         f" that all hold together; test: mean of the same models on the test"

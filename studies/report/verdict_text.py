@@ -87,8 +87,16 @@ def choice_lines(result: StudyResult) -> list[str]:
             f"Best {name} as tuned here ({tuned}), the luck of the search included: "
             f"{compared.best}."
         ]
+    # The race judges configurations, so with the luck of the search a stopped choice may be best.
+    out = [row.label for row in result.rows if row.stopped_after]
+    if len(compared.possible) < 2 and out:
+        return [
+            f"As tuned here ({tuned}), it is not known which {name} is best: the race stopped"
+            f" {listed(out)} before the luck of the search could be judged."
+        ]
     may = listed(compared.possible)
     never = f"; not {listed(compared.worse)}" if compared.worse else ""
+    never += f"; the race left {listed(out)} unjudged" if out else ""
     return [
         f"As tuned here ({tuned}) no {name} is shown to be best: another search might come to"
         f" {may}{never}."
@@ -109,12 +117,27 @@ def _untuned(result: StudyResult) -> list[str]:
     # Without another trial there was nothing that could have been better.
     searched = [row.label for row in found if row.complete + row.pruned > 1]
     alone = [row.label for row in found if row.complete + row.pruned < 2]
+    # With confirm.top the default may lead on fresh seeds a trial that was better in the search.
+    led = [row.label for row in found if row.label in searched and _had_better(row, spec.sign)]
     lines = []
-    if searched:
-        lines.append(f"The search found nothing better than the default of {listed(searched)}.")
+    if nothing := [label for label in searched if label not in led]:
+        lines.append(f"The search found nothing better than the default of {listed(nothing)}.")
+    if led:
+        lines.append(
+            f"The default of {listed(led)} leads on fresh seeds what was better in the search."
+        )
     if alone:
         lines.append(f"Only the default was tried of {listed(alone)}.")
     return lines
+
+
+def _had_better(row: Row, sign: float) -> bool:
+    """Return whether a runner-up of ``row`` has a better search value."""
+    one, *others = [
+        of_row.candidate.search_value if of_row.candidate else None
+        for of_row in (row, *row.runners_up)
+    ]
+    return one is not None and any(v is not None and sign * v > sign * one for v in others)
 
 
 def _against_default(result: StudyResult) -> list[str]:

@@ -10,6 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.space import Choice
+from studies.core.attributes import LEARNED
 from studies.search.aligned import Aligned
 from studies.search.branches import Branch, Search, deciding
 from studies.search.learned_trials import LearnedTrials
@@ -19,6 +20,11 @@ from studies.search.screening import Screening
 from studies.search.study_views import StudyView, TpeViewSampler
 from studies.search.warping import half_ranked
 from studies.storage.optuna_internals import required_params
+
+_DRAWS = 3
+"""Points of a sequence that are drawn at most, until one was not learned. An earlier study with the
+same seed had its best configuration at a point of the same sequence, and training it twice gives
+the same value to the last digit."""
 
 MakeSampler = Callable[[Branch], BaseSampler]
 """Makes the sampler of one branch."""
@@ -114,11 +120,17 @@ class BranchSampler(BaseSampler):
             if not distribution.single()
             and not (self._kind.numbers_only and isinstance(distribution, CategoricalDistribution))
         }
-        proposed = self._inside_branch(study, trial, branch, inner) if inner else {}
-        if self._screening is not None:
-            others = [o for o in study.get_trials(deepcopy=False) if o.number != trial.number]
-            proposed = self._screening.point(branch, proposed, others, study.directions)
-        return {**proposed, **branch}
+        others = [o for o in study.get_trials(deepcopy=False) if o.number != trial.number]
+        learned = [o.params for o in others if LEARNED in o.user_attrs]
+        found = branch
+        for _ in range(_DRAWS if self._kind.sequence else 1):
+            proposed = self._inside_branch(study, trial, branch, inner) if inner else {}
+            if self._screening is not None:
+                proposed = self._screening.point(branch, proposed, others, study.directions)
+            found = {**proposed, **branch}
+            if found not in learned:
+                break
+        return found
 
     def _across(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Return what one model of all branches proposes; nothing if it has seen too little."""

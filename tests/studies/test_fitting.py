@@ -36,6 +36,15 @@ def test_numbers_are_whole_and_lines_fit(plain, rows, width):
         assert all(cell in text for cell in row[1:])
 
 
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_tight_table_comes_before_folded_names(plain):
+    rows = [*MAIN, ("rmsprop, runner-up 2", "-", "97.30", "96.63 (2)", "-", "97.15", "2.2")]
+    whole = max(len(line.rstrip()) for line in printed(200, rows, plain=plain).splitlines())
+    # A tight table has no padding at its edges.
+    lines = printed(whole - 2, rows, plain=plain).splitlines()
+    assert all(any(row[0] in line and row[-1] in line for line in lines) for row in rows)
+
+
 def test_a_usual_terminal_has_a_table():
     lines = printed(80, MAIN).splitlines()
     assert any(all(cell in line for cell in MAIN[1]) for line in lines)

@@ -225,6 +225,29 @@ def test_a_study_that_has_begun_reads_no_more(tmp_path, before):
     assert any("ignored" in line for line in said)
 
 
+@pytest.mark.parametrize("sampler", ["screen", "qmc"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_same_sequence_does_not_repeat_what_was_learned(tmp_path, sampler, seed):
+    """With the same search.seed, the earlier best is a point of the new study's own sequence."""
+    earlier = study(tmp_path, EARLIER, sampler=sampler, seed=seed)
+    run(earlier)
+    plan = study(tmp_path, learn_from=[str(earlier.folder)], sampler=sampler, seed=seed)
+    trials, _ = run(plan)
+    assert any(LEARNED in trial.user_attrs for trial in trials)
+    points = {json.dumps(trial.params, sort_keys=True) for trial in trials}
+    assert len(points) == len(trials) == 9
+    # An interrupted study goes on to the same trials.
+    cut = study(tmp_path / "cut", learn_from=[str(earlier.folder)], sampler=sampler, seed=seed)
+    run(cut, until=5)
+    assert [trial.params for trial in run(cut)[0]] == [trial.params for trial in trials]
+
+
+def test_a_finished_study_says_so_too(tmp_path, before):
+    run(study(tmp_path))
+    _, said = run(study(tmp_path, learn_from=[str(before[0].folder)]))
+    assert any("ignored" in line for line in said)
+
+
 def test_it_is_shown_and_not_counted(tmp_path, before):
     plan = study(tmp_path, learn_from=[str(before[0].folder)], sampler="screen")
     run(plan)

@@ -19,6 +19,7 @@ from studies.protocol import phases
 from studies.protocol.confirm import Rules
 from studies.protocol.control import StudyInterrupted
 from studies.report.table import markdown
+from studies.report.verdict_text import choice_lines
 from studies.report.warnings import warnings
 from studies.search.enqueued import identity
 from studies.statistics.intervals import paired_difference
@@ -169,6 +170,17 @@ def test_without_the_race_the_missing_seeds_are_trained(tmp_path):
     assert result.trained == sum(8 - len(row.values) for row in first.rows)
     # And with it again nobody lacks a seed, so nobody is said to be stopped.
     assert all(row.stopped_after is None for row in run(raced(tmp_path)).rows)
+
+
+def test_a_stopped_choice_is_in_no_verdict_on_choices(tmp_path):
+    """With the luck of the search it might be best; the race has judged configurations."""
+    result = run(raced(tmp_path))
+    lost = [row.label for row in result.rows if row.stopped_after]
+    (said,) = choice_lines(result)
+    possible = result.verdicts.choices.comparison.possible
+    assert lost and all(label in said for label in lost) and "the race" in said
+    # Never "another search might come to sgd", which is one of one.
+    assert ("might come to" in said) == (len(possible) > 1)
 
 
 def test_who_is_stopped_is_said_once(tmp_path):

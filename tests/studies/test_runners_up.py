@@ -260,6 +260,28 @@ def test_the_runner_up_leads_where_the_best_search_value_was_luck(tmp_path):
     assert f"sgd, trial {row.candidate.search_trial}" in labels
 
 
+class LuckyDefault(Toy):
+    """Adam's default is not the best of the search, but leads on fresh seeds."""
+
+    def __call__(self, task, report):
+        outcome = super().__call__(task, report)
+        default = task.params.get("adam.lr") == 0.001
+        value = outcome.metrics["val_accuracy"] + 0.1 * (default and self.keep_models is not None)
+        return Outcome(metrics={**outcome.metrics, "val_accuracy": value})
+
+
+def test_a_default_that_leads_is_not_said_to_be_unbeaten_in_the_search(tmp_path):
+    result = run(make_plan(tmp_path, seeds=3, confirm={"top": 8}), toy=LuckyDefault())
+    row = next(row for row in result.rows if row.label == "adam")
+    assert row.candidate.params["adam.lr"] == 0.001
+    assert max(one.candidate.search_value for one in row.runners_up) > row.candidate.search_value
+    said = " ".join(verdict_lines(result))
+    assert "The default of adam leads on fresh seeds what was better in the search." in said
+    assert "nothing better than the default of adam" not in said
+    # The note on the column search is true of this row, too.
+    assert "search: val_accuracy (validation images) of this configuration" in notes(result)[0]
+
+
 def test_one_is_as_before(tmp_path):
     result = run(make_plan(tmp_path, seeds=4, confirm={"top": 1}), toy=Lucky())
     assert all(row.runners_up == () for row in result.rows)
@@ -272,6 +294,25 @@ def test_one_is_as_before(tmp_path):
     assert [(r.label, r.values) for r in more.shown_rows if r.label != "sgd, runner-up"] == [
         (r.label, r.values) for r in whole.shown_rows if r.label != "sgd, runner-up"
     ]
+
+
+def test_a_race_is_announced_with_the_seeds_of_the_default():
+    """The baseline's default goes on even where it is a runner-up of its choice."""
+    default = candidate("adam", place=2)
+    chosen = [
+        candidate("adam"),
+        default,
+        candidate("sgd"),
+        candidate("sgd", place=2),
+        dataclasses.replace(default, default=True, place=1, name=""),
+    ]
+    rules = Rules(SPEC, SEEDS[:3], chosen, racing=True)
+    done = [
+        record(number, one, seed, one.search_value)
+        for number, (seed, one) in enumerate((s, c) for s in SEEDS[:2] for c in chosen[:4])
+    ]
+    announced = len(rules.due([])) + rules.later([])
+    assert announced == len(done) + 3 == len(rules.due(done)) and rules.later(done) == 0
 
 
 @pytest.mark.parametrize("racing", [False, True])
