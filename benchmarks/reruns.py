@@ -15,7 +15,6 @@ the choice's leading configuration.
 
 import argparse
 import itertools
-import statistics
 import subprocess
 import sys
 from collections import Counter
@@ -83,7 +82,6 @@ def report(study: str, found: Sequence["StudyResult"]) -> str:
     every = [row for result in found for row in result.shown_rows if row.candidate]
     lost = [f"{row.label}" for row in every if row.collapsed]
     lines.append(f"- Collapsed on a fresh seed: {len(lost)} of {len(every)}. {', '.join(lost)}")
-    lines.append(f"- Seconds of training, all trials: {_seconds(found)}.")
     for name in sorted(found[0].plan.spec.space.parameters):
         chosen = Counter(
             str(row.candidate.params[name])
@@ -127,11 +125,6 @@ def _number(result: "StudyResult", label: str) -> str:
 def _test(result: "StudyResult") -> str:
     row = next((row for row in result.rows if row.label == result.best), None)
     return f"{100 * row.test.mean:.2f}" if row and row.test else "-"
-
-
-def _seconds(found: Sequence["StudyResult"]) -> str:
-    each = [statistics.fmean(r.seconds or 0.0 for r in result.confirmed) for result in found]
-    return f"{min(each):.1f} to {max(each):.1f} a confirm training"
 
 
 if __name__ == "__main__":
