@@ -14,6 +14,7 @@ from studies.core.redaction import masked
 from studies.planning import lookup
 from studies.planning.objective_class import objective_class
 from studies.planning.own_code import check_models
+from studies.storage.location import StudyLocation
 
 ELSEWHERE = "elsewhere"
 UNREADABLE = "unreadable"
@@ -75,7 +76,11 @@ def found_studies(results: Path) -> Iterator[FoundStudy]:
 
 def _in_folder(folder: Path) -> FoundStudy | None:
     if lookup.database_of(folder):
-        stored = stored_study.read(lookup.find(str(folder)))
+        plan = lookup.find(str(folder))
+        # A run that was refused before its first trial leaves an empty database.
+        if not (folder / EVENTS).exists() and _is_empty(plan.location):
+            return None
+        stored = stored_study.read(plan)
         return FoundStudy(
             name=stored.plan.name,
             folder=folder,
@@ -94,3 +99,8 @@ def _in_folder(folder: Path) -> FoundStudy | None:
         state=ELSEWHERE,
         why=masked(str(about.get("storage", ""))),
     )
+
+
+def _is_empty(location: StudyLocation) -> bool:
+    with location.opened() as studies:
+        return not studies.names

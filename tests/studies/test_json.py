@@ -92,6 +92,12 @@ def test_list_has_the_catalog_and_the_folder_of_results(ran):
     assert [one["running"] for one in listed["results"]] == [False, False]
 
 
+def test_a_study_that_was_refused_before_it_began_is_not_listed(ran, here):  # noqa: F811
+    refused = here("studies.run", "plainland", *RUN, "--learn-from", "nowhere")
+    assert refused.returncode == 1 and "nowhere" in refused.stderr
+    assert [one["name"] for one in ran("list")["results"]] == ["toyland"]
+
+
 def test_list_prints_studies_and_states(ran, here):  # noqa: F811
     done = here("studies", "list")
     assert "optim_search" in done.stdout and "finished" in done.stdout
