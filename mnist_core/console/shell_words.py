@@ -16,8 +16,9 @@ _MODULE = re.compile(rf"python -m ({'|'.join(map(re.escape, _SCRIPTS))})(?!\.?\w
 
 def by_script() -> bool:
     """Return whether this program was started as ``studies`` or ``mnist-core``, not as a module."""
-    # `python -m` puts a file there that ends in .py.
-    return Path(sys.argv[0]).name.removesuffix(".exe") in _SCRIPTS.values()
+    # `python -m` puts a file there that ends in .py; a program that embeds Python may put nothing.
+    name = Path(sys.argv[0]).name if sys.argv else ""
+    return name.removesuffix(".exe") in _SCRIPTS.values()
 
 
 def python() -> list[str]:

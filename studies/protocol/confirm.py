@@ -89,7 +89,7 @@ class Rules:
             if all(candidate.params != other.params for other in self._different):
                 self._different.append(candidate)
         default = {identity(one.params) for one in chosen if one.default}
-        # The default goes on, also as a runner-up.
+        # The default gets all seeds, also as a runner-up.
         self._further = sum(
             one.place > 1 and identity(one.params) not in default for one in self._different
         )

@@ -140,7 +140,7 @@ def test_a_terminal_gets_the_live_view(tmp_path):
         pytest.skip("needs script(1) of util-linux")
     import shlex
 
-    arguments = [sys.executable, "-m", "studies.run", *tiny(tmp_path, trials=2), "--workers", "1"]
+    arguments = [sys.executable, "-m", "studies.run", *tiny(tmp_path, trials=12), "--workers", "1"]
     done = subprocess.run(
         ["script", "-qec", f"stty cols 100 rows 40; {shlex.join(arguments)}", "/dev/null"],
         cwd=ROOT,
