@@ -1,5 +1,6 @@
 """What the optimizers minimize: two test functions, and the trainings of ``optim_search``."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -42,15 +43,16 @@ class Problem(Protocol):
 
 
 @dataclass(frozen=True)
-class _Function:
+class _Function(ABC):
     space: Space
     least: float
     scientific: str = COMPARED
     epochs: int = 1
     prior: None = None
 
+    @abstractmethod
     def value(self, x: np.ndarray) -> float:
-        raise NotImplementedError
+        """Return the function's value at ``x``."""
 
     def loss(self, params: Params, epochs: int, name: str = "") -> float:
         """Return the function's value."""

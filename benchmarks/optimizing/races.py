@@ -56,7 +56,7 @@ def search(problem: Problem, searcher: Searcher) -> tuple[tuple[float, ...], flo
 
 
 def read(file: Path) -> Iterator[Run]:
-    """Yield the runs that ``file`` holds, none if there is no file."""
+    """Yield the runs in ``file``; a missing file has none."""
     if file.exists():
         for line in file.read_text(encoding="utf-8").splitlines():
             given = json.loads(line)

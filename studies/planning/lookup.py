@@ -111,7 +111,7 @@ class _Lookup:
             folder = now.location.folder.parent / said
             if not folder.is_dir():
                 known = unknown_name("study", said, catalog.names())
-                raise UserError(f"{known}, and there is no such folder")
+                raise UserError(f"{known}, and no folder has this name")
         return _at(now, folder=folder)
 
     def _now(self, name: str) -> Now:

@@ -105,7 +105,7 @@ def check_made(commands: StudyCommands) -> None:
         names = studies.names
     if not names & {location.name, location.confirm} and not was_moved(location, names):
         raise UserError(
-            f"there is no study {location.name!r} in {shown(location.url)}; make the fork by"
+            f"{shown(location.url)} has no study {location.name!r}; make the fork by"
             f" {commands.fork(fork_name)}"
         )
 

@@ -58,7 +58,7 @@ def warnings(result: StudyResult) -> list[str]:
             )
         if row.collapsed is not None:
             found.append(
-                f"{row.label}: {row.collapsed}: training failed there on its own, so it is not"
+                f"{row.label}: {row.collapsed}: far below the best seed, so it is not"
                 " ranked; its mean is of the other seeds"
             )
         # Seconds vary: a trial may keep a limit that the trainings on other seeds do not.

@@ -117,10 +117,9 @@ class Guide:
 def _place(parameter: Parameter, value: Any) -> Any:
     """Return where ``value`` lies in its range, 0 to 1; a choice that is not a number: itself."""
     if isinstance(parameter, Choice):
-        choices = parameter.choices
-        if len(choices) > 1 and all(isinstance(c, int | float) for c in choices):
-            ordered = sorted(choices)  # type: ignore[type-var]
-            return ordered.index(value) / (len(choices) - 1)
+        numbers = sorted(one for one in parameter.choices if isinstance(one, int | float))
+        if 1 < len(numbers) == len(parameter.choices):
+            return numbers.index(value) / (len(numbers) - 1)
         return value
     assert isinstance(parameter, Float | Int)
     return fraction_of(parameter, float(value))

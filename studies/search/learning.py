@@ -120,7 +120,7 @@ class EarlierReader:
         with location.opened(self._storage_of(location.url)) as studies:
             search = studies.search
             if search is None:
-                raise _Refused("there is no such study yet; run it first")
+                raise _Refused("it has not been run yet; run it first")
             attributes = search.user_attrs
             identity = str(attributes.get(IDENTITY, ""))
             same_place = (location.name, location.url) == (plan.name, plan.storage_url)
@@ -198,8 +198,9 @@ def _fitting(space: Space, scientific: str, params: Mapping[str, Any]) -> dict[s
     for name, parameter in space.parameters.items():
         if name in params:
             value = params[name]
-            known = isinstance(parameter, Float) and type(value) in (int, float)
-            found[name] = parameter.snapped(float(value)) if known else value  # type: ignore[union-attr]
+            if isinstance(parameter, Float) and type(value) in (int, float):
+                value = parameter.snapped(float(value))
+            found[name] = value
     try:
         space.check_part(found)
     except SpaceError:

@@ -324,7 +324,7 @@ def test_accuracies_far_below_the_best_do_not_widen_its_interval():
     assert {"4", "5", "6"} <= set(judged.comparison.worse) and not judged.collapsed
     assert judged.pool.scales["0"] == judged.pool.scales["3"] == 1 < judged.pool.scales["4"]
     assert judged.pool.variance_of("6") > 20 * judged.pool.variance
-    # Another metric, or one that is no fraction, has no such scale.
+    # A metric that is not an accuracy is not scaled.
     assert set(judge_configurations(values).pool.scales.values()) == {1.0}
 
 
