@@ -279,7 +279,7 @@ def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> 
     """Return the most trials that the search starts."""
     search = settings.search
     complete, trials = search.trials_complete, search.trials
-    file = f"studies/catalog/{spec.name}.py"
+    file = catalog.file_of(spec.name)
     own = (None, f"{file} (fixed)", f"{file} (quick)")
     if complete is not None and origins.get("search.trials") in own:
         trials = _STARTED_PER_COMPLETE * complete

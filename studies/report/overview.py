@@ -12,6 +12,7 @@ from rich.table import Table
 from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
+from studies import catalog
 from studies.analysis.figure_data import best_of, complete
 from studies.analysis.found_studies import ELSEWHERE, UNREADABLE, CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
@@ -234,7 +235,7 @@ def counts_text(records: list[TrialRecord]) -> str:
 
 
 def _file(study: str) -> str:
-    return f"studies/catalog/{study}.py"
+    return catalog.file_of(study)
 
 
 def _holder(lease: Lease | None) -> str:

@@ -56,7 +56,7 @@ def test_an_unknown_name_lists_the_valid_ones():
     with pytest.raises(ConfigError) as error:
         catalog.get("optim_serch")
     assert "unknown study 'optim_serch'; did you mean 'optim_search'? (valid: " in str(error.value)
-    for name in ("", ".", "..", "__init__", "optim_search.py", "studies.catalog.optim_search"):
+    for name in ("", ".", "..", "__init__", "studies.catalog.optim_search"):
         with pytest.raises(ConfigError, match="unknown study"):
             catalog.get(name)
 
