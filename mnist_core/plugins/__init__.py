@@ -138,13 +138,23 @@ def open_project() -> None:
     Raises:
         ConfigError: if the table is wrong, or a folder is missing.
     """
+    if listed := listed_folders():
+        _put(listed)
+
+
+def listed_folders() -> list[Path]:
+    """Return the folders that ``conf.toml`` in the working directory names.
+
+    Raises:
+        ConfigError: as ``open_project``.
+    """
     tables: dict[str, Any] = {}
     if CONF.is_file():
         # A file that is not TOML is named by the commands that read their settings in it.
         with contextlib.suppress(ConfigError):
             tables = parsing.toml_file(CONF)
-    if path := project_path(tables, source=str(CONF)):
-        _put(Path(one).absolute() for one in path)
+    path = project_path(tables, source=str(CONF))
+    return [Path(os.path.normpath(Path(one).absolute())) for one in path]
 
 
 def project_path(tables: dict[str, Any], *, source: str) -> list[str]:
@@ -316,8 +326,8 @@ def _entry_points(path: tuple[str, ...], group: str) -> tuple[metadata.EntryPoin
     return tuple(sorted(set(metadata.entry_points(group=group)), key=lambda one: one.value))
 
 
-def _put(paths: Collection[Path] | Iterator[Path]) -> None:
-    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(os.path.normpath(one) for one in paths))
+def _put(paths: Collection[Path]) -> None:
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(map(str, paths)))
 
 
 def _plural(kind: str) -> str:
