@@ -151,14 +151,14 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     open.warm_up()  # the workers are still at their imports
     spec = plan.spec
     given = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
-    defaults = [plan.config_for(params, seed=0) for params in given]
-    configs = [*defaults, *plan.ends()]
+    defaults, ends = [plan.config_for(params, seed=0) for params in given], plan.ends()
+    configs = [*defaults, *ends]
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
     kind = objective_class(plan.spec.objective)
     check = {"check": kind.check} if issubclass(kind, Training) else {}
     prepare = functools.partial(preflight.prepare, most_parameters=most, **check)
-    found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
+    found = engines.call(engine, prepare, [(configs, defaults or ends)] * plan.workers)
     if say is not None and issubclass(kind, Training):  # the cost of other objectives is unknown
         say(preflight.describe(plan.trainings / plan.workers, found))
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
