@@ -1,14 +1,18 @@
 """A study: its question, its space, the roles of its parameters, its budget."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mnist_core.console.plain_text import is_safe, one_line
 from mnist_core.errors import ConfigError, unknown_name
-from search_spaces.space import Choice, Space, SpaceError, Value
+from objectives.own import Command, Own, own
+from search_spaces.space import Choice, Parameter, Space, SpaceError, Value
 from studies.core.goals import Goals
 from studies.statistics.intervals import Direction, sign_of
+
+TRAINER = "classification"
+"""The objective of a study that names none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,9 @@ class StudySpec:
         trials_per_choice: minimum number of trials of each choice of the scientific parameter.
         confirm_seeds: number of fresh seeds for each confirmed configuration, >= 3.
         quick: settings (dotted, as for ``--set``) of ``--quick``, a run that takes seconds.
-        objective: a module in ``objectives/``.
+        objective: what is run: a module in ``objectives/``, or a function, a class, an object of a
+            frozen dataclass or a ``Command`` of one's own, see ``objectives/own``.
+        command: a shell command as objective, e.g. ``"python train.py --lr {lr}"``.
         steps: what an objective reports: the ``progress`` of one training, or values of separate
             ``instances`` (folds, tasks), which only the wilcoxon pruner compares correctly.
         objectives: directions of further objectives: ``parameters`` of the model, ``seconds`` of a
@@ -47,7 +53,7 @@ class StudySpec:
     goal: str
     space: Space
     scientific: str
-    fixed: Mapping[str, Any]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[Any, Mapping[str, Any]]
     baseline: Value
     trials: int
@@ -56,7 +62,8 @@ class StudySpec:
     direction: Direction = "maximize"
     confirm_seeds: int = 3
     quick: Mapping[str, Any] = field(default_factory=dict)
-    objective: str = "classification"
+    objective: Any = TRAINER
+    command: str = ""
     steps: Literal["progress", "instances"] = "progress"
     objectives: Mapping[str, Direction] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)
@@ -74,6 +81,7 @@ class StudySpec:
                     f"study {one_line(self.name)}: {what} must be one line of printable text, but"
                     f" got {text!a}"
                 )
+        self._take_objective()
         parameter = self.space.parameters.get(self.scientific)
         if not isinstance(parameter, Choice) or parameter.when is not None:
             raise ConfigError(
@@ -114,6 +122,36 @@ class StudySpec:
             )
         except ConfigError as error:
             raise ConfigError(f"study {self.name}: {error}") from None
+
+    def _take_objective(self) -> None:
+        """Replace an objective of the user's own by what the study knows of it."""
+        given: Any = self.objective
+        try:
+            if self.command:
+                if given != TRAINER and not isinstance(given, Own):
+                    raise ConfigError("give an objective or a command, not both")
+                given = Command(self.command)
+            if not isinstance(given, str):
+                given = own(given)
+                if isinstance(given.place, Command):
+                    always = {name: one.when is None for name, one in self._parameters()}
+                    given.place.check(always)
+        except ConfigError as error:
+            raise ConfigError(f"study {self.name}: {error}") from None
+        object.__setattr__(self, "objective", given)
+
+    def _parameters(self) -> Iterable[tuple[str, Parameter]]:
+        return self.space.parameters.items()
+
+    @property
+    def own(self) -> Own | None:
+        """The objective if it is the user's own, not a module in ``objectives/``."""
+        return self.objective if isinstance(self.objective, Own) else None
+
+    @property
+    def label(self) -> str:
+        """The objective's name in records and messages."""
+        return self.objective.label if isinstance(self.objective, Own) else str(self.objective)
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         """Yield the texts of the study that are printed, and what they are."""
