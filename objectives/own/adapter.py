@@ -22,6 +22,18 @@ class OwnConfiguration:
     seed: int
     given: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], *, source: str) -> "OwnConfiguration":
+        """Return what ``to_dict`` wrote; ConfigError: ``values`` are something else."""
+        wanted = {"objective": str, "seed": int, "params": Mapping, "given": Mapping}
+        given = {"given": {}, **values}
+        for name, kind in wanted.items():
+            if not isinstance(given.get(name), kind):
+                raise ConfigError(f"{source}: {name} is missing, or is not a {kind.__name__}")
+        if unknown := set(given) - set(wanted):
+            raise ConfigError(f"{source}: {sorted(unknown)[0]} is not part of an exported trial")
+        return cls(**given)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain nested values."""
         given = {"given": dict(self.given)} if self.given else {}

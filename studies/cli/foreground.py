@@ -28,7 +28,7 @@ from studies.core.events import Listener
 from studies.core.json_text import json_text
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.next_commands import again_command, train_command
+from studies.planning.next_commands import again_command, reproduce_command, train_command
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
@@ -189,12 +189,14 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     print_result(console, result)
     console.print()
     trained = plan.adapter.trains
-    for what, where in (
+    lines = (
         ("best configuration", config),
         ("report", report),
-        *([("train it again", train_command(config))] if trained else []),
+        ("train it again", train_command(config)) if trained else None,
+        ("run it again", reproduce_command(config)) if plan.spec.own else None,
         ("all trials", plan.commands.look("dashboard")),
-    ):
+    )
+    for what, where in filter(None, lines):
         _print_line(console, what, where)
 
 

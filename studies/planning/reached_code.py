@@ -42,6 +42,11 @@ def hashes_of_own(own: Own) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def code_facts(own: Own) -> dict[str, str]:
+    """Return the hashes of the objective's code as facts of a record, by name."""
+    return {f"code of {name}": found for name, found in hashes_of_own(own).items()}
+
+
 def reached(tree: ast.Module, name: str) -> list[ast.stmt]:
     """Return the statements of a file that ``name`` reaches, in their order."""
     binds = {statement: set(_bound(statement)) for statement in tree.body}

@@ -32,7 +32,7 @@ class Lineage:
     Attributes:
         params: at the start; a point of the space.
         seed: of the training.
-        changes: since then, as ``TrainConfig.changes`` takes them.
+        changes: since then, as the setting ``changes`` takes them.
     """
 
     params: Mapping[str, Any]

@@ -25,12 +25,10 @@ def _commands(page: Material) -> tuple[tuple[str, str], ...]:
     plan = page.result.plan
     what = "The whole study" + (", or to resume it" if plan.commands.resumable else " once more")
     rows = [(what, plan.commands.run())]
-    if page.found.phase == "finished" and plan.adapter.trains:
-        file = plan.folder / FILE
-        rows += [
-            ("The best configuration once more, compared", reproduce_command(file)),
-            ("Train it", train_command(file)),
-        ]
+    trains, file = plan.adapter.trains, plan.folder / FILE
+    if page.found.phase == "finished" and (trains or plan.spec.own):
+        rows.append(("The best configuration once more, compared", reproduce_command(file)))
+        rows += [("Train it", train_command(file))] if trains else []
     return tuple(rows)
 
 
