@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from mnist_core.errors import ConfigError
+from mnist_core.plugins import python_files
 
 _MAIN = "__main__"
 
@@ -101,14 +101,18 @@ def _reference(found: Any) -> Reference:
     )
 
 
-@functools.lru_cache(maxsize=8)
 def load(place: Reference) -> Any:
-    """Return the function or object that is called; the same one for the life of the process.
+    """Return the function or object that is called; the same one as long as its module lives.
 
     Raises:
         ConfigError: if its file is missing or cannot be run, or does not hold it.
     """
-    found = getattr(_module(place), place.name, None)
+    return _made(place, module_of(place))
+
+
+@functools.lru_cache(maxsize=8)
+def _made(place: Reference, module: ModuleType) -> Any:
+    found = getattr(module, place.name, None)
     if not callable(found):
         raise ConfigError(f"{place.file or place.module}: holds no {place.name} that can be called")
     if not inspect.isclass(found):
@@ -119,7 +123,8 @@ def load(place: Reference) -> Any:
         raise ConfigError(f"objective {place.label}: {said(error)}") from error
 
 
-def _module(place: Reference) -> ModuleType:
+def module_of(place: Reference) -> ModuleType:
+    """Return the module of the objective; ConfigError: it cannot be imported here."""
     loaded = sys.modules.get(place.module)
     if loaded is not None and _is(getattr(loaded, "__file__", None), place.file):
         return loaded
@@ -128,10 +133,10 @@ def _module(place: Reference) -> ModuleType:
             f"objective {place.name}: is in the program itself, where workers cannot find it; put"
             " it into a file and import it from there, or set engine.name=inline"
         )
+    if not _is(_origin(place.module), place.file):
+        return python_files.load(Path(place.file))
     try:
-        if _is(_origin(place.module), place.file):
-            return importlib.import_module(place.module)
-        return _from_file(place.file)
+        return importlib.import_module(place.module)
     except Exception as error:  # a user's own file may raise anything
         raise ConfigError(f"{place.file}: {said(error)}") from error
 
@@ -142,24 +147,6 @@ def _origin(module: str) -> str | None:
     except (ImportError, ValueError):
         return None
     return None if found is None else found.origin
-
-
-def _from_file(file: str) -> ModuleType:
-    """Run ``file`` as a module, whose name follows from its path."""
-    name = f"_objective_{hashlib.sha256(file.encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, file)
-    if found is None or found.loader is None:
-        raise ConfigError("is not a Python file")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module  # dataclasses look their module up
-    try:
-        found.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _is(file: str | None, other: str) -> bool:

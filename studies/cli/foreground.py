@@ -142,10 +142,11 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     adapter = plan.adapter
     adapter.ensure_data()
     open.warm_up()  # the workers are still at their imports
-    defaults = [plan.spec.default(choice) for choice in plan.spec.choices]
+    spec = plan.spec
+    defaults = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
-    prepare, arguments = adapter.preparation(defaults, plan.ends(), most)
+    prepare, arguments = adapter.preparation(defaults, spec.space.ends(), most)
     found = engines.call(engine, prepare, [arguments] * plan.workers)
     # The cost of the objectives of ``objectives/`` that are not trainers is unknown.
     if say is not None and (adapter.trains or plan.spec.own is not None):

@@ -1,51 +1,39 @@
-"""The code of a user's own objective and models: a hash of each, part of a study's fingerprint.
+"""The code of a user's own objective and models: a hash of each file, part of the fingerprint.
 
-Shipped code is not hashed: the trainer's version stands for it.
+What lies in this package is not hashed: the trainer's version stands for it.
 """
 
+import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import mnist_core
-import objectives
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core import plugins
+from mnist_core.plugins.python_files import parse
 from mnist_core.table import flatten
 from objectives.trainer.adapter import TrainerSettings
 from search_spaces.space import Choice
+from studies.planning import objective_class
 from studies.planning.reached_code import hashes_of_own
-from studies.planning.syntax import hash_of, parsed
+from studies.planning.syntax import hash_of
 from studies.spec import StudySpec
-
-# A user's own file lies in the same folder, so its place does not tell it from these.
-SHIPPED = {
-    "objectives": (
-        *("adapter", "base", "classification", "measured", "optuna_objective", "own", "pairs"),
-        *("trainer", "training"),
-    ),
-    "mnist_core/models": (
-        *("cnn", "drawing_cnn", "flex_cnn", "lenet5", "mlp512", "net", "net_deep", "net_sigmoid"),
-        *("pair_concat", "resnet18", "siamese", "siamese_flex"),
-    ),
-}
-"""Modules of this package, by folder; every other module there is a user's own."""
 
 
 def hashes(spec: StudySpec, model: str) -> dict[str, str]:
     """Return the hash of each of the user's own files that trains a study's trials, by its name.
 
-    ``model`` counts unless the trials search their model.
+    A name has no folder of this machine, so a project may move. ``model`` counts unless the trials
+    search their model.
 
     Raises:
         ConfigError: if a file is missing or is not Python.
     """
     if spec.own is not None:
         return hashes_of_own(spec.own)
-    own = [name for name in _models(spec, model) if name not in SHIPPED["mnist_core/models"]]
-    found = {f"mnist_core/models/{name}.py": _file(_model_folders(), name) for name in own}
-    if spec.objective not in SHIPPED["objectives"]:
-        file = _file(map(Path, objectives.__path__), spec.objective)
-        found[f"objectives/{spec.objective}.py"] = file
-    return {name: hash_of(parsed(name, path)) for name, path in sorted(found.items())}
+    own = [plugins.find("models", name, _shipped_models()) for name in _models(spec, model)]
+    own.append(plugins.find("objectives", spec.label, objective_class.shipped()))
+    files = {name: file for one in own if one for name, file in one.sources().items()}
+    return {name: hash_of(parse(file, name)) for name, file in sorted(files.items())}
 
 
 def check_models(spec: StudySpec) -> None:
@@ -54,11 +42,8 @@ def check_models(spec: StudySpec) -> None:
         return
     default = TrainerSettings().model.name
     for name in _models(spec, str(flatten(spec.fixed).get("model.name", default))):
-        file = _file(_model_folders(), name)
-        if not file.is_file():
-            known = [path.stem for at in _model_folders() for path in at.glob("[!_]*.py")]
-            raise ConfigError(f"model.name: {unknown_name('model', name, known)}")
-        parsed(f"mnist_core/models/{name}.py", file)
+        if plugins.find("models", name, _shipped_models()) is None:
+            parse(_file(name), f"mnist_core/models/{name}.py")
 
 
 def _models(spec: StudySpec, model: str) -> list[str]:
@@ -71,12 +56,19 @@ def _models(spec: StudySpec, model: str) -> list[str]:
     return searched or [model]
 
 
+def _shipped_models() -> list[str]:
+    found = pkgutil.iter_modules(map(str, _model_folders()))
+    return [module.name for module in found if module.name[0] != "_"]
+
+
 def _model_folders() -> list[Path]:
     # Importing the package would import torch.
     return [Path(folder) / "models" for folder in mnist_core.__path__]
 
 
-def _file(folders: Iterable[Path], name: str) -> Path:
-    """Return the file of module ``name`` in ``folders``; of a package its ``__init__``."""
-    places = [path for at in folders for path in (at / f"{name}.py", at / name / "__init__.py")]
-    return next((path for path in places if path.is_file()), places[0])
+def _file(name: str) -> Path:
+    """Return the file of this package's model ``name``; of a package its ``__init__``."""
+    places: Iterable[Path] = (
+        path for at in _model_folders() for path in (at / f"{name}.py", at / name / "__init__.py")
+    )
+    return next(path for path in places if path.is_file())

@@ -13,7 +13,6 @@ from objectives.adapter import Adapter, Configuration
 from objectives.base import CHANGES
 from objectives.own.adapter import OwnAdapter
 from objectives.trainer.adapter import TrainerAdapter, TrainerSettings
-from search_spaces.space import Float, Int, Parameter
 from studies import catalog
 from studies.core import study_names
 from studies.core.attributes import CODE
@@ -108,15 +107,23 @@ class Plan:
     @property
     def trainings(self) -> int:
         """About the most trainings of the study: of its search and its confirmation."""
-        several = bool(self.settings.search.objectives)
-        chosen = self.settings.confirm.front if several else len(self.spec.choices)
-        further = (self.top - 1) * min(FIRST_SEEDS, self.confirm_seeds) * chosen
-        confirmed = (chosen + 1) * self.confirm_seeds + further
+        if self.settings.search.objectives:
+            chosen = self.settings.confirm.front
+        else:
+            chosen = len(self.spec.choices) or self.top
+        further = 0
+        if self.spec.compares:
+            further = (self.top - 1) * min(FIRST_SEEDS, self.confirm_seeds) * chosen
+        chosen += self.spec.reference is not None
+        confirmed = chosen * self.confirm_seeds + further
         return (self.trials_complete or self.trials) + confirmed
 
     @property
     def top(self) -> int:
-        """How many configurations of each choice are confirmed; 1: only the best search value."""
+        """How many configurations of each choice are confirmed; 1: only the best search value.
+
+        Without choices: how many in all.
+        """
         # Members of a population are copies of each other, and a front has no one best.
         alone = self.settings.population or bool(self.settings.search.objectives)
         return 1 if alone else self.settings.confirm.top
@@ -150,33 +157,23 @@ class Plan:
         self.spec.space.check({name: params[name] for name in params if name != CHANGES})
         return self.adapter.configuration(params, seed, source=f"study {self.spec.name}")
 
-    def ends(self) -> list[dict[str, Any]]:
-        """Return the points at the ends of every range in every branch of the space."""
-        space = self.spec.space
-        points = []
-        for branch in space.branches():
-            for end in (0, -1):
-
-                def choose(name: str, parameter: Parameter, end: int = end) -> Any:
-                    if isinstance(parameter, Float | Int):
-                        return (parameter.low, parameter.high)[end]
-                    return branch.get(name, parameter.choices[end])  # noqa: B023
-
-                points.append(space.walk(choose))
-        return points
-
     def required_params(self, number: int) -> dict[str, Any]:
         """Return the parameters that trial ``number`` must have; the sampler chooses the rest."""
         # First the default configurations, the baseline's before all; then the choices of the
         # scientific parameter in turn, until each has its trials_per_choice.
         spec = self.spec
-        choices = [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]
-        choice = choices[number % len(choices)]
-        if number < len(choices):
-            return spec.default(choice)
-        if number < len(choices) * self.trials_per_choice:
-            return {spec.scientific: choice}
+        defaults = spec.first_defaults
+        if number < len(defaults):
+            return spec.default_of(defaults[number])
+        if number < self.turns:
+            choices = defaults or spec.choices
+            return {spec.scientific: choices[number % len(choices)]}
         return {}
+
+    @property
+    def turns(self) -> int:
+        """The number of first trials that have to be defaults or of a certain choice."""
+        return max(len(self.spec.defaults), len(self.spec.choices) * self.trials_per_choice)
 
     def fingerprint(
         self, trainer: str = TRAINER_VERSION, code: Mapping[str, str] | None = None
@@ -253,7 +250,7 @@ def resolve(
         folder=folder,
         storage_url=storage_url_of(settings, folder),
     )
-    plan.adapter.check(plan.ends(), source=f"study {spec.name}")
+    plan.adapter.check(spec.space.ends(), source=f"study {spec.name}")
     return plan
 
 
@@ -267,7 +264,7 @@ def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> 
     """Return the most trials that the search starts."""
     search = settings.search
     complete, trials = search.trials_complete, search.trials
-    file = f"studies/catalog/{spec.name}.py"
+    file = catalog.file_of(spec.name)
     own = (None, f"{file} (fixed)", f"{file} (quick)")
     if complete is not None and origins.get("search.trials") in own:
         trials = _STARTED_PER_COMPLETE * complete
@@ -287,8 +284,8 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
     # The choices take turns even then, so that a study can be extended: the parameters that trial
     # number N must have do not depend on the number of trials.
     asked, choices = settings.search.trials_per_choice, len(spec.choices)
-    if asked is None:
-        return spec.trials_per_choice
+    if asked is None or not spec.compares:
+        return spec.promised
     if asked * choices > trials:
         raise ConfigError(
             f"search.trials_per_choice: {asked} for each of {choices} choices of {spec.scientific}"

@@ -8,13 +8,16 @@ A module in the same folder that is imported counts as a whole.
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from mnist_core import plugins
 from mnist_core.errors import ConfigError
+from mnist_core.plugins import python_files
+from mnist_core.plugins.python_files import parse
 from objectives.own import Command, Own
 from objectives.own.reference import load
-from studies.planning.syntax import hash_of, hash_of_bytes, parsed
+from studies.planning.syntax import hash_of, hash_of_bytes
 
 _LARGEST = 1 << 20
 """Bytes of a file named in a command that may be code; a larger one is data."""
@@ -35,10 +38,12 @@ def hashes_of_own(own: Own) -> dict[str, str]:
         # A cell of a notebook has no file, but its lines are known.
         return {place.label: hash_of(ast.parse(_source(load(place), place.label)))}
     file = Path(place.file)
-    whole = parsed(file.name, file)
+    whole = parse(file)
     statements = reached(whole, place.name)
     found = {file.name: hash_of(ast.Module(body=statements, type_ignores=[]))}
-    found |= {path.name: hash_of(tree) for path, tree in _beside(file, statements, {file})}
+    roots = [file.parent, *plugins.folders()]
+    beside = python_files.sources(file, roots)
+    found |= {name: hash_of(parse(path)) for name, path in beside.items() if path != file}
     return dict(sorted(found.items()))
 
 
@@ -85,30 +90,6 @@ def _used_in(expression: ast.expr) -> Iterator[str]:
     yield from (node.id for node in ast.walk(expression) if isinstance(node, ast.Name))
 
 
-def _beside(
-    file: Path, statements: Iterable[ast.stmt], seen: set[Path]
-) -> Iterator[tuple[Path, ast.Module]]:
-    """Yield the modules in the folder of ``file`` that are imported, and those that they import."""
-    for statement in statements:
-        for name in _imported(statement):
-            places = (file.parent / f"{name}.py", file.parent / name / "__init__.py")
-            path = next((one for one in places if one.is_file()), None)
-            if path is None or path in seen:
-                continue
-            seen.add(path)
-            tree = parsed(path.name, path)
-            yield path, tree
-            yield from _beside(path, tree.body, seen)
-
-
-def _imported(statement: ast.stmt) -> Iterator[str]:
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Import):
-            yield from (one.name.partition(".")[0] for one in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.partition(".")[0]
-
-
 def _of_command(command: Command) -> dict[str, str]:
     """Return the hashes of the files that the words of ``command`` name."""
     found = {}
@@ -117,9 +98,7 @@ def _of_command(command: Command) -> dict[str, str]:
         if "{" in word or not path.is_file() or path.stat().st_size > _LARGEST:
             continue
         python = path.suffix == ".py"
-        found[path.name] = (
-            hash_of(parsed(path.name, path)) if python else hash_of_bytes(path.read_bytes())
-        )
+        found[path.name] = hash_of(parse(path)) if python else hash_of_bytes(path.read_bytes())
     return dict(sorted(found.items()))
 
 

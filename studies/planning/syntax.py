@@ -2,10 +2,7 @@
 
 import ast
 import hashlib
-from pathlib import Path
 from typing import Any
-
-from mnist_core.errors import ConfigError
 
 _HASHED = 16  # hexadecimal digits of a hash
 
@@ -18,18 +15,6 @@ def hash_of(tree: ast.AST) -> str:
 def hash_of_bytes(content: bytes) -> str:
     """Return the hash of a file that is not Python."""
     return hashlib.sha256(content).hexdigest()[:_HASHED]
-
-
-def parsed(name: str, path: Path) -> ast.Module:
-    """Return the syntax tree of the file ``path``, called ``name``; ConfigError: there is none."""
-    try:
-        return ast.parse(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from None
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise ConfigError(f"{name}{line}: {type(error).__name__}: {said}") from None
 
 
 def _shape(node: Any) -> Any:

@@ -51,6 +51,7 @@ def check_search(plan: Plan) -> None:
         try_pruner(search.pruner, with_resources(search.pruner, search.pruner_options, most))
     sampler.check(source.search, search.sampler_options)
     steps = plan.adapter.reports
+    _check_known(plan.spec, search.pruner)
     _check_pruner(search, plan.spec, steps)
     if PRUNERS[search.pruner].pauses:
         _check_pauses(plan.settings, plan.spec, plan.goals, steps, trains=plan.adapter.trains)
@@ -103,6 +104,17 @@ def _check_goals(goals: Goals, settings: Settings) -> None:
             f" stop some that win by their {unknown[0]}, which are known at the end only; set"
             " search.pruner=none"
         )
+
+
+def _check_known(spec: StudySpec, pruner: str) -> None:
+    """Refuse a pruner that must know the number of reports where the objective does not say it."""
+    resources = PRUNERS[pruner].resources
+    if spec.own is None or spec.own.reports is not None or resources(1) == resources(99):
+        return
+    raise ConfigError(
+        f"search.pruner: {pruner} must know how many reports a trial makes; give objective"
+        f" {spec.label} the attribute reports, or use median"
+    )
 
 
 def _check_pruner(search: SearchSettings, spec: StudySpec, steps: int | None) -> None:
@@ -201,7 +213,7 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
         *source.notes,
         *ordered,
         *SAMPLERS[search.sampler].notes(source.search, search.sampler_options),
-        *_pruner_notes(search, steps if pruned else None, plan.trials // len(plan.spec.choices)),
+        *_pruner_notes(search, steps if pruned else None, plan.trials, len(plan.spec.choices)),
         *goal_notes(plan.goals, plan.settings),
     ]
 
@@ -242,8 +254,11 @@ def goal_notes(goals: Goals, settings: Settings) -> Iterator[str]:
         yield f"{search.sampler}: it is not told of constraints"
 
 
-def _pruner_notes(search: SearchSettings, steps: int | None, per_choice: int) -> Iterator[str]:
+def _pruner_notes(
+    search: SearchSettings, steps: int | None, trials: int, choices: int
+) -> Iterator[str]:
     """Yield why the pruner may stop nothing; ``steps`` of a trial, None: not known."""
+    per_choice = trials // max(1, choices)
     name, kind = search.pruner, PRUNERS[search.pruner]
     if name == "none" and search.sentinels:
         yield "search.sentinels: nothing is pruned, so every trial is one"
@@ -256,10 +271,12 @@ def _pruner_notes(search: SearchSettings, steps: int | None, per_choice: int) ->
     elif kind.pauses:
         yield (
             f"{name}: a trial is paused at report {kind.first_report(options)} of {steps}; the"
-            " best of its choice continue, the others are pruned at the end of the search"
+            f" best{' of its choice' if choices else ''} continue, the others are pruned at the end"
+            " of the search"
         )
     elif startup is not None and per_choice <= startup:
-        yield (
-            f"{name}: it prunes once a choice has {counted(startup, 'complete trial')}, and each"
-            f" has about {per_choice}"
-        )
+        once = f"{name}: it prunes once {{}} {counted(startup, 'complete trial')}, and"
+        if choices:
+            yield f"{once.format('a choice has')} each has about {per_choice}"
+        else:
+            yield f"{once.format('there are')} the search has {per_choice} in all"

@@ -21,9 +21,15 @@ from objectives.own.running_command import run_command
 from search_spaces.space import Choice, Float, Space, When
 from studies import catalog, python_api
 from studies.analysis import stored_study
+from studies.analysis.refinement import refine
+from studies.analysis.study_file import study_file
 from studies.cli.reproduce import reproduce_command
+from studies.dashboard.notes import TrialNotes
+from studies.planning import lookup
 from studies.planning import plan as planning
 from studies.planning.reached_code import hashes_of_own
+from studies.protocol.carry_over import carry
+from studies.report.overview import describe
 from studies.spec import StudySpec
 
 SPACE = Space({"kind": Choice(("a", "b")), "x": Float(0.0, 1.0)})
@@ -81,9 +87,43 @@ def test_a_function_is_a_study_from_end_to_end(run, tmp_path, capsys):
     capsys.readouterr()
     reproduce_command(file)
     assert "exactly as recorded" in capsys.readouterr().out
+    text = study_file(ran.stored.plan, refine(ran.stored.finished(), ran.stored.search), "finer")
+    space = {}
+    exec(compile(text, "finer.py", "exec"), space)  # as if it were imported
+    assert space["STUDY"].objective == catalog.get("mine").objective
     again = stored_study.read(planning.resolve("mine", sets={}))
     assert not again.differs
     assert again.fingerprint and "train" in again.settings and "trainer" not in again.settings
+
+
+def test_what_looks_at_it_needs_no_trainer(run):
+    ran = run(spec_of(curve))
+    stored = stored_study.read(lookup.find("results/mine"))
+    assert (
+        stored.plan.spec.own.place is None and stored.plan.spec.label == "own_objectives.py:curve"
+    )
+    assert len(ran.trials) == 6 and len(ran.confirm) >= 6 and ran.config is None
+    assert (
+        "at report" in TrialNotes(stored, confirm=False).note(stored.search[0]) or ran.trials.size
+    )
+    shown = {row.name for row in describe(stored.plan)}
+    assert "search.trials" in shown and not shown & {"epochs", "optim.lr", "device"}
+    small = planning.resolve("mine", quick=True, sets={})
+    assert small.trials == 6 and small.name == "mine-quick"
+
+
+def test_a_fork_takes_over_the_trials_of_a_narrower_space(run):
+    ran = run(spec_of(curve))
+    wider = Space({"kind": Choice(("a", "b")), "x": Float(-1.0, 1.0)})
+    with ran.stored.plan.location.opened() as studies:
+        trials = studies.search.get_trials()
+    for space, count in ((wider, 6), (Space({**wider.parameters, "y": Float(0.0, 1.0)}), 0)):
+        defaults = {one: {"x": 0.5, **({"y": 0.5} if count == 0 else {})} for one in "ab"}
+        plan = dataclasses.replace(
+            ran.stored.plan, spec=spec_of(curve, space=space, defaults=defaults)
+        )
+        found = carry(plan, study="mine", values=ran.stored.settings, trials=trials)
+        assert found.count == count
 
 
 def test_workers_find_it_by_its_file(run):
@@ -122,6 +162,12 @@ def test_settings_of_the_trainer_are_refused(run):
     with pytest.raises(ConfigError, match=r"optim\.lr .*trainer"):
         planning_of = spec_of(curve, fixed={"optim.lr": 0.1})
         run(planning_of)
+
+
+def test_a_pruner_that_must_know_the_reports_asks_for_them(run):
+    with pytest.raises(ConfigError, match="reports"):
+        run(spec_of(silent), **{"search.pruner": "hyperband"})
+    run(spec_of(curve), **{"search.pruner": "hyperband", "search.trials": 4})
 
 
 @pytest.mark.parametrize(

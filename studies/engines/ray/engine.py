@@ -102,6 +102,11 @@ class Ray:
         if self._settings.scheduler == "pbt":  # its settings are checked with the search
             check_pbt()
         elif self._settings.scheduler == "asha":
+            if plan.spec.own is not None and plan.adapter.reports is None:
+                raise ConfigError(
+                    "engine.ray.scheduler: asha must know how many reports a trial makes; give"
+                    f" objective {plan.spec.label} the attribute reports, or use book"
+                )
             _check_asha(plan.settings.search, self._settings.asha_grace, plan.adapter.most_reports)
         self._plan = plan
         room = self._cluster.room(self._claim)
