@@ -82,9 +82,10 @@ class StudyCommands:
     @property
     def _needs_folder(self) -> bool:
         """Whether the study's name alone would not find it, but its folder does."""
-        if catalog.word(self.study) != self.study and study_names.parts(
-            self.location.name, self.study
-        )[1]:
+        if (
+            catalog.word(self.study) != self.study
+            and study_names.parts(self.location.name, self.study)[1]
+        ):
             return True  # a fork of a study that is named by its file
         folder = self.location.folder
         usual = results_folder(self.settings.results.folder) / self.location.name
