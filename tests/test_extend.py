@@ -101,8 +101,25 @@ def test_one_of_each_in_one_study(project: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("study", ["tune_net", "smoothing_trend"])
+def test_studies_without_choices_of_their_own(project: Path, study: str) -> None:
+    folder = project / "results"
+    said = python(
+        project, "-m", "studies.run", study, "--quick", "--plain", "--track", "none",
+        "--engine", "inline", "--set", f"results.folder={folder}",
+        "--set", "search.trials=10", "--set", "search.pruner=none",
+    )  # fmt: skip
+    assert (
+        "Trend over label_smoothing" in said
+        if study == "smoothing_trend"
+        else "Against default" in said
+    )
+
+
+@pytest.mark.long
 def test_names_are_known_everywhere(project: Path) -> None:
-    assert "batch_search" in python(project, "-m", "studies", "list")
+    listed = python(project, "-m", "studies", "list")
+    assert all(name in listed for name in ("batch_search", "tune_net", "smoothing_trend"))
     code = (
         "from mnist_core.data import registry; from mnist_core.optim import OPTIMIZERS;"
         "from studies import engines, tracking;"
