@@ -12,7 +12,7 @@ from simulated.choice_rows import LUCK, judged
 from simulated.luck import Searched, calibrated, results
 from simulated.rate import Rate
 from studies.statistics.trend import Trend, trend
-from studies.statistics.verdicts import LEVEL, Judgement, judge_configurations
+from studies.statistics.verdicts import CHOICE_LEVEL, Judgement, judge_configurations
 
 LEVELS = 5
 RISE = 1.5
@@ -54,7 +54,7 @@ def _trend(found: Judgement | None) -> Trend | None:
     if found is None:
         return None
     levels = {str(level): float(level) for level in range(LEVELS)}
-    return trend(levels, found.estimates, sign=1.0, level=LEVEL * found.level)
+    return trend(levels, found.estimates, sign=1.0, level=CHOICE_LEVEL * found.level)
 
 
 def _share(hits: list[bool]) -> float:

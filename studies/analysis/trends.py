@@ -3,7 +3,7 @@
 from studies.analysis.result import StudyResult
 from studies.core.levels import is_number
 from studies.statistics.trend import LEAST, Trend, trend
-from studies.statistics.verdicts import LEVEL
+from studies.statistics.verdicts import CHOICE_LEVEL
 
 
 def numbers(result: StudyResult) -> dict[str, float]:
@@ -19,5 +19,5 @@ def trend_of(result: StudyResult) -> Trend | None:
     judged, levels = result.verdicts.choices, numbers(result)
     if judged is None or not levels:
         return None
-    sign, level = result.plan.spec.sign, LEVEL * judged.level
+    sign, level = result.plan.spec.sign, CHOICE_LEVEL * judged.level
     return trend(levels, judged.estimates, sign=sign, level=level)

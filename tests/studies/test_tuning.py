@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from in_this_process import here  # noqa: F401
@@ -179,3 +180,41 @@ def test_a_comparison_without_defaults():
     assert one.reference == {"optim.name": "adam", "adam.lr": 0.01}
     assert one.default_of("sgd") == {"optim.name": "sgd", "sgd.lr": 0.1}
     assert one.first_defaults == ("adam", "sgd", "adagrad")
+
+
+SEARCHES = [
+    {"search.sampler": "qmc"},
+    {"search.sampler": "screen", "search.pruner": "none"},
+    {"search.sampler": "gp", "search.pruner": "hyperband"},
+    {"search.sampler": "cmaes"},
+    {"search.sampler": "nsga2"},
+    {"search.sampler": "grid", "search.sampler_options.points": 2},
+    {"search.pruner": "freeze_thaw"},
+    {"search.order": "batch", "search.batch": 4},
+    {"confirm.racing": True, "confirm.seeds": 5},
+    {"search.trials_complete": 4},
+    {"search.trials_per_choice": 5},
+    {"search.trials": 1},
+    {"search.objectives": {"parameters": "minimize"}},
+]
+
+
+@pytest.mark.parametrize("given", SEARCHES, ids=lambda given: ",".join(map(str, given.values())))
+@pytest.mark.parametrize("name", ["tuneland", "beatland"])
+def test_every_way_to_search(tuneland, name, given):
+    try:
+        ran = studies.run(name, set={**INLINE, **given}, plain=True)
+    except ConfigError as error:
+        assert "choice" not in str(error), error
+        raise
+    assert ran.phase == "finished" and ran.best is not None
+    said = ran.result["verdict"]["sentences"] + ran.result["verdict"]["warnings"]
+    assert not any(map(speaks_of_choices, said))
+
+
+def test_enqueued_configurations_take_nothing_away(tuneland):
+    Path("good.toml").write_text('"optim.name" = "sgd"\n"sgd.lr" = 0.02\n')
+    given = {**INLINE, "search.enqueue": ["good.toml"]}
+    for name, place in (("tuneland", 0), ("beatland", 1)):
+        trials = studies.run(name, set=given, plain=True).trials
+        assert len(trials) == 8 and trials.iloc[place]["param.sgd.lr"] == 0.02
