@@ -14,6 +14,7 @@ from studies.cli import options
 from studies.cli.audit import audit_command
 from studies.cli.compare import compare_command
 from studies.cli.copy import copy_command
+from studies.cli.init import init_command
 from studies.cli.refine import refine_command
 from studies.cli.replay import replay_command
 from studies.cli.report import report_command
@@ -214,7 +215,7 @@ def dashboard(
 
 
 for command in (
-    *(audit_command, compare_command, copy_command, refine_command, report_command),
+    *(audit_command, compare_command, copy_command, init_command, refine_command, report_command),
     *(replay_command, reproduce_command, sync_command, tables_command),
     *(wandb_report_command, watch_command),
 ):

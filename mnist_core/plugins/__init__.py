@@ -227,7 +227,8 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
     for file in _files(name):  # of another kind, or broken: then this raises
         python_files.parse(file)
     setting = f"{of.setting}: " if of.setting else ""
-    raise ConfigError(f"{setting}{unknown_name(of.what, name, names(kind, shipped))}")
+    said = f"{setting}{unknown_name(of.what, name, names(kind, shipped))}"
+    raise ConfigError(f"{said}{_hint(kind, name)}")
 
 
 def names(kind: str, shipped: Collection[str] = ()) -> list[str]:
@@ -256,6 +257,16 @@ def broken() -> list[str]:
             except ConfigError as error:
                 lines.append(str(error))
     return lines
+
+
+def _hint(kind: str, name: str) -> str:
+    """Return why a file of this name does not count, if there is one."""
+    if files := _files(name):
+        wanted = " or ".join(_names_in(kind, files[0]))
+        return f"; {from_here(files[0])} does not define {wanted}"
+    if Path(f"{name}.py").is_file():
+        return f'; {name}.py here counts once {CONF} has [project] with path = ["."]'
+    return ""
 
 
 def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:

@@ -1,4 +1,4 @@
-"""A refined study as the text of a file in ``studies/catalog/``."""
+"""A refined study as the text of a file of a project."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from studies.spec import StudySpec
 
 
 def study_file(plan: Plan, found: Refinement, name: str) -> str:
-    """Return the text of the file ``studies/catalog/<name>.py``."""
+    """Return the text of the file ``<name>.py``."""
     spec = plan.spec
     kinds = {type(one.parameter).__name__ for one in found.parameters.values()}
     when = {"When"} if any(one.parameter.when for one in found.parameters.values()) else set()

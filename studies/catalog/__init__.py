@@ -27,9 +27,13 @@ def named(study: str) -> str:
     """Return the name of the study that a person calls ``study``: it may be its file's path.
 
     Raises:
-        ConfigError: if there is no such file.
+        ConfigError: if there is no such file, or it is not that of a study.
     """
-    return plugins.add_file(study).stem if plugins.is_file(study) else study
+    if not plugins.is_file(study):
+        return study
+    file = plugins.add_file(study)
+    plugins.find("studies", str(file), shipped())
+    return file.stem
 
 
 def file_of(name: str) -> str:

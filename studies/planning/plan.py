@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnist_core.console.plain_text import counted
-from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
 from objectives.adapter import Adapter, Configuration
 from objectives.base import CHANGES
@@ -19,19 +17,17 @@ from studies.core.attributes import CODE
 from studies.core.goals import Goals
 from studies.core.seeds import FIRST_SEEDS
 from studies.planning import own_code
+from studies.planning.budget import least_per_choice, search_trials
 from studies.planning.fingerprint import DEVICE_KIND, digest_of
 from studies.planning.layers import settings_of, shared_training
 from studies.planning.layout import results_folder
 from studies.planning.next_commands import StudyCommands
 from studies.planning.objective_class import objective_class
 from studies.planning.resources import share_out
-from studies.planning.settings import SET, Settings
+from studies.planning.settings import Settings
 from studies.spec import StudySpec
 from studies.storage.location import StudyLocation
 from studies.storage.url import absolute_url, sqlite_url
-
-_STARTED_PER_COMPLETE = 10
-"""Most trials that start for each that is to be complete, unless search.trials is set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +220,7 @@ def resolve(
     study, fork = study_names.split(study, catalog.names())
     spec = catalog.get(study)
     settings, origins = settings_of(study, spec, conf=conf, sets=sets, quick=quick)
-    trials = _trials(spec, settings, origins)
+    trials = search_trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
     threads = settings.engine.threads or int(settings.search.order == "batch")
     # An objective of the user's own chooses its device itself.
@@ -241,7 +237,7 @@ def resolve(
         train=shared_training(settings, spec, device=share.device, threads=share.threads),
         trials=trials,
         trials_complete=settings.search.trials_complete or 0,
-        trials_per_choice=_trials_per_choice(spec, settings, trials),
+        trials_per_choice=least_per_choice(spec, settings, origins, trials),
         confirm_seeds=spec.confirm_seeds if seeds is None else seeds,
         workers=share.workers,
         threads=share.threads,
@@ -258,37 +254,3 @@ def storage_url_of(settings: Settings, folder: Path) -> str:
     """Return where Optuna keeps the study whose files are in ``folder``."""
     given = settings.storage.url
     return absolute_url(given) if given else sqlite_url(folder / "study.db")
-
-
-def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> int:
-    """Return the most trials that the search starts."""
-    search = settings.search
-    complete, trials = search.trials_complete, search.trials
-    file = catalog.file_of(spec.name)
-    own = (None, f"{file} (fixed)", f"{file} (quick)")
-    if complete is not None and origins.get("search.trials") in own:
-        trials = _STARTED_PER_COMPLETE * complete
-    if complete is not None and trials is not None and complete > trials:
-        raise ConfigError(
-            f"search.trials_complete: {complete} trials cannot be complete, as search.trials is"
-            f" {trials}, the most that are started; raise it, or leave it out"
-        )
-    trials = spec.trials if trials is None else trials
-    if origins.get("search.trials") != SET:  # only the command line means exactly this number
-        trials = max(trials, (search.trials_per_choice or 0) * len(spec.choices))
-    return trials
-
-
-def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
-    """Return the setting, or else the study's own number, which may not fit into ``trials``."""
-    # The choices take turns even then, so that a study can be extended: the parameters that trial
-    # number N must have do not depend on the number of trials.
-    asked, choices = settings.search.trials_per_choice, len(spec.choices)
-    if asked is None or not spec.compares:
-        return spec.promised
-    if asked * choices > trials:
-        raise ConfigError(
-            f"search.trials_per_choice: {asked} for each of {choices} choices of {spec.scientific}"
-            f" need {counted(asked * choices, 'trial')}, but search.trials is {trials}; raise it"
-        )
-    return asked

@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from mnist_core import plugins
 from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
@@ -100,8 +101,12 @@ def print_studies(
     table.add_column("study", no_wrap=True)
     table.add_column("goal")
     for one in shipped:
-        table.add_row(one.name, escape(f"broken: {one.broken}" if one.broken else one.goal))
+        goal = f"broken: {one.broken}" if one.broken else one.goal
+        own = "" if one.file.startswith("studies/catalog/") else f" ({one.file})"
+        table.add_row(one.name, escape(goal + own))
     console.print(table)
+    for line in plugins.broken():
+        console.print(escape(f"broken: {line}"))
     if not found:
         return
     table = _table()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnist_core import plugins
 from studies.analysis.figure_data import best_of, complete
 from studies.analysis.found_studies import CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
@@ -28,9 +29,11 @@ def studies_json(
                 "goal": one.goal or None,
                 "minutes": one.minutes,
                 "broken": one.broken or None,
+                "file": one.file,
             }
             for one in shipped
         ],
+        "broken_files": plugins.broken(),
         "folder": str(results),
         "results": [
             {
