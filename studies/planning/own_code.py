@@ -11,6 +11,7 @@ from typing import Any
 
 import mnist_core
 import objectives
+from mnist_core import model_files
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flatten
@@ -24,7 +25,7 @@ SHIPPED = {
     ),
     "mnist_core/models": (
         *("cnn", "drawing_cnn", "flex_cnn", "lenet5", "mlp512", "net", "net_deep", "net_sigmoid"),
-        *("pair_concat", "resnet18", "siamese", "siamese_flex"),
+        *("pair_concat", "resnet18", "siamese", "siamese_flex", "_torchvision"),
     ),
 }
 """Modules of this package, by folder; every other module there is a user's own."""
@@ -40,7 +41,8 @@ def hashes(spec: StudySpec, model: str) -> dict[str, str]:
     Raises:
         ConfigError: if a file is missing or is not Python.
     """
-    own = [name for name in _models(spec, model) if name not in SHIPPED["mnist_core/models"]]
+    modules = {model_files.module_name(name) for name in _models(spec, model)}
+    own = modules - {*SHIPPED["mnist_core/models"]}
     found = {f"mnist_core/models/{name}.py": _file(_model_folders(), name) for name in own}
     if spec.objective not in SHIPPED["objectives"]:
         file = _file(map(Path, objectives.__path__), spec.objective)
@@ -52,11 +54,12 @@ def check_models(spec: StudySpec) -> None:
     """Raise ``ConfigError`` unless the models of a study exist and are Python; none is imported."""
     default = TrainConfig().model.name
     for name in _models(spec, str(flatten(spec.fixed).get("model.name", default))):
-        file = _file(_model_folders(), name)
+        module = model_files.module_name(name)
+        file = _file(_model_folders(), module)
         if not file.is_file():
             known = [path.stem for at in _model_folders() for path in at.glob("[!_]*.py")]
             raise ConfigError(f"model.name: {unknown_name('model', name, known)}")
-        _parse(f"mnist_core/models/{name}.py", file)
+        _parse(f"mnist_core/models/{module}.py", file)
 
 
 def _models(spec: StudySpec, model: str) -> list[str]:

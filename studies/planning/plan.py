@@ -189,7 +189,7 @@ class Plan:
         fixed = comparable_settings(self.train)
         for key in searched_settings(self.spec):
             table, _, leaf = key.removeprefix("train.").rpartition(".")
-            (fixed[table] if table else fixed).pop(leaf)
+            (fixed[table] if table else fixed).pop(leaf, None)
         search = self.settings.search
         values = {
             "objective": self.spec.objective,
