@@ -5,10 +5,13 @@
 import ast
 from pathlib import Path
 
+from mnist_core import plugins
+from mnist_core.errors import ConfigError
+
 FAMILY = ":"
 """After the name of a file that makes several models: ``torchvision:resnet34``."""
 
-FOLDERS = (Path(__file__).parent / "models",)
+_SHIPPED = Path(__file__).parent / "models"
 
 
 def module_name(name: str) -> str:
@@ -20,11 +23,17 @@ def module_name(name: str) -> str:
 def file_of(name: str) -> Path | None:
     """Return the file that makes model ``name``; None if there is none."""
     module = module_name(name)
-    if not module.isidentifier():
+    if module.isidentifier():
+        for place in (_SHIPPED / f"{module}.py", _SHIPPED / module / "__init__.py"):
+            if place.is_file():
+                return place
+    if FAMILY in name:
         return None
-    inside = (f"{module}.py", f"{module}/__init__.py")
-    places = (folder / name for folder in FOLDERS for name in inside)
-    return next((place for place in places if place.is_file()), None)
+    try:
+        own = plugins.find("models", name)
+        return next(iter(own.sources().values())) if own else None
+    except ConfigError:  # which models.resolve raises as well
+        return None
 
 
 def declares_options(name: str) -> bool:

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnist_core import plugins
 from mnist_core.console.shell_words import program
+from studies import catalog
 from studies.analysis import stored_study
 from studies.analysis.stored_study import Stored
 from studies.planning import lookup, plan
@@ -138,6 +140,8 @@ def load(
     sets: Mapping[str, Any] | None = None,
 ) -> Study:
     """Read a study by its name or its folder, see ``studies.load``."""
+    plugins.open_project()
+    study = catalog.named(study)
     return Study(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
 
 
@@ -156,7 +160,7 @@ def run(
     >>> result = studies.run("optim_search", quick=True, set={"epochs": 1})  # doctest: +SKIP
 
     Args:
-        study: its name.
+        study: its name, or its file, e.g. ``./my_study.py``.
         quick: the small version of the study, in a folder of its own.
         conf: read instead of ``conf.toml``.
         set: dotted settings, e.g. ``{"epochs": 3, "results.folder": "elsewhere"}``.
@@ -171,7 +175,8 @@ def run(
     """
     from studies.cli.start import start
 
-    made = plan.resolve(study, conf=conf, sets=dict(set or {}), quick=quick)
+    plugins.open_project()
+    made = plan.resolve(catalog.named(study), conf=conf, sets=dict(set or {}), quick=quick)
     command = made.commands.run().removeprefix(program("studies.run"))
     code = start(
         made, arguments=shlex.split(command), fresh=fresh, retry_failed=retry_failed, plain=plain

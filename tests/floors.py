@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = {
     "mnist_core": (
-        "errors optim losses version files parsing console table changes config model_files",
+        "errors images optim losses version files parsing console table changes config plugins"
+        " model_files",
         "data models evaluation",
         "device",
         "batches",

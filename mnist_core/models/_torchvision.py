@@ -13,9 +13,9 @@ from torch.nn import functional
 from torchvision import models as torchvision_models  # type: ignore[import-untyped]
 
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.images import MNIST, Images
 from mnist_core.table import Table
 
-_SIDE = 28
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     # Without them, training returns a tuple, and the first weights take a minute to draw.
     name: {"aux_logits": False, "init_weights": True}
@@ -38,18 +38,20 @@ class Member:
     name: str
     Options: ClassVar = Size
 
-    def build(self, options: Size, n_classes: int) -> nn.Module:
+    def build(self, options: Size, n_classes: int, images: Images = MNIST) -> nn.Module:
         """Build the network.
 
         Raises:
             ConfigError: if it cannot take images of this size.
         """
-        rows, columns = (options.size or _SIDE,) * 2
+        channels, rows, columns = images.shape
+        if options.size:
+            rows = columns = options.size
         try:
             network = self._network(n_classes, rows, columns)
-            _take_channels(network, 1)
+            _take_channels(network, channels)
             with torch.no_grad():
-                network.eval()(torch.zeros(1, 1, rows, columns))
+                network.eval()(torch.zeros(1, channels, rows, columns))
         except (AssertionError, RuntimeError, ValueError) as error:
             if "memory" in str(error):
                 raise

@@ -43,6 +43,7 @@ class Refinement:
     Attributes:
         parameters: of the space, by name.
         defaults: for each kept choice its confirmed configuration, which is to be beaten.
+            Under None the best one of a study without choices.
         baseline: the choice of the best one.
         dropped: why choices of the scientific parameter are left out, a line each.
     """
@@ -79,8 +80,9 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
     kept, dropped = _kept(result, rows)
     if not kept:
         raise UserError(
-            f"study {plan.name}: its default configuration is better than every choice that was"
-            " tuned, so there is nothing to search around; change the space"
+            f"study {plan.name}: its default configuration is better than every"
+            f" {'choice' if plan.spec.compares else 'configuration'} that was tuned, so there is"
+            " nothing to search around; change the space"
         )
     params = {row.label: dict(row.candidate.params) for row in kept if row.candidate}
     # The ranges follow the leading configurations. Other kept choices may only be as good after
@@ -91,9 +93,18 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
     trials = [
         record
         for record in search
-        if record.complete and record.value is not None and str(record.params[scientific]) in labels
+        if record.complete and record.value is not None
+        # Without choices all trials tell of the one question.
+        if not scientific or str(record.params[scientific]) in labels
     ]
     view = _View(plan, [params[row.label] for row in leading], trials, list(params.values()))
+    if not scientific:
+        return Refinement(
+            parameters=_space(view, []),
+            defaults={None: params.get(best.label, params[kept[0].label])},
+            baseline=None,
+            dropped=(),
+        )
     refined = _space(view, [values[scientific] for values in params.values()])
     return Refinement(
         parameters=refined,

@@ -38,18 +38,26 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
         lines += [f"        # {one_line(refined.why)}"] if refined.why else []
         lines.append(f"        {_source(parameter)}: {_written(refined.parameter)},")
     lines += ["    }", ")", "", "STUDY = StudySpec("]
-    per_choice = min(spec.trials_per_choice * 2, spec.trials // len(found.defaults))
+    per_choice = min(spec.promised * 2, spec.trials // len(found.defaults))
     values: dict[str, Any] = {
         **{"name": name, "goal": spec.goal, "scientific": spec.scientific},
         "fixed": fixed_settings(plan.spec, plan.settings),
         **{"baseline": found.baseline, "trials": spec.trials, "trials_per_choice": per_choice},
         "confirm_seeds": plan.confirm_seeds,
     }
+    if not spec.compares:
+        for compared in ("scientific", "baseline", "trials_per_choice"):
+            del values[compared]
     usual = {one.name: one.default for one in dataclasses.fields(spec)}
     same = ("metric", "direction", "objective", "steps")
     values |= {key: getattr(spec, key) for key in same if getattr(spec, key) != usual[key]}
     lines += [f"    {key}={_source(value)}," for key, value in values.items()]
-    lines += ["    space=SPACE,", "    # The confirmed configurations, which have to be beaten."]
+    lines.append("    space=SPACE,")
+    if not spec.compares:
+        lines.append("    # The best confirmed configuration, which has to be beaten.")
+        (default,) = found.defaults.values()
+        return "\n".join([*lines, f"    default={_source(dict(default))},", ")", ""])
+    lines.append("    # The confirmed configurations, which have to be beaten.")
     lines.append("    defaults={")
     for choice, params in found.defaults.items():
         lines.append(f"        {_source(choice)}: {_source(dict(params))},")

@@ -149,7 +149,9 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     # Downloaded once, and here, where the user sees it.
     datasets.ensure(data_set, folder_of(data_set, config.root))
     open.warm_up()  # the workers are still at their imports
-    defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
+    spec = plan.spec
+    given = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
+    defaults = [plan.config_for(params, seed=0) for params in given]
     configs = [*defaults, *plan.ends()]
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)

@@ -186,6 +186,10 @@ def on_study(
         def run(*study: str, **given: Any) -> None:
             given |= {"study": study[0]} if study else {}
             named = {name: given.pop(name) for name in shared if name in given}
+            if "study" in named:
+                from studies import catalog
+
+                named["study"] = catalog.named(named["study"])
             command(Chosen(**named), **given)
 
         run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]

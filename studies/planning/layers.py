@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import model_files, parsing
+from mnist_core import model_files, parsing, plugins
 from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.data.registry import by_name
 from mnist_core.data.splits import validation_size
@@ -76,7 +76,7 @@ def settings_of(
     """
     given = read_conf(conf, studies=catalog.names())
     searched = set() if spec is None else searched_settings(spec)
-    file = f"studies/catalog/{study}.py"
+    file = catalog.file_of(study)
     layers = [given.general]
     if spec is not None:
         layers.append(make_layer(spec.given, source=f"{file} (fixed)", searched=searched))
@@ -144,6 +144,12 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
     source = str(path or CONF)
     missing = path is None and not CONF.exists()
     tables = {} if missing else parsing.toml_file(path or CONF)
+    project = plugins.project_path(tables, source=source)
+    if project and path is not None and path.absolute() != CONF.absolute():
+        raise ConfigError(
+            f"{source}: project.path is read from {CONF} in the working directory only, as it"
+            " decides which code is run; leave it out here"
+        )
     overrides = tables.pop("studies", {})
     if not isinstance(overrides, Mapping):
         raise ConfigError(f"{source}: studies must hold a table per study, but got {overrides!r}")

@@ -6,21 +6,34 @@ import pkgutil
 from typing import Any
 
 import objectives
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core import plugins
+from mnist_core.errors import ConfigError
 from objectives.training import Training
 from studies.core.goals import Goals
 
 ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
 """Keywords that an objective takes."""
 
-_NO_OBJECTIVES = ("base", "measured", "optuna_objective", "training")
+_NO_OBJECTIVES = (
+    "base",
+    "measured",
+    "optuna_objective",
+    "plain_function",
+    "ray_trainable",
+    "training",
+)
 """Modules of the package without an objective of a study."""
+
+
+def shipped() -> list[str]:
+    """Return the names of the objectives of this package."""
+    found = (module.name for module in pkgutil.iter_modules(objectives.__path__))
+    return [name for name in found if name not in _NO_OBJECTIVES and name[0] != "_"]
 
 
 def names() -> list[str]:
     """Return the names that a study's ``objective`` can have."""
-    found = (module.name for module in pkgutil.iter_modules(objectives.__path__))
-    return sorted(name for name in found if name not in _NO_OBJECTIVES and name[0] != "_")
+    return plugins.names("objectives", shipped())
 
 
 def is_trainer(name: str) -> bool:
@@ -38,14 +51,17 @@ def objective_class(name: str) -> Any:
         ConfigError: if the module is missing or cannot be imported, or its class is missing or
             takes other arguments.
     """
-    if name not in names():
-        raise ConfigError(f"objective: {unknown_name('objective', name, names())}")
+    own = plugins.find("objectives", name, shipped())
+    name = own.name if own else name
     file, wanted = f"objectives/{name}.py", "".join(part.capitalize() for part in name.split("_"))
-    try:
-        module = importlib.import_module(f"{objectives.__name__}.{name}")
-    except Exception as error:  # a user's own file may raise anything
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
+    if own is not None:
+        file, module = own.where, own.load()
+    else:
+        try:
+            module = importlib.import_module(f"{objectives.__name__}.{name}")
+        except Exception as error:  # a contributor's file may raise anything
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
     found = getattr(module, wanted, None)
     if found is None:
         here = [

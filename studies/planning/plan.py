@@ -102,15 +102,23 @@ class Plan:
     @property
     def trainings(self) -> int:
         """About the most trainings of the study: of its search and its confirmation."""
-        several = bool(self.settings.search.objectives)
-        chosen = self.settings.confirm.front if several else len(self.spec.choices)
-        further = (self.top - 1) * min(FIRST_SEEDS, self.confirm_seeds) * chosen
-        confirmed = (chosen + 1) * self.confirm_seeds + further
+        if self.settings.search.objectives:
+            chosen = self.settings.confirm.front
+        else:
+            chosen = len(self.spec.choices) or self.top
+        further = 0
+        if self.spec.compares:
+            further = (self.top - 1) * min(FIRST_SEEDS, self.confirm_seeds) * chosen
+        chosen += self.spec.reference is not None
+        confirmed = chosen * self.confirm_seeds + further
         return (self.trials_complete or self.trials) + confirmed
 
     @property
     def top(self) -> int:
-        """How many configurations of each choice are confirmed; 1: only the best search value."""
+        """How many configurations of each choice are confirmed; 1: only the best search value.
+
+        Without choices: how many in all.
+        """
         # Members of a population are copies of each other, and a front has no one best.
         alone = self.settings.population or bool(self.settings.search.objectives)
         return 1 if alone else self.settings.confirm.top
@@ -167,13 +175,18 @@ class Plan:
         # First the default configurations, the baseline's before all; then the choices of the
         # scientific parameter in turn, until each has its trials_per_choice.
         spec = self.spec
-        choices = [spec.baseline, *(choice for choice in spec.choices if choice != spec.baseline)]
-        choice = choices[number % len(choices)]
-        if number < len(choices):
-            return spec.default(choice)
-        if number < len(choices) * self.trials_per_choice:
-            return {spec.scientific: choice}
+        defaults = spec.first_defaults
+        if number < len(defaults):
+            return spec.default_of(defaults[number])
+        if number < self.turns:
+            choices = defaults or spec.choices
+            return {spec.scientific: choices[number % len(choices)]}
         return {}
+
+    @property
+    def turns(self) -> int:
+        """The number of first trials that have to be defaults or of a certain choice."""
+        return max(len(self.spec.defaults), len(self.spec.choices) * self.trials_per_choice)
 
     def fingerprint(
         self, trainer: str = TRAINER_VERSION, code: Mapping[str, str] | None = None
@@ -266,7 +279,7 @@ def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> 
     """Return the most trials that the search starts."""
     search = settings.search
     complete, trials = search.trials_complete, search.trials
-    file = f"studies/catalog/{spec.name}.py"
+    file = catalog.file_of(spec.name)
     own = (None, f"{file} (fixed)", f"{file} (quick)")
     if complete is not None and origins.get("search.trials") in own:
         trials = _STARTED_PER_COMPLETE * complete
@@ -286,8 +299,8 @@ def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
     # The choices take turns even then, so that a study can be extended: the parameters that trial
     # number N must have do not depend on the number of trials.
     asked, choices = settings.search.trials_per_choice, len(spec.choices)
-    if asked is None:
-        return spec.trials_per_choice
+    if asked is None or not spec.compares:
+        return spec.promised
     if asked * choices > trials:
         raise ConfigError(
             f"search.trials_per_choice: {asked} for each of {choices} choices of {spec.scientific}"

@@ -12,6 +12,7 @@ from rich.table import Table
 from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
+from studies import catalog
 from studies.analysis.figure_data import best_of, complete
 from studies.analysis.found_studies import ELSEWHERE, UNREADABLE, CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
@@ -45,14 +46,15 @@ def describe(plan: Plan) -> list[Row]:
     if spec.minutes is not None:
         rows.append(Row("takes", f"about {spec.minutes} minutes on 2 cores", file))
     for name, parameter in spec.space.parameters.items():
-        role = "scientific" if name == spec.scientific else "nuisance"
-        rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
+        rows.append(Row(f"{spec.role(name)} {name}", describe_parameter(name, parameter), file))
     rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
-    # With few trials the choices share them.
-    least = min(plan.trials_per_choice, plan.trials // len(spec.choices))
+    each = ""
+    if spec.compares:  # with few trials the choices share them
+        least = min(plan.trials_per_choice, plan.trials // len(spec.choices))
+        each = f", {least} or more for each choice"
     more = f", up to {plan.most_workers} as memory allows" if plan.most_workers else ""
     budgets = {
-        "search.trials": f"{plan.search_budget}, {least} or more for each choice",
+        "search.trials": f"{plan.search_budget}{each}",
         "confirm.seeds": f"{plan.confirm_seeds}",
     }
     machine_rows = {
@@ -129,8 +131,7 @@ def print_plan(plan: Plan) -> None:
         space.add_column(head, no_wrap=True)
     space.add_column("values", overflow="fold")
     for name, parameter in spec.space.parameters.items():
-        role = "scientific" if name == spec.scientific else "nuisance"
-        space.add_row(name, role, escape(describe_parameter(name, parameter)))
+        space.add_row(name, spec.role(name), escape(describe_parameter(name, parameter)))
     console.print(space)
     table = _table()
     table.add_column("setting", no_wrap=True)
@@ -234,7 +235,7 @@ def counts_text(records: list[TrialRecord]) -> str:
 
 
 def _file(study: str) -> str:
-    return f"studies/catalog/{study}.py"
+    return catalog.file_of(study)
 
 
 def _holder(lease: Lease | None) -> str:

@@ -28,7 +28,7 @@ def result_json(result: StudyResult) -> dict[str, Any]:
             "schema": SCHEMA,
             "study": plan.name,
             "goal": plan.spec.goal,
-            "scientific": plan.spec.scientific,
+            "scientific": plan.spec.scientific or None,
             "metric": {
                 "search": plan.spec.metric,
                 "confirm": result.judged_metric,

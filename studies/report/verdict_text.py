@@ -70,6 +70,8 @@ def configuration_lines(result: StudyResult) -> list[str]:
 def choice_lines(result: StudyResult) -> list[str]:
     """Say which choice is best when tuned like this, with the luck of the search in the error."""
     name = result.plan.spec.scientific
+    if not name:
+        return []
     counts = [row.complete for row in result.rows if row.candidate and not row.candidate.default]
     if len(counts) < 2:
         return []
@@ -106,7 +108,9 @@ def choice_lines(result: StudyResult) -> list[str]:
 def _untuned(result: StudyResult) -> list[str]:
     """Name the choices whose default configuration was not beaten by any trial."""
     spec = result.plan.spec
-    defaults = {str(choice): point_of(spec.default(choice)) for choice in spec.choices}
+    if not spec.compares:
+        return []
+    defaults = {str(one): point_of(spec.default_of(one)) for one in spec.defaults}
     found = [
         row
         for row in result.rows

@@ -199,7 +199,7 @@ def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
         *source.notes,
         *ordered,
         *SAMPLERS[search.sampler].notes(source.search, search.sampler_options),
-        *_pruner_notes(search, steps if pruned else None, plan.trials // len(plan.spec.choices)),
+        *_pruner_notes(search, steps if pruned else None, plan.trials, len(plan.spec.choices)),
         *goal_notes(plan.goals, plan.settings),
     ]
 
@@ -240,8 +240,11 @@ def goal_notes(goals: Goals, settings: Settings) -> Iterator[str]:
         yield f"{search.sampler}: it is not told of constraints"
 
 
-def _pruner_notes(search: SearchSettings, steps: int | None, per_choice: int) -> Iterator[str]:
+def _pruner_notes(
+    search: SearchSettings, steps: int | None, trials: int, choices: int
+) -> Iterator[str]:
     """Yield why the pruner may stop nothing; ``steps`` of a trial, None: not known."""
+    per_choice = trials // max(1, choices)
     name, kind = search.pruner, PRUNERS[search.pruner]
     if name == "none" and search.sentinels:
         yield "search.sentinels: nothing is pruned, so every trial is one"
@@ -254,10 +257,12 @@ def _pruner_notes(search: SearchSettings, steps: int | None, per_choice: int) ->
     elif kind.pauses:
         yield (
             f"{name}: a trial is paused at report {kind.first_report(options)} of {steps}; the"
-            " best of its choice continue, the others are pruned at the end of the search"
+            f" best{' of its choice' if choices else ''} continue, the others are pruned at the end"
+            " of the search"
         )
     elif startup is not None and per_choice <= startup:
-        yield (
-            f"{name}: it prunes once a choice has {counted(startup, 'complete trial')}, and each"
-            f" has about {per_choice}"
-        )
+        once = f"{name}: it prunes once {{}} {counted(startup, 'complete trial')}, and"
+        if choices:
+            yield f"{once.format('a choice has')} each has about {per_choice}"
+        else:
+            yield f"{once.format('there are')} the search has {per_choice} in all"

@@ -1,12 +1,11 @@
 """Options that a model's own file declares, with types and bounds beside it."""
 
-import importlib
 import sys
 
 import pytest
 import torch
 
-from mnist_core import model_files, models
+from mnist_core import model_files, models, plugins
 from mnist_core.checkpoints import checkpoint
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
@@ -33,17 +32,15 @@ def build(config, n_classes):
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """Write a user's own model ``wide``."""
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
-    monkeypatch.setattr(model_files, "FOLDERS", (*model_files.FOLDERS, tmp_path))
+    monkeypatch.setenv(plugins.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
     def write(text):
         (tmp_path / "wide.py").write_text(text)
-        importlib.invalidate_caches()
-        sys.modules.pop("mnist_core.models.wide", None)
 
     write(OWN)
     yield write
-    sys.modules.pop("mnist_core.models.wide", None)
+    sys.modules.pop("wide", None)
 
 
 def of(**options):
@@ -75,7 +72,7 @@ def test_a_common_name_has_the_models_bounds(own):
 )
 def test_a_wrong_one_is_named_with_the_file(own, options, said, refusal):
     message = refusal(ConfigError, models.resolve, of(**options).model)
-    assert message.startswith("mnist_core/models/wide.py: ") and said in message
+    assert message.partition(": ")[0].endswith("wide.py") and said in message
 
 
 def test_a_shipped_model_has_none(refusal):

@@ -7,6 +7,7 @@ from torchvision import models as torchvision_models
 from mnist_core import models
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
+from mnist_core.images import Images
 
 SMALL = "torchvision:shufflenet_v2_x0_5"
 
@@ -56,6 +57,12 @@ def test_a_misspelt_name_gives_the_nearest(name, near, refusal):
 
 def test_only_its_own_option(refusal):
     assert "model.size" in refusal(ConfigError, models.resolve, config(SMALL, depth=3))
+
+
+def test_colour_images_keep_three_channels():
+    images = Images(rows=40, columns=32, channels=3)
+    model = models.build(config(SMALL), 5, images)
+    assert model(torch.randn(2, 3, 40, 32)).shape == (2, 5)
 
 
 def test_its_weights_come_from_the_seed():

@@ -91,7 +91,7 @@ def test_every_study_takes_a_batch_in_every_precision(precision, few, tmp_path, 
     configs = {}
     for name in catalog.names():
         plan = resolve(name, sets=given)
-        defaults = [plan.config_for(plan.spec.default(one), seed=0) for one in plan.spec.choices]
+        defaults = [plan.config_for(plan.spec.default_of(one), seed=0) for one in plan.spec.choices]
         for c in [*defaults, *plan.ends()]:  # sizes do not matter to types
             m = c.model
             configs[m.name, m.activation, m.norm, m.pooling, c.loss.name] = c

@@ -20,7 +20,8 @@ from studies.report.blocks import (
 )
 from studies.report.front_table import judged_on
 from studies.report.svg import Chart, tip
-from studies.report.table import cells, headings, metric_title, notes
+from studies.report.table import cells, headings, metric_title
+from studies.report.table_notes import notes
 from studies.report.verdict_text import choice_lines, configuration_lines
 
 _LOG_FROM = 10
