@@ -135,8 +135,8 @@ def _name(name: str) -> str:
 def _module(name: str) -> Any:
     """Return what makes model ``name``: its module, or the member of a family."""
     family, colon, member = name.partition(model_files.FAMILY)
-    if colon and family not in _families():
-        known = [*names(), *(f"{one}{colon}{member}" for one in _families())]
+    if colon and family not in families():
+        known = [*names(), *(f"{one}{colon}{member}" for one in families())]
         raise ConfigError(f"model.name: {unknown_name('model', name, known)}")
     own = _own(name)
     try:
@@ -156,7 +156,7 @@ def _import(module: str) -> Any:
     return importlib.import_module(f"{__name__}.{module}")
 
 
-def _families() -> list[str]:
+def families() -> list[str]:
     """Return the names before the colon in ``torchvision:resnet34``."""
     found = (module.name for module in pkgutil.iter_modules(__path__))
     return [name[1:] for name in found if name[0] == "_" and hasattr(_import(name), "member")]

@@ -74,7 +74,7 @@ def settings_of(
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
-    given = read_conf(conf, studies=catalog.names())
+    given = read_conf(conf, studies={*catalog.names(), *([] if spec is None else [spec.name])})
     searched = set() if spec is None else searched_settings(spec)
     file = catalog.file_of(study)
     layers = [given.general]

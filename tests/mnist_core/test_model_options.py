@@ -4,9 +4,12 @@ import sys
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from mnist_core import model_files, models, plugins
 from mnist_core.checkpoints import checkpoint
+from mnist_core.commands.models_command import models_command
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
 
@@ -115,6 +118,14 @@ def test_they_are_described(own):
     assert described["heads"].description == "attention heads"
     listed = {option.name for option in models.options("resnet18")}
     assert listed == {"stem"} and not models.options("lenet5")
+
+
+def test_the_command_lists_them(own):
+    app = typer.Typer()
+    app.command()(models_command)
+    listed = CliRunner().invoke(app, ["wide"]).stdout
+    assert "model.heads = 4 (integer, 1 to 16); attention heads" in listed
+    assert {"wide", "torchvision:NAME"} <= set(CliRunner().invoke(app, []).stdout.split())
 
 
 @pytest.mark.parametrize("name", models.names())
