@@ -20,7 +20,7 @@ from studies.spec import StudySpec
 if TYPE_CHECKING:  # pandas and torch take seconds to import
     import pandas as pd
 
-    from mnist_core.config import TrainConfig
+    from objectives.trainer.adapter import TrainerSettings
     from studies.analysis.tables import Tables
 
 
@@ -77,12 +77,17 @@ class Study:
         return label
 
     @property
-    def config(self) -> "TrainConfig | None":
-        """The winner's settings on the first fresh seed; None before there is one."""
-        from mnist_core.config import TrainConfig
+    def config(self) -> "TrainerSettings | None":
+        """The winner's settings of the trainer on the first fresh seed.
+
+        None before there is one, and where the objective is not a trainer's: see ``result``.
+        """
+        from objectives.trainer.adapter import TrainerSettings
 
         winner = self.result["winner"]
-        return winner and TrainConfig.from_mapping(winner["settings"], source=self.name)
+        if self.stored.plan.spec.own is not None:
+            return None
+        return winner and TrainerSettings.from_mapping(winner["settings"], source=self.name)
 
     @cached_property
     def table(self) -> "pd.DataFrame":

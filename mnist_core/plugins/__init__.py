@@ -138,13 +138,23 @@ def open_project() -> None:
     Raises:
         ConfigError: if the table is wrong, or a folder is missing.
     """
+    if listed := listed_folders():
+        _put(listed)
+
+
+def listed_folders() -> list[Path]:
+    """Return the folders that ``conf.toml`` in the working directory names.
+
+    Raises:
+        ConfigError: as ``open_project``.
+    """
     tables: dict[str, Any] = {}
     if CONF.is_file():
         # A file that is not TOML is named by the commands that read their settings in it.
         with contextlib.suppress(ConfigError):
             tables = parsing.toml_file(CONF)
-    if path := project_path(tables, source=str(CONF)):
-        _put(Path(one).absolute() for one in path)
+    path = project_path(tables, source=str(CONF))
+    return [Path(os.path.normpath(Path(one).absolute())) for one in path]
 
 
 def project_path(tables: dict[str, Any], *, source: str) -> list[str]:
@@ -217,7 +227,8 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
     for file in _files(name):  # of another kind, or broken: then this raises
         python_files.parse(file)
     setting = f"{of.setting}: " if of.setting else ""
-    raise ConfigError(f"{setting}{unknown_name(of.what, name, names(kind, shipped))}")
+    said = f"{setting}{unknown_name(of.what, name, names(kind, shipped))}"
+    raise ConfigError(f"{said}{_hint(kind, name)}")
 
 
 def names(kind: str, shipped: Collection[str] = ()) -> list[str]:
@@ -246,6 +257,16 @@ def broken() -> list[str]:
             except ConfigError as error:
                 lines.append(str(error))
     return lines
+
+
+def _hint(kind: str, name: str) -> str:
+    """Return why a file of this name does not count, if there is one."""
+    if files := _files(name):
+        wanted = " or ".join(_names_in(kind, files[0]))
+        return f"; {from_here(files[0])} does not define {wanted}"
+    if Path(f"{name}.py").is_file():
+        return f'; {name}.py here counts once {CONF} has [project] with path = ["."]'
+    return ""
 
 
 def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
@@ -316,8 +337,8 @@ def _entry_points(path: tuple[str, ...], group: str) -> tuple[metadata.EntryPoin
     return tuple(sorted(set(metadata.entry_points(group=group)), key=lambda one: one.value))
 
 
-def _put(paths: Collection[Path] | Iterator[Path]) -> None:
-    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(os.path.normpath(one) for one in paths))
+def _put(paths: Collection[Path]) -> None:
+    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(map(str, paths)))
 
 
 def _plural(kind: str) -> str:

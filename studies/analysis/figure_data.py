@@ -287,4 +287,4 @@ def confusion(result: StudyResult) -> Confusion | None:
     found = [matrix for matrix in found if len(matrix) == len(found[0])]
     if not found:
         return None
-    return Confusion.of(*found, pairs=result.plan.spec.objective == "pairs")
+    return Confusion.of(*found, pairs=result.plan.spec.label == "pairs")

@@ -13,7 +13,13 @@ from studies.analysis.verdict import Verdicts
 from studies.core.trials import TrialRecord, TrialState
 from studies.planning.plan import Plan
 from studies.spec import StudySpec
-from studies.statistics.intervals import Interval, mean_interval, paired_difference, value_interval
+from studies.statistics.intervals import (
+    Interval,
+    mean_interval,
+    paired_difference,
+    turned,
+    value_interval,
+)
 from studies.statistics.verdicts import Judgement
 
 
@@ -127,10 +133,7 @@ class _Shown:
         margins = self.judged.comparison.margins if self.judged is not None else {}
         if label not in margins:
             return paired_difference(by_seed, best, step=self.step)
-        one = margins[label]
-        if self.sign > 0:
-            return one
-        return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
+        return turned(margins[label], self.sign)
 
     def to_default(self, label: str, by_seed: Mapping[int, float]) -> Interval | None:
         """Return a row's mean minus the default's; the intervals of all rows hold together."""

@@ -4,10 +4,12 @@ A user's own lie in the project's folders or are installed, see ``mnist_core/plu
 """
 
 import importlib
+import os
 import pkgutil
 
 from mnist_core import plugins
 from mnist_core.errors import ConfigError
+from mnist_core.files import from_here
 from studies.spec import StudySpec
 
 
@@ -25,15 +27,28 @@ def named(study: str) -> str:
     """Return the name of the study that a person calls ``study``: it may be its file's path.
 
     Raises:
-        ConfigError: if there is no such file.
+        ConfigError: if there is no such file, or it is not that of a study.
     """
-    return plugins.add_file(study).stem if plugins.is_file(study) else study
+    if not plugins.is_file(study):
+        return study
+    file = plugins.add_file(study)
+    plugins.find("studies", str(file), shipped())
+    return file.stem
 
 
 def file_of(name: str) -> str:
     """Return the file of study ``name``, as people read it; it may be missing."""
     own = next((one for one in plugins.plugins("studies") if one.name == name), None)
     return own.where if own is not None else f"studies/catalog/{name}.py"
+
+
+def word(name: str) -> str:
+    """Return how study ``name`` is called on a command line: by its name, or by its file."""
+    own = next((one for one in plugins.plugins("studies") if one.name == name), None)
+    if own is None or own.file is None or own.file.parent in plugins.listed_folders():
+        return name
+    # A command that is typed later has no other way to know the file.
+    return os.path.join(os.curdir, from_here(own.file))
 
 
 def get(name: str) -> StudySpec:

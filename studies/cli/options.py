@@ -20,13 +20,13 @@ from studies.cli import completing
 if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither
     from studies.planning.plan import Plan
 
-STUDY_OR_FOLDER = "a study's name or its folder, e.g. results/cuda/NAME"
+STUDY_OR_FOLDER = "a study's name, its file or its folder, e.g. results/cuda/NAME"
 
 StudyArgument = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="a study's name: python -m studies list",
+        help="a study's name (python -m studies list), or its file: ./my_study.py",
         autocompletion=completing.study,
     ),
 ]

@@ -30,14 +30,14 @@ def make_view(
         console.print(
             *estimate, sep="\n", soft_wrap=True, markup=False, emoji=False, highlight=False
         )
-        title = f"{plan.name}  ·  {workers} on {plan.train.device}  ·  {place}"
+        title = f"{plan.name}  ·  {workers} on {plan.adapter.device}  ·  {place}"
         hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
         panel = LiveView(progress, console, title=title, hint=hint)
         return NotebookView(panel) if notebook else panel
     lines = (
         f"Study {plan.name}: {plan.spec.goal}",
-        f"{workers} x {counted(plan.threads, 'thread')} on {plan.train.device},"
-        f" {plan.train.data.name}; {place}",
+        f"{workers} x {counted(plan.threads, 'thread')} on {plan.adapter.device},"
+        f" {plan.adapter.data_name or plan.spec.label}; {place}",
         f"dashboard: {dashboard}",
         *estimate,
     )

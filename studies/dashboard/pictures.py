@@ -59,7 +59,7 @@ def curve(stored: Stored, record: TrialRecord, others: Sequence[TrialRecord]) ->
 
 def confusion(stored: Stored, record: TrialRecord) -> bytes:
     """Draw the confusion matrix that ``record`` has kept, of the validation images."""
-    pairs = stored.plan.spec.objective == "pairs"
+    pairs = stored.plan.spec.label == "pairs"
     matrix = Confusion.of(record.attributes[CONFUSION], pairs=pairs)
     return _png(confusion_figure(matrix, f"trial {record.number}, validation"))
 

@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from mnist_core import plugins
 from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
@@ -19,7 +20,7 @@ from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
 from studies.core.redaction import masked
 from studies.core.trials import Failure, TrialRecord, TrialState, same_reason
-from studies.planning.layers import searched_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, setting_of, short_name
 from studies.report.console import make_console
@@ -58,12 +59,12 @@ def describe(plan: Plan) -> list[Row]:
         "confirm.seeds": f"{plan.confirm_seeds}",
     }
     machine_rows = {
-        "train.device": plan.train.device,
+        "train.device": plan.adapter.device,
         "engine.workers": f"{plan.workers}{more}",
         "engine.threads": f"{plan.threads}",
         "storage.url": shown(plan.storage_url),
     }
-    hidden = {"train.seed", "train.threads", "search.trials_per_choice", *searched_settings(spec)}
+    hidden = {"train.seed", "train.threads", "search.trials_per_choice", *unused_settings(spec)}
     for key in dict.fromkeys([*Settings.setting_names(), *sorted(plan.origins)]):
         if key in hidden:
             continue
@@ -100,8 +101,12 @@ def print_studies(
     table.add_column("study", no_wrap=True)
     table.add_column("goal")
     for one in shipped:
-        table.add_row(one.name, escape(f"broken: {one.broken}" if one.broken else one.goal))
+        goal = f"broken: {one.broken}" if one.broken else one.goal
+        own = "" if one.file.startswith("studies/catalog/") else f" ({one.file})"
+        table.add_row(one.name, escape(goal + own))
     console.print(table)
+    for line in plugins.broken():
+        console.print(escape(f"broken: {line}"))
     if not found:
         return
     table = _table()

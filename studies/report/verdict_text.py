@@ -4,6 +4,7 @@ from mnist_core.console.plain_text import counted
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import gap_text, is_share, listed, mean_text, params_text, unit
 from studies.report.front_table import front_lines
+from studies.report.trend_text import trend_lines
 from studies.search.enqueued import point_of
 from studies.statistics.multiple import Gain
 
@@ -22,6 +23,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
     return [
         *configuration_lines(result),
         *choice_lines(result),
+        *trend_lines(result),
         *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
         *_untuned(result),
         f"Its configuration: {params_text(best.candidate.params)}",
