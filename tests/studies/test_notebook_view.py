@@ -34,7 +34,7 @@ def test_it_is_drawn_at_the_start_with_events_and_at_the_end(shown, monkeypatch)
     progress = Progress(metric="val_accuracy", direction="maximize")
     view = NotebookView(LiveView(progress, make_console(), title="<study>"))
     with view:
-        view(Event("phase", "search", data={"name": "search", "total": 7}))
+        view(Event(kind="phase", phase="search", data={"name": "search", "total": 7}))
     assert len(shown) == 3
     assert "Search 0/7" in shown[-1] and "&lt;study&gt;" in shown[-1]
 
