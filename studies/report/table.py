@@ -150,8 +150,8 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
         " s: seconds a training",
         "minus best: against the best of the others (Hsu 1984), with the error of the seeds pooled"
         " over all choices; an end at 0 means: shown to be worse; a tie: may be as good; too noisy:"
-        " may be as good only because its seeds differ so much; collapsed: a seed on which training"
-        " failed on its own",
+        " may be as good only because its seeds differ so much; collapsed: a seed far worse than"
+        " the best of its configuration",
         *(
             [
                 f"confirm (n): stopped by the race after n of {result.plan.confirm_seeds} seeds, as"

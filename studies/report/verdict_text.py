@@ -24,7 +24,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
         *choice_lines(result),
         *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
         *_untuned(result),
-        f"Its configuration: {params_text(best.candidate.params)}",
+        f"Configuration with the best mean: {params_text(best.candidate.params)}",
         *_against_default(result),
     ]
 
