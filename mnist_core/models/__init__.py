@@ -1,28 +1,40 @@
 """Models, one file each; the file's name is the model's name, and a new file is a new model.
 
 ``build(config, n_classes)`` maps normalised images ``[N, 1, 28, 28]`` to logits ``[N, n_classes]``.
+With a third parameter called ``images``, ``build(config, n_classes, images)``, it takes images of
+any shape, and is told of which (``mnist_core.images.Images``). ``check`` may have it as well.
 A file may also have ``OPTIONS`` (settings of ``ModelConfig`` and their defaults), ``complete`` (of
 defaults that follow from other options), ``check``, and ``TASK = "pairs"`` (it compares images).
 """
 
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
+from mnist_core import plugins
 from mnist_core.config import ModelConfig
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError
+from mnist_core.images import MNIST, Images
+from mnist_core.plugins.python_files import raised
+
+
+def shipped() -> list[str]:
+    """Return the names of the models of this package."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in found if not name.startswith("_")]
 
 
 def names() -> list[str]:
     """Return the names of all models, sorted."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name for name in found if not name.startswith("_"))
+    return plugins.names("models", shipped())
 
 
-def resolve(config: ModelConfig) -> ModelConfig:
+def resolve(config: ModelConfig, images: Images = MNIST) -> ModelConfig:
     """Fill in the model's defaults; raise ConfigError if it does not exist or a value is wrong."""
     module = _module(config.name)
     options: dict[str, Any] = getattr(module, "OPTIONS", {})
@@ -33,13 +45,15 @@ def resolve(config: ModelConfig) -> ModelConfig:
             raise ConfigError(
                 f"model.{key}: {config.name!r} has no {key}, but got {value!r}; {has}"
             )
+    own = plugins.find("models", config.name, shipped())
     resolved = ModelConfig.from_mapping(
-        {"name": config.name, **options, **given}, source=f"model {config.name}"
+        {"name": own.name if own else config.name, **options, **given},
+        source=f"model {config.name}",
     )
     if hasattr(module, "complete"):
         resolved = module.complete(resolved)
     if hasattr(module, "check"):
-        module.check(resolved)
+        module.check(resolved, *_if_taken(module.check, images))
     return resolved
 
 
@@ -48,19 +62,44 @@ def task(config: ModelConfig) -> str:
     return str(getattr(_module(config.name), "TASK", "classification"))
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
-    """Build the model with fresh weights from torch's default random generator; see ``resolve``."""
-    resolved = resolve(config)
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
+    """Build the model with fresh weights from torch's default random generator; see ``resolve``.
+
+    Raises:
+        ConfigError: as ``resolve``, or if the model does not take such images.
+    """
+    resolved = resolve(config, images)
+    function = _module(config.name).build
+    if images.shape != MNIST.shape and not takes_images(function):
+        raise ConfigError(
+            f"model.name: {config.name!r} takes images of {MNIST} only, but these are {images};"
+            f" give its build(config, n_classes) a third parameter, images ({_file(config.name)})"
+        )
     try:
-        model = _module(config.name).build(resolved, n_classes)
+        model = function(resolved, n_classes, *_if_taken(function, images))
     except Exception as error:  # the file may be a user's own, whatever it raises
         # A full memory is not the file's mistake: the training is tried elsewhere, or later.
         if isinstance(error, ConfigError | MemoryError) or "memory" in str(error):
             raise
+        own = plugins.find("models", config.name, shipped())
+        if own is not None and own.file is not None:
+            raise ConfigError(raised(error, own.file)) from error
         raise ConfigError(f"{_file(config.name)}: build raised {_said(error)}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{_file(config.name)}: build must return a module, but got {model!r}")
     return model
+
+
+def takes_images(function: Callable[..., Any]) -> bool:
+    """Return whether a model's ``build`` or ``check`` has the parameter ``images``."""
+    try:
+        return "images" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
+
+
+def _if_taken(function: Callable[..., Any], images: Images) -> tuple[Images, ...]:
+    return (images,) if takes_images(function) else ()
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -69,11 +108,12 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def _module(name: str) -> ModuleType:
-    if name not in names():
-        raise ConfigError(f"model.name: {unknown_name('model', name, names())}")
+    own = plugins.find("models", name, shipped())
     try:
-        module = importlib.import_module(f"{__name__}.{name}")
-    except Exception as error:  # the file may be a user's own, whatever it raises
+        module = own.load() if own else importlib.import_module(f"{__name__}.{name}")
+    except ConfigError:
+        raise
+    except Exception as error:  # a contributor's file may raise anything
         raise ConfigError(f"{_file(name)}: {_said(error)}") from error
     if not callable(getattr(module, "build", None)):
         raise ConfigError(f"{_file(name)}: must hold a function build(config, n_classes)")
@@ -81,7 +121,8 @@ def _module(name: str) -> ModuleType:
 
 
 def _file(name: str) -> str:
-    return f"mnist_core/models/{name}.py"
+    own = plugins.find("models", name, shipped())
+    return own.where if own else f"mnist_core/models/{name}.py"
 
 
 def _said(error: Exception) -> str:

@@ -6,10 +6,9 @@ from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
+from mnist_core.images import Images
 from mnist_core.models._layers import ACTIVATIONS, with_pooling
 
-SIDE = 28  # rows and columns of an image
-MOST_POOLS = 4  # 28 -> 14 -> 7 -> 3 -> 1: nothing is left to pool after four
 MOST_CHANNELS = 2048  # Of one layer. Two such layers of 3 x 3 have 38 million weights between them.
 
 MOST_WEIGHTS = 100_000_000
@@ -18,6 +17,11 @@ MOST_WEIGHTS = 100_000_000
 
 PAIR_OPTIONS = {"activation": "relu", "depth": 3, "width": 32, "growth": 2.0, "dropout": 0.4}
 """Options of the models that compare images, and their defaults."""
+
+
+def most_pools(images: Images) -> int:
+    """Return how often the shorter side can be halved: 28 -> 14 -> 7 -> 3 -> 1 is four times."""
+    return images.side.bit_length() - 1
 
 
 def channels(config: ModelConfig) -> list[int]:
@@ -53,7 +57,7 @@ def check_size(config: ModelConfig, *, kernel: int, features: int) -> None:
         )
 
 
-def pair_encoder(config: ModelConfig, *, pools: int) -> list[nn.Module]:
+def pair_encoder(config: ModelConfig, images: Images, *, pools: int) -> list[nn.Module]:
     """Return the convolutions of the models that compare images.
 
     The first sees 5 x 5 pixels, the others 3 x 3; all keep the image's size, have biases, and are
@@ -61,7 +65,7 @@ def pair_encoder(config: ModelConfig, *, pools: int) -> list[nn.Module]:
     """
     assert config.activation is not None
     layers: list[nn.Module] = []
-    inputs = 1
+    inputs = images.channels
     for i, outputs in enumerate(channels(config)):
         kernel = 3 if i else 5
         layers += [

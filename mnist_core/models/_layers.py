@@ -1,9 +1,13 @@
 """Layers that compute the same as torch's for less; their times are in docs/log.md."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from mnist_core.config import Activation
+from mnist_core.errors import ConfigError
+from mnist_core.images import Images
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -20,25 +24,57 @@ MONOTONIC: frozenset[Activation] = frozenset({"relu", "sigmoid", "tanh", "leaky_
 """Those f with max(f(x)) = f(max(x)). gelu and silu fall to a minimum left of 0 and rise again."""
 
 
+Layers = tuple[int | Literal["pool"], ...]
+"""What layers do to a side: a convolution takes that many pixels away, a 2 x 2 pooling halves."""
+
+
+def after_layers(images: Images, layers: Layers) -> tuple[int, int]:
+    """Return the rows and columns that ``layers`` leave."""
+    sides = []
+    for side in (images.rows, images.columns):
+        for layer in layers:
+            side = side // 2 if layer == "pool" else side - layer
+        sides.append(side)
+    return sides[0], sides[1]
+
+
+def check_side(images: Images, least: int, model: str) -> None:
+    """Raise ``ConfigError`` if the images have fewer than ``least`` rows or columns."""
+    if images.side < least:
+        raise ConfigError(
+            f"model.name: {model} takes images of at least {least}x{least}, but these are {images};"
+            " take flex_cnn or mlp512, or larger images (data.size)"
+        )
+
+
 class Crop(nn.Module):
-    """Keep the upper left ``size`` x ``size`` pixels of every image."""
+    """Keep the upper left ``rows`` x ``columns`` pixels of every image."""
 
     # A convolution without padding and a 2 x 2 pooling of an odd side leave out the last row and
     # column; what only those depend on need not be computed at all, and the result stays the same.
     # For net (28 -> 26 -> 13 -> 11 -> 5: two rows of the image reach no output) this saves 17 % of
     # its second convolution.
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, rows: int, columns: int | None = None) -> None:
         super().__init__()
-        self.size = size
+        self.rows, self.columns = rows, rows if columns is None else columns
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return ``[N, C, size, size]``, a view."""
-        return images[..., : self.size, : self.size]
+        """Return ``[N, C, rows, columns]``, a view."""
+        return images[..., : self.rows, : self.columns]
 
     def extra_repr(self) -> str:
         """Say the size."""
-        return str(self.size)
+        square = self.rows == self.columns
+        return str(self.rows) if square else f"{self.rows}, {self.columns}"
+
+
+def crop_to_used(images: Images, layers: Layers) -> Crop:
+    """Return the crop to the pixels on which the output of ``layers`` depends."""
+    sides = list(after_layers(images, layers))
+    for layer in reversed(layers):
+        sides = [side * 2 if layer == "pool" else side + layer for side in sides]
+    return Crop(*sides)
 
 
 class Flatten(nn.Module):
@@ -91,11 +127,17 @@ def with_pooling(activation: Activation, pooling: nn.Module) -> list[nn.Module]:
     return layers
 
 
+def single_images(pairs: Tensor) -> Tensor:
+    """Turn pairs ``[N, 2, H, W]`` or ``[N, 2, C, H, W]`` into their images ``[2 * N, C, H, W]``."""
+    images = pairs.flatten(0, 1)
+    return images.unsqueeze(1) if images.ndim == 3 else images
+
+
 class PairModel(nn.Module):
     """Two images in, one logit out: ``embed`` both, then ``compare``."""
 
     def embed(self, images: Tensor) -> Tensor:
-        """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""
+        """Turn normalised images ``[N, C, H, W]`` into ``[N, D]``, D the ``embedding``."""
         raise NotImplementedError
 
     def compare(self, a: Tensor, b: Tensor) -> Tensor:
@@ -103,7 +145,7 @@ class PairModel(nn.Module):
         raise NotImplementedError
 
     def forward(self, pairs: Tensor) -> Tensor:
-        """Turn pairs of normalised images ``[N, 2, 28, 28]`` into logits ``[N]``."""
+        """Turn pairs of normalised images ``[N, 2, (C,) H, W]`` into logits ``[N]``."""
         # Both through the encoder in one batch: larger products, and the batch norm sees all.
-        embeddings = self.embed(pairs.flatten(0, 1).unsqueeze(1))
+        embeddings = self.embed(single_images(pairs))
         return self.compare(embeddings[0::2], embeddings[1::2])

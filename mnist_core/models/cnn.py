@@ -3,20 +3,23 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
-from mnist_core.models._layers import Dropout, Flatten
+from mnist_core.images import MNIST, Images
+from mnist_core.models._layers import Dropout, Flatten, after_layers, check_side
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``cnn``. Pooling before ReLU is exact, see ``_layers``."""
+    check_side(images, 6, "cnn")
+    rows, columns = after_layers(images, (2, 2, "pool"))
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3),
+        nn.Conv2d(images.channels, 32, 3),
         nn.ReLU(),
         nn.Conv2d(32, 64, 3),
         nn.MaxPool2d(2),
         nn.ReLU(),
         Flatten(),
         Dropout(0.25),
-        nn.Linear(9216, 128),
+        nn.Linear(64 * rows * columns, 128),
         nn.ReLU(),
         Dropout(0.5),
         nn.Linear(128, n_classes),

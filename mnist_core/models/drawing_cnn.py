@@ -6,20 +6,23 @@ Two padded convolutions of 32 and 64 channels, each pooled, and two linear layer
 from torch import nn
 
 from mnist_core.config import ModelConfig
-from mnist_core.models._layers import Dropout, Flatten
+from mnist_core.images import MNIST, Images
+from mnist_core.models._layers import Dropout, Flatten, after_layers, check_side
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``drawing_cnn``. Pooling before ReLU is exact, see ``net``."""
+    check_side(images, 4, "drawing_cnn")
+    rows, columns = after_layers(images, ("pool", "pool"))
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1),
+        nn.Conv2d(images.channels, 32, 3, padding=1),
         nn.MaxPool2d(2),
         nn.ReLU(),
         nn.Conv2d(32, 64, 3, padding=1),
         nn.MaxPool2d(2),
         nn.ReLU(),
         Flatten(),
-        nn.Linear(3136, 128),
+        nn.Linear(64 * rows * columns, 128),
         nn.ReLU(),
         Dropout(0.25),
         nn.Linear(128, n_classes),

@@ -9,7 +9,8 @@ from torch import nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._convolutions import MOST_POOLS, SIDE, channels, check_size
+from mnist_core.images import MNIST, Images
+from mnist_core.models._convolutions import channels, check_size, most_pools
 from mnist_core.models._layers import ACTIVATIONS, Dropout, Flatten, GlobalAverage, with_pooling
 
 OPTIONS = {
@@ -38,7 +39,7 @@ def complete(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update={"pools": min(3, config.depth)})
 
 
-def check(config: ModelConfig) -> None:
+def check(config: ModelConfig, images: Images = MNIST) -> None:
     """Check that the network can be built, or raise ``ConfigError``."""
     assert config.depth is not None and config.pools is not None
     if config.depth > _MOST_DEPTH:
@@ -55,21 +56,21 @@ def check(config: ModelConfig) -> None:
             f"model.pools: {config.pools} poolings need as many layers, but model.depth is"
             f" {config.depth}"
         )
-    if config.pools > MOST_POOLS:
+    if config.pools > most_pools(images):
         raise ConfigError(
-            f"model.pools: a side of {SIDE} can be halved {MOST_POOLS} times, but got"
-            f" {config.pools}"
+            f"model.pools: a side of {images.side} can be halved {most_pools(images)} times, but"
+            f" got {config.pools}"
         )
-    check_size(config, kernel=config.kernel, features=_features(config))
+    check_size(config, kernel=config.kernel, features=_features(config, images))
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``flex_cnn``."""
     assert config.activation is not None and config.kernel is not None
     assert config.dropout is not None and config.head_width is not None
     layers: list[nn.Module] = []
     pooled = _pooled_layers(config)
-    inputs = 1
+    inputs = images.channels
     for layer, outputs in enumerate(channels(config), start=1):
         layers.append(
             nn.Conv2d(
@@ -91,7 +92,7 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
             layers.append(ACTIVATIONS[config.activation]())
         inputs = outputs
     layers.append(GlobalAverage() if config.global_pool else Flatten())
-    inputs = _features(config)
+    inputs = _features(config, images)
     if config.dropout:
         layers.append(Dropout(config.dropout))
     if config.head_width:
@@ -111,7 +112,7 @@ def _pooled_layers(config: ModelConfig) -> set[int]:
     return {k * config.depth // config.pools for k in range(1, config.pools + 1)}
 
 
-def _features(config: ModelConfig) -> int:
+def _features(config: ModelConfig, images: Images) -> int:
     assert config.pools is not None
-    side = 1 if config.global_pool else SIDE >> config.pools
-    return channels(config)[-1] * side**2
+    pixels = (images.rows >> config.pools) * (images.columns >> config.pools)
+    return channels(config)[-1] * (1 if config.global_pool else pixels)

@@ -7,20 +7,23 @@ linear instead of radial basis functions.
 from torch import nn
 
 from mnist_core.config import ModelConfig
-from mnist_core.models._layers import Flatten
+from mnist_core.images import MNIST, Images
+from mnist_core.models._layers import Flatten, after_layers, check_side
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``lenet5``; padding 2 makes the 28 x 28 image the 32 x 32 one of the paper."""
+    check_side(images, 12, "lenet5")
+    rows, columns = after_layers(images, ("pool", 4, "pool"))
     return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
+        nn.Conv2d(images.channels, 6, 5, padding=2),
         nn.Tanh(),
         nn.AvgPool2d(2),
         nn.Conv2d(6, 16, 5),
         nn.Tanh(),
         nn.AvgPool2d(2),
         Flatten(),
-        nn.Linear(400, 120),
+        nn.Linear(16 * rows * columns, 120),
         nn.Tanh(),
         nn.Linear(120, 84),
         nn.Tanh(),

@@ -3,13 +3,15 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
+from mnist_core.images import MNIST, Images
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``mlp512``."""
+    pixels = images.channels * images.rows * images.columns
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(784, 512),
+        nn.Linear(pixels, 512),
         nn.ReLU(),
         nn.Linear(512, 512),
         nn.ReLU(),

@@ -3,14 +3,19 @@
 from torch import nn
 
 from mnist_core.config import ModelConfig
-from mnist_core.models._layers import Crop, Flatten
+from mnist_core.images import MNIST, Images
+from mnist_core.models._layers import Flatten, Layers, after_layers, check_side, crop_to_used
+
+_LAYERS: Layers = (2, "pool", 2, "pool", 2, "pool")
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``net_deep``. Pooling before ReLU is exact, see ``_layers``; so is the crop."""
+    check_side(images, 22, "net_deep")
+    rows, columns = after_layers(images, _LAYERS)
     return nn.Sequential(
-        Crop(22),
-        nn.Conv2d(1, 32, 3),
+        crop_to_used(images, _LAYERS),
+        nn.Conv2d(images.channels, 32, 3),
         nn.MaxPool2d(2),
         nn.ReLU(),
         nn.Conv2d(32, 64, 3),
@@ -20,7 +25,7 @@ def build(config: ModelConfig, n_classes: int) -> nn.Module:
         nn.MaxPool2d(2),
         nn.ReLU(),
         Flatten(),
-        nn.Linear(128, 256),
+        nn.Linear(128 * rows * columns, 256),
         nn.ReLU(),
         nn.Linear(256, 128),
         nn.ReLU(),

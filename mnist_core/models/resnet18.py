@@ -10,6 +10,7 @@ from torchvision.models import resnet  # type: ignore[import-untyped]
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
+from mnist_core.images import MNIST, Images
 
 OPTIONS = {"stem": 3}
 
@@ -22,13 +23,13 @@ def check(config: ModelConfig) -> None:
         )
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``resnet18`` with torchvision's own way to draw first weights."""
     model: nn.Module = resnet.resnet18(num_classes=n_classes)
     if config.stem == 3:
-        model.conv1 = nn.Conv2d(1, 64, 3, padding=1, bias=False)
+        model.conv1 = nn.Conv2d(images.channels, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
     else:
-        model.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        model.conv1 = nn.Conv2d(images.channels, 64, 7, stride=2, padding=3, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     return model

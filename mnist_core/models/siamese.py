@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
-from mnist_core.models._convolutions import MOST_POOLS, PAIR_OPTIONS, SIDE, channels, pair_encoder
+from mnist_core.images import MNIST, Images
+from mnist_core.models._convolutions import PAIR_OPTIONS, channels, most_pools, pair_encoder
 from mnist_core.models._layers import ACTIVATIONS, Dropout, GlobalAverage, PairModel
 
 TASK = "pairs"
@@ -17,12 +18,13 @@ TASK = "pairs"
 OPTIONS = {**PAIR_OPTIONS, "embedding": 128, "head_width": 256}
 
 
-def check(config: ModelConfig) -> None:
+def check(config: ModelConfig, images: Images = MNIST) -> None:
     """Check that the network can be built, or raise ``ConfigError``."""
     assert config.depth is not None and config.head_width is not None
-    if config.depth > MOST_POOLS:
+    if config.depth > most_pools(images):
         raise ConfigError(
-            f"model.depth: siamese has 1 to {MOST_POOLS} convolutions (a side of {SIDE} is halved"
+            f"model.depth: siamese has 1 to {most_pools(images)} convolutions (a side of"
+            f" {images.side} is halved"
             f" after all but the last), but got {config.depth}"
         )
     if 0 < config.head_width < 4:
@@ -33,27 +35,28 @@ def check(config: ModelConfig) -> None:
     channels(config)
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``siamese``; of how many classes the images are makes no difference."""
-    return Siamese(config)
+    return Siamese(config, images)
 
 
 class Siamese(PairModel):
     """One encoder for both images, and a head over their difference and product."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, images: Images = MNIST) -> None:
         super().__init__()
         assert config.activation is not None and config.depth is not None
         assert config.embedding is not None
         activation = ACTIVATIONS[config.activation]
-        self.encoder = nn.Sequential(*pair_encoder(config, pools=config.depth - 1), GlobalAverage())
+        encoder = pair_encoder(config, images, pools=config.depth - 1)
+        self.encoder = nn.Sequential(*encoder, GlobalAverage())
         self.projection = nn.Sequential(
             nn.Linear(channels(config)[-1], config.embedding), activation()
         )
         self.head = _head(config)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""
+        """Turn normalised images ``[N, C, H, W]`` into ``[N, D]``, D the ``embedding``."""
         embeddings: Tensor = self.projection(self.encoder(images))
         return embeddings
 

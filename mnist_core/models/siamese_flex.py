@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_core.config import ModelConfig
+from mnist_core.images import MNIST, Images
 from mnist_core.models import flex_cnn
 from mnist_core.models._layers import PairModel
 
@@ -20,23 +21,23 @@ complete = flex_cnn.complete
 check = flex_cnn.check
 
 
-def build(config: ModelConfig, n_classes: int) -> nn.Module:
+def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Module:
     """Build ``siamese_flex``; of how many classes the images are makes no difference."""
-    return SiameseFlex(config)
+    return SiameseFlex(config, images)
 
 
 class SiameseFlex(PairModel):
     """``flex_cnn`` for both images, and their cosine."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, images: Images = MNIST) -> None:
         super().__init__()
         assert config.embedding is not None
-        self.encoder = flex_cnn.build(config, config.embedding)
+        self.encoder = flex_cnn.build(config, config.embedding, images)
         self.scale = nn.Parameter(torch.tensor(8.0))
         self.middle = nn.Parameter(torch.tensor(0.5))
 
     def embed(self, images: Tensor) -> Tensor:
-        """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``, D the ``embedding``."""
+        """Turn normalised images ``[N, C, H, W]`` into ``[N, D]``, D the ``embedding``."""
         embeddings: Tensor = self.encoder(images)
         return embeddings
 
