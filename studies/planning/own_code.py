@@ -13,6 +13,8 @@ from typing import Any
 import mnist_core
 from mnist_core import plugins
 from mnist_core.config import TrainConfig
+from mnist_core.losses import LOSSES
+from mnist_core.optim import OPTIMIZERS
 from mnist_core.plugins.python_files import parse
 from mnist_core.table import flatten
 from search_spaces.space import Choice
@@ -22,16 +24,23 @@ from studies.spec import StudySpec
 _HASHED = 16  # hexadecimal digits of a hash
 
 
-def hashes(spec: StudySpec, model: str) -> dict[str, str]:
+def hashes(spec: StudySpec, train: TrainConfig) -> dict[str, str]:
     """Return the hash of each of the user's own files that trains a study's trials, by its name.
 
-    A name has no folder of this machine, so a project may move. ``model`` counts unless the trials
-    search their model.
+    A name has no folder of this machine, so a project may move. What ``train`` names counts unless
+    the trials search it.
 
     Raises:
         ConfigError: if a file is missing or is not Python.
     """
-    own = [plugins.find("models", name, _shipped_models()) for name in _models(spec, model)]
+    models = _chosen(spec, "model.name", train.model.name)
+    own = [plugins.find("models", name, _shipped_models()) for name in models]
+    for name in _chosen(spec, "optim.name", train.optim.name):
+        own.append(plugins.find("optimizers", name, OPTIMIZERS))
+    for name in _chosen(spec, "loss.name", train.loss.name or ""):
+        own.append(plugins.find("losses", name, LOSSES) if name else None)
+    measured = spec.metric.removeprefix("val_")
+    own += [one for one in plugins.plugins("metrics") if one.name == measured]
     own.append(plugins.find("objectives", spec.objective, objective_class.shipped()))
     files = {name: file for one in own if one for name, file in one.sources().items()}
     return {name: _hash(name, file) for name, file in sorted(files.items())}
@@ -39,20 +48,21 @@ def hashes(spec: StudySpec, model: str) -> dict[str, str]:
 
 def check_models(spec: StudySpec) -> None:
     """Raise ``ConfigError`` unless the models of a study exist and are Python; none is imported."""
-    default = TrainConfig().model.name
-    for name in _models(spec, str(flatten(spec.fixed).get("model.name", default))):
+    default = str(flatten(spec.fixed).get("model.name", TrainConfig().model.name))
+    for name in _chosen(spec, "model.name", default):
         if plugins.find("models", name, _shipped_models()) is None:
             parse(_file(name), f"mnist_core/models/{name}.py")
 
 
-def _models(spec: StudySpec, model: str) -> list[str]:
+def _chosen(spec: StudySpec, setting: str, default: str) -> list[str]:
+    """Return the values of ``setting`` that the trials search, or else ``default``."""
     searched = [
         str(choice)
         for name, parameter in spec.space.parameters.items()
-        if spec.space.setting(name) == "model.name" and isinstance(parameter, Choice)
+        if spec.space.setting(name) == setting and isinstance(parameter, Choice)
         for choice in parameter.choices
     ]
-    return searched or [model]
+    return searched or [default]
 
 
 def _shipped_models() -> list[str]:

@@ -214,7 +214,7 @@ class Plan:
             "data": self.data_fingerprint,
             "trainer": trainer,
         }
-        code = own_code.hashes(self.spec, self.train.model.name) if code is None else code
+        code = own_code.hashes(self.spec, self.train) if code is None else code
         environment = self.train.device.partition(":")[0]
         optional = {
             CODE: dict(code),
