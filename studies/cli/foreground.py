@@ -146,7 +146,9 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     defaults = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
-    prepare, arguments = adapter.preparation(defaults, spec.space.ends(), most)
+    ends = spec.space.ends()
+    # A study may have no default; then the ends of its space say what a trial takes.
+    prepare, arguments = adapter.preparation(defaults or ends, ends, most)
     found = engines.call(engine, prepare, [arguments] * plan.workers)
     # The cost of the objectives of ``objectives/`` that are not trainers is unknown.
     if say is not None and (adapter.trains or plan.spec.own is not None):

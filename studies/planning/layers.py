@@ -172,7 +172,8 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
             that is not among ``studies``.
     """
     source = str(path or CONF)
-    missing = path is None and not CONF.exists()
+    # A link that leads nowhere is a mistake, not a file that was never written.
+    missing = path is None and not (CONF.exists() or CONF.is_symlink())
     tables = {} if missing else parsing.toml_file(path or CONF)
     project = plugins.project_path(tables, source=source)
     if project and path is not None and path.absolute() != CONF.absolute():
