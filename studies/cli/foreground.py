@@ -15,9 +15,10 @@ from typing import Unpack
 
 from rich.console import Console
 
+from mnist_core.console.counted_progress import counted_progress
 from mnist_core.console.plain_text import counted, safe_lines
-from mnist_core.data import datasets, registry
-from mnist_core.data.storage import folder_of
+from mnist_core.console.safe_console import SafeConsole
+from mnist_core.data import datasets
 from mnist_core.errors import UserError
 from mnist_core.files import check_writable, from_here, write_atomically
 from objectives.training import Training
@@ -144,10 +145,9 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     Raises:
         UserError: if a model, device, data or setting cannot be used.
     """
-    config = plan.train.data
-    data_set = registry.by_name(config.name)
-    # Downloaded once, and here, where the user sees it.
-    datasets.ensure(data_set, folder_of(data_set, config.root))
+    # Downloaded or decoded once, and here, where the user sees it.
+    with counted_progress(SafeConsole(stderr=True), "decoding images") as progress:
+        datasets.prepare(plan.train.data, progress)
     open.warm_up()  # the workers are still at their imports
     defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
     configs = [*defaults, *plan.ends()]

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.data import sources
 from mnist_core.errors import UserError
 from mnist_core.table import difference
 from mnist_core.version import PACKAGE, TRAINER_VERSION, package_version
@@ -57,6 +58,11 @@ def comparable_settings(config: TrainConfig) -> dict[str, Any]:
     settings = config.model_dump(exclude={"seed", "device", "threads"})
     settings["data"].pop("test_set")  # a test set that comes later changes no training
     settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+    if sources.own_path(config.data) is not None:
+        settings["data"]["name"] = "own images"
+    for name in ("size", "channels", "balance"):  # not in the fingerprints of older studies
+        if settings["data"][name] is None:
+            del settings["data"][name]
     if not config.changes:
         del settings["changes"]
     return settings

@@ -7,6 +7,7 @@ from typing import Any
 
 from mnist_core import parsing
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.data import sources
 from mnist_core.data.registry import by_name
 from mnist_core.data.splits import validation_size
 from mnist_core.errors import ConfigError, unknown_name
@@ -103,8 +104,10 @@ def shared_training(
     # A value of conf.toml for a searched setting is meant for other runs: its momentum would reach
     # the trials of optimizers that have none.
     defaults = {short_name(key): setting_of(Settings(), key) for key in searched_settings(spec)}
+    placed = sources.placed(settings.train.data)
     given = {
         **defaults,
+        "data.name": placed.name,
         "device": device,
         "threads": threads,
         **_confirm_images(settings.train.data),
@@ -118,10 +121,17 @@ def _confirm_images(data: DataConfig) -> dict[str, str]:
     A verdict on images that the search selected on is too good. Of fewer images, half would make
     the search and the verdict both too noisy.
     """
-    known = by_name(data.name)
-    if data.confirm != "own" or known.confirm or not known.train_size:
+    if sources.own_path(data) is not None:
         return {}
-    many = validation_size(known.train_size) >= MANY_VALIDATION_IMAGES
+    archives = sources.archive_set(data)
+    if archives is None:
+        known = by_name(data.name)
+        size = 0 if known.confirm else known.train_size
+    else:
+        size = archives.train_size
+    if data.confirm != "own" or not size:
+        return {}
+    many = validation_size(size) >= MANY_VALIDATION_IMAGES
     return {"data.confirm": "half"} if many else {}
 
 
