@@ -138,6 +138,20 @@ class Space:
                 ]
         return branches
 
+    def ends(self) -> list[dict[str, Any]]:
+        """Return the points at the ends of every range in every branch."""
+        points = []
+        for branch in self.branches():
+            for end in (0, -1):
+
+                def choose(name: str, parameter: Parameter, end: int = end) -> Any:
+                    if isinstance(parameter, Float | Int):
+                        return (parameter.low, parameter.high)[end]
+                    return branch.get(name, parameter.choices[end])  # noqa: B023
+
+                points.append(self.walk(choose))
+        return points
+
     def to_dict(self) -> dict[str, Any]:
         """Return the space as plain JSON values, the same for spaces that are equal."""
         return {name: _described(parameter) for name, parameter in self.parameters.items()}

@@ -14,6 +14,7 @@ from studies.cli import options
 from studies.cli.audit import audit_command
 from studies.cli.compare import compare_command
 from studies.cli.copy import copy_command
+from studies.cli.init import init_command
 from studies.cli.refine import refine_command
 from studies.cli.replay import replay_command
 from studies.cli.report import report_command
@@ -105,7 +106,7 @@ def show(chosen: options.Chosen, as_json: options.JsonOption = False) -> None:
     from studies.storage.open import check_url
 
     options.quiet_optuna()
-    check_objective(plan.spec.objective, plan.goals)
+    check_objective(plan.spec.objective, plan.goals, engine=plan.settings.engine.name)
     check_search(plan)
     check_url(plan.storage_url)
     there = stored_study.exists(plan.location)
@@ -214,7 +215,7 @@ def dashboard(
 
 
 for command in (
-    *(audit_command, compare_command, copy_command, refine_command, report_command),
+    *(audit_command, compare_command, copy_command, init_command, refine_command, report_command),
     *(replay_command, reproduce_command, sync_command, tables_command),
     *(wandb_report_command, watch_command),
 ):

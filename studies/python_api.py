@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnist_core import plugins
 from mnist_core.console.shell_words import program
+from studies import catalog
 from studies.analysis import stored_study
 from studies.analysis.stored_study import Stored
 from studies.planning import lookup, plan
@@ -16,7 +18,7 @@ from studies.planning import lookup, plan
 if TYPE_CHECKING:  # pandas and torch take seconds to import
     import pandas as pd
 
-    from mnist_core.config import TrainConfig
+    from objectives.trainer.adapter import TrainerSettings
     from studies.analysis.tables import Tables
 
 
@@ -73,12 +75,17 @@ class Study:
         return label
 
     @property
-    def config(self) -> "TrainConfig | None":
-        """The winner's settings on the first fresh seed; None before there is one."""
-        from mnist_core.config import TrainConfig
+    def config(self) -> "TrainerSettings | None":
+        """The winner's settings of the trainer on the first fresh seed.
+
+        None before there is one, and where the objective is not a trainer's: see ``result``.
+        """
+        from objectives.trainer.adapter import TrainerSettings
 
         winner = self.result["winner"]
-        return winner and TrainConfig.from_mapping(winner["settings"], source=self.name)
+        if self.stored.plan.spec.own is not None:
+            return None
+        return winner and TrainerSettings.from_mapping(winner["settings"], source=self.name)
 
     @cached_property
     def table(self) -> "pd.DataFrame":
@@ -138,6 +145,8 @@ def load(
     sets: Mapping[str, Any] | None = None,
 ) -> Study:
     """Read a study by its name or its folder, see ``studies.load``."""
+    plugins.open_project()
+    study = catalog.named(study)
     return Study(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
 
 
@@ -156,7 +165,7 @@ def run(
     >>> result = studies.run("optim_search", quick=True, set={"epochs": 1})  # doctest: +SKIP
 
     Args:
-        study: its name.
+        study: its name, or its file, e.g. ``./my_study.py``.
         quick: the small version of the study, in a folder of its own.
         conf: read instead of ``conf.toml``.
         set: dotted settings, e.g. ``{"epochs": 3, "results.folder": "elsewhere"}``.
@@ -171,7 +180,8 @@ def run(
     """
     from studies.cli.start import start
 
-    made = plan.resolve(study, conf=conf, sets=dict(set or {}), quick=quick)
+    plugins.open_project()
+    made = plan.resolve(catalog.named(study), conf=conf, sets=dict(set or {}), quick=quick)
     command = made.commands.run().removeprefix(program("studies.run"))
     code = start(
         made, arguments=shlex.split(command), fresh=fresh, retry_failed=retry_failed, plain=plain

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = {
     "mnist_core": (
-        "errors images optim losses version files parsing console table changes config",
+        "errors images optim losses version files parsing console table changes config plugins",
         "data models evaluation",
         "device",
         "batches",

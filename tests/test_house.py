@@ -104,7 +104,7 @@ def test_the_readmes_study_is_one() -> None:
     exec(code_of("A study of your own"), names)
     study = names["STUDY"]
     assert study.choices == (32, 64, 128)
-    assert study.default(study.baseline) == {"batch_size": 64, "optim.lr": 1e-3}
+    assert study.default_of(study.baseline) == {"batch_size": 64, "optim.lr": 1e-3}
 
 
 def test_the_readmes_model_is_one() -> None:

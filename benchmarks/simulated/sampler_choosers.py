@@ -1,6 +1,7 @@
 """Searches by real samplers: this project's own, and TPE by itself in each choice."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from studies.search.branches import Search, deciding
 from studies.search.earlier import EarlierStudy, left_out, second_trials
 from studies.search.guides import guides
 from studies.search.optuna_bridge import suggest
+from studies.search.sampler_kinds import SAMPLERS
 from studies.search.samplers import create_sampler
 
 
@@ -120,7 +122,9 @@ def tpe_branch(pooled: bool) -> Callable[[Search, int], Any]:
         inner = TPESampler(
             seed=seed, multivariate=True, n_startup_trials=3, constant_liar=True, n_ei_candidates=24
         )
-        found = BranchSampler(search.space, search.scientific, lambda _: inner, seed=seed)
+        # Neither model knows earlier studies: TPE in each choice is a method of its own here.
+        kind = replace(SAMPLERS["tpe"], splits=lambda _: True, learns_imported=False)
+        found = BranchSampler(search, kind, lambda _: inner, seed=seed)
         if pooled:
             found._rest = _Pooled(seed, search)
             keep = found._propose

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from simulated import choice_rows
+from simulated import choice_rows, trend_rows
 from simulated import todays_verdict as today
 from simulated.rate import Rate
 from studies.statistics.crossed import accuracy, difference
@@ -36,6 +36,7 @@ def questions(studies: int) -> dict[str, Callable[[], Iterable[Rate]]]:
         "winner": lambda: [winners_interval(studies, seeds) for seeds in (3, 4, 8)],
         "reruns": lambda: choice_rows.reruns(studies),
         "choices": lambda: choice_rows.choices(studies),
+        "trend": lambda: trend_rows.trends(studies),
         "collapse": lambda: [collapses(studies)],
         "images": lambda: images(studies),
     }

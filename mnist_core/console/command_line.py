@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer.main
 from rich.markup import escape
 
+from mnist_core import plugins
 from mnist_core.console import streams
 from mnist_core.console.plain_text import one_line
 from mnist_core.console.shell_words import as_started
@@ -47,6 +48,8 @@ def run(
     command = typer.main.get_command(app)
     _show_help_as_written(command)
     try:
+        if "--help" not in sys.argv:
+            plugins.open_project()
         command(prog_name=name)
     except errors as error:
         # Much is found wrong long after the options have become settings.

@@ -135,6 +135,7 @@ def _records(content: bytes, label_bytes: int, path: Path) -> tuple[UInt8Array, 
 def _svhn(folder: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
     del progress
     from scipy import io as scipy_io  # type: ignore[import-untyped]
+    from scipy.io.matlab import MatReadError  # type: ignore[import-untyped]
 
     found = {}
     for part in (TRAIN, TEST):
@@ -143,7 +144,7 @@ def _svhn(folder: Path, wanted: Wanted, progress: Progress | None = None) -> Par
             content = scipy_io.loadmat(path, variable_names=("X", "y"))
             images = np.ascontiguousarray(content["X"].transpose(3, 0, 1, 2), dtype=np.uint8)
             labels = content["y"].astype(np.int64).ravel() % 10  # the digit 0 has the label 10
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, MatReadError) as error:
             raise DataError(f"{one_line(path)}: cannot be read: {_line(error)}") from None
         found[part] = scaled(images, wanted), labels
     return of_raw_labels(found, folder)

@@ -15,6 +15,20 @@ def own_path(config: DataConfig) -> Path | None:
     return None if known else Path(config.name).expanduser()
 
 
+def known_size(config: DataConfig) -> int:
+    """Return the number of training images; 0: not known before they are read, or not needed.
+
+    It is not needed where the data set has images of its own to confirm by.
+    """
+    if own_path(config) is not None:
+        return 0
+    archives = archive_set(config)
+    if archives is not None:
+        return archives.train_size
+    known = registry.by_name(config.name)
+    return 0 if known.confirm else known.train_size
+
+
 def archive_set(config: DataConfig) -> ArchiveSet | None:
     """Return the data set that comes as archives, and that ``config`` names; None: another kind."""
     return ARCHIVE_SETS.get(config.name)

@@ -16,16 +16,23 @@ from typing import Any
 
 from torch import nn
 
+from mnist_core import plugins
 from mnist_core.config import ModelConfig
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError
 from mnist_core.images import MNIST, Images
 from mnist_core.models._layers import single_images as single_images
+from mnist_core.plugins.python_files import raised
+
+
+def shipped() -> list[str]:
+    """Return the names of the models of this package."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in found if not name.startswith("_")]
 
 
 def names() -> list[str]:
     """Return the names of all models, sorted."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name for name in found if not name.startswith("_"))
+    return plugins.names("models", shipped())
 
 
 def resolve(config: ModelConfig, images: Images = MNIST) -> ModelConfig:
@@ -39,8 +46,10 @@ def resolve(config: ModelConfig, images: Images = MNIST) -> ModelConfig:
             raise ConfigError(
                 f"model.{key}: {config.name!r} has no {key}, but got {value!r}; {has}"
             )
+    own = plugins.find("models", config.name, shipped())
     resolved = ModelConfig.from_mapping(
-        {"name": config.name, **options, **given}, source=f"model {config.name}"
+        {"name": own.name if own else config.name, **options, **given},
+        source=f"model {config.name}",
     )
     if hasattr(module, "complete"):
         resolved = module.complete(resolved)
@@ -73,6 +82,9 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
         # A full memory is not the file's mistake: the training is tried elsewhere, or later.
         if isinstance(error, ConfigError | MemoryError) or "memory" in str(error):
             raise
+        own = plugins.find("models", config.name, shipped())
+        if own is not None and own.file is not None:
+            raise ConfigError(raised(error, own.file)) from error
         raise ConfigError(f"{_file(config.name)}: build raised {_said(error)}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{_file(config.name)}: build must return a module, but got {model!r}")
@@ -104,11 +116,12 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def _module(name: str) -> ModuleType:
-    if name not in names():
-        raise ConfigError(f"model.name: {unknown_name('model', name, names())}")
+    own = plugins.find("models", name, shipped())
     try:
-        module = importlib.import_module(f"{__name__}.{name}")
-    except Exception as error:  # the file may be a user's own, whatever it raises
+        module = own.load() if own else importlib.import_module(f"{__name__}.{name}")
+    except ConfigError:
+        raise
+    except Exception as error:  # a contributor's file may raise anything
         raise ConfigError(f"{_file(name)}: {_said(error)}") from error
     if not callable(getattr(module, "build", None)):
         raise ConfigError(f"{_file(name)}: must hold a function build(config, n_classes)")
@@ -116,7 +129,8 @@ def _module(name: str) -> ModuleType:
 
 
 def _file(name: str) -> str:
-    return f"mnist_core/models/{name}.py"
+    own = plugins.find("models", name, shipped())
+    return own.where if own else f"mnist_core/models/{name}.py"
 
 
 def _said(error: Exception) -> str:

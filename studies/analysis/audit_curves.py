@@ -88,7 +88,7 @@ def collect(study: str, spec: StudySpec, trials: Sequence[FrozenTrial]) -> Curve
             reports=tuple(sorted(trial.intermediate_values.items())),
             value=trial.value,
             seconds=_seconds(trial),
-            exempt=trial.number < len(spec.choices),
+            exempt=trial.number < len(spec.defaults),
             stopped=WOULD_PRUNE in trial.system_attrs,
         )
         for trial in trials

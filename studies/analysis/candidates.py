@@ -1,4 +1,4 @@
-"""The configurations that are confirmed: the best of each choice, and the baseline's default."""
+"""The configurations that are confirmed: the best of each choice or of all, and the default."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Candidate:
     """A configuration that is confirmed: the best one of a choice or of the front, or the default.
 
     Attributes:
-        choice: its choice of the scientific parameter, as text.
+        choice: its choice of the scientific parameter, as text; "" in a study without one.
         default: whether it is the baseline's default configuration.
         search_trial: number of the search trial that found it; None for a default not tried.
         search_values: all objectives of that trial, the metric first.
@@ -51,39 +51,47 @@ def candidates(
 
     The configurations of a choice differ and come in the order of their search values, of equals
     the earlier trial first. A choice without a COMPLETE trial has no candidate. With several
-    objectives: at most ``front`` trials of the Pareto front, and the default.
+    objectives: at most ``front`` trials of the Pareto front, and the default. A study without a
+    comparison: the ``top`` best configurations, apart from the default, each on its own.
     """
-    params = spec.default(spec.baseline)
+    params = spec.reference
     found: list[Candidate] = []
     if goals.several:
         for record in spread(front_of(goals, search), front):
             found.append(_found_by(record, record.params, spec, name=f"trial {record.number}"))
+    elif not spec.compares:
+        able = [r for r in _best_first(goals, search) if not _same(r, params)]
+        for record in _different(able, top):
+            found.append(
+                _found_by(record, configuration(record), spec, name=f"trial {record.number}")
+            )
     else:
-        able = [r for r in search if r.complete and r.feasible and r.value is not None]
+        able = _best_first(goals, search)
         for choice in spec.choices:
             own = [r for r in able if r.params.get(spec.scientific) == choice]
-            own.sort(key=lambda r: (-goals.sign * (r.value or 0.0), r.number))
             for place, record in enumerate(_different(own, top), start=1):
                 # The default itself, if it is one after rounding, is trained once.
                 same = _same(record, params)
                 found.append(
                     _found_by(
                         record,
-                        params if same else configuration(record),
+                        params if same and params else configuration(record),
                         spec,
                         name="" if place == 1 else f"{choice}, trial {record.number}",
                         place=place,
                     )
                 )
+    if params is None:
+        return tuple(found)
     tried = next((r for r in search if _same(r, params) and r.complete), None)
     default = Candidate(
-        choice=str(spec.baseline),
+        choice=str(spec.baseline) if spec.compares else "",
         default=True,
         params=params,
         search_trial=tried.number if tried else None,
         search_value=tried.value if tried else None,
         search_values=tried.values if tried else (),
-        name="default" if goals.several else "",
+        name="" if spec.compares and not goals.several else "default",
         feasible=all(r.feasible for r in search if _same(r, params)),
     )
     return (*found, default)
@@ -92,7 +100,7 @@ def candidates(
 def of_choices(chosen: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     """Yield the candidates of each choice, best search value first, without the default.
 
-    Each configuration of a Pareto front is on its own.
+    Each configuration of a Pareto front, or of a study without choices, is on its own.
     """
     own: list[Candidate] = []
     for candidate in chosen:
@@ -103,6 +111,12 @@ def of_choices(chosen: Sequence[Candidate]) -> Iterator[list[Candidate]]:
             own.append(candidate)
     if own:
         yield own
+
+
+def _best_first(goals: Goals, search: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials that may be confirmed, best search value first, of equals the earlier."""
+    able = [r for r in search if r.complete and r.feasible and r.value is not None]
+    return sorted(able, key=lambda r: (-goals.sign * (r.value or 0.0), r.number))
 
 
 def _different(records: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
@@ -123,7 +137,7 @@ def _found_by(
     place: int = 1,
 ) -> Candidate:
     return Candidate(
-        choice=str(record.params.get(spec.scientific)),
+        choice=str(record.params.get(spec.scientific)) if spec.compares else "",
         default=False,
         params=params,
         search_trial=record.number,
@@ -134,5 +148,5 @@ def _found_by(
     )
 
 
-def _same(record: TrialRecord, params: Mapping[str, Any]) -> bool:
-    return point_of(record.params) == point_of(params)
+def _same(record: TrialRecord, params: Mapping[str, Any] | None) -> bool:
+    return params is not None and point_of(record.params) == point_of(params)

@@ -112,7 +112,7 @@ def pruner_would_stop_winner(
     """
     if pruner.name == "none":
         return None
-    name, choice = pruner.scientific, winner[pruner.scientific]
+    name, choice = pruner.scientific, winner.get(pruner.scientific)
     # As in the search, a pruner sees trials of the same choice only.
     over = [t for t in trials if t.state.is_finished() and t.params.get(name) == choice]
     mine = next((t for t in over if t.number == search_trial), None)

@@ -15,6 +15,9 @@ from studies.core.trials import TrialRecord, TrialState
 from studies.spec import StudySpec
 from studies.statistics.intervals import Interval
 
+ALL = "all trials"
+"""Name of the one group of trials in a study that compares no choices."""
+
 
 def complete(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the trials that ran their full budget and have a value."""
@@ -35,7 +38,9 @@ def best_of(records: Iterable[TrialRecord], sign: float) -> TrialRecord | None:
 def by_choice(
     spec: StudySpec, records: Sequence[TrialRecord]
 ) -> list[tuple[object, list[TrialRecord]]]:
-    """Return the records of each choice of the scientific parameter."""
+    """Return the records of each choice of the scientific parameter; without one, all trials."""
+    if not spec.compares:
+        return [(ALL, list(records))]
     return [
         (choice, [r for r in records if r.params.get(spec.scientific) == choice])
         for choice in spec.choices
@@ -262,13 +267,14 @@ SPENT = ("COMPLETE", "PRUNED", "FAIL", "CONFIRM")
 
 
 def seconds_spent(
-    scientific: str, search: Iterable[TrialRecord], confirmed: Iterable[TrialRecord]
+    spec: StudySpec, search: Iterable[TrialRecord], confirmed: Iterable[TrialRecord]
 ) -> dict[str, dict[str, float]]:
     """Return the seconds of training of each choice, by what they went into (``SPENT``)."""
     spent: dict[str, dict[str, float]] = {}
     rows = [(record, record.state) for record in search]
     for record, kind in [*rows, *((record, "CONFIRM") for record in confirmed)]:
-        by = spent.setdefault(str(record.params.get(scientific)), dict.fromkeys(SPENT, 0.0))
+        choice = str(record.params.get(spec.scientific)) if spec.compares else ALL
+        by = spent.setdefault(choice, dict.fromkeys(SPENT, 0.0))
         if kind in SPENT:
             by[kind] += record.seconds or 0.0
     return spent
@@ -282,4 +288,4 @@ def confusion(result: StudyResult) -> Confusion | None:
     if not found:
         return None
     names = next((r.class_names for r in records if r.class_names), ())
-    return Confusion.of(*found, pairs=result.plan.spec.objective == "pairs", names=names)
+    return Confusion.of(*found, pairs=result.plan.spec.label == "pairs", names=names)

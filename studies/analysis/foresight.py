@@ -36,14 +36,14 @@ class SeedError:
 
 def power_lines(plan: Plan) -> list[str]:
     """Return what the study's seeds can show; empty unless its metric is an accuracy."""
-    seeds, choices = plan.confirm_seeds, len(plan.spec.choices)
+    seeds, choices = plan.confirm_seeds, len(plan.spec.choices) or plan.top
     if not plan.spec.metric.endswith("accuracy") or plan.goals.several:
         return []
     if choices < 2 or seeds < 2:
         return []
     error = _earlier(plan) or SeedError(sd=USUAL_SD, images=0.0, source="assumed")
     # The default configuration is judged with the others.
-    return [power_text(seeds, choices + 1, error)]
+    return [power_text(seeds, choices + (plan.spec.reference is not None), error)]
 
 
 def power_text(seeds: int, choices: int, error: SeedError) -> str:

@@ -28,6 +28,7 @@ class CatalogStudy:
     goal: str = ""
     minutes: int | None = None  # as ``StudySpec`` has it
     broken: str = ""  # why it cannot be run; "": it can
+    file: str = ""  # where it comes from, for people
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +48,17 @@ class FoundStudy:
 def catalog_studies() -> Iterator[CatalogStudy]:
     """Yield the studies of the catalog, by name."""
     for name in catalog.names():
+        file = catalog.file_of(name)
         try:
             spec = catalog.get(name)
             # A broken objective or model of the user's own is named here, not at the start.
-            objective_class(spec.objective)
+            if spec.own is None:
+                objective_class(spec.label)
             check_models(spec)
         except ConfigError as error:
-            yield CatalogStudy(name=name, broken=str(error))
+            yield CatalogStudy(name=name, broken=str(error), file=file)
         else:
-            yield CatalogStudy(name=name, goal=spec.goal, minutes=spec.minutes)
+            yield CatalogStudy(name=name, goal=spec.goal, minutes=spec.minutes, file=file)
 
 
 def found_studies(results: Path) -> Iterator[FoundStudy]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from mnist_core.config import TrainConfig
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import UserError
 from search_spaces.space import Choice, Float, Int, Parameter, Space, Value, When
 from studies.analysis.doubts import BOUND_SHARE
 from studies.analysis.result import Row, StudyResult
@@ -43,6 +42,7 @@ class Refinement:
     Attributes:
         parameters: of the space, by name.
         defaults: for each kept choice its confirmed configuration, which is to be beaten.
+            Under None the best one of a study without choices.
         baseline: the choice of the best one.
         dropped: why choices of the scientific parameter are left out, a line each.
     """
@@ -79,8 +79,9 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
     kept, dropped = _kept(result, rows)
     if not kept:
         raise UserError(
-            f"study {plan.name}: its default configuration is better than every choice that was"
-            " tuned, so there is nothing to search around; change the space"
+            f"study {plan.name}: its default configuration is better than every"
+            f" {'choice' if plan.spec.compares else 'configuration'} that was tuned, so there is"
+            " nothing to search around; change the space"
         )
     params = {row.label: dict(row.candidate.params) for row in kept if row.candidate}
     # The ranges follow the leading configurations. Other kept choices may only be as good after
@@ -91,9 +92,18 @@ def refine(result: StudyResult, search: Sequence[TrialRecord]) -> Refinement:
     trials = [
         record
         for record in search
-        if record.complete and record.value is not None and str(record.params[scientific]) in labels
+        if record.complete and record.value is not None
+        # Without choices all trials tell of the one question.
+        if not scientific or str(record.params[scientific]) in labels
     ]
     view = _View(plan, [params[row.label] for row in leading], trials, list(params.values()))
+    if not scientific:
+        return Refinement(
+            parameters=_space(view, []),
+            defaults={None: params.get(best.label, params[kept[0].label])},
+            baseline=None,
+            dropped=(),
+        )
     refined = _space(view, [values[scientific] for values in params.values()])
     return Refinement(
         parameters=refined,
@@ -234,7 +244,9 @@ def _number(view: _View, name: str, parameter: Float | Int) -> Refined:
         span = f"{scale.written(min(good))} to {scale.written(max(good))}"
         notes.append(f"the better {len(good)} of {len(trials)} trials have {span}")
     made = scale.part(low, high)
-    problem = _refused(view.plan.train, view.plan.spec.space.setting(name), name, made)
+    adapter, setting = view.plan.adapter, view.plan.spec.space.setting(name)
+    refused = (adapter.refused(setting, end, source=name) for end in (made.low, made.high))
+    problem = next(filter(None, refused), "")
     if problem:
         why = f"{' and '.join(notes)}, but the trainer allows no more: {problem}"
         return Refined(parameter=parameter, why=why)
@@ -275,13 +287,3 @@ def _rounded(value: float, whole: Any) -> float:
         return 0.0
     digits = 2 - math.floor(math.log10(abs(value)))
     return float(f"{whole(value * 10**digits) / 10**digits:.{max(0, digits)}f}")
-
-
-def _refused(train: TrainConfig, setting: str, name: str, parameter: Float | Int) -> str:
-    """Return why the trainer refuses an end of the range; "": it takes both."""
-    for end in (parameter.low, parameter.high):
-        try:
-            train.override({setting: end}, source=name)
-        except ConfigError as error:
-            return str(error)
-    return ""

@@ -12,7 +12,14 @@ from studies.analysis.result import Row, metric_on_test
 from studies.analysis.verdict import Verdicts
 from studies.core.trials import TrialRecord, TrialState
 from studies.planning.plan import Plan
-from studies.statistics.intervals import Interval, mean_interval, paired_difference, value_interval
+from studies.spec import StudySpec
+from studies.statistics.intervals import (
+    Interval,
+    mean_interval,
+    paired_difference,
+    turned,
+    value_interval,
+)
 from studies.statistics.verdicts import Judgement
 
 
@@ -21,7 +28,7 @@ class Material:
     """What the rows are made of, by label.
 
     Attributes:
-        default: label of the default configuration.
+        default: label of the default configuration; None: the study has none.
         rivals: the metric by seed of what takes part in the verdict on configurations.
         failed: number of seeds on which the training failed.
         raced: number of seeds after which the race stopped it.
@@ -31,7 +38,7 @@ class Material:
     plan: Plan
     search: Sequence[TrialRecord]
     chosen: Mapping[str, Candidate]
-    default: str
+    default: str | None
     complete: Mapping[str, tuple[TrialRecord, ...]]
     values: Mapping[str, Mapping[int, float]]
     rivals: Mapping[str, Mapping[int, float]]
@@ -55,7 +62,7 @@ class Material:
             alike = (n for n in self.rivals if self.chosen[n].params == candidate.params)
             judged_as = next(alike, label)
         lost = judged.collapsed.get(judged_as) if judged else None
-        own = [r for r in self.search if is_of(r, label, candidate, spec.scientific)]
+        own = [r for r in self.search if is_of(r, label, candidate, spec)]
         states = counted_states(own)
         # The same configuration under two labels is trained once: it has no difference.
         differs = {
@@ -95,7 +102,7 @@ class Material:
             runners_up=tuple(
                 self.row(one)
                 for one in runners_up
-                if self.chosen[one].params != self.chosen[default].params
+                if not default or self.chosen[one].params != self.chosen[default].params
             ),
         )
 
@@ -126,10 +133,7 @@ class _Shown:
         margins = self.judged.comparison.margins if self.judged is not None else {}
         if label not in margins:
             return paired_difference(by_seed, best, step=self.step)
-        one = margins[label]
-        if self.sign > 0:
-            return one
-        return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
+        return turned(margins[label], self.sign)
 
     def to_default(self, label: str, by_seed: Mapping[int, float]) -> Interval | None:
         """Return a row's mean minus the default's; the intervals of all rows hold together."""
@@ -141,11 +145,14 @@ class _Shown:
         return Interval(n=len(by_seed), mean=mean, sd=math.nan, low=low, high=high)
 
 
-def is_of(record: TrialRecord, label: str, candidate: Candidate | None, scientific: str) -> bool:
-    """Whether a search trial counts for a row: the choice's, or the default configuration's."""
+def is_of(record: TrialRecord, label: str, candidate: Candidate | None, spec: StudySpec) -> bool:
+    """Whether a search trial counts for a row: the choice's, or the default configuration's.
+
+    In a study without choices each row is the best of all trials, or next to it.
+    """
     if candidate is not None and candidate.default:
         return bool(record.params == candidate.params)
-    return str(record.params.get(scientific)) == label
+    return not spec.compares or str(record.params.get(spec.scientific)) == label
 
 
 def counted_states(records: Iterable[TrialRecord]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A refined study as the text of a file in ``studies/catalog/``."""
+"""A refined study as the text of a file of a project."""
 
 import dataclasses
 import json
@@ -10,14 +10,14 @@ from mnist_core.console.shell_words import program
 from mnist_core.table import flat_items
 from search_spaces.space import Choice, Parameter
 from studies.analysis.refinement import Refinement
-from studies.planning.layers import searched_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, short_name
 from studies.spec import StudySpec
 
 
 def study_file(plan: Plan, found: Refinement, name: str) -> str:
-    """Return the text of the file ``studies/catalog/<name>.py``."""
+    """Return the text of the file ``<name>.py``."""
     spec = plan.spec
     kinds = {type(one.parameter).__name__ for one in found.parameters.values()}
     when = {"When"} if any(one.parameter.when for one in found.parameters.values()) else set()
@@ -28,6 +28,7 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
         f"# Refined from the study {one_line(plan.name)} by `{program('studies')} refine`.",
         "",
         f"from search_spaces.space import {', '.join(sorted({*kinds, *when, 'Space'}))}",
+        *(["from studies import catalog"] if spec.own else []),
         "from studies.spec import StudySpec",
         "",
         "SPACE = Space(",
@@ -38,18 +39,29 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
         lines += [f"        # {one_line(refined.why)}"] if refined.why else []
         lines.append(f"        {_source(parameter)}: {_written(refined.parameter)},")
     lines += ["    }", ")", "", "STUDY = StudySpec("]
-    per_choice = min(spec.trials_per_choice * 2, spec.trials // len(found.defaults))
+    per_choice = min(spec.promised * 2, spec.trials // len(found.defaults))
     values: dict[str, Any] = {
         **{"name": name, "goal": spec.goal, "scientific": spec.scientific},
         "fixed": fixed_settings(plan.spec, plan.settings),
         **{"baseline": found.baseline, "trials": spec.trials, "trials_per_choice": per_choice},
         "confirm_seeds": plan.confirm_seeds,
     }
+    if not spec.compares:
+        for compared in ("scientific", "baseline", "trials_per_choice"):
+            del values[compared]
     usual = {one.name: one.default for one in dataclasses.fields(spec)}
     same = ("metric", "direction", "objective", "steps")
     values |= {key: getattr(spec, key) for key in same if getattr(spec, key) != usual[key]}
+    if spec.own:  # the refined study calls the very same objective
+        del values["objective"]
+        lines.append(f"    objective=catalog.get({_source(spec.name)}).objective,")
     lines += [f"    {key}={_source(value)}," for key, value in values.items()]
-    lines += ["    space=SPACE,", "    # The confirmed configurations, which have to be beaten."]
+    lines.append("    space=SPACE,")
+    if not spec.compares:
+        lines.append("    # The best confirmed configuration, which has to be beaten.")
+        (default,) = found.defaults.values()
+        return "\n".join([*lines, f"    default={_source(dict(default))},", ")", ""])
+    lines.append("    # The confirmed configurations, which have to be beaten.")
     lines.append("    defaults={")
     for choice, params in found.defaults.items():
         lines.append(f"        {_source(choice)}: {_source(dict(params))},")
@@ -58,7 +70,7 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
 
 def fixed_settings(spec: StudySpec, settings: Settings) -> dict[str, Any]:
     """Return what all trials of the study shared and the search did not choose, by short name."""
-    usual, searched = dict(flat_items(Settings().to_dict())), searched_settings(spec)
+    usual, searched = dict(flat_items(Settings().to_dict())), unused_settings(spec)
     found = {}
     for key, value in flat_items(settings.to_dict()):
         kind = key.startswith("train.") or key in ("search.sampler", "search.pruner")

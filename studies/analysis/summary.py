@@ -23,6 +23,7 @@ from studies.planning.plan import Plan
 from studies.search.enqueued import identity
 from studies.search.learned import learned_from
 from studies.search.stopping import Stop
+from studies.spec import StudySpec
 
 
 def summarize(
@@ -61,16 +62,16 @@ def summarize(
         label: {r.seed: r.value for r in of_label if r.value is not None}
         for label, of_label in complete.items()
     }
-    (default,) = (label for label, candidate in chosen.items() if candidate.default)
+    default = next((label for label, candidate in chosen.items() if candidate.default), None)
     further = runners_up(confirmed)
     rivals = {label: of for label, of in values.items() if not chosen[label].runner_up}
     tuned = [chosen[label].params for label in rivals if label != default]
     # Where the search found nothing better, one row counts; what is infeasible wins nothing.
-    if chosen[default].params in tuned or not chosen[default].feasible:
+    if default and (chosen[default].params in tuned or not chosen[default].feasible):
         del rivals[default]
     step = metric_step(spec.metric, chain.from_iterable(complete.values()))
     of_choice = {
-        label: [r for r in search if is_of(r, label, candidate, spec.scientific)]
+        label: [r for r in search if is_of(r, label, candidate, spec)]
         for label, candidate in chosen.items()
     }
     ended = {
@@ -94,9 +95,8 @@ def summarize(
         failed=[label for label, count in failed.items() if count],
         complete=complete,
         trials={
-            label: [r for r in of_label if r.complete and r.feasible]
-            for label, of_label in of_choice.items()
-            if not chosen[label].default and not chosen[label].runner_up
+            label: [r for r in of_choice[label] if r.complete and r.feasible]
+            for label in _searched(spec, confirmed, several=goals.several)
         },
         runners_up={
             choice: [values[label] for label in labels] for choice, labels in further.items()
@@ -119,10 +119,9 @@ def summarize(
         test=test,
     )
     labels = [one.label for one in confirmed if not one.runner_up]
-    rows = [
-        material.row(label, further.get(label, ()))
-        for label in (labels if goals.several else (*map(str, spec.choices), default))
-    ]
+    if spec.compares and not goals.several:  # a choice without a COMPLETE trial has a row, too
+        labels = [*map(str, spec.choices), *([default] if default else [])]
+    rows = [material.row(label, further.get(label, ())) for label in labels]
     rows.sort(
         # Means over a part of the seeds are not compared with the others'.
         key=lambda row: (
@@ -179,11 +178,22 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
     return 1 / min(counts) if counts else 0.0
 
 
+def _searched(spec: StudySpec, confirmed: Sequence[Candidate], *, several: bool) -> list[str]:
+    """Return the labels of what the search looked for: the best of each choice, or of all."""
+    found = [one.label for one in confirmed if not one.default and not one.runner_up]
+    # Without choices there is one search, whose best is the first.
+    return found if spec.compares else [] if several else found[:1]
+
+
 def _compared_with(
-    default: str, rivals: Mapping[str, Any], chosen: Mapping[str, Candidate], *, several: bool
+    default: str | None,
+    rivals: Mapping[str, Any],
+    chosen: Mapping[str, Candidate],
+    *,
+    several: bool,
 ) -> str | None:
     """Return the label that all others are compared with; None: the default cannot win."""
-    if default in rivals or not several or not chosen[default].feasible:
+    if default is None or default in rivals or not several or not chosen[default].feasible:
         return default if default in rivals else None
     # On a front the default may be one of the trials, under which it is judged.
     return next((one for one in rivals if chosen[one].params == chosen[default].params), None)

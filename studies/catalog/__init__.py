@@ -1,29 +1,78 @@
-"""The studies, one file each; a file's name is the name that the command line takes."""
+"""The studies, one file each; a file's name is the name that the command line takes.
+
+A user's own lie in the project's folders or are installed, see ``mnist_core/plugins.py``.
+"""
 
 import importlib
+import os
 import pkgutil
 
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core import plugins
+from mnist_core.errors import ConfigError
+from mnist_core.files import from_here
 from studies.spec import StudySpec
+
+
+def shipped() -> list[str]:
+    """Return the names of the studies of this package, without importing them."""
+    return [m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"]
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all studies, sorted, without importing them."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"))
+    return tuple(plugins.names("studies", shipped()))
+
+
+def named(study: str) -> str:
+    """Return the name of the study that a person calls ``study``: it may be its file's path.
+
+    Raises:
+        ConfigError: if there is no such file, or it is not that of a study.
+    """
+    if not plugins.is_file(study):
+        return study
+    file = plugins.add_file(study)
+    plugins.find("studies", str(file), shipped())
+    return file.stem
+
+
+def file_of(name: str) -> str:
+    """Return the file of study ``name``, as people read it; it may be missing."""
+    own = next((one for one in plugins.plugins("studies") if one.name == name), None)
+    return own.where if own is not None else f"studies/catalog/{name}.py"
+
+
+def word(name: str) -> str:
+    """Return how study ``name`` is called on a command line: by its name, or by its file."""
+    own = next((one for one in plugins.plugins("studies") if one.name == name), None)
+    if own is None or own.file is None or own.file.parent in plugins.listed_folders():
+        return name
+    # A command that is typed later has no other way to know the file.
+    return os.path.join(os.curdir, from_here(own.file))
 
 
 def get(name: str) -> StudySpec:
-    """Return the study in ``studies/catalog/<name>.py``; raise ConfigError if there is none."""
-    if name not in names():
-        raise ConfigError(unknown_name("study", name, names()))
+    """Return the study called ``name``.
+
+    Raises:
+        ConfigError: if there is none, its file is broken, or two places have one of this name.
+    """
+    own = plugins.find("studies", name, shipped())
+    study = _shipped(name) if own is None else own.value(StudySpec, "STUDY")
+    if study.name != name:
+        raise ConfigError(
+            f"{file_of(name)}: STUDY.name must be the file's name, but got {study.name!r}"
+        )
+    return study
+
+
+def _shipped(name: str) -> StudySpec:
     file = f"studies/catalog/{name}.py"
     try:
         study = getattr(importlib.import_module(f"{__name__}.{name}"), "STUDY", None)
-    except Exception as error:  # a user's own file may raise anything
+    except Exception as error:  # a contributor's file may raise anything
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
     if not isinstance(study, StudySpec):
         raise ConfigError(f"{file}: must define STUDY, a StudySpec, but got {study!r}")
-    if study.name != name:
-        raise ConfigError(f"{file}: STUDY.name must be the file's name, but got {study.name!r}")
     return study

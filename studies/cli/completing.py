@@ -12,7 +12,16 @@ def study(incomplete: str) -> list[str]:
     # conf.toml may name another folder, but a mistake in it has no place to be shown here.
     logs = sorted(Path(Settings().results.folder).glob(f"*/{EVENTS}"))
     known = [*catalog.names(), *(str(log.parent) for log in logs)]
+    known += [str(file) for file in _files(incomplete)]
     return [name for name in known if name.startswith(incomplete)]
+
+
+def _files(incomplete: str) -> list[str]:
+    """Return the Python files that may be studies, once a path has been begun."""
+    folder, separator, _ = incomplete.rpartition("/")
+    if not separator:
+        return []
+    return [f"{folder}/{file.name}" for file in sorted(Path(folder or "/").glob("[!_.]*.py"))]
 
 
 def data_set(incomplete: str) -> list[str]:

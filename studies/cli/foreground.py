@@ -1,7 +1,6 @@
 """A study in the foreground: its view, Ctrl-C, its result on the screen and in files."""
 
 import dataclasses
-import functools
 import math
 import os
 import signal
@@ -15,13 +14,9 @@ from typing import Unpack
 
 from rich.console import Console
 
-from mnist_core.console.counted_progress import counted_progress
 from mnist_core.console.plain_text import counted, safe_lines
-from mnist_core.console.safe_console import SafeConsole
-from mnist_core.data import datasets
 from mnist_core.errors import UserError
 from mnist_core.files import check_writable, from_here, write_atomically
-from objectives.training import Training
 from studies import engines, tracking
 from studies.analysis import stored_study
 from studies.analysis.export import write_best_config
@@ -33,8 +28,7 @@ from studies.core.events import Listener
 from studies.core.json_text import json_text
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.next_commands import again_command, train_command
-from studies.planning.objective_class import is_trainer, objective_class
+from studies.planning.next_commands import again_command, reproduce_command, train_command
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
@@ -145,20 +139,19 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     Raises:
         UserError: if a model, device, data or setting cannot be used.
     """
-    # Downloaded or decoded once, and here, where the user sees it.
-    with counted_progress(SafeConsole(stderr=True), "decoding images") as progress:
-        datasets.prepare(plan.train.data, progress)
+    adapter = plan.adapter
+    adapter.ensure_data()
     open.warm_up()  # the workers are still at their imports
-    defaults = [plan.config_for(plan.spec.default(choice), seed=0) for choice in plan.spec.choices]
-    configs = [*defaults, *plan.ends()]
+    spec = plan.spec
+    defaults = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
-    kind = objective_class(plan.spec.objective)
-    check = {"check": kind.check} if issubclass(kind, Training) else {}
-    prepare = functools.partial(preflight.prepare, most_parameters=most, **check)
-    found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
-    if say is not None and issubclass(kind, Training):  # the cost of other objectives is unknown
-        say(preflight.describe(plan.trainings / plan.workers, found))
+    prepare, arguments = adapter.preparation(defaults, spec.space.ends(), most)
+    found = engines.call(engine, prepare, [arguments] * plan.workers)
+    # The cost of the objectives of ``objectives/`` that are not trainers is unknown.
+    if say is not None and (adapter.trains or plan.spec.own is not None):
+        for line in preflight.estimate(plan.trainings / plan.workers, found):
+            say(line)
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
     if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:
         # The study was started without a test set, which is here now; the training images are the
@@ -196,13 +189,15 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     console.print()
     print_result(console, result)
     console.print()
-    trained = is_trainer(plan.spec.objective)
-    for what, where in (
+    trained = plan.adapter.trains
+    lines = (
         ("best configuration", config),
         ("report", report),
-        *([("train it again", train_command(config))] if trained else []),
+        ("train it again", train_command(config)) if trained else None,
+        ("run it again", reproduce_command(config)) if plan.spec.own else None,
         ("all trials", plan.commands.look("dashboard")),
-    ):
+    )
+    for what, where in filter(None, lines):
         _print_line(console, what, where)
 
 
@@ -235,13 +230,13 @@ def _view(
         console.print(
             *estimate, sep="\n", soft_wrap=True, markup=False, emoji=False, highlight=False
         )
-        title = f"{plan.name}  ·  {workers} on {plan.train.device}  ·  {place}"
+        title = f"{plan.name}  ·  {workers} on {plan.adapter.device}  ·  {place}"
         hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
         return LiveView(progress, console, title=title, hint=hint)
     lines = (
         f"Study {plan.name}: {plan.spec.goal}",
-        f"{workers} x {counted(plan.threads, 'thread')} on {plan.train.device},"
-        f" {plan.train.data.name}; {place}",
+        f"{workers} x {counted(plan.threads, 'thread')} on {plan.adapter.device},"
+        f" {plan.adapter.data_name or plan.spec.label}; {place}",
         f"dashboard: {dashboard}",
         *estimate,
     )

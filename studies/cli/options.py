@@ -20,13 +20,13 @@ from studies.cli import completing
 if TYPE_CHECKING:  # optuna and torch take seconds to import, and --help needs neither
     from studies.planning.plan import Plan
 
-STUDY_OR_FOLDER = "a study's name or its folder, e.g. results/cuda/NAME"
+STUDY_OR_FOLDER = "a study's name, its file or its folder, e.g. results/cuda/NAME"
 
 StudyArgument = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="a study's name: python -m studies list",
+        help="a study's name (python -m studies list), or its file: ./my_study.py",
         autocompletion=completing.study,
     ),
 ]
@@ -48,7 +48,7 @@ DatasetOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="data.name, e.g. mnist, fashion_mnist",
+        help="data.name, e.g. mnist, fashion_mnist, or the path of your images",
         autocompletion=completing.data_set,
     ),
 ]
@@ -186,6 +186,10 @@ def on_study(
         def run(*study: str, **given: Any) -> None:
             given |= {"study": study[0]} if study else {}
             named = {name: given.pop(name) for name in shared if name in given}
+            if "study" in named:
+                from studies import catalog
+
+                named["study"] = catalog.named(named["study"])
             command(Chosen(**named), **given)
 
         run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]

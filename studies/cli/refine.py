@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mnist_core import plugins
 from mnist_core.errors import UserError
 from studies.cli import options
 
@@ -17,11 +18,13 @@ def refine_command(
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="write here, not to studies/catalog/NAME.py"),
+        typer.Option(metavar="FILE", help="write here, not to NAME.py in the project's folder"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite the file")] = False,
 ) -> None:
     """Write a narrower study from a finished one, with the evidence in comments.
+
+    It goes to the first folder of [project] path in conf.toml, or else to the working directory.
 
     Choices that are shown to be worse are left out, values that no leading configuration has are
     dropped, ranges are cut to where the better half of the trials lies, and widened where a leading
@@ -34,15 +37,15 @@ def refine_command(
         python -m studies refine results/full/optim_search --out next.py
     """
     plan = chosen.find()
+    from mnist_core.console.shell_words import argument, command
     from mnist_core.files import check_file, from_here, write_atomically
-    from studies import catalog
     from studies.analysis import refinement, stored_study
     from studies.analysis.study_file import study_file
 
     name = name or f"{plan.spec.name}_refined"
     if not name.isidentifier():
         raise UserError(f"--name {name}: must be a Python name, such as {plan.spec.name}_refined")
-    file = out or Path(catalog.__file__).parent / f"{name}.py"
+    file = out or _folder() / f"{name}.py"
     if file.exists() and not force:
         raise UserError(f"{from_here(file)}: exists; --force overwrites it, --name takes another")
     check_file(file, "--out", f"{name}.py")
@@ -57,3 +60,9 @@ def refine_command(
     if not refined.changed:
         typer.echo("nothing to narrow: the evidence is not enough to leave anything out")
     typer.echo(f"written: {from_here(file)}")
+    word = name if file.parent.absolute() in plugins.listed_folders() else argument(file)
+    typer.echo(f"run it:  {command('studies.run', word)}")
+
+
+def _folder() -> Path:
+    return next(iter(plugins.listed_folders()), Path())

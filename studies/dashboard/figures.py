@@ -56,7 +56,7 @@ def _trials(stored: Stored) -> Figure:
         )
     return _figure(
         stored,
-        "Trials by choice (double click: all)",
+        f"Trials{_by_choice(stored)}",
         traces,
         {"title": "trial"},
         _range(stored),
@@ -92,8 +92,15 @@ def _curves(stored: Stored) -> Figure:
                 },
             }
         )
-    title = f"Curves by choice (best {_CURVES}; double click: all)"
+    title = f"Curves{_by_choice(stored, f'best {_CURVES}')}"
     return _figure(stored, title, traces, {"title": "report", "dtick": 1}, _range(stored))
+
+
+def _by_choice(stored: Stored, which: str = "") -> str:
+    """Return the end of a title: what the legend is good for, and ``which`` are drawn."""
+    if not stored.plan.spec.compares:
+        return f" ({which})" if which else ""
+    return f" by choice ({f'{which}; ' if which else ''}double click: all)"
 
 
 def _confirmed(stored: Stored, groups: dict[str, list[float]]) -> Figure:

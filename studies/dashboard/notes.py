@@ -36,9 +36,12 @@ def study_note(stored: Stored) -> str:
 
 def confirm_note(stored: Stored) -> str:
     """Return the note of a study's confirmation, in Markdown."""
+    spec = stored.plan.spec
+    of_each = f" of each {spec.scientific}" if spec.compares else ""
+    default = "the baseline's default one" if spec.compares else "the default one"
     text = (
-        f"The best configurations of each {stored.plan.spec.scientific} that the search"
-        f" `{stored.plan.name}` found, and the baseline's default one, trained again on the same"
+        f"The best configurations{of_each} that the search `{stored.plan.name}` found"
+        f"{f', and {default}' if spec.reference is not None else ''}, trained again on the same"
         " fresh seeds."
     )
     return f"{text}\n\n{study_note(stored)}"
@@ -128,13 +131,13 @@ class TrialNotes:
         self._stored, self._confirm = stored, confirm
         self._spec = stored.plan.spec
         ended = best_first(complete(stored.search), stored.plan.goals.sign)
-        train = stored.plan.train
-        planned = train.epochs * train.reports_per_epoch
+        adapter = stored.plan.adapter
+        planned = adapter.most_reports if adapter.reports is None else adapter.reports
         # The dashboard may have been opened with other settings than the study was run with.
         self._reports = max((max(r.curve, default=0) for r in ended), default=planned)
         self._ranks = _ranks(ended)
         self._own_ranks: dict[int, tuple[int, int]] = {}
-        for choice in self._spec.choices:
+        for choice in self._spec.groups:
             self._own_ranks |= _ranks(
                 [r for r in ended if r.params.get(self._spec.scientific) == choice]
             )
@@ -154,6 +157,8 @@ class TrialNotes:
         """Return a sentence about a trial's result."""
         value = metric_text(self._spec.metric, record.value)
         choice = record.params.get(self._spec.scientific, "its choice")
+        if not self._spec.compares:
+            choice = "all trials"
         at = f"at report {max(record.curve, default=0)} of {self._reports}"
         if record.paused:
             return f"Paused, {at}; it continues if it is among the best of {choice}."
@@ -177,6 +182,8 @@ class TrialNotes:
             return f"{value}."
         own, of_own = self._own_ranks[record.number]
         rank, of_all = self._ranks[record.number]
+        if not self._spec.compares:
+            return f"{value}: {_nth(rank)} of all {of_all} that ran to their end."
         place = f"best of the {of_own} of {choice}" if own == 1 else f"{_nth(own)} of {choice}"
         if of_own == 1:
             place = f"the only one of {choice} so far"
@@ -243,7 +250,7 @@ class TrialNotes:
         facts.append(f"seed {record.seed}")
         if record.attempt:
             facts.append(f"lost with its worker and run again {counted(record.attempt, 'time')}")
-        if not self._confirm and record.number < len(self._spec.choices):
+        if not self._confirm and record.number < len(self._spec.defaults):
             facts.append("the default configuration, never pruned")
         if SENTINEL in known:
             facts.append("a sentinel: it ran unpruned")

@@ -44,10 +44,11 @@ def curve(stored: Stored, record: TrialRecord, others: Sequence[TrialRecord]) ->
     ]
     # One label for all peers: a legend of sixty lines would hide the curve.
     for index, other in enumerate(peers[-_PEERS:]):
-        label = f"other trials of {choice}" if index == 0 else None
+        label = f"other trials{f' of {choice}' if spec.compares else ''}" if index == 0 else None
         _line(axes, other, scale, color=_PALE, linewidth=0.9, label=label)
     _line(axes, record, scale, color=_BLUE, linewidth=2.2, marker="o", label=f"{record.number}")
-    title = f"trial {record.number}, {choice}, {record.state.lower()}"
+    of_choice = f", {choice}" if spec.compares else ""
+    title = f"trial {record.number}{of_choice}, {record.state.lower()}"
     axes.set_title(title, fontsize=11)
     axes.set(xlabel="report", ylabel=axis_label(spec.metric))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -58,7 +59,7 @@ def curve(stored: Stored, record: TrialRecord, others: Sequence[TrialRecord]) ->
 
 def confusion(stored: Stored, record: TrialRecord) -> bytes:
     """Draw the confusion matrix that ``record`` has kept, of the validation images."""
-    pairs = stored.plan.spec.objective == "pairs"
+    pairs = stored.plan.spec.label == "pairs"
     names = record.class_names
     matrix = Confusion.of(record.attributes[CONFUSION], pairs=pairs, names=names)
     return _png(confusion_figure(matrix, f"trial {record.number}, validation"))

@@ -193,7 +193,7 @@ class _Opening:
             pruning=(settings.pruner, options, plan.spec.scientific),
             retries=settings.retries,
             stop=settings.stop,
-            reports_per_epoch=plan.train.reports_per_epoch,
+            reports_per_epoch=plan.adapter.reports_per_epoch,
             pausing=pausing_of(
                 settings, plan.spec, reports=plan.most_reports, may_prune=source.may_prune
             ),

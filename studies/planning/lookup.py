@@ -110,8 +110,7 @@ class _Lookup:
             # The name of a folder in results.folder: moved aside, or not in the catalog.
             folder = now.location.folder.parent / said
             if not folder.is_dir():
-                known = unknown_name("study", said, catalog.names())
-                raise UserError(f"{known}, and no folder has this name")
+                raise UserError(f"{_unknown(said)}, and no folder has this name")
         return _at(now, folder=folder)
 
     def _now(self, name: str) -> Now:
@@ -202,6 +201,15 @@ def _is_journal(file: Path) -> bool:
             return opened.read(len(_JOURNAL)) == _JOURNAL
     except OSError:
         return False
+
+
+def _unknown(name: str) -> str:
+    """Return why there is no study ``name``: it is unknown, or its file is broken."""
+    try:
+        catalog.get(name)
+    except ConfigError as error:
+        return str(error)
+    return unknown_name("study", name, catalog.names())
 
 
 def _base(name: str) -> str:

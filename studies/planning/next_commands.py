@@ -10,6 +10,7 @@ from typing import Any
 from mnist_core.console.shell_words import argument, command
 from mnist_core.files import from_here
 from mnist_core.table import parse_assignment
+from studies import catalog
 from studies.core import study_names
 from studies.core.redaction import masked
 from studies.planning.layout import results_folder
@@ -62,7 +63,11 @@ class StudyCommands:
     def _named(self, keys: Iterable[str], *, fork: str | None = None) -> list[str]:
         """Return the words that name the study, with the given settings among ``keys``."""
         quick, own = study_names.parts(self.location.name, self.study)
-        words = [study_names.full(self.study, fork=own if fork is None else fork)]
+        fork = own if fork is None else fork
+        word = catalog.word(self.study)
+        # The name of a fork is part of the study's name; a file takes it as a second word.
+        by_file = [word, "--fork", fork] if fork else [word]
+        words = [study_names.full(self.study, fork=fork)] if word == self.study else by_file
         if quick:
             words.append("--quick")
         keys = list(keys)
@@ -77,6 +82,11 @@ class StudyCommands:
     @property
     def _needs_folder(self) -> bool:
         """Whether the study's name alone would not find it, but its folder does."""
+        if (
+            catalog.word(self.study) != self.study
+            and study_names.parts(self.location.name, self.study)[1]
+        ):
+            return True  # a fork of a study that is named by its file
         folder = self.location.folder
         usual = results_folder(self.settings.results.folder) / self.location.name
         given = self.origins.get(_PATH, str(CONF))

@@ -6,29 +6,32 @@ import pkgutil
 from typing import Any
 
 import objectives
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core import plugins
+from mnist_core.errors import ConfigError
+from objectives.measured import PARAMETERS
+from objectives.own import Own
+from objectives.own.reference import Reference
 from objectives.training import Training
 from studies.core.goals import Goals
 
 ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
 """Keywords that an objective takes."""
 
-_NO_OBJECTIVES = ("base", "measured", "optuna_objective", "training")
+_NO_OBJECTIVES = (
+    *("adapter", "base", "measured", "optuna_objective", "own", "trainer", "training"),
+)
 """Modules of the package without an objective of a study."""
+
+
+def shipped() -> list[str]:
+    """Return the names of the objectives of this package."""
+    found = (module.name for module in pkgutil.iter_modules(objectives.__path__))
+    return [name for name in found if name not in _NO_OBJECTIVES and name[0] != "_"]
 
 
 def names() -> list[str]:
     """Return the names that a study's ``objective`` can have."""
-    found = (module.name for module in pkgutil.iter_modules(objectives.__path__))
-    return sorted(name for name in found if name not in _NO_OBJECTIVES and name[0] != "_")
-
-
-def is_trainer(name: str) -> bool:
-    """Return whether objective ``name`` is this package's trainer, which needs settings alone."""
-    try:
-        return issubclass(objective_class(name), Training)
-    except ConfigError:  # the file is gone, or broken
-        return False
+    return plugins.names("objectives", shipped())
 
 
 def objective_class(name: str) -> Any:
@@ -38,14 +41,17 @@ def objective_class(name: str) -> Any:
         ConfigError: if the module is missing or cannot be imported, or its class is missing or
             takes other arguments.
     """
-    if name not in names():
-        raise ConfigError(f"objective: {unknown_name('objective', name, names())}")
+    own = plugins.find("objectives", name, shipped())
+    name = own.name if own else name
     file, wanted = f"objectives/{name}.py", "".join(part.capitalize() for part in name.split("_"))
-    try:
-        module = importlib.import_module(f"{objectives.__name__}.{name}")
-    except Exception as error:  # a user's own file may raise anything
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
+    if own is not None:
+        file, module = own.where, own.load()
+    else:
+        try:
+            module = importlib.import_module(f"{objectives.__name__}.{name}")
+        except Exception as error:  # a contributor's file may raise anything
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
     found = getattr(module, wanted, None)
     if found is None:
         here = [
@@ -68,14 +74,39 @@ def objective_class(name: str) -> Any:
     return found
 
 
-def check_objective(name: str, goals: Goals) -> None:
-    """Raise ``ConfigError`` if the objective cannot be made, or measure what the goals need."""
-    kind = objective_class(name)
+def check_objective(objective: str | Own, goals: Goals, *, engine: str = "") -> None:
+    """Raise ``ConfigError`` if the objective cannot be made, or measure what the goals need.
+
+    ``engine``: where it is to run; "": it is only looked at.
+    """
+    if isinstance(objective, Own):
+        _check_own(objective, goals, engine)
+        return
+    kind = objective_class(objective)
     if goals.measured and not issubclass(kind, Training):
         raise ConfigError(
             "search.objectives: parameters and seconds are measured of a trainer's models, but"
-            f" objectives/{name}.py is not a trainer; derive its class from"
+            f" objectives/{objective}.py is not a trainer; derive its class from"
             " objectives.training.Training, or leave them out"
+        )
+
+
+def _check_own(objective: Own, goals: Goals, engine: str) -> None:
+    place = objective.place
+    if place is None:
+        raise ConfigError(
+            f"objective {objective.label}: only its name is recorded; run the study by its file"
+        )
+    if isinstance(place, Reference) and place.in_main and engine not in ("", "inline"):
+        raise ConfigError(
+            f"objective {place.name}: is in the program itself, where workers cannot find it; put"
+            " it into a file and import it from there, or set engine.name=inline"
+        )
+    needs = PARAMETERS in goals.names or PARAMETERS in goals.limits
+    if needs and not objective.costs:
+        raise ConfigError(
+            f"search.objectives: parameters: objective {objective.label} has no cost(params) that"
+            ' returns {"parameters": …}; give it one, or leave parameters out'
         )
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mnist_core.config import TrainConfig
 from mnist_core.table import Table
+from objectives.trainer.adapter import TrainerSettings
 from studies.planning.ray_settings import RaySettings
 from studies.planning.tracking_settings import TrackingSettings
 
@@ -126,7 +126,7 @@ class ResultsSettings(Table):
 class Settings(Table):
     """All settings of one run."""
 
-    train: TrainConfig = TrainConfig()
+    train: TrainerSettings = TrainerSettings()
     search: SearchSettings = SearchSettings()
     confirm: ConfirmSettings = ConfirmSettings()
     engine: EngineSettings = EngineSettings()

@@ -96,9 +96,10 @@ def _another(result: StudyResult) -> str:
 def front_notes(result: StudyResult) -> list[str]:
     """Return lines that explain the columns and the intervals."""
     goals, spec = result.plan.goals, result.plan.spec
+    default = f" (default: that of {spec.scientific} {spec.baseline})" if spec.compares else ""
     found = [
         *ended_early(result),
-        f"trial: of the search (default: that of {spec.scientific} {spec.baseline}); search:"
+        f"trial: of the search{default}; search:"
         f" {searched_by(result)} there; confirm: mean over fresh seeds{judged_on(result)}, with"
         f" {CONFIDENCE:.0%} intervals that all hold together;"
         f" {', '.join(goals.names[1:])}: mean there",

@@ -9,16 +9,18 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from mnist_core import plugins
 from mnist_core.console.plain_text import counted
 from mnist_core.files import from_here
 from search_spaces.space import Choice, Parameter
+from studies import catalog
 from studies.analysis.figure_data import best_of, complete
 from studies.analysis.found_studies import ELSEWHERE, UNREADABLE, CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
 from studies.core.redaction import masked
 from studies.core.trials import Failure, TrialRecord, TrialState, same_reason
-from studies.planning.layers import searched_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, setting_of, short_name
 from studies.report.console import make_console
@@ -45,23 +47,24 @@ def describe(plan: Plan) -> list[Row]:
     if spec.minutes is not None:
         rows.append(Row("takes", f"about {spec.minutes} minutes on 2 cores", file))
     for name, parameter in spec.space.parameters.items():
-        role = "scientific" if name == spec.scientific else "nuisance"
-        rows.append(Row(f"{role} {name}", describe_parameter(name, parameter), file))
+        rows.append(Row(f"{spec.role(name)} {name}", describe_parameter(name, parameter), file))
     rows.append(Row("metric", f"{spec.metric}, {spec.direction}", file))
-    # With few trials the choices share them.
-    least = min(plan.trials_per_choice, plan.trials // len(spec.choices))
+    each = ""
+    if spec.compares:  # with few trials the choices share them
+        least = min(plan.trials_per_choice, plan.trials // len(spec.choices))
+        each = f", {least} or more for each choice"
     more = f", up to {plan.most_workers} as memory allows" if plan.most_workers else ""
     budgets = {
-        "search.trials": f"{plan.search_budget}, {least} or more for each choice",
+        "search.trials": f"{plan.search_budget}{each}",
         "confirm.seeds": f"{plan.confirm_seeds}",
     }
     machine_rows = {
-        "train.device": plan.train.device,
+        "train.device": plan.adapter.device,
         "engine.workers": f"{plan.workers}{more}",
         "engine.threads": f"{plan.threads}",
         "storage.url": shown(plan.storage_url),
     }
-    hidden = {"train.seed", "train.threads", "search.trials_per_choice", *searched_settings(spec)}
+    hidden = {"train.seed", "train.threads", "search.trials_per_choice", *unused_settings(spec)}
     for key in dict.fromkeys([*Settings.setting_names(), *sorted(plan.origins)]):
         if key in hidden:
             continue
@@ -98,8 +101,12 @@ def print_studies(
     table.add_column("study", no_wrap=True)
     table.add_column("goal")
     for one in shipped:
-        table.add_row(one.name, escape(f"broken: {one.broken}" if one.broken else one.goal))
+        goal = f"broken: {one.broken}" if one.broken else one.goal
+        own = "" if one.file.startswith("studies/catalog/") else f" ({one.file})"
+        table.add_row(one.name, escape(goal + own))
     console.print(table)
+    for line in plugins.broken():
+        console.print(escape(f"broken: {line}"))
     if not found:
         return
     table = _table()
@@ -129,8 +136,7 @@ def print_plan(plan: Plan) -> None:
         space.add_column(head, no_wrap=True)
     space.add_column("values", overflow="fold")
     for name, parameter in spec.space.parameters.items():
-        role = "scientific" if name == spec.scientific else "nuisance"
-        space.add_row(name, role, escape(describe_parameter(name, parameter)))
+        space.add_row(name, spec.role(name), escape(describe_parameter(name, parameter)))
     console.print(space)
     table = _table()
     table.add_column("setting", no_wrap=True)
@@ -234,7 +240,7 @@ def counts_text(records: list[TrialRecord]) -> str:
 
 
 def _file(study: str) -> str:
-    return f"studies/catalog/{study}.py"
+    return catalog.file_of(study)
 
 
 def _holder(lease: Lease | None) -> str:

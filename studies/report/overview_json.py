@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnist_core import plugins
 from studies.analysis.figure_data import best_of, complete
 from studies.analysis.found_studies import CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialRecord
-from studies.planning.layers import searched_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, setting_of
 from studies.report.result_json import SCHEMA, result_json
@@ -28,9 +29,11 @@ def studies_json(
                 "goal": one.goal or None,
                 "minutes": one.minutes,
                 "broken": one.broken or None,
+                "file": one.file,
             }
             for one in shipped
         ],
+        "broken_files": plugins.broken(),
         "folder": str(results),
         "results": [
             {
@@ -53,7 +56,7 @@ def plan_json(plan: Plan, notes: Sequence[str], *, changed: str | None = None) -
     run.
     """
     spec = plan.spec
-    hidden = {"train.seed", "train.threads", *searched_settings(spec)}
+    hidden = {"train.seed", "train.threads", *unused_settings(spec)}
     keys = dict.fromkeys([*Settings.setting_names(), *sorted(plan.origins)])
     return {
         "schema": SCHEMA,
@@ -62,13 +65,13 @@ def plan_json(plan: Plan, notes: Sequence[str], *, changed: str | None = None) -
         "minutes": spec.minutes,
         "metric": spec.metric,
         "direction": spec.direction,
-        "scientific": spec.scientific,
+        "scientific": spec.scientific or None,
         "parameters": spec.space.to_dict(),
         "trials": plan.trials,
         "trials_complete": plan.trials_complete or None,
-        "trials_per_choice": plan.trials_per_choice,
+        "trials_per_choice": plan.trials_per_choice if spec.compares else None,
         "confirm_seeds": plan.confirm_seeds,
-        "device": plan.train.device,
+        "device": plan.adapter.device,
         "workers": plan.workers,
         "threads": plan.threads,
         "folder": str(plan.folder),

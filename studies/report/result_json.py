@@ -5,6 +5,7 @@ from typing import Any
 from mnist_core.version import package_version
 from studies.analysis.export import FILE as BEST_CONFIG
 from studies.analysis.result import Row, StudyResult
+from studies.analysis.trends import trend_of
 from studies.core.event_log import FILE as EVENTS
 from studies.core.formatting import possible
 from studies.core.json_text import plain
@@ -28,7 +29,7 @@ def result_json(result: StudyResult) -> dict[str, Any]:
             "schema": SCHEMA,
             "study": plan.name,
             "goal": plan.spec.goal,
-            "scientific": plan.spec.scientific,
+            "scientific": plan.spec.scientific or None,
             "metric": {
                 "search": plan.spec.metric,
                 "confirm": result.judged_metric,
@@ -51,7 +52,7 @@ def result_json(result: StudyResult) -> dict[str, Any]:
             "forked": None if result.forked is None else str(result.forked),
             "failures": [{"reason": reason, "trials": n} for reason, n in result.failures],
             "files": _files(result),
-            "data": {"name": plan.train.data.name, **result.environment.get("data", {})},
+            "data": {"name": plan.adapter.data_name, **result.environment.get("data", {})},
             "versions": dict(result.environment.get("versions", {})),
             "written_by": package_version(),
         }
@@ -68,6 +69,7 @@ def _verdict(result: StudyResult) -> dict[str, Any]:
         "best": result.best,
         "configurations": None if result.several else _judged(found.configurations),
         "choices": None if result.several else _judged(found.choices),
+        "trend": _trend(result),
         "against_default": None
         if gain is None
         else {
@@ -79,6 +81,23 @@ def _verdict(result: StudyResult) -> dict[str, Any]:
         },
         "judged_on": found.judged_on or None,
         "images_in_intervals": found.images,
+    }
+
+
+def _trend(result: StudyResult) -> dict[str, Any] | None:
+    found = trend_of(result)
+    if found is None:
+        return None
+    return {
+        "told": found.told,
+        "towards": {1: "larger", 0: None, -1: "smaller"}[found.up],
+        "middle": {1: "better", 0: None, -1: "worse"}[found.peak],
+        "turn": found.turn,
+        "low": found.low,
+        "high": found.high,
+        "log": found.log,
+        "change": _interval(found.change),
+        "bend": _interval(found.bend),
     }
 
 

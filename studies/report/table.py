@@ -8,7 +8,6 @@ from rich.markup import escape
 from mnist_core.console.plain_text import counted
 from mnist_core.console.plain_text import markdown as escaped
 from mnist_core.console.shell_words import program
-from studies.analysis.racing import ALPHA
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import (
     bare_text,
@@ -18,20 +17,14 @@ from studies.core.formatting import (
     possible,
     unit,
 )
-from studies.core.seeds import FIRST_SEEDS
 from studies.report.fitting import fitted
 from studies.report.front_table import (
-    ended_early,
     front_cells,
     front_headings,
-    front_notes,
-    judged_on,
-    reading_text,
-    searched_by,
 )
+from studies.report.table_notes import notes, partly_tested
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
-from studies.statistics.intervals import CONFIDENCE
 
 
 def print_result(console: Console, result: StudyResult) -> None:
@@ -73,12 +66,16 @@ def metric_title(result: StudyResult) -> str:
 
 
 COLUMNS = ("choice", "trials", "search", "luck", "confirm", "minus best", "test", "s")
+TUNED = ("configuration", "search", "confirm", "minus best", "test", "s")
+"""The columns of a study that compares no choices."""
 
 
 def headings(result: StudyResult) -> tuple[str, ...]:
     """Return the heads of the columns."""
     if result.several:
         return front_headings(result)
+    if not result.plan.spec.compares:
+        return TUNED
     return (result.plan.spec.scientific, *COLUMNS[1:])
 
 
@@ -89,14 +86,17 @@ def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
     metric = result.plan.spec.metric
     if row.candidate is not None and row.candidate.runner_up:
         return _runner_up_cells(row, metric)
+    trials, luck = [f"{row.complete}/{row.pruned}/{row.failed}"], [bare_text(metric, row.luck)]
+    if not result.plan.spec.compares:  # all rows come of the same trials
+        trials, luck = [], []
     return (
         row.label,
-        f"{row.complete}/{row.pruned}/{row.failed}",
+        *trials,
         bare_text(metric, row.candidate.search_value if row.candidate else None),
-        bare_text(metric, row.luck),
+        *luck,
         mean_text(metric, row.confirm) + (_collapsed(row) or _of_fewer(row.stopped_after)),
         _gap(result, row),
-        bare_text(metric, row.test.mean if row.test else None) + _of_fewer(_partly_tested(row)),
+        bare_text(metric, row.test.mean if row.test else None) + _of_fewer(partly_tested(row)),
         f"{row.seconds:.1f}" if row.seconds is not None else "-",
     )
 
@@ -114,67 +114,6 @@ def _runner_up_cells(row: Row, metric: str) -> tuple[str, ...]:
         bare_text(metric, test),
         f"{row.seconds:.1f}" if row.seconds is not None else "-",
     )
-
-
-def notes(result: StudyResult) -> list[str]:
-    """Return lines that explain the columns and the intervals."""
-    cut = ["Intervals are cut at 0 and 100 %."] if _any_cut(result) else []
-    return (front_notes(result) if result.several else _notes_of_choices(result)) + cut
-
-
-def _any_cut(result: StudyResult) -> bool:
-    metric = result.plan.spec.metric
-    shown = [row.confirm for row in result.rows if row.confirm and row.confirm.n > 1]
-    return any(possible(metric, interval) != interval for interval in shown)
-
-
-def _notes_of_choices(result: StudyResult) -> list[str]:
-    raced = any(row.stopped_after for row in result.rows)
-    followed = any(row.runners_up for row in result.rows)
-    partly = any(map(_partly_tested, result.rows))
-    return [
-        *ended_early(result),
-        *([f"This study was {result.forked}."] if result.forked else []),
-        *map(str, result.learned),
-        # The leader on fresh seeds need not be the best of the search.
-        f"trials: complete/pruned/failed in the search; search: {searched_by(result)} of this"
-        " configuration there; luck: how far the best one would move, were as many trials drawn"
-        " again (standard deviation, bootstrap)"
-        if followed
-        else f"trials: complete/pruned/failed in the search; search: best {searched_by(result)}"
-        " there; luck: how far it would move, were as many trials drawn again (standard deviation,"
-        " bootstrap)",
-        f"confirm: mean of the fresh seeds{judged_on(result)}, with {CONFIDENCE:.0%} intervals"
-        f" that all hold together; test: mean of the same models on the test"
-        f" images ({reading_text(result)});"
-        " s: seconds a training",
-        "minus best: against the best of the others (Hsu 1984), with the error of the seeds pooled"
-        " over all choices; an end at 0 means: shown to be worse; a tie: may be as good; too noisy:"
-        " may be as good only because its seeds differ so much; collapsed: a seed on which training"
-        " failed on its own",
-        *(
-            [
-                f"confirm (n): stopped by the race after n of {result.plan.confirm_seeds} seeds, as"
-                " clearly worse than the leader; its mean and difference are of these n, and it is"
-                " not ranked with the others (paired t tests, corrected for candidates and looks:"
-                f" the best is stopped in {ALPHA:.0%} of studies at most)"
-            ]
-            if raced
-            else []
-        ),
-        *(
-            [
-                "runner-up: one of the choice's best configurations in the search that another one"
-                f" leads by the mean {searched_by(result)} on the first {FIRST_SEEDS} fresh seeds;"
-                " only the leader got the other seeds; (n): mean of n seeds; a runner-up tells of"
-                " the luck of the search, and cannot win"
-            ]
-            if followed
-            else []
-        ),
-        *(["test (n): of n of the confirmed models, see the warning"] if partly else []),
-        result.verdicts.covered,
-    ]
 
 
 def markdown(result: StudyResult) -> str:
@@ -200,13 +139,6 @@ def _collapsed(row: Row) -> str:
 
 def _of_fewer(n: int | None) -> str:
     return f" ({n})" if n else ""
-
-
-def _partly_tested(row: Row) -> int | None:
-    """Return the number of models with a test value; None: all of the row's models have one."""
-    if row.test is None or row.confirm is None or row.test.n == row.confirm.n:
-        return None
-    return row.test.n
 
 
 def _readings(result: StudyResult) -> str:

@@ -4,6 +4,7 @@ from mnist_core.console.plain_text import counted
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import gap_text, is_share, listed, mean_text, params_text, unit
 from studies.report.front_table import front_lines
+from studies.report.trend_text import trend_lines
 from studies.search.enqueued import point_of
 from studies.statistics.multiple import Gain
 
@@ -22,6 +23,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
     return [
         *configuration_lines(result),
         *choice_lines(result),
+        *trend_lines(result),
         *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
         *_untuned(result),
         f"Its configuration: {params_text(best.candidate.params)}",
@@ -70,6 +72,8 @@ def configuration_lines(result: StudyResult) -> list[str]:
 def choice_lines(result: StudyResult) -> list[str]:
     """Say which choice is best when tuned like this, with the luck of the search in the error."""
     name = result.plan.spec.scientific
+    if not name:
+        return []
     counts = [row.complete for row in result.rows if row.candidate and not row.candidate.default]
     if len(counts) < 2:
         return []
@@ -106,7 +110,9 @@ def choice_lines(result: StudyResult) -> list[str]:
 def _untuned(result: StudyResult) -> list[str]:
     """Name the choices whose default configuration was not beaten by any trial."""
     spec = result.plan.spec
-    defaults = {str(choice): point_of(spec.default(choice)) for choice in spec.choices}
+    if not spec.compares:
+        return []
+    defaults = {str(one): point_of(spec.default_of(one)) for one in spec.defaults}
     found = [
         row
         for row in result.rows

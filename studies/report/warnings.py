@@ -17,7 +17,7 @@ def warnings(result: StudyResult) -> list[str]:
     plan = result.plan
     # What was promised may not fit into the trials: the choices then share what there is.
     asked = plan.settings.search.trials_per_choice
-    promised = plan.spec.trials_per_choice if asked is None else asked
+    promised = plan.spec.promised if asked is None else asked
     choices = [row for row in result.rows if not (row.candidate and row.candidate.default)]
     if result.several:  # its rows are trials, not choices
         choices = []
@@ -36,7 +36,7 @@ def warnings(result: StudyResult) -> list[str]:
         )
     found += [*_of_seeds(result), *_of_pruner(result)]
     few = [f"{label} {count}" for label, count in trials.items() if count < promised]
-    if few:
+    if few and plan.spec.compares:
         found.append(
             f"fewer than the {promised} trials promised, so under-tuned: {', '.join(few)}"
             f" (of {plan.trials} in all; raise --trials)"

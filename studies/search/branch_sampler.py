@@ -22,9 +22,9 @@ from studies.search.warping import half_ranked
 from studies.storage.optuna_internals import required_params
 
 _DRAWS = 3
-"""Points of a sequence that are drawn at most, until one was not learned. An earlier study with the
-same seed had its best configuration at a point of the same sequence, and training it twice gives
-the same value to the last digit."""
+"""Points of a branch that are proposed at most, until one was not learned. An earlier study with
+the same seed had its best configuration at a point of the same sequence, and training it twice
+gives the same value to the last digit."""
 
 MakeSampler = Callable[[Branch], BaseSampler]
 """Makes the sampler of one branch."""
@@ -123,7 +123,7 @@ class BranchSampler(BaseSampler):
         others = [o for o in study.get_trials(deepcopy=False) if o.number != trial.number]
         learned = [o.params for o in others if LEARNED in o.user_attrs]
         found = branch
-        for _ in range(_DRAWS if self._kind.sequence else 1):
+        for _ in range(_DRAWS):
             proposed = self._inside_branch(study, trial, branch, inner) if inner else {}
             if self._screening is not None:
                 proposed = self._screening.point(branch, proposed, others, study.directions)

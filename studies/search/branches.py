@@ -17,6 +17,7 @@ Branch = dict[str, Any]
 def deciding(space: Space, scientific: str) -> tuple[str, ...]:
     """Return the parameters whose choices make the branches, in the order of the space."""
     conditions = {p.when.parameter for p in space.parameters.values() if p.when is not None}
+    # Without a comparison ``scientific`` is "", which no parameter is called.
     return tuple(name for name in space.parameters if name in conditions | {scientific})
 
 
@@ -44,7 +45,7 @@ class Search:
     """What a sampler must know of the search that it proposes trials for.
 
     Attributes:
-        scientific: the parameter whose choices are compared.
+        scientific: the parameter whose choices are compared; "": there is none.
         trials: planned number of trials.
         workers: trials that run at the same time.
         prunes: whether trials may be pruned.
@@ -54,7 +55,7 @@ class Search:
     """
 
     space: Space
-    scientific: str
+    scientific: str = ""
     seed: int = 0
     trials: int = 100
     workers: int = 1
@@ -66,7 +67,9 @@ class Search:
 
     @property
     def choices(self) -> int:
-        """Number of values that are compared."""
+        """Number of values that are compared; 1: nothing is."""
+        if not self.scientific:
+            return 1
         compared = self.space.parameters[self.scientific]
         assert isinstance(compared, Choice)
         return len(compared.choices)

@@ -54,7 +54,10 @@ class EarlierStudy:
     trials: Sequence[EarlierTrial]
 
     def best(self, scientific: str) -> dict[Any, EarlierTrial]:
-        """Return the best full trial of each choice: by its confirmed mean if any has one."""
+        """Return the best full trial of each choice: by its confirmed mean if any has one.
+
+        Without a comparison ("") that of all, under the key None.
+        """
         found: dict[Any, EarlierTrial] = {}
         for trial in self.trials:
             choice = trial.params.get(scientific)

@@ -25,11 +25,13 @@ class Learned:
         study: the earlier study.
         trials: those of its trials that fit.
         weight: how much one of them counts in the end beside a trial of this study, 0 to 1.
+        of_choices: whether this study compares choices.
     """
 
     study: str
     trials: int
     weight: float | None
+    of_choices: bool = True
 
     def __str__(self) -> str:
         """Return it as a sentence of the report."""
@@ -38,10 +40,10 @@ class Learned:
             if self.weight is None
             else f"its agreement with this study: weight {self.weight:.2f}"
         )
-        return (
-            f"Learned from {self.study} ({counted(self.trials, 'trial')}): the second trial of each"
-            f" choice that it has; {weight}."
-        )
+        come = "the second trial of each choice that it has"
+        if not self.of_choices:
+            come = "a first trial"
+        return f"Learned from {self.study} ({counted(self.trials, 'trial')}): {come}; {weight}."
 
 
 def learned_from(
@@ -55,20 +57,28 @@ def learned_from(
     trusted = weights(found, trials, direction, len(spec.defaults)) if leans else []
     return tuple(
         Learned(
-            study=study.study, trials=len(study.trials), weight=trusted[place] if leans else None
+            study=study.study,
+            trials=len(study.trials),
+            weight=trusted[place] if leans else None,
+            of_choices=spec.compares,
         )
         for place, study in enumerate(studies)
     )
 
 
-def learning_notes(search: SearchSettings, studies: Sequence[EarlierStudy]) -> list[str]:
+def learning_notes(
+    search: SearchSettings, studies: Sequence[EarlierStudy], *, compares: bool
+) -> list[str]:
     """Return what there is to know about the earlier ``studies`` before the search."""
+    best = "its best of each choice is the choice's second trial"
+    if not compares:
+        best = "its best configuration is one of the first trials"
     found = []
     for study in studies:
         left = f" ({study.left} do not fit this study's space)" if study.left else ""
         found.append(
-            f"{OPTION}: {counted(len(study.trials), 'trial')} of {study.study}{left}; its best of"
-            " each choice is the choice's second trial; none of its trials is counted"
+            f"{OPTION}: {counted(len(study.trials), 'trial')} of {study.study}{left}; {best}; none"
+            " of its trials is counted"
         )
     if studies and not _leans(search):
         why = (
@@ -76,7 +86,8 @@ def learning_notes(search: SearchSettings, studies: Sequence[EarlierStudy]) -> l
             if search.objectives
             else f"{search.sampler} does not lean"
         )
-        found.append(f"{OPTION}: {why} to earlier studies, so only the second trials come of them")
+        come = "the second trials come" if compares else "a first trial comes"
+        found.append(f"{OPTION}: {why} to earlier studies, so only {come} of them")
     return found
 
 

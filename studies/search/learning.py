@@ -29,7 +29,8 @@ from studies.storage.open import Storage
 
 OPTION = "--learn-from"
 ALL = "all"
-"""Asks for all studies in the results folder whose space has the same scientific parameter."""
+"""Asks for all studies in the results folder that compare the same parameter, or that only tune; a
+study that only tunes learns from all that share a part of its space."""
 MOST = 2_000
 """Trials of an earlier study that are kept at most: the latest, and the best of each choice."""
 
@@ -143,10 +144,10 @@ class EarlierReader:
             ours, theirs = getattr(plan.spec, name), spec[name]
             if ours != theirs:
                 raise _Refused(f"its {name} is {theirs}, but that of {plan.name} is {ours}")
-        if spec["scientific"] != plan.spec.scientific:
-            raise _Refused(
-                f"it compares {spec['scientific']}, but {plan.name} {plan.spec.scientific}"
-            )
+        theirs, ours = spec["scientific"], plan.spec.scientific
+        # A study that only tunes learns from every study of its space, and teaches every one.
+        if theirs and ours and theirs != ours:
+            raise _Refused(f"it compares {theirs}, but {plan.name} {ours}")
 
     def _reduced(
         self,
@@ -177,7 +178,7 @@ class EarlierReader:
                     confirmed=confirmed.get(point_of(trial.params)) if full else None,
                 )
             )
-        choices = {trial.params.get(scientific) for trial in trials} - {None}
+        choices = {trial.params.get(scientific) for trial in trials if plan.spec.compares} - {None}
         if choices and not choices & set(plan.spec.choices):
             raise _Refused(f"none of its choices of {scientific} is one of {plan.name}")
         if not any(trial.full for trial in found):
@@ -205,7 +206,7 @@ def _fitting(space: Space, scientific: str, params: Mapping[str, Any]) -> dict[s
         space.check_part(found)
     except SpaceError:
         return None
-    return found if scientific in found else None
+    return found if found and (not scientific or scientific in found) else None
 
 
 def _confirmed(confirm: optuna.Study | None, sign: float) -> dict[str, float]:

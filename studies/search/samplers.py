@@ -15,6 +15,7 @@ from studies.search.branches import Branch, Search, branches
 from studies.search.failure_avoidance import FailureAvoidingSampler
 from studies.search.optuna_bridge import suggest
 from studies.search.optuna_options import check_options, refusals
+from studies.search.repeats import UnrepeatedSampler
 from studies.search.sampler_kinds import SAMPLERS
 from studies.search.study_views import TpeViewSampler
 
@@ -28,6 +29,11 @@ def create_sampler(
         ConfigError: if the name or an option is unknown, Optuna refuses a value, or OptunaHub
             cannot be reached.
     """
+    sampler = _sampler(name, options, search, seed)
+    return UnrepeatedSampler(sampler) if search.guides else sampler
+
+
+def _sampler(name: str, options: Mapping[str, Any], search: Search, seed: int) -> BaseSampler:
     kind, source = SAMPLERS.get(name), f"search.sampler_options ({name})"
     if kind is None or kind.load is None:
         raise ConfigError(f"search.sampler: {unknown_name('sampler', name, SAMPLERS)}")

@@ -143,7 +143,7 @@ class SearchSource:
         if missing:
             self._budget = max(self._budget, first + len(missing))
         self._earlier = earlier
-        seconds = second_trials(earlier, space, plan.spec.scientific, plan.spec.choices)
+        seconds = second_trials(earlier, space, plan.spec.scientific, plan.spec.groups)
         known = {one.point for one in missing}
         wanted = [
             one
@@ -171,8 +171,7 @@ class SearchSource:
     @property
     def notes(self) -> list[str]:
         """What there is to know about enqueued files, imported results and a grid's size."""
-        planned = self._budget
-        sampler = self._plan.settings.search.sampler
+        planned, sampler = self._budget, self._plan.settings.search.sampler
         found = [
             f"--enqueue {file}: its configuration is trial {self._tried[file]}; it is run once"
             for file in self._plan.settings.search.enqueue
@@ -188,11 +187,14 @@ class SearchSource:
                 f"--import: {sampler} learns from {counted(imported, 'result')} from"
                 " elsewhere; none is a trial of this study, so none is counted or confirmed"
             )
-        found += learning_notes(self._plan.settings.search, self._earlier)
+        found += learning_notes(
+            self._plan.settings.search, self._earlier, compares=self._plan.spec.compares
+        )
+        spared = "choice" if self._plan.spec.compares else "default"
         if (more := planned - self._plan.trials) > 0:
             found.append(
                 f"--enqueue: {counted(more, 'trial')} more than search.trials, which is"
-                f" {self._plan.trials}, so that no choice loses one to what is enqueued"
+                f" {self._plan.trials}, so that no {spared} loses one to what is enqueued"
             )
         if self._grid is not None and self._total < planned:
             found.append(
@@ -222,7 +224,8 @@ class SearchSource:
         if not left_out(trials, scientific=name, defaults=self._defaults, sign=int(goals.sign)):
             return entry
         attributes = {**entry.attributes, LEARNED: {**origin, "left": True}}
-        return Entry(params={name: entry.params[name]}, seed=entry.seed, attributes=attributes)
+        own = {one: value for one, value in entry.params.items() if one == name}
+        return Entry(params=own, seed=entry.seed, attributes=attributes)
 
     def sampler(self, number: int) -> BaseSampler:
         """Return a sampler with a seed of its own, so that a resume repeats and skips nothing."""
@@ -240,13 +243,13 @@ class SearchSource:
 
     def _trials_for_turns(self) -> int:
         """Return the trials that enqueued configurations need to leave each choice its turns."""
-        plan = self._plan
-        choice = plan.spec.scientific
+        plan, choice = self._plan, self._scientific
         known = [self._given[number] for number in sorted(self._was_enqueued)]
         known += [dict(one.params) for one in self._enqueued.values()]
-        own = max(0, plan.trials_per_choice - 1)  # the default has the first turn
+        # The default, if there is one, has the first turn.
+        own = max(0, plan.trials_per_choice - (self._defaults > 0))
         counts = Counter(params[choice] for params in known if choice in params)
-        needed = self._defaults * max(1, plan.trials_per_choice)
+        needed = plan.turns
         more = sum(max(0, count - own) for count in counts.values())
         more += len(known) - sum(counts.values())  # those whose choice the sampler proposes
         # A study that is shorter than all turns together promises none of them.
@@ -263,7 +266,7 @@ class SearchSource:
 
     def _plan_entries(self) -> Iterator[Entry]:
         plan, scientific = self._plan, self._plan.spec.scientific
-        turns = list(range(self._defaults * max(1, plan.trials_per_choice)))
+        turns = list(range(plan.turns))
         grid = None if self._grid is None else list(self._points)
         for number in range(self._budget):
             attributes: dict[str, Any] = {}
@@ -275,7 +278,7 @@ class SearchSource:
                 choice = params.get(scientific)
                 # It takes one of the turns of its own choice, so that each choice still gets the
                 # trials that the plan promises it.
-                own = (t for t in turns if plan.required_params(t)[scientific] == choice)
+                own = (t for t in turns if plan.required_params(t).get(scientific) == choice)
                 if (turn := next(own, None)) is not None:
                     turns.remove(turn)
             else:

@@ -8,7 +8,7 @@ all choices of a study are in ``verdicts.py``.
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mnist_core.comparison.spread import difference, rounding_error, t_quantile
@@ -48,6 +48,13 @@ class Interval:
     def includes(self, value: float) -> bool:
         """Whether ``value`` lies in the interval, its ends included."""
         return self.low <= value <= self.high
+
+
+def turned(one: Interval, sign: float) -> Interval:
+    """Return ``one``, or its mirror image if ``sign`` is below 0."""
+    if sign > 0:
+        return one
+    return replace(one, mean=-one.mean, low=-one.high, high=-one.low)
 
 
 def warm_up() -> None:

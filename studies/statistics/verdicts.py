@@ -12,12 +12,12 @@ careful, not wrong. All rates are simulated in ``benchmarks/verdicts.py``.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mnist_core.comparison.spread import rounding_error
 from studies.statistics.crossed import Bits, image_shares
 from studies.statistics.estimates import Estimate, estimate, with_luck
-from studies.statistics.intervals import CONFIDENCE, Direction, Interval, sign_of
+from studies.statistics.intervals import CONFIDENCE, Direction, Interval, sign_of, turned
 from studies.statistics.luck import search_luck
 from studies.statistics.multiple import (
     Comparison,
@@ -54,6 +54,7 @@ class Judgement:
         pool: the common variance of a single seed, and the choices that stand out.
         images: each choice's share in the image variance of a difference; empty: not known.
         level: the share of the level that this look may use.
+        estimates: what was judged, larger is better; without collapsed choices.
     """
 
     comparison: Comparison
@@ -63,6 +64,7 @@ class Judgement:
     pool: Pool
     images: Mapping[str, float] = field(default_factory=dict)
     level: float = 1.0
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 def look_share(seeds: int) -> float:
@@ -226,12 +228,13 @@ def _judgement(
     found = intervals(estimates, 1 - CONFIDENCE)
     return Judgement(
         comparison=comparison,
-        intervals={choice: _turned(one, sign) for choice, one in found.items()},
+        intervals={choice: turned(one, sign) for choice, one in found.items()},
         gains=gains,
         collapsed=broken,
         pool=spread,
         images=shares,
         level=share,
+        estimates=estimates,
     )
 
 
@@ -251,9 +254,3 @@ def _least_broken(
     best = min(sound, key=lambda choice: (-sound[choice], choice))
     others = tuple(sorted(choice for choice in sound if choice != best))
     return Comparison(best=best, sole=False, ties=(), unclear=others, worse=())
-
-
-def _turned(one: Interval, sign: float) -> Interval:
-    if sign > 0:
-        return one
-    return replace(one, mean=-one.mean, low=-one.high, high=-one.low)

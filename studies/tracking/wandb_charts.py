@@ -98,7 +98,7 @@ def study_charts(study: Study) -> dict[str, Any]:
                 frame[name] = [None if v is None else as_text(v) for v in frame[name]]
         charts["trials"] = wandb.Table(dataframe=frame)
     if table := study.result.get("table"):
-        charts["choices"] = wandb.Table(
+        charts["choices" if study.about.get("scientific") else "confirmed"] = wandb.Table(
             columns=list(table[0]), data=[list(row.values()) for row in table]
         )
     found = _importances(study)

@@ -95,7 +95,7 @@ def test_unknown_model(call, refusal):
     assert all(name in message for name in PARAMETERS)
 
 
-@pytest.mark.parametrize("name", ["__init__", "../models/net", "", "net.py", "os"])
+@pytest.mark.parametrize("name", ["__init__", "../models/net", "", "os"])
 def test_a_name_that_is_no_model_file(name, refusal):
     assert "unknown model" in refusal(ConfigError, models.build, ModelConfig(name=name), 10)
 

@@ -103,8 +103,8 @@ def unusual(monkeypatch):
     module = ModuleType("mnist_core.models.unusual")
     module.build = lambda config, n_classes: Unusual()
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    names = models.names()
-    monkeypatch.setattr(models, "names", lambda: [*names, "unusual"])
+    names = models.shipped()
+    monkeypatch.setattr(models, "shipped", lambda: [*names, "unusual"])
 
 
 @pytest.mark.usefixtures("unusual")

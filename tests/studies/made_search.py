@@ -126,7 +126,7 @@ class _Made:
         ]
 
     def search_trial(self, number, failed, pruned):
-        defaults = [self._plan.spec.default(choice) for choice in self._plan.spec.choices]
+        defaults = [self._plan.spec.default_of(choice) for choice in self._plan.spec.choices]
         if number < len(defaults):
             self.add(defaults[number], number)
             return

@@ -53,7 +53,9 @@ def test_a_default_is_on_a_bound_only_if_the_search_compared_it(tmp_path, trials
     defaults = {"sgd": {"sgd.lr": 1.0}, "adam": {"adam.lr": 1e-4}, "adagrad": {"adagrad.lr": 1e-4}}
     spec = dataclasses.replace(plan.spec, defaults=defaults)
     plan = dataclasses.replace(plan, spec=spec, trials_per_choice=1)
-    made = [record(n, 0.9 - n / 100, params=spec.default(name)) for n, name in enumerate(defaults)]
+    made = [
+        record(n, 0.9 - n / 100, params=spec.default_of(name)) for n, name in enumerate(defaults)
+    ]
     for number in range(3, trials):
         name = spec.choices[number % 3]
         made.append(record(number, 0.5, params={"optim.name": name, f"{name}.lr": 0.02}))

@@ -2,18 +2,15 @@
 
 import dataclasses
 import importlib
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from needs import missing
 from toy import SPEC, make_plan
 from typer.testing import CliRunner
 
 import mnist_core
 import objectives
-from mnist_core import models
+from mnist_core import models, plugins
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
 from studies import engines, run
@@ -21,7 +18,6 @@ from studies.cli import options
 from studies.planning import own_code
 from studies.planning.objective_class import check_objective, names, objective_class
 
-ROOT = Path(__file__).parents[2]
 RIGHT = """
 class Mine:
     def __init__(self, base, space, keep_models=None, states=None, state_seconds=60.0):
@@ -150,26 +146,31 @@ def test_the_list_marks_what_cannot_run(own, tmp_path, monkeypatch, capsys):
     assert printed.count(SPEC.goal) == 1
 
 
-def test_the_shipped_modules_are_those_of_the_repository():
-    """Every other one is a user's own, whose code is part of a study's fingerprint."""
-    for folder, shipped in own_code.SHIPPED.items():
-        tracked = subprocess.run(
-            ["git", "ls-files", f"{folder}/*.py"], cwd=ROOT, capture_output=True, text=True
-        ).stdout.split()
-        if not tracked:
-            missing("not a git checkout, so nothing says what is tracked")
-        assert {Path(name).stem for name in tracked if Path(name).stem[0] != "_"} == set(shipped)
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project's folder; files of a user are written to it."""
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    monkeypatch.setenv(plugins.VARIABLE, str(folder))
+    return folder
 
 
-def test_a_hash_is_of_what_python_makes_of_the_file(own, own_model):
-    own(RIGHT)
-    own_model("def build(config, n_classes): ...")
+def test_a_hash_is_of_what_python_makes_of_the_file(project):
+    (project / "mine.py").write_text(RIGHT)
+    (project / "wide.py").write_text("import layers\ndef build(config, n_classes): ...")
+    (project / "layers.py").write_text("WIDTH = 3")
     spec = spec_of(objective="mine")
     first = own_code.hashes(spec, "wide")
-    assert sorted(first) == ["mnist_core/models/wide.py", "objectives/mine.py"]
-    own("# a comment\n" + RIGHT.replace("return 1", "return (1)"))
+    assert sorted(first) == ["layers.py", "mine.py", "wide.py"]
+    (project / "mine.py").write_text("# a comment\n" + RIGHT.replace("return 1", "return (1)"))
     assert own_code.hashes(spec, "wide") == first
-    own(RIGHT.replace("return 1", "return 2"))
+    (project / "mine.py").write_text(RIGHT.replace("return 1", "return 2"))
     second = own_code.hashes(spec, "wide")
-    assert {name for name in first if first[name] != second[name]} == {"objectives/mine.py"}
+    assert {name for name in first if first[name] != second[name]} == {"mine.py"}
     assert own_code.hashes(SPEC, "net") == {}
+
+
+def test_code_of_this_package_has_no_hash(own, own_model):
+    own(RIGHT)
+    own_model("def build(config, n_classes): ...")
+    assert own_code.hashes(spec_of(objective="mine"), "wide") == {}

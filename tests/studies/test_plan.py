@@ -95,7 +95,7 @@ def test_what_is_searched_cannot_be_set(key):
 
 def test_conf_toml_may_set_for_other_runs_what_this_study_searches():
     plan = plan_of(conf="[train.optim]\nname = 'sgd'\nlr = 0.5\nmomentum = 0.9")
-    config = plan.config_for(STUDY.default("adam"), seed=1)
+    config = plan.config_for(STUDY.default_of("adam"), seed=1)
     assert config.optim.model_dump(exclude_none=True) == {
         "name": "adam",
         "lr": 0.001,
@@ -140,8 +140,8 @@ def test_config_of_a_trial():
 def test_required_params_are_the_defaults_then_each_choice_in_turn():
     plan = plan_of(search__trials=30, search__trials_per_choice=3)
     first = [plan.required_params(number) for number in range(9)]
-    assert first[0] == STUDY.default("adam")
-    assert sorted(map(str, first)) == sorted(str(STUDY.default(c)) for c in STUDY.choices)
+    assert first[0] == STUDY.default_of("adam")
+    assert sorted(map(str, first)) == sorted(str(STUDY.default_of(c)) for c in STUDY.choices)
     for params in first:
         STUDY.space.check(params)
     later = [plan.required_params(number) for number in range(9, 27)]
@@ -363,7 +363,7 @@ def spec_of(monkeypatch, **changes):
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"scientific": "optim.lr"}, ["scientific", "'optim.lr'"]),
+        ({"scientific": "optim.lr"}, ["defaults", "'optim.lr'"]),
         ({"scientific": "x"}, ["scientific", "'x'"]),
         ({"defaults": {"sgd": {"optim.lr": 0.1}}}, ["defaults", "['sgd', 'adam'"]),
         (

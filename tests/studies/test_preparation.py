@@ -14,9 +14,10 @@ from mnist_core.data.storage import EMBEDDED
 from mnist_core.errors import ConfigError, DataError
 from objectives.classification import Classification
 from objectives.pairs import Pairs
+from objectives.trainer.preflight import Largest, Preparation, prepare
 from studies import catalog
 from studies.planning.plan import resolve
-from studies.protocol.preflight import Largest, Preparation, describe, prepare
+from studies.protocol.preflight import describe
 
 BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
 
@@ -91,8 +92,9 @@ def test_every_study_takes_a_batch_in_every_precision(precision, few, tmp_path, 
     configs = {}
     for name in catalog.names():
         plan = resolve(name, sets=given)
-        defaults = [plan.config_for(plan.spec.default(one), seed=0) for one in plan.spec.choices]
-        for c in [*defaults, *plan.ends()]:  # sizes do not matter to types
+        defaults = [plan.config_for(plan.spec.default_of(one), seed=0) for one in plan.spec.choices]
+        ends = [plan.config_for(one, seed=0) for one in plan.spec.space.ends()]
+        for c in [*defaults, *ends]:  # sizes do not matter to types
             m = c.model
             configs[m.name, m.activation, m.norm, m.pooling, c.loss.name] = c
     assert len(configs) >= 15

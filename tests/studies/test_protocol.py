@@ -82,7 +82,7 @@ def test_confirms_the_best_complete_trial_of_each_choice(tmp_path):
     records = stored_study.read(make_plan(tmp_path, trials=12)).search
     for row in result.rows:
         if row.candidate.default:
-            assert row.candidate.params == SPEC.default("adam")
+            assert row.candidate.params == SPEC.default_of("adam")
             continue
         values = [
             record.value

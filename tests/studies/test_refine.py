@@ -54,7 +54,7 @@ def test_the_file_is_a_study_whose_defaults_are_what_was_confirmed(refined):
     assert spec.space == Space({name: one.parameter for name, one in made.parameters.items()})
     for row in found.result.rows:
         if row.candidate and not row.candidate.default and row.label in map(str, made.defaults):
-            assert spec.default(row.candidate.choice) == dict(row.candidate.params)
+            assert spec.default_of(row.candidate.choice) == dict(row.candidate.params)
 
 
 def test_a_bound_that_holds_a_leading_value_is_widened(tmp_path):

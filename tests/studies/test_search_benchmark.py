@@ -243,7 +243,7 @@ def test_an_oracle_knows_after_one_epoch_how_each_training_ends(of, recorded):
 def test_our_sampler_and_pruner_alone_begin_with_no_default(of, recorded, tmp_path):
     """The pruner compares within an optimizer, also here; the sampler is the study's."""
     spec = catalog.get(of.search.STUDY)
-    defaults = [spec.default(choice) for choice in spec.choices]
+    defaults = [spec.default_of(choice) for choice in spec.choices]
     runs = {}
     for pruner in ("none", "median"):
         plan = of.methods._plan(of.search.STUDY, 3, tmp_path, {"search.pruner": pruner})
@@ -270,7 +270,7 @@ def test_ours_is_the_study_itself(of, recorded, tmp_path):
     assert runs[0] == runs[1]
     first = sorted(runs[0][:9], key=lambda e: spec.choices.index(e.params["optim.name"]))
     for ended, choice in zip(first, spec.choices, strict=True):
-        assert ended.params == spec.default(choice)
+        assert ended.params == spec.default_of(choice)
         assert ended.value in [row.curve[-1] for row in defaults if row.params == ended.params]
     assert len(runs[0]) > 20
     for ended in runs[0]:
@@ -282,7 +282,7 @@ def test_what_was_recorded_is_of_the_study_as_it_is(of, recorded):
     assert of.search.TABLE.stat().st_size < 300_000
     assert recorded.epochs == spec.fixed["epochs"]
     defaults = [row.params for row in recorded.rows if row.default]
-    assert defaults == [spec.default(c) for c in sorted(spec.choices, key=lambda c: c != "adam")]
+    assert defaults == [spec.default_of(c) for c in sorted(spec.choices, key=lambda c: c != "adam")]
     rest = [row for row in recorded.rows if not row.default]
     assert len(rest) >= 200
     counts = {c: sum(row.params["optim.name"] == c for row in rest) for c in spec.choices}

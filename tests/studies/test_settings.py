@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnist_core import plugins
 from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.table import parse_assignment
@@ -60,7 +61,9 @@ def test_conf_toml_names_every_setting_and_says_what_it_is():
     text = (ROOT / "conf.toml").read_text(encoding="utf-8")
     # A setting without a default is there as a comment: uncomment those, then read the names.
     uncommented = re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
-    layer = make_layer(tomllib.loads(uncommented), source="conf.toml")
+    tables = tomllib.loads(uncommented)
+    assert plugins.project_path(tables, source="conf.toml") == []  # not a setting of a run
+    layer = make_layer(tables, source="conf.toml")
     assert set(layer.values) | FREE == set(Settings.setting_names()) - OF_THE_PLAN
     assert all(f"{name.rpartition('.')[2]} = {{}}" in text for name in FREE)
     combine([layer])  # what the comments propose is valid too

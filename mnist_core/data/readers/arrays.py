@@ -36,7 +36,7 @@ def read_npz(path: Path, wanted: Wanted, progress: Progress | None = None) -> Pa
     """Read an ``.npz`` with arrays such as ``x_train`` and ``y_train``; raise DataError if not."""
     del progress
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(_unreadable(path, error)) from None

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mnist_core import plugins
 from mnist_core.console.shell_words import program
 from mnist_core.errors import UserError
 from studies.engines._local.worker_start import ROOT, python_path
@@ -141,7 +142,8 @@ class Cluster:
         # Code travels, data do not: nodes may have this project installed or not.
         packages = [str(ROOT / name) for name in _PACKAGES]
         travels = {
-            "env_vars": OF_WORKERS,
+            # The project's folders must be the same on all nodes, as the folder of results is.
+            "env_vars": OF_WORKERS | {plugins.VARIABLE: os.environ.get(plugins.VARIABLE, "")},
             "py_modules": packages,
             "excludes": ["__pycache__", "*.pyc"],
         }

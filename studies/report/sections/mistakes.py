@@ -56,7 +56,7 @@ def mistakes(result: StudyResult) -> Mistakes:
         return Mistakes(text=f"Cannot be shown: {error}")
     if not data.is_of(plan.data_fingerprint):
         return Mistakes(text="Cannot be shown: the data here are not those of the study.")
-    if plan.spec.objective == "pairs":
+    if plan.spec.label == "pairs":
         return _pairs(kept[0], data.validation)
     return _classes(kept, data.validation)
 

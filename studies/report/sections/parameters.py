@@ -127,7 +127,7 @@ def space(result: StudyResult) -> Table:
         rows=tuple(
             (
                 name,
-                "scientific" if name == spec.scientific else "nuisance",
+                spec.role(name),
                 describe_parameter(name, parameter),
             )
             for name, parameter in spec.space.parameters.items()

@@ -19,8 +19,11 @@ from studies.report.blocks import (
     Text,
 )
 from studies.report.front_table import judged_on
+from studies.report.sections import trend
 from studies.report.svg import Chart, tip
-from studies.report.table import cells, headings, metric_title, notes
+from studies.report.table import cells, headings, metric_title
+from studies.report.table_notes import notes
+from studies.report.trend_text import trend_lines
 from studies.report.verdict_text import choice_lines, configuration_lines
 
 _LOG_FROM = 10
@@ -47,6 +50,8 @@ def section(page: Material) -> Section:
     confirmed, of_seeds = forest(result), seeds(result)
     drawn: list[Block] = list(fronts(result, page.search, page.values))
     drawn += [confirmed, *two_verdicts(result)] if confirmed else []
+    if (over_numbers := trend.figure(result)) is not None:
+        drawn.append(over_numbers)
     if of_seeds:
         drawn.append(Group((Heading("Value on each fresh seed"), of_seeds), whole=True))
     return Section(
@@ -110,12 +115,13 @@ def test_text(result: StudyResult) -> str:
 
 
 def two_verdicts(result: StudyResult) -> list[Group]:
-    """Return both verdicts, apart; the marks in the picture show the first one only."""
+    """Return the verdicts, apart; the marks in the picture show the first one only."""
     if result.several:
         return []
     said = (
         ("Which configuration is best", configuration_lines(result)),
         (f"Which {result.plan.spec.scientific} is best, tuned like this", choice_lines(result)),
+        (f"How the value changes over {result.plan.spec.scientific}", trend_lines(result)),
     )
     return [Group((Heading(head), Text(lines[0]))) for head, lines in said if lines]
 

@@ -26,14 +26,15 @@ def section(page: Material) -> Section:
 
 def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
     """Draw the seconds of training of each choice, by what they went into; None: there are none."""
-    spent = figure_data.seconds_spent(result.plan.spec.scientific, search, result.confirmed)
+    spent = figure_data.seconds_spent(result.plan.spec, search, result.confirmed)
     most = max((sum(by.values()) for by in spent.values()), default=0.0)
     if not most:
         return None
+    by_choice = " by choice" if result.plan.spec.compares else ""
     chart = Chart(
         Scale(0, most * 1.02),
         names_scale(spent),
-        "Seconds of training by choice",
+        f"Seconds of training{by_choice}",
         x_label="seconds of training",
         height=56 + 24 * len(spent),
         left=room_for(spent),
@@ -46,7 +47,7 @@ def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
                 chart.bar(place, begin, begin + seconds, kind, title=said)
                 begin += seconds
     return Figure(
-        "Time by choice",
+        f"Time{by_choice or ' of training'}",
         chart.render(),
         "Seconds of training, left to right: full budget (blue), pruned (orange), failed (grey),"
         " confirm trainings (green).",
@@ -88,11 +89,11 @@ def _wall(records: Sequence[TrialRecord]) -> float:
 
 def _saved(found: Stored) -> str:
     """Say how long pruned trials would have run, each to the mean of its choice."""
-    scientific = found.plan.spec.scientific
+    spec = found.plan.spec
     full: dict[object, list[float]] = {}
     for record in found.search:
         if record.complete and record.seconds:
-            full.setdefault(record.params.get(scientific), []).append(record.seconds)
+            full.setdefault(record.params.get(spec.scientific), []).append(record.seconds)
     pruned = [
         record for record in found.search if record.state == TrialState.PRUNED and record.seconds
     ]
@@ -100,15 +101,16 @@ def _saved(found: Stored) -> str:
     saved = sum(
         max(0.0, fmean(full[choice]) - (record.seconds or 0.0))
         for record in pruned
-        if (choice := record.params.get(scientific)) in full
+        if (choice := record.params.get(spec.scientific)) in full
     )
     if not saved:
         return ""
     spent = sum(record.seconds or 0.0 for record in found.search)
+    like = "of its choice's" if spec.compares else "of the"
     return (
         f"about {duration(saved)} of {counted(len(pruned), 'trial')},"
         f" {saved / (saved + spent):.0%} of what"
-        " the search would have taken (each at the mean of its choice's full trials)"
+        f" the search would have taken (each at the mean {like} full trials)"
     )
 
 
