@@ -66,7 +66,8 @@ def by_name(name: str, *, setting: str = "data.name") -> DataSet:
 
 def share_images(one: str, other: str) -> bool:
     """Whether the data sets of these names may hold the same images; a folder may hold any."""
-    return one == other or FOLDER in (one, other) or {one, other} <= _OF_MNIST
+    unknown = not {one, other} <= DATA_SETS.keys()  # a path, or what only a newer version knows
+    return one == other or FOLDER in (one, other) or {one, other} <= _OF_MNIST or unknown
 
 
 _OF_MNIST: Final = {"mnist", "mnist-10pct", "qmnist"}
