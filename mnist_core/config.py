@@ -4,12 +4,21 @@ The same config, data and seed give the same result.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from mnist_core import parsing
+from mnist_core import model_files, parsing
 from mnist_core.changes import Change
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
@@ -29,8 +38,22 @@ RECORD = "record"
 class DataConfig(Table):
     """Which images, and how they are split."""
 
-    name: str = Field("mnist-10pct", description="data set, see `python -m mnist_core data show`")
+    name: str = Field(
+        "mnist-10pct",
+        description="data set, see `python -m mnist_core data show`, or the path of your images",
+    )
     root: str = Field("", description="folder with IDX files; empty: the cache folder")
+    size: int | None = Field(
+        None, ge=4, le=128, description="pixels a side to scale to; left out: as the files are"
+    )
+    channels: Literal[1, 3] | None = Field(
+        None, description="1: grey, 3: colour; left out: as the files are"
+    )
+    balance: Literal["loss", "batches"] | None = Field(
+        None,
+        description="classes of few images: their loss counts more, or they are drawn more often;"
+        " left out: as they come",
+    )
     split_seed: int = Field(0, ge=0, description="seed of the stratified train/validation split")
     test_set: bool = Field(True, description="false: there is none, and nothing is tested")
     confirm: Literal["own", "half", "none"] = Field(
@@ -40,9 +63,19 @@ class DataConfig(Table):
         " none apart from those",
     )
 
+    @property
+    def title(self) -> str:
+        """The name; of a path its last part, which says nothing of this machine."""
+        return self.name.rstrip("/").rpartition("/")[2] or self.name
+
 
 class ModelConfig(Table):
-    """Which network. A value left out is the model's own default; unknown ones are refused."""
+    """Which network. A value left out is the model's own default; unknown ones are refused.
+
+    Those of a model that declares its ``Options`` are checked by ``models.resolve``.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     name: str = Field("net", description="a file in mnist_core/models/")
     activation: Activation | None = None
@@ -58,6 +91,33 @@ class ModelConfig(Table):
     dropout: float | None = Field(None, ge=0, lt=1, description="before and in the head")
     embedding: int | None = Field(None, ge=1, le=4096, description="pairs: values an image")
     stem: int | None = Field(None, description="resnet18: kernel of the first layer, 3 or 7")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _options_are_known(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuse options that are not listed here, unless the model declares its own."""
+        if not isinstance(values, Mapping):
+            return handler(values)
+        name = values.get("name", cls.model_fields["name"].default)
+        given = {key: value for key, value in values.items() if key != "name" and value is not None}
+        if given and isinstance(name, str) and model_files.declares_options(name):
+            # An own option may have the name of one that is listed here, and another range.
+            own = handler({"name": name})
+            assert own.model_extra is not None
+            for key, value in given.items():
+                (vars(own) if key in cls.model_fields else own.model_extra)[key] = value
+            return own
+        listed = cls.model_fields
+        made = handler({k: v for k, v in values.items() if k in listed or v is not None})
+        if unknown := made.model_extra:
+            raise ValidationError.from_exception_data(
+                cls.__name__,
+                [
+                    {"type": "extra_forbidden", "loc": (key,), "input": value}
+                    for key, value in unknown.items()
+                ],
+            )
+        return made
 
 
 class ScheduleConfig(Table):

@@ -106,7 +106,7 @@ def show(chosen: options.Chosen, as_json: options.JsonOption = False) -> None:
     from studies.storage.open import check_url
 
     options.quiet_optuna()
-    check_objective(plan.spec.objective, plan.goals)
+    check_objective(plan.spec.objective, plan.goals, engine=plan.settings.engine.name)
     check_search(plan)
     check_url(plan.storage_url)
     there = stored_study.exists(plan.location)

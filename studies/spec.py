@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from mnist_core.console.plain_text import is_safe, one_line
 from mnist_core.errors import ConfigError, unknown_name
+from objectives.own import Own
+from objectives.own.taken import TRAINER, taken
 from search_spaces.space import Choice, Float, Int, Space, SpaceError, Value
 from studies.core.goals import Goals
 from studies.core.levels import as_levels, is_number
@@ -48,7 +50,9 @@ class StudySpec:
         direction: of the metric.
         confirm_seeds: number of fresh seeds for each confirmed configuration, >= 3.
         quick: settings (dotted, as for ``--set``) of ``--quick``, a run that takes seconds.
-        objective: a module in ``objectives/``.
+        objective: what is run: a module in ``objectives/``, or a function, a class, an object of a
+            frozen dataclass or a ``Command`` of one's own, see ``objectives/own``.
+        command: a shell command as objective, e.g. ``"python train.py --lr {lr}"``.
         steps: what an objective reports: the ``progress`` of one training, or values of separate
             ``instances`` (folds, tasks), which only the wilcoxon pruner compares correctly.
         objectives: directions of further objectives: ``parameters`` of the model, ``seconds`` of a
@@ -72,7 +76,8 @@ class StudySpec:
     direction: Direction = "maximize"
     confirm_seeds: int = 3
     quick: Mapping[str, Any] = field(default_factory=dict)
-    objective: str = "classification"
+    objective: Any = TRAINER
+    command: str = ""
     steps: Literal["progress", "instances"] = "progress"
     objectives: Mapping[str, Direction] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)
@@ -90,6 +95,11 @@ class StudySpec:
                     f"study {one_line(self.name)}: {what} must be one line of printable text, but"
                     f" got {text!a}"
                 )
+        try:
+            found = taken(self.objective, self.command, self.space)
+        except ConfigError as error:
+            raise ConfigError(f"study {self.name}: {error}") from None
+        object.__setattr__(self, "objective", found)
         try:
             self._complete()
         except SpaceError as error:
@@ -111,6 +121,16 @@ class StudySpec:
             )
         except ConfigError as error:
             raise ConfigError(f"study {self.name}: {error}") from None
+
+    @property
+    def own(self) -> Own | None:
+        """The objective if it is the user's own, not a module in ``objectives/``."""
+        return self.objective if isinstance(self.objective, Own) else None
+
+    @property
+    def label(self) -> str:
+        """The objective's name in records and messages."""
+        return self.objective.label if isinstance(self.objective, Own) else str(self.objective)
 
     def _complete(self) -> None:
         """Put levels into the space, and ``default`` into ``defaults`` and ``baseline``."""

@@ -91,7 +91,8 @@ def evaluate(model: nn.Module, split: Split, *, runtime: Runtime) -> Evaluation:
         with torch.no_grad(), runtime.autocast():
             for start in range(0, len(split), CHUNK):
                 part = slice(start, start + CHUNK)
-                logits = runtime.widen(model(normalise(split.images[part], runtime.dtype)))
+                images = normalise(split.images[part], runtime.dtype, split.about)
+                logits = runtime.widen(model(images))
                 loss += functional.cross_entropy(logits, split.labels[part], reduction="sum")
                 found.append(logits)
     finally:

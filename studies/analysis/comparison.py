@@ -81,7 +81,13 @@ def compare(a: Stored, b: Stored, *, tolerance: float | None = None) -> Comparis
     trainings = _trainings(a, b, step) if alike else Trainings()
     first, second = _confirmed(a), _confirmed(b)
     tops, best = (_top(a, first), _top(b, second)), None
-    common = [(label, label) for label in first if label in second]
+    named = a.plan.spec.compares and b.plan.spec.compares
+    common = [
+        (label, label)
+        for label in first
+        # "trial 4" is another configuration in each study that compares no choices.
+        if label in second and (named or first[label][0].params == second[label][0].params)
+    ]
     judge = GapJudge(
         first, second, {*common, *([tops] if all(tops) else [])}, step, a.plan.spec.direction, alike
     )

@@ -15,10 +15,9 @@ from typing import Any
 
 import tomli_w
 
-from mnist_core import optim
-from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import write_atomically
+from objectives.adapter import Adapter
 from studies.analysis.result import StudyResult
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import possible
@@ -26,7 +25,6 @@ from studies.core.goals import judged_by
 from studies.core.seal import sealed
 from studies.core.trials import TrialRecord
 from studies.planning.next_commands import reproduce_command, train_command
-from studies.planning.objective_class import is_trainer
 from studies.search.population import as_one_training
 from studies.statistics.intervals import Interval
 
@@ -41,7 +39,7 @@ def write_best_config(result: StudyResult, path: Path | None = None) -> Path:
     """
     target, plan = path or result.plan.folder / FILE, result.plan
     text = f"The best configuration that study {plan.name} found."
-    if is_trainer(plan.spec.objective):
+    if plan.adapter.trains:
         text += f" {_AGAIN} {train_command(target)}"
     return _write(target, text, best_config(result))
 
@@ -67,7 +65,7 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     too_noisy = list(result.noisy)
     record: dict[str, Any] = {
         "study": plan.name,
-        **_objective(plan.spec.objective),
+        **_objective(plan.adapter),
         "trial": row.candidate.search_trial,
         "confirm_trial": recorded.number,
         **_measured(metric, recorded, environment),
@@ -85,8 +83,8 @@ def best_config(result: StudyResult) -> dict[str, Any]:
     }
     if row.test is not None:
         record["test"] = {**_interval(possible(metric, row.test)), "read": list(result.test.times)}
-    config = plan.config_for(recorded.params, recorded.seed)
-    return sealed({**as_trained(config, recorded), "record": _present(record)})
+    trained = plan.adapter.as_trained(recorded.params, recorded.seed, recorded.attributes)
+    return sealed({**trained, "record": _present(record)})
 
 
 def _best_choices(result: StudyResult) -> dict[str, Any]:
@@ -118,7 +116,7 @@ def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:
     found = as_one_training(found)
     record = {
         "study": plan.name,
-        **_objective(plan.spec.objective),
+        **_objective(plan.adapter),
         "trial": number,
         "metric": plan.spec.metric,
         **_measured(plan.spec.metric, found, study.environment),
@@ -127,9 +125,9 @@ def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:
     target = path or plan.folder / f"trial_{number}.toml"
     text = f"Trial {number} of the search of study {plan.name}: one training, not confirmed on"
     text += " fresh seeds."
-    if is_trainer(plan.spec.objective):
+    if plan.adapter.trains:
         text += f" {_AGAIN} {reproduce_command(target)}"
-    config = as_trained(plan.config_for(found.params, found.seed), found)
+    config = plan.adapter.as_trained(found.params, found.seed, found.attributes)
     return _write(target, text, sealed({**config, "record": _present(record)}))
 
 
@@ -141,21 +139,9 @@ def _write(target: Path, head: str, tables: Mapping[str, Any]) -> Path:
     return target
 
 
-def _objective(name: str) -> dict[str, str]:
+def _objective(adapter: Adapter) -> dict[str, str]:
     """Return the objective's name, where the trainer alone does not give the recorded value."""
-    return {} if is_trainer(name) else {"objective": name}
-
-
-def as_trained(config: TrainConfig, record: TrialRecord) -> dict[str, Any]:
-    """Return all settings of ``config`` as they were when ``record`` was trained."""
-    # Those that the training reported: this machine may have others.
-    used: dict[str, Any] = {
-        name: record.attributes[name]
-        for name in ("device", "precision", "threads")
-        if name in record.attributes
-    }
-    config = config.override(used, source=f"confirm trial {record.number}")
-    return config.model_copy(update={"optim": optim.resolve(config.optim)}).to_dict()
+    return {} if adapter.trains else {"objective": adapter.label}
 
 
 def _measured(metric: str, trial: TrialRecord, environment: Mapping[str, Any]) -> dict[str, Any]:

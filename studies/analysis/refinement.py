@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from mnist_core.config import TrainConfig
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import UserError
 from search_spaces.space import Choice, Float, Int, Parameter, Space, Value, When
 from studies.analysis.doubts import BOUND_SHARE
 from studies.analysis.result import Row, StudyResult
@@ -245,7 +244,9 @@ def _number(view: _View, name: str, parameter: Float | Int) -> Refined:
         span = f"{scale.written(min(good))} to {scale.written(max(good))}"
         notes.append(f"the better {len(good)} of {len(trials)} trials have {span}")
     made = scale.part(low, high)
-    problem = _refused(view.plan.train, view.plan.spec.space.setting(name), name, made)
+    adapter, setting = view.plan.adapter, view.plan.spec.space.setting(name)
+    refused = (adapter.refused(setting, end, source=name) for end in (made.low, made.high))
+    problem = next(filter(None, refused), "")
     if problem:
         why = f"{' and '.join(notes)}, but the trainer allows no more: {problem}"
         return Refined(parameter=parameter, why=why)
@@ -286,13 +287,3 @@ def _rounded(value: float, whole: Any) -> float:
         return 0.0
     digits = 2 - math.floor(math.log10(abs(value)))
     return float(f"{whole(value * 10**digits) / 10**digits:.{max(0, digits)}f}")
-
-
-def _refused(train: TrainConfig, setting: str, name: str, parameter: Float | Int) -> str:
-    """Return why the trainer refuses an end of the range; "": it takes both."""
-    for end in (parameter.low, parameter.high):
-        try:
-            train.override({setting: end}, source=name)
-        except ConfigError as error:
-            return str(error)
-    return ""

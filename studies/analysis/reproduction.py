@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from mnist_core.comparison.spread import difference, within
-from mnist_core.config import TrainConfig, read_settings
+from mnist_core.config import read_settings
 from mnist_core.console.shell_words import argument, command, program
 from mnist_core.errors import ConfigError, UserError
+from objectives.own.adapter import OwnConfiguration
+from objectives.trainer.adapter import DataSettings, TrainerSettings
 from studies.core.formatting import possible
 from studies.core.seal import SEAL, is_whole
 from studies.statistics.intervals import mean_interval
@@ -35,15 +37,17 @@ class Recorded:
         values: the metric of all recorded seeds, ``value`` among them.
         facts: versions, device and data that the record names.
         sealed: whether the file has a seal; without one its settings may have been changed.
+        study: the study's name; "": the record does not say.
     """
 
     path: Path
-    config: TrainConfig
+    config: TrainerSettings | OwnConfiguration
     metric: str
     value: float
     values: tuple[float, ...]
     facts: Mapping[str, str]
     sealed: bool = True
+    study: str = ""
 
     def interval(self, step: float = 0.0) -> tuple[float, float] | None:
         """Return where one more training lies in 95 of 100 cases; None after a single one."""
@@ -81,14 +85,15 @@ def read(path: Path) -> Recorded:
         ConfigError: if it cannot be read, records no training, or was changed later.
     """
     tables, record = read_settings(path)
-    config = TrainConfig.from_mapping(tables, source=str(path))
+    own = "params" in tables
+    config = (OwnConfiguration if own else TrainerSettings).from_mapping(tables, source=str(path))
     if not is_whole(tables, record):
         raise ConfigError(
             f"{path}: was changed after it was exported (record.{SEAL} does not fit any more), so"
             " what it records is not of these settings; export it again, or train it as it is with"
             f" {command('mnist_core', 'train', argument(path))}"
         )
-    if "objective" in record:
+    if "objective" in record and not own:
         raise ConfigError(
             f"{path}: its value was measured by the objective {record['objective']!r}, not by the"
             " trainer, which alone can be run again from a file; run the study again instead"
@@ -114,6 +119,7 @@ def read(path: Path) -> Recorded:
         values=tuple(values) or (value,),
         facts=_facts(record),
         sealed=SEAL in record,
+        study=str(record.get("study", "")),
     )
 
 
@@ -199,17 +205,21 @@ def check_data(recorded: Recorded, fingerprint: str, *others: str) -> None:
     Raises:
         UserError: if the record names another fingerprint.
     """
-    before = recorded.facts.get("data_fingerprint", fingerprint)
+    before, data = recorded.facts.get("data_fingerprint", fingerprint), _data(recorded)
     if before not in (fingerprint, *others):
         raise UserError(
             f"{recorded.path}: was trained on other data: the fingerprint of"
-            f" {recorded.config.data.name} (split seed {recorded.config.data.split_seed}) was"
-            f" {before}, but is {fingerprint} here; {_verify(recorded)} tells more"
+            f" {data.name} (split seed {data.split_seed}) was"
+            f" {before}, but is {fingerprint} here; {_verify(data)} tells more"
         )
 
 
-def _verify(recorded: Recorded) -> str:
-    data = recorded.config.data
+def _data(recorded: Recorded) -> DataSettings:
+    assert isinstance(recorded.config, TrainerSettings)  # others have no data of the trainer
+    return recorded.config.data
+
+
+def _verify(data: DataSettings) -> str:
     root = ("--root", data.root) if data.root else ()
     return f"`{command('mnist_core', 'data', 'verify', data.name, *root)}`"
 
@@ -221,5 +231,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 def _facts(record: Mapping[str, Any]) -> dict[str, str]:
     versions = record.get("versions", {})
     named = {**(versions if isinstance(versions, Mapping) else {}), **record}
-    names = ("torch", "python", "trainer", "device_name", "data_fingerprint")
+    names = ["torch", "python", "trainer", "device_name", "data_fingerprint"]
+    if "params" in record and isinstance(versions, Mapping):
+        names += [name for name in versions if name not in names]  # an objective's own facts
     return {name: str(named[name]) for name in names if isinstance(named.get(name), str)}

@@ -10,7 +10,7 @@ from mnist_core.console.shell_words import program
 from mnist_core.table import flat_items
 from search_spaces.space import Choice, Parameter
 from studies.analysis.refinement import Refinement
-from studies.planning.layers import searched_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, short_name
 from studies.spec import StudySpec
@@ -28,6 +28,7 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
         f"# Refined from the study {one_line(plan.name)} by `{program('studies')} refine`.",
         "",
         f"from search_spaces.space import {', '.join(sorted({*kinds, *when, 'Space'}))}",
+        *(["from studies import catalog"] if spec.own else []),
         "from studies.spec import StudySpec",
         "",
         "SPACE = Space(",
@@ -51,6 +52,9 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
     usual = {one.name: one.default for one in dataclasses.fields(spec)}
     same = ("metric", "direction", "objective", "steps")
     values |= {key: getattr(spec, key) for key in same if getattr(spec, key) != usual[key]}
+    if spec.own:  # the refined study calls the very same objective
+        del values["objective"]
+        lines.append(f"    objective=catalog.get({_source(spec.name)}).objective,")
     lines += [f"    {key}={_source(value)}," for key, value in values.items()]
     lines.append("    space=SPACE,")
     if not spec.compares:
@@ -66,7 +70,7 @@ def study_file(plan: Plan, found: Refinement, name: str) -> str:
 
 def fixed_settings(spec: StudySpec, settings: Settings) -> dict[str, Any]:
     """Return what all trials of the study shared and the search did not choose, by short name."""
-    usual, searched = dict(flat_items(Settings().to_dict())), searched_settings(spec)
+    usual, searched = dict(flat_items(Settings().to_dict())), unused_settings(spec)
     found = {}
     for key, value in flat_items(settings.to_dict()):
         kind = key.startswith("train.") or key in ("search.sampler", "search.pruner")

@@ -1,7 +1,6 @@
 """A study in the foreground: its view, Ctrl-C, its result on the screen and in files."""
 
 import dataclasses
-import functools
 import math
 import os
 import signal
@@ -16,11 +15,8 @@ from typing import Unpack
 from rich.console import Console
 
 from mnist_core.console.plain_text import counted, safe_lines
-from mnist_core.data import datasets, registry
-from mnist_core.data.storage import folder_of
 from mnist_core.errors import UserError
 from mnist_core.files import check_writable, from_here, write_atomically
-from objectives.training import Training
 from studies import engines, tracking
 from studies.analysis import stored_study
 from studies.analysis.export import write_best_config
@@ -28,12 +24,12 @@ from studies.analysis.foresight import power_lines
 from studies.analysis.result import StudyResult
 from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
+from studies.cli.view import make_view
 from studies.core.events import Listener
 from studies.core.json_text import json_text
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.next_commands import again_command, train_command
-from studies.planning.objective_class import is_trainer, objective_class
+from studies.planning.next_commands import again_command, reproduce_command, train_command
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
@@ -41,7 +37,6 @@ from studies.protocol.control import ConfirmedElsewhere, Control, StudyInterrupt
 from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import drop_output, make_console
-from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
 from studies.report.result_json import FILE as RESULT
 from studies.report.result_json import result_json
@@ -111,7 +106,7 @@ def run(
         if fresh:
             start_fresh(plan, say=_say)
         estimate += power_lines(plan)
-        view = _view(plan, progress, console, estimate, live=live)
+        view = make_view(plan, progress, console, estimate, live=live, plain=plain)
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
             tell = _above if live else _say
@@ -144,23 +139,21 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     Raises:
         UserError: if a model, device, data or setting cannot be used.
     """
-    config = plan.train.data
-    data_set = registry.by_name(config.name)
-    # Downloaded once, and here, where the user sees it.
-    datasets.ensure(data_set, folder_of(data_set, config.root))
+    adapter = plan.adapter
+    adapter.ensure_data()
     open.warm_up()  # the workers are still at their imports
     spec = plan.spec
-    given = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
-    defaults = [plan.config_for(params, seed=0) for params in given]
-    configs = [*defaults, *plan.ends()]
+    defaults = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
-    kind = objective_class(plan.spec.objective)
-    check = {"check": kind.check} if issubclass(kind, Training) else {}
-    prepare = functools.partial(preflight.prepare, most_parameters=most, **check)
-    found = engines.call(engine, prepare, [(configs, defaults)] * plan.workers)
-    if say is not None and issubclass(kind, Training):  # the cost of other objectives is unknown
-        say(preflight.describe(plan.trainings / plan.workers, found))
+    ends = spec.space.ends()
+    # A study may have no default; then the ends of its space say what a trial takes.
+    prepare, arguments = adapter.preparation(defaults or ends, ends, most)
+    found = engines.call(engine, prepare, [arguments] * plan.workers)
+    # The cost of the objectives of ``objectives/`` that are not trainers is unknown.
+    if say is not None and (adapter.trains or plan.spec.own is not None):
+        for line in preflight.estimate(plan.trainings / plan.workers, found):
+            say(line)
     whole, without_test = found[0].fingerprint, found[0].train_fingerprint
     if whole != without_test and stored_study.data_fingerprint(plan.location) == without_test:
         # The study was started without a test set, which is here now; the training images are the
@@ -198,13 +191,15 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     console.print()
     print_result(console, result)
     console.print()
-    trained = is_trainer(plan.spec.objective)
-    for what, where in (
+    trained = plan.adapter.trains
+    lines = (
         ("best configuration", config),
         ("report", report),
-        *([("train it again", train_command(config))] if trained else []),
+        ("train it again", train_command(config)) if trained else None,
+        ("run it again", reproduce_command(config)) if plan.spec.own else None,
         ("all trials", plan.commands.look("dashboard")),
-    ):
+    )
+    for what, where in filter(None, lines):
         _print_line(console, what, where)
 
 
@@ -226,30 +221,6 @@ def _above(text: str) -> None:
     """Print ``text`` on stderr, which a live view shows above itself."""
     with suppress(OSError):
         print(safe_lines(text), file=sys.stderr, flush=True)
-
-
-def _view(
-    plan: Plan, progress: Progress, console: Console, estimate: list[str], *, live: bool
-) -> LiveView | PlainView:
-    place, dashboard = open.shown(plan.storage_url), plan.commands.look("dashboard")
-    workers = counted(plan.workers, "worker")
-    if live:
-        console.print(
-            *estimate, sep="\n", soft_wrap=True, markup=False, emoji=False, highlight=False
-        )
-        title = f"{plan.name}  ·  {workers} on {plan.train.device}  ·  {place}"
-        hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
-        return LiveView(progress, console, title=title, hint=hint)
-    lines = (
-        f"Study {plan.name}: {plan.spec.goal}",
-        f"{workers} x {counted(plan.threads, 'thread')} on {plan.train.device},"
-        f" {plan.train.data.name}; {place}",
-        f"dashboard: {dashboard}",
-        *estimate,
-    )
-    return PlainView(
-        progress, lambda text: print(safe_lines(text), flush=True), hint="\n".join(lines)
-    )
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """``python -m studies reproduce FILE``: does an exported configuration reach its recorded value?"""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,10 @@ from mnist_core.commands.options import tolerance_option
 from mnist_core.console.shell_words import command
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.table import parse_assignment
+
+if TYPE_CHECKING:  # they take a moment to import
+    from mnist_core.console.safe_console import SafeConsole
+    from studies.analysis.reproduction import Recorded
 
 _SAME_TRAINING = ("data.root", "cuda_graph")
 """Settings that change where or how a training is computed, but not its meaning."""
@@ -49,10 +54,21 @@ def reproduce_command(
             raise ConfigError(
                 f"--set {key}: changes the training; only {', '.join(_SAME_TRAINING)} can be set"
             )
-    from mnist_core.console.safe_console import SafeConsole
+    from objectives.own.adapter import OwnConfiguration
     from studies.analysis import reproduction
+    from studies.cli.reproduce_own import run_again
 
     recorded = reproduction.read(file)
+    if isinstance(recorded.config, OwnConfiguration):
+        if device is not None or changes:
+            raise ConfigError(
+                f"{file}: was not measured by the trainer, so --device and --set change nothing;"
+                " leave them out"
+            )
+        _warn(recorded)
+        value, facts = run_again(file, recorded)
+        _conclude(file, recorded, value, facts, tolerance)
+        return
     if device is not None:
         changes["device"] = device
     config = recorded.config.override(changes, source="--device")
@@ -72,9 +88,7 @@ def reproduce_command(
     config = train.resolve(config)
     data = load(config.data, config.device)
     reproduction.check_data(recorded, data.fingerprint, data.train_fingerprint)
-    console = SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not recorded.sealed:
-        console.print(reproduction.unsealed(recorded))
+    console = _warn(recorded)
     result = training_run.run(training_run.Plan(config=config), console)
     metrics, confusion = dict(result.metrics), result.confusion
     if recorded.metric.startswith(CONFIRM):
@@ -84,13 +98,51 @@ def reproduce_command(
             confusion = found.confusion.tolist()
     if recorded.metric not in metrics:
         raise UserError(f"{file}: the training has no {recorded.metric}, which the record names")
-    # The tolerance is percentage points of a share, and the metric's own unit otherwise.
-    share = recorded.metric.endswith("accuracy")
-    judged = sum(map(sum, confusion))
-    verdict = reproduction.compare_with_record(
+    _conclude(
+        file,
         recorded,
         metrics[recorded.metric],
         reproduction.facts_here(result.device_name, data.fingerprint),
+        tolerance,
+        judged=sum(map(sum, confusion)),
+    )
+
+
+def _console() -> "SafeConsole":
+    from mnist_core.console.safe_console import SafeConsole
+
+    return SafeConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def _warn(recorded: "Recorded") -> "SafeConsole":
+    """Print a line about a file without a seal; return the console."""
+    from studies.analysis import reproduction
+
+    console = _console()
+    if not recorded.sealed:
+        console.print(reproduction.unsealed(recorded))
+    return console
+
+
+def _conclude(
+    file: Path,
+    recorded: "Recorded",
+    value: float,
+    facts: Mapping[str, str],
+    tolerance: float | None,
+    *,
+    judged: int = 0,
+) -> None:
+    """Print whether ``value`` is the recorded one, of ``judged`` images; UserError: it is not."""
+    from studies.analysis import reproduction
+
+    console = _console()
+    # The tolerance is percentage points of a share, and the metric's own unit otherwise.
+    share = recorded.metric.endswith("accuracy")
+    verdict = reproduction.compare_with_record(
+        recorded,
+        value,
+        facts,
         tolerance=tolerance / 100 if share and tolerance is not None else tolerance,
         step=1 / judged if share and judged else 0.0,
     )

@@ -24,17 +24,17 @@ def start(plan: Plan, *, arguments: Sequence[str], **options: Any) -> int:
         UserError: if something that the user can mend is wrong.
     """
     # Before workers start: a user's own file may be anything.
-    check_objective(plan.spec.objective, plan.goals)
+    check_objective(plan.spec.objective, plan.goals, engine=plan.settings.engine.name)
     with engines.create(
         plan.settings.engine.name,
         workers=plan.workers,
         threads=plan.threads,
-        preload=["mnist_core.train"],
+        preload=plan.adapter.preload,
         resources=Resources(
             affinity=plan.settings.engine.affinity,
             gpus=plan.gpus,
             most=plan.most_workers,
-            ray=resources.claims(plan.settings.engine, plan.train.device),
+            ray=resources.claims(plan.settings.engine, plan.adapter.device),
             say=functools.partial(print, file=sys.stderr, flush=True),
         ),
     ) as started:

@@ -131,8 +131,8 @@ class TrialNotes:
         self._stored, self._confirm = stored, confirm
         self._spec = stored.plan.spec
         ended = best_first(complete(stored.search), stored.plan.goals.sign)
-        train = stored.plan.train
-        planned = train.epochs * train.reports_per_epoch
+        adapter = stored.plan.adapter
+        planned = adapter.most_reports if adapter.reports is None else adapter.reports
         # The dashboard may have been opened with other settings than the study was run with.
         self._reports = max((max(r.curve, default=0) for r in ended), default=planned)
         self._ranks = _ranks(ended)

@@ -1,18 +1,17 @@
 """A study's fingerprint: what must not change while its trials are compared with each other."""
 
 import hashlib
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from mnist_core.config import DataConfig, TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.table import difference
-from mnist_core.version import PACKAGE, TRAINER_VERSION, package_version
+from objectives.adapter import Adapter
+from objectives.own.adapter import OwnAdapter
 from studies.core.attributes import CODE, FINGERPRINT
+from studies.planning.reached_code import code_facts
 
 if TYPE_CHECKING:  # it takes a second to import, and a plan needs none
     import optuna
@@ -30,36 +29,13 @@ class FingerprintMismatch(UserError):
     """The study in the storage is not the study that is to be run."""
 
 
-def describe(config: DataConfig) -> dict[str, Any]:
-    """Return versions and data hashes as JSON values; loads the data if needed."""
-    import torch
-
-    from mnist_core.data.datasets import load
-
-    data = load(config)
-    return {
-        "versions": {
-            "python": platform.python_version(),
-            # With its build, e.g. 2.15.0+cu132: what a training compares itself with. A plain
-            # string: a process that unpickles torch's own kind would have to import torch.
-            "torch": str(torch.__version__),
-            "optuna": importlib.metadata.version("optuna"),
-            "trainer": TRAINER_VERSION,
-            PACKAGE: package_version(),
-        },
-        "data": {"fingerprint": data.fingerprint, "sha256": dict(data.sha256)},
-    }
-
-
-def comparable_settings(config: TrainConfig) -> dict[str, Any]:
-    """Return the settings of a training that say what is measured, as plain values."""
-    # Left out: where a trial runs, and which trial it is.
-    settings = config.model_dump(exclude={"seed", "device", "threads"})
-    settings["data"].pop("test_set")  # a test set that comes later changes no training
-    settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
-    if not config.changes:
-        del settings["changes"]
-    return settings
+def describe(adapter: Adapter) -> dict[str, Any]:
+    """Return versions and data hashes as JSON values; a worker runs this."""
+    function, arguments = adapter.description()
+    found: dict[str, Any] = function(*arguments)
+    if isinstance(adapter, OwnAdapter):
+        found["versions"] |= code_facts(adapter.own)
+    return found
 
 
 def digest_of(values: Mapping[str, Any]) -> str:

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import parsing, plugins
-from mnist_core.config import DataConfig, TrainConfig
-from mnist_core.data.registry import by_name
+from mnist_core import model_files, parsing, plugins
+from mnist_core.data import sources
 from mnist_core.data.splits import validation_size
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flat_items, unknown_setting
+from objectives.trainer.adapter import DataSettings, TrainerSettings
 from studies import catalog
 from studies.planning.settings import (
     CONF,
+    MODEL,
     OPTIONS,
     SET,
     Settings,
@@ -73,7 +74,7 @@ def settings_of(
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
-    given = read_conf(conf, studies=catalog.names())
+    given = read_conf(conf, studies={*catalog.names(), *([] if spec is None else [spec.name])})
     searched = set() if spec is None else searched_settings(spec)
     file = catalog.file_of(study)
     layers = [given.general]
@@ -88,18 +89,46 @@ def settings_of(
     elif quick and spec is not None:
         layers.append(make_layer(general_quick(spec), source=GENERAL_QUICK))
     layers.append(make_layer(sets, source=SET, searched=searched))
+    if spec is not None and spec.own is not None:
+        _check_without_trainer(layers[1:], spec.label)
     return combine(layers)
 
 
 def searched_settings(spec: StudySpec) -> set[str]:
     """Return the full dotted names of the settings that the study's trials decide."""
+    if spec.own is not None:
+        return set()
     return {f"train.{spec.space.setting(name)}" for name in spec.space.parameters}
+
+
+def unused_settings(spec: StudySpec) -> set[str]:
+    """Return the full names of the settings that say nothing: searched, or of no use."""
+    if spec.own is not None:
+        return {name for name in Settings.setting_names() if name.startswith("train.")}
+    return searched_settings(spec)
+
+
+def _check_without_trainer(layers: Iterable[Layer], objective: str) -> None:
+    """Refuse settings of the trainer, which another objective does not have."""
+    # Those of ``conf.toml`` itself are for the studies that have a trainer.
+    for layer in layers:
+        for key, name in layer.written.items():
+            if key.startswith("train."):
+                raise ConfigError(
+                    f"{layer.source}: {name} is a setting of the trainer, but the objective of the"
+                    f" study is {objective}, which does not have it; leave it out"
+                )
 
 
 def shared_training(
     settings: Settings, spec: StudySpec, *, device: str, threads: int
-) -> TrainConfig:
-    """Return the configuration that all trials share; what they search has its default."""
+) -> TrainerSettings:
+    """Return the configuration that all trials share; what they search has its default.
+
+    An objective of the user's own has no such settings, so they have their defaults.
+    """
+    if spec.own is not None:
+        return TrainerSettings(device=device, threads=threads)
     # A value of conf.toml for a searched setting is meant for other runs: its momentum would reach
     # the trials of optimizers that have none.
     defaults = {short_name(key): setting_of(Settings(), key) for key in searched_settings(spec)}
@@ -107,28 +136,37 @@ def shared_training(
         **defaults,
         "device": device,
         "threads": threads,
+        **_place_of_images(settings.train.data),
         **_confirm_images(settings.train.data),
     }
     return settings.train.override(given, source=f"study {spec.name}")
 
 
-def _confirm_images(data: DataConfig) -> dict[str, str]:
+def _place_of_images(data: DataSettings) -> dict[str, str]:
+    """Return the setting that gives own images an absolute path: workers change their folder."""
+    path = sources.own_path(data)
+    return {} if path is None else {"data.name": str(path.absolute())}
+
+
+def _confirm_images(data: DataSettings) -> dict[str, str]:
     """Return the setting that confirms on half of the validation images, if they are many.
 
     A verdict on images that the search selected on is too good. Of fewer images, half would make
     the search and the verdict both too noisy.
     """
-    known = by_name(data.name)
-    if data.confirm != "own" or known.confirm or not known.train_size:
+    size = sources.known_size(data)
+    if data.confirm != "own" or not size:
         return {}
-    many = validation_size(known.train_size) >= MANY_VALIDATION_IMAGES
+    many = validation_size(size) >= MANY_VALIDATION_IMAGES
     return {"data.confirm": "half"} if many else {}
 
 
 def general_quick(spec: StudySpec) -> dict[str, Any]:
     """Return the settings of a small run of a study that has no ``quick`` of its own."""
     trials = max(QUICK_TRIALS, len(spec.choices))
-    small = {"epochs": 1, "search.trials": trials, "confirm.seeds": 3}
+    small: dict[str, Any] = {"epochs": 1, "search.trials": trials, "confirm.seeds": 3}
+    if spec.own is not None:
+        del small["epochs"]
     searched = searched_settings(spec)
     return {name: value for name, value in small.items() if f"train.{name}" not in searched}
 
@@ -141,7 +179,8 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
             that is not among ``studies``.
     """
     source = str(path or CONF)
-    missing = path is None and not CONF.exists()
+    # A link that leads nowhere is a mistake, not a file that was never written.
+    missing = path is None and not (CONF.exists() or CONF.is_symlink())
     tables = {} if missing else parsing.toml_file(path or CONF)
     project = plugins.project_path(tables, source=source)
     if project and path is not None and path.absolute() != CONF.absolute():
@@ -201,6 +240,7 @@ def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
             if layer is not layers[0] or setting_of(nested, key) != value:
                 origins[key] = layer.source
             put_setting(nested, key, value)
+        _check_model_options(layer, str(setting_of(nested, f"{MODEL}.name")))
         try:
             settings = Settings.from_mapping(nested, source=layer.source)
         except ConfigError as error:
@@ -210,13 +250,30 @@ def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
 
 def _full_name(name: str, *, source: str) -> str:
     """Return the full dotted name of setting ``name``, which may lack ``train.``."""
-    key = f"train.{name}" if name.partition(".")[0] in TrainConfig.model_fields else name
+    key = f"train.{name}" if name.partition(".")[0] in TrainerSettings.model_fields else name
     names = Settings.setting_names()
     if key in names or any(key.startswith(f"{option}.") for option in OPTIONS):
         return key
+    if key.rpartition(".")[0] == MODEL:  # perhaps the model's own: ``combine`` knows which it is
+        return key
+    raise _unknown(name, key, source=source)
+
+
+def _check_model_options(layer: Layer, model: str) -> None:
+    """Raise ``ConfigError`` if the layer has an option of ``model`` that it cannot have."""
+    names = Settings.setting_names()
+    for key, name in layer.written.items():
+        own = key.rpartition(".")[0] == MODEL and key not in names
+        if own and not model_files.declares_options(model):
+            raise _unknown(name, key, source=layer.source)
+
+
+def _unknown(name: str, key: str, *, source: str) -> ConfigError:
+    """Return the error of the setting ``key``, written as ``name``."""
+    names = Settings.setting_names()
     inside = [short_name(n) for n in names if n.startswith(f"{key}.")]
     if inside:
-        raise ConfigError(f"{source}: {name} is a table; set one of {', '.join(inside)}")
+        return ConfigError(f"{source}: {name} is a table; set one of {', '.join(inside)}")
     table = key.rpartition(".")[0]
     while table and not any(name.startswith(f"{table}.") for name in names):
         table = table.rpartition(".")[0]
@@ -224,7 +281,7 @@ def _full_name(name: str, *, source: str) -> str:
     inside = [n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)]
     siblings = {short_name(prefix + n) for n in inside if prefix + n not in _OF_THE_PLAN}
     unknown = unknown_setting(short_name(key), siblings, (short_name(name) for name in names))
-    raise ConfigError(f"{source}: {unknown}")
+    return ConfigError(f"{source}: {unknown}")
 
 
 def _is_table(name: str) -> bool:

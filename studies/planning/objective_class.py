@@ -8,13 +8,19 @@ from typing import Any
 import objectives
 from mnist_core import plugins
 from mnist_core.errors import ConfigError
+from objectives.measured import PARAMETERS
+from objectives.own import Own
+from objectives.own.reference import Reference
 from objectives.training import Training
 from studies.core.goals import Goals
 
 ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
 """Keywords that an objective takes."""
 
-_NO_OBJECTIVES = ("base", "measured", "optuna_objective", "training")
+_NO_OBJECTIVES = (
+    *("adapter", "base", "measured", "optuna_objective", "own", "plain_function"),
+    *("ray_trainable", "trainer", "training"),
+)
 """Modules of the package without an objective of a study."""
 
 
@@ -27,14 +33,6 @@ def shipped() -> list[str]:
 def names() -> list[str]:
     """Return the names that a study's ``objective`` can have."""
     return plugins.names("objectives", shipped())
-
-
-def is_trainer(name: str) -> bool:
-    """Return whether objective ``name`` is this package's trainer, which needs settings alone."""
-    try:
-        return issubclass(objective_class(name), Training)
-    except ConfigError:  # the file is gone, or broken
-        return False
 
 
 def objective_class(name: str) -> Any:
@@ -77,14 +75,39 @@ def objective_class(name: str) -> Any:
     return found
 
 
-def check_objective(name: str, goals: Goals) -> None:
-    """Raise ``ConfigError`` if the objective cannot be made, or measure what the goals need."""
-    kind = objective_class(name)
+def check_objective(objective: str | Own, goals: Goals, *, engine: str = "") -> None:
+    """Raise ``ConfigError`` if the objective cannot be made, or measure what the goals need.
+
+    ``engine``: where it is to run; "": it is only looked at.
+    """
+    if isinstance(objective, Own):
+        _check_own(objective, goals, engine)
+        return
+    kind = objective_class(objective)
     if goals.measured and not issubclass(kind, Training):
         raise ConfigError(
             "search.objectives: parameters and seconds are measured of a trainer's models, but"
-            f" objectives/{name}.py is not a trainer; derive its class from"
+            f" objectives/{objective}.py is not a trainer; derive its class from"
             " objectives.training.Training, or leave them out"
+        )
+
+
+def _check_own(objective: Own, goals: Goals, engine: str) -> None:
+    place = objective.place
+    if place is None:
+        raise ConfigError(
+            f"objective {objective.label}: only its name is recorded; run the study by its file"
+        )
+    if isinstance(place, Reference) and place.in_main and engine not in ("", "inline"):
+        raise ConfigError(
+            f"objective {place.name}: is in the program itself, where workers cannot find it; put"
+            " it into a file and import it from there, or set engine.name=inline"
+        )
+    needs = PARAMETERS in goals.names or PARAMETERS in goals.limits
+    if needs and not objective.costs:
+        raise ConfigError(
+            f"search.objectives: parameters: objective {objective.label} has no cost(params) that"
+            ' returns {"parameters": …}; give it one, or leave parameters out'
         )
 
 

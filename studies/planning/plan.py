@@ -6,31 +6,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnist_core import optim
-from mnist_core.config import TrainConfig
-from mnist_core.console.plain_text import counted
-from mnist_core.errors import ConfigError
 from mnist_core.version import TRAINER_VERSION
+from objectives.adapter import Adapter, Configuration
 from objectives.base import CHANGES
-from search_spaces.space import Choice, Float, Int, Parameter
+from objectives.own.adapter import OwnAdapter
+from objectives.trainer.adapter import TrainerAdapter, TrainerSettings
 from studies import catalog
 from studies.core import study_names
 from studies.core.attributes import CODE
 from studies.core.goals import Goals
 from studies.core.seeds import FIRST_SEEDS
 from studies.planning import own_code
-from studies.planning.fingerprint import DEVICE_KIND, comparable_settings, digest_of
-from studies.planning.layers import searched_settings, settings_of, shared_training
+from studies.planning.budget import least_per_choice, search_trials
+from studies.planning.fingerprint import DEVICE_KIND, digest_of
+from studies.planning.layers import settings_of, shared_training
 from studies.planning.layout import results_folder
 from studies.planning.next_commands import StudyCommands
+from studies.planning.objective_class import objective_class
 from studies.planning.resources import share_out
-from studies.planning.settings import SET, Settings
+from studies.planning.settings import Settings
 from studies.spec import StudySpec
 from studies.storage.location import StudyLocation
 from studies.storage.url import absolute_url, sqlite_url
-
-_STARTED_PER_COMPLETE = 10
-"""Most trials that start for each that is to be complete, unless search.trials is set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +41,9 @@ class Plan:
     settings: Settings  # as resolved from all layers
     # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str] = field(repr=False)
-    # configuration that all trials share; device and threads are those of this machine
-    train: TrainConfig
+    # settings of the trainer that all trials share; device and threads are those of this machine.
+    # An objective of the user's own has none: ask ``adapter``.
+    train: TrainerSettings
     trials: int  # trials of the search, over all resumes
     trials_per_choice: int  # least number of trials of each choice of the scientific parameter
     confirm_seeds: int  # fresh seeds on which each confirmed configuration is trained again
@@ -90,14 +88,17 @@ class Plan:
         )
 
     @property
+    def adapter(self) -> Adapter:
+        """What the objective says of its trials."""
+        spec = self.spec
+        if spec.own is not None:
+            return OwnAdapter(spec.own, spec.space)
+        return TrainerAdapter(spec.label, self.train, spec.space, objective_class)
+
+    @property
     def most_reports(self) -> int:
-        """The most reports that a trial makes: epochs x reports_per_epoch."""
-        most = {"epochs": self.train.epochs, "reports_per_epoch": self.train.reports_per_epoch}
-        for name, parameter in self.spec.space.parameters.items():
-            if (setting := self.spec.space.setting(name)) in most:
-                ends = parameter.choices if isinstance(parameter, Choice) else (parameter.high,)
-                most[setting] = max(int(end) for end in ends if end is not None)
-        return most["epochs"] * most["reports_per_epoch"]
+        """The most reports that a trial makes."""
+        return self.adapter.most_reports
 
     @property
     def trainings(self) -> int:
@@ -142,33 +143,15 @@ class Plan:
         url = storage_url_of(self.settings, folder)
         return dataclasses.replace(self, name=name, folder=folder, storage_url=url)
 
-    def config_for(self, params: Mapping[str, Any], seed: int) -> TrainConfig:
-        """Return the configuration that trains ``params`` with ``seed``.
+    def config_for(self, params: Mapping[str, Any], seed: int) -> Configuration:
+        """Return the configuration that runs ``params`` with ``seed``.
 
         Raises:
             SpaceError: if ``params`` is not a point of the space.
             ConfigError: if the trainer has no such setting or refuses its value.
         """
         self.spec.space.check({name: params[name] for name in params if name != CHANGES})
-        settings = self.spec.space.settings(params)
-        if CHANGES in params:
-            settings["changes"] = params[CHANGES]
-        return self.train.override({**settings, "seed": seed}, source=f"study {self.spec.name}")
-
-    def ends(self) -> list[TrainConfig]:
-        """Return the configurations at the ends of every range in every branch of the space."""
-        space = self.spec.space
-        configs = []
-        for branch in space.branches():
-            for end in (0, -1):
-
-                def choose(name: str, parameter: Parameter, end: int = end) -> Any:
-                    if isinstance(parameter, Float | Int):
-                        return (parameter.low, parameter.high)[end]
-                    return branch.get(name, parameter.choices[end])  # noqa: B023
-
-                configs.append(self.config_for(space.walk(choose), seed=0))
-        return configs
+        return self.adapter.configuration(params, seed, source=f"study {self.spec.name}")
 
     def required_params(self, number: int) -> dict[str, Any]:
         """Return the parameters that trial ``number`` must have; the sampler chooses the rest."""
@@ -199,23 +182,20 @@ class Plan:
         Raises:
             ConfigError: if a file of the user's own is missing or is not Python.
         """
-        fixed = comparable_settings(self.train)
-        for key in searched_settings(self.spec):
-            table, _, leaf = key.removeprefix("train.").rpartition(".")
-            (fixed[table] if table else fixed).pop(leaf)
         search = self.settings.search
         values = {
-            "objective": self.spec.objective,
+            "objective": self.spec.label,
             "metric": self.spec.metric,
             "direction": self.spec.direction,
             "seed": search.seed,
             "space": self.spec.space.to_dict(),
-            "train": fixed,
+            "train": self.adapter.comparable(),
             "data": self.data_fingerprint,
-            "trainer": trainer,
+            # Its version stands for the shipped code; other objectives do not use it.
+            **({} if self.spec.own else {"trainer": trainer}),
         }
         code = own_code.hashes(self.spec, self.train) if code is None else code
-        environment = self.train.device.partition(":")[0]
+        environment = self.adapter.device.partition(":")[0]
         optional = {
             CODE: dict(code),
             "objectives": search.objectives,
@@ -227,23 +207,32 @@ class Plan:
 
 
 def resolve(
-    study: str, *, conf: Path | None = None, sets: Mapping[str, Any], quick: bool = False
+    study: str | StudySpec,
+    *,
+    conf: Path | None = None,
+    sets: Mapping[str, Any],
+    quick: bool = False,
 ) -> Plan:
     """Resolve everything that ``study`` depends on; trains and writes nothing.
 
-    ``study`` names a file in ``studies/catalog/`` or a fork, see ``study_names``; for the other
+    ``study`` names a study or a fork, see ``study_names``, or is the study itself; for the other
     arguments see ``layers.settings_of``.
 
     Raises:
         ConfigError: if a study or setting is unknown or wrong, or the machine lacks what it needs.
     """
-    study, fork = study_names.split(study, catalog.names())
-    spec = catalog.get(study)
-    settings, origins = settings_of(study, spec, conf=conf, sets=sets, quick=quick)
-    trials = _trials(spec, settings, origins)
+    if isinstance(study, StudySpec):
+        spec, fork = study, ""
+    else:
+        base, fork = study_names.split(study, catalog.names())
+        spec = catalog.get(base)
+    settings, origins = settings_of(spec.name, spec, conf=conf, sets=sets, quick=quick)
+    trials = search_trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
     threads = settings.engine.threads or int(settings.search.order == "batch")
-    share = share_out(settings.engine, settings.train.device, threads=threads, tasks=trials)
+    # An objective of the user's own chooses its device itself.
+    device = settings.train.device if spec.own is None else "cpu"
+    share = share_out(settings.engine, device, threads=threads, tasks=trials)
     name = study_names.full(spec.name, quick=quick, fork=fork)
     folder = results_folder(settings.results.folder) / name
     seeds = settings.confirm.seeds
@@ -255,7 +244,7 @@ def resolve(
         train=shared_training(settings, spec, device=share.device, threads=share.threads),
         trials=trials,
         trials_complete=settings.search.trials_complete or 0,
-        trials_per_choice=_trials_per_choice(spec, settings, trials),
+        trials_per_choice=least_per_choice(spec, settings, origins, trials),
         confirm_seeds=spec.confirm_seeds if seeds is None else seeds,
         workers=share.workers,
         threads=share.threads,
@@ -264,8 +253,7 @@ def resolve(
         folder=folder,
         storage_url=storage_url_of(settings, folder),
     )
-    for config in plan.ends():
-        optim.resolve(config.optim)
+    plan.adapter.check(spec.space.ends(), source=f"study {spec.name}")
     return plan
 
 
@@ -273,37 +261,3 @@ def storage_url_of(settings: Settings, folder: Path) -> str:
     """Return where Optuna keeps the study whose files are in ``folder``."""
     given = settings.storage.url
     return absolute_url(given) if given else sqlite_url(folder / "study.db")
-
-
-def _trials(spec: StudySpec, settings: Settings, origins: Mapping[str, str]) -> int:
-    """Return the most trials that the search starts."""
-    search = settings.search
-    complete, trials = search.trials_complete, search.trials
-    file = catalog.file_of(spec.name)
-    own = (None, f"{file} (fixed)", f"{file} (quick)")
-    if complete is not None and origins.get("search.trials") in own:
-        trials = _STARTED_PER_COMPLETE * complete
-    if complete is not None and trials is not None and complete > trials:
-        raise ConfigError(
-            f"search.trials_complete: {complete} trials cannot be complete, as search.trials is"
-            f" {trials}, the most that are started; raise it, or leave it out"
-        )
-    trials = spec.trials if trials is None else trials
-    if origins.get("search.trials") != SET:  # only the command line means exactly this number
-        trials = max(trials, (search.trials_per_choice or 0) * len(spec.choices))
-    return trials
-
-
-def _trials_per_choice(spec: StudySpec, settings: Settings, trials: int) -> int:
-    """Return the setting, or else the study's own number, which may not fit into ``trials``."""
-    # The choices take turns even then, so that a study can be extended: the parameters that trial
-    # number N must have do not depend on the number of trials.
-    asked, choices = settings.search.trials_per_choice, len(spec.choices)
-    if asked is None or not spec.compares:
-        return spec.promised
-    if asked * choices > trials:
-        raise ConfigError(
-            f"search.trials_per_choice: {asked} for each of {choices} choices of {spec.scientific}"
-            f" need {counted(asked * choices, 'trial')}, but search.trials is {trials}; raise it"
-        )
-    return asked

@@ -12,7 +12,7 @@ from typing import Any
 from search_spaces.space import Space
 from studies.core.attributes import BUDGET, FINGERPRINT, RECORD
 from studies.core.redaction import masked
-from studies.planning.layers import searched_settings, shared_training
+from studies.planning.layers import shared_training, unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import (
     CONF,
@@ -20,6 +20,7 @@ from studies.planning.settings import (
     RECORDED,
     SET,
     Settings,
+    own_model_options,
     put_setting,
     setting_of,
     short_name,
@@ -29,7 +30,7 @@ from studies.storage.location import StudyLocation
 
 _OF_SPEC = (
     *("name", "goal", "scientific", "baseline", "trials", "trials_per_choice", "metric"),
-    *("direction", "confirm_seeds", "objective", "steps"),
+    *("direction", "confirm_seeds", "steps"),
 )
 _OWN = ("results.", "storage.", "tracking.", "train.data.root")
 """Settings of the command that looks: places and trackers."""
@@ -52,13 +53,14 @@ def plan_attribute(plan: Plan) -> dict[str, Any]:
     return {
         "spec": {
             **{name: getattr(spec, name) for name in _OF_SPEC},
+            "objective": spec.label if spec.own is None else spec.own.to_record(),
             "space": spec.space.to_dict(),
             "defaults": [[choice, dict(given)] for choice, given in spec.defaults.items()],
         },
         "settings": _without_passwords(settings),
         # Places and trackers from --set or another file than conf.toml hold for this study.
         "given": [k for k, source in plan.origins.items() if _is_own(k) and _for_one_run(source)],
-        "device": plan.train.device,
+        "device": plan.adapter.device,
         "trials_per_choice": plan.trials_per_choice,
         "workers": plan.workers,
         "threads": plan.threads,
@@ -78,7 +80,7 @@ def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
         return None
     given, name = record["spec"], now.location.name
     spec = StudySpec(
-        **{key: given[key] for key in _OF_SPEC},
+        **{key: given[key] for key in (*_OF_SPEC, "objective")},
         space=Space.from_dict(given["space"]),
         defaults={choice: params for choice, params in given["defaults"]},
         fixed={},
@@ -111,7 +113,7 @@ def contradictions(recorded: Settings, now: Now) -> str:
 
 def changed_settings(spec: StudySpec, recorded: Settings, settings: Settings) -> str:
     """Return where ``settings`` differ from the ``recorded`` settings, places aside; or ""."""
-    searched = searched_settings(spec)
+    searched = unused_settings(spec)
     keys = dict.fromkeys([*_keys(recorded), *_keys(settings)])
     return _changes(recorded, settings, [key for key in keys if key not in searched])
 
@@ -131,6 +133,8 @@ def _settings(
 ) -> tuple[Settings, dict[str, str]]:
     """Return the recorded settings with the places and trackers of now, and each one's source."""
     nested = now.settings.model_dump(mode="json")
+    for key in own_model_options(now.settings):  # the study's model may be another one
+        put_setting(nested, key, None)
     kept = set(record["given"])
     for key, value in _leaves(record["settings"]):
         if not _is_own(key) or (key in kept and now.origins.get(key) != SET):
@@ -139,7 +143,7 @@ def _settings(
     if "top" not in record["settings"].get("confirm", {}):
         put_setting(nested, "confirm.top", 1)
     settings = Settings.from_mapping(nested, source=source)
-    hidden = {*searched_settings(spec), "train.seed", "train.threads"}
+    hidden = {*unused_settings(spec), "train.seed", "train.threads"}
     origins = {}
     for key in dict.fromkeys([*_keys(settings), *now.origins]):
         # What would differ now is marked, so that commands repeat it.
@@ -157,6 +161,7 @@ def _keys(settings: Settings) -> Iterator[str]:
             yield from (f"{key}.{name}" for name in setting_of(settings, key))
         else:
             yield key
+    yield from own_model_options(settings)
 
 
 def _leaves(nested: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

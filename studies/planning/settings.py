@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mnist_core.config import TrainConfig
 from mnist_core.table import Table
+from objectives.trainer.adapter import TrainerSettings
 from studies.planning.ray_settings import RaySettings
 from studies.planning.tracking_settings import TrackingSettings
 
@@ -28,6 +28,10 @@ OPTIONS = tuple(
     f"search.{name}" for name in ("sampler_options", "pruner_options", "objectives", "constraints")
 )
 """Tables whose keys are free; Optuna checks them, or ``studies/core/goals.py``."""
+
+
+MODEL = "train.model"
+"""The table to which a model's file may add settings of its own."""
 
 
 def default_conf() -> str:
@@ -126,7 +130,7 @@ class ResultsSettings(Table):
 class Settings(Table):
     """All settings of one run."""
 
-    train: TrainConfig = TrainConfig()
+    train: TrainerSettings = TrainerSettings()
     search: SearchSettings = SearchSettings()
     confirm: ConfirmSettings = ConfirmSettings()
     engine: EngineSettings = EngineSettings()
@@ -138,6 +142,11 @@ class Settings(Table):
     def population(self) -> bool:
         """Whether the trials of the search are members of a population."""
         return self.engine.ray.scheduler == "pbt"
+
+
+def own_model_options(settings: Settings) -> list[str]:
+    """Return the full dotted names of the settings that only the model's own file knows."""
+    return [f"{MODEL}.{name}" for name in settings.train.model.model_extra or {}]
 
 
 def short_name(key: str) -> str:

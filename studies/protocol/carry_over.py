@@ -11,7 +11,6 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError
 from search_spaces.space import Float, Parameter, SpaceError
 from studies.core.attributes import (
@@ -27,9 +26,9 @@ from studies.core.attributes import (
 )
 from studies.core.seeds import trial_seed
 from studies.core.trials import tally
-from studies.planning.fingerprint import comparable_settings, differences
+from studies.planning.fingerprint import differences
 from studies.planning.plan import Plan
-from studies.planning.settings import put_setting, setting_of
+from studies.planning.settings import setting_of
 from studies.search.enqueued import point_of
 from studies.search.optuna_bridge import to_distribution
 from studies.storage.optuna_internals import FIXED_PARAMS
@@ -102,17 +101,19 @@ class _Fork:
         """Return the point of the fork's space that trains what ``params`` trained."""
         space = self.plan.spec.space
         params = {name: _snapped(space.parameters.get(name), v) for name, v in params.items()}
-        old = _trained(self.values, params)
+        adapter = self.plan.adapter
+        old = adapter.trained(self.values, params)
 
         def choose(name: str, parameter: Parameter) -> Any:
             return params[name] if name in params else setting_of(old, space.setting(name))
 
         point = space.walk(choose)
         try:
-            config = self.plan.config_for(point, seed=0)
+            self.plan.spec.space.check(point)
+            new = adapter.would_train(point, source=f"study {self.plan.spec.name}")
         except (SpaceError, ConfigError) as error:
             raise _Incompatible(str(error)) from None
-        changed = differences(old, comparable_settings(config))
+        changed = differences(old, new)
         if changed:
             raise _Incompatible(changed[0])
         return point
@@ -162,19 +163,6 @@ def _blocked(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 def _snapped(parameter: Parameter | None, value: Any) -> Any:
     return parameter.snapped(value) if isinstance(parameter, Float) else value
-
-
-def _trained(values: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that trained ``params`` in the study of ``values``."""
-    settings: dict[str, Any] = copy.deepcopy(values["train"])
-    default = TrainConfig().model_dump()
-    searched = {name: one.get("sets") or name for name, one in values["space"].items()}
-    # A searched setting that this trial did not have had its default.
-    for setting in searched.values():
-        put_setting(settings, setting, setting_of(default, setting))
-    for name, value in params.items():
-        put_setting(settings, searched[name], value)
-    return settings
 
 
 def _waiting(number: int, params: Mapping[str, Any], seed: int) -> FrozenTrial:

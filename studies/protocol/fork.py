@@ -132,7 +132,7 @@ def _make(plan: Plan, old: Content, confirm: Content | None, say: Callable[[str]
             trials=list(carried.trials),
         )
         # Its changes may rest on what was seen, so it inherits the readings of the test set.
-        heir = Heir(plan.location, plan.train.data.name, plan.goals)
+        heir = Heir(plan.location, plan.adapter.data_name, plan.goals)
         # A study with the fork's name may have been moved aside before.
         found = heir.inherited()
         confirmed = None if confirm is None else confirm.user_attrs

@@ -37,7 +37,7 @@ def start_fresh(plan: Plan, *, say: Callable[[str], object]) -> Path | None:
             allowed), or there is no room for the record. Then nothing was moved.
     """
     location = plan.location
-    heir = Heir(location, plan.train.data.name, plan.goals)
+    heir = Heir(location, plan.adapter.data_name, plan.goals)
     if lies_elsewhere(location):
         return _rename_in_storage(heir, say)
     if not location.folder.exists():

@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
+from objectives.adapter import Adapter
 from studies import engines
 from studies.analysis.candidates import Candidate
 from studies.analysis.holdout_record import HoldoutRecord
@@ -23,9 +23,8 @@ from studies.core.trials import TrialRecord
 from studies.engines.base import Engine
 from studies.ledger.opening import TrialBook
 from studies.protocol.control import Control
-from studies.protocol.holdout_worker import read_test
 
-ReadTest = Callable[[TrainConfig, Mapping[int, Path]], Mapping[int, Mapping[str, float]]]
+ReadTest = Callable[[Adapter, Mapping[int, Path]], Mapping[int, Mapping[str, float]]]
 """Evaluates models on the test images: files in, test metrics out, both by confirm trial."""
 
 
@@ -34,7 +33,7 @@ def read_confirmed(
     reading: HoldoutRecord,
     *,
     models: Mapping[int, Path],
-    train: TrainConfig,
+    adapter: Adapter,
     read: ReadTest,
     control: Control,
     stream: Stream,
@@ -45,8 +44,8 @@ def read_confirmed(
     Returns:
         The record, with the values of this reading.
     """
-    if not train.data.test_set:
-        _say(stream, "there is no test set (data.test_set=false), so nothing is tested")
+    if adapter.no_test:
+        _say(stream, f"{adapter.no_test}, so nothing is tested")
         return reading if reading.absent else _kept(book, replace(reading, absent=True))
     if reading.absent:  # it came later
         reading = _kept(book, replace(reading, absent=False))
@@ -76,7 +75,7 @@ def read_confirmed(
     try:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         reading = _kept(book, reading.started(now, models))
-        reading = _kept(book, reading.ended(read(train, models)))
+        reading = _kept(book, reading.ended(read(adapter, models)))
     finally:
         control.reading = False
     for number in sorted(models):
@@ -103,11 +102,11 @@ def _kept(book: TrialBook, reading: HoldoutRecord) -> HoldoutRecord:
 
 
 def confirmed_models(
-    folder: Path, chosen: Sequence[Candidate], records: Sequence[TrialRecord]
+    adapter: Adapter, folder: Path, chosen: Sequence[Candidate], records: Sequence[TrialRecord]
 ) -> dict[int, Path]:
     """Return the files in ``folder`` of the ``chosen`` configurations' models, by confirm trial."""
     return {
-        record.number: folder / f"{record.number}.safetensors"
+        record.number: adapter.kept(folder, record.number)
         for record in records
         if record.complete and any(record.params == candidate.params for candidate in chosen)
     }
@@ -116,7 +115,7 @@ def confirmed_models(
 def _unread(models: Mapping[int, Path], reading: HoldoutRecord, stream: Stream) -> dict[int, Path]:
     """Return the ``models`` without a test value; warn of missing files."""
     models = {number: path for number, path in models.items() if number not in reading.values}
-    missing = [number for number, path in models.items() if not path.is_file()]
+    missing = [number for number, path in models.items() if not path.exists()]
     if missing:
         listed = ", ".join(map(str, missing))
         _say(
@@ -131,10 +130,11 @@ def _unread(models: Mapping[int, Path], reading: HoldoutRecord, stream: Stream) 
 def read_shared(engine: Engine, workers: int) -> ReadTest:
     """Return what has each of the ``engine``'s workers evaluate a part of the models."""
 
-    def read(train: TrainConfig, models: Mapping[int, Path]) -> dict[int, Mapping[str, float]]:
+    def read(adapter: Adapter, models: Mapping[int, Path]) -> dict[int, Mapping[str, float]]:
         numbers = sorted(models)
         parts = [{n: models[n] for n in numbers[first::workers]} for first in range(workers)]
-        found = engines.call(engine, read_test, [(train, part) for part in parts if part])
+        calls = [adapter.reading(part) for part in parts if part]
+        found = engines.call(engine, calls[0][0], [arguments for _, arguments in calls])
         return {number: values for part in found for number, values in part.items()}
 
     return read

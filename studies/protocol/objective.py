@@ -3,9 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from mnist_core.config import TrainConfig
 from objectives.base import Objective
 from objectives.measured import PARAMETERS, Measured
+from objectives.own.objective import OwnObjective
+from objectives.trainer.adapter import TrainerSettings
 from objectives.training import Training
 from studies.core.trials import Limits
 from studies.planning.layout import states_folder
@@ -17,7 +18,17 @@ from studies.search.pruners import pausing_of
 
 def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
     """Return the objective that the study names; ``keep_models`` is the folder for its models."""
-    kind = objective_class(plan.spec.objective)
+    goals = plan.goals
+    if plan.spec.own is not None:
+        return OwnObjective(
+            own=plan.spec.own,
+            metric=plan.spec.metric,
+            keep=keep_models,
+            measured=goals.measured,
+            most_parameters=goals.limits.get(PARAMETERS),
+            folder=str(Path.cwd()),
+        )
+    kind = objective_class(plan.spec.label)
     seconds = plan.settings.engine.checkpoint_seconds
     phase = "search" if keep_models is None else "confirm"
     # Members of a population continue each other's states.
@@ -29,7 +40,6 @@ def build_objective(plan: Plan, keep_models: Path | None) -> Objective:
         states=states_folder(plan.folder, phase) if seconds or members else None,
         state_seconds=0.0 if members else seconds,
     )
-    goals = plan.goals
     if not isinstance(made, Training):  # ``check_objective`` has seen that nothing is measured
         return made
     search, reports = plan.settings.search, plan.most_reports
@@ -49,7 +59,7 @@ def limits(engine: EngineSettings) -> Limits:
     return Limits(seconds=engine.trial_seconds, memory=int(engine.trial_memory_gib * 1024**3))
 
 
-def _with_absolute_root(config: TrainConfig) -> TrainConfig:
+def _with_absolute_root(config: TrainerSettings) -> TrainerSettings:
     """Return ``config`` with an absolute ``data.root``: an objective may change the directory."""
     root = config.data.root
     absolute = str(Path(root).expanduser().absolute()) if root else ""

@@ -35,7 +35,7 @@ from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.plan import Plan
 from studies.protocol.checkpoints import RunningStates
-from studies.protocol.confirm import Rules, confirmed
+from studies.protocol.confirm import Later, Rules, confirmed
 from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.fresh_start import inherit_record
 from studies.protocol.holdout import (
@@ -109,7 +109,7 @@ def run_study(
         stack.enter_context(one_line_errors(plan.storage_url))
         storage = open_storage(plan.storage_url, create=True)
         with one_line_garbage(plan.storage_url):
-            heir = Heir(plan.location, plan.train.data.name, plan.goals)
+            heir = Heir(plan.location, plan.adapter.data_name, plan.goals)
             storage, inherited = inherit_record(heir, storage)
         stack.push(lambda kind, *_: check_sound(plan.storage_url) if kind is None else None)
         stack.callback(close_storage, storage)
@@ -141,8 +141,10 @@ def run_study(
         reading = read_confirmed(
             confirm.book,
             read_record(attributes, plan.storage_url, outside),
-            models=confirmed_models(models_folder(plan.folder), chosen, confirm.records),
-            train=plan.train,
+            models=confirmed_models(
+                plan.adapter, models_folder(plan.folder), chosen, confirm.records
+            ),
+            adapter=plan.adapter,
             read=read_test or read_shared(control.engine, plan.workers),
             control=control,
             stream=Stream("test", listeners),
@@ -209,7 +211,7 @@ class _Run:
         self._check_any_complete(search, book.stopped)
         return search
 
-    def open_confirm(self, entries: Sequence[Entry], later: int) -> TrialBook:
+    def open_confirm(self, entries: Sequence[Entry], later: Later) -> TrialBook:
         with one_line_garbage(self.plan.storage_url):
             try:
                 return open_confirm(
@@ -229,8 +231,8 @@ class _Run:
     def confirm(self, book: TrialBook) -> None:
         self._states("confirm").tidy(book.records)
         if book.done < book.total:
-            data = self.plan.train.data
-            (described,) = engines.call(self.control.engine, fingerprint.describe, [(data,)])
+            asked = [(self.plan.adapter,)]
+            (described,) = engines.call(self.control.engine, fingerprint.describe, asked)
             book.set_attribute(ENVIRONMENT, described)
         self._run_remaining(book, keep_models=models_folder(self.plan.folder))
 

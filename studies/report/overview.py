@@ -20,7 +20,7 @@ from studies.analysis.stored_study import Stored
 from studies.core.formatting import mean_text, metric_text, params_text, unit
 from studies.core.redaction import masked
 from studies.core.trials import Failure, TrialRecord, TrialState, same_reason
-from studies.planning.layers import searched_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, setting_of, short_name
 from studies.report.console import make_console
@@ -59,12 +59,12 @@ def describe(plan: Plan) -> list[Row]:
         "confirm.seeds": f"{plan.confirm_seeds}",
     }
     machine_rows = {
-        "train.device": plan.train.device,
+        "train.device": plan.adapter.device,
         "engine.workers": f"{plan.workers}{more}",
         "engine.threads": f"{plan.threads}",
         "storage.url": shown(plan.storage_url),
     }
-    hidden = {"train.seed", "train.threads", "search.trials_per_choice", *searched_settings(spec)}
+    hidden = {"train.seed", "train.threads", "search.trials_per_choice", *unused_settings(spec)}
     for key in dict.fromkeys([*Settings.setting_names(), *sorted(plan.origins)]):
         if key in hidden:
             continue

@@ -10,7 +10,7 @@ from studies.analysis.figure_data import best_of, complete
 from studies.analysis.found_studies import CatalogStudy, FoundStudy
 from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialRecord
-from studies.planning.layers import searched_settings
+from studies.planning.layers import unused_settings
 from studies.planning.plan import Plan
 from studies.planning.settings import Settings, setting_of
 from studies.report.result_json import SCHEMA, result_json
@@ -56,7 +56,7 @@ def plan_json(plan: Plan, notes: Sequence[str], *, changed: str | None = None) -
     run.
     """
     spec = plan.spec
-    hidden = {"train.seed", "train.threads", *searched_settings(spec)}
+    hidden = {"train.seed", "train.threads", *unused_settings(spec)}
     keys = dict.fromkeys([*Settings.setting_names(), *sorted(plan.origins)])
     return {
         "schema": SCHEMA,
@@ -71,7 +71,7 @@ def plan_json(plan: Plan, notes: Sequence[str], *, changed: str | None = None) -
         "trials_complete": plan.trials_complete or None,
         "trials_per_choice": plan.trials_per_choice if spec.compares else None,
         "confirm_seeds": plan.confirm_seeds,
-        "device": plan.train.device,
+        "device": plan.adapter.device,
         "workers": plan.workers,
         "threads": plan.threads,
         "folder": str(plan.folder),

@@ -52,7 +52,7 @@ def result_json(result: StudyResult) -> dict[str, Any]:
             "forked": None if result.forked is None else str(result.forked),
             "failures": [{"reason": reason, "trials": n} for reason, n in result.failures],
             "files": _files(result),
-            "data": {"name": plan.train.data.name, **result.environment.get("data", {})},
+            "data": {"name": plan.adapter.data_name, **result.environment.get("data", {})},
             "versions": dict(result.environment.get("versions", {})),
             "written_by": package_version(),
         }

@@ -1,7 +1,7 @@
 """The trend over a numeric scientific parameter in one sentence."""
 
 from studies.analysis.result import StudyResult
-from studies.analysis.trends import trend_of
+from studies.analysis.trends import numbers, trend_of
 from studies.core.formatting import gap_text, unit
 from studies.statistics.trend import Trend
 
@@ -18,6 +18,9 @@ def trend_lines(result: StudyResult) -> list[str]:
     said = f"a straight line changes by {change} {ends}{scale}"
     if found.bend is not None:
         said += f"; its middle bends by {gap_text(metric, found.bend)} {unit(metric)}".rstrip()
+    known = len(numbers(result))
+    if found.levels < known:
+        said += f"; of {found.levels} of the {known} levels, as the others were not judged"
     if not found.told:
         return [f"Trend over {name}, as tuned here: none can be told ({said})."]
     return [f"Trend over {name}, as tuned here: {trend_words(found)} ({said})."]

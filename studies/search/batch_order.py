@@ -13,7 +13,6 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from studies.core.attributes import SEARCH_ORDER as ORDER
@@ -95,7 +94,7 @@ def check_order(study: optuna.Study, mine: OrderSettings | None) -> None:
 
 
 def order_notes(
-    order: OrderSettings, settings: Settings, *, workers: int, train: TrainConfig
+    order: OrderSettings, settings: Settings, *, workers: int, repeatable: bool
 ) -> Iterator[str]:
     """Yield what there is to know about a search in batch order, a line each."""
     yield (
@@ -115,7 +114,7 @@ def order_notes(
     # They are the only exception to "depends on finished batches alone".
     if set_ := [name for name, limit in limits.items() if limit]:
         yield f"batch order: what {' and '.join(set_)} ends depends on the machine"
-    if train.device != "cpu" and not train.deterministic:
+    if not repeatable:
         yield (
             "batch order: on a GPU the last bits of a training may vary from run to run; set"
             " train.deterministic=true"

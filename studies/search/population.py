@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mnist_core.changes import CHANGEABLE
-from mnist_core.config import TrainConfig
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import CHANGES, Task
+from objectives.trainer.adapter import TrainerSettings
 from search_spaces.space import Float, Space
 from studies.core.attributes import LINEAGE, POPULATION, SCHEDULE
 from studies.core.trials import TrialRecord
@@ -32,7 +32,7 @@ class Lineage:
     Attributes:
         params: at the start; a point of the space.
         seed: of the training.
-        changes: since then, as ``TrainConfig.changes`` takes them.
+        changes: since then, as the setting ``changes`` takes them.
     """
 
     params: Mapping[str, Any]
@@ -203,6 +203,11 @@ def check_population(plan: Plan) -> None:
             f"study {plan.name}: a population (engine.ray.scheduler = pbt) is run by Ray Tune"
             f" alone; use --engine ray, but got {settings.engine.name}"
         )
+    if spec.own is not None:
+        raise ConfigError(
+            f"engine.ray.scheduler: pbt continues trainings from their saved states, but objective"
+            f" {spec.label} is not a trainer; use book or asha"
+        )
     if len(spec.choices) > 1:
         raise ConfigError(
             f"engine.ray.scheduler: pbt copies states from member to member, so {spec.scientific}"
@@ -230,7 +235,7 @@ def check_population(plan: Plan) -> None:
         raise ConfigError(f"search.trials: a population has 2 members or more, not {plan.trials}")
 
 
-def _check_settings(settings: Settings, train: TrainConfig) -> None:
+def _check_settings(settings: Settings, train: TrainerSettings) -> None:
     search, interval = settings.search, settings.engine.ray.pbt_interval
     wanted = {
         "search.pruner": (search.pruner, "none"),

@@ -3,15 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from objectives.measured import KNOWN_BEFORE, MEASURES
-from search_spaces.space import Space
 from studies.core.formatting import is_share
 from studies.core.goals import Goals
 from studies.planning.layers import GENERAL_QUICK
-from studies.planning.objective_class import is_trainer
 from studies.planning.plan import Plan
 from studies.planning.settings import SearchSettings, Settings, setting_of, short_name
 from studies.search.batch_order import order_notes, order_of
@@ -53,10 +50,11 @@ def check_search(plan: Plan) -> None:
         most = max(plan.most_reports, least if isinstance(least, int) else 1)
         try_pruner(search.pruner, with_resources(search.pruner, search.pruner_options, most))
     sampler.check(source.search, search.sampler_options)
-    steps = reports(space, plan.train)
+    steps = plan.adapter.reports
+    _check_known(plan.spec, search.pruner)
     _check_pruner(search, plan.spec, steps)
     if PRUNERS[search.pruner].pauses:
-        _check_pauses(plan.settings, plan.spec, plan.goals, steps)
+        _check_pauses(plan.settings, plan.spec, plan.goals, steps, trains=plan.adapter.trains)
 
 
 def _check_goals(goals: Goals, settings: Settings) -> None:
@@ -108,6 +106,17 @@ def _check_goals(goals: Goals, settings: Settings) -> None:
         )
 
 
+def _check_known(spec: StudySpec, pruner: str) -> None:
+    """Refuse a pruner that must know the number of reports where the objective does not say it."""
+    resources = PRUNERS[pruner].resources
+    if spec.own is None or spec.own.reports is not None or resources(1) == resources(99):
+        return
+    raise ConfigError(
+        f"search.pruner: {pruner} must know how many reports a trial makes; give objective"
+        f" {spec.label} the attribute reports, or use median"
+    )
+
+
 def _check_pruner(search: SearchSettings, spec: StudySpec, steps: int | None) -> None:
     """Check the pruner against the metric and the ``steps`` of a trial; None: they differ."""
     name, kind, options = search.pruner, PRUNERS[search.pruner], search.pruner_options
@@ -137,14 +146,16 @@ def _check_pruner(search: SearchSettings, spec: StudySpec, steps: int | None) ->
         kind.check(where, options, steps)
 
 
-def _check_pauses(settings: Settings, spec: StudySpec, goals: Goals, steps: int | None) -> None:
+def _check_pauses(
+    settings: Settings, spec: StudySpec, goals: Goals, steps: int | None, *, trains: bool
+) -> None:
     """Check that trials can be paused and continued; ``steps`` of a trial, None: they differ."""
     search, engine = settings.search, settings.engine
     name = search.pruner
     refused = {
-        f"it continues trainings from their saved states, but objectives/{spec.objective}.py"
-        " is not a trainer and saves none; derive its class from objectives.training.Training,"
-        " or use median": not is_trainer(spec.objective),
+        f"it continues trainings from their saved states, but {_file(spec)} is"
+        " not a trainer and saves none; derive its class from objectives.training.Training,"
+        " or use median": not trains,
         "it continues trainings from their saved states, but engine.checkpoint_seconds is 0, so"
         " none is saved; leave it out": not engine.checkpoint_seconds,
         "it compares trials at the same report, but the number of reports differs between trials,"
@@ -164,6 +175,10 @@ def _check_pauses(settings: Settings, spec: StudySpec, goals: Goals, steps: int 
             raise ConfigError(f"search.pruner: {name}: {reason}")
 
 
+def _file(spec: StudySpec) -> str:
+    return spec.label if spec.own else f"objectives/{spec.label}.py"
+
+
 def _check_shares(metric: str, given: Mapping[str, Any]) -> None:
     """Refuse per cent where a fraction is meant: every trial would be stopped, or none."""
     for name, value in given.items():
@@ -174,23 +189,22 @@ def _check_shares(metric: str, given: Mapping[str, Any]) -> None:
             )
 
 
-def reports(space: Space, train: TrainConfig) -> int | None:
-    """Return the number of reports of a trial; None if it differs between trials."""
-    searched = {space.setting(name) for name in space.parameters}
-    if searched & {"epochs", "reports_per_epoch"}:
-        return None
-    return train.epochs * train.reports_per_epoch
-
-
 def notes(plan: Plan, source: SearchSource | None = None) -> list[str]:
     """Return a line for each thing to know of the search's trials, sampler and pruner."""
     search = plan.settings.search
     if source is None:
         source = SearchSource(plan, read_enqueued_files(search.enqueue, plan.spec.space))
-    steps = reports(plan.spec.space, plan.train)
+    steps = plan.adapter.reports
     order = order_of(search, plan.threads)
     ordered = (
-        order_notes(order, plan.settings, workers=plan.workers, train=plan.train) if order else ()
+        order_notes(
+            order,
+            plan.settings,
+            workers=plan.workers,
+            repeatable=plan.adapter.device == "cpu" or plan.train.deterministic,
+        )
+        if order
+        else ()
     )
     # A quick look prunes nothing, so its pruner gets no line.
     pruned = steps is not None and plan.name == plan.spec.name

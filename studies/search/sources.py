@@ -171,8 +171,7 @@ class SearchSource:
     @property
     def notes(self) -> list[str]:
         """What there is to know about enqueued files, imported results and a grid's size."""
-        planned = self._budget
-        sampler = self._plan.settings.search.sampler
+        planned, sampler = self._budget, self._plan.settings.search.sampler
         found = [
             f"--enqueue {file}: its configuration is trial {self._tried[file]}; it is run once"
             for file in self._plan.settings.search.enqueue
@@ -191,10 +190,11 @@ class SearchSource:
         found += learning_notes(
             self._plan.settings.search, self._earlier, compares=self._plan.spec.compares
         )
+        spared = "choice" if self._plan.spec.compares else "default"
         if (more := planned - self._plan.trials) > 0:
             found.append(
                 f"--enqueue: {counted(more, 'trial')} more than search.trials, which is"
-                f" {self._plan.trials}, so that {self._spared} loses one to what is enqueued"
+                f" {self._plan.trials}, so that no {spared} loses one to what is enqueued"
             )
         if self._grid is not None and self._total < planned:
             found.append(
@@ -224,7 +224,7 @@ class SearchSource:
         if not left_out(trials, scientific=name, defaults=self._defaults, sign=int(goals.sign)):
             return entry
         attributes = {**entry.attributes, LEARNED: {**origin, "left": True}}
-        own = {name: entry.params[name]} if name in entry.params else {}
+        own = {one: value for one, value in entry.params.items() if one == name}
         return Entry(params=own, seed=entry.seed, attributes=attributes)
 
     def sampler(self, number: int) -> BaseSampler:
@@ -243,23 +243,17 @@ class SearchSource:
 
     def _trials_for_turns(self) -> int:
         """Return the trials that enqueued configurations need to leave each choice its turns."""
-        plan = self._plan
-        choice = plan.spec.scientific
+        plan, choice = self._plan, self._scientific
         known = [self._given[number] for number in sorted(self._was_enqueued)]
         known += [dict(one.params) for one in self._enqueued.values()]
-        own = plan.trials_per_choice
-        if self._defaults:  # the default has the first turn
-            own = max(0, own - 1)
+        # The default, if there is one, has the first turn.
+        own = max(0, plan.trials_per_choice - (self._defaults > 0))
         counts = Counter(params[choice] for params in known if choice in params)
         needed = plan.turns
         more = sum(max(0, count - own) for count in counts.values())
         more += len(known) - sum(counts.values())  # those whose choice the sampler proposes
         # A study that is shorter than all turns together promises none of them.
         return needed + more if needed <= plan.trials else 0
-
-    @property
-    def _spared(self) -> str:
-        return "no choice" if self._plan.spec.compares else "neither default nor sampler"
 
     def _begin(self) -> None:
         self._entries = enumerate(self._plan_entries())

@@ -22,12 +22,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
-from mnist_core import optim
-from mnist_core.config import TrainConfig
 from mnist_core.errors import UserError
 from mnist_core.files import from_here
-from mnist_core.table import flatten
-from search_spaces.space import Space, SpaceError
+from objectives.base import CHANGES
+from search_spaces.space import SpaceError
 from studies.analysis import stored_study
 from studies.analysis.result import StudyResult
 from studies.core.event_log import FILE, OVER, EventLog, survey
@@ -67,7 +65,7 @@ class Recording:
         self._log = EventLog(plan.folder / FILE, say, sync=plan.commands.look("sync"))
         self._over: set[tuple[str, int]] = set()
         self._concluded = False
-        self._shared = _shared(plan.train, plan.spec.space)
+        self._shared = plan.adapter.shared()
         self._begun = False
 
     def __enter__(self) -> Self:
@@ -162,10 +160,12 @@ class Recording:
     def _config(self, event: Event) -> dict[str, Any]:
         """Return a trial's resolved settings that differ from those that all trials share."""
         try:
-            config = _resolved(self._plan.config_for(event.data["params"], event.data["seed"]))
+            params, seed = event.data["params"], event.data["seed"]
+            self._plan.spec.space.check({n: v for n, v in params.items() if n != CHANGES})
+            adapter, source = self._plan.adapter, f"study {self._plan.spec.name}"
+            own = adapter.settings_of(params, seed, source=source)
         except (UserError, SpaceError):  # the trial itself will say so
             return {}
-        own = flatten(config.to_dict())
         names = [*self._shared, *(name for name in own if name not in self._shared)]
         # None: a setting that this trial does not have.
         return {name: own.get(name) for name in names if self._shared.get(name) != own.get(name)}
@@ -186,7 +186,7 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
         "direction": spec.direction,
         "scientific": spec.scientific,
         "baseline": spec.baseline,
-        "objective": spec.objective,
+        "objective": spec.label,
         "trials": plan.trials,
         "confirm_seeds": plan.confirm_seeds,
         "space": spec.space.to_dict(),
@@ -198,7 +198,7 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
         "data": plan.data_fingerprint,
         "storage": masked(plan.storage_url),
         "machine": {
-            "device": plan.train.device,
+            "device": plan.adapter.device,
             "workers": plan.workers,
             "threads": plan.threads,
         },
@@ -207,13 +207,3 @@ def describe(plan: Plan, identity: str, *, shared: dict[str, Any]) -> dict[str, 
             **{name: importlib.metadata.version(name) for name in ("torch", "optuna")},
         },
     }
-
-
-def _shared(config: TrainConfig, space: Space) -> dict[str, Any]:
-    of_trials = {"seed", *(space.setting(name) for name in space.parameters)}
-    settings = flatten(_resolved(config).to_dict())
-    return {name: value for name, value in settings.items() if name not in of_trials}
-
-
-def _resolved(config: TrainConfig) -> TrainConfig:
-    return config.model_copy(update={"optim": optim.resolve(config.optim)})

@@ -14,11 +14,11 @@ from toy import make_plan
 from waiting import PATIENCE
 
 from mnist_core.errors import UserError
+from objectives.trainer.preflight import Preparation
 from studies.cli import foreground
 from studies.engines.inline import Inline
 from studies.protocol import phases
 from studies.protocol.control import Control
-from studies.protocol.preflight import Preparation
 from studies.report.progress import Progress
 
 

@@ -12,11 +12,11 @@ from mnist_core.config import TrainConfig
 from mnist_core.data.datasets import load, load_test
 from mnist_core.device import runtime
 from mnist_core.train import resolve
+from objectives.trainer.test_images import read_test
 from search_spaces.space import Choice, Float, Space
 from studies.engines.inline import Inline
 from studies.protocol import phases
 from studies.protocol.control import Control
-from studies.protocol.holdout_worker import read_test
 from studies.protocol.phases import run_study
 from studies.spec import StudySpec
 

@@ -17,7 +17,6 @@ from studies.search.search_checks import (
     check_search,
     goal_notes,
     notes,
-    reports,
 )
 
 
@@ -176,7 +175,7 @@ def test_a_balanced_sobol_sequence_and_a_grid_that_ends():
 
 def test_reports_of_a_trial():
     plan = plan_of(epochs=4, reports_per_epoch=3)
-    assert reports(plan.spec.space, plan.train) == 12
+    assert plan.adapter.reports == 12
 
 
 def test_enqueued_configurations_are_read_in_order(tmp_path):

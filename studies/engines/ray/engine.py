@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mnist_core.config import TrainConfig
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from mnist_core.files import prepare_folder
@@ -103,7 +102,12 @@ class Ray:
         if self._settings.scheduler == "pbt":  # its settings are checked with the search
             check_pbt()
         elif self._settings.scheduler == "asha":
-            _check_asha(plan.settings.search, self._settings.asha_grace, plan.train)
+            if plan.spec.own is not None and plan.adapter.reports is None:
+                raise ConfigError(
+                    "engine.ray.scheduler: asha must know how many reports a trial makes; give"
+                    f" objective {plan.spec.label} the attribute reports, or use book"
+                )
+            _check_asha(plan.settings.search, self._settings.asha_grace, plan.adapter.most_reports)
         self._plan = plan
         room = self._cluster.room(self._claim)
         workers = min(plan.workers, room)
@@ -242,14 +246,13 @@ class Ray:
         )
 
 
-def _check_asha(search: SearchSettings, grace: int, train: TrainConfig) -> None:
+def _check_asha(search: SearchSettings, grace: int, most: int) -> None:
     """Check that Tune's ASHA alone stops trials, and that a trial gets beyond its grace."""
     if search.pruner != "none" or search.sentinels:
         raise ConfigError(
             "engine.ray.scheduler: asha stops trials by itself, so search.pruner must be none and"
             f" search.sentinels 0, but they are {search.pruner} and {search.sentinels:g}"
         )
-    most = train.epochs * train.reports_per_epoch
     if grace > most:
         raise ConfigError(
             f"engine.ray.asha_grace: a trial makes {counted(most, 'report')}, but {grace} are to"

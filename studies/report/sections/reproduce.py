@@ -6,7 +6,6 @@ import tomli_w
 
 from studies.analysis.export import FILE, best_config
 from studies.planning.next_commands import reproduce_command, train_command
-from studies.planning.objective_class import is_trainer
 from studies.report.blocks import Block, Code, Details, Facts, Material, Section
 
 
@@ -26,12 +25,10 @@ def _commands(page: Material) -> tuple[tuple[str, str], ...]:
     plan = page.result.plan
     what = "The whole study" + (", or to resume it" if plan.commands.resumable else " once more")
     rows = [(what, plan.commands.run())]
-    if page.found.phase == "finished" and is_trainer(plan.spec.objective):
-        file = plan.folder / FILE
-        rows += [
-            ("The best configuration once more, compared", reproduce_command(file)),
-            ("Train it", train_command(file)),
-        ]
+    trains, file = plan.adapter.trains, plan.folder / FILE
+    if page.found.phase == "finished" and (trains or plan.spec.own):
+        rows.append(("The best configuration once more, compared", reproduce_command(file)))
+        rows += [("Train it", train_command(file))] if trains else []
     return tuple(rows)
 
 
@@ -39,7 +36,7 @@ def _versions(page: Material) -> tuple[tuple[str, str], ...]:
     found, environment = page.found, page.found.environment
     rows = [(name, str(value)) for name, value in environment.get("versions", {}).items()]
     data: Mapping[str, object] = environment.get("data", {})
-    rows.append(("data", f"{found.plan.train.data.name}, {data.get('fingerprint', '')}"))
+    rows.append(("data", f"{found.plan.adapter.data_name}, {data.get('fingerprint', '')}"))
     hashes = data.get("sha256")
     if isinstance(hashes, Mapping):
         rows += [(f"sha256 {name}", str(value)) for name, value in hashes.items()]

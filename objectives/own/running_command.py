@@ -1,0 +1,145 @@
+"""Running a command as one trial: its lines of JSON are reports, and the last one is the result."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any
+
+import psutil
+
+from objectives.base import Report, Task, TrainingError
+from objectives.own.command import Command
+
+_PR_SET_PDEATHSIG = 1
+_PATIENCE = 2.0
+"""Seconds that a command has to end by itself once it is asked to."""
+_LONGEST = 1 << 20
+"""Characters of a line that are read; a longer one is not read as JSON."""
+_TAIL = 4000
+"""Bytes of the errors that are looked at for the last line."""
+
+
+def run_command(command: Command, folder: str, task: Task, report: Report) -> Mapping[str, Any]:
+    """Run ``command`` in ``folder`` and return what its last line of JSON holds.
+
+    A line of JSON with a ``step`` is a report. However this ends, the command and what it started
+    have ended, too.
+
+    Raises:
+        TrainingError: ``CommandFailed``: it cannot be started or has an exit code other than 0;
+            ``NoResult``: it printed no JSON.
+        StopTraining: if ``report`` raised it.
+    """
+    params = dict(task.params)
+    values = {"params": json.dumps(params), "python": sys.executable, "seed": task.seed, **params}
+    last: Mapping[str, Any] | None = None
+    with tempfile.TemporaryFile() as errors, _started(command.argv(values), folder, errors) as run:
+        assert run.stdout is not None
+        said = ""
+        while line := run.stdout.readline(_LONGEST):
+            said = line.strip() or said
+            found = _object(line)
+            if found is None:
+                continue
+            last = found
+            if isinstance(step := found.get("step"), int):
+                report(step, {name: value for name, value in found.items() if name != "step"})
+        code = run.wait()
+        if code:
+            reason = _last_line(errors) or said or "it printed nothing"
+            raise TrainingError("CommandFailed", f"{_ended(code)}: {reason}")
+    if last is None:
+        raise TrainingError(
+            "NoResult",
+            'the command printed no line of JSON, such as {"score": 0.9}; its last line is'
+            f" {said[:200]!r}",
+        )
+    return {name: value for name, value in last.items() if name != "step"}
+
+
+@contextmanager
+def _started(words: list[str], folder: str, errors: IO[bytes]) -> Iterator["subprocess.Popen[str]"]:
+    # An engine ends a worker with its group. The program itself (engine inline) may be in the
+    # group of a terminal, whose Ctrl-C would reach the command at once.
+    alone = os.getsid(0) != os.getpid()
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            errors="replace",
+            start_new_session=alone,
+            preexec_fn=_die_with_parent(),
+        )
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise TrainingError("CommandFailed", f"{words[0]}: cannot be started: {said}") from None
+    try:
+        with process:
+            try:
+                yield process
+            finally:
+                # Before the pipe is closed: a child may still hold its other end.
+                end(process.pid)
+    finally:
+        process.wait()
+
+
+def _die_with_parent() -> Callable[[], object] | None:
+    """Return what a new process does so that it does not outlive a worker that is killed."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # loaded before the fork
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end(pid: int) -> None:
+    """End process ``pid`` and all that it started: asked first, then killed."""
+    try:
+        process = psutil.Process(pid)
+        family = [*process.children(recursive=True), process]
+    except psutil.Error:
+        return
+    for one in family:
+        with contextlib.suppress(psutil.Error):
+            one.terminate()
+    _, alive = psutil.wait_procs(family, timeout=_PATIENCE)
+    for one in alive:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+
+
+def _object(line: str) -> Mapping[str, Any] | None:
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - _TAIL))
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def _ended(code: int) -> str:
+    if code > 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -1,0 +1,111 @@
+"""What workers do for an objective of the user's own beside its trials."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_core.errors import ConfigError, UserError
+from objectives.own.objective import TASK, hook, prepared
+from objectives.own.own import Own
+from objectives.own.reference import Reference, load, said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a worker found.
+
+    Attributes:
+        fingerprint: what ``prepare`` returned, which names the data, e.g. its hash; "": nothing.
+        costs: what ``cost`` returned of each point.
+    """
+
+    fingerprint: str
+    costs: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def train_fingerprint(self) -> str:
+        """The same: test data are the objective's own matter."""
+        return self.fingerprint
+
+
+def prepare(own: Own, points: Sequence[Mapping[str, Any]]) -> Prepared:
+    """Load the objective, let it prepare, and ask for the costs of ``points``.
+
+    Raises:
+        ConfigError: if one of them fails.
+    """
+    if isinstance(own.place, Reference):
+        load(own.place)
+    data = _user(own, "prepare", lambda: prepared(own))
+    costs = [_call(own, "cost", dict(point)) for point in points] if hook(own, "cost") else []
+    for found in costs:
+        if not isinstance(found, Mapping) or not all(_is_cost(v) for v in found.values()):
+            raise ConfigError(
+                f"objective {own.label}: cost must return numbers by name, such as"
+                f' {{"seconds": 2.0}}, but got {found!r:.80}'
+            )
+    return Prepared(fingerprint=data, costs=tuple(costs))
+
+
+def describe(own: Own) -> dict[str, str]:
+    """Return the facts that the objective wants to be kept, by name."""
+    found = _call(own, "describe")
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise ConfigError(
+            f"objective {own.label}: describe must return texts by name, but got {found!r:.80}"
+        )
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def read_test(own: Own, folders: Mapping[int, Path]) -> dict[int, dict[str, float]]:
+    """Return the test metrics of each confirmed trial, from the folder that it has kept.
+
+    Raises:
+        UserError: if a folder is damaged, or ``test`` fails or returns something else.
+    """
+    metrics = {}
+    for number, folder in folders.items():
+        try:
+            kept = json.loads((folder / TASK).read_text())
+            params, seed = kept["params"], kept["seed"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{folder}: cannot be read: {said(error)}") from None
+        found = _call(own, "test", params, seed, folder)
+        if not isinstance(found, Mapping):
+            raise UserError(
+                f"objective {own.label}: test must return numbers by name, but got {found!r:.80}"
+            )
+        try:
+            figures = {f"test_{_bare(name)}": float(value) for name, value in found.items()}
+        except (TypeError, ValueError) as error:
+            raise UserError(f"objective {own.label}: test: {said(error)}") from None
+        metrics[number] = figures
+    return metrics
+
+
+def _bare(name: object) -> str:
+    return str(name).removeprefix("test_").removeprefix("val_")
+
+
+def _is_cost(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+
+
+def _call(own: Own, name: str, *arguments: Any) -> Any:
+    """Return what hook ``name`` returns; None: there is none. ConfigError: if it raises."""
+    found = hook(own, name)
+    return None if found is None else _user(own, name, lambda: found(*arguments))
+
+
+def _user(own: Own, name: str, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except UserError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise ConfigError(f"objective {own.label}: {name}: {said(error)}") from error

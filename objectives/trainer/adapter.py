@@ -1,0 +1,225 @@
+"""The adapter of the package's trainer: what a study must know of its settings."""
+
+import copy
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mnist_core import optim
+from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.data import sources
+from mnist_core.errors import ConfigError
+from mnist_core.table import flatten
+from objectives.adapter import Call, Params
+from objectives.base import CHANGES
+from objectives.training import Training
+from search_spaces.space import Choice, Space
+
+TrainerSettings = TrainConfig
+"""The table of the trainer's settings, and one of its configurations."""
+
+DataSettings = DataConfig
+"""The table of the settings of the data."""
+
+
+@dataclass(frozen=True)
+class TrainerAdapter:
+    """See ``objectives.adapter.Adapter``.
+
+    Attributes:
+        label: the module in ``objectives/``.
+        base: the configuration that all trials share.
+        find: returns the class of an objective by its module; ConfigError: it is broken.
+    """
+
+    label: str
+    base: TrainerSettings
+    space: Space
+    find: Callable[[str], Any]
+
+    preload: ClassVar[Sequence[str]] = ("mnist_core.train",)
+
+    @property
+    def trains(self) -> bool:
+        """Whether its class is a ``Training``, so that the trainer alone gives its values."""
+        try:
+            return issubclass(self.find(self.label), Training)
+        except ConfigError:  # the file is gone, or broken
+            return False
+
+    @property
+    def device(self) -> str:
+        """The device of the trials."""
+        return self.base.device
+
+    @property
+    def data_name(self) -> str:
+        """The name of the data set."""
+        return self.base.data.name
+
+    @property
+    def no_test(self) -> str:
+        """Why there is nothing to test; "": there is."""
+        return "" if self.base.data.test_set else "there is no test set (data.test_set=false)"
+
+    @property
+    def reports_per_epoch(self) -> int:
+        """Reports of a training in an epoch."""
+        return self.base.reports_per_epoch
+
+    @property
+    def reports(self) -> int | None:
+        """Number of reports of a training; None: it differs between trials."""
+        if self._searched & {"epochs", "reports_per_epoch"}:
+            return None
+        return self.base.epochs * self.base.reports_per_epoch
+
+    @property
+    def most_reports(self) -> int:
+        """The most reports that a training makes: epochs x reports_per_epoch."""
+        most = {"epochs": self.base.epochs, "reports_per_epoch": self.base.reports_per_epoch}
+        for name, parameter in self.space.parameters.items():
+            if (setting := self.space.setting(name)) in most:
+                ends = parameter.choices if isinstance(parameter, Choice) else (parameter.high,)
+                most[setting] = max(int(end) for end in ends if end is not None)
+        return most["epochs"] * most["reports_per_epoch"]
+
+    @property
+    def _searched(self) -> set[str]:
+        return {self.space.setting(name) for name in self.space.parameters}
+
+    def comparable(self) -> dict[str, Any]:
+        """Return the settings that all trainings share and their values depend on."""
+        fixed = comparable_settings(self.base)
+        for key in self._searched:
+            table, _, leaf = key.rpartition(".")
+            (fixed[table] if table else fixed).pop(leaf, None)
+        return fixed
+
+    def configuration(self, params: Params, seed: int, *, source: str) -> TrainerSettings:
+        """Return the configuration that trains ``params``; ConfigError: the trainer refuses it."""
+        settings = self.space.settings(params)
+        if CHANGES in params:
+            settings["changes"] = params[CHANGES]
+        return self.base.override({**settings, "seed": seed}, source=source)
+
+    def check(self, points: Sequence[Params], *, source: str) -> None:
+        """Raise ConfigError unless the trainer takes the settings of each of ``points``."""
+        for point in points:
+            optim.resolve(self.configuration(point, 0, source=source).optim)
+
+    def settings_of(self, params: Params, seed: int, *, source: str) -> dict[str, Any]:
+        """Return the settings that train ``params`` by dotted name."""
+        return flatten(_resolved(self.configuration(params, seed, source=source)).to_dict())
+
+    def shared(self) -> dict[str, Any]:
+        """Return the settings that all trainings share by dotted name."""
+        of_trials = {"seed", *self._searched}
+        settings = flatten(_resolved(self.base).to_dict())
+        return {name: value for name, value in settings.items() if name not in of_trials}
+
+    def trained(self, values: Mapping[str, Any], params: Params) -> dict[str, Any]:
+        """Return the settings that trained ``params`` in the study of ``values``."""
+        settings: dict[str, Any] = copy.deepcopy(values["train"])
+        default = TrainConfig().model_dump()
+        searched = {name: one.get("sets") or name for name, one in values["space"].items()}
+        # A searched setting that this trial did not have had its default.
+        for setting in searched.values():
+            _put(settings, setting, _get(default, setting))
+        for name, value in params.items():
+            _put(settings, searched[name], value)
+        return settings
+
+    def would_train(self, params: Params, *, source: str) -> dict[str, Any]:
+        """Return the settings that train ``params`` here."""
+        return comparable_settings(self.configuration(params, 0, source=source))
+
+    def refused(self, setting: str, value: Any, *, source: str) -> str:
+        """Return why the trainer refuses ``value`` of ``setting``; "": it takes it."""
+        try:
+            self.base.override({setting: value}, source=source)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    def as_trained(self, params: Params, seed: int, attributes: Params) -> dict[str, Any]:
+        """Return all settings as they were when the trial was trained."""
+        # Those that the training reported: this machine may have others.
+        names = ("device", "precision", "threads")
+        used = {name: attributes[name] for name in names if name in attributes}
+        source = "the trial's record"
+        config = self.configuration(params, seed, source=source).override(used, source=source)
+        return _resolved(config).to_dict()
+
+    def ensure_data(self) -> None:
+        """Download or decode the data: once, and here, where the user sees it."""
+        from mnist_core.console.counted_progress import counted_progress
+        from mnist_core.console.safe_console import SafeConsole
+        from mnist_core.data import datasets
+
+        with counted_progress(SafeConsole(stderr=True), "decoding images") as progress:
+            datasets.prepare(self.base.data, progress)
+
+    def preparation(self, typical: Sequence[Params], ends: Sequence[Params], most: float) -> Call:
+        """Return the check of a worker, which keeps the data that it loads."""
+        from objectives.trainer.preflight import prepare
+
+        usual, least = ([self._start(point) for point in points] for points in (typical, ends))
+        kind = self.find(self.label)
+        check = {"check": kind.check} if issubclass(kind, Training) else {}
+        call = functools.partial(prepare, most_parameters=most, **check)
+        return call, ([*usual, *least], usual)
+
+    def _start(self, point: Params) -> TrainerSettings:
+        return self.configuration(point, 0, source="the study")
+
+    def description(self) -> Call:
+        """Return what finds versions and data hashes."""
+        from objectives.trainer.facts import describe
+
+        return describe, (self.base.data,)
+
+    def kept(self, folder: Path, number: int) -> Path:
+        """Return the file of a confirmed model."""
+        return folder / f"{number}.safetensors"
+
+    def reading(self, models: Mapping[int, Path]) -> Call:
+        """Return what evaluates models on the test images in a worker."""
+        from objectives.trainer.test_images import read_test
+
+        return read_test, (self.base, models)
+
+
+def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
+    """Return the settings of a training that say what is measured, as plain values."""
+    # Left out: where a trial runs, and which trial it is.
+    settings = config.model_dump(exclude={"seed", "device", "threads"})
+    settings["data"].pop("test_set")  # a test set that comes later changes no training
+    settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+    if sources.own_path(config.data) is not None:
+        settings["data"]["name"] = "own images"
+    for name in ("size", "channels", "balance"):  # not in the fingerprints of older studies
+        if settings["data"][name] is None:
+            del settings["data"][name]
+    if not config.changes:
+        del settings["changes"]
+    return settings
+
+
+def _resolved(config: TrainerSettings) -> TrainerSettings:
+    return config.model_copy(update={"optim": optim.resolve(config.optim)})
+
+
+def _put(tables: dict[str, Any], key: str, value: Any) -> None:
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+    tables[leaf] = value
+
+
+def _get(tables: Any, key: str) -> Any:
+    for part in key.split("."):
+        tables = tables.get(part) if isinstance(tables, Mapping) else None
+    return tables

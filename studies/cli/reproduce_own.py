@@ -1,0 +1,66 @@
+"""``studies reproduce`` of a study whose objective is the user's own."""
+
+from pathlib import Path
+
+from mnist_core.errors import ConfigError, UserError
+from objectives.base import Outcome, Task, TrainingError
+from objectives.own import Command, Own
+from objectives.own.adapter import OwnConfiguration
+from objectives.own.objective import OwnObjective
+from objectives.own.versions import describe
+from objectives.own.worker import prepare
+from studies import catalog
+from studies.analysis.reproduction import Recorded
+from studies.planning.reached_code import code_facts
+from studies.spec import StudySpec
+
+
+def run_again(file: Path, recorded: Recorded) -> tuple[float, dict[str, str]]:
+    """Run what ``recorded`` of ``file`` was measured by; return its metric, and the facts here.
+
+    Raises:
+        UserError: if the study is not found, has another objective now, or the run fails.
+    """
+    config = recorded.config
+    assert isinstance(config, OwnConfiguration)
+    spec = _spec(file, recorded.study)
+    own = spec.own
+    if own is None or (own.label, dict(own.given)) != (config.objective, dict(config.given)):
+        raise ConfigError(
+            f"{file}: its value was measured by the objective {config.objective}, but that of study"
+            f" {spec.name} is {spec.label} now; put it back, or run the study again"
+        )
+    fingerprint = prepare(own, ()).fingerprint
+    before = recorded.facts.get("data_fingerprint", fingerprint)
+    if before != fingerprint:
+        raise UserError(
+            f"{file}: was measured on other data: prepare returned {before!r}, but returns"
+            f" {fingerprint!r} here"
+        )
+    outcome = _run(file, own, config, spec.metric)
+    if recorded.metric not in outcome.metrics:
+        raise UserError(f"{file}: the objective gives no {recorded.metric}, which the record names")
+    return outcome.metrics[recorded.metric], {**describe(own)["versions"], **code_facts(own)}
+
+
+def _run(file: Path, own: Own, config: OwnConfiguration, metric: str) -> Outcome:
+    objective = OwnObjective(own=own, metric=metric, folder=str(Path.cwd()))
+    task = Task(number=0, params=config.params, seed=config.seed)
+    try:
+        return objective(task, lambda step, metrics: None)
+    except TrainingError as error:
+        raise UserError(f"{file}: {error.message}") from None
+    except Exception as error:  # the user's code may raise anything
+        kind = "the command" if isinstance(own.place, Command) else own.label
+        raise UserError(f"{file}: {kind}: {type(error).__name__}: {error}") from error
+
+
+def _spec(file: Path, study: str) -> StudySpec:
+    """Return the study that the record names: no code is run that a file alone names."""
+    base = study if study in catalog.names() else study.partition("-")[0]
+    try:
+        return catalog.get(base)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{file}: its objective is that of study {base}, which is not found here: {error}"
+        ) from None

@@ -1,0 +1,373 @@
+"""Objectives of the user's own: functions, classes, objects and commands, from end to end."""
+
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import own_objectives
+import psutil
+import pytest
+from own_objectives import Kept, Mutable, NeedsMore, NotCalled, Shifted, curve, silent
+
+from mnist_core.errors import ConfigError, UserError
+from objectives.base import Outcome, StopTraining, Task, TrainingError
+from objectives.own import Command, own
+from objectives.own.objective import OwnObjective
+from objectives.own.running_command import run_command
+from search_spaces.space import Choice, Float, Space, When
+from studies import catalog, python_api
+from studies.analysis import stored_study
+from studies.analysis.refinement import refine
+from studies.analysis.study_file import study_file
+from studies.cli.reproduce import reproduce_command
+from studies.dashboard.notes import TrialNotes
+from studies.planning import lookup
+from studies.planning import plan as planning
+from studies.planning.reached_code import hashes_of_own
+from studies.protocol.carry_over import carry
+from studies.report.overview import describe
+from studies.spec import StudySpec
+
+SPACE = Space({"kind": Choice(("a", "b")), "x": Float(0.0, 1.0)})
+TASK = Task(number=3, params={"kind": "a", "x": 0.3}, seed=7)
+
+
+def spec_of(objective=None, **fields):
+    values = {
+        "name": "mine",
+        "goal": "Which kind is best?",
+        "space": SPACE,
+        "scientific": "kind",
+        "defaults": {"a": {"x": 0.5}, "b": {"x": 0.5}},
+        "baseline": "a",
+        "metric": "score",
+        "trials": 6,
+        "trials_per_choice": 2,
+    }
+    own_one = {} if objective is None else {"objective": objective}
+    return StudySpec(**{**values, **own_one, **fields})
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run a study in ``tmp_path``, in this process unless ``set`` names an engine."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(spec, **settings):
+        monkeypatch.setattr(catalog, "names", lambda: (spec.name,))
+        monkeypatch.setattr(catalog, "get", lambda name: spec)
+        usual = {"engine.name": "inline", "tracking.trackers": []}
+        return python_api.run(spec.name, set={**usual, **settings}, plain=True)
+
+    return go
+
+
+def outcome_of(objective, *, metric="score", stop_at=None, **options):
+    seen = []
+
+    def report(step, metrics):
+        seen.append((step, dict(metrics)))
+        if step == stop_at:
+            raise StopTraining
+
+    made = OwnObjective(own=own(objective), metric=metric, **options)
+    return made(TASK, report), seen
+
+
+def test_a_function_is_a_study_from_end_to_end(run, tmp_path, capsys):
+    ran = run(spec_of(curve))
+    assert ran.phase == "finished" and ran.best == "b"
+    assert ran.result["winner"]["settings"]["objective"] == "own_objectives.py:curve"
+    assert "mine" in (tmp_path / "results/mine/report.md").read_text()
+    file = tmp_path / "results/mine/best_config.toml"
+    capsys.readouterr()
+    reproduce_command(file)
+    assert "exactly as recorded" in capsys.readouterr().out
+    text = study_file(ran.stored.plan, refine(ran.stored.finished(), ran.stored.search), "finer")
+    space = {}
+    exec(compile(text, "finer.py", "exec"), space)  # as if it were imported
+    assert space["STUDY"].objective == catalog.get("mine").objective
+    again = stored_study.read(planning.resolve("mine", sets={}))
+    assert not again.differs
+    assert again.fingerprint and "train" in again.settings and "trainer" not in again.settings
+
+
+def test_what_looks_at_it_needs_no_trainer(run):
+    ran = run(spec_of(curve))
+    stored = stored_study.read(lookup.find("results/mine"))
+    assert (
+        stored.plan.spec.own.place is None and stored.plan.spec.label == "own_objectives.py:curve"
+    )
+    assert len(ran.trials) == 6 and len(ran.confirm) >= 6 and ran.config is None
+    assert (
+        "at report" in TrialNotes(stored, confirm=False).note(stored.search[0]) or ran.trials.size
+    )
+    shown = {row.name for row in describe(stored.plan)}
+    assert "search.trials" in shown and not shown & {"epochs", "optim.lr", "device"}
+    small = planning.resolve("mine", quick=True, sets={})
+    assert small.trials == 6 and small.name == "mine-quick"
+
+
+def test_a_fork_takes_over_the_trials_of_a_narrower_space(run):
+    ran = run(spec_of(curve))
+    wider = Space({"kind": Choice(("a", "b")), "x": Float(-1.0, 1.0)})
+    with ran.stored.plan.location.opened() as studies:
+        trials = studies.search.get_trials()
+    for space, count in ((wider, 6), (Space({**wider.parameters, "y": Float(0.0, 1.0)}), 0)):
+        defaults = {one: {"x": 0.5, **({"y": 0.5} if count == 0 else {})} for one in "ab"}
+        plan = dataclasses.replace(
+            ran.stored.plan, spec=spec_of(curve, space=space, defaults=defaults)
+        )
+        found = carry(plan, study="mine", values=ran.stored.settings, trials=trials)
+        assert found.count == count
+
+
+def test_workers_find_it_by_its_file(run):
+    ran = run(spec_of(Kept), **{"engine.name": "local", "engine.workers": 2})
+    result = ran.result
+    assert result["winner"]["test"]["mean"] == pytest.approx(
+        result["winner"]["confirm"]["mean"] - 0.5
+    )
+    assert result["versions"]["wheels"] == "4"
+    assert result["data"]["fingerprint"] == "the data"
+    assert all(record.state == "COMPLETE" for record in ran.stored.confirm)
+
+
+def test_one_that_never_reports_and_returns_a_number(run):
+    ran = run(spec_of(silent))
+    assert ran.result["trials"] == {"COMPLETE": 6}
+
+
+def test_an_object_is_known_by_its_fields(run):
+    run(spec_of(Shifted(0.5)))
+    with pytest.raises(UserError, match=r"by: 0\.5 -> 0\.7"):
+        run(spec_of(Shifted(0.7)))
+
+
+def test_limits_and_costs_of_its_own(run):
+    ran = run(spec_of(Kept, constraints={"parameters": 15}))
+    states = {record.params["kind"]: record.state for record in ran.stored.search}
+    assert states == {"a": "COMPLETE", "b": "FAIL"}
+    with pytest.raises(ConfigError, match=r"cost\(params\)"):
+        run(spec_of(curve, name="other", constraints={"parameters": 15}))
+
+
+def test_settings_of_the_trainer_are_refused(run):
+    with pytest.raises(ConfigError, match=r"epochs .*trainer"):
+        run(spec_of(curve), epochs=3)
+    with pytest.raises(ConfigError, match=r"optim\.lr .*trainer"):
+        planning_of = spec_of(curve, fixed={"optim.lr": 0.1})
+        run(planning_of)
+
+
+def test_a_pruner_that_must_know_the_reports_asks_for_them(run):
+    with pytest.raises(ConfigError, match="reports"):
+        run(spec_of(silent), **{"search.pruner": "hyperband"})
+    run(spec_of(curve), **{"search.pruner": "hyperband", "search.trials": 4})
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("nothing", "BadOutcome"),
+        ("another_name", "MissingMetric"),
+        ("words", "BadOutcome"),
+        ("a_list", "BadOutcome"),
+    ],
+)
+def test_a_wrong_result_has_a_kind_and_one_line(name, kind):
+    with pytest.raises(TrainingError) as error:
+        outcome_of(getattr(own_objectives, name))
+    assert error.value.kind == kind
+    assert "score" in error.value.message and "\n" not in error.value.message
+
+
+@pytest.mark.parametrize("name", ["nothing", "not_a_number", "raises"])
+def test_a_study_of_failures_ends_in_one_line_and_keeps_them(run, name):
+    with pytest.raises(UserError) as error:
+        run(spec_of(getattr(own_objectives, name)))
+    assert "\n" not in str(error.value)
+    kept = stored_study.read(planning.resolve("mine", sets={}))
+    assert [record.state for record in kept.search] == ["FAIL"] * 6
+
+
+def test_a_prepare_that_fails_stops_before_the_first_trial(run):
+    with pytest.raises(UserError, match=r"digits\.csv"):
+        run(spec_of(own_objectives.broken_prepare))
+
+
+def local():
+    def objective(params):
+        return 1
+
+    return objective
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [lambda params: 1, local(), Mutable(), NeedsMore, NotCalled, 3, own_objectives.other_arguments,
+     Shifted(by=Path())],
+)  # fmt: skip
+def test_what_workers_cannot_find_or_call_is_refused_at_once(objective):
+    with pytest.raises(ConfigError) as error:
+        spec_of(objective)
+    assert "\n" not in str(error.value) and "objective" in str(error.value)
+
+
+def test_a_report_that_stops_it_prunes_it_unless_it_was_the_last():
+    outcome, seen = outcome_of(curve, stop_at=3)
+    assert outcome.stopped and len(seen) == 3 and outcome.metrics == seen[-1][1]
+    outcome, seen = outcome_of(curve, stop_at=5)
+    assert not outcome.stopped and outcome.metrics["other"] == 3
+
+
+def test_one_that_catches_the_stop_has_not_run_its_full_budget():
+    outcome, _ = outcome_of(own_objectives.catching, stop_at=2)
+    assert outcome == Outcome(metrics={"score": 2.0}, stopped=True)
+
+
+def test_the_code_that_counts_is_what_the_objective_reaches(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file, helper = tmp_path / "reach_me.py", tmp_path / "reach_helper.py"
+
+    def hashes(goal="a", top=1, unused=1, helped=1):
+        helper.write_text(f"FACTOR = {helped}\n")
+        file.write_text(
+            f"'''{goal}'''\nimport reach_helper\nTOP = {top}\nUNUSED = {unused}\n"
+            "def objective(params):\n    return TOP * reach_helper.FACTOR\n"
+            f"STUDY = ({goal!r}, objective)\n"
+        )
+        sys.modules.pop("reach_me", None)
+        import reach_me
+
+        return hashes_of_own(own(reach_me.objective))
+
+    first = hashes()
+    assert set(first) == {"reach_me.py", "reach_helper.py"}
+    assert hashes(goal="b", unused=2) == first
+    assert hashes(top=2)["reach_me.py"] != first["reach_me.py"]
+    assert hashes(helped=2)["reach_helper.py"] != first["reach_helper.py"]
+
+
+SCRIPT = """
+import json, sys
+x, seed = float(sys.argv[2]), int(sys.argv[4])
+for step in range(1, 4):
+    print(json.dumps({"step": step, "score": x * step}), flush=True)
+print("done")
+print(json.dumps({"score": x + (sys.argv[6] == "b"), "seed": float(seed)}))
+"""
+
+
+def script(tmp_path, text=SCRIPT, words="--x {x} --seed {seed} --kind {kind}"):
+    file = tmp_path / "train.py"
+    file.write_text(text)
+    return f"{{python}} {shlex.quote(str(file))} {words}"
+
+
+def test_a_command_is_a_study(run, tmp_path):
+    ran = run(spec_of(command=script(tmp_path)))
+    assert ran.best == "b" and ran.result["winner"]["settings"]["given"]["command"]
+    reproduce_command(tmp_path / "results/mine/best_config.toml")
+
+
+def test_values_are_parts_of_words_and_never_run():
+    command = Command("echo '{a} b' {c}{{}}")
+    assert command.argv({"a": "; rm -r / #", "c": "$(x)"}) == ["echo", "; rm -r / # b", "$(x){}"]
+    assert Command("x {optim.lr}").argv({"optim.lr": 0.1}) == ["x", "0.1"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "'", "x {", "x {kind} {y} {x}", "x {x}", "x {} {x} {kind}", "x {x:.2f} {kind}"]
+)
+def test_a_wrong_command_is_one_line(text):
+    with pytest.raises(ConfigError) as error:
+        spec_of(Command(text))
+    assert "\n" not in str(error.value)
+
+
+def test_a_parameter_with_a_condition_is_passed_as_json():
+    space = Space({**SPACE.parameters, "y": Float(0.0, 1.0, when=When("kind", ("b",)))})
+    defaults = {"a": {"x": 0.5}, "b": {"x": 0.5, "y": 0.5}}
+    with pytest.raises(ConfigError, match="condition"):
+        spec_of(command="x {kind} {x} {y}", space=space, defaults=defaults)
+    spec_of(command="x {params}", space=space, defaults=defaults)
+
+
+def ran_command(tmp_path, text, report=lambda step, metrics: None):
+    command = Command(script(tmp_path, text, ""))
+    return run_command(command, str(tmp_path), TASK, report)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "part"),
+    [
+        ("import sys; print('{}'); sys.exit('no data')", "CommandFailed", "exit code 1: no data"),
+        ("import os; os.kill(os.getpid(), 9)", "CommandFailed", "SIGKILL"),
+        ("print('score: 3')", "NoResult", "score: 3"),
+        ("print('{broken')", "NoResult", "{broken"),
+    ],
+)
+def test_a_command_that_fails_is_one_line(tmp_path, text, kind, part):
+    with pytest.raises(TrainingError) as error:
+        ran_command(tmp_path, text)
+    assert error.value.kind == kind and part in error.value.message
+    assert "\n" not in error.value.message
+
+
+def test_a_program_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(TrainingError, match="no_such_program"):
+        run_command(Command("no_such_program"), str(tmp_path), TASK, lambda *_: None)
+
+
+PARENT = """
+import json, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(json.dumps({"step": 1, "pid": child.pid}), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_stopped_command_ends_with_its_children(tmp_path):
+    pids = []
+
+    def stop(step, metrics):
+        pids.append(int(metrics["pid"]))
+        raise StopTraining
+
+    began = time.monotonic()
+    with pytest.raises(StopTraining):
+        ran_command(tmp_path, PARENT, stop)
+    assert time.monotonic() - began < 30
+    assert not psutil.pid_exists(pids[0]) or psutil.Process(pids[0]).status() == "zombie"
+
+
+@pytest.mark.long
+def test_a_command_over_its_time_ends_with_its_children(run, tmp_path):
+    note = tmp_path / "pid"
+    text = PARENT.replace("time.sleep(60)\n", f"open({str(note)!r}, 'w').write(str(child.pid))\n"
+                          "time.sleep(60)\n")  # fmt: skip
+    with pytest.raises(UserError, match="TimeLimit"):
+        run(
+            spec_of(command=script(tmp_path, text, "{params}"), trials=2),
+            **{"engine.name": "local", "engine.workers": 1, "engine.trial_seconds": 2.0,
+               "search.trials": 1, "search.trials_per_choice": 0, "search.pruner": "none"},
+        )  # fmt: skip
+    pid = int(note.read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+@pytest.mark.long
+def test_digits_of_scikit_learn(run, tmp_path):
+    pytest.importorskip("sklearn")
+    import sklearn_digits
+
+    ran = run(dataclasses.replace(sklearn_digits.STUDY, name="mine"))
+    assert ran.best in ("forest", "logistic", "svm")
+    assert ran.result["winner"]["test"]["mean"] > 0.8
+    assert json.loads((tmp_path / "results/mine/result.json").read_text())["versions"]["sklearn"]
+    assert os.listdir(tmp_path / "results/mine/checkpoints/confirm")
