@@ -38,8 +38,22 @@ RECORD = "record"
 class DataConfig(Table):
     """Which images, and how they are split."""
 
-    name: str = Field("mnist-10pct", description="data set, see `python -m mnist_core data show`")
+    name: str = Field(
+        "mnist-10pct",
+        description="data set, see `python -m mnist_core data show`, or the path of your images",
+    )
     root: str = Field("", description="folder with IDX files; empty: the cache folder")
+    size: int | None = Field(
+        None, ge=4, le=128, description="pixels a side to scale to; left out: as the files are"
+    )
+    channels: Literal[1, 3] | None = Field(
+        None, description="1: grey, 3: colour; left out: as the files are"
+    )
+    balance: Literal["loss", "batches"] | None = Field(
+        None,
+        description="classes of few images: their loss counts more, or they are drawn more often;"
+        " left out: as they come",
+    )
     split_seed: int = Field(0, ge=0, description="seed of the stratified train/validation split")
     test_set: bool = Field(True, description="false: there is none, and nothing is tested")
     confirm: Literal["own", "half", "none"] = Field(
@@ -48,6 +62,11 @@ class DataConfig(Table):
         " study takes half of 4,000 or more validation images), half of the validation images, or"
         " none apart from those",
     )
+
+    @property
+    def title(self) -> str:
+        """The name; of a path its last part, which says nothing of this machine."""
+        return self.name.rstrip("/").rpartition("/")[2] or self.name
 
 
 class ModelConfig(Table):

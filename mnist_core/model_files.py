@@ -39,7 +39,7 @@ def file_of(name: str) -> Path | None:
 def declares_options(name: str) -> bool:
     """Return whether model ``name`` checks its options itself, by a class ``Options``.
 
-    True as well if its file is missing or is not Python: whoever builds the model says so.
+    True as well if its file is missing or is not Python: ``models.resolve`` reports that.
     """
     file = file_of(name)
     if file is None:

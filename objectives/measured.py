@@ -48,4 +48,5 @@ class Measured:
         config = self.training.config(task)
         data = load_data(config)
         with torch.device("meta"):  # no memory, no random numbers
-            return models.count_parameters(models.build(config.model, data.n_classes))
+            model = models.build(config.model, data.n_classes, data.about)
+            return models.count_parameters(model)

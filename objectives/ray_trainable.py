@@ -114,7 +114,7 @@ def _number(trial_id: str) -> int:
 
 
 def _resumed(started: _Lineage, space: Space, runs: Objective, state: Path) -> _Lineage:
-    """Take the state over that Tune hands in, if it does; return the training that goes on."""
+    """Take the state over that Tune hands in, if it does; return the training that continues."""
     checkpoint = tune.get_checkpoint()
     training = _training(runs)
     if checkpoint is None or training is None:

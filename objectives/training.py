@@ -93,6 +93,7 @@ class Training:
                 result.config,
                 n_classes=data.n_classes,
                 metrics=result.metrics,
+                about=result.about,
                 confirm_trial=task.number,
             )
         metrics, attributes = result.metrics, {**_attributes(result), **earlier.attributes}
@@ -211,5 +212,6 @@ def _attributes(result: "TrainResult") -> dict[str, Any]:
         "train_seconds": result.train_seconds,
         "wall_seconds": result.history[-1]["seconds"],
         "confusion": result.confusion,
+        **({"class_names": list(names)} if (names := result.about.class_names) else {}),
         **found,
     }

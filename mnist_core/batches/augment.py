@@ -24,7 +24,7 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     """Change every image by parameters of its own; pixels from outside are 0.
 
     Args:
-        images: float32 ``[N, 1, rows, columns]``, 0 is the ground.
+        images: float32 ``[N, channels, rows, columns]``, 0 is the ground.
         config: the greatest changes and the shares of images that are changed.
         generator: of the same device as ``images``.
 
@@ -138,7 +138,7 @@ def blur_sigmas(config: AugmentConfig, n: int, generator: torch.Generator) -> Te
 def blur(images: Tensor, sigmas: Tensor) -> Tensor:
     """Blur each image by a 3x3 Gaussian of its own; the pixels beyond the edge are mirrored.
 
-    ``images`` are ``[N, 1, rows, columns]``, at least 2x2; ``sigmas`` pixels ``[N]``.
+    ``images`` are ``[N, C, rows, columns]``, at least 2x2; ``sigmas`` pixels ``[N]``.
     """
     beside = torch.exp(-0.5 / sigmas.square())  # 0 for a sigma of 0
     weights = (beside / (1 + 2 * beside)).view(-1, 1, 1, 1)
@@ -180,7 +180,7 @@ def erased_rectangles(
 
 
 def erase(images: Tensor, rectangles: Tensor) -> Tensor:
-    """Set each image's rectangle to 0: of ``[N, 1, rows, columns]``, by int64 ``[4, N]``."""
+    """Set each image's rectangle to 0: of ``[N, C, rows, columns]``, by int64 ``[4, N]``."""
     tops, lefts, heights, widths = rectangles.unsqueeze(-1)
     y = torch.arange(images.shape[-2], device=images.device)
     x = torch.arange(images.shape[-1], device=images.device)

@@ -1,5 +1,6 @@
 """Batches straight from device tensors: no loader, no workers, no image library."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
@@ -11,24 +12,46 @@ from torch import Tensor
 from mnist_core.batches.augment import augment
 from mnist_core.config import AugmentConfig
 from mnist_core.data import Split
+from mnist_core.images import MNIST, Images
 
-MEAN, STD = 0.1307, 0.3081
-"""Of MNIST's training pixels on the scale 0 to 1; used for every data set."""
-
+READY_BYTES = 2**28
+"""Training images that take more as float32 stay uint8: each batch is normalised by itself."""
 
 NORM_IMAGES, NORM_BATCH = 5000, 500
 """Training images from which a BatchNorm's statistics are computed again; most of a batch."""
 
 
-def normalise(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Turn uint8 ``[N, rows, columns]`` into ``dtype`` ``[N, 1, rows, columns]``, channels-last.
+def normalise(images: Tensor, dtype: torch.dtype, about: Images = MNIST) -> Tensor:
+    """Turn uint8 images into ``dtype`` ``[N, channels, rows, columns]``, channels-last.
 
-    The values are those of torchvision's ``ToTensor`` and ``Normalize``.
+    ``images`` are ``[N, rows, columns]``, or ``[N, rows, columns, 3]`` in colour. The values are
+    those of torchvision's ``ToTensor`` and ``Normalize``.
     """
     # Convolutions are fast with channels-last.
     wide = torch.float64 if dtype is torch.float64 else torch.float32
-    scaled = images.to(wide, copy=True).div_(255).sub_(MEAN).div_(STD)
+    scaled = images.to(wide, copy=True).div_(255)
+    if about.colour:
+        mean, std = _per_channel(about, wide, images.device)
+        return scaled.sub_(mean).div_(std).to(dtype).permute(0, 3, 1, 2)
+    scaled = scaled.sub_(about.mean[0]).div_(about.std[0])
     return scaled.to(dtype).unsqueeze(-1).permute(0, 3, 1, 2)
+
+
+@functools.lru_cache(maxsize=8)  # a copy to a GPU at every batch would wait for it
+def _per_channel(about: Images, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(of, dtype=dtype, device=device) for of in (about.mean, about.std))
+    return mean, std
+
+
+def class_weights(labels: Tensor) -> Tensor:
+    """Return a weight for each class, inverse to its number of images; their mean over images is 1.
+
+    ``labels`` are int64 ``[N]``; a class without an image has the weight 0.
+    """
+    counts = torch.bincount(labels).double()
+    there = counts > 0
+    weights = len(labels) / (there.sum() * counts.clamp_min(1))
+    return torch.where(there, weights, 0.0)
 
 
 def stream_seed(seed: int, stream: str) -> int:
@@ -38,7 +61,7 @@ def stream_seed(seed: int, stream: str) -> int:
 
 
 def norm_images(images: Tensor, seed: int) -> Tensor:
-    """Draw at most ``NORM_IMAGES`` of uint8 ``[N, rows, columns]``: the same at each call."""
+    """Draw at most ``NORM_IMAGES`` of uint8 images ``[N, …]``: the same at each call."""
     # For the statistics of averaged weights. Not the first ones: files may be sorted by class, and
     # a batch of one class has no variance between classes.
     stream = torch.Generator().manual_seed(stream_seed(seed, "norms"))
@@ -46,10 +69,9 @@ def norm_images(images: Tensor, seed: int) -> Tensor:
     return images.index_select(0, order.to(images.device))
 
 
-def norm_batches(inputs: Tensor) -> tuple[Tensor, ...]:
-    """Split ``inputs``, ``[N, …]`` images or pairs, into batches that are nearly equal."""
+def norm_batches(inputs: Tensor, images: int) -> tuple[Tensor, ...]:
+    """Split ``inputs``, pairs or the ``images`` themselves, into batches that are nearly equal."""
     # Each counts the same for the statistics, so none may be of a few images that are left over.
-    images = inputs.shape[:-2].numel()
     return torch.tensor_split(inputs, -(-images // NORM_BATCH))
 
 
@@ -81,10 +103,11 @@ class Stream(ABC):
         """Augment in another way from now on."""
         self._augmentation = augmentation
         self._ready = None
-        if not augmentation.active:
+        if not augmentation.active and 4 * self._split.images.numel() <= READY_BYTES:
             # Once for the whole training, so nothing else is left to do in a step. Gathering rows
-            # of [N, rows, columns, 1] keeps the channels-last layout.
-            self._ready = normalise(self._split.images, self._dtype).permute(0, 2, 3, 1)
+            # of [N, rows, columns, channels] keeps the channels-last layout.
+            ready = normalise(self._split.images, self._dtype, self._split.about)
+            self._ready = ready.permute(0, 2, 3, 1)
 
     @property
     @abstractmethod
@@ -109,12 +132,18 @@ class Stream(ABC):
         self._changes.set_state(state["augment"])
 
     def _images(self, chosen: Tensor) -> Tensor:
-        """Return normalised images ``[N, 1, rows, columns]``."""
+        """Return normalised images ``[N, channels, rows, columns]``."""
         if self._ready is not None:
             return self._ready.index_select(0, chosen).permute(0, 3, 1, 2)
-        raw = self._split.images.index_select(0, chosen).unsqueeze(1).to(torch.float32)
-        changed = augment(raw, self._augmentation, self._changes)
-        return normalise(changed.squeeze(1), self._dtype)
+        raw, about = self._split.images.index_select(0, chosen), self._split.about
+        if not self._augmentation.active:
+            return normalise(raw, self._dtype, about)
+        if about.colour:
+            planes = raw.permute(0, 3, 1, 2).to(torch.float32)
+            changed = augment(planes, self._augmentation, self._changes).permute(0, 2, 3, 1)
+            return normalise(changed, self._dtype, about)
+        changed = augment(raw.unsqueeze(1).to(torch.float32), self._augmentation, self._changes)
+        return normalise(changed.squeeze(1), self._dtype, about)
 
 
 class Batches(Stream):
@@ -122,13 +151,34 @@ class Batches(Stream):
 
     ORDER = "order"
 
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        seed: int,
+        augmentation: AugmentConfig,
+        dtype: torch.dtype,
+        balanced: bool = False,
+    ) -> None:
+        """Take the images; if ``balanced``, each class is drawn equally often, with repetition."""
+        super().__init__(split, batch_size, seed=seed, augmentation=augmentation, dtype=dtype)
+        labels = split.labels.cpu()
+        self._chances = class_weights(labels)[labels] if balanced else None
+
     @property
     def size(self) -> int:
         """Number of images."""
         return len(self._split)
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the next epoch's batches: images ``[B, 1, rows, columns]``, labels ``[B]``."""
-        order = torch.randperm(self.size, generator=self._order).to(self._split.labels.device)
+        """Yield the next epoch's batches: images ``[B, C, rows, columns]``, labels ``[B]``."""
+        if self._chances is None:
+            order = torch.randperm(self.size, generator=self._order)
+        else:
+            order = torch.multinomial(
+                self._chances, self.size, replacement=True, generator=self._order
+            )
+        order = order.to(self._split.labels.device)
         for chosen in torch.split(order, self._batch_size):
             yield self._images(chosen), self._split.labels.index_select(0, chosen)

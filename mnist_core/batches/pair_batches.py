@@ -130,7 +130,7 @@ class PairBatches(Stream):
         return self._per_epoch
 
     def epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the next epoch's batches: ``[B, 2, rows, columns]``, their classes ``[B, 2]``."""
+        """Yield the next batches: ``[B, 2, (3,) rows, columns]``, their classes ``[B, 2]``."""
         labels = self._split.labels
         words = torch.randint(2**_WORD_BITS, (_WORDS, self._per_epoch), generator=self._order)
         drawn = self._sampler.draw(words.to(labels.device))

@@ -15,6 +15,9 @@ from mnist_core import files, models, parsing
 from mnist_core.checkpoints import checkpoint_kinds
 from mnist_core.config import TrainConfig
 from mnist_core.errors import CheckpointError, ConfigError
+from mnist_core.images import MNIST, Images
+
+_IMAGES = "images"  # the entry of the header that says which images the model takes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +29,7 @@ class Checkpoint:
     n_classes: int
     metrics: Mapping[str, float]
     confirm_trial: int | None = None  # of the study that kept it; None: no study did
+    about: Images = MNIST  # the images that it takes
 
 
 def save(
@@ -36,6 +40,7 @@ def save(
     n_classes: int,
     metrics: Mapping[str, float],
     confirm_trial: int | None = None,
+    about: Images = MNIST,
 ) -> None:
     """Write a checkpoint whole or not at all; raise ``UserError`` if it cannot be written."""
     header = {
@@ -43,6 +48,8 @@ def save(
         "n_classes": str(n_classes),
         "metrics": json.dumps(dict(metrics)),
     }
+    if about != MNIST:
+        header[_IMAGES] = json.dumps(about.to_json())
     if confirm_trial is not None:
         header["confirm_trial"] = str(confirm_trial)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
@@ -60,9 +67,12 @@ def load(path: Path) -> Checkpoint:
         config = TrainConfig.from_mapping(parsing.json_text(header["config"]), source=str(path))
         n_classes = checkpoint_kinds.count(header, "n_classes")
         metrics = _metrics(header["metrics"])
+        about = MNIST
+        if _IMAGES in header:  # not in those of images in MNIST's form, which are the older ones
+            about = Images.from_json(parsing.json_text(header[_IMAGES]))
         trial = str(header.get("confirm_trial", ""))
         with torch.random.fork_rng(devices=[]):  # first weights are drawn only to be replaced
-            model = models.build(config.model, n_classes)
+            model = models.build(config.model, n_classes, about)
         if any(value.dtype is torch.float64 for value in weights.values()):
             model.double()  # which loading would round to the model's type
         model.load_state_dict(weights)
@@ -82,6 +92,7 @@ def load(path: Path) -> Checkpoint:
         config=config,
         n_classes=n_classes,
         metrics=metrics,
+        about=about,
         confirm_trial=int(trial) if trial.isdecimal() and len(trial) < 10 else None,
     )
 

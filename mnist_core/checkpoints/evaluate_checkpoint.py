@@ -1,5 +1,6 @@
 """A trained model on images: the same figures that its training logged."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,7 +29,7 @@ def judge(kept: Checkpoint, split: Split) -> Evaluation:
     with _session(kept, split.images.device) as (model, machine):
         return tasks.evaluate(
             model,
-            split,
+            dataclasses.replace(split, about=kept.about),  # normalised as in the training
             kept.config,
             runtime=machine,
             threshold=kept.metrics.get("val_threshold"),
@@ -45,27 +46,35 @@ def judge_on_confirm_images(result: TrainResult, n_classes: int) -> Evaluation |
     if split is None:
         return None
     metrics, config = result.metrics, result.config
-    kept = Checkpoint(model=result.model, config=config, n_classes=n_classes, metrics=metrics)
+    kept = Checkpoint(
+        model=result.model,
+        config=config,
+        n_classes=n_classes,
+        metrics=metrics,
+        about=result.about,
+    )
     return judge(kept, split)
 
 
 def logits(kept: Checkpoint, images: Tensor) -> Tensor:
-    """Classify uint8 ``[N, 28, 28]`` exactly as ``judge`` does: ``[N, C]`` on the CPU."""
+    """Classify uint8 images ``[N, …]`` exactly as ``judge`` does: ``[N, C]`` on the CPU."""
     found = []
     with _session(kept, images.device) as (model, machine), torch.no_grad(), machine.autocast():
         # The same batches: a bf16 sum may depend on how many images are computed together.
         for part in torch.split(images, class_metrics.CHUNK):
-            found.append(machine.widen(model(normalise(part, machine.dtype))).cpu())
+            found.append(machine.widen(model(normalise(part, machine.dtype, kept.about))).cpu())
     return torch.cat(found) if found else torch.zeros(0, kept.n_classes)
 
 
 def pair_scores(kept: Checkpoint, images: Tensor, chosen: Tensor) -> Tensor:
-    """Compare pairs of uint8 ``[N, 28, 28]``, int64 ``[P, 2]``, exactly as ``judge`` does.
+    """Compare pairs of uint8 images ``[N, …]``, int64 ``[P, 2]``, exactly as ``judge`` does.
 
     Returns float64 ``[P]`` on the CPU; the same class from ``kept.metrics["val_threshold"]`` on.
     """
     with _session(kept, images.device) as (model, machine):
-        return pairs.score(model, images, chosen, kept.config, machine)
+        labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        split = Split(images, labels, kept.about)
+        return pairs.score(model, split, chosen, kept.config, machine)
 
 
 def config_at(kept: Checkpoint, device: str) -> TrainConfig:

@@ -1,6 +1,8 @@
 """What a model does on a split, printed: figures, and the confusion matrix class by class."""
 
-from collections.abc import Callable
+import csv
+import io
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -16,12 +18,16 @@ if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
 Say = Callable[[str | Table], object]
 
 
-def print_evaluation(say: Say, found: "Evaluation") -> None:
-    """Print figures, the confusion matrix, and the recall and precision of each class."""
+def print_evaluation(say: Say, found: "Evaluation", names: Sequence[str] = ()) -> None:
+    """Print figures, the confusion matrix, and the recall and precision of each class.
+
+    ``names`` are those of the classes; left out: their numbers.
+    """
     from mnist_core.tasks.pair_metrics import PairEvaluation
 
     say(", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items()))
-    matrix = Confusion.of(found.confusion.tolist(), pairs=isinstance(found, PairEvaluation))
+    pairs = isinstance(found, PairEvaluation)
+    matrix = Confusion.of(found.confusion.tolist(), pairs=pairs, names=names)
     if isinstance(found, PairEvaluation):
         low, high = found.interval()
         say(f"accuracy between {low:.4f} and {high:.4f} (95 %, bootstrap over images)")
@@ -42,15 +48,18 @@ def print_evaluation(say: Say, found: "Evaluation") -> None:
         table.add_row(name, *map(str, cells), *shares)
     say(_uncut(table))
     if many:
-        say(_uncut(_confusions(found)))
+        say(_uncut(_confusions(found, classes)))
 
 
-def confusion_csv(found: "Evaluation") -> str:
+def confusion_csv(found: "Evaluation", names: Sequence[str] = ()) -> str:
     """Return the whole confusion matrix as CSV: a row a true class, a column a predicted one."""
     rows = found.confusion.tolist()
-    lines = [",".join(["true", *map(str, range(len(rows)))])]
-    lines += [",".join(map(str, [number, *row])) for number, row in enumerate(rows)]
-    return "\n".join([*lines, ""])
+    classes = names if len(names) == len(rows) else range(len(rows))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true", *classes])
+    writer.writerows([name, *row] for name, row in zip(classes, rows, strict=True))
+    return text.getvalue()
 
 
 MOST_CLASSES = 20
@@ -59,7 +68,7 @@ MOST_CLASSES = 20
 _LISTED = 30
 
 
-def _confusions(found: "Evaluation") -> Table:
+def _confusions(found: "Evaluation", names: Sequence[str]) -> Table:
     counts = found.confusion.clone()
     counts.fill_diagonal_(0)
     pairs = sorted(counts.nonzero().tolist(), key=lambda pair: -int(counts[pair[0], pair[1]]))
@@ -72,7 +81,7 @@ def _confusions(found: "Evaluation") -> Table:
     for name in ("true", "predicted", "images"):
         table.add_column(name, justify="right", no_wrap=True)
     for true, said in pairs[:_LISTED]:
-        table.add_row(str(true), str(said), str(int(counts[true, said])))
+        table.add_row(names[true], names[said], str(int(counts[true, said])))
     return table
 
 

@@ -5,6 +5,7 @@ inside, and computes in fp32.
 """
 
 import copy
+import dataclasses
 import json
 import os
 import tempfile
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mnist_core import losses, models, tasks
-from mnist_core.batches.batches import MEAN, STD, normalise
+from mnist_core.batches.batches import normalise
 from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.checkpoints.export_formats import FORMATS
 from mnist_core.config import TrainConfig
@@ -27,6 +28,7 @@ from mnist_core.data import Data, Split
 from mnist_core.device import runtime
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError, DataError, UserError, unknown_name
+from mnist_core.images import MNIST, Images
 from mnist_core.version import TRAINER_VERSION, package_version
 
 TOLERANCE = 1e-4
@@ -59,7 +61,7 @@ class Parity:
 
 @dataclass(frozen=True, eq=False)
 class _Expected:
-    images: Tensor  # uint8 ``[N, C, 28, 28]``, C is 1 or, for pairs, 2
+    images: Tensor  # uint8 ``[N, C, H, W]``, or pairs ``[N, 2, (3,) H, W]``
     truth: Tensor  # int64 ``[N]``
     logits: Tensor  # float32 ``[N, classes]``, or ``[N]`` for pairs
     threshold: float | None  # for pairs, from which score on two images are the same
@@ -74,24 +76,31 @@ class _Expected:
 class Exportable(nn.Module):
     """A trained model that normalises its input itself and ends with the scores it is judged by."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, config: TrainConfig, about: Images = MNIST) -> None:
         super().__init__()
+        self.about = about
         self.model = copy.deepcopy(model).float().cpu().eval()
         self.embeds = losses.embeds(config.loss)
         self.cosine = self.embeds and losses.of(config.loss, losses.PAIRS).cosine
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn images in 0 to 1, ``[N, 1, 28, 28]`` or pairs ``[N, 2, 28, 28]``, into logits."""
-        normalised = (images - MEAN) / STD
+        """Turn images in 0 to 1, ``[N, C, H, W]`` or pairs ``[N, 2, (3,) H, W]``, into logits."""
+        normalised = self._normalised(images)
         if not self.embeds:
             logits: Tensor = self.model(normalised)
             return logits
         # These losses do not train the head: the score is how near the embeddings are.
-        embeddings = self.model.embed(normalised.flatten(0, 1).unsqueeze(1))  # type: ignore[operator]
+        embeddings = self.model.embed(models.single_images(normalised))  # type: ignore[operator]
         first, second = embeddings[0::2], embeddings[1::2]
         if self.cosine:
             return functional.cosine_similarity(first, second)
         return -losses.distances(first, second)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        if not self.about.colour:
+            return (images - self.about.mean[0]) / self.about.std[0]
+        mean, std = (torch.tensor(of).view(3, 1, 1) for of in (self.about.mean, self.about.std))
+        return (images - mean) / std
 
 
 def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: Split) -> Parity:
@@ -116,7 +125,7 @@ def export(kept: Checkpoint, out: Path, *, file_format: str, data: Data, test: S
     machine = runtime.resolve(config)
     with runtime.session(machine, deterministic=False), torch.no_grad():
         expected = _expected(kept, config, test, machine)
-        network = Exportable(kept.model, kept.config).eval()
+        network = Exportable(kept.model, kept.config, kept.about).eval()
         form = FORMATS[file_format]
         example = expected.images[:2].float() / 255
         try:
@@ -158,16 +167,25 @@ def _expected(kept: Checkpoint, config: TrainConfig, test: Split, machine: Runti
     if models.task(config.model) == "pairs":
         judged = tasks.evaluate(
             model,
-            test,
+            dataclasses.replace(test, about=kept.about),
             config,
             runtime=machine,
             threshold=kept.metrics.get("val_threshold"),
         )
         pairs, scores, threshold = judged.pairs, judged.scores, judged.threshold  # type: ignore[attr-defined]
-        return _Expected(test.images[pairs], judged.same.long(), scores.float(), threshold)  # type: ignore[attr-defined]
+        return _Expected(_planes(test)[pairs], judged.same.long(), scores.float(), threshold)  # type: ignore[attr-defined]
     parts = torch.split(test.images, _CHUNK)
-    logits = torch.cat([model(normalise(part, torch.float32)).float() for part in parts])
-    return _Expected(test.images.unsqueeze(1), test.labels, logits, None)
+    logits = torch.cat(
+        [model(normalise(part, torch.float32, kept.about)).float() for part in parts]
+    )
+    images = _planes(test) if kept.about.colour else test.images.unsqueeze(1)
+    return _Expected(images, test.labels, logits, None)
+
+
+def _planes(split: Split) -> Tensor:
+    """Return grey images ``[N, H, W]`` as they are, and those in colour as ``[N, 3, H, W]``."""
+    images = split.images
+    return images.permute(0, 3, 1, 2).contiguous() if images.ndim == 4 else images
 
 
 def _compare(expected: _Expected, run: Callable[[Tensor], Tensor]) -> Parity:
@@ -204,22 +222,29 @@ def _say(parity: Parity) -> str:
 def _about(kept: Checkpoint, data: Data, threshold: float | None) -> dict[str, str]:
     """Return what is written into the file, by name; values that are not plain text are JSON."""
     pairs = threshold is not None
-    channels = "2, 28, 28], the two images of a pair as channels" if pairs else "1, 28, 28]"
+    about = kept.about
+    shape = ", ".join(map(str, models.input_shape(kept.config.model, about)))
+    shape += "]"
+    if pairs:
+        shape += ", the two images of a pair " + ("first" if about.colour else "as channels")
+    scale = "0 to 1, RGB" if about.colour else "0 (ground) to 1 (ink)"
     config = kept.config.to_dict()
     config["data"].pop("root", None)  # a folder of this machine
+    config["data"]["name"] = kept.config.data.title
     if losses.embeds(kept.config.loss):
         output = "logits: float32 [batch], the higher the more alike"
     elif pairs:
         output = "logits: float32 [batch], log-odds of the same class"
     else:
         output = "logits: float32 [batch, classes], softmax gives probabilities"
-    classes = ["different", "same"] if pairs else [str(k) for k in range(kept.n_classes)]
-    about = {
-        "title": f"{kept.config.model.name} trained on {kept.config.data.name}",
-        "input": f"images: float32 [batch, {channels}, 0 (ground) to 1 (ink), normalised inside",
+    classes = ["different", "same"] if pairs else [*about.named(kept.n_classes)]
+    mean, std = (of if about.colour else of[0] for of in (about.mean, about.std))
+    said = {
+        "title": f"{kept.config.model.name} trained on {config['data']['name']}",
+        "input": f"images: float32 [batch, {shape}, {scale}, normalised inside",
         "output": output,
         "classes": json.dumps(classes),
-        "normalisation": json.dumps({"mean": MEAN, "std": STD, "inside": True}),
+        "normalisation": json.dumps({"mean": mean, "std": std, "inside": True}),
         "config": json.dumps(config),
         "metrics": json.dumps(dict(kept.metrics)),
         "data": json.dumps({"name": data.name, "fingerprint": data.fingerprint}),
@@ -232,5 +257,5 @@ def _about(kept: Checkpoint, data: Data, threshold: float | None) -> dict[str, s
         ),
     }
     if threshold is not None:
-        about["threshold"] = json.dumps(threshold)
-    return about
+        said["threshold"] = json.dumps(threshold)
+    return said

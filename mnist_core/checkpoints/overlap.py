@@ -30,4 +30,5 @@ def _same(one: DataConfig, other: DataConfig) -> bool:
     """Return whether both are the same split of the same images, wherever they lie."""
     same = (one.name, one.split_seed) == (other.name, other.split_seed)
     # What has a name of its own is known by its content; a folder only by its path.
+    same = same and (one.size, one.channels) == (other.size, other.channels)
     return same and (one.name != FOLDER or one.root == other.root)

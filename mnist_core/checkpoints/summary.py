@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from mnist_core import models
 from mnist_core.config import ModelConfig
+from mnist_core.images import MNIST, Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +42,13 @@ class Summary:
     activation_bytes: int
 
 
-def summarise(config: ModelConfig, n_classes: int = 10) -> Summary:
+def summarise(config: ModelConfig, n_classes: int = 10, images: Images = MNIST) -> Summary:
     """Build the model on the CPU and measure it; raise as ``models.resolve``."""
-    config = models.resolve(config)
+    config = models.resolve(config, images)
     with torch.random.fork_rng(devices=[]):
-        model = models.build(config, n_classes)
-        layers, flops = _layers(model, config)
-        activation_bytes = _activation_bytes(model, config)
+        model = models.build(config, n_classes, images)
+        layers, flops = _layers(model, _inputs(config, images, 1))
+        activation_bytes = _activation_bytes(model, config, images)
     return Summary(
         model=config,
         sample=_sample(config),
@@ -62,13 +63,12 @@ def _sample(config: ModelConfig) -> str:
     return "pair" if models.task(config) == "pairs" else "image"
 
 
-def _inputs(config: ModelConfig, n: int) -> Tensor:
-    """Return ``n`` blank images ``[n, 1, 28, 28]`` or pairs ``[n, 2, 28, 28]``."""
-    channels = 2 if _sample(config) == "pair" else 1
-    return torch.zeros(n, channels, 28, 28)
+def _inputs(config: ModelConfig, images: Images, n: int) -> Tensor:
+    """Return ``n`` blank images ``[n, C, H, W]`` or pairs ``[n, 2, (3,) H, W]``."""
+    return torch.zeros(n, *models.input_shape(config, images))
 
 
-def _layers(model: nn.Module, config: ModelConfig) -> tuple[list[Layer], int]:
+def _layers(model: nn.Module, one: Tensor) -> tuple[list[Layer], int]:
     layers: list[Layer] = []
     seen: set[nn.Module] = set()
     counter = FlopCounterMode(display=False)
@@ -101,7 +101,7 @@ def _layers(model: nn.Module, config: ModelConfig) -> tuple[list[Layer], int]:
             hooks.append(module.register_forward_hook(partial(leave, name)))
     model.eval()
     with counter, torch.no_grad():
-        output = model(_inputs(config, 1))
+        output = model(one)
     for hook in hooks:
         hook.remove()
     flops = counter.get_total_flops()
@@ -121,11 +121,12 @@ def _layers(model: nn.Module, config: ModelConfig) -> tuple[list[Layer], int]:
     return layers, flops
 
 
-def _activation_bytes(model: nn.Module, config: ModelConfig) -> int:
+def _activation_bytes(model: nn.Module, config: ModelConfig, images: Images) -> int:
     """Return the bytes that autograd keeps for one more sample in a batch."""
     model.to(memory_format=torch.channels_last).train()  # as the trainer has it
     # The weights and the norms' statistics do not grow with the batch and drop out.
-    return (_saved_bytes(model, _inputs(config, 4)) - _saved_bytes(model, _inputs(config, 2))) // 2
+    few, more = (_saved_bytes(model, _inputs(config, images, n)) for n in (2, 4))
+    return (more - few) // 2
 
 
 def _saved_bytes(model: nn.Module, inputs: Tensor) -> int:

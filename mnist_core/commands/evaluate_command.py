@@ -76,9 +76,10 @@ def evaluate_command(
     evaluation, lines = judge_data_set(
         "evaluate", console.print, found, kept, changes, split, device, judge
     )
-    print_evaluation(console.print, evaluation)
+    names = kept.about.class_names
+    print_evaluation(console.print, evaluation, names)
     if confusion:
-        files.write_atomically(confusion, confusion_csv(evaluation))
+        files.write_atomically(confusion, confusion_csv(evaluation, names))
         console.print(f"confusion matrix written to {confusion}")
     elif len(evaluation.confusion) > MOST_CLASSES:
         console.print("the whole confusion matrix: --confusion FILE.csv")
@@ -114,7 +115,7 @@ def judge_data_set(
     data = load(place, machine)
     images = data.validation if split == "validation" else load_test(place, machine)
     _check_classes(kept, data, str(found.checkpoint))
-    predict.check_size(images.images, f"data set {data.name}")
+    predict.check_size(kept, images.images, f"data set {data.name}")
     lines = []
     if split == "test":
         lines.append(record_in_study(by, found, kept, data.name))

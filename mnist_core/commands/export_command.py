@@ -66,12 +66,11 @@ def export_command(
         evaluate_command.record_in_run(model, {**reading, "fingerprint": data.fingerprint})
     parity = export.export(kept, out, file_format=file_format, data=data, test=test)
     pairs = models.task(kept.config.model) == "pairs"
+    shape = ", ".join(map(str, models.input_shape(kept.config.model, kept.about)))
+    scale = "0 to 1, RGB" if kept.about.colour else "0 (ground) to 1 (ink)"
     size = out.stat().st_size / 1e6
     typer.echo(f"{kept.config.model.name} written to {out} ({size:.1f} MB, {file_format}, fp32)")
-    typer.echo(
-        f"takes float32 [batch, {2 if pairs else 1}, 28, 28], 0 (ground) to 1 (ink); normalised"
-        " inside"
-    )
+    typer.echo(f"takes float32 [batch, {shape}], {scale}; normalised inside")
     samples = f"pairs of {split} images" if pairs else f"{split} images"
     typer.echo(_say(parity, data.name, samples))
     if data.test_problem:

@@ -1,4 +1,4 @@
-"""``mnist-core models``: the models, and the options of one."""
+"""``python -m mnist_core models``: the models, and the options of one."""
 
 from typing import Annotated
 
@@ -21,9 +21,9 @@ def models_command(
     """List the models, or the options of one: what `--set model.NAME=VALUE` can set.
 
     Examples:
-        mnist-core models
+        python -m mnist_core models
 
-        mnist-core models flex_cnn
+        python -m mnist_core models flex_cnn
     """
     from mnist_core import models
 

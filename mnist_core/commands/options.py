@@ -71,7 +71,10 @@ ModelName = Annotated[
     typer.Option(help="model.name, e.g. net, cnn", autocompletion=model_names),
 ]
 DataName = Annotated[
-    str | None, typer.Option(help="data.name, e.g. mnist-10pct", autocompletion=_data_sets)
+    str | None,
+    typer.Option(
+        help="data.name, e.g. mnist-10pct, or the path of your images", autocompletion=_data_sets
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="weights, order and augmentation")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …")]

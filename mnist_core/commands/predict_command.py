@@ -11,6 +11,7 @@ from mnist_core.commands import evaluate_command, options
 from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
+from mnist_core.images import MNIST
 from mnist_core.runs import run_lookup, run_record
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -96,10 +97,14 @@ def predict_command(
             console, found, kept, changes, split or "validation", device, out=out, show=show
         )
         return
+    if kept.about != MNIST and (raw or invert is not None):
+        raise ConfigError("--raw and --invert are for models of MNIST's form; leave them out")
     machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
     from mnist_core.prediction import prediction_inputs
 
-    images = prediction_inputs.gather(named, n_classes=kept.n_classes, invert=invert, raw=raw)
+    images = prediction_inputs.gather(
+        named, n_classes=kept.n_classes, about=kept.about, invert=invert, raw=raw
+    )
     if not images.pictures and (raw or invert is not None):
         raise ConfigError("--raw and --invert are for pictures; IDX images are taken as they are")
     _of_inputs(console, found, kept, images, machine, out=out, show=show)
@@ -166,7 +171,9 @@ def _of_a_data_set(
         pixels = images.images.cpu().numpy()
         if not predict.compares_pairs(kept):
             classes = predict.classify(kept, images.images)
-            table = prediction_tables.of_classes(classes, names, places, labels)
+            table = prediction_tables.of_classes(
+                classes, names, places, labels, class_names=kept.about.class_names
+            )
             return predict.evaluation(classes, images.labels.cpu())
         threshold = predict.threshold(kept)
         found = evaluate_checkpoint.judge(kept, images)
@@ -180,7 +187,7 @@ def _of_a_data_set(
         "predict", console.print, found, kept, changes, split, device, judge
     )
     prediction_tables.show(console.print, table, pixels if show else None)
-    print_evaluation(console.print, evaluation)
+    print_evaluation(console.print, evaluation, kept.about.class_names)
     for line in lines:
         console.print(line)
     _write(console, table, out)
@@ -206,7 +213,7 @@ def _of_inputs(
 
     pixels = np.stack(images.images)
     placed = torch.from_numpy(pixels).to(machine)
-    predict.check_size(placed, images.names[0])
+    predict.check_size(kept, placed, images.names[0])
     said = [f"{found.checkpoint}:", *images.remarks]
     labels = torch.tensor(images.labels)
     known = labels != UNKNOWN
@@ -222,7 +229,12 @@ def _of_inputs(
     else:
         classes = predict.classify(kept, placed)
         table = prediction_tables.of_classes(
-            classes, images.names, images.indices, images.labels, images.notes
+            classes,
+            images.names,
+            images.indices,
+            images.labels,
+            images.notes,
+            kept.about.class_names,
         )
         told = predict.Classes(
             classes.logits[known], classes.predicted[known], classes.probabilities[known]
@@ -239,7 +251,7 @@ def _of_inputs(
     if evaluation:
         if not known.all():
             console.print(f"of the {counted(int(known.sum()), 'image')} whose class is known:")
-        print_evaluation(console.print, evaluation)
+        print_evaluation(console.print, evaluation, kept.about.class_names)
     elif table.accuracy is not None:
         console.print(f"accuracy {table.accuracy:.4f} of {counted(table.known, 'pair')}")
     for line in filter(None, noted):

@@ -1,5 +1,7 @@
 """The commands of ``python -m mnist_core data``: prepare, verify, show."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,8 @@ from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.safe_console import SafeConsole
 from mnist_core.console.shell_words import command
 from mnist_core.console.streams import can_redraw
-from mnist_core.data import datasets, download, storage
+from mnist_core.data import archives, datasets, download, sources, storage
+from mnist_core.data.archives import ARCHIVE_SETS, ArchiveSet
 from mnist_core.data.picture import picture
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
@@ -29,6 +32,9 @@ _Root = Annotated[str, typer.Option(help="folder with the files; empty: the cach
 @app.command()
 def prepare(name: _Name, root: _Root = "") -> None:
     """Download the missing files of a data set and verify the rest."""
+    if name in ARCHIVE_SETS:
+        _prepare_archives(ARCHIVE_SETS[name], root)
+        return
     data_set = by_name(name, setting="")
     folder = storage.folder_of(data_set, root)
     if data_set.mirrors:
@@ -63,6 +69,15 @@ def show(name: _OptionalName = "", root: _Root = "") -> None:
         _show_all(console)
 
 
+def _prepare_archives(known: ArchiveSet, root: str) -> None:
+    folder = sources.folder_of_archives(DataConfig(name=known.name, root=root))
+    with _download_bar() as progress:
+        archives.ensure(known, folder, progress)
+    for archive in known.archives:
+        archives.check(archive, folder / archive.name)
+        typer.echo(f"ok   {known.name}  {archive.digest}  published  {folder / archive.name}")
+
+
 def _present(data_set: DataSet) -> bool:
     if data_set.name == FOLDER:
         return False
@@ -94,6 +109,11 @@ def _show_all(console: Console) -> None:
     table = Table("name", "what", "where", title="Data sets")
     for data_set in DATA_SETS.values():
         table.add_row(data_set.name, data_set.title, _where(data_set))
+    for known in ARCHIVE_SETS.values():
+        place = sources.folder_of_archives(DataConfig(name=known.name))
+        here = all((place / archive.name).is_file() for archive in known.archives)
+        said = f"here, {place}" if here else f"not here; `data prepare {known.name}` gets it"
+        table.add_row(known.name, known.title, said)
     console.print(table)
     console.print(
         "Hashes of the raw files are known for mnist, mnist-10pct and fashion_mnist; of the others"
@@ -154,7 +174,14 @@ def _show_one(console: Console, data_set: DataSet, root: str) -> None:
 
 
 def _download(data_set: DataSet, folder: Path) -> list[str]:
-    """Download with a progress bar on stderr, which a pipe does not see."""
+    with _download_bar() as advance:
+        replace = storage.is_cache(data_set, folder)
+        return download.download(data_set, folder, replace=replace, progress=advance)
+
+
+@contextmanager
+def _download_bar() -> Iterator[download.Progress]:
+    """Yield what shows a progress bar on stderr, which a pipe does not see."""
     console = SafeConsole(stderr=True)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     off = not can_redraw(console.file)
@@ -166,5 +193,4 @@ def _download(data_set: DataSet, folder: Path) -> list[str]:
                 tasks[name] = bar.add_task(name, total=total)
             bar.update(tasks[name], completed=here, total=total)
 
-        replace = storage.is_cache(data_set, folder)
-        return download.download(data_set, folder, replace=replace, progress=advance)
+        yield advance

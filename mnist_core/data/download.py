@@ -26,6 +26,10 @@ _ATTEMPTS: Final = 3
 _CHUNK: Final = 2**18
 
 
+class CannotLock(DataError):
+    """A folder cannot be written, or not be locked."""
+
+
 class _MirrorError(Exception):
     """This address does not give the file."""
 
@@ -54,7 +58,7 @@ def download(
         DataError: if no mirror gave a file, or one that is there is damaged and not replaced.
     """
     fetched = []
-    with _lock(folder):  # only one of several processes works; the others find the files
+    with lock(folder):  # only one of several processes works; the others find the files
         for file in data_set.files:
             if not _is_good(data_set, file, folder, replace):
                 _fetch(data_set, file, folder, timeout, progress)
@@ -121,11 +125,12 @@ def fetch(
     *,
     timeout: float = 10.0,
     progress: Progress | None = None,
+    most: int = MAX_DOWNLOAD,
 ) -> None:
     """Fetch ``target`` from the first of ``urls`` whose content passes ``check``.
 
     ``check`` raises ``DataError`` if the file at a path is wrong. An address is given up after
-    ``timeout`` seconds without an answer.
+    ``timeout`` seconds without an answer, or if it has more than ``most`` bytes.
 
     Raises:
         DataError: if no address gave the file (with each one's reason), or it cannot be written.
@@ -137,7 +142,7 @@ def fetch(
     try:
         for url in urls:
             try:
-                _from_mirror(url, part, check, timeout, progress)
+                _from_mirror(url, part, check, timeout, progress, most)
             except _MirrorError as problem:
                 problems.append(f"{urlsplit(url).hostname}: {problem}")
             else:
@@ -154,13 +159,14 @@ def _from_mirror(
     check: Callable[[Path], None],
     timeout: float,
     progress: Progress | None,
+    most: int,
 ) -> None:
     """Bring ``part`` to a checked end from one address, with a few attempts."""
     problem = _MirrorError("nothing came")
     for _ in range(_ATTEMPTS):
         before = _size(part)
         try:
-            _pull(url, part, before, timeout, progress)
+            _pull(url, part, before, timeout, progress, most)
         except _BrokenError as broken:
             if _size(part) <= before:
                 raise
@@ -178,7 +184,9 @@ def _from_mirror(
     raise problem
 
 
-def _pull(url: str, part: Path, have: int, timeout: float, progress: Progress | None) -> None:
+def _pull(
+    url: str, part: Path, have: int, timeout: float, progress: Progress | None, most: int
+) -> None:
     headers = {"User-Agent": "mnist-studies", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -199,15 +207,15 @@ def _pull(url: str, part: Path, have: int, timeout: float, progress: Progress | 
         start = have if resumes else 0
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdecimal() else None
-        if total is not None and total > MAX_DOWNLOAD:
-            raise _MirrorError(f"{total} bytes, more than {MAX_DOWNLOAD}")
+        if total is not None and total > most:
+            raise _MirrorError(f"{total} bytes, more than {most}")
         here = start
         with open(part, "ab" if resumes else "wb") as file:
             while chunk := _receive(response, here):
                 file.write(chunk)
                 here += len(chunk)
-                if here > MAX_DOWNLOAD:
-                    raise _MirrorError(f"more than {MAX_DOWNLOAD} bytes")
+                if here > most:
+                    raise _MirrorError(f"more than {most} bytes")
                 if progress:
                     progress(part.stem, here, total)
     if total is not None and here < total:
@@ -229,18 +237,18 @@ def _size(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Make ``folder`` and hold its lock, which the system frees even after a kill."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "a")  # noqa: SIM115 - closed below; an error here is ours
     except OSError as error:
-        raise DataError(f"{one_line(folder)}: cannot be written: {error.strerror}") from None
+        raise CannotLock(f"{one_line(folder)}: cannot be written: {error.strerror}") from None
     with file:
         try:
             _wait_for_lock(file)
         except OSError as error:
-            raise DataError(f"{one_line(folder)}: cannot be locked: {error.strerror}") from None
+            raise CannotLock(f"{one_line(folder)}: cannot be locked: {error.strerror}") from None
         yield
 
 

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from mnist_core.config import DataConfig
-from mnist_core.data import idx, splits, storage, suitability
+from mnist_core.data import idx, own, sources, splits, storage, suitability
+from mnist_core.data.readers.parts import TRAIN, VALIDATION
 from mnist_core.data.registry import DataFile, DataSet, by_name
 from mnist_core.errors import DataError
 
@@ -20,14 +24,15 @@ class LabelledImages:
     """The validation or confirm images as arrays, to be shown.
 
     Attributes:
-        images: uint8 ``[N, rows, columns]``, 0 (ground) to 255 (ink), in the split's order.
-        labels: uint8 ``[N]``.
+        images: uint8 in the split's order: ``[N, rows, columns]``, 0 (ground) to 255 (ink), or
+            in colour ``[N, rows, columns, 3]``.
+        labels: ``[N]``.
         fingerprint: of the data set, as ``Data.fingerprint``.
         train_fingerprint: as ``Data.train_fingerprint``.
     """
 
     images: idx.UInt8Array
-    labels: idx.UInt8Array
+    labels: npt.NDArray[np.integer]
     fingerprint: str
     train_fingerprint: str = ""
 
@@ -129,6 +134,16 @@ def validation_images(config: DataConfig) -> LabelledImages:
     Raises:
         DataError: if the data set is unknown, missing or damaged.
     """
+    source = own.OwnSource.of(config)
+    if source is not None:
+        theirs = own.read(source)
+        judged = theirs.images(VALIDATION)
+        return LabelledImages(
+            images=judged.images,
+            labels=judged.labels,
+            fingerprint=theirs.fingerprint,
+            train_fingerprint=theirs.train_fingerprint,
+        )
     found = read(Source.of(config))
     chosen = found.indices.validation
     return LabelledImages(
@@ -140,17 +155,22 @@ def validation_images(config: DataConfig) -> LabelledImages:
 
 
 def training_images(config: DataConfig) -> idx.UInt8Array:
-    """Read the images to learn from, uint8 ``[N, rows, columns]``, in the same way.
+    """Read the images to learn from, uint8 ``[N, …]``, in the same way.
 
     Raises:
         DataError: as ``validation_images``.
     """
+    source = own.OwnSource.of(config)
+    if source is not None:
+        return own.read(source).images(TRAIN).images
     found = read(Source.of(config))
     return found.images[found.indices.train]
 
 
 def test_images_sha256(config: DataConfig) -> str:
     """Return the hash of the raw file of test images; empty: it is not known, and not here."""
+    if sources.own_path(config) is not None:
+        return ""
     data_set = by_name(config.name)
     if data_set.test_images.sha256:
         return data_set.test_images.sha256

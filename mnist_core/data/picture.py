@@ -11,10 +11,12 @@ _GAP: Final = 2
 
 
 def picture(images: UInt8Array, width: int = 80, *, max_rows: int = 2) -> str:
-    """Draw images uint8 ``[N, rows, columns]`` side by side, as ``rows / 2`` lines a row of images.
+    """Draw images uint8 ``[N, rows, columns(, 3)]`` side by side, ``rows / 2`` lines each.
 
     A line has ``width`` characters, or one image where that is wider; at most ``max_rows`` rows.
     """
+    if images.ndim == 4:  # in colour: as bright as they look
+        images = (images @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     height, columns = images.shape[1:]
     per_row = max(1, (width + _GAP) // (columns + _GAP))
     shown = images[: per_row * max_rows]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from mnist_core import plugins
 from mnist_core.errors import DataError, unknown_name
 
 FOLDER: Final = "folder"  # name of the data set that is any folder with IDX files (``data.root``)
@@ -58,15 +59,20 @@ def by_name(name: str, *, setting: str = "data.name") -> DataSet:
 
     ``setting``: where the name was given; empty: it is an argument of the command.
     """
+    own = next((one for one in plugins.plugins("datasets") if one.name == name), None)
+    if own is not None and plugins.find("datasets", name, DATA_SETS):
+        found: DataSet = own.value(DataSet, "DATA_SET")
+        return found
     if name not in DATA_SETS:
-        unknown = unknown_name("data set", name, DATA_SETS)
+        unknown = unknown_name("data set", name, plugins.names("datasets", DATA_SETS))
         raise DataError(f"{setting}: {unknown}" if setting else unknown)
     return DATA_SETS[name]
 
 
 def share_images(one: str, other: str) -> bool:
     """Whether the data sets of these names may hold the same images; a folder may hold any."""
-    return one == other or FOLDER in (one, other) or {one, other} <= _OF_MNIST
+    unknown = not {one, other} <= DATA_SETS.keys()  # a path, or what only a newer version knows
+    return one == other or FOLDER in (one, other) or {one, other} <= _OF_MNIST or unknown
 
 
 _OF_MNIST: Final = {"mnist", "mnist-10pct", "qmnist"}

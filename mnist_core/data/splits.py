@@ -54,6 +54,18 @@ def stratified(labels: npt.NDArray[np.integer], seed: int) -> Indices:
     return Indices(np.flatnonzero(~validates), np.flatnonzero(validates))
 
 
+def without_test(labels: npt.NDArray[np.integer], seed: int) -> tuple[IntArray, IntArray]:
+    """Return which images stay to learn from, and the sixth that is kept apart to test on.
+
+    Raises:
+        DataError: if there are fewer than 3 images.
+    """
+    n = len(labels)
+    keys = np.random.PCG64([seed, 2]).random_raw(n)  # another stream than those of other splits
+    tests = _drawn(labels, validation_size(n), keys)
+    return np.flatnonzero(~tests), np.flatnonzero(tests)
+
+
 def halved(indices: Indices, labels: npt.NDArray[np.integer], seed: int) -> Indices:
     """Return ``indices`` with half of the validation images, rounded down, in ``confirm`` instead.
 

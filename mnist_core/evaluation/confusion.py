@@ -16,14 +16,21 @@ class Confusion:
     models: int = 1  # the number of models
 
     @classmethod
-    def of(cls, *matrices: Iterable[Iterable[int]], pairs: bool = False) -> Self:
-        """Return the sum of ``matrices`` of the same size, counts ``[true][predicted]``."""
+    def of(
+        cls, *matrices: Iterable[Iterable[int]], pairs: bool = False, names: Iterable[str] = ()
+    ) -> Self:
+        """Return the sum of ``matrices`` of the same size, counts ``[true][predicted]``.
+
+        ``names`` are those of the classes; left out, or another number of them: their numbers.
+        """
         found = [[[int(count) for count in row] for row in matrix] for matrix in matrices]
         counts = tuple(
             tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*found, strict=True)
         )
-        names = PAIR_CLASSES if pairs else tuple(map(str, range(len(counts))))
-        return cls(classes=names, counts=counts, models=len(found))
+        classes = PAIR_CLASSES if pairs else tuple(names)
+        if len(classes) != len(counts):
+            classes = tuple(map(str, range(len(counts))))
+        return cls(classes=classes, counts=counts, models=len(found))
 
     @property
     def total(self) -> int:

@@ -1,5 +1,6 @@
 """What an evaluation of a model returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,10 +22,12 @@ class Mistake:
     # alike
     score: float
 
-    def text(self) -> str:
-        """Return the mistake in words: ``7 taken for 1, 99 %``."""
+    def text(self, names: Sequence[str] = ()) -> str:
+        """Return the mistake in words: ``7 taken for 1, 99 %``; ``names`` are of the classes."""
         if len(self.images) == 1:
-            return f"{self.truth} taken for {self.said}, {self.score:.0%}".replace("%", " %")
+            known = max(self.truth, self.said) < len(names)
+            of, said = (names[k] if known else str(k) for k in (self.truth, self.said))
+            return f"{of} taken for {said}, {self.score:.0%}".replace("%", " %")
         truth, said = PAIR_CLASSES[self.truth], PAIR_CLASSES[self.said]
         return f"{truth} taken for {said}, score {self.score:.3g}"
 

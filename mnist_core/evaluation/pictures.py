@@ -14,12 +14,18 @@ if TYPE_CHECKING:  # matplotlib takes half a second to import
 UInt8Array = npt.NDArray[np.uint8]
 GREY = 128
 _GAP = 2
+_SHORT = 5  # letters of a class that stand beside each other
 _NUMBERS = 20  # a confusion matrix of more classes has shades only
 
 
+def on_white(images: UInt8Array) -> UInt8Array:
+    """Return grey images ``[N, rows, columns]`` as dark ink on white, and others as they are."""
+    return images if images.ndim == 4 else 255 - images
+
+
 def side_by_side(images: UInt8Array, gap: int = _GAP) -> UInt8Array:
-    """Return images ``[N, rows, columns]`` as one, with ``gap`` grey columns between two."""
-    between = np.full((images.shape[1], gap), GREY, np.uint8)
+    """Return images ``[N, rows, columns]``, or in colour, as one, ``gap`` grey columns apart."""
+    between = np.full((images.shape[1], gap, *images.shape[3:]), GREY, np.uint8)
     parts: list[UInt8Array] = []
     for image in images:
         parts += [*([between] if parts else []), image]
@@ -27,10 +33,11 @@ def side_by_side(images: UInt8Array, gap: int = _GAP) -> UInt8Array:
 
 
 def mosaic(pictures: Sequence[UInt8Array]) -> UInt8Array:
-    """Return one or more pictures ``[rows, columns]`` as one, three a row."""
-    height, width = np.max([picture.shape for picture in pictures], axis=0)
+    """Return one or more pictures ``[rows, columns]``, or in colour, as one, three a row."""
+    height, width = np.max([picture.shape[:2] for picture in pictures], axis=0)
     rows = -(-len(pictures) // 3)
-    canvas = np.full((rows * (height + _GAP), 3 * (width + _GAP)), GREY, np.uint8)
+    sides = rows * (height + _GAP), 3 * (width + _GAP), *pictures[0].shape[2:]
+    canvas = np.full(sides, GREY, np.uint8)
     for place, picture in enumerate(pictures):
         top, left = place // 3 * (height + _GAP), place % 3 * (width + _GAP)
         canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
@@ -53,7 +60,8 @@ def confusion_figure(found: Confusion, title: str) -> "Figure":
         dark = shares[i, j] > 0.36
         axes.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", color="w" if dark else "k")
     size = 10 if n <= _NUMBERS else max(4.0, 400 / n)
-    axes.set_xticks(range(n), found.classes, fontsize=size, rotation=0 if n <= _NUMBERS else 90)
+    short = n <= _NUMBERS and max(map(len, found.classes)) <= _SHORT
+    axes.set_xticks(range(n), found.classes, fontsize=size, rotation=0 if short else 90)
     axes.set_yticks(range(n), found.classes, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     said = f"{title}, {found.right:.2%} of {found.total} right"

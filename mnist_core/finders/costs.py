@@ -11,6 +11,7 @@ from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.data import Data
 from mnist_core.device import memory, runtime
 from mnist_core.finders.steps import Steps
+from mnist_core.images import MNIST, Images
 
 _FORWARD = 1 / 3  # of a step's operations: the backward pass has twice as many as the forward pass
 
@@ -49,14 +50,14 @@ def measure(config: TrainConfig, data: Data) -> Cost:
     judgings = config.epochs * config.reports_per_epoch
     return Cost(
         parameters=models.count_parameters(steps.model),
-        flops=forward_flops(config.model, data.n_classes),
+        flops=forward_flops(config.model, data.n_classes, data.about),
         seconds=a_sample * (config.epochs * trained + judgings * judged * _FORWARD),
         epochs=config.epochs,
         memory=memory.peak(machine.device),
     )
 
 
-def forward_flops(config: ModelConfig, n_classes: int) -> int:
+def forward_flops(config: ModelConfig, n_classes: int, images: Images = MNIST) -> int:
     """Count a forward pass's operations in convolutions and linear layers, a multiply-add being 2.
 
     ``config`` is a resolved model.
@@ -70,12 +71,12 @@ def forward_flops(config: ModelConfig, n_classes: int) -> int:
         nonlocal total
         total += 2 * layer.weight.numel() * (output.numel() // layer.weight.shape[0])
 
-    model = models.build(config, n_classes).eval()
+    model = models.build(config, n_classes, images).eval()
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_hook(count)
     with torch.inference_mode():
-        model(torch.zeros(1, 2 if models.task(config) == "pairs" else 1, 28, 28))
+        model(torch.zeros(1, *models.input_shape(config, images)))
     return total
 
 

@@ -21,7 +21,7 @@ class Steps:
         """Make the model of a resolved configuration; the data is on the device of ``machine``."""
         torch.manual_seed(stream_seed(config.seed, "model"))
         # with fresh weights of the configuration's seed, in training mode
-        self.model = machine.place(models.build(config.model, data.n_classes))
+        self.model = machine.place(models.build(config.model, data.n_classes, data.about))
         self._forward = compilation.forward_of(self.model, config)
         self._scaler = runtime.gradient_scaler(machine)
         self.optimizer = optimizers.build(config.optim, self.model.parameters())

@@ -22,6 +22,7 @@ from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.images import MNIST, Images
 from mnist_core.models import _options
+from mnist_core.models._layers import single_images as single_images
 from mnist_core.models._options import Option
 from mnist_core.plugins.python_files import raised
 
@@ -115,6 +116,13 @@ def takes_images(function: Callable[..., Any]) -> bool:
 
 def _if_taken(function: Callable[..., Any], images: Images) -> tuple[Images, ...]:
     return (images,) if takes_images(function) else ()
+
+
+def input_shape(config: ModelConfig, images: Images = MNIST) -> tuple[int, ...]:
+    """Return the shape of one image or pair as the model takes it, e.g. ``(1, 28, 28)``."""
+    if task(config) != "pairs":
+        return images.shape
+    return (2, *images.shape) if images.colour else (2, images.rows, images.columns)
 
 
 def count_parameters(model: nn.Module) -> int:

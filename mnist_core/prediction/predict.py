@@ -10,7 +10,7 @@ from mnist_core import models
 from mnist_core.checkpoints import evaluate_checkpoint
 from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.errors import ConfigError
-from mnist_core.tasks import SIDE, class_metrics
+from mnist_core.tasks import class_metrics
 from mnist_core.tasks.class_metrics import Evaluation
 
 THRESHOLD = "val_threshold"
@@ -57,13 +57,13 @@ def compares_pairs(kept: Checkpoint) -> bool:
 
 
 def classify(kept: Checkpoint, images: Tensor) -> Classes:
-    """Classify uint8 ``[N, 28, 28]``, 0 (ground) to 255 (ink).
+    """Classify uint8 images ``[N, rows, columns]``, or ``[N, rows, columns, 3]`` in colour.
 
     Raises:
         ConfigError: if the images have another size.
         CheckpointError: if the logits are not finite.
     """
-    check_size(images)
+    check_size(kept, images)
     logits = evaluate_checkpoint.logits(kept, images)
     evaluate_checkpoint.check_finite(kept, logits)
     return Classes(logits, logits.argmax(dim=1), logits.double().softmax(dim=1))
@@ -76,7 +76,7 @@ def evaluation(found: Classes, labels: Tensor) -> Evaluation:
 
 
 def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
-    """Compare the first image of uint8 ``[N, 28, 28]`` with the second, and so on.
+    """Compare the first image of uint8 ``[N, …]`` with the second, and so on.
 
     Raises:
         ConfigError: if the number or size of the images is wrong, or the model has no threshold.
@@ -87,7 +87,7 @@ def compare_pairs(kept: Checkpoint, images: Tensor) -> Pairs:
             f"{kept.config.model.name} compares images two by two, the first with the second and so"
             f" on, but got {len(images)}; give an even number"
         )
-    check_size(images)
+    check_size(kept, images)
     chosen = torch.arange(len(images), device=images.device).view(-1, 2)
     scores = evaluate_checkpoint.pair_scores(kept, images, chosen)
     evaluate_checkpoint.check_finite(kept, scores)
@@ -104,11 +104,10 @@ def threshold(kept: Checkpoint) -> float:
     return float(kept.metrics[THRESHOLD])
 
 
-def check_size(images: Tensor, source: str = "") -> None:
-    """Refuse images that no model takes, with a ``ConfigError`` that names ``source``."""
-    rows, columns = images.shape[1:]
-    if (rows, columns) != (SIDE, SIDE):
+def check_size(kept: Checkpoint, images: Tensor, source: str = "") -> None:
+    """Refuse images that the model does not take; the ``ConfigError`` names ``source``."""
+    taken = (kept.about.rows, kept.about.columns, *[3] * kept.about.colour)
+    if tuple(images.shape[1:]) != taken:
         where = f"{source}: " if source else ""
-        raise ConfigError(
-            f"{where}models take images of {SIDE}x{SIDE}, but these are {rows}x{columns}"
-        )
+        given = "x".join(map(str, images.shape[1:]))
+        raise ConfigError(f"{where}the model takes images of {kept.about}, but these are {given}")

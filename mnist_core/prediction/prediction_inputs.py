@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_core.data import idx
+from mnist_core.data.readers import pictures
 from mnist_core.data.registry import DATA_SETS
 from mnist_core.errors import DataError
+from mnist_core.images import MNIST, Images
 from mnist_core.prediction import digit_images
 
 UNKNOWN = -1  # as the label of an image whose class is not known
@@ -46,27 +48,50 @@ class Inputs:
         return None in self.indices or bool(self.problems)
 
 
+@dataclass(frozen=True)
+class _Form:
+    """How a picture becomes an image of the model."""
+
+    n_classes: int
+    about: Images
+    invert: bool | None
+    raw: bool
+
+    def read(self, path: Path) -> tuple[npt.NDArray[np.uint8], str]:
+        """Return the image and a note on it."""
+        if self.about != MNIST:
+            return pictures.decode_as(path, self.about), ""
+        digit = digit_images.read(path, invert=self.invert, raw=self.raw)
+        return digit.image, digit.note
+
+
 def gather(
-    paths: Sequence[Path], *, n_classes: int, invert: bool | None = None, raw: bool = False
+    paths: Sequence[Path],
+    *,
+    n_classes: int,
+    about: Images = MNIST,
+    invert: bool | None = None,
+    raw: bool = False,
 ) -> Inputs:
     """Read IDX files, pictures, and folders of pictures with all their folders.
 
     A picture of a folder that cannot be read becomes a line of ``problems``; one that is named
-    itself is an error. ``invert`` and ``raw`` are those of ``digit_images.read``.
+    itself is an error. ``invert`` and ``raw`` are those of ``digit_images.read``, which brings
+    pictures to MNIST's form; other models (``about``) get them scaled and cut to their size.
 
     Raises:
         DataError: if a file cannot be used, a folder has no picture, or the sizes of images differ.
     """
-    found = Inputs()
+    found, form = Inputs(), _Form(n_classes, about, invert, raw)
     for path in paths:
         if _is_folder(path):
-            _add_folder(found, path, n_classes, invert, raw)
+            _add_folder(found, path, form)
         elif _is_pipe(path):
             raise DataError(f"{idx.one_line(path)}: is a pipe or a device; name a file")
         elif _is_idx(path):
             _add_idx(found, path, n_classes)
         else:
-            _add_picture(found, path, UNKNOWN, invert, raw)
+            _add_picture(found, path, UNKNOWN, form)
     if not found and found.problems:
         raise DataError(f"no picture can be used; the first: {found.problems[0]}")
     if len({image.shape for image in found.images}) > 1:
@@ -121,20 +146,16 @@ def _is_idx(path: Path) -> bool:
     return start == _IDX or start.startswith(_GZIP)
 
 
-def _add_picture(
-    found: Inputs, path: Path, label: int, invert: bool | None, raw: bool, name: str | None = None
-) -> None:
-    digit = digit_images.read(path, invert=invert, raw=raw)
-    found.images.append(digit.image)
-    found.names.append(name or str(path))
+def _add_picture(found: Inputs, path: Path, label: int, form: _Form) -> None:
+    image, note = form.read(path)
+    found.images.append(image)
+    found.names.append(str(path))
     found.indices.append(None)
     found.labels.append(label)
-    found.notes.append(digit.note)
+    found.notes.append(note)
 
 
-def _add_folder(
-    found: Inputs, folder: Path, n_classes: int, invert: bool | None, raw: bool
-) -> None:
+def _add_folder(found: Inputs, folder: Path, form: _Form) -> None:
     try:
         everything = [
             path
@@ -145,21 +166,21 @@ def _add_folder(
         raise DataError(
             f"{idx.one_line(folder)}: cannot be read: {error.strerror or error}"
         ) from None
-    pictures = [path for path in everything if not _hidden(path, folder)]
-    if len(pictures) < len(everything):
+    shown = [path for path in everything if not _hidden(path, folder)]
+    if len(shown) < len(everything):
         left = {_hidden(path, folder) for path in everything} - {""}
-        hidden = len(everything) - len(pictures)
+        hidden = len(everything) - len(shown)
         found.remarks.append(
             f"{idx.one_line(folder)}: left out: {hidden:,} hidden picture{'s' * (hidden != 1)}"
             f" ({_listed(left)})"
         )
-    if not pictures:
+    if not shown:
         raise DataError(
             f"{idx.one_line(folder)}: holds no picture ({' '.join(digit_images.SUFFIXES)}); IDX"
             " files are named one by one"
         )
-    pictures.sort(key=lambda path: _natural(str(path.relative_to(folder))))
-    classes = [_class_of(path, folder, n_classes) for path in pictures]
+    shown.sort(key=lambda path: _natural(str(path.relative_to(folder))))
+    classes = [_class_of(path, folder, form) for path in shown]
     # Folders may have numbers for other reasons; so only where all pictures lie in such.
     known = UNKNOWN not in classes
     if known:
@@ -169,17 +190,17 @@ def _add_folder(
     elif set(classes) != {UNKNOWN}:
         others = {
             str(path.parent.relative_to(folder))
-            for path, label in zip(pictures, classes, strict=True)
+            for path, label in zip(shown, classes, strict=True)
             if label == UNKNOWN
         }
         found.remarks.append(
             f"{idx.one_line(folder)}: the names of its folders are not taken for classes, so there"
             f" is not an accuracy: pictures also lie in {_listed(others)}, which names no class of"
-            f" 0..{n_classes - 1}; name the folders of classes only"
+            f" {_valid(form)}; name the folders of classes only"
         )
-    for path, label in zip(pictures, classes, strict=True):
+    for path, label in zip(shown, classes, strict=True):
         try:
-            _add_picture(found, path, label if known else UNKNOWN, invert, raw)
+            _add_picture(found, path, label if known else UNKNOWN, form)
         except DataError as error:
             found.problems.append(str(error))
 
@@ -196,9 +217,19 @@ def _listed(names: set[str]) -> str:
     return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _class_of(path: Path, folder: Path, n_classes: int) -> int:
+def _valid(form: _Form) -> str:
+    names = form.about.class_names
+    return ", ".join(names[:5]) + " …" * (len(names) > 5) if names else f"0..{form.n_classes - 1}"
+
+
+def _class_of(path: Path, folder: Path, form: _Form) -> int:
     parts = path.relative_to(folder).parts
-    if len(parts) == 2 and re.fullmatch(r"[0-9]{1,3}", parts[0]) and int(parts[0]) < n_classes:
+    names = form.about.class_names
+    if len(parts) == 2 and parts[0] in names:
+        return names.index(parts[0])
+    if names:
+        return UNKNOWN
+    if len(parts) == 2 and re.fullmatch(r"[0-9]{1,3}", parts[0]) and int(parts[0]) < form.n_classes:
         return int(parts[0])
     return UNKNOWN
 

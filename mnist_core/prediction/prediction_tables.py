@@ -55,27 +55,33 @@ def of_classes(
     indices: Sequence[int | None],
     labels: Sequence[int],
     notes: Sequence[str] = (),
+    class_names: Sequence[str] = (),
 ) -> Predictions:
     """Return what a classifier predicts; ``labels`` are the true classes, or ``UNKNOWN``."""
     n, n_classes = found.logits.shape
+    shown = class_names or [str(number) for number in range(n_classes)]
     truth = torch.tensor(labels)
     known = truth != UNKNOWN
     wrong = known & (truth != found.predicted)
     probability = found.probability
     chosen, title = _notable(probability, known, wrong, "least sure")
-    tables = [_by_class(found)] if n > LISTED else []
+    tables = [_by_class(found, shown)] if n > LISTED else []
     if len(chosen):
-        tables.append(_each(found, chosen, names, indices, truth, notes, title))
+        tables.append(_each(found, chosen, names, indices, truth, notes, title, shown))
     sure, shares, said = (
         values.tolist() for values in (probability, found.probabilities, found.predicted)
     )
     rows = []
     for i, (name, index, label) in enumerate(zip(names, indices, labels, strict=True)):
         numbers = [f"{p:.6g}" for p in (sure[i], *shares[i])]
-        rows.append([name, _place(index), str(said[i]), *numbers, _class_name(label)])
+        rows.append([name, _place(index), shown[said[i]], *numbers, _class_name(label, shown)])
     header = ["input", "index", "predicted", "probability"]
     return Predictions(
-        header=[*header, *(f"p{number}" for number in range(n_classes)), "label"],
+        header=[
+            *header,
+            *(f"p{name}" if not class_names else f"p {name}" for name in shown),
+            "label",
+        ],
         rows=rows,
         tables=tables,
         drawn=chosen.numpy(),
@@ -144,13 +150,13 @@ def _notable(
     return chosen, counted(len(mistakes), "mistake") + more
 
 
-def _by_class(found: Classes) -> Table:
+def _by_class(found: Classes, shown: Sequence[str]) -> Table:
     table = _table("class", "predicted", "mean probability", "below 90 %")
     probability = found.probability
     for number in range(found.logits.shape[1]):
         sure = probability[found.predicted == number]
         mean = f"{float(sure.mean()):.1%}" if len(sure) else "-"
-        table.add_row(str(number), f"{len(sure):,}", mean, f"{int((sure < 0.9).sum()):,}")
+        table.add_row(shown[number], f"{len(sure):,}", mean, f"{int((sure < 0.9).sum()):,}")
     return table
 
 
@@ -171,6 +177,7 @@ def _each(
     truth: torch.Tensor,
     notes: Sequence[str],
     title: str | None,
+    shown: Sequence[str],
 ) -> Table:
     told = bool((truth[chosen] != UNKNOWN).any())
     noted = any(notes)
@@ -179,10 +186,12 @@ def _each(
     ranking = found.ranking()
     for i in chosen.tolist():
         others = [number for number in ranking[i].tolist() if number != int(found.predicted[i])]
-        runners_up = ", ".join(f"{k} {float(found.probabilities[i, k]):.2%}" for k in others[:2])
-        cells = [_shown(names[i], indices[i]), str(int(found.predicted[i]))]
+        runners_up = ", ".join(
+            f"{shown[k]} {float(found.probabilities[i, k]):.2%}" for k in others[:2]
+        )
+        cells = [_shown(names[i], indices[i]), shown[int(found.predicted[i])]]
         cells += [f"{float(found.probability[i]):.2%}", runners_up]
-        cells += [_class_name(int(truth[i]))] * told + [notes[i] if noted else ""] * noted
+        cells += [_class_name(int(truth[i]), shown)] * told + [notes[i] if noted else ""] * noted
         table.add_row(*cells)
     return table
 
@@ -232,8 +241,8 @@ def _place(index: int | None) -> str:
     return "" if index is None else str(index)
 
 
-def _class_name(label: int) -> str:
-    return "" if label == UNKNOWN else str(label)
+def _class_name(label: int, shown: Sequence[str]) -> str:
+    return "" if label == UNKNOWN else shown[label]
 
 
 def _accuracy(known: torch.Tensor, wrong: torch.Tensor) -> float | None:

@@ -173,6 +173,7 @@ def run(job: Job, results: Results, report: trainer.Report | None = None) -> Ent
         result.config,
         n_classes=data.n_classes,
         metrics=result.metrics,
+        about=result.about,
     )
     _write_run_folder(results, job, result, data)
     results.keep(job, entry)

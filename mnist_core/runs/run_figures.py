@@ -29,6 +29,7 @@ _NAMES = tuple(
     for name in ("curves", "roc", "precision_recall", "confusion", "samples", "misclassified")
 )
 _SHOWN = 24
+_LONG = 24  # letters of a caption that stands under one of eight images a row
 
 
 def draw_all(
@@ -44,14 +45,14 @@ def draw_all(
     curves(folder / "curves.png", history, title=title)
     roc_and_precision(folder, found, title=title)
     pairs = isinstance(found, PairEvaluation)
-    matrix = Confusion.of(found.confusion.tolist(), pairs=pairs)
+    names = kept.about.named(kept.n_classes)
+    matrix = Confusion.of(found.confusion.tolist(), pairs=pairs, names=names)
     figure_files.save(confusion_figure(matrix, title), folder / "confusion.png")
     if isinstance(found, PairEvaluation):
         _pair_pictures(folder, split.images.cpu(), found)
     else:
-        _class_pictures(
-            folder, split, evaluate_checkpoint.logits(kept, split.images).double().softmax(dim=1)
-        )
+        odds = evaluate_checkpoint.logits(kept, split.images).double().softmax(dim=1)
+        _class_pictures(folder, split, odds, names)
     return [*_NAMES]
 
 
@@ -90,14 +91,16 @@ def curves(path: Path, history: Sequence[Mapping[str, float]], *, title: str) ->
     figure_files.save(figure, path)
 
 
-def _class_pictures(folder: Path, split: Split, probabilities: Tensor) -> None:
+def _class_pictures(
+    folder: Path, split: Split, probabilities: Tensor, names: Sequence[str]
+) -> None:
     images, labels = split.images.cpu(), split.labels.cpu()
     sure, predicted, wrong = surest_mistakes(probabilities, labels)
 
     def captions(chosen: Tensor) -> list[str]:
         rows = zip(labels[chosen], predicted[chosen], sure[chosen], strict=True)
         return [
-            f"{p}  {s:.0%}" if p == t else f"true {t}, said {p}\n{s:.0%}"
+            f"{names[p]}  {s:.0%}" if p == t else f"true {names[t]}, said {names[p]}\n{s:.0%}"
             for t, p, s in ((int(t), int(p), float(s)) for t, p, s in rows)
         ]
 
@@ -123,8 +126,9 @@ def _pair_pictures(folder: Path, images: Tensor, found: PairEvaluation) -> None:
     def show(name: str, chosen: Tensor, title: str) -> None:
         pairs = images[found.pairs[chosen]].numpy()
         shown = [side_by_side(pair, gap=1) for pair in pairs]
-        height, width = images.shape[1:]
-        stacked = np.stack(shown) if shown else np.zeros((0, height, 2 * width + 1), np.uint8)
+        height, width = images.shape[1:3]
+        none = np.zeros((0, height, 2 * width + 1, *images.shape[3:]), np.uint8)
+        stacked = np.stack(shown) if shown else none
         names = [
             f"{PAIR_CLASSES[said]}  {score:.2f}"
             if said == same
@@ -157,14 +161,18 @@ def _pair_pictures(folder: Path, images: Tensor, found: PairEvaluation) -> None:
 
 
 def _mosaic(path: Path, images: npt.NDArray[np.uint8], captions: Sequence[str], title: str) -> None:
-    """Draw images ``[N, rows, columns]`` with a caption each, eight (wide ones: six) a row."""
-    height, width = images.shape[1:]
-    per_row = 6 if width > height else 8
+    """Draw images ``[N, rows, columns]``, or in colour, with a caption each, six or eight a row."""
+    height, width = images.shape[1:3]
+    colour = images.ndim == 4
+    # Names of classes are longer than their numbers.
+    per_row = 6 if width > height or max(map(len, captions), default=0) > _LONG else 8
     rows = -(-len(images) // per_row)
     # One large image: an axes for each would take a second.
-    caption_height = 14 if width > height else 10
+    # Of 28 rows that is the height of two lines; larger images have letters as many pixels larger.
+    caption_height = round((14 if width > height else 10) * max(1.0, height / 28))
     across, down = width + 4, height + caption_height + 1
-    canvas = np.zeros((rows * down, per_row * across), np.uint8)
+    sides = rows * down, per_row * across, *images.shape[3:]
+    canvas = np.full(sides, 255 if colour else 0, np.uint8)
     figure = Figure(
         figsize=(11, 0.5 + 11 * canvas.shape[0] / canvas.shape[1]), layout="constrained"
     )

@@ -209,7 +209,14 @@ class RunFolder:
         n_classes: int,
     ) -> None:
         path = self.path / f"{name}.safetensors"
-        checkpoint.save(path, model, result.config, n_classes=n_classes, metrics=metrics)
+        checkpoint.save(
+            path,
+            model,
+            result.config,
+            n_classes=n_classes,
+            metrics=metrics,
+            about=result.about,
+        )
 
     def add_test_reading(self, reading: Mapping[str, Any]) -> None:
         """Add a reading of the test images to ``run.json``."""

@@ -20,9 +20,10 @@ from mnist_core.checkpoints import (
 )
 from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.config import DataConfig, TrainConfig, read_settings
+from mnist_core.console.counted_progress import counted_progress
 from mnist_core.console.plain_text import counted
 from mnist_core.console.streams import can_redraw
-from mnist_core.data import Data, load, load_test
+from mnist_core.data import Data, datasets, load, load_test, sources
 from mnist_core.errors import UserError
 from mnist_core.runs import run_lookup, run_record, training_log
 from mnist_core.runs.run_folder import RunFolder
@@ -58,6 +59,9 @@ class TrainingEnded(UserError):
 def run(plan: Plan, console: Console) -> TrainResult:
     """Train, print, and write what was asked for; raise UserError if it is refused or fails."""
     config = trainer.resolve(plan.config)
+    config = config.model_copy(update={"data": sources.placed(config.data)})
+    with counted_progress(console, "decoding images") as progress:
+        datasets.prepare(config.data, progress)
     data = load(config.data, config.device)
     if plan.test:
         load_test(config.data, config.device)  # what is missing is missed before the training
@@ -190,6 +194,7 @@ def _finish(
         config=result.config,
         n_classes=data.n_classes,
         metrics=result.metrics,
+        about=data.about,
     )
     if folder:
         _judge(result, kept, data, log, folder, pictures=plan.pictures)
@@ -217,6 +222,7 @@ def _keep(save: Path | None, result: TrainResult, data: Data, folder: RunFolder 
                 result.config,
                 n_classes=data.n_classes,
                 metrics=result.metrics,
+                about=data.about,
             )
         except UserError as error:
             problems.append(str(error))
@@ -243,8 +249,8 @@ def _judge(
     found = evaluate_checkpoint.judge(kept, data.validation)
     folder.update(judged=reading_record.certainty(found))
     log.note(f"on the {counted(len(data.validation), 'validation image')}:")
-    evaluation_table.print_evaluation(log.note, found)
-    whole = evaluation_table.confusion_csv(found)
+    evaluation_table.print_evaluation(log.note, found, data.about.class_names)
+    whole = evaluation_table.confusion_csv(found, data.about.class_names)
     files.write_atomically(folder.path / "confusion.csv", whole)
     if pictures:
         from mnist_core.runs import run_figures  # matplotlib takes half a second
@@ -279,4 +285,4 @@ def _read_test(kept: Checkpoint, data: Data, log: Log, folder: RunFolder | None)
         )
         folder.add_test_reading(reading)
     log.say(f"on the {counted(len(images), 'test image')} of {kept.config.data.name}, read once:")
-    evaluation_table.print_evaluation(log.say, found)
+    evaluation_table.print_evaluation(log.say, found, kept.about.class_names)

@@ -24,8 +24,6 @@ from mnist_core.errors import ConfigError, UserError
 from mnist_core.evaluation.evaluation import Evaluation
 from mnist_core.plugins.python_files import raised
 
-SIDE = 28  # rows and columns of an image, for all models
-
 
 class Task(ABC):
     """The batches of a training, its loss, and the evaluation of its model."""
@@ -87,12 +85,13 @@ def create(config: TrainConfig, data: Data, runtime: Runtime) -> Task:
     """Return the task of a training of the resolved ``config``.
 
     Raises:
-        ConfigError: if the images are not 28x28; or as ``check_batches``.
+        ConfigError: if the data lies on another device, or is not as it is described; or as
+            ``check_batches``.
     """
-    rows, columns = data.train.images.shape[1:]
-    if (rows, columns) != (SIDE, SIDE):
+    rows, columns = data.train.images.shape[1:3]
+    if (rows, columns) != data.about.shape[1:]:
         raise ConfigError(
-            f"data.name: models take images of {SIDE}x{SIDE}, but those of {data.name!r} are"
+            f"data.name: the model takes images of {data.about}, but those of {data.name!r} are"
             f" {rows}x{columns}; bring the files to that size"
         )
     if data.train.images.device != runtime.device:
@@ -112,8 +111,8 @@ def check_batches(config: TrainConfig, data: Data) -> None:
         return
     pairs = models.task(config.model) == "pairs"
     with torch.device("meta"):
-        model = models.build(config.model, data.n_classes)
-        one = torch.empty(1, 2 if pairs else 1, SIDE, SIDE)
+        model = models.build(config.model, data.n_classes, data.about)
+        one = torch.empty(1, *models.input_shape(config.model, data.about))
     try:
         model(one)
     except ValueError as error:  # of a batch norm in training, which looks at the shape first
@@ -138,7 +137,7 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
     machine = runtime.resolve(config)
     with runtime.session(machine, deterministic=config.deterministic):
         task = create(config.model_copy(update={"batch_size": 8}), data, machine)
-        model = machine.place(models.build(config.model, data.n_classes))
+        model = machine.place(models.build(config.model, data.n_classes, data.about))
         batch = next(task.epoch())
         if models.task(config.model) == "classification":
             # Here and not in the loss: on a GPU a label of a missing class breaks the process.

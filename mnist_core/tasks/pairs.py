@@ -30,7 +30,7 @@ class Embedder(Protocol):
     """A model that turns images into embeddings, and compares these."""
 
     def embed(self, images: Tensor) -> Tensor:
-        """Turn normalised images ``[N, 1, 28, 28]`` into ``[N, D]``."""
+        """Turn normalised images ``[N, C, H, W]`` into ``[N, D]``."""
 
     def compare(self, a: Tensor, b: Tensor) -> Tensor:
         """Turn the embeddings ``[N, D]`` of the two images into logits ``[N]``."""
@@ -39,6 +39,11 @@ class Embedder(Protocol):
 def check(config: TrainConfig) -> None:
     """Raise ``ConfigError`` if loss, labels or model do not fit together."""
     loss, known = config.loss.name, losses.names(losses.PAIRS)
+    if config.data.balance is not None:
+        raise ConfigError(
+            f"data.balance: model {config.model.name!r} compares two images, and half of its pairs"
+            f" are of one class; leave out {config.data.balance!r}"
+        )
     if loss not in (None, *known):
         raise ConfigError(
             f"loss.name: {loss!r} classifies images, but model {config.model.name!r} compares two;"
@@ -78,16 +83,15 @@ def evaluate(
 
 
 def score(
-    model: nn.Module, images: Tensor, pairs: Tensor, config: TrainConfig, runtime: Runtime
+    model: nn.Module, split: Split, pairs: Tensor, config: TrainConfig, runtime: Runtime
 ) -> Tensor:
-    """Compare pairs int64 ``[P, 2]`` of uint8 ``[N, rows, columns]`` exactly as ``evaluate`` does.
+    """Compare pairs int64 ``[P, 2]`` of the images of ``split`` exactly as ``evaluate`` does.
 
     Returns float64 ``[P]`` on the CPU: the higher, the more alike.
     """
     used, places = torch.unique(pairs, return_inverse=True)
     # Only the loss, which is not used here, depends on the classes.
     fixed = _FixedPairs(pairs, torch.zeros_like(pairs), used, places)
-    split = Split(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
     return _evaluate(model, split, fixed, config, runtime, threshold=0.0).scores
 
 
@@ -104,17 +108,17 @@ class PairTask(Task):
             dtype=runtime.dtype,
         )
         super().__init__(config, batches, runtime)
-        self._train = data.train.images
+        self._train = data.train
         self._validation = data.validation
         self._fixed = _fix(data.validation, config)
 
     def images(self) -> Iterator[Tensor]:
-        """Yield pairs ``[B, 2, rows, columns]`` of training images, not augmented."""
-        images = norm_images(self._train, self._config.seed)
+        """Yield pairs ``[B, 2, (3,) rows, columns]`` of training images, not augmented."""
+        images = norm_images(self._train.images, self._config.seed)
         even = images[: len(images) // 2 * 2]
-        for pairs in norm_batches(even.view(-1, 2, *even.shape[1:])):
-            normal = normalise(pairs.flatten(0, 1), self._runtime.dtype)
-            yield normal.reshape(pairs.shape)
+        for pairs in norm_batches(even.view(-1, 2, *even.shape[1:]), len(even)):
+            normal = normalise(pairs.flatten(0, 1), self._runtime.dtype, self._train.about)
+            yield _in_pairs(normal)
 
     def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of the batch: nats a pair (bce), or as ``losses`` says."""
@@ -122,7 +126,7 @@ class PairTask(Task):
         loss = losses.of(config.loss, losses.PAIRS)
         if loss.embeds:
             with self._runtime.autocast():
-                embeddings = _embedder(model).embed(inputs.flatten(0, 1).unsqueeze(1))
+                embeddings = _embedder(model).embed(models.single_images(inputs))
             pairs = _full(embeddings).view(len(targets), 2, -1)
             return loss.compute(pairs, targets, config.loss, 0.0)
         with self._runtime.autocast():
@@ -187,7 +191,7 @@ def _embed(model: nn.Module, split: Split, fixed: _FixedPairs, runtime: Runtime)
     """Return the embeddings ``[M, D]`` of the images that occur; each is computed once."""
     return torch.cat(
         [
-            _embedder(model).embed(normalise(split.images[part], runtime.dtype))
+            _embedder(model).embed(normalise(split.images[part], runtime.dtype, split.about))
             for part in torch.split(fixed.images, _IMAGES)
         ]
     )
@@ -226,9 +230,15 @@ def _score_pairs(model: nn.Module, split: Split, fixed: _FixedPairs, runtime: Ru
     """Return the logits ``[P]`` of a model that takes both images at once."""
     logits = []
     for part in torch.split(fixed.pairs, _IMAGES // 2):
-        images = normalise(split.images[part.flatten()], runtime.dtype)
-        logits.append(model(images.view(len(part), 2, *images.shape[2:])))
+        images = normalise(split.images[part.flatten()], runtime.dtype, split.about)
+        logits.append(model(_in_pairs(images)))
     return _full(torch.cat(logits))
+
+
+def _in_pairs(images: Tensor) -> Tensor:
+    """Turn images ``[2 * P, C, rows, columns]`` into pairs, without the channels of grey ones."""
+    planes = images.squeeze(1)
+    return planes.reshape(-1, 2, *planes.shape[1:])
 
 
 def _embedder(model: nn.Module) -> Embedder:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mnist_core.config import TrainConfig
 from mnist_core.evaluation.evaluation import Evaluation
+from mnist_core.images import MNIST, Images
 
 Report = Callable[[int, Mapping[str, float]], None]
 """``report(step, metrics)``: called after each validation, steps counted from 1."""
@@ -56,3 +57,4 @@ class TrainResult:
     peak_memory: int  # bytes, see ``memory.peak``
     n_parameters: int
     device_name: str
+    about: Images = MNIST  # the images that the model takes

@@ -38,7 +38,7 @@ class Training:
         self.config, self.data, self.machine = config, data, machine
         self.now = config.in_force(0)
         torch.manual_seed(stream_seed(config.seed, "model"))
-        self.model = machine.place(models.build(config.model, data.n_classes))
+        self.model = machine.place(models.build(config.model, data.n_classes, data.about))
         self.forward = compilation.forward_of(self.model, config)
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizers.build(config.optim, self.parameters)
@@ -235,6 +235,7 @@ class Training:
             peak_memory=memory.peak(self.machine.device),
             n_parameters=models.count_parameters(self.model),
             device_name=self.machine.device_name,
+            about=self.data.about,
         )
 
     def _state(self) -> TrainingState:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from mnist_core import optim
 from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.data import sources
 from mnist_core.errors import ConfigError
 from mnist_core.table import flatten
 from objectives.adapter import Call, Params
@@ -153,12 +154,13 @@ class TrainerAdapter:
         return _resolved(config).to_dict()
 
     def ensure_data(self) -> None:
-        """Download the data if they are missing: once, and here, where the user sees it."""
-        from mnist_core.data import datasets, registry
-        from mnist_core.data.storage import folder_of
+        """Download or decode the data: once, and here, where the user sees it."""
+        from mnist_core.console.counted_progress import counted_progress
+        from mnist_core.console.safe_console import SafeConsole
+        from mnist_core.data import datasets
 
-        data_set = registry.by_name(self.base.data.name)
-        datasets.ensure(data_set, folder_of(data_set, self.base.data.root))
+        with counted_progress(SafeConsole(stderr=True), "decoding images") as progress:
+            datasets.prepare(self.base.data, progress)
 
     def preparation(self, typical: Sequence[Params], ends: Sequence[Params], most: float) -> Call:
         """Return the check of a worker, which keeps the data that it loads."""
@@ -196,6 +198,11 @@ def comparable_settings(config: TrainerSettings) -> dict[str, Any]:
     settings = config.model_dump(exclude={"seed", "device", "threads"})
     settings["data"].pop("test_set")  # a test set that comes later changes no training
     settings["data"].pop("root")  # a place; what lies there is in the data's own fingerprint
+    if sources.own_path(config.data) is not None:
+        settings["data"]["name"] = "own images"
+    for name in ("size", "channels", "balance"):  # not in the fingerprints of older studies
+        if settings["data"][name] is None:
+            del settings["data"][name]
     if not config.changes:
         del settings["changes"]
     return settings

@@ -90,9 +90,10 @@ def prepare(
     ]
     # The largest model decides whether the study fits the machine, and how long it may take.
     sizes = {
-        costs.forward_flops(config.model, data.n_classes): config
+        costs.forward_flops(config.model, data.n_classes, data.about): config
         for config in others
-        if models.count_parameters(models.build(config.model, data.n_classes)) <= most_parameters
+        if models.count_parameters(models.build(config.model, data.n_classes, data.about))
+        <= most_parameters
     }
     memory = max(cost.memory for cost in each)
     largest = None

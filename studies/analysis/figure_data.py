@@ -287,4 +287,5 @@ def confusion(result: StudyResult) -> Confusion | None:
     found = [matrix for matrix in found if len(matrix) == len(found[0])]
     if not found:
         return None
-    return Confusion.of(*found, pairs=result.plan.spec.label == "pairs")
+    names = next((r.class_names for r in records if r.class_names), ())
+    return Confusion.of(*found, pairs=result.plan.spec.label == "pairs", names=names)

@@ -7,7 +7,7 @@ from mnist_core.data import image_arrays
 from mnist_core.data.idx import UInt8Array
 from mnist_core.errors import DataError
 from mnist_core.evaluation.evaluation import Mistake
-from mnist_core.evaluation.pictures import side_by_side
+from mnist_core.evaluation.pictures import on_white, side_by_side
 from objectives.trainer.adapter import DataSettings
 
 
@@ -20,7 +20,7 @@ class MistakeImages:
     def draw(
         self, mistakes: Sequence[Mistake], config: DataSettings, fingerprint: str
     ) -> list[UInt8Array]:
-        """Return a picture ``[rows, columns]`` for each mistake: dark ink on white.
+        """Return a picture for each mistake: grey ones are dark ink on white.
 
         Raises:
             DataError: if the images are not here, or not those that the trial has seen.
@@ -33,12 +33,14 @@ class MistakeImages:
         # Other images under the same indices would be shown as mistakes.
         if not found.is_of(fingerprint):
             raise DataError(
-                f"data {config.name!r}: those here ({found.fingerprint}) are not those of the"
+                f"data {config.title!r}: those here ({found.fingerprint}) are not those of the"
                 f" study ({fingerprint})"
             )
         if max(max(mistake.images) for mistake in mistakes) >= len(found.images):
-            raise DataError(f"data {config.name!r}: has {len(found.images)} validation images only")
-        return [side_by_side(255 - found.images[list(mistake.images)]) for mistake in mistakes]
+            raise DataError(
+                f"data {config.title!r}: has {len(found.images)} validation images only"
+            )
+        return [side_by_side(on_white(found.images[list(mistake.images)])) for mistake in mistakes]
 
 
 def data_config(settings: Mapping[str, Any]) -> DataSettings:

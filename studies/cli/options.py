@@ -48,7 +48,7 @@ DatasetOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="data.name, e.g. mnist, fashion_mnist",
+        help="data.name, e.g. mnist, fashion_mnist, or the path of your images",
         autocompletion=completing.data_set,
     ),
 ]

@@ -108,6 +108,12 @@ SUPERVISOR_DIED = Failure(kind="SupervisorDied", message="its supervisor died")
 INFEASIBLE = "Infeasible"  # kind of failure: the trial was not trained because it is over a limit
 
 
+def class_names_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the classes that a trial has kept; empty: they are numbers."""
+    names = attributes.get("class_names", ())
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """One trial."""
@@ -137,6 +143,11 @@ class TrialRecord:
     def __post_init__(self) -> None:
         """Take the state by its name as well."""
         object.__setattr__(self, "state", TrialState(self.state))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes that it learned; empty: they are numbers."""
+        return class_names_of(self.attributes)
 
     @property
     def feasible(self) -> bool:

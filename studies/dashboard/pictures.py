@@ -60,7 +60,8 @@ def curve(stored: Stored, record: TrialRecord, others: Sequence[TrialRecord]) ->
 def confusion(stored: Stored, record: TrialRecord) -> bytes:
     """Draw the confusion matrix that ``record`` has kept, of the validation images."""
     pairs = stored.plan.spec.label == "pairs"
-    matrix = Confusion.of(record.attributes[CONFUSION], pairs=pairs)
+    names = record.class_names
+    matrix = Confusion.of(record.attributes[CONFUSION], pairs=pairs, names=names)
     return _png(confusion_figure(matrix, f"trial {record.number}, validation"))
 
 
@@ -97,7 +98,7 @@ def mistakes(
         axes.set_axis_off()
     for axes, picture, mistake in zip(grid, drawn, kept.mistakes, strict=False):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_title(mistake.text().replace(", ", "\n"), fontsize=8)
+        axes.set_title(mistake.text(record.class_names).replace(", ", "\n"), fontsize=8)
     return _png(figure)
 
 

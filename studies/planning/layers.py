@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_core import model_files, parsing, plugins
-from mnist_core.data.registry import by_name
+from mnist_core.data import sources
 from mnist_core.data.splits import validation_size
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flat_items, unknown_setting
@@ -136,9 +136,16 @@ def shared_training(
         **defaults,
         "device": device,
         "threads": threads,
+        **_place_of_images(settings.train.data),
         **_confirm_images(settings.train.data),
     }
     return settings.train.override(given, source=f"study {spec.name}")
+
+
+def _place_of_images(data: DataSettings) -> dict[str, str]:
+    """Return the setting that gives own images an absolute path: workers change their folder."""
+    path = sources.own_path(data)
+    return {} if path is None else {"data.name": str(path.absolute())}
 
 
 def _confirm_images(data: DataSettings) -> dict[str, str]:
@@ -147,10 +154,10 @@ def _confirm_images(data: DataSettings) -> dict[str, str]:
     A verdict on images that the search selected on is too good. Of fewer images, half would make
     the search and the verdict both too noisy.
     """
-    known = by_name(data.name)
-    if data.confirm != "own" or known.confirm or not known.train_size:
+    size = sources.known_size(data)
+    if data.confirm != "own" or not size:
         return {}
-    many = validation_size(known.train_size) >= MANY_VALIDATION_IMAGES
+    many = validation_size(size) >= MANY_VALIDATION_IMAGES
     return {"data.confirm": "half"} if many else {}
 
 

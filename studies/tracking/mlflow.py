@@ -13,6 +13,7 @@ from typing import Any
 
 from mnist_core.evaluation.pictures import mosaic
 from studies.core.redaction import masked
+from studies.core.trials import class_names_of
 from studies.storage.url import sqlite_url
 from studies.tracking.base import BestSoFar, Place, Report, Study, Tracker, Trial, as_text
 from studies.tracking.trial_mistakes import Mistakes
@@ -162,7 +163,9 @@ class MLflow(Tracker):
     def _log_validation(self, study: Study, trial: Trial, run: str) -> None:
         matrix = trial.attributes.get("confusion")
         if matrix:
-            self._client.log_dict(run, {"true_by_predicted": matrix}, "confusion.json")
+            names = class_names_of(trial.attributes)
+            kept_matrix = {"true_by_predicted": matrix} | ({"classes": [*names]} if names else {})
+            self._client.log_dict(run, kept_matrix, "confusion.json")
         validation = self._mistakes.of(study, trial)
         if validation is None:
             return

@@ -8,6 +8,7 @@ from mnist_core.errors import UserError
 from mnist_core.evaluation import validation_summary
 from mnist_core.evaluation.validation_summary import ValidationSummary
 from studies.analysis.mistakes import MistakeImages, data_config
+from studies.core.trials import class_names_of
 from studies.tracking.base import Study, Trial
 
 
@@ -17,11 +18,12 @@ class Validation:
 
     summary: ValidationSummary
     pictures: list[UInt8Array]
+    class_names: tuple[str, ...] = ()
 
     @property
     def captions(self) -> list[str]:
         """What was taken for what, for each mistake."""
-        return [mistake.text() for mistake in self.summary.mistakes]
+        return [mistake.text(self.class_names) for mistake in self.summary.mistakes]
 
 
 class Mistakes:
@@ -36,12 +38,14 @@ class Mistakes:
         kept = validation_summary.of_attributes(trial.attributes)
         if kept is None:
             return None
+        names = class_names_of(trial.attributes)
         fingerprint = str(study.about.get("data", ""))
         try:
             config = data_config(study.config_of(trial))
-            return Validation(kept, self._images.draw(kept.mistakes, config, fingerprint))
+            pictures = self._images.draw(kept.mistakes, config, fingerprint)
+            return Validation(kept, pictures, names)
         except UserError as error:
             if not self._said:
                 self._said = True
                 self._say(f"no pictures of mistakes: {error}")
-            return Validation(kept, [])
+            return Validation(kept, [], names)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mnist_core.evaluation.validation_summary import Drawn
+from studies.core.trials import class_names_of
 from studies.tracking.base import Study, Trial, as_text
 from studies.tracking.trial_mistakes import Validation
 
@@ -16,7 +17,7 @@ def trial_charts(trial: Trial, validation: Validation | None) -> dict[str, Any]:
     charts: dict[str, Any] = {}
     matrix = trial.attributes.get("confusion")
     if matrix and trial.state == "complete":
-        charts["confusion"] = confusion_chart(matrix)
+        charts["confusion"] = confusion_chart(matrix, class_names_of(trial.attributes))
     if validation is not None:
         kept = validation.summary
         charts["roc"] = _area_chart(
@@ -30,13 +31,17 @@ def trial_charts(trial: Trial, validation: Validation | None) -> dict[str, Any]:
     return charts
 
 
-def confusion_chart(matrix: Sequence[Sequence[int]]) -> Any:
-    """Return W&B's confusion matrix of ``matrix``, counts ``[true][predicted]``."""
+def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str] = ()) -> Any:
+    """Return W&B's confusion matrix of ``matrix``, counts ``[true][predicted]``.
+
+    ``names`` are those of the classes; left out: their numbers.
+    """
     import wandb
 
+    shown = names if len(names) == len(matrix) else [str(k) for k in range(len(matrix))]
     # W&B's own function wants every single prediction; this is what it makes of them.
     rows: list[Iterable[Any]] = [
-        [str(true), str(predicted), count]
+        [shown[true], shown[predicted], count]
         for true, counts in enumerate(matrix)
         for predicted, count in enumerate(counts)
     ]

@@ -146,8 +146,8 @@ def test_accuracy_is_that_of_the_trained_model(tmp_path, digits, some):
 class ReluMoved(export.Exportable):
     """The old mistake: a ReLU in the wrong place."""
 
-    def __init__(self, model, config):
-        super().__init__(model, config)
+    def __init__(self, *given):
+        super().__init__(*given)
         layers = list(self.model)
         first = next(i for i, layer in enumerate(layers) if isinstance(layer, nn.ReLU))
         relu = layers.pop(first)
@@ -159,8 +159,8 @@ class ReluMoved(export.Exportable):
 class Swapped(export.Exportable):
     """A file with two rows of a layer exchanged: the logits move, hardly any prediction does."""
 
-    def __init__(self, model, config):
-        super().__init__(model, config)
+    def __init__(self, *given):
+        super().__init__(*given)
         with torch.no_grad():
             rows = self.model[-1].weight
             rows[[0, 1]] = rows[[1, 0]]

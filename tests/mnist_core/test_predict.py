@@ -78,7 +78,7 @@ def test_pairs_are_scored_as_in_the_evaluation(kept, few, name, loss):
 def test_what_no_model_takes(kept, few, refusal):
     assert not predict.compares_pairs(kept())
     small = few.validation.images[:, :20, :20]
-    said = "models take images of 28x28, but these are 20x20"
+    said = "the model takes images of 28x28, but these are 20x20"
     assert said in refusal(ConfigError, predict.classify, kept(), small)
     pairs = kept("siamese")
     for n in (0, 1, 3):

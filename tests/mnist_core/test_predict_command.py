@@ -252,7 +252,7 @@ def test_pairs_of_pictures(predict, pictures, tmp_path):
         (["MODEL", "IDX", "--invert"], "--raw and --invert are for pictures"),
         (["MODEL", "--set", "epochs=2"], "--set epochs: the model is trained"),
         (["MODEL", "MODEL"], "picture"),
-        (["MODEL", "SMALL"], "small: models take images of 28x28, but these are 20x24"),
+        (["MODEL", "SMALL"], "small: the model takes images of 28x28, but these are 20x24"),
         (["MODEL", "--out", "FOLDER"], "is a folder; name a file"),
         (["MODEL", "--out", "x" * 300 + ".csv"], ".csv: cannot be written: File name too long"),
         (["MODEL", "--out", "PIPE"], "is a device or a pipe; name a file"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import CheckpointError, DataError
 from mnist_core.evaluation.confusion import PAIR_CLASSES
-from mnist_core.evaluation.pictures import UInt8Array, side_by_side
+from mnist_core.evaluation.pictures import UInt8Array, on_white, side_by_side
 from mnist_core.files import from_here
 from studies.analysis.figure_data import confusion
 from studies.analysis.result import StudyResult
@@ -75,11 +75,12 @@ def _classes(kept: "Sequence[Checkpoint]", split: "Split") -> Mistakes:
     sure, said, wrong = surest_mistakes(odds.mean(dim=0), labels)
     missed = (odds.argmax(dim=2) != labels).sum(dim=0)
     images = split.images.cpu()
+    names = kept[0].about.named(kept[0].n_classes)
     shown = [
         Mistake(
-            image=_png(255 - images[index].numpy()),
-            truth=str(int(labels[index])),
-            said=str(int(said[index])),
+            image=_png(on_white(images[index : index + 1].numpy())[0]),
+            truth=names[int(labels[index])],
+            said=names[int(said[index])],
             detail=f"{float(sure[index]):.0%}"
             + (f", {int(missed[index])} of {len(kept)} models" if len(kept) > 1 else ""),
         )
@@ -107,7 +108,7 @@ def _pairs(kept: "Checkpoint", split: "Split") -> Mistakes:
         same, said = bool(found.same[index]), bool(found.predictions[index])
         shown.append(
             Mistake(
-                image=_png(side_by_side(255 - images[found.pairs[index]].numpy())),
+                image=_png(side_by_side(on_white(images[found.pairs[index]].numpy()))),
                 truth=PAIR_CLASSES[same],
                 said=PAIR_CLASSES[said],
                 detail=f"score {float(found.scores[index]):.2f}",

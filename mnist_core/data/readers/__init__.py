@@ -1,0 +1,44 @@
+"""Images of any origin, one file a format: a path becomes uint8 arrays, labels, class names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mnist_core.data import file_kinds
+from mnist_core.data.idx import one_line
+from mnist_core.data.readers import arrays, folder, idx_files, tables
+from mnist_core.data.readers.parts import Parts, Progress, Wanted
+from mnist_core.errors import DataError
+
+Read = Callable[[Path, Wanted, Progress | None], Parts]
+
+
+def reader_of(path: Path) -> Read:
+    """Return what reads ``path``; raise ``DataError`` if nothing does."""
+    if path.is_dir():
+        return _of_folder(path)
+    if path.suffix in arrays.READERS:
+        return arrays.READERS[path.suffix]
+    if path.name.endswith((".csv", ".csv.gz")):
+        return tables.read_csv
+    if idx_files.is_idx(path):
+        return idx_files.read
+    with path.open("rb") as file:
+        words = file_kinds.describe(file.read(file_kinds.HEAD_BYTES))
+    raise DataError(f"{one_line(path)}: {EXPECTED}" + (f"; it is {words}" if words else ""))
+
+
+def _of_folder(path: Path) -> Read:
+    for is_one, read in (
+        (folder.is_one, folder.read),
+        (idx_files.is_one, idx_files.read),
+        (tables.is_one, tables.read_csv),
+    ):
+        if is_one(path):
+            return read
+    if any(path.glob("*.npy")):
+        return arrays.read_npy
+    holds = file_kinds.describe_folder(path) or "nothing"
+    raise DataError(f"{one_line(path)}: {EXPECTED}; it holds {holds}")
+
+
+EXPECTED = "expected a folder of pictures with a folder a class, IDX files, .npz, .npy, .csv or .pt"

@@ -1,0 +1,203 @@
+"""Images as arrays or tensors: ``.npz``, pairs of ``.npy``, ``.pt``. No pickle is ever read."""
+
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_core.data.idx import UInt8Array, one_line
+from mnist_core.data.readers.parts import (
+    PARTS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Parts,
+    Progress,
+    Wanted,
+    check_memory,
+    check_sides,
+    of_raw_labels,
+)
+from mnist_core.data.readers.scaling import scaled
+from mnist_core.errors import DataError
+
+IMAGES: Final = ("images", "image", "x", "data", "pixels")
+LABELS: Final = ("labels", "label", "y", "targets", "target", "classes")
+NAMES: Final = ("class_names", "label_names", "names")
+
+Array = npt.NDArray[Any]
+
+
+def read_npz(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
+    """Read an ``.npz`` with arrays such as ``x_train`` and ``y_train``; raise DataError if not."""
+    del progress
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(_unreadable(path, error)) from None
+    return of_arrays(arrays, wanted, path)
+
+
+def read_npy(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
+    """Read pairs of ``.npy``, of a folder or the pair of one file; raise DataError if not."""
+    del progress
+    files = sorted(path.glob("*.npy")) if path.is_dir() else _pair(path)
+    arrays = {}
+    for file in files:
+        try:
+            arrays[file.stem] = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(_unreadable(file, error)) from None
+    return of_arrays(arrays, wanted, path)
+
+
+def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
+    """Read tensors of ``torch.save``: a dict of them, or images and labels."""
+    del progress
+    import pickle
+
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        raise DataError(
+            f"{one_line(path)}: cannot be read as tensors; save a dict of tensors only, such as"
+            " {'images': …, 'labels': …}: other objects would run code"
+        ) from None
+    if isinstance(found, list | tuple) and len(found) == 2:
+        found = {"images": found[0], "labels": found[1]}
+    if not isinstance(found, Mapping):
+        raise DataError(f"{one_line(path)}: expected a dict of tensors, but got {type(found)}")
+    tensors = {
+        str(name): value.numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        for name, value in found.items()
+        if isinstance(value, torch.Tensor | list | tuple)
+    }
+    return of_arrays(tensors, wanted, path)
+
+
+def of_arrays(arrays: Mapping[str, Array], wanted: Wanted, path: Path) -> Parts:
+    """Find images and labels of each part among ``arrays`` by their names.
+
+    Raises:
+        DataError: if they are not there, or their shapes or values are not those of images.
+    """
+    found: dict[str, tuple[UInt8Array, Array]] = {}
+    for part in (TRAIN, VALIDATION, TEST):
+        images, labels = _named(arrays, IMAGES, part), _named(arrays, LABELS, part)
+        if images is None and labels is None:
+            continue
+        if images is None or labels is None:
+            lacking = "images" if images is None else "labels"
+            raise DataError(f"{one_line(path)}: holds no {lacking} for {part}; {_holds(arrays)}")
+        pixels = as_images(arrays[images], wanted, f"{one_line(path)}: {images}")
+        found[part] = pixels, as_labels(arrays[labels], len(pixels), f"{one_line(path)}: {labels}")
+    if TRAIN not in found:
+        raise DataError(f"{one_line(path)}: holds no images and labels; {_holds(arrays)}")
+    shapes = {images.shape[1:] for images, _ in found.values()}
+    if len(shapes) > 1:
+        listed = " and ".join(sorted("x".join(map(str, shape)) for shape in shapes))
+        raise DataError(f"{one_line(path)}: the parts are of several shapes: {listed}")
+    names = next((arrays[name] for name in NAMES if name in arrays), np.array([]))
+    return of_raw_labels(found, path, [str(name) for name in names.tolist()])
+
+
+def as_images(values: Array, wanted: Wanted, where: str) -> UInt8Array:
+    """Return values as uint8 images, grey ``[N, rows, columns]`` or ``[N, rows, columns, 3]``."""
+    if values.ndim == 4 and values.shape[3] not in (1, 3) and values.shape[1] in (1, 3):
+        values = values.transpose(0, 2, 3, 1)
+    if values.ndim == 4 and values.shape[3] == 1:
+        values = values[..., 0]
+    if not (values.ndim == 3 or (values.ndim == 4 and values.shape[3] == 3)) or not len(values):
+        raise DataError(
+            f"{where}: expected images [N, rows, columns], [N, rows, columns, 3] or [N, 3, rows,"
+            f" columns], but got {list(values.shape)}"
+        )
+    if not wanted.size:
+        check_sides(values.shape[1], values.shape[2], where)
+    check_memory(len(values), values.shape[1:], Path(where))
+    return scaled(_bytes(values, where), wanted)
+
+
+def as_labels(values: Array, n: int, where: str) -> Array:
+    """Return labels ``[N]``, whole numbers or texts; raise DataError if they are not."""
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n,):
+        raise DataError(
+            f"{where}: expected {n:,} labels, a label an image, but got {list(values.shape)}"
+        )
+    if np.issubdtype(values.dtype, np.floating) and (values == np.floor(values)).all():
+        values = values.astype(np.int64)
+    if not (np.issubdtype(values.dtype, np.integer) or values.dtype.kind in "US"):
+        raise DataError(f"{where}: expected whole numbers or names, but got {values.dtype}")
+    return values
+
+
+def _bytes(values: Array, where: str) -> UInt8Array:
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values)
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise DataError(f"{where}: expected numbers, but got {values.dtype}")
+    low, high = float(values.min()), float(values.max())
+    unit = np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1
+    if not (low >= 0 and high <= 255):  # nan, too
+        raise DataError(
+            f"{where}: expected pixels of 0 to 255, or of 0 to 1, but got {low:g} to {high:g}; undo"
+            " the normalisation: images are normalised here"
+        )
+    whole: UInt8Array = np.rint(values * 255 if unit else values).astype(np.uint8)
+    return whole
+
+
+def _named(arrays: Mapping[str, Array], kinds: Sequence[str], part: str) -> str | None:
+    """Return the name of the array of a kind and part: ``x_train``, ``train_images``, ``X``."""
+    for name in arrays:
+        words = re.split(r"[^a-z0-9]+", name.lower())
+        parts = [word for word in words if any(word in names for names in PARTS.values())]
+        is_part = any(word in PARTS[part] for word in parts) or (part == TRAIN and not parts)
+        if is_part and any(kind in words for kind in kinds):
+            return name
+    return None
+
+
+def _pair(path: Path) -> list[Path]:
+    """Return the file of images and the one of their labels beside it."""
+    for images in IMAGES:
+        for labels in LABELS:
+            stem = re.sub(rf"(?<![a-z]){images}(?![a-z])", labels, path.stem, flags=re.IGNORECASE)
+            beside = path.with_name(f"{stem}.npy")
+            if stem != path.stem and beside.is_file():
+                return [path, beside]
+    raise DataError(
+        f"{one_line(path)}: the labels are not beside it, e.g. images.npy and labels.npy"
+    )
+
+
+def _holds(arrays: Mapping[str, Array]) -> str:
+    return f"it holds {', '.join(arrays) or 'nothing'}; name them images and labels, or x_train …"
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    if "allow_pickle" in str(error) or "Object arrays" in str(error):
+        return (
+            f"{one_line(path)}: holds pickled objects, which would run code; save plain arrays of"
+            " numbers (np.savez of uint8)"
+        )
+    return f"{one_line(path)}: cannot be read: {' '.join(str(error).split())}"
+
+
+READERS: Final[Mapping[str, Callable[..., Parts]]] = {
+    ".npz": read_npz,
+    ".npy": read_npy,
+    ".pt": read_pt,
+}
+"""By the end of a file's name."""

@@ -1,0 +1,63 @@
+"""Which of the settings' data sets are the user's own images, and where they lie."""
+
+from pathlib import Path
+
+from mnist_core.config import DataConfig
+from mnist_core.data import registry, storage
+from mnist_core.data.archives import ARCHIVE_SETS, ArchiveSet
+from mnist_core.data.idx import one_line
+from mnist_core.errors import DataError, unknown_name
+
+
+def own_path(config: DataConfig) -> Path | None:
+    """Return the path of own images; None: ``data.name`` is the name of a known data set."""
+    known = config.name in registry.DATA_SETS or config.name in ARCHIVE_SETS
+    return None if known else Path(config.name).expanduser()
+
+
+def known_size(config: DataConfig) -> int:
+    """Return the number of training images; 0: not known before they are read, or not needed.
+
+    It is not needed where the data set has images of its own to confirm by.
+    """
+    if own_path(config) is not None:
+        return 0
+    archives = archive_set(config)
+    if archives is not None:
+        return archives.train_size
+    known = registry.by_name(config.name)
+    return 0 if known.confirm else known.train_size
+
+
+def archive_set(config: DataConfig) -> ArchiveSet | None:
+    """Return the data set that comes as archives, and that ``config`` names; None: another kind."""
+    return ARCHIVE_SETS.get(config.name)
+
+
+def folder_of_archives(config: DataConfig) -> Path:
+    """Return the folder with the archives: ``data.root``, or one of the cache."""
+    if config.root:
+        return Path(config.root).expanduser().absolute()
+    name = config.name.partition("_")[0]  # the splits of EMNIST come in one archive
+    return storage.cache_folder().absolute() / name
+
+
+def check_path(path: Path, name: str) -> None:
+    """Raise ``DataError`` unless ``path``, written as ``name``, is there."""
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # no possible name: too long, a NUL
+        there = False
+    if not there:
+        looks_like_path = "/" in name or name.startswith((".", "~"))
+        said = f"{one_line(path)}: is not there; data.name is the path of your images"
+        if not looks_like_path:
+            known = [*registry.DATA_SETS, *ARCHIVE_SETS]
+            said = f"{unknown_name('data set', name, known)}, and there is no such path"
+        raise DataError(said)
+
+
+def placed(config: DataConfig) -> DataConfig:
+    """Return ``config`` with an absolute path of own images: processes change their folder."""
+    path = own_path(config)
+    return config if path is None else config.model_copy(update={"name": str(path.absolute())})
