@@ -8,6 +8,7 @@ import typer
 from mnist_core.commands.compare_command import compare_command
 from mnist_core.commands.evaluate_command import evaluate_command
 from mnist_core.commands.export_command import export_command
+from mnist_core.commands.models_command import models_command
 from mnist_core.commands.options import WRITTEN
 from mnist_core.commands.predict_command import predict_command
 from mnist_core.commands.presets_command import app as presets_app
@@ -39,6 +40,7 @@ app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("compare")(compare_command)
 app.command("summary")(summary_command)
+app.command("models")(models_command)
 app.command("export")(export_command)
 app.command("tune-lr")(tune_lr_command)
 app.command("tune-batch")(tune_batch_command)

@@ -4,12 +4,21 @@ The same config, data and seed give the same result.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from mnist_core import parsing
+from mnist_core import model_files, parsing
 from mnist_core.changes import Change
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
@@ -61,7 +70,12 @@ class DataConfig(Table):
 
 
 class ModelConfig(Table):
-    """Which network. A value left out is the model's own default; unknown ones are refused."""
+    """Which network. A value left out is the model's own default; unknown ones are refused.
+
+    Those of a model that declares its ``Options`` are checked by ``models.resolve``.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     name: str = Field("net", description="a file in mnist_core/models/")
     activation: Activation | None = None
@@ -77,6 +91,33 @@ class ModelConfig(Table):
     dropout: float | None = Field(None, ge=0, lt=1, description="before and in the head")
     embedding: int | None = Field(None, ge=1, le=4096, description="pairs: values an image")
     stem: int | None = Field(None, description="resnet18: kernel of the first layer, 3 or 7")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _options_are_known(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Refuse options that are not listed here, unless the model declares its own."""
+        if not isinstance(values, Mapping):
+            return handler(values)
+        name = values.get("name", cls.model_fields["name"].default)
+        given = {key: value for key, value in values.items() if key != "name" and value is not None}
+        if given and isinstance(name, str) and model_files.declares_options(name):
+            # An own option may have the name of one that is listed here, and another range.
+            own = handler({"name": name})
+            assert own.model_extra is not None
+            for key, value in given.items():
+                (vars(own) if key in cls.model_fields else own.model_extra)[key] = value
+            return own
+        listed = cls.model_fields
+        made = handler({k: v for k, v in values.items() if k in listed or v is not None})
+        if unknown := made.model_extra:
+            raise ValidationError.from_exception_data(
+                cls.__name__,
+                [
+                    {"type": "extra_forbidden", "loc": (key,), "input": value}
+                    for key, value in unknown.items()
+                ],
+            )
+        return made
 
 
 class ScheduleConfig(Table):

@@ -73,6 +73,12 @@ class Table(BaseModel):
             table[leaf] = value
         return self.from_mapping(nested, source=source)
 
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return plain nested values, as pydantic does."""
+        # Without pydantic's warnings: a model's own option may have the name of a listed one, and
+        # another type.
+        return super().model_dump(**{"warnings": False, **options})
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested values; settings that are ``None`` are left out, as TOML has none."""
         return self.model_dump(exclude_none=True)

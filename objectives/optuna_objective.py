@@ -1,4 +1,4 @@
-"""An objective of this project for a plain ``study.optimize``.
+"""An objective of this project, or a function of one's own, for a plain ``study.optimize``.
 
 objective = as_optuna_objective(Classification(base, SPACE), SPACE, seed=0)
 optuna.create_study(direction="maximize").optimize(objective, n_trials=20)
@@ -10,21 +10,29 @@ from typing import Any
 
 import optuna
 
-from objectives.base import Objective, StopTraining, Task
-from search_spaces.space import Float, Int, Parameter, Space
+from objectives.base import StopTraining, Task
+from objectives.plain_function import as_objective
+from search_spaces.space import Space
 
 
 def as_optuna_objective(
-    objective: Objective, space: Space, *, seed: int, metric: str = "val_accuracy"
+    objective: Any, space: Space, *, seed: int, metric: str = "val_accuracy"
 ) -> Callable[[optuna.Trial], float]:
     """Return ``objective`` as a function of an Optuna trial, which keeps metrics and attributes.
 
     An error of the objective passes through: see ``catch=`` of ``study.optimize``.
+
+    Args:
+        objective: an ``Objective``, or a function ``objective(params, *, seed, report)``.
+        space: where the trial's values come from.
+        seed: of the study; each trial has its own, drawn from it and the trial's number.
+        metric: the value of a trial, by its name among the objective's metrics.
     """
+    runs = as_objective(objective, metric)
 
     def run(trial: optuna.Trial) -> float:
-        params = space.walk(lambda name, parameter: _suggest(trial, name, parameter))
-        task = Task(number=trial.number, params=params, seed=_seed(seed, trial.number))
+        params = space.to_optuna(trial)
+        task = Task(number=trial.number, params=params, seed=trial_seed(seed, trial.number))
         trial.set_user_attr("seed", task.seed)
 
         def report(step: int, metrics: Mapping[str, float]) -> None:
@@ -33,7 +41,7 @@ def as_optuna_objective(
                 raise StopTraining
 
         try:
-            outcome = objective(task, report)
+            outcome = runs(task, report)
         except StopTraining:
             raise optuna.TrialPruned from None
         trial.set_user_attr("metrics", dict(outcome.metrics))
@@ -46,18 +54,7 @@ def as_optuna_objective(
     return run
 
 
-def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Any:
-    if isinstance(parameter, Float):
-        return trial.suggest_float(
-            name, parameter.low, parameter.high, log=parameter.log, step=parameter.step
-        )
-    if isinstance(parameter, Int):
-        step = parameter.step or 1
-        return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log, step=step)
-    return trial.suggest_categorical(name, parameter.choices)
-
-
-def _seed(seed: int, number: int) -> int:
+def trial_seed(seed: int, number: int) -> int:
     """Return the seed that the trial has in a study of this project, too."""
     digest = hashlib.sha256(f"trial:{seed}:{number}".encode()).digest()[:16]
     return int.from_bytes(digest, "big") % (1 << 62)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces import conversion
 from search_spaces.parameters import (
     Choice,
     Float,
@@ -137,6 +138,39 @@ class Space:
                     )
                 ]
         return branches
+
+    def to_optuna(self, trial: conversion.OptunaTrial) -> dict[str, Any]:
+        """Return a point of the space that an Optuna trial suggests, parameter by parameter."""
+        return self.walk(lambda name, parameter: conversion.suggested(trial, name, parameter))
+
+    def to_ray(self) -> dict[str, Any]:
+        """Return the space as Ray Tune takes it; ``from_ray`` reads the configs that Tune makes.
+
+        Tune knows no conditions, so its configs have a value for every parameter.
+        """
+        return {name: conversion.ray_domain(one) for name, one in self.parameters.items()}
+
+    def from_ray(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the point of the space that a config of Ray Tune stands for.
+
+        What its conditions exclude, and names that are not of the space, are left out.
+
+        Raises:
+            SpaceError: if a value is missing or out of range.
+        """
+        return self.walk(lambda name, one: conversion.from_config(name, one, config))
+
+    def clipped(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``config`` with numbers moved into their ranges.
+
+        It is the ``custom_explore_fn`` that Tune's population based training needs.
+        """
+        inside = {
+            name: conversion.clip(one, config[name])
+            for name, one in self.parameters.items()
+            if name in config
+        }
+        return {**config, **inside}
 
     def ends(self) -> list[dict[str, Any]]:
         """Return the points at the ends of every range in every branch."""

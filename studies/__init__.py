@@ -17,7 +17,7 @@ def load(
     *,
     quick: bool = False,
     conf: Path | None = None,
-    sets: "Mapping[str, Any] | None" = None,
+    set: "Mapping[str, Any] | None" = None,
 ) -> "Study":
     """Read a study: its verdict, its tables, its files; see ``studies/python_api.py``.
 
@@ -27,14 +27,14 @@ def load(
         study: its name or its folder, e.g. ``results/cuda/optim_search``.
         quick: the study's small run.
         conf: read instead of ``conf.toml``.
-        sets: dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
+        set: dotted settings, e.g. ``{"results.folder": "elsewhere"}``.
 
     Raises:
         UserError: if there is no such study.
     """
     from studies import python_api
 
-    return python_api.load(os.fspath(study), quick=quick, conf=conf, sets=sets)
+    return python_api.load(os.fspath(study), quick=quick, conf=conf, set=set)
 
 
 def __getattr__(name: str) -> Any:

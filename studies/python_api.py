@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from mnist_core import plugins
 from mnist_core.console.shell_words import program
+from mnist_core.errors import ConfigError
 from studies import catalog
 from studies.analysis import stored_study
 from studies.analysis.stored_study import Stored
 from studies.planning import lookup, plan
+from studies.spec import StudySpec
 
 if TYPE_CHECKING:  # pandas and torch take seconds to import
     import pandas as pd
@@ -142,16 +144,16 @@ def load(
     *,
     quick: bool = False,
     conf: Path | None = None,
-    sets: Mapping[str, Any] | None = None,
+    set: Mapping[str, Any] | None = None,
 ) -> Study:
     """Read a study by its name or its folder, see ``studies.load``."""
     plugins.open_project()
     study = catalog.named(study)
-    return Study(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=sets)))
+    return Study(stored_study.read(lookup.find(study, quick=quick, conf=conf, sets=set)))
 
 
 def run(
-    study: str,
+    study: str | StudySpec,
     *,
     quick: bool = False,
     conf: Path | None = None,
@@ -165,7 +167,8 @@ def run(
     >>> result = studies.run("optim_search", quick=True, set={"epochs": 1})  # doctest: +SKIP
 
     Args:
-        study: its name, or its file, e.g. ``./my_study.py``.
+        study: its name, its file, e.g. ``./my_study.py``, or a ``StudySpec``. One that the program
+            itself defines runs like one of the catalog; ``studies.load`` reads it by its name.
         quick: the small version of the study, in a folder of its own.
         conf: read instead of ``conf.toml``.
         set: dotted settings, e.g. ``{"epochs": 3, "results.folder": "elsewhere"}``.
@@ -181,11 +184,24 @@ def run(
     from studies.cli.start import start
 
     plugins.open_project()
-    made = plan.resolve(catalog.named(study), conf=conf, sets=dict(set or {}), quick=quick)
-    command = made.commands.run().removeprefix(program("studies.run"))
+    asked = catalog.named(study) if isinstance(study, str) else _checked(study)
+    made = plan.resolve(asked, conf=conf, sets=dict(set or {}), quick=quick)
+    # No command runs a study that only this program knows.
+    known = isinstance(study, str) or study.name in catalog.names()
+    command = made.commands.run().removeprefix(program("studies.run")) if known else ""
     code = start(
         made, arguments=shlex.split(command), fresh=fresh, retry_failed=retry_failed, plain=plain
     )
     if code:
         raise KeyboardInterrupt
     return Study(stored_study.read(made))
+
+
+def _checked(spec: StudySpec) -> StudySpec:
+    """Return ``spec``; raise ConfigError if its name is that of another study."""
+    if spec.name in catalog.names() and catalog.get(spec.name) != spec:
+        raise ConfigError(
+            f"study {spec.name}: {catalog.file_of(spec.name)} has another study of this name; give"
+            " the StudySpec another name"
+        )
+    return spec

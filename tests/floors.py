@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = {
     "mnist_core": (
-        "errors images optim losses version files parsing console table changes config plugins",
+        "errors images optim losses version files parsing console table changes config plugins"
+        " model_files",
         "data models evaluation",
         "device",
         "batches",

@@ -47,7 +47,7 @@ def _check_tolerance(points: float | None) -> float | None:
     return points
 
 
-def _models(incomplete: str) -> list[str]:
+def model_names(incomplete: str) -> list[str]:
     """Return the models whose name starts with ``incomplete``, for a shell to complete."""
     # Importing them would import torch, which takes seconds.
     folder = Path(__file__).parents[1] / "models"
@@ -68,7 +68,7 @@ ConfigFile = Annotated[
 ]
 ModelName = Annotated[
     str | None,
-    typer.Option(help="model.name, e.g. net, cnn", autocompletion=_models),
+    typer.Option(help="model.name, e.g. net, cnn", autocompletion=model_names),
 ]
 DataName = Annotated[
     str | None,

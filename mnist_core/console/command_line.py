@@ -1,5 +1,6 @@
 """How the programs of this project end: one line for a mistake of the user, and an exit code."""
 
+import errno
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,6 +16,9 @@ from mnist_core.console.shell_words import as_started
 from mnist_core.errors import UserError
 from mnist_core.table import as_written
 from mnist_core.version import PACKAGE, package_version
+
+NAMED = 80
+"""Characters that are printed of a name that is too long."""
 
 
 def _print_version(asked: bool) -> None:
@@ -55,6 +59,14 @@ def run(
         # Much is found wrong long after the options have become settings.
         said = as_written(error, _given(written, sys.argv[1:]))
         print(f"error: {one_line(str(said))}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        # Path.exists() and its like raise for a name that is too long, whichever option it came by.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = one_line(str(error.filename or ""))
+        shown = name if len(name) <= NAMED else f"{name[:NAMED]}…"
+        print(f"error: {shown}: {error.strerror} ({len(name)} characters)", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -35,7 +35,7 @@ def prepare(name: _Name, root: _Root = "") -> None:
     if name in ARCHIVE_SETS:
         _prepare_archives(ARCHIVE_SETS[name], root)
         return
-    data_set = by_name(name)
+    data_set = by_name(name, setting="")
     folder = storage.folder_of(data_set, root)
     if data_set.mirrors:
         fetched = _download(data_set, folder)
@@ -49,7 +49,11 @@ def verify(name: _OptionalName = "", root: _Root = "") -> None:
     """Check every byte; exit with 1 when one differs or a file is missing."""
     if root and not name:
         raise DataError(f"--root needs a NAME (valid: {', '.join(sorted(DATA_SETS))})")
-    chosen = [by_name(name)] if name else [entry for entry in DATA_SETS.values() if _present(entry)]
+    chosen = (
+        [by_name(name, setting="")]
+        if name
+        else [entry for entry in DATA_SETS.values() if _present(entry)]
+    )
     results = [_verify(data_set, storage.folder_of(data_set, root)) for data_set in chosen]
     if not all(results):
         raise typer.Exit(1)
@@ -60,7 +64,7 @@ def show(name: _OptionalName = "", root: _Root = "") -> None:
     """Show the known data sets, or one in detail."""
     console = SafeConsole()
     if name:
-        _show_one(console, by_name(name), root)
+        _show_one(console, by_name(name, setting=""), root)
     else:
         _show_all(console)
 

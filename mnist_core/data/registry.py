@@ -53,10 +53,14 @@ class DataSet:
         return (self.train_images, self.train_labels, self.test_images, self.test_labels)
 
 
-def by_name(name: str) -> DataSet:
-    """Return the data set called ``name``, or raise a ``DataError`` with the nearest name."""
+def by_name(name: str, *, setting: str = "data.name") -> DataSet:
+    """Return the data set called ``name``, or raise a ``DataError`` with the nearest name.
+
+    ``setting``: where the name was given; empty: it is an argument of the command.
+    """
     if name not in DATA_SETS:
-        raise DataError(unknown_name("data set", name, DATA_SETS))
+        unknown = unknown_name("data set", name, DATA_SETS)
+        raise DataError(f"{setting}: {unknown}" if setting else unknown)
     return DATA_SETS[name]
 
 

@@ -5,14 +5,16 @@ The trainer drives a ``Task`` only, so a new task is a new module with ``create`
 
 import contextlib
 import importlib
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mnist_core import models
+from mnist_core import models, plugins
 from mnist_core.batches.batches import Stream
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
@@ -20,6 +22,7 @@ from mnist_core.device import device_errors, runtime
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.evaluation.evaluation import Evaluation
+from mnist_core.plugins.python_files import raised
 
 
 class Task(ABC):
@@ -165,17 +168,31 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
 
 @contextlib.contextmanager
 def blamed_on_the_model(config: TrainConfig, data: Data) -> Iterator[None]:
-    """Run a training; if it raises, say in one line whether the model cannot take a batch.
+    """Run a training; if it raises, say in one line whether the model or own code is the cause.
 
     Raises:
-        ConfigError: if it cannot. Other exceptions stay as they are.
+        ConfigError: if the model cannot take a batch, or code in a file of the user's own raised,
+            e.g. a model after some steps. Other exceptions stay as they are.
     """
     try:
         yield
     except Exception as error:
         if not isinstance(error, UserError) and not _of_the_machine(error):
             take_one_batch(config, data)
+            if (file := _own_file(error)) is not None:
+                raise ConfigError(raised(error, file)) from error
         raise
+
+
+def _own_file(error: Exception) -> Path | None:
+    """Return the file of a model, or in a folder of the project, that ``error`` was raised in."""
+    places = [Path(models.__file__).parent, *plugins.folders()]
+    # The innermost call first. What a user's code calls in other packages is the user's, too.
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if any(file.is_relative_to(place) for place in places):
+            return file
+    return None
 
 
 def _check_output(shape: tuple[int, ...], config: TrainConfig) -> Callable[..., None]:

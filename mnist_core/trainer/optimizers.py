@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,7 +21,27 @@ def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.opti
     values = _arguments(config) | kind.options
     module, _, name = kind.path.partition(":")
     made = getattr(importlib.import_module(module), name)
+    parameters = list(parameters)
+    if values.get("fused") and not _has_fused(made, parameters[0].device):
+        values = {**values, "fused": None, "foreach": True}
     return torch_internals.make_optimizer(made, parameters, values)
+
+
+@cache
+def _has_fused(kind: type[torch.optim.Optimizer], device: torch.device) -> bool:
+    """Return whether torch has a fused step of this optimizer for ``device``."""
+    # torch 2.11 has none of Adagrad for CUDA. It says so at the first step, and in no other way.
+    if device.type == "cpu":
+        return True
+    one = nn.Parameter(torch.zeros(1, device=device))
+    one.grad = torch.zeros_like(one)
+    try:
+        step(torch_internals.make_optimizer(kind, [one], {"fused": True}))
+    except RuntimeError as error:
+        if "fused" not in str(error):  # the device is full or broken
+            raise
+        return False
+    return True
 
 
 def change(optimizer: torch.optim.Optimizer, config: OptimConfig) -> None:

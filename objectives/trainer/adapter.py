@@ -95,7 +95,7 @@ class TrainerAdapter:
         fixed = comparable_settings(self.base)
         for key in self._searched:
             table, _, leaf = key.rpartition(".")
-            (fixed[table] if table else fixed).pop(leaf)
+            (fixed[table] if table else fixed).pop(leaf, None)
         return fixed
 
     def configuration(self, params: Params, seed: int, *, source: str) -> TrainerSettings:

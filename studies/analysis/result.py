@@ -37,7 +37,7 @@ class Row:
         on_bound: parameters whose best value lies on a bound of the space, with the bound.
         stopped_after: number of confirm seeds after which the race stopped it; None: it did not.
         gap_to_default: this row minus the default configuration; None: it is that, or not judged.
-        collapsed: the seeds on which its training failed on its own; None: there is none.
+        collapsed: the seeds that are far worse than its best one; None: there is none.
         luck: standard deviation of its best search value, were its trials drawn again; None: it has
             fewer than two.
         runners_up: rows of the choice's other confirmed configurations, which another one leads;

@@ -24,6 +24,7 @@ from studies.analysis.foresight import power_lines
 from studies.analysis.result import StudyResult
 from studies.cli import options
 from studies.cli.first_failure import FirstTraceback
+from studies.cli.view import make_view
 from studies.core.events import Listener
 from studies.core.json_text import json_text
 from studies.engines.base import Engine
@@ -36,7 +37,6 @@ from studies.protocol.control import ConfirmedElsewhere, Control, StudyInterrupt
 from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import drop_output, make_console
-from studies.report.live import LiveView, PlainView
 from studies.report.progress import Progress
 from studies.report.result_json import FILE as RESULT
 from studies.report.result_json import result_json
@@ -106,7 +106,7 @@ def run(
         if fresh:
             start_fresh(plan, say=_say)
         estimate += power_lines(plan)
-        view = _view(plan, progress, console, estimate, live=live)
+        view = make_view(plan, progress, console, estimate, live=live, plain=plain)
         note = progress.messages.append if live else _say
         with Recording(plan, note, _teller(console)) as recording:
             tell = _above if live else _say
@@ -146,7 +146,9 @@ def with_data(plan: Plan, engine: Engine, *, say: Callable[[str], object] | None
     defaults = [spec.default_of(one) for one in spec.groups if one in spec.defaults]
     # In each worker, which then has the data when its first trial starts.
     most = plan.settings.search.constraints.get("parameters", math.inf)
-    prepare, arguments = adapter.preparation(defaults, spec.space.ends(), most)
+    ends = spec.space.ends()
+    # A study may have no default; then the ends of its space say what a trial takes.
+    prepare, arguments = adapter.preparation(defaults or ends, ends, most)
     found = engines.call(engine, prepare, [arguments] * plan.workers)
     # The cost of the objectives of ``objectives/`` that are not trainers is unknown.
     if say is not None and (adapter.trains or plan.spec.own is not None):
@@ -219,30 +221,6 @@ def _above(text: str) -> None:
     """Print ``text`` on stderr, which a live view shows above itself."""
     with suppress(OSError):
         print(safe_lines(text), file=sys.stderr, flush=True)
-
-
-def _view(
-    plan: Plan, progress: Progress, console: Console, estimate: list[str], *, live: bool
-) -> LiveView | PlainView:
-    place, dashboard = open.shown(plan.storage_url), plan.commands.look("dashboard")
-    workers = counted(plan.workers, "worker")
-    if live:
-        console.print(
-            *estimate, sep="\n", soft_wrap=True, markup=False, emoji=False, highlight=False
-        )
-        title = f"{plan.name}  ·  {workers} on {plan.adapter.device}  ·  {place}"
-        hint = f"Ctrl-C: finish running trials and stop  ·  {dashboard}"
-        return LiveView(progress, console, title=title, hint=hint)
-    lines = (
-        f"Study {plan.name}: {plan.spec.goal}",
-        f"{workers} x {counted(plan.threads, 'thread')} on {plan.adapter.device},"
-        f" {plan.adapter.data_name or plan.spec.label}; {place}",
-        f"dashboard: {dashboard}",
-        *estimate,
-    )
-    return PlainView(
-        progress, lambda text: print(safe_lines(text), flush=True), hint="\n".join(lines)
-    )
 
 
 @contextmanager

@@ -8,14 +8,14 @@ import typer
 
 from mnist_core.errors import UserError
 
-TEMPLATES = ("README.md", "conf.toml", "my_model.py", "my_study.py")
+TEMPLATES = ("README.md", "conf.toml", "my_model.py", "my_objective.py", "my_study.py")
 """Files of a new project."""
 
 
 def init_command(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="of the new project")],
 ) -> None:
-    """Write a small working project: a study, a model, conf.toml and a README.
+    """Write a small working project: a study, a model, an objective, conf.toml, a README.
 
     In its folder, studies, models and objectives of your own are found by name.
 

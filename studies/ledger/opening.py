@@ -1,7 +1,7 @@
 """Opening a study's trial book: its search, or its confirmation."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -27,6 +27,7 @@ from studies.core.attributes import (
     SENTINEL,
 )
 from studies.core.events import Listener, Stream
+from studies.core.trials import TrialRecord
 from studies.ledger.earlier_studies import EarlierStudies
 from studies.ledger.joining import JoinedBook, check_joinable, check_joined
 from studies.ledger.order import record_run
@@ -93,7 +94,7 @@ def open_confirm(
     storage: Storage,
     entries: Sequence[Entry],
     *,
-    later: int = 0,
+    later: Callable[[Sequence[TrialRecord]], int] | None = None,
     listeners: Sequence[Listener] = (),
     take_over: bool = False,
     retry: bool = False,
@@ -104,7 +105,8 @@ def open_confirm(
         plan: the study's.
         storage: where the study is.
         entries: the trainings that are due.
-        later: about the number of trainings that come due after these; the live view counts them.
+        later: the most trainings that come due after these, given those of the study; the live
+            view counts them.
         listeners: get every event.
         take_over: see ``open_search``.
         retry: likewise.

@@ -53,8 +53,8 @@ class TrialBook:
             does not matter.
         batch: trials of a batch, see ``studies/search/batch_order.py``; 0: each trial starts as
             soon as a worker is free.
-        later: trials that another opening of the book adds once these have ended; they are only
-            told, and count for nothing here.
+        later: the most trials that other openings of the book add once these have ended, given its
+            records; they are only told, and count for nothing here.
         ordered: whether the order of a search is recorded, see ``studies/ledger/order.py``.
         listeners: get every event. One that raises is logged once; the trial continues.
     """
@@ -75,7 +75,7 @@ class TrialBook:
         reports_per_epoch: int = 1,
         complete: int = 0,
         batch: int = 0,
-        later: int = 0,
+        later: Callable[[Sequence[TrialRecord]], int] | None = None,
         ordered: bool = True,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -111,10 +111,12 @@ class TrialBook:
         self._starter = TrialStarter(
             study, source, self._table, self._order, self._end, batches, self._pauses
         )
+        more = later(self.records()) if later is not None and self.done < self.total else 0
         self._events.phase(
             phase,
-            total=self.total + (later if self.done < self.total else 0),
+            total=self.total + more,
             done=self.done,
+            **({"at_most": True} if more else {}),
             counts=self._table.counts(),
             **({"paused": self.paused} if self.paused else {}),
             **self._table.standing(phase),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import parsing, plugins
+from mnist_core import model_files, parsing, plugins
 from mnist_core.data import sources
 from mnist_core.data.splits import validation_size
 from mnist_core.errors import ConfigError, unknown_name
@@ -14,6 +14,7 @@ from objectives.trainer.adapter import DataSettings, TrainerSettings
 from studies import catalog
 from studies.planning.settings import (
     CONF,
+    MODEL,
     OPTIONS,
     SET,
     Settings,
@@ -73,7 +74,7 @@ def settings_of(
     Raises:
         ConfigError: if a setting is unknown or wrong.
     """
-    given = read_conf(conf, studies=catalog.names())
+    given = read_conf(conf, studies={*catalog.names(), *([] if spec is None else [spec.name])})
     searched = set() if spec is None else searched_settings(spec)
     file = catalog.file_of(study)
     layers = [given.general]
@@ -178,7 +179,8 @@ def read_conf(path: Path | None, *, studies: Iterable[str]) -> Conf:
             that is not among ``studies``.
     """
     source = str(path or CONF)
-    missing = path is None and not CONF.exists()
+    # A link that leads nowhere is a mistake, not a file that was never written.
+    missing = path is None and not (CONF.exists() or CONF.is_symlink())
     tables = {} if missing else parsing.toml_file(path or CONF)
     project = plugins.project_path(tables, source=source)
     if project and path is not None and path.absolute() != CONF.absolute():
@@ -238,6 +240,7 @@ def combine(layers: Sequence[Layer]) -> tuple[Settings, dict[str, str]]:
             if layer is not layers[0] or setting_of(nested, key) != value:
                 origins[key] = layer.source
             put_setting(nested, key, value)
+        _check_model_options(layer, str(setting_of(nested, f"{MODEL}.name")))
         try:
             settings = Settings.from_mapping(nested, source=layer.source)
         except ConfigError as error:
@@ -251,9 +254,26 @@ def _full_name(name: str, *, source: str) -> str:
     names = Settings.setting_names()
     if key in names or any(key.startswith(f"{option}.") for option in OPTIONS):
         return key
+    if key.rpartition(".")[0] == MODEL:  # perhaps the model's own: ``combine`` knows which it is
+        return key
+    raise _unknown(name, key, source=source)
+
+
+def _check_model_options(layer: Layer, model: str) -> None:
+    """Raise ``ConfigError`` if the layer has an option of ``model`` that it cannot have."""
+    names = Settings.setting_names()
+    for key, name in layer.written.items():
+        own = key.rpartition(".")[0] == MODEL and key not in names
+        if own and not model_files.declares_options(model):
+            raise _unknown(name, key, source=layer.source)
+
+
+def _unknown(name: str, key: str, *, source: str) -> ConfigError:
+    """Return the error of the setting ``key``, written as ``name``."""
+    names = Settings.setting_names()
     inside = [short_name(n) for n in names if n.startswith(f"{key}.")]
     if inside:
-        raise ConfigError(f"{source}: {name} is a table; set one of {', '.join(inside)}")
+        return ConfigError(f"{source}: {name} is a table; set one of {', '.join(inside)}")
     table = key.rpartition(".")[0]
     while table and not any(name.startswith(f"{table}.") for name in names):
         table = table.rpartition(".")[0]
@@ -261,7 +281,7 @@ def _full_name(name: str, *, source: str) -> str:
     inside = [n.removeprefix(prefix).split(".")[0] for n in names if n.startswith(prefix)]
     siblings = {short_name(prefix + n) for n in inside if prefix + n not in _OF_THE_PLAN}
     unknown = unknown_setting(short_name(key), siblings, (short_name(name) for name in names))
-    raise ConfigError(f"{source}: {unknown}")
+    return ConfigError(f"{source}: {unknown}")
 
 
 def _is_table(name: str) -> bool:

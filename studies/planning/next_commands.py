@@ -114,7 +114,12 @@ def reproduce_command(file: Path) -> str:
 
 
 def again_command(arguments: Sequence[str]) -> str:
-    """Return the command line that resumes the run which was started with ``arguments``."""
+    """Return the command line that resumes the run which was started with ``arguments``.
+
+    Without arguments a program has called ``studies.run`` with a ``StudySpec``.
+    """
+    if not arguments:
+        return "the same call of studies.run"
     once = ("--fresh", "--retry-failed")
     return command("studies.run", *(masked(word) for word in arguments if word not in once))
 

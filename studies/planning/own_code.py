@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import mnist_core
-from mnist_core import plugins
+from mnist_core import model_files, plugins
+from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.plugins.python_files import parse
 from mnist_core.table import flatten
 from objectives.trainer.adapter import TrainerSettings
@@ -30,7 +31,8 @@ def hashes(spec: StudySpec, model: str) -> dict[str, str]:
     """
     if spec.own is not None:
         return hashes_of_own(spec.own)
-    own = [plugins.find("models", name, _shipped_models()) for name in _models(spec, model)]
+    names = (name for name in _models(spec, model) if model_files.FAMILY not in name)
+    own = [plugins.find("models", name, _shipped_models()) for name in names]
     own.append(plugins.find("objectives", spec.label, objective_class.shipped()))
     files = {name: file for one in own if one for name, file in one.sources().items()}
     return {name: hash_of(parse(file, name)) for name, file in sorted(files.items())}
@@ -42,7 +44,10 @@ def check_models(spec: StudySpec) -> None:
         return
     default = TrainerSettings().model.name
     for name in _models(spec, str(flatten(spec.fixed).get("model.name", default))):
-        if plugins.find("models", name, _shipped_models()) is None:
+        if model_files.FAMILY in name:
+            if model_files.file_of(name) is None:
+                raise ConfigError(f"model.name: {unknown_name('model', name, _shipped_models())}")
+        elif plugins.find("models", name, _shipped_models()) is None:
             parse(_file(name), f"mnist_core/models/{name}.py")
 
 

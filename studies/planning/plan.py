@@ -207,19 +207,26 @@ class Plan:
 
 
 def resolve(
-    study: str, *, conf: Path | None = None, sets: Mapping[str, Any], quick: bool = False
+    study: str | StudySpec,
+    *,
+    conf: Path | None = None,
+    sets: Mapping[str, Any],
+    quick: bool = False,
 ) -> Plan:
     """Resolve everything that ``study`` depends on; trains and writes nothing.
 
-    ``study`` names a file in ``studies/catalog/`` or a fork, see ``study_names``; for the other
+    ``study`` names a study or a fork, see ``study_names``, or is the study itself; for the other
     arguments see ``layers.settings_of``.
 
     Raises:
         ConfigError: if a study or setting is unknown or wrong, or the machine lacks what it needs.
     """
-    study, fork = study_names.split(study, catalog.names())
-    spec = catalog.get(study)
-    settings, origins = settings_of(study, spec, conf=conf, sets=sets, quick=quick)
+    if isinstance(study, StudySpec):
+        spec, fork = study, ""
+    else:
+        base, fork = study_names.split(study, catalog.names())
+        spec = catalog.get(base)
+    settings, origins = settings_of(spec.name, spec, conf=conf, sets=sets, quick=quick)
     trials = search_trials(spec, settings, origins)
     # Sums of floating-point numbers depend on the threads, and trials in batch order on nothing.
     threads = settings.engine.threads or int(settings.search.order == "batch")

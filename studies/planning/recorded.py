@@ -20,6 +20,7 @@ from studies.planning.settings import (
     RECORDED,
     SET,
     Settings,
+    own_model_options,
     put_setting,
     setting_of,
     short_name,
@@ -132,6 +133,8 @@ def _settings(
 ) -> tuple[Settings, dict[str, str]]:
     """Return the recorded settings with the places and trackers of now, and each one's source."""
     nested = now.settings.model_dump(mode="json")
+    for key in own_model_options(now.settings):  # the study's model may be another one
+        put_setting(nested, key, None)
     kept = set(record["given"])
     for key, value in _leaves(record["settings"]):
         if not _is_own(key) or (key in kept and now.origins.get(key) != SET):
@@ -158,6 +161,7 @@ def _keys(settings: Settings) -> Iterator[str]:
             yield from (f"{key}.{name}" for name in setting_of(settings, key))
         else:
             yield key
+    yield from own_model_options(settings)
 
 
 def _leaves(nested: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -30,6 +30,10 @@ OPTIONS = tuple(
 """Tables whose keys are free; Optuna checks them, or ``studies/core/goals.py``."""
 
 
+MODEL = "train.model"
+"""The table to which a model's file may add settings of its own."""
+
+
 def default_conf() -> str:
     """Return the text of a ``conf.toml`` that has every default, with a comment."""
     # In a checkout it is a link to the file at the top; a wheel has the file itself.
@@ -138,6 +142,11 @@ class Settings(Table):
     def population(self) -> bool:
         """Whether the trials of the search are members of a population."""
         return self.engine.ray.scheduler == "pbt"
+
+
+def own_model_options(settings: Settings) -> list[str]:
+    """Return the full dotted names of the settings that only the model's own file knows."""
+    return [f"{MODEL}.{name}" for name in settings.train.model.model_extra or {}]
 
 
 def short_name(key: str) -> str:

@@ -25,8 +25,9 @@ from studies.ledger.opening import Entry, TrialBook
 from studies.search.enqueued import identity
 from studies.spec import StudySpec
 
-OpenBook = Callable[[Sequence[Entry], int], AbstractContextManager[TrialBook]]
-"""Opens the confirmation with the trainings that are due, told how many come due later."""
+Later = Callable[[Sequence[TrialRecord]], int]
+OpenBook = Callable[[Sequence[Entry], Later], AbstractContextManager[TrialBook]]
+"""Opens the confirmation with the trainings that are due, and what tells how many come later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +60,15 @@ def confirmed(
         )
         stream.emit("message", None, text=text, level="info")
     offered: set[str] = set()
-    entries, later = rules.due([]), rules.later([])
+    entries = rules.due([])
     while True:
         # A training that failed is tried again once a run, not in every round.
         fresh = [entry for entry in entries if entry.identity not in offered]
         offered |= {entry.identity for entry in entries}
-        with open_book(fresh, later) as book:
+        with open_book(fresh, rules.later) as book:
             run_remaining(book)
             records = book.records()
-            entries, later = rules.due(records), rules.later(records)
+            entries = rules.due(records)
             stopped = rules.losers(records)
             rules.keep(book, stopped, stream)
             if all(entry.identity in offered for entry in entries):
@@ -88,11 +89,6 @@ class Rules:
         for candidate in chosen:
             if all(candidate.params != other.params for other in self._different):
                 self._different.append(candidate)
-        default = {identity(one.params) for one in chosen if one.default}
-        # The default gets all seeds, also as a runner-up.
-        self._further = sum(
-            one.place > 1 and identity(one.params) not in default for one in self._different
-        )
 
     def due(self, records: Sequence[TrialRecord]) -> list[Entry]:
         """Return the trainings up to the first unfinished round, seed by seed."""
@@ -117,13 +113,23 @@ class Rules:
         return entries
 
     def later(self, records: Sequence[TrialRecord]) -> int:
-        """Return about the number of trainings that come due once the undecided choices are."""
-        _, undecided = self._going_on(records)
-        rounds = min(FIRST_LOOK, len(self.seeds)) if self.racing else len(self.seeds)
-        left = max(0, rounds - FIRST_SEEDS)
-        # In a race all wait until the last leader is known.
-        waiting = len(self._different) - self._further if self.racing and undecided else undecided
-        return left * waiting
+        """Return the most trainings that come due after those that are due now."""
+        known = _ended(records) | {(identity(one.params), one.seed) for one in self.due(records)}
+        stopped, most = self.losers(records), set[tuple[str, int]]()
+        # The default gets all seeds, whichever configuration leads its choice.
+        alone = [[one] for one in self._chosen if one.default]
+        found = leads(self._spec, self._chosen, records, self.seeds)
+        for rivals in [
+            *([lead.leader, *lead.others * (not lead.decided)] for lead in found),
+            *alone,
+        ]:
+            names = [identity(one.params) for one in rivals]
+            left = [
+                {(name, seed) for seed in self.seeds[: stopped.get(name, None)]} - known
+                for name in names
+            ]
+            most |= max(left, key=len)
+        return len(most)
 
     def _going_on(self, records: Sequence[TrialRecord]) -> tuple[set[str], int]:
         """Return who gets more than the first seeds, by ``identity``, and the undecided choices."""

@@ -35,7 +35,7 @@ from studies.planning import fingerprint
 from studies.planning.layout import models_folder, states_folder
 from studies.planning.plan import Plan
 from studies.protocol.checkpoints import RunningStates
-from studies.protocol.confirm import Rules, confirmed
+from studies.protocol.confirm import Later, Rules, confirmed
 from studies.protocol.control import ConfirmedElsewhere, Control
 from studies.protocol.fresh_start import inherit_record
 from studies.protocol.holdout import (
@@ -211,7 +211,7 @@ class _Run:
         self._check_any_complete(search, book.stopped)
         return search
 
-    def open_confirm(self, entries: Sequence[Entry], later: int) -> TrialBook:
+    def open_confirm(self, entries: Sequence[Entry], later: Later) -> TrialBook:
         with one_line_garbage(self.plan.storage_url):
             try:
                 return open_confirm(

@@ -22,7 +22,7 @@ def estimate(trainings: float, found: Sequence[Preparation | Prepared]) -> Itera
         yield describe(trainings, measured)
     elif own and (times := [cost["seconds"] for cost in own[0].costs if "seconds" in cost]):
         yield (
-            f"a default trial: {_range(times, duration)}; the study: up to"
+            f"a trial: {_range(times, duration)}; the study: up to"
             f" {duration(statistics.fmean(times) * trainings)}, less what is pruned (an estimate"
             " of the objective's cost)"
         )

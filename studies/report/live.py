@@ -68,7 +68,8 @@ class PlainView:
             already = f", {progress.done} of them done before" if progress.done else ""
             title = _TITLES.get(progress.phase, progress.phase)
             what = "model" if progress.phase == "test" else "training"
-            self._write(f"{title}: {counted(progress.total, what)}{already}")
+            most = "at most " if data.get("at_most") else ""
+            self._write(f"{title}: {most}{counted(progress.total, what)}{already}")
         elif event.kind == "message":
             self._write(str(data.get("text", "")))
         elif trial is not None:

@@ -44,8 +44,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
         "minus best: against the best of the others (Hsu 1984), with the error of the seeds pooled"
         f" over all {'choices' if compares else 'configurations'}; an end at 0 means: shown to be"
         " worse; a tie: may be as good; too noisy: may be as good only because its seeds differ so"
-        " much; collapsed: a seed on which training"
-        " failed on its own",
+        " much; collapsed: a seed far worse than the best of its configuration",
         *(
             [
                 f"confirm (n): stopped by the race after n of {result.plan.confirm_seeds} seeds, as"

@@ -26,7 +26,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
         *trend_lines(result),
         *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
         *_untuned(result),
-        f"Its configuration: {params_text(best.candidate.params)}",
+        f"Configuration with the best mean: {params_text(best.candidate.params)}",
         *_against_default(result),
     ]
 

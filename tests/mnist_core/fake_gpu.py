@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -176,6 +177,9 @@ def fake_gpu() -> Iterator[FakeGpu]:
         patch.setattr(torch.cuda, "get_rng_state", lambda device: torch.empty(16))
         patch.setattr(torch.cuda, "set_rng_state", lambda state, device: None)
         patch.setattr(torch, "set_rng_state", lambda state: None)
+        # torch 2.11 asks the driver in both, as soon as is_available() says yes.
+        patch.setattr(fake_tensor, "init_gpu_context", lambda device: None, raising=False)
+        patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
         patch.setattr(torch, "Generator", _Generator)
         patch.setattr(Tensor, "backward", backward)
         patch.setattr(pairs_of_images, "PairSampler", fake_sampler)

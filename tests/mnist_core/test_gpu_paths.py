@@ -42,7 +42,8 @@ def devices(training: Training) -> dict[tuple[int, str], torch.device]:
 def expected(training: Training) -> list[str]:
     """Return what must wait: torch itself looks whether fp16 overflowed, unless it is fused."""
     config = training.config
-    waits = config.precision == "fp16" and config.optim.name not in SCALED
+    fused = config.optim.name in SCALED and not training.optimizer.defaults.get("foreach")
+    waits = config.precision == "fp16" and not fused
     return ["aten::_local_scalar_dense"] * training.steps_per_epoch if waits else []
 
 

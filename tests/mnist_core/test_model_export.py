@@ -371,7 +371,10 @@ def test_the_command_on_a_broken_export(command, saved, monkeypatch):
         (["--format", "onxx"], "error: --format: unknown format 'onxx'; did you mean 'onnx'?"),
         (["--out", "m.txt"], "error: --out: onnx files are named *.onnx, but got 'm.txt'"),
         (["--set", "optim.lr=1"], "error: --set optim.lr: the model is trained; only data.* can"),
-        (["--set", "data.name=mnits"], "error: unknown data set 'mnits'; did you mean 'mnist'?"),
+        (
+            ["--set", "data.name=mnits"],
+            "error: data.name: unknown data set 'mnits'; did you mean 'mnist'?",
+        ),
     ],
 )
 def test_mistakes(command, saved, words, said):

@@ -225,3 +225,29 @@ print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+class Refusing(torch.optim.SGD):
+    """As Adagrad of torch 2.11 on a GPU: it takes ``fused`` and refuses the first step."""
+
+    said = "`fused=True` requires all the params to be on supported devices"
+
+    def step(self):
+        raise RuntimeError(self.said)
+
+
+def test_an_optimizer_without_a_fused_step_for_the_device_takes_another(monkeypatch):
+    monkeypatch.setattr(torch.optim, "SGD", Refusing)
+    made = optimizers.build(OptimConfig(name="sgd"), [nn.Parameter(torch.zeros(2, device="meta"))])
+    assert (made.defaults["fused"], made.defaults["foreach"]) == (None, True)
+    made = optimizers.build(OptimConfig(name="sgd"), [nn.Parameter(torch.zeros(2))])
+    assert made.defaults["fused"]
+
+
+def test_a_broken_device_is_not_taken_for_one_without_fused_steps(monkeypatch):
+    class Broken(Refusing):
+        said = "CUDA error: an illegal memory access was encountered"
+
+    monkeypatch.setattr(torch.optim, "SGD", Broken)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        optimizers.build(OptimConfig(name="sgd"), [nn.Parameter(torch.zeros(2, device="meta"))])

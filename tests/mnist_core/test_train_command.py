@@ -193,7 +193,7 @@ def test_another_accuracy_is_reported_with_its_reason(
     ("words", "said"),
     [
         (["--model", "nett"], "model.name: unknown model 'nett'; did you mean 'net'? (valid: "),
-        (["--dataset", "mnsit"], "unknown data set 'mnsit'; did you mean 'mnist'?"),
+        (["--dataset", "mnsit"], "data.name: unknown data set 'mnsit'; did you mean 'mnist'?"),
         (["--set", "optim.name=adm"], "--set: optim.name: "),
         (["--set", "optim.lrr=1"], "--set: unknown setting 'optim.lrr'; did you mean 'optim.lr'?"),
         (["--set", "lr=1"], "--set: unknown setting 'lr'; did you mean 'optim.lr'?"),

@@ -120,7 +120,7 @@ def test_an_empty_confirmation_is_an_empty_table(found):
 def test_load_by_name_and_by_folder(tmp_path):
     plan = lookup.find("optim_search", sets={"results.folder": str(tmp_path)})
     write_study(plan, 20)
-    by_name = studies.load("optim_search", sets={"results.folder": str(tmp_path)})
+    by_name = studies.load("optim_search", set={"results.folder": str(tmp_path)})
     folder = tmp_path / "optim_search"
     for name in ("optim_search", "optim_search.20261121-101500"):
         folder = folder.rename(tmp_path / name)

@@ -260,7 +260,7 @@ def test_no_command_that_looks_resolves_settings():
     sources = {file.stem: file.read_text() for file in [*files, place / "__main__.py"]}
     assert sum(source.count("chosen.resolve(") for source in sources.values()) == 1
     assert "chosen.resolve(" in sources["__main__"].partition("def status")[0]
-    without = {"reproduce"}  # a file's own settings
+    without = {"reproduce", "reproduce_own"}  # a file's own settings
     assert all("chosen.find(" in source for name, source in sources.items() if name not in without)
 
 
@@ -367,6 +367,25 @@ def test_no_such_study(toyland, here):  # noqa: F811
     ):
         done = here("studies", "status", study)
         assert done.returncode == 1 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("studies", "status", "x" * 300),
+        ("studies", "status", "./" + "/".join(["x" * 99] * 60)),
+        ("studies", "show", "toyland", "--set", f"results.folder={'x' * 300}"),
+        ("studies", "show", "toyland", "--set", f"storage.url=journal:///{'x' * 300}"),
+        ("studies.run", "toyland", "--save-svg", "x" * 300),
+        ("studies.run", "toyland", "--learn-from", "x" * 300),
+        ("mnist_core", "train", "x" * 300),
+    ],
+    ids=lambda words: " ".join(words)[:40],
+)
+def test_a_name_that_is_too_long_is_one_line(words, toyland, here):  # noqa: F811
+    done = here(*words)
+    assert done.returncode == 1 and "File name too long" in done.stderr
+    assert done.stderr.count("\n") == 1 and len(done.stderr) < 200
 
 
 def test_several_studies_in_one_storage(toyland):  # noqa: F811

@@ -15,9 +15,13 @@ from mnist_core.errors import ConfigError, DataError
 from objectives.classification import Classification
 from objectives.pairs import Pairs
 from objectives.trainer.preflight import Largest, Preparation, prepare
+from search_spaces.space import Float, Int, Space
 from studies import catalog
+from studies.cli.foreground import with_data
+from studies.engines.inline import Inline
 from studies.planning.plan import resolve
 from studies.protocol.preflight import describe
+from studies.spec import StudySpec
 
 BASE = TrainConfig().override({"device": "cpu", "precision": "fp32", "threads": 1, "epochs": 2})
 
@@ -161,3 +165,21 @@ def test_one_of_a_kind_is_no_range(tmp_path):
     assert text.startswith(
         "a training: 5.0 s (0.5 s an epoch), 1,000 parameters, 1.23 MFLOP a sample, "
     )
+
+
+def test_a_study_without_defaults_measures_the_ends_of_its_space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = Space({"batch_size": Int(400, 500), "optim.lr": Float(1e-4, 1e-2, log=True)})
+    spec = StudySpec(
+        name="plain",
+        goal="?",
+        space=space,
+        trials=4,
+        fixed={"model.name": "lenet5", "epochs": 1, "optim.name": "adam"},
+    )
+    monkeypatch.setattr(catalog, "get", lambda name: spec)
+    monkeypatch.setattr(catalog, "names", lambda: ("plain",))
+    plan = resolve("plain", sets={"device": "cpu", "engine.workers": 1})
+    said = []
+    assert with_data(plan, Inline(), say=said.append).data_fingerprint
+    assert "61,706 parameters" in said[0] and "default" not in said[0]

@@ -1,5 +1,6 @@
 """Studies run and read from Python."""
 
+import dataclasses
 import json
 import os
 import shlex
@@ -14,7 +15,9 @@ from toyland import toyland  # noqa: F401
 
 import studies
 from mnist_core.errors import ConfigError
+from studies import catalog
 from studies.cli import foreground
+from studies.planning import plan
 
 HERE_ONLY = {"engine.name": "inline", "tracking.trackers": []}
 
@@ -92,3 +95,15 @@ def test_the_function_and_the_module_have_one_name(line):
         env={**os.environ, "PYTHONPATH": str(HERE.parent)},
     )
     assert "ConfigError: unknown study 'no such'" in done.stderr
+
+
+def test_another_study_of_a_catalogs_name_is_refused():
+    spec = dataclasses.replace(catalog.get("optim_search"), goal="Another question?")
+    with pytest.raises(ConfigError, match="optim_search"):
+        studies.run(spec)
+
+
+def test_a_study_of_a_script_has_a_plan():
+    spec = dataclasses.replace(catalog.get("optim_search"), name="from_a_script")
+    made = plan.resolve(spec, sets={"epochs": 2})
+    assert made.name == "from_a_script" and made.train.epochs == 2 and made.spec is spec

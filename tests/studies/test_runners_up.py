@@ -316,6 +316,26 @@ def test_a_race_is_announced_with_the_seeds_of_the_default():
 
 
 @pytest.mark.parametrize("racing", [False, True])
+def test_trainings_that_are_done_are_not_announced(racing):
+    """A finished study of one configuration a choice is resumed with two of each."""
+    one = [candidate("adam"), candidate("sgd")]
+    done = [
+        record(number, of, seed, of.search_value)
+        for number, (seed, of) in enumerate((s, c) for s in SEEDS for c in one)
+    ]
+    two = [candidate("adam", 2), candidate("sgd", 2)]
+    rules = Rules(SPEC, SEEDS, [one[0], two[0], one[1], two[1]], racing=racing)
+    # A runner-up that comes to lead needs the seeds after the first ones, and no more.
+    assert rules.later(done) == 2 * (len(SEEDS) - FIRST_SEEDS)
+    # Kept to the first seeds, they leave nothing to announce.
+    first = [*done]
+    for place in two:
+        for seed in SEEDS[:FIRST_SEEDS]:
+            first.append(record(len(first), place, seed, 0.1))
+    assert rules.later(first) == 0
+
+
+@pytest.mark.parametrize("racing", [False, True])
 def test_an_interrupted_confirmation_goes_on_to_the_same_end(tmp_path, racing):
     def plan(folder):
         return make_plan(folder, seeds=5, confirm={"racing": racing})

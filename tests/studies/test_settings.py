@@ -190,6 +190,9 @@ def test_a_missing_file(tmp_path, monkeypatch):
     for name in ("other.toml", "conf.toml"):
         message = error_of(read_conf, Path(name), studies=[])
         assert message.startswith(name) and "No such file" in message
+    # A link that leads nowhere was meant to be read.
+    Path("conf.toml").symlink_to("moved.toml")
+    assert "No such file" in error_of(read_conf, None, studies=[])
 
 
 @pytest.mark.parametrize(
