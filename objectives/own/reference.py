@@ -45,6 +45,13 @@ class Reference:
         return self.module == _MAIN
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Held:
+    """A function or object that only this process has: a lambda, or one defined in a function."""
+
+    target: Any
+
+
 def reference(objective: Any) -> Reference:
     """Return where ``objective`` is.
 
@@ -101,12 +108,14 @@ def _reference(found: Any) -> Reference:
     )
 
 
-def load(place: Reference) -> Any:
+def load(place: Reference | Held) -> Any:
     """Return the function or object that is called; the same one as long as its module lives.
 
     Raises:
         ConfigError: if its file is missing or cannot be run, or does not hold it.
     """
+    if isinstance(place, Held):
+        return place.target
     return _made(place, module_of(place))
 
 
