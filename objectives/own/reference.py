@@ -100,7 +100,7 @@ def _reference(found: Any) -> Reference:
             " move it to the top of the file"
         )
     loaded = sys.modules.get(found.__module__)
-    file = getattr(loaded, "__file__", None) or ""
+    file = _file_of(loaded)
     if not file and found.__module__ != _MAIN:
         raise ConfigError(f"{where}: is not in a Python file")
     return Reference(
@@ -135,7 +135,7 @@ def _made(place: Reference, module: ModuleType) -> Any:
 def module_of(place: Reference) -> ModuleType:
     """Return the module of the objective; ConfigError: it cannot be imported here."""
     loaded = sys.modules.get(place.module)
-    if loaded is not None and _is(getattr(loaded, "__file__", None), place.file):
+    if loaded is not None and _is(_file_of(loaded), place.file):
         return loaded
     if place.in_main:
         raise ConfigError(
@@ -156,6 +156,11 @@ def _origin(module: str) -> str | None:
     except (ImportError, ValueError):
         return None
     return None if found is None else found.origin
+
+
+def _file_of(module: ModuleType | None) -> str:
+    file = getattr(module, "__file__", None) or ""
+    return file if Path(file).is_file() else ""  # a program piped into Python has "<stdin>"
 
 
 def _is(file: str | None, other: str) -> bool:

@@ -37,6 +37,7 @@ from studies.protocol.control import ConfirmedElsewhere, Control, StudyInterrupt
 from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import drop_output, make_console
+from studies.report.notebook import in_notebook
 from studies.report.progress import Progress
 from studies.report.result_json import FILE as RESULT
 from studies.report.result_json import result_json
@@ -262,6 +263,9 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
 
 
 def _say(text: str) -> None:
+    if in_notebook():  # only what Python prints reaches the cell
+        _above(text)
+        return
     # Unbuffered: a signal handler may have interrupted a print.
     with suppress(OSError):  # the terminal was closed
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"

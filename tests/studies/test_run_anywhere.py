@@ -79,9 +79,14 @@ def test_two_workers(where, folder):
 def test_an_objective_that_workers_cannot_find_is_one_line(where, folder):
     done = run(where, WITHOUT_A_FILE, folder)
     last = done.stderr.splitlines()[-1]
-    if where == "script" and done.returncode == 0:  # its file is found
-        return
     assert done.returncode and "ConfigError: " in last and "engine.name=inline" in last
+    inline = WITHOUT_A_FILE.replace('"engine.workers": 2', '"engine.name": "inline"')
+    done = run(where, inline, folder)
+    if where == "script":
+        assert done.stdout.splitlines()[-1].startswith("RAN finished 6")
+    else:  # nothing has its code, which is part of the study's fingerprint
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode and "ConfigError: " in last and "put it into a file" in last
 
 
 def interrupted(process, folder):

@@ -5,7 +5,7 @@ from in_this_process import here  # noqa: F401
 from small_data import of_small_data
 
 MODEL = ["--set", "model.name=torchvision:mobilenet_v3_small", *of_small_data()]
-SMALL = [*MODEL, "--set", "device=cpu", "--set", "threads=1", "--set", "batch_size=128"]
+SMALL = [*MODEL, "--set", "device=cpu", "--set", "batch_size=128"]
 
 
 def output(here, *words):  # noqa: F811
@@ -18,7 +18,18 @@ def output(here, *words):  # noqa: F811
 def test_a_training_its_checkpoint_export_and_prediction(here, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "model.safetensors"
-    trained = output(here, "mnist_core", "train", *SMALL, "--epochs", "1", "--save", weights)
+    trained = output(
+        here,
+        "mnist_core",
+        "train",
+        *SMALL,
+        "--set",
+        "threads=1",
+        "--epochs",
+        "1",
+        "--save",
+        weights,
+    )
     assert "torchvision:mobilenet_v3_small" in trained
     assert "accuracy" in output(here, "mnist_core", "evaluate", weights, "--split", "test")
     for name in ("onnx", "torch"):
