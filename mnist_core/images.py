@@ -77,4 +77,4 @@ class Images:
 
 
 MNIST: Final = Images()
-"""The images that models take if nothing else is said: 28x28, grey."""
+"""The images that models take by default: 28x28, grey."""

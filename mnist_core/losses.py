@@ -6,12 +6,14 @@ All are means: scalars of float32 or float64, computed without a copy to the hos
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from mnist_core.errors import unknown_name
+from mnist_core import plugins
+from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table
 
 if TYPE_CHECKING:  # torch takes seconds to import
@@ -31,8 +33,10 @@ class LossConfig(Table):
     @field_validator("name")
     @classmethod
     def _name_is_known(cls, name: str | None) -> str | None:
-        if name is not None and name not in LOSSES:
-            raise ValueError(unknown_name("loss", name, LOSSES))
+        if name is None or name in LOSSES:
+            return name
+        if name not in (known := plugins.names("losses", LOSSES)):
+            raise ValueError(unknown_name("loss", name, known))
         return name
 
 
@@ -52,18 +56,35 @@ class Loss:
 
 
 def names(task: str) -> list[str]:
-    """Return the losses of ``task``, the default first."""
-    return [name for name, loss in LOSSES.items() if loss.task == task]
+    """Return the losses of ``task``, the default first; those of broken files are left out."""
+    found = [name for name, loss in LOSSES.items() if loss.task == task]
+    for own in plugins.plugins("losses"):
+        with suppress(ConfigError):
+            found += [own.name] if own.value(Loss, "LOSS").task == task else []
+    return found
+
+
+def loss(name: str) -> Loss:
+    """Return the loss called ``name``, which may be a user's own.
+
+    Raises:
+        ConfigError: if there is none, two places have it, or its file is broken.
+    """
+    own = plugins.find("losses", name, LOSSES)
+    if own is None:
+        return LOSSES[name]
+    found: Loss = own.value(Loss, "LOSS")
+    return found
 
 
 def of(config: LossConfig, task: str) -> Loss:
     """Return the loss that ``config`` names, or the default of ``task``."""
-    return LOSSES[config.name or names(task)[0]]
+    return loss(config.name or names(task)[0])
 
 
 def embeds(config: LossConfig) -> bool:
     """Return whether the loss of ``config`` compares embeddings."""
-    return config.name is not None and LOSSES[config.name].embeds
+    return config.name is not None and loss(config.name).embeds
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float = 0.0) -> Tensor:

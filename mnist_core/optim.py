@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from mnist_core import plugins
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import Table
 
@@ -69,14 +70,29 @@ class OptimConfig(Table):
     @field_validator("name")
     @classmethod
     def _name_is_known(cls, name: str) -> str:
-        if name not in OPTIMIZERS:
-            raise ValueError(unknown_name("optimizer", name, OPTIMIZERS))
+        if name not in OPTIMIZERS and name not in (
+            known := plugins.names("optimizers", OPTIMIZERS)
+        ):
+            raise ValueError(unknown_name("optimizer", name, known))
         return name
+
+
+def optimizer(name: str) -> Optimizer:
+    """Return the optimizer called ``name``, which may be a user's own.
+
+    Raises:
+        ConfigError: if there is none, two places have it, or its file is broken.
+    """
+    own = plugins.find("optimizers", name, OPTIMIZERS)
+    if own is None:
+        return OPTIMIZERS[name]
+    found: Optimizer = own.value(Optimizer, "OPTIMIZER")
+    return found
 
 
 def resolve(config: OptimConfig) -> OptimConfig:
     """Fill in torch's defaults; raise ConfigError for a value that the optimizer does not have."""
-    defaults = OPTIMIZERS[config.name].defaults
+    defaults = optimizer(config.name).defaults
     given = {key: value for key, value in config.to_dict().items() if key != "name"}
     for key, value in given.items():
         if key not in defaults:

@@ -125,7 +125,9 @@ def _cifar(
 def _records(content: bytes, label_bytes: int, path: Path) -> tuple[UInt8Array, Labels]:
     size = label_bytes + 3072
     if not content or len(content) % size:
-        raise DataError(f"{one_line(path)}: {len(content):,} bytes are no records of {size:,}")
+        raise DataError(
+            f"{one_line(path)}: {len(content):,} bytes are not whole records of {size:,}"
+        )
     rows = np.frombuffer(content, np.uint8).reshape(-1, size)
     images = rows[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     # Of CIFAR-100's two labels the last one is the fine class.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from mnist_core import plugins
 from mnist_core.errors import DataError, unknown_name
 
 FOLDER: Final = "folder"  # name of the data set that is any folder with IDX files (``data.root``)
@@ -58,8 +59,12 @@ def by_name(name: str, *, setting: str = "data.name") -> DataSet:
 
     ``setting``: where the name was given; empty: it is an argument of the command.
     """
+    own = next((one for one in plugins.plugins("datasets") if one.name == name), None)
+    if own is not None and plugins.find("datasets", name, DATA_SETS):
+        found: DataSet = own.value(DataSet, "DATA_SET")
+        return found
     if name not in DATA_SETS:
-        unknown = unknown_name("data set", name, DATA_SETS)
+        unknown = unknown_name("data set", name, plugins.names("datasets", DATA_SETS))
         raise DataError(f"{setting}: {unknown}" if setting else unknown)
     return DATA_SETS[name]
 

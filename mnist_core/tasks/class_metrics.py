@@ -1,8 +1,10 @@
 """Evaluation of a classifier on a whole split, with metrics computed on the device."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mnist_core import plugins
 from mnist_core.batches.batches import normalise
 from mnist_core.data import Split
 from mnist_core.device.runtime import Runtime
@@ -103,7 +106,7 @@ def of_logits(logits: Tensor, labels: Tensor, *, loss: float) -> Evaluation:
     confusion = confusion_matrix(labels, predictions, logits.shape[1])
     return Evaluation(
         loss=loss,
-        figures={name: figure(confusion) for name, figure in FIGURES.items()},
+        figures={name: figure(confusion) for name, figure in all_figures().items()},
         confusion=confusion.cpu(),
         predictions=predictions.cpu(),
         labels=labels,
@@ -155,3 +158,23 @@ FIGURES: dict[str, Callable[[Tensor], float]] = {
     "macro_f1": macro_f1,
 }
 """The metrics of a confusion matrix by name, besides the loss. A new metric is a new entry."""
+
+
+def all_figures() -> Mapping[str, Callable[[Tensor], float]]:
+    """Return the metrics of a confusion matrix by name, those of the user's own as well.
+
+    Raises:
+        ConfigError: if one of the user's own is broken, or is called as another one.
+    """
+    return _with_own(tuple(plugins.folders()))
+
+
+@functools.lru_cache(maxsize=4)
+def _with_own(folders: tuple[Path, ...]) -> Mapping[str, Callable[[Tensor], float]]:
+    # Kept, as each evaluation would read all files of the project.
+    del folders
+    own = {}
+    for one in plugins.plugins("metrics"):
+        plugins.find("metrics", one.name, FIGURES)  # it may be called as another one
+        own[one.name] = one.value(Callable, "METRIC")  # type: ignore[arg-type]
+    return FIGURES | own

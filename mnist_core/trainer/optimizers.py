@@ -10,14 +10,14 @@ from torch import nn
 
 from mnist_core.device import torch_internals
 from mnist_core.device.torch_internals import step, zero_grad
-from mnist_core.optim import OPTIMIZERS, OptimConfig, resolve
+from mnist_core.optim import OptimConfig, optimizer, resolve
 
 __all__ = ["build", "change", "step", "update", "zero_grad"]
 
 
 def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Build the optimizer, fused where torch can; raise ConfigError as ``optim.resolve``."""
-    kind = OPTIMIZERS[config.name]
+    kind = optimizer(config.name)
     values = _arguments(config) | kind.options
     module, _, name = kind.path.partition(":")
     made = getattr(importlib.import_module(module), name)

@@ -17,7 +17,7 @@ from rich.console import Console
 from mnist_core.console.plain_text import counted, safe_lines
 from mnist_core.errors import UserError
 from mnist_core.files import check_writable, from_here, write_atomically
-from studies import engines, tracking
+from studies import catalog, engines, tracking
 from studies.analysis import stored_study
 from studies.analysis.export import write_best_config
 from studies.analysis.foresight import power_lines
@@ -192,11 +192,13 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     print_result(console, result)
     console.print()
     trained = plan.adapter.trains
+    # One that only a program defines is not found by a command.
+    again = plan.spec.own is not None and plan.spec.name in catalog.names()
     lines = (
         ("best configuration", config),
         ("report", report),
         ("train it again", train_command(config)) if trained else None,
-        ("run it again", reproduce_command(config)) if plan.spec.own else None,
+        ("run it again", reproduce_command(config)) if again else None,
         ("all trials", plan.commands.look("dashboard")),
     )
     for what, where in filter(None, lines):

@@ -194,7 +194,7 @@ class Plan:
             # Its version stands for the shipped code; other objectives do not use it.
             **({} if self.spec.own else {"trainer": trainer}),
         }
-        code = own_code.hashes(self.spec, self.train.model.name) if code is None else code
+        code = own_code.hashes(self.spec, self.train) if code is None else code
         environment = self.adapter.device.partition(":")[0]
         optional = {
             CODE: dict(code),

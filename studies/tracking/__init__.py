@@ -9,7 +9,9 @@ import importlib.util
 import os
 import pkgutil
 from collections.abc import Iterable
+from typing import Any
 
+from mnist_core import plugins
 from mnist_core.errors import ConfigError, unknown_name
 from studies.planning.tracking_settings import TrackingSettings
 
@@ -17,10 +19,25 @@ _PARTS = frozenset({"backfill", "base", "follow", "kept", "process", "recording"
 """Modules here that are not trackers, besides those whose names have an underscore."""
 
 
+def shipped() -> list[str]:
+    """Return the names of the trackers of this package."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in found if "_" not in name and name not in _PARTS]
+
+
 def names() -> list[str]:
     """Return the names of all trackers."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return sorted(name for name in found if "_" not in name and name not in _PARTS)
+    return plugins.names("trackers", shipped())
+
+
+def module(name: str) -> Any:
+    """Return the module of tracker ``name``.
+
+    Raises:
+        ConfigError: if there is none, two places have it, or its file is broken.
+    """
+    own = plugins.find("trackers", name, shipped())
+    return own.load() if own else importlib.import_module(f"{__name__}.{name}")
 
 
 def check(trackers: Iterable[str], *, source: str = "tracking.trackers") -> list[str]:
@@ -33,7 +50,7 @@ def check(trackers: Iterable[str], *, source: str = "tracking.trackers") -> list
     for name in wanted:
         if name not in names():
             raise ConfigError(f"{source}: {unknown_name('tracker', name, names())}")
-        package, extra = importlib.import_module(f"{__name__}.{name}").PACKAGE
+        package, extra = module(name).PACKAGE
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
                 f"{source}: {name} needs the package {package}, which is not installed:"

@@ -5,7 +5,6 @@ that started it. When that ends, it reads the log to its end, concludes and exit
 """
 
 import gc
-import importlib
 import logging
 import os
 import select
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from studies import tracking
 from studies.core.event_log import FILE, Tail, survey
 from studies.core.redaction import masked
 from studies.planning.tracking_settings import VARIABLE, TrackingSettings
@@ -50,7 +50,7 @@ def main(name: str, folder: Path, settings: TrackingSettings, *, seconds: float,
         if not alone:
             say("another process keeps this study")
             return 1
-        module = importlib.import_module(f"studies.tracking.{name}")
+        module = tracking.module(name)
         place = Place(folder=folder, settings=settings, say=say, sync=sync)
         follower = Follower(
             lambda study: module.create(study, place),

@@ -145,7 +145,7 @@ def test_mistakes_are_one_line(tmp_path):
 def test_tables_with_other_columns(tmp_path):
     file = tmp_path / "train.csv"
     file.write_text("label,a,b\n0,1,2\n1,3,4\n")
-    assert "no square image" in refused(file)
+    assert "square image" in refused(file)
     file.write_text("a,b,c,d,e\n0,1,2,3,4\n")
     assert "has no column label" in refused(file)
     file.write_text("label,a,b,c,d\n0,1,2,3,x\n1,1,2,3,4\n")

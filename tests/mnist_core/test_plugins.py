@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
-from mnist_core import models, plugins
-from mnist_core.config import ModelConfig
+from mnist_core import losses, models, optim, plugins
+from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
 from mnist_core.plugins import python_files
+from mnist_core.tasks import class_metrics
 
 MODEL = "from torch import nn\ndef build(config, n_classes): return nn.Flatten()\n"
 
@@ -213,3 +214,32 @@ def test_an_installed_package_brings_models_by_entry_points(project, installed):
     (project / "theirs.py").write_text(MODEL)
     said = refusal("models", "theirs")
     assert "their-models" in said and "theirs.py" in said
+
+
+def test_optimizers_losses_and_metrics_are_files_too(project):
+    (project / "lion_like.py").write_text(
+        "from mnist_core.optim import Optimizer\n"
+        'OPTIMIZER = Optimizer("torch.optim:Adamax", {"lr": 2e-3})\n'
+    )
+    (project / "hinge.py").write_text(
+        "from torch.nn import functional\nfrom mnist_core.losses import CLASSIFICATION, Loss\n"
+        "LOSS = Loss(CLASSIFICATION, lambda x, of, _, s: functional.multi_margin_loss(x, of))\n"
+    )
+    (project / "worst_recall.py").write_text(
+        "def METRIC(confusion):\n"
+        "    return (confusion.diag() / confusion.sum(dim=1)).min().item()\n"
+    )
+    (project / "bad_loss.py").write_text("LOSS = 3\n")
+    config = TrainConfig.from_mapping(
+        {"optim": {"name": "lion_like"}, "loss": {"name": "hinge"}}, source="test"
+    )
+    assert optim.resolve(config.optim).lr == 2e-3
+    assert losses.names(losses.CLASSIFICATION) == ["cross_entropy", "focal", "hinge"]
+    assert losses.of(config.loss, losses.CLASSIFICATION).task == losses.CLASSIFICATION
+    assert "worst_recall" in class_metrics.all_figures()
+    assert "bad_loss.py" in refusal("bad_loss", call=losses.loss)
+    for table in ({"optim": {"name": "lion"}}, {"loss": {"name": "hing"}}):
+        with pytest.raises(ConfigError, match="name: unknown"):
+            TrainConfig.from_mapping(table, source="test")
+    (project / "adam.py").write_text("OPTIMIZER = 1\n")
+    assert "adam.py" in refusal(optim.OptimConfig(name="adam"), call=optim.resolve)

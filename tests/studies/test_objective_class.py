@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 import mnist_core
 import objectives
 from mnist_core import models, plugins
-from mnist_core.config import ModelConfig
+from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
 from studies import engines, run
 from studies.cli import options
 from studies.planning import own_code
 from studies.planning.objective_class import check_objective, names, objective_class
 
+WIDE = TrainConfig(model=ModelConfig(name="wide"))
 RIGHT = """
 class Mine:
     def __init__(self, base, space, keep_models=None, states=None, state_seconds=60.0):
@@ -160,17 +161,17 @@ def test_a_hash_is_of_what_python_makes_of_the_file(project):
     (project / "wide.py").write_text("import layers\ndef build(config, n_classes): ...")
     (project / "layers.py").write_text("WIDTH = 3")
     spec = spec_of(objective="mine")
-    first = own_code.hashes(spec, "wide")
+    first = own_code.hashes(spec, WIDE)
     assert sorted(first) == ["layers.py", "mine.py", "wide.py"]
     (project / "mine.py").write_text("# a comment\n" + RIGHT.replace("return 1", "return (1)"))
-    assert own_code.hashes(spec, "wide") == first
+    assert own_code.hashes(spec, WIDE) == first
     (project / "mine.py").write_text(RIGHT.replace("return 1", "return 2"))
-    second = own_code.hashes(spec, "wide")
+    second = own_code.hashes(spec, WIDE)
     assert {name for name in first if first[name] != second[name]} == {"mine.py"}
-    assert own_code.hashes(SPEC, "net") == {}
+    assert own_code.hashes(SPEC, TrainConfig()) == {}
 
 
 def test_code_of_this_package_has_no_hash(own, own_model):
     own(RIGHT)
     own_model("def build(config, n_classes): ...")
-    assert own_code.hashes(spec_of(objective="mine"), "wide") == {}
+    assert own_code.hashes(spec_of(objective="mine"), WIDE) == {}

@@ -86,7 +86,7 @@ def _read(path: Path, wanted: Wanted) -> tuple[list[str], UInt8Array, npt.NDArra
 
 
 def _shape(pixels: int, channels: int | None, where: str) -> tuple[int, ...]:
-    """Return rows, columns, and 3 for colour, of so many numbers a row."""
+    """Return rows, columns, and 3 for colour, of the numbers of a row."""
     side = math.isqrt(pixels)
     if channels != 3 and side**2 == pixels and pixels:
         return side, side
@@ -94,7 +94,7 @@ def _shape(pixels: int, channels: int | None, where: str) -> tuple[int, ...]:
     if 3 * side**2 == pixels and pixels:
         return side, side, 3
     raise DataError(
-        f"{where}: has {pixels:,} columns beside the label, which are no square image of one or"
+        f"{where}: has {pixels:,} columns beside the label, which make no square image of one or"
         " three channels; expected a label and rows x rows (x 3) pixels"
     )
 

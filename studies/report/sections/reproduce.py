@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import tomli_w
 
+from studies import catalog
 from studies.analysis.export import FILE, best_config
 from studies.planning.next_commands import reproduce_command, train_command
 from studies.report.blocks import Block, Code, Details, Facts, Material, Section
+from studies.spec import StudySpec
 
 
 def section(page: Material) -> Section:
@@ -26,10 +28,15 @@ def _commands(page: Material) -> tuple[tuple[str, str], ...]:
     what = "The whole study" + (", or to resume it" if plan.commands.resumable else " once more")
     rows = [(what, plan.commands.run())]
     trains, file = plan.adapter.trains, plan.folder / FILE
-    if page.found.phase == "finished" and (trains or plan.spec.own):
+    if page.found.phase == "finished" and (trains or _is_found(plan.spec)):
         rows.append(("The best configuration once more, compared", reproduce_command(file)))
         rows += [("Train it", train_command(file))] if trains else []
     return tuple(rows)
+
+
+def _is_found(spec: StudySpec) -> bool:
+    """Whether a command finds the user's own objective: it asks the study for it."""
+    return spec.own is not None and spec.name in catalog.names()
 
 
 def _versions(page: Material) -> tuple[tuple[str, str], ...]:
