@@ -154,9 +154,9 @@ def _measured(metric: str, trial: TrialRecord, environment: Mapping[str, Any]) -
         "n_parameters": trial.attributes.get("n_parameters"),
         "date": _iso(trial.ended),
         "torch": versions.get("torch"),
-        "data_fingerprint": data.get("fingerprint"),
+        "data_fingerprint": data.get("fingerprint") or None,  # an objective need not name its data
         "versions": versions,
-        "data_sha256": data.get("sha256", {}),
+        "data_sha256": data.get("sha256") or None,
     }
 
 

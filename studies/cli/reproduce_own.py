@@ -35,7 +35,7 @@ def run_again(
             f" {spec.name} is {spec.label} now; put it back, or run the study again"
         )
     fingerprint = prepare(own, ()).fingerprint
-    before = recorded.facts.get("data_fingerprint", fingerprint)
+    before = recorded.facts.get("data_fingerprint", "")
     if before != fingerprint:
         raise UserError(
             f"{file}: was measured on other data: prepare returned {before!r}, but returns"
