@@ -29,7 +29,7 @@ from studies.core.events import Listener
 from studies.core.json_text import json_text
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.next_commands import again_command, reproduce_command, train_command
+from studies.planning.next_commands import again_command, train_command
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
@@ -199,7 +199,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
         ("best configuration", config),
         ("report", report),
         ("train it again", train_command(config)) if trained else None,
-        ("run it again", reproduce_command(config)) if again else None,
+        ("run it again", plan.commands.reproduce(config)) if again else None,
         ("all trials", plan.commands.look("dashboard")),
     )
     for what, where in filter(None, lines):
