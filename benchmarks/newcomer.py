@@ -4,7 +4,7 @@
     python benchmarks/newcomer.py --python python3.12 --record
     python benchmarks/newcomer.py --quick               # pictures: one epoch, the defaults only
 
-Two journeys, each typed word by word in a shell, in an empty folder, with nothing set:
+Two journeys, each typed word by word in a shell, in an empty folder, with no settings:
 
 pictures   a virtual environment, ``pip install``, the study ``optim_search`` in full on 2,000
            generated pictures (64 x 64, in colour, five classes), its page, its model as ONNX.
@@ -57,9 +57,9 @@ class Newcomer:
     def __init__(self, folder: Path, *, cache: bool) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(LEFT_OUT)}
         programs = os.pathsep.join([str(folder / "venv/bin"), os.environ.get("PATH", "")])
-        self.environment = kept | {"PATH": programs, "HOME": str(_home(folder))}
-        # The home is empty: decoded pictures of an earlier run are not there, but pip's files are.
-        self.environment["PIP_CACHE_DIR"] = _pip_cache()
+        # Pictures that an earlier run has decoded are not there.
+        own = {"PATH": programs, "MNIST_STUDIES_CACHE": str(folder / "cache")}
+        self.environment = kept | own
         self.environment |= {} if cache else {"PIP_NO_CACHE_DIR": "1"}
         self.folder = folder
 
@@ -81,19 +81,6 @@ class Newcomer:
             sys.exit(f"error: {command} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
         measure.say(f"  {seconds:.1f} s")
         return Typed(command, seconds, "\n".join(done.stdout.splitlines()[-40:]))
-
-
-def _home(folder: Path) -> Path:
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    return home
-
-
-def _pip_cache() -> str:
-    said = subprocess.run(
-        [sys.executable, "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip() or str(Path.home() / ".cache/pip")
 
 
 def checkout(folder: Path) -> None:
