@@ -17,7 +17,7 @@ def metric_text(metric: str, value: float | None) -> str:
     """Write a metric's value: ``98.21 %`` for fractions, else four digits, ``-`` for None."""
     if value is None or math.isnan(value):
         return "-"
-    return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
+    return f"{100 * value:.2f} %" if is_share(metric) else f"{value + 0.0:.4g}"
 
 
 def bare_text(metric: str, value: float | None) -> str:
@@ -58,11 +58,16 @@ def gap_text(metric: str, interval: Interval | None) -> str:
         return "-"
     scale = 100 if is_share(metric) else 1
     digits = ".2f" if is_share(metric) else ".3g"
-    mean = f"{scale * interval.mean:+{digits}}"
+    mean = signed(scale * interval.mean, digits)
     if interval.n < 2:
         return f"{mean} [n = 1]"
     cut = possible(metric, interval, gap=True)
-    return f"{mean} [{scale * cut.low:+{digits}}, {scale * cut.high:+{digits}}]"
+    return f"{mean} [{signed(scale * cut.low, digits)}, {signed(scale * cut.high, digits)}]"
+
+
+def signed(value: float, digits: str) -> str:
+    """Write ``value`` with its sign and as many digits as the format ``digits`` has."""
+    return f"{value + 0.0:+{digits}}"  # + 0.0: an end at -0.0 is at 0
 
 
 def unit(metric: str) -> str:

@@ -106,9 +106,8 @@ def front_notes(result: StudyResult) -> list[str]:
         f"minus default: {result.judged_metric}, {CONFIDENCE:.0%} intervals that all hold together,"
         " with the error of the seeds pooled over all configurations;"
         " front: yes, or who is as good in every objective and better in one, by the means",
-        f"test: mean of the same models on the test images ({reading_text(result)}); s: seconds a"
-        " training with all that is around it",
-        result.verdicts.covered,
+        f"{test_note(result)}s: seconds a training with all that is around it",
+        covered(result),
     ]
     chosen = sum(record.number in _chosen(result) for record in result.front)
     if len(result.front) > chosen:
@@ -137,6 +136,22 @@ def judged_on(result: StudyResult) -> str:
     """Say on which images confirmed models were judged: `` on the 5,000 confirm images``."""
     found = result.verdicts.judged_on
     return f" on the {found}" if found else ""
+
+
+def test_note(result: StudyResult) -> str:
+    """Return what the column ``test`` holds, for a line that continues; "" if it is empty."""
+    if result.plan.spec.own is None:
+        return f"test: mean of the same models on the test images ({reading_text(result)}); "
+    if result.test.absent:
+        return ""
+    return f"test: mean of the objective's own test ({reading_text(result)}); "
+
+
+def covered(result: StudyResult) -> str:
+    """Return what the intervals cover, as a sentence."""
+    if result.plan.spec.own is None:
+        return result.verdicts.covered
+    return "The intervals cover the randomness of the objective over its seeds."
 
 
 def reading_text(result: StudyResult) -> str:

@@ -3,7 +3,10 @@
 import optuna
 import pytest
 
+from mnist_core.errors import ConfigError
+from objectives.base import TrainingError
 from objectives.optuna_objective import as_optuna_objective
+from objectives.own import Command
 from search_spaces.conversion import clip
 from search_spaces.space import Choice, Float, Int, Space, SpaceError, When
 
@@ -43,6 +46,53 @@ def test_one_that_takes_params_alone_and_returns_a_number():
     study = optuna.create_study()
     study.optimize(as_optuna_objective(lambda params: params["lr"], SPACE, seed=0), n_trials=2)
     assert all(trial.value == trial.params["lr"] for trial in study.trials)
+
+
+class WithHooks:
+    reports = 1
+    prepared = 0
+
+    def prepare(self):
+        type(self).prepared += 1
+
+    def __call__(self, params, report):
+        report(1, params["lr"])
+        return params["lr"]
+
+
+def test_a_class_of_ones_own_is_prepared_once():
+    objective = as_optuna_objective(WithHooks, SPACE, seed=0, metric="score")
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=3)
+    assert WithHooks.prepared == 1
+    assert all(trial.value == trial.params["lr"] for trial in study.trials)
+
+
+def test_a_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "import json, sys; print(json.dumps({'score': float(sys.argv[1])}))"
+    (tmp_path / "train.py").write_text(text)
+    study = optuna.create_study()
+    study.optimize(
+        as_optuna_objective(Command("{python} train.py {lr}"), SPACE, seed=0, metric="score"),
+        n_trials=1,
+    )
+    assert study.trials[0].value == pytest.approx(study.trials[0].params["lr"])
+
+
+@pytest.mark.parametrize("wrong", [3, lambda: 1, lambda params, other: 1])
+def test_what_cannot_be_called_with_params_is_refused(wrong):
+    with pytest.raises(ConfigError, match="objective"):
+        as_optuna_objective(wrong, SPACE, seed=0)
+
+
+def test_a_report_without_the_metric_is_named():
+    def objective(params, report):
+        report(1, {"other": 1.0})
+
+    with pytest.raises(TrainingError, match="score"):
+        run_one = as_optuna_objective(objective, SPACE, seed=0, metric="score")
+        optuna.create_study().optimize(run_one, n_trials=1)
 
 
 @pytest.mark.parametrize("found", [None, {"other": 1.0}, "much"])

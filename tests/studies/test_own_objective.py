@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import own_objectives
@@ -82,8 +83,12 @@ def test_a_function_is_a_study_from_end_to_end(run, tmp_path, capsys):
     ran = run(spec_of(curve))
     assert ran.phase == "finished" and ran.best == "b"
     assert ran.result["winner"]["settings"]["objective"] == "own_objectives.py:curve"
-    assert "mine" in (tmp_path / "results/mine/report.md").read_text()
+    report = (tmp_path / "results/mine/report.md").read_text()
+    assert "mine" in report and "images" not in report and "| test |" not in report
     file = tmp_path / "results/mine/best_config.toml"
+    assert (
+        not {"data_fingerprint", "data_sha256"} & tomllib.loads(file.read_text())["record"].keys()
+    )
     capsys.readouterr()
     reproduce_command(file)
     assert "exactly as recorded" in capsys.readouterr().out

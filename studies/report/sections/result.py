@@ -105,7 +105,8 @@ def test_text(result: StudyResult) -> str:
     row = result.best_row
     if row is not None and row.test is not None:
         metric = result.plan.spec.metric.removeprefix("val_")
-        said += f" {row.label}: {metric} {metric_text(metric, row.test.mean)} on the test images"
+        where = "on the test images" if result.plan.spec.own is None else "in its own test"
+        said += f" {row.label}: {metric} {metric_text(metric, row.test.mean)} {where}"
         if row.test.n > 1:
             cut = possible(metric, row.test)
             low, high = metric_text(metric, cut.low), metric_text(metric, cut.high)
