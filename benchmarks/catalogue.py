@@ -2,7 +2,7 @@
 
     python benchmarks/catalogue.py                       # all that run without Ray, an hour or more
     python benchmarks/catalogue.py siamese_search        # one; what was finished is not run again
-    python benchmarks/catalogue.py docs/studies/sklearn_digits.py    # a study outside the catalogue
+    python benchmarks/catalogue.py docs/studies/digit_models.py    # a study outside the catalogue
     python benchmarks/catalogue.py --no-run              # write what is in results/ already
     python benchmarks/catalogue.py optim_search --quick --out /tmp/x --results /tmp/y   # a trial
 

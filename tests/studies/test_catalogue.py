@@ -40,9 +40,9 @@ def test_a_small_study_is_not_written_where_the_full_ones_are(capsys):
 
 
 def test_a_study_may_be_named_by_its_file(tmp_path, capsys):
-    file = BENCHMARKS.parent / "docs/studies/sklearn_digits.py"
+    file = BENCHMARKS.parent / "docs/studies/digit_models.py"
     parser = catalogue._parser()
-    assert parser.parse_args([str(file)]).studies == ["sklearn_digits"]
+    assert parser.parse_args([str(file)]).studies == ["digit_models"]
     for wrong in ("no_such_study", str(tmp_path / "none.py")):
         with pytest.raises(SystemExit):
             parser.parse_args([wrong])
