@@ -186,7 +186,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     plan = result.plan
     if result.trained == 0:
         console.print(
-            f"study {plan.name} had finished before: nothing was trained, this is its result",
+            f"study {plan.name} had finished before: nothing was run, this is its result",
         )
     console.print()
     print_result(console, result)
@@ -198,7 +198,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
         ("best configuration", config),
         ("report", report),
         ("train it again", train_command(config)) if trained else None,
-        ("run it again", reproduce_command(config)) if again else None,
+        ("run it again", reproduce_command(config, plan.spec.name)) if again else None,
         ("all trials", plan.commands.look("dashboard")),
     )
     for what, where in filter(None, lines):

@@ -30,6 +30,13 @@ def reproduce_command(
         str | None,
         typer.Option(metavar="NAME", help="instead of the recorded one: cpu, cuda, cuda:1 …"),
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="the study's file, if its objective is in none that is found by name",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="where the data is: data.root=DIR"),
@@ -66,7 +73,7 @@ def reproduce_command(
                 " leave them out"
             )
         _warn(recorded)
-        value, facts = run_again(file, recorded)
+        value, facts = run_again(file, recorded, study or "")
         _conclude(file, recorded, value, facts, tolerance)
         return
     if device is not None:

@@ -15,15 +15,17 @@ from studies.planning.reached_code import code_facts
 from studies.spec import StudySpec
 
 
-def run_again(file: Path, recorded: Recorded) -> tuple[float, dict[str, str]]:
+def run_again(file: Path, recorded: Recorded, study: str = "") -> tuple[float, dict[str, str]]:
     """Run what ``recorded`` of ``file`` was measured by; return its metric, and the facts here.
+
+    ``study``: the file of the study that has the objective; "": it is found by its name.
 
     Raises:
         UserError: if the study is not found, has another objective now, or the run fails.
     """
     config = recorded.config
     assert isinstance(config, OwnConfiguration)
-    spec = _spec(file, recorded.study)
+    spec = _spec(file, recorded.study, study)
     own = spec.own
     if own is None or (own.label, dict(own.given)) != (config.objective, dict(config.given)):
         raise ConfigError(
@@ -55,12 +57,15 @@ def _run(file: Path, own: Own, config: OwnConfiguration, metric: str) -> Outcome
         raise UserError(f"{file}: {kind}: {type(error).__name__}: {error}") from error
 
 
-def _spec(file: Path, study: str) -> StudySpec:
+def _spec(file: Path, study: str, given: str) -> StudySpec:
     """Return the study that the record names: no code is run that a file alone names."""
+    if given:
+        catalog.named(given)
     base = study if study in catalog.names() else study.partition("-")[0]
     try:
         return catalog.get(base)
     except ConfigError as error:
         raise ConfigError(
-            f"{file}: its objective is that of study {base}, which is not found here: {error}"
+            f"{file}: its objective is that of study {base}, which is not found here: {error};"
+            f" name its file with --study {base}.py"
         ) from None

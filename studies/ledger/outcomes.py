@@ -12,11 +12,13 @@ from optuna.trial import FrozenTrial
 from mnist_core.console.plain_text import counted
 from objectives.base import Outcome, Task
 from studies.core.events import Kind, Stream
+from studies.core.formatting import is_share
 from studies.core.goals import Goals, judged_by
 from studies.core.trials import INFEASIBLE, Failure
 from studies.search.failures import is_feasible
 
 _LONGEST_NAME = 512
+_ROUNDING = 1e-6
 """Characters that Optuna's tables have room for."""
 
 
@@ -126,7 +128,15 @@ def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
         value = outcome.metrics.get(name)
         if failure is None and (value is None or not math.isfinite(value)):
             failure = problem(name, value, "at the end")
+        if failure is None and value is not None and is_share(name) and not _can_be_share(value):
+            # In per cent it would be written a hundredfold, and its intervals cut at 100 %.
+            text = f"{name} is {value:g}, but a metric of this name is a fraction from 0 to 1"
+            failure = Failure(kind="BadOutcome", message=f"{text}; divide it, or name it otherwise")
     return failure
+
+
+def _can_be_share(value: float) -> bool:
+    return -_ROUNDING <= value <= 1 + _ROUNDING
 
 
 def given_up(failure: Failure, losses: int) -> Failure:

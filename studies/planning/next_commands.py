@@ -108,9 +108,14 @@ def train_command(file: Path) -> str:
     return command("mnist_core", "train", argument(file))
 
 
-def reproduce_command(file: Path) -> str:
-    """Return the command that trains an exported configuration again, and compares."""
-    return command("studies", "reproduce", argument(file))
+def reproduce_command(file: Path, study: str = "") -> str:
+    """Return the command that trains an exported configuration again, and compares.
+
+    ``study``: the name of the study if the objective is its own, which the command must find.
+    """
+    word = catalog.word(study) if study else ""
+    where = () if word == study else ("--study", word)
+    return command("studies", "reproduce", argument(file), *where)
 
 
 def again_command(arguments: Sequence[str]) -> str:
