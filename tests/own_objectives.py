@@ -35,6 +35,10 @@ def per_cent(params):
     return 93.0
 
 
+def huge(params):
+    return -1e300 * params["x"]
+
+
 def catching(params, report):
     for step in range(1, 4):
         try:

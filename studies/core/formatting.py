@@ -5,15 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from objectives.base import is_share as is_share
 from studies.statistics.intervals import Interval
 
 _LARGE = 1e9
 """From here on values are written with an exponent."""
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a fraction in [0, 1], which is written in per cent."""
-    return metric.endswith(("accuracy", "f1", "auc"))
 
 
 def metric_text(metric: str, value: float | None) -> str:

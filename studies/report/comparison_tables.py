@@ -37,8 +37,8 @@ def print_audit(study: str, metric: str, audit: Audit) -> None:
     own = any(verdict.own for verdict in audit.verdicts)
     for line in (
         "* the study's own pruner (as the settings have it now)" if own else "",
-        f"saved, best lost: fraction of {seconds:,.0f} s of training, and whether the best"
-        " trial is stopped, in the recorded order",
+        f"saved, best lost: fraction of the {seconds:,.0f} s of these trials, and whether the"
+        " best trial is stopped, in the recorded order",
         f"drawn: {counted(audit.draws, 'study', 'studies')} put together from full curves with"
         f" replacement, in random orders, {curves.workers} at a time; {len(curves.kept)} kept"
         + (

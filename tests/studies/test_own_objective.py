@@ -255,6 +255,11 @@ def test_a_share_in_per_cent_is_refused(run):
         run(spec_of(own_objectives.per_cent, metric="accuracy"))
 
 
+def test_a_value_too_large_for_a_variance_is_a_failure(run):
+    with pytest.raises(UserError, match="too large"):
+        run(spec_of(own_objectives.huge))
+
+
 def test_large_values_that_are_close_are_told_apart():
     assert metric_text("score", 99999.08) != metric_text("score", 100000.9)
     near = Interval(n=3, mean=10.00213, sd=0.001, low=10.0012, high=10.0031)
