@@ -18,7 +18,7 @@ from objectives.base import Outcome, Report, StopTraining, Task, TrainingError, 
 from objectives.measured import PARAMETERS, SECONDS
 from objectives.own.command import Command
 from objectives.own.own import Own, passed
-from objectives.own.reference import Reference, load, module_of
+from objectives.own.reference import Held, Reference, load, module_of
 from objectives.own.running_command import run_command
 
 TASK = "trial.json"
@@ -155,11 +155,13 @@ def hook(own: Own, name: str) -> Callable[..., Any] | None:
 def prepared(own: Own) -> str:
     """Let the objective prepare, once in a process; return what names its data, or ""."""
     place = own.place
+    if isinstance(place, Held):
+        return _prepared(place, None)
     return _prepared(place, module_of(place)) if isinstance(place, Reference) else ""
 
 
 @functools.lru_cache(maxsize=8)
-def _prepared(place: Reference, module: ModuleType) -> str:
+def _prepared(place: Reference | Held, module: ModuleType | None) -> str:
     prepare = getattr(load(place), "prepare", None)
     found = prepare() if callable(prepare) else None
     return "" if found is None else str(found)

@@ -23,7 +23,7 @@ from studies.analysis.gaps import Gap, GapJudge, paired
 from studies.analysis.runners_up import named
 from studies.analysis.stored_study import Stored
 from studies.analysis.summary import metric_step
-from studies.core.formatting import is_share, possible, unit
+from studies.core.formatting import is_share, possible, signed, unit
 from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord
 from studies.planning.fingerprint import differences
@@ -195,9 +195,8 @@ def _verdict(decisive: Gap, trainings: Trainings, metric: str, tolerance: float 
     scale, sign = (100, " points") if is_share(metric) else (1, unit(metric))
     gap = decisive.gap
     cut = possible(metric, gap, gap=True)
-    said = (
-        f"{what}: {scale * gap.mean:+.3g} [{scale * cut.low:+.3g}, {scale * cut.high:+.3g}]{sign}"
-    )
+    mean, low, high = (signed(scale * one, ".3g") for one in (gap.mean, cut.low, cut.high))
+    said = f"{what}: {mean} [{low}, {high}]{sign}"
     outcome = outcome_of(gap.low, gap.high, tolerance)
     if tolerance is None:
         includes = "includes" if outcome == "no difference shown" else "does not include"

@@ -15,10 +15,12 @@ from studies.planning.reached_code import code_facts
 from studies.spec import StudySpec
 
 
-def run_again(file: Path, recorded: Recorded, study: str = "") -> tuple[float, dict[str, str]]:
+def run_again(
+    file: Path, recorded: Recorded, study: str | None = None
+) -> tuple[float, dict[str, str]]:
     """Run what ``recorded`` of ``file`` was measured by; return its metric, and the facts here.
 
-    ``study``: the file of the study that has the objective; "": it is found by its name.
+    ``study`` is the study's name or file, if a person has named it.
 
     Raises:
         UserError: if the study is not found, has another objective now, or the run fails.
@@ -33,7 +35,7 @@ def run_again(file: Path, recorded: Recorded, study: str = "") -> tuple[float, d
             f" {spec.name} is {spec.label} now; put it back, or run the study again"
         )
     fingerprint = prepare(own, ()).fingerprint
-    before = recorded.facts.get("data_fingerprint", fingerprint)
+    before = recorded.facts.get("data_fingerprint", "")
     if before != fingerprint:
         raise UserError(
             f"{file}: was measured on other data: prepare returned {before!r}, but returns"
@@ -57,15 +59,18 @@ def _run(file: Path, own: Own, config: OwnConfiguration, metric: str) -> Outcome
         raise UserError(f"{file}: {kind}: {type(error).__name__}: {error}") from error
 
 
-def _spec(file: Path, study: str, given: str) -> StudySpec:
+def _spec(file: Path, study: str, given: str | None) -> StudySpec:
     """Return the study that the record names: no code is run that a file alone names."""
-    if given:
-        catalog.named(given)
+    if given is not None:
+        name = catalog.named(given)
+        if name not in (study, study.partition("-")[0]):
+            raise ConfigError(f"--study: {file} is of study {study}, but got {name}")
+        return catalog.get(name)
     base = study if study in catalog.names() else study.partition("-")[0]
     try:
         return catalog.get(base)
     except ConfigError as error:
         raise ConfigError(
-            f"{file}: its objective is that of study {base}, which is not found here: {error};"
-            f" name its file with --study {base}.py"
+            f"{file}: its objective is that of study {base}, which is not found here (--study names"
+            f" its file): {error}"
         ) from None

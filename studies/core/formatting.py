@@ -21,7 +21,7 @@ def metric_text(metric: str, value: float | None) -> str:
         return "-"
     if is_share(metric):
         return f"{100 * value:.2f} %"
-    return f"{value:.7g}" if 1e4 <= abs(value) < _LARGE else f"{value:.4g}"
+    return f"{value:.7g}" if 1e4 <= abs(value) < _LARGE else f"{value + 0.0:.4g}"
 
 
 def bare_text(metric: str, value: float | None) -> str:
@@ -72,13 +72,16 @@ def gap_text(metric: str, interval: Interval | None) -> str:
         return "-"
     scale = 100 if is_share(metric) else 1
     digits = ".2f" if is_share(metric) else ".3g"
-    mean = f"{scale * interval.mean:+{digits}}"
+    mean = signed(scale * interval.mean, digits)
     if interval.n < 2:
         return f"{mean} [n = 1]"
     cut = possible(metric, interval, gap=True)
-    # An end of -0.0 is 0: what is shown to be worse ends there, on either side.
-    low, high = (scale * end + 0.0 for end in (cut.low, cut.high))
-    return f"{mean} [{low:+{digits}}, {high:+{digits}}]"
+    return f"{mean} [{signed(scale * cut.low, digits)}, {signed(scale * cut.high, digits)}]"
+
+
+def signed(value: float, digits: str) -> str:
+    """Write ``value`` with its sign and as many digits as the format ``digits`` has."""
+    return f"{value + 0.0:+{digits}}"  # + 0.0: an end at -0.0 is at 0
 
 
 def unit(metric: str) -> str:

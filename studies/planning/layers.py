@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_core import model_files, parsing, plugins
 from mnist_core.data import sources
-from mnist_core.data.splits import validation_size
+from mnist_core.data.splits import MANY_VALIDATION_IMAGES, validation_size
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.table import flat_items, unknown_setting
 from objectives.trainer.adapter import DataSettings, TrainerSettings
@@ -29,9 +29,6 @@ GENERAL_QUICK = "--quick (general)"
 
 QUICK_TRIALS = 6
 """Search trials of a small run of a study that has no ``quick``; more if it has more choices."""
-
-MANY_VALIDATION_IMAGES = 4_000
-"""From this many on, half of the validation images judge confirmed models and nothing else."""
 
 _OF_THE_PLAN = {
     "train.seed": "every trial has its own seed, drawn from search.seed; set search.seed",

@@ -18,8 +18,8 @@ ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
 """Keywords that an objective takes."""
 
 _NO_OBJECTIVES = (
-    *("adapter", "base", "measured", "optuna_objective", "own", "plain_function"),
-    *("ray_trainable", "trainer", "training"),
+    *("adapter", "base", "measured", "optuna_objective", "own", "ray_trainable"),
+    *("trainer", "training"),
 )
 """Modules of the package without an objective of a study."""
 

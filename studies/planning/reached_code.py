@@ -16,7 +16,7 @@ from mnist_core.errors import ConfigError
 from mnist_core.plugins import python_files
 from mnist_core.plugins.python_files import parse
 from objectives.own import Command, Own
-from objectives.own.reference import load
+from objectives.own.reference import Held, load
 from studies.planning.syntax import hash_of, hash_of_bytes
 
 _LARGEST = 1 << 20
@@ -30,7 +30,7 @@ def hashes_of_own(own: Own) -> dict[str, str]:
         ConfigError: if a file is missing or is not Python.
     """
     place = own.place
-    if place is None:
+    if place is None or isinstance(place, Held):
         return {}
     if isinstance(place, Command):
         return _of_command(place)

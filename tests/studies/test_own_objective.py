@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import own_objectives
@@ -89,8 +90,12 @@ def test_a_function_is_a_study_from_end_to_end(run, tmp_path, capsys):
     ran = run(spec_of(curve))
     assert ran.phase == "finished" and ran.best == "b"
     assert ran.result["winner"]["settings"]["objective"] == "own_objectives.py:curve"
-    assert "mine" in (tmp_path / "results/mine/report.md").read_text()
+    report = (tmp_path / "results/mine/report.md").read_text()
+    assert "mine" in report and "images" not in report and "| test |" not in report
     file = tmp_path / "results/mine/best_config.toml"
+    assert (
+        not {"data_fingerprint", "data_sha256"} & tomllib.loads(file.read_text())["record"].keys()
+    )
     capsys.readouterr()
     reproduce_command(file)
     assert "exactly as recorded" in capsys.readouterr().out
@@ -253,6 +258,11 @@ def test_a_share_in_per_cent_is_refused(run):
     """It would be written as 9300 %, with an interval that ends at 100 %."""
     with pytest.raises(UserError, match=r"accuracy is 93\b.*fraction"):
         run(spec_of(own_objectives.per_cent, metric="accuracy"))
+
+
+def test_a_wrong_direction_is_one_line():
+    with pytest.raises(ConfigError, match="direction"):
+        spec_of(curve, direction="min")
 
 
 def test_a_value_too_large_for_a_variance_is_a_failure(run):

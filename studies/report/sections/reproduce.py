@@ -6,7 +6,7 @@ import tomli_w
 
 from studies import catalog
 from studies.analysis.export import FILE, best_config
-from studies.planning.next_commands import reproduce_command, train_command
+from studies.planning.next_commands import train_command
 from studies.report.blocks import Block, Code, Details, Facts, Material, Section
 from studies.spec import StudySpec
 
@@ -29,8 +29,7 @@ def _commands(page: Material) -> tuple[tuple[str, str], ...]:
     rows = [(what, plan.commands.run())]
     trains, file = plan.adapter.trains, plan.folder / FILE
     if page.found.phase == "finished" and (trains or _is_found(plan.spec)):
-        again = reproduce_command(file, "" if trains else plan.spec.name)
-        rows.append(("The best configuration once more, compared", again))
+        rows.append(("The best configuration once more, compared", plan.commands.reproduce(file)))
         rows += [("Train it", train_command(file))] if trains else []
     return tuple(rows)
 
