@@ -1,14 +1,18 @@
 """Colour images: ``flex_cnn`` here against the same network in a ``DataLoader`` loop, interleaved.
 
     python benchmarks/colour.py --images 5000 --side 32 --rounds 3
+    python benchmarks/colour.py --images 60000 --side 28 --rounds 0                # 60,000 PNG
+    python benchmarks/colour.py --images 50000 --side 32 --rounds 0 --format npz
 
-It writes that many pictures in five folders, trains one epoch of each kind per round, and prints
-the images a second of the training alone (peer: the loop of ``pytorch_loop.py`` over torchvision's
-``ImageFolder``, ``ToTensor`` and ``Normalize``), the ratio, and the seconds of a first and of a
-second start (decoding, or the cache) in processes of their own.
+It writes that many pictures in five folders (or one ``.npz``), and prints the seconds of a first
+and of a second start (decoding, or the cache) in processes of their own, until the first batch is
+computed, imports apart, with the most memory that they took. Then it trains one epoch of each kind
+per round, and prints the images a second of the training alone (peer: the loop that people write
+over torchvision's ``ImageFolder``, ``ToTensor`` and ``Normalize``) and the ratio.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,27 +31,37 @@ from mnist_core.config import TrainConfig
 from mnist_core.data import Data, load
 from mnist_core.train import train
 
+ROOT = Path(__file__).resolve().parent.parent
+
 _START = """
-import sys, time
-started = time.perf_counter()
+import resource, sys, time
+began = time.perf_counter()
 from mnist_core import train, tasks
 from mnist_core.config import TrainConfig
 from mnist_core.data import load
+import mnist_core.trainer.training
+started = time.perf_counter()
 config = train.resolve(TrainConfig().override({"data.name": sys.argv[1], "device": "cpu"}))
 data = load(config.data)
 tasks.take_one_batch(config.override({"model.name": "flex_cnn"}), data)
-print(time.perf_counter() - started)
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(started - began, time.perf_counter() - started, memory)
 """
 
 
-def write(root: Path, images: int, side: int) -> None:
-    """Write noise in five folders: what is measured does not depend on what is seen."""
+def write(root: Path, images: int, side: int, kind: str) -> Path:
+    """Write noise in five folders, or as arrays; what is measured does not depend on it."""
     random = np.random.default_rng(0)
+    if kind == "npz":
+        pixels = random.integers(0, 256, (images, side, side, 3), dtype=np.uint8)
+        np.savez(root / "images.npz", images=pixels, labels=np.arange(images) % 5)
+        return root / "images.npz"
     for i in range(images):
         folder = root / f"class{i % 5}"
         folder.mkdir(exist_ok=True)
         pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:06}.png", compress_level=1)
+    return root
 
 
 def ours(data: Data, config: TrainConfig) -> float:
@@ -75,10 +89,18 @@ def peer(root: Path, data: Data, config: TrainConfig) -> float:
     return seen / (time.perf_counter() - started)
 
 
-def start(root: Path) -> float:
-    """Return the seconds until the first batch is computed, in a new process."""
-    words = [sys.executable, "-c", _START, str(root)]
-    return float(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+def start(path: Path, cache: Path) -> str:
+    """Say how long it takes until the first batch is computed, in a new process."""
+    done = subprocess.run(
+        [sys.executable, "-c", _START, str(path)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "MNIST_STUDIES_CACHE": str(cache)},
+        cwd=ROOT,
+    )
+    imports, seconds, memory = map(float, done.stdout.split())
+    return f"{seconds:.2f} s (and {imports:.1f} s of imports), {memory:.2f} GiB"
 
 
 def main() -> None:
@@ -88,18 +110,28 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--format", choices=("png", "npz"), default="png")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        write(root, asked.images, asked.side)
-        print(f"first start {start(root):.1f} s, second start {start(root):.1f} s")
-        settings = {"data.name": folder, "model.name": "flex_cnn", "epochs": 1, "device": "cpu"}
-        config = TrainConfig().override({**settings, "threads": asked.threads})
-        data = load(config.data)
-        for _ in range(asked.rounds):
-            one, other = ours(data, config), peer(root, data, config)
-            print(f"ours {one:,.0f} images/s, loop {other:,.0f} images/s, ratio {one / other:.2f}")
+    if asked.rounds and asked.format != "png":
+        parser.error("the loop reads pictures: --rounds 0 with --format npz")
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
+        path = write(Path(folder), asked.images, asked.side, asked.format)
+        print(f"first start {start(path, Path(cache))}")
+        print(f"second start {start(path, Path(cache))}")
+        if asked.rounds:
+            os.environ["MNIST_STUDIES_CACHE"] = cache
+            compare(path, rounds=asked.rounds, threads=asked.threads)
+
+
+def compare(path: Path, *, rounds: int, threads: int) -> None:
+    """Print how fast each trains, round by round."""
+    settings = {"data.name": str(path), "model.name": "flex_cnn", "epochs": 1, "device": "cpu"}
+    config = TrainConfig().override({**settings, "threads": threads})
+    data = load(config.data)
+    for _ in range(rounds):
+        one, other = ours(data, config), peer(path, data, config)
+        print(f"ours {one:,.0f} images/s, loop {other:,.0f} images/s, ratio {one / other:.2f}")
 
 
 if __name__ == "__main__":

@@ -132,7 +132,10 @@ def _resumed(started: _Lineage, space: Space, runs: Objective, state: Path) -> _
     with checkpoint.as_directory() as folder:
         kept = _Lineage(**json.loads((Path(folder) / _LINEAGE).read_text(encoding="utf-8")))
         shutil.copyfile(Path(folder) / _STATE, state)
-    return kept.changed(started.params, space, training.base.reports_per_epoch)
+    config = training.config(kept.task(0))
+    if kept.step >= config.epochs * config.reports_per_epoch:
+        return kept  # a copy of a training that has ended: no new setting applies to it
+    return kept.changed(started.params, space, config.reports_per_epoch)
 
 
 def _run(runs: Objective, number: int, lineage: _Lineage, state: Path) -> None:

@@ -11,7 +11,6 @@ from mnist_core.commands import evaluate_command, options
 from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.safe_console import text_console
 from mnist_core.errors import ConfigError
-from mnist_core.images import MNIST
 from mnist_core.runs import run_lookup, run_record
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
@@ -65,9 +64,11 @@ def predict_command(
     """Classify images with a kept model, and print how sure it is.
 
     A picture (PNG, JPEG …) is first brought to MNIST's form: the background is removed, the digit
-    scaled and centred. A picture of 28x28 with an even border is used as it is. The labels file
-    beside an IDX file of images is found by its name. Folders of pictures named 0, 1, 2 … are their
-    classes. On the model's own validation images, the accuracy is the one that its training logged.
+    scaled and centred. A picture of 28x28 with an even border is used as it is. A model of your own
+    pictures gets them scaled and cut like those it was trained on, and negative with --invert. The
+    labels file beside an IDX file of images is found by its name. Folders of pictures named 0, 1, 2
+    … are their classes. On the model's own validation images, the accuracy is the one that its
+    training logged.
 
     A model of pairs compares the first image with the second, the third with the fourth, and so on.
     In a data set it compares the fixed pairs.
@@ -97,8 +98,6 @@ def predict_command(
             console, found, kept, changes, split or "validation", device, out=out, show=show
         )
         return
-    if kept.about != MNIST and (raw or invert is not None):
-        raise ConfigError("--raw and --invert are for models of MNIST's form; leave them out")
     machine = runtime.resolve(evaluate_checkpoint.config_at(kept, device)).device
     from mnist_core.prediction import prediction_inputs
 

@@ -8,9 +8,12 @@ from rich import box
 from rich.table import Table
 
 from mnist_core.commands import options
-from mnist_core.config import TrainConfig
+from mnist_core.config import DataConfig, TrainConfig
+from mnist_core.console.plain_text import counted
 from mnist_core.console.safe_console import text_console
+from mnist_core.data import load, own, registry
 from mnist_core.errors import ConfigError
+from mnist_core.images import MNIST, Images
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from mnist_core.checkpoints.summary import Summary
@@ -25,24 +28,46 @@ def summary_command(
             show_default=False,
         ),
     ] = None,
+    dataset: options.DataName = None,
     assignments: options.Assignments = None,
 ) -> None:
     """Print the layers of a model: shapes, parameters, operations and memory.
 
-    MODEL and --set win over CONFIG.toml. Nothing is trained and no data is needed.
+    MODEL and --set win over CONFIG.toml. Nothing is trained. The model is built for the images of
+    the data set; those of MNIST's form need not be there.
 
     Examples:
         python -m mnist_core summary siamese
 
         python -m mnist_core summary flex_cnn --set model.depth=3 --set model.norm=group
+
+        python -m mnist_core summary resnet18 --dataset pictures
     """
-    config = _configuration(targets or [], assignments)
+    config = _configuration(targets or [], assignments, dataset)
     from mnist_core.checkpoints.summary import summarise
 
-    _print(summarise(config.model), batch_size=config.batch_size)
+    images, n_classes = _images(config.data)
+    if images != MNIST:
+        text_console().print(f"images: {images}, {counted(n_classes, 'class', 'classes')}")
+    _print(summarise(config.model, n_classes, images), batch_size=config.batch_size)
 
 
-def _configuration(targets: list[str], assignments: list[str] | None) -> TrainConfig:
+def _images(config: DataConfig) -> tuple[Images, int]:
+    """Return what the images of a data set are, and the number of their classes."""
+    source = own.OwnSource.of(config)
+    if source is not None:
+        found = own.read(source)
+        return found.about, found.found.n_classes
+    known = registry.by_name(config.name)
+    if known.n_classes:  # of MNIST's form, so the files need not be there
+        return MNIST, known.n_classes
+    data = load(config)
+    return data.about, data.n_classes
+
+
+def _configuration(
+    targets: list[str], assignments: list[str] | None, dataset: str | None
+) -> TrainConfig:
     """Return the settings of the file among ``targets``, with the model that is named there."""
     files = [text for text in targets if text.endswith(".toml")]
     names = [text for text in targets if not text.endswith(".toml")]
@@ -51,7 +76,7 @@ def _configuration(targets: list[str], assignments: list[str] | None) -> TrainCo
             raise ConfigError(f"summary takes one {kind}, but got {' '.join(given)}")
     name = names[0] if names else None
     file = Path(files[0]) if files else None
-    return options.configuration(file, assignments, model__name=name)
+    return options.configuration(file, assignments, model__name=name, data__name=dataset)
 
 
 def _print(summary: "Summary", *, batch_size: int) -> None:

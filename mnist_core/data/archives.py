@@ -15,6 +15,7 @@ import numpy as np
 
 from mnist_core.data import download, idx
 from mnist_core.data.idx import UInt8Array, one_line
+from mnist_core.data.readers.memory import check_memory
 from mnist_core.data.readers.parts import (
     TEST,
     TRAIN,
@@ -49,6 +50,14 @@ class ArchiveSet:
     archives: tuple[Archive, ...]
     read: Callable[[Path, Wanted, Progress | None], Parts]
     train_size: int  # number of training images
+    test_size: int
+    shape: tuple[int, ...]  # of an image
+
+    def decode(self, folder: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
+        """Read the archives in ``folder``; raise ``DataError`` if they do not fit into memory."""
+        # Archives are read whole: their images are in memory in this form, whatever is wanted.
+        check_memory(self.train_size + self.test_size, self.shape, folder)
+        return self.read(folder, wanted, progress)
 
 
 def ensure(known: ArchiveSet, folder: Path, progress: download.Progress | None = None) -> None:
@@ -192,12 +201,12 @@ _EMNIST: Final = Archive(
     "md5:58c8d27c78d21e728a6bc7b3cc06412e",
 )
 _SPLITS: Final = {
-    "balanced": 112_800,
-    "byclass": 697_932,
-    "bymerge": 697_932,
-    "digits": 240_000,
-    "letters": 124_800,
-    "mnist": 60_000,
+    "balanced": (112_800, 18_800),
+    "byclass": (697_932, 116_323),
+    "bymerge": (697_932, 116_323),
+    "digits": (240_000, 40_000),
+    "letters": (124_800, 20_800),
+    "mnist": (60_000, 10_000),
 }
 _TORONTO: Final = "https://www.cs.toronto.edu/~kriz/"
 _STANFORD: Final = "http://ufldl.stanford.edu/housenumbers/"
@@ -220,6 +229,8 @@ _ENTRIES: Final = (
             1,
         ),
         50_000,
+        10_000,
+        (32, 32, 3),
     ),
     ArchiveSet(
         "cifar100",
@@ -236,6 +247,8 @@ _ENTRIES: Final = (
             "cifar-100-binary.tar.gz", {TRAIN: "train", TEST: "test"}, "fine_label_names.txt", 2
         ),
         50_000,
+        10_000,
+        (32, 32, 3),
     ),
     ArchiveSet(
         "svhn",
@@ -255,6 +268,8 @@ _ENTRIES: Final = (
         ),
         _svhn,
         73_257,
+        26_032,
+        (32, 32, 3),
     ),
     *(
         ArchiveSet(
@@ -263,9 +278,10 @@ _ENTRIES: Final = (
             "not stated by its authors (G. Cohen and others)",
             (_EMNIST,),
             _emnist(split),
-            size,
+            *sizes,
+            (28, 28),
         )
-        for split, size in _SPLITS.items()
+        for split, sizes in _SPLITS.items()
     ),
 )
 

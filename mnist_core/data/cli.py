@@ -16,16 +16,22 @@ from mnist_core.console.plain_text import counted, one_line
 from mnist_core.console.safe_console import SafeConsole
 from mnist_core.console.shell_words import command
 from mnist_core.console.streams import can_redraw
-from mnist_core.data import archives, datasets, download, sources, storage
+from mnist_core.data import archives, datasets, download, own, own_tables, sources, storage
 from mnist_core.data.archives import ARCHIVE_SETS, ArchiveSet
-from mnist_core.data.picture import picture
 from mnist_core.data.registry import DATA_SETS, FOLDER, DataSet, by_name
 from mnist_core.errors import DataError
+from mnist_core.images import MOST_SIDE
 
 app = typer.Typer(no_args_is_help=True, help="Get, verify and show data sets.")
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="data set; see `data show`")]
-_OptionalName = Annotated[str, typer.Argument(metavar="[NAME]", help="data set; empty: all")]
+_OptionalName = Annotated[
+    str, typer.Argument(metavar="[NAME]", help="data set, or path of your images; empty: all")
+]
+_Size = Annotated[
+    int | None, typer.Option(min=1, max=MOST_SIDE, help="of your images: pixels a side")
+]
+_Channels = Annotated[int | None, typer.Option(help="of your images: 1: grey, 3: colour")]
 _Root = Annotated[str, typer.Option(help="folder with the files; empty: the cache folder")]
 
 
@@ -45,10 +51,17 @@ def prepare(name: _Name, root: _Root = "") -> None:
 
 
 @app.command()
-def verify(name: _OptionalName = "", root: _Root = "") -> None:
-    """Check every byte; exit with 1 when one differs or a file is missing."""
+def verify(
+    name: _OptionalName = "", root: _Root = "", size: _Size = None, channels: _Channels = None
+) -> None:
+    """Check every byte, or decode all of your images; exit with 1 when one is bad or missing."""
     if root and not name:
         raise DataError(f"--root needs a NAME (valid: {', '.join(sorted(DATA_SETS))})")
+    source = _own_source(name, root, size, channels)
+    if source is not None:
+        if not own_tables.verify(source):
+            raise typer.Exit(1)
+        return
     chosen = (
         [by_name(name, setting="")]
         if name
@@ -60,13 +73,28 @@ def verify(name: _OptionalName = "", root: _Root = "") -> None:
 
 
 @app.command()
-def show(name: _OptionalName = "", root: _Root = "") -> None:
-    """Show the known data sets, or one in detail."""
+def show(
+    name: _OptionalName = "", root: _Root = "", size: _Size = None, channels: _Channels = None
+) -> None:
+    """Show the known data sets, or one in detail: also the images of a path."""
     console = SafeConsole()
-    if name:
+    source = _own_source(name, root, size, channels)
+    if source is not None:
+        own_tables.show(console, source)
+    elif name:
         _show_one(console, by_name(name, setting=""), root)
     else:
         _show_all(console)
+
+
+def _own_source(
+    name: str, root: str, size: int | None, channels: int | None
+) -> own.OwnSource | None:
+    """Return the images of a path, or a data set of archives; None: another data set, or all."""
+    if not name:
+        return None
+    given = {"name": name, "root": root, "size": size, "channels": channels}
+    return own.OwnSource.of(DataConfig.from_mapping(given, source="data"))
 
 
 def _prepare_archives(known: ArchiveSet, root: str) -> None:
@@ -161,16 +189,9 @@ def _show_one(console: Console, data_set: DataSet, root: str) -> None:
         # The labels' counts only: the test images stay unread.
         test = storage.read_verified(data_set, data_set.test_labels, folder)
         counts["test"] = np.bincount(test.labels(data.n_classes), minlength=data.n_classes)
-    table = Table("class", *counts)
-    for label in range(data.n_classes):
-        table.add_row(f"{label}", *(f"{count[label]:,}" for count in counts.values()))
-    table.add_section()
-    table.add_row("all", *(f"{count.sum():,}" for count in counts.values()))
-    console.print(table)
-
-    # One training image of each class that occurs, in order of class.
-    firsts = np.unique(labels, return_index=True)[1]
-    typer.echo(picture(images[firsts], console.width))
+    names = [str(label) for label in range(data.n_classes)]
+    own_tables.print_counts(console, counts, names)
+    own_tables.print_firsts(console, images, labels)
 
 
 def _download(data_set: DataSet, folder: Path) -> list[str]:

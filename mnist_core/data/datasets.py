@@ -186,18 +186,20 @@ def _own_split(found: Labelled, about: Images, device: str) -> Split:
     )
 
 
-def prepare(config: DataConfig, progress: Progress | None = None) -> None:
+def prepare(config: DataConfig, progress: Progress | None = None) -> int:
     """Download or decode what ``load`` needs, once, where it can be watched.
+
+    Return the number of validation images of own images; 0: of a data set by name.
 
     Raises:
         DataError: if the images are missing, damaged, or cannot be downloaded.
     """
     source = OwnSource.of(config)
     if source is not None:
-        own.read(source, progress)
-        return
+        return len(own.read(source, progress).indices.validation)
     known = image_arrays.Source.of(config)
     ensure(known.data_set, known.folder)
+    return 0
 
 
 def ensure(data_set: DataSet, folder: Path) -> None:

@@ -106,7 +106,7 @@ def read(source: OwnSource, progress: Progress | None = None) -> OwnImages:
     known = ARCHIVE_SETS.get(source.name)
     if known is not None:
         archives.ensure(known, source.path)
-    reads = None if known is None else known.read
+    reads = None if known is None else known.decode
     found = decoded.decoded(source.path, source.wanted, source.name, reads, progress)
     test, problem = None, "" if source.test_set else suitability.NO_TEST_SET
     labels = found.parts[TRAIN].labels

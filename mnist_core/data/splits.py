@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ import numpy.typing as npt
 from mnist_core.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
+
+MANY_VALIDATION_IMAGES: Final = 4_000
+"""From this many on, half of the validation images judge confirmed models and nothing else."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ _GZIP = b"\x1f\x8b"
 class Inputs:
     """Images with their names."""
 
-    # uint8 ``[28, 28]`` each (of an IDX file perhaps another size), 0 (ground) to 255 (ink)
+    # uint8 in the form of the model's images (of an IDX file perhaps another size)
     images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     # the place in an IDX file; None: the file is a picture
@@ -60,7 +60,9 @@ class _Form:
     def read(self, path: Path) -> tuple[npt.NDArray[np.uint8], str]:
         """Return the image and a note on it."""
         if self.about != MNIST:
-            return pictures.decode_as(path, self.about), ""
+            # Scaled and cut as the training images were: more than --raw says is not done.
+            image = pictures.decode_as(path, self.about)
+            return (255 - image, "inverted") if self.invert else (image, "")
         digit = digit_images.read(path, invert=self.invert, raw=self.raw)
         return digit.image, digit.note
 
@@ -77,7 +79,8 @@ def gather(
 
     A picture of a folder that cannot be read becomes a line of ``problems``; one that is named
     itself is an error. ``invert`` and ``raw`` are those of ``digit_images.read``, which brings
-    pictures to MNIST's form; other models (``about``) get them scaled and cut to their size.
+    pictures to MNIST's form. Models of other images (``about``) get pictures scaled and cut to
+    their size, as their training images were, with or without ``raw``; negative if ``invert``.
 
     Raises:
         DataError: if a file cannot be used, a folder has no picture, or the sizes of images differ.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from mnist_core import optim
 from mnist_core.config import DataConfig, TrainConfig
-from mnist_core.data import sources
+from mnist_core.data import sources, splits
 from mnist_core.errors import ConfigError
 from mnist_core.table import flatten
 from objectives.adapter import Call, Params
@@ -159,8 +159,19 @@ class TrainerAdapter:
         from mnist_core.console.safe_console import SafeConsole
         from mnist_core.data import datasets
 
-        with counted_progress(SafeConsole(stderr=True), "decoding images") as progress:
-            datasets.prepare(self.base.data, progress)
+        console = SafeConsole(stderr=True)
+        with counted_progress(console, "decoding images") as progress:
+            validation = datasets.prepare(self.base.data, progress)
+        own = sources.own_path(self.base.data) is not None
+        # The setting is part of the study, which is set before the images are counted.
+        if own and self.base.data.confirm == "own" and validation >= splits.MANY_VALIDATION_IMAGES:
+            console.print(
+                f"note: the {validation:,} validation images choose configurations and confirm"
+                " them, which flatters the winner; --set data.confirm=half keeps half of them for"
+                " confirming",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def preparation(self, typical: Sequence[Params], ends: Sequence[Params], most: float) -> Call:
         """Return the check of a worker, which keeps the data that it loads."""

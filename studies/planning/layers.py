@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_core import parsing, plugins
 from mnist_core.data import sources
-from mnist_core.data.splits import validation_size
+from mnist_core.data.splits import MANY_VALIDATION_IMAGES, validation_size
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.plugins import model_files
 from mnist_core.table import flat_items, unknown_setting
@@ -30,9 +30,6 @@ GENERAL_QUICK = "--quick (general)"
 
 QUICK_TRIALS = 6
 """Search trials of a small run of a study that has no ``quick``; more if it has more choices."""
-
-MANY_VALIDATION_IMAGES = 4_000
-"""From this many on, half of the validation images judge confirmed models and nothing else."""
 
 _OF_THE_PLAN = {
     "train.seed": "every trial has its own seed, drawn from search.seed; set search.seed",

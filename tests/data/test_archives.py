@@ -9,6 +9,7 @@ import threading
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from scipy import io as scipy_io
 from mnist_core.config import DataConfig
 from mnist_core.data import archives, datasets, idx, load, load_test
 from mnist_core.data.archives import ARCHIVE_SETS
+from mnist_core.data.readers import memory
 from mnist_core.data.readers.parts import TEST, TRAIN, Wanted
 from mnist_core.errors import DataError
 
@@ -143,3 +145,10 @@ def test_a_damaged_archive_is_one_line(tmp_path):
         with pytest.raises(DataError, match="cannot be read") as caught:
             ARCHIVE_SETS[name].read(tmp_path, Wanted(), None)
         assert "\n" not in str(caught.value)
+
+
+def test_more_images_than_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    for known in ARCHIVE_SETS.values():
+        with pytest.raises(DataError, match="of memory are free"):
+            known.decode(tmp_path, Wanted(), None)  # there are no files that could be read

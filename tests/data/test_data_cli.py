@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mnist_core.data import idx, storage
@@ -124,3 +125,53 @@ def test_picture():
     assert picture(image) == " @\n ="
     assert picture(np.full((5, 2, 2), 255, np.uint8), 6) == "@@  @@\n@@  @@"
     assert picture(np.full((3, 2, 2), 255, np.uint8), 1, max_rows=3) == "@@\n@@\n@@"
+
+
+@pytest.fixture
+def fruit(tmp_path: Path) -> Path:
+    """Folder with 12 colour pictures of 8x8 in each of two classes."""
+    for k, name in enumerate(("apple", "kiwi")):
+        (tmp_path / "fruit" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = np.full((8, 8, 3), 100 * k + i, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "fruit" / name / f"{i}.png")
+    return tmp_path / "fruit"
+
+
+def test_show_own_images(fruit: Path):
+    output = run("show", str(fruit)).output
+    for words in ("fruit: pictures", "8x8x3 pixels, 2 classes", "apple", "validation", "test"):
+        assert words in output
+    assert "4x4 pixels" in run("show", str(fruit), "--size", "4", "--channels", "1").output
+
+
+def test_verify_own_images(fruit: Path):
+    result = run("verify", str(fruit))
+    assert result.exit_code == 0
+    assert "24 images of 8x8x3  2 classes" in result.output
+    run("show", str(fruit))  # now they are in the cache, which verify does not use
+    (fruit / "kiwi" / "3.png").write_bytes(b"no picture")
+    result = run("verify", str(fruit))
+    assert result.exit_code == 1
+    assert result.output.startswith("BAD") and "3.png" in result.output
+
+
+def test_archives_are_named_but_not_downloaded():
+    shown = run("show", "cifar10")
+    assert shown.exit_code == 1
+    assert "cifar10 is not here; get it with" in str(shown.exception)
+    verified = run("verify", "svhn")
+    assert verified.exit_code == 1
+    assert verified.output.startswith("BAD")
+
+
+def test_verify_finds_a_damaged_archive(tmp_path: Path):
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"damaged")
+    result = run("verify", "cifar10", "--root", str(tmp_path))
+    assert result.exit_code == 1
+    assert "md5" in result.output
+
+
+def test_size_is_checked(fruit: Path):
+    assert run("show", str(fruit), "--channels", "2").exit_code == 1
+    assert run("verify", str(fruit / "missing")).exit_code == 1

@@ -178,7 +178,7 @@ def test_more_images_than_memory(tmp_path, monkeypatch):
     def small():
         return dataclasses.make_dataclass("Memory", ["available"])(1000)
 
-    monkeypatch.setattr("mnist_core.data.readers.parts.psutil.virtual_memory", small)
+    monkeypatch.setattr("mnist_core.data.readers.memory.psutil.virtual_memory", small)
     assert "GiB" in refused(load, config(pictures(tmp_path / "fruit")))
 
 

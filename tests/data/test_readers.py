@@ -2,13 +2,15 @@
 
 import gzip
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from mnist_core.data import idx
-from mnist_core.data.readers import reader_of
+from mnist_core.data.readers import memory, reader_of
 from mnist_core.data.readers.parts import TEST, TRAIN, Wanted
 from mnist_core.errors import DataError
 
@@ -153,3 +155,56 @@ def test_tables_with_other_columns(tmp_path):
     file.write_text("label,a,b,c,d\n0,1,2,3,4\n1,1,2,3,4\n")
     (tmp_path / "test.csv").write_text("label,b,a,c,d\n0,1,2,3,4\n1,1,2,3,4\n")
     assert "has other columns" in refused(tmp_path)
+
+
+def _as_npz(root):
+    np.savez(root / "some.npz", images=COLOUR, labels=LABELS)
+    return root / "some.npz"
+
+
+def _as_npy(root):
+    np.save(root / "images.npy", COLOUR)
+    np.save(root / "labels.npy", LABELS)
+    return root
+
+
+def _as_csv(root):
+    rows = np.column_stack([LABELS, GREY.reshape(30, -1)])
+    np.savetxt(root / "some.csv.gz", rows, "%d", delimiter=",")
+    return root / "some.csv.gz"
+
+
+def _as_pt(root):
+    torch.save((torch.from_numpy(GREY), torch.from_numpy(LABELS)), root / "some.pt")
+    return root / "some.pt"
+
+
+def _as_idx(root):
+    idx.write_images(root / "train-images-idx3.gz", GREY)
+    idx.write_labels(root / "train-labels-idx1.gz", LABELS.astype(np.uint8))
+    return root
+
+
+@pytest.mark.parametrize("written", [_as_npz, _as_npy, _as_csv, _as_pt, _as_idx])
+def test_more_than_memory_is_refused_before_it_is_read(tmp_path, monkeypatch, written):
+    path = written(tmp_path)
+    read(path)
+
+    def small():
+        return SimpleNamespace(available=1000)
+
+    def loaded(*arguments, **settings):
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr(memory.psutil, "virtual_memory", small)
+    for owner, name in ((np, "load"), (torch, "load"), (pd, "read_csv"), (idx, "read_raw")):
+        monkeypatch.setattr(owner, name, loaded)
+    assert "of memory are free" in refused(path)
+
+
+def test_the_values_of_a_table_are_estimated(tmp_path):
+    rows = np.column_stack([np.arange(20_000) % 3, RANDOM.integers(0, 256, (20_000, 64))])
+    for end in ("", ".gz"):
+        np.savetxt(tmp_path / f"some.csv{end}", rows, "%d", delimiter=",")
+        found = memory.values_of_table(tmp_path / f"some.csv{end}")
+        assert found == pytest.approx(rows.size, rel=0.02)

@@ -16,6 +16,7 @@ from mnist_core.checkpoints import evaluate_checkpoint
 from mnist_core.checkpoints.checkpoint import Checkpoint
 from mnist_core.data import idx
 from mnist_core.errors import ConfigError, DataError
+from mnist_core.images import Images
 from mnist_core.prediction import predict, prediction_inputs, prediction_tables
 from mnist_core.prediction.prediction_inputs import UNKNOWN
 
@@ -257,3 +258,18 @@ def test_the_table_of_pairs(kept, few, n):
     assert table.accuracy == right / len(rows)
     unknown = prediction_tables.of_pairs(found, ["set"] * n, list(range(n)), [UNKNOWN] * n)
     assert unknown.accuracy is None and read_csv(unknown.csv())[0]["label"] == ""
+
+
+def test_pictures_for_models_of_other_images(tmp_path):
+    pixels = np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3)
+    Image.fromarray(pixels).save(tmp_path / "some.png")
+    about = Images(12, 12, 3, mean=(0.5,) * 3, std=(0.2,) * 3)
+
+    def read(**given):
+        found = prediction_inputs.gather([tmp_path / "some.png"], n_classes=2, about=about, **given)
+        return found.images[0]
+
+    assert np.array_equal(read(), pixels)
+    assert np.array_equal(read(raw=True), pixels)
+    assert np.array_equal(read(invert=False), pixels)
+    assert np.array_equal(read(invert=True), 255 - pixels)

@@ -4,6 +4,7 @@ import re
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from mnist_core.checkpoints.summary import Layer, summarise
 from mnist_core.commands.summary_command import _size
 from mnist_core.config import ModelConfig
 from mnist_core.errors import ConfigError
+from mnist_core.images import Images
 
 MFLOP = {  # measured elsewhere, docs and FACTS.md; net and net_deep less what they crop
     "cnn": 24.0,
@@ -209,3 +211,16 @@ def test_mistakes_are_one_line(arguments, says):
 )
 def test_sizes(n_bytes, text):
     assert _size(n_bytes) == text
+
+
+def test_the_command_builds_for_own_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_STUDIES_CACHE", str(tmp_path / "cache"))
+    images = np.zeros((24, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "some.npz", images=images, labels=np.arange(24) % 4)
+    path = str(tmp_path / "some.npz")
+    about = Images(16, 16, 3, mean=(0.0,) * 3, std=(1.0,) * 3)
+    expected = summarise(ModelConfig(name="flex_cnn"), 4, about).parameters
+    for given in (["--dataset", path], ["--set", f"data.name={path}"]):
+        result = CliRunner().invoke(app, ["summary", "flex_cnn", *given])
+        assert result.exit_code == 0, result.output
+        assert "16x16x3" in result.output and f"{expected:,}" in result.output

@@ -1,10 +1,4 @@
-"""docs/own_scripts.md, run as it is written; the adapters in scripts with Optuna and Ray Tune."""
-
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
+"""The adapters for scripts with Optuna and Ray Tune; test_tutorials.py runs docs/own_scripts.md."""
 
 import optuna
 import pytest
@@ -15,11 +9,6 @@ from objectives.optuna_objective import as_optuna_objective
 from objectives.own import Command
 from search_spaces.conversion import clip
 from search_spaces.space import Choice, Float, Int, Space, SpaceError, When
-
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/own_scripts.md").read_text(encoding="utf-8")
-SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-RAY = [script for script in SCRIPTS if "from ray" in script]
 
 SPACE = Space(
     {
@@ -33,30 +22,6 @@ SPACE = Space(
         "beta": Float(0.8, 0.95, when=When("kind", ("a",))),
     }
 )
-
-
-def run(script, tmp_path):
-    file = tmp_path / "script.py"
-    file.write_text(script)
-    done = subprocess.run(
-        [sys.executable, file],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("number", range(len(SCRIPTS)))
-def test_a_script_of_the_page(number, tmp_path):
-    assert "{" in run(SCRIPTS[number], tmp_path)
-
-
-def test_the_page_has_all_of_them():
-    assert len(SCRIPTS) == 3 and len(RAY) == 1
 
 
 def function(params, *, seed, report):

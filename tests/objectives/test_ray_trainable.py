@@ -107,6 +107,12 @@ def test_a_copy_with_other_settings_is_one_training(tune):
     assert {**plain(changes=changes).metrics, "step": 3} == tune.reports[-1]
 
 
+def test_a_copy_of_a_training_that_has_ended_ends(tune):
+    run_until(tune, None)
+    run_until(tune, None, {**CONFIG, "lr": 0.01})
+    assert [one["step"] for one in tune.reports] == [1, 2, 3]
+
+
 def test_what_cannot_change_midway_is_refused(tune):
     run_until(tune, 1)
     with pytest.raises(UserError, match="batch_size"):

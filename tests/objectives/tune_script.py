@@ -115,7 +115,7 @@ def by_itself(lineage):
 def with_population():
     scheduler = PopulationBasedTraining(
         time_attr="training_iteration",
-        perturbation_interval=1,
+        perturbation_interval=2,  # of 3: a copy has something left to train
         quantile_fraction=0.5,
         hyperparam_mutations=SPACE.to_ray(),
         custom_explore_fn=SPACE.clipped,

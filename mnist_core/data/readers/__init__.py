@@ -41,4 +41,18 @@ def _of_folder(path: Path) -> Read:
     raise DataError(f"{one_line(path)}: {EXPECTED}; it holds {holds}")
 
 
+def format_of(path: Path) -> str:
+    """Return the format of the images of ``path`` in words; raise ``DataError`` as reader_of."""
+    return _FORMATS[reader_of(path)]
+
+
+_FORMATS: dict[Read, str] = {
+    folder.read: "pictures, a folder a class",
+    idx_files.read: "IDX files",
+    tables.read_csv: "CSV",
+    arrays.read_npz: "arrays (.npz)",
+    arrays.read_npy: "arrays (.npy)",
+    arrays.read_pt: "tensors (.pt)",
+}
+
 EXPECTED = "expected a folder of pictures with a folder a class, IDX files, .npz, .npy, .csv or .pt"

@@ -3,13 +3,15 @@
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mnist_core.data.idx import UInt8Array, one_line
+from mnist_core.data.readers import memory
 from mnist_core.data.readers.parts import (
     PARTS,
     TEST,
@@ -18,7 +20,6 @@ from mnist_core.data.readers.parts import (
     Parts,
     Progress,
     Wanted,
-    check_memory,
     check_sides,
     of_raw_labels,
 )
@@ -29,13 +30,17 @@ IMAGES: Final = ("images", "image", "x", "data", "pixels")
 LABELS: Final = ("labels", "label", "y", "targets", "target", "classes")
 NAMES: Final = ("class_names", "label_names", "names")
 
+_CHUNK: Final = 1024  # images that are rounded at a time, as floats are eight times as large
+
 Array = npt.NDArray[Any]
+Found = TypeVar("Found")
 
 
 def read_npz(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
     """Read an ``.npz`` with arrays such as ``x_train`` and ``y_train``; raise DataError if not."""
     del progress
     try:
+        memory.check_npz(path, wanted)
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -47,13 +52,18 @@ def read_npy(path: Path, wanted: Wanted, progress: Progress | None = None) -> Pa
     """Read pairs of ``.npy``, of a folder or the pair of one file; raise DataError if not."""
     del progress
     files = sorted(path.glob("*.npy")) if path.is_dir() else _pair(path)
-    arrays = {}
+    headers, arrays = [_of_file(file, memory.npy_header) for file in files], {}
+    memory.check_arrays(headers, wanted, path)
     for file in files:
-        try:
-            arrays[file.stem] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(_unreadable(file, error)) from None
+        arrays[file.stem] = _of_file(file, partial(np.load, allow_pickle=False))
     return of_arrays(arrays, wanted, path)
+
+
+def _of_file(path: Path, read: Callable[[Path], Found]) -> Found:
+    try:
+        return read(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(_unreadable(path, error)) from None
 
 
 def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
@@ -64,6 +74,7 @@ def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Par
     import torch
 
     try:
+        memory.check_tensors(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         raise DataError(
@@ -121,7 +132,6 @@ def as_images(values: Array, wanted: Wanted, where: str) -> UInt8Array:
         )
     if not wanted.size:
         check_sides(values.shape[1], values.shape[2], where)
-    check_memory(len(values), values.shape[1:], Path(where))
     return scaled(_bytes(values, where), wanted)
 
 
@@ -154,7 +164,10 @@ def _bytes(values: Array, where: str) -> UInt8Array:
             f"{where}: expected pixels of 0 to 255, or of 0 to 1, but got {low:g} to {high:g}; undo"
             " the normalisation: images are normalised here"
         )
-    whole: UInt8Array = np.rint(values * 255 if unit else values).astype(np.uint8)
+    whole = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _CHUNK):
+        some = values[start : start + _CHUNK]
+        whole[start : start + _CHUNK] = np.rint(some * 255 if unit else some)
     return whole
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from mnist_core.data import file_kinds
 from mnist_core.data.idx import UInt8Array, one_line
 from mnist_core.data.readers import pictures
+from mnist_core.data.readers.memory import check_memory
 from mnist_core.data.readers.parts import (
     TRAIN,
     Labelled,
@@ -18,7 +19,6 @@ from mnist_core.data.readers.parts import (
     Progress,
     Wanted,
     check_count,
-    check_memory,
     natural,
     other_classes,
     part_named,

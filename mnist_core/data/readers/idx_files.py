@@ -1,10 +1,12 @@
 """IDX files of any name and size: a file of images and one of labels for each part."""
 
 import re
+import zlib
 from pathlib import Path
 
 from mnist_core.data import idx
 from mnist_core.data.idx import one_line
+from mnist_core.data.readers import memory
 from mnist_core.data.readers.arrays import as_images
 from mnist_core.data.readers.parts import PARTS, TRAIN, Parts, Progress, Wanted, of_raw_labels
 from mnist_core.errors import DataError
@@ -21,9 +23,9 @@ def read(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
     del progress
     files = _files(path) if path.is_dir() else [path]
     found = {}
-    for file in files:
-        if "image" not in file.name.lower():
-            continue
+    images_of = [file for file in files if "image" in file.name.lower()]
+    _check_memory(images_of, wanted, path)
+    for file in images_of:
         part = _part(file.name)
         labels = _labels(file)
         if part in found:
@@ -40,6 +42,13 @@ def read(path: Path, wanted: Wanted, progress: Progress | None = None) -> Parts:
             " train-images… and train-labels…"
         )
     return of_raw_labels(found, path)
+
+
+def _check_memory(files: list[Path], wanted: Wanted, path: Path) -> None:
+    try:
+        memory.check_idx(files, wanted, path)
+    except (OSError, EOFError, ValueError, zlib.error):
+        return  # damaged: read_raw says at which byte
 
 
 _LABELS = (idx.LABELS, idx.LABEL_TABLE)

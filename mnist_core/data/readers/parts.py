@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from mnist_core.console.plain_text import counted
 from mnist_core.data.idx import UInt8Array, one_line
@@ -66,20 +65,6 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     """Return a key that sorts ``2`` before ``10``, and small and capital letters alike."""
     pieces = re.split(r"([0-9]+)", name)
     return [(0, int(p), "") if i % 2 else (1, 0, p.lower()) for i, p in enumerate(pieces)]
-
-
-def check_memory(images: int, shape: Sequence[int], where: Path) -> None:
-    """Raise ``DataError`` if that many images, decoded and split, would not fit into memory."""
-    # Twice: as they are read, and as they are split.
-    needed = 2 * images * int(np.prod(shape))
-    there = psutil.virtual_memory().available
-    if needed > there:
-        sides = "x".join(map(str, shape))
-        raise DataError(
-            f"{one_line(where)}: {images:,} images of {sides} take {needed / 2**30:.1f} GiB, but"
-            f" {there / 2**30:.1f} GiB of memory are free; take a smaller data.size,"
-            " data.channels=1, or fewer images"
-        )
 
 
 def check_sides(rows: int, columns: int, where: str) -> None:

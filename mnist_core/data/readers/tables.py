@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from mnist_core.data.idx import UInt8Array, one_line
 from mnist_core.data.readers.arrays import as_images, as_labels
+from mnist_core.data.readers.memory import check_table
 from mnist_core.data.readers.parts import TRAIN, Parts, Progress, Wanted, of_raw_labels, part_named
 from mnist_core.errors import DataError
 
@@ -55,6 +56,7 @@ def _read(path: Path, wanted: Wanted) -> tuple[list[str], UInt8Array, npt.NDArra
     import pandas as pd
 
     try:
+        check_table(path)
         head = pd.read_csv(path, header=None, nrows=1, dtype=str)
         named = not all(_is_number(value) for value in head.iloc[0, 1:])
         table = pd.read_csv(path, header=0 if named else None)

@@ -1,6 +1,6 @@
 """Which model of scikit-learn reads its own 8 x 8 digits best? A study that trains no network.
 
-Run: python -m studies.run docs/studies/sklearn_digits.py
+Run: python -m studies.run docs/studies/digit_models.py
 """
 
 from search_spaces.space import Choice, Float, Int, Space, When
@@ -71,13 +71,13 @@ class Digits:
 
 
 STUDY = StudySpec(
-    name="sklearn_digits",
+    name="digit_models",
     goal="Which model of scikit-learn reads its own 8 x 8 digits best, when each is tuned?",
     space=Space(
         {
             "model": Choice(("logistic", "forest", "neighbours", "svm")),
             "logistic.C": Float(1e-2, 1e2, log=True, when=When("model", ("logistic",))),
-            "trees": Int(20, 400, log=True, when=When("model", ("forest",))),
+            "trees": Int(20, 200, log=True, when=When("model", ("forest",))),
             "features": Float(0.03, 0.5, log=True, when=When("model", ("forest",))),
             "k": Int(1, 15, when=When("model", ("neighbours",))),
             "weights": Choice(("uniform", "distance"), when=When("model", ("neighbours",))),
@@ -95,7 +95,7 @@ STUDY = StudySpec(
     },
     baseline="logistic",
     objective=Digits,
-    trials=60,
-    trials_per_choice=12,
-    confirm_seeds=10,
+    trials=48,
+    trials_per_choice=10,
+    confirm_seeds=8,
 )
