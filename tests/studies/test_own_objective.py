@@ -33,7 +33,7 @@ from studies.core.formatting import gap_text, mean_text, metric_text
 from studies.dashboard.notes import TrialNotes
 from studies.planning import lookup
 from studies.planning import plan as planning
-from studies.planning.reached_code import hashes_of_own
+from studies.planning.own_code import of_objective
 from studies.protocol.carry_over import carry
 from studies.report import page
 from studies.report.overview import describe
@@ -326,7 +326,7 @@ def test_the_code_that_counts_is_what_the_objective_reaches(tmp_path, monkeypatc
         sys.modules.pop("reach_me", None)
         import reach_me
 
-        return hashes_of_own(own(reach_me.objective))
+        return of_objective(own(reach_me.objective))
 
     first = hashes()
     assert set(first) == {"reach_me.py", "reach_helper.py"}
