@@ -144,7 +144,7 @@ def test_in_a_notebook_with_an_interrupt(folder):
         manager.shutdown_kernel(now=True)
     pages = [one["data"]["text/html"] for one in outputs if "text/html" in one.get("data", {})]
     assert any("<table>" in page for page in pages)  # of the result
-    assert any("Search 6/6" in page for page in pages)  # of the view while it ran
+    assert any("<pre>" in page for page in pages)  # of the view while it ran
     assert "RAN finished 6" in texts(outputs)
 
 
