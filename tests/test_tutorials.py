@@ -135,4 +135,4 @@ def test_objectives_of_ones_own(reader):
             f"python -m studies reproduce results/{study}/best_config.toml --study ./{study}.py"
         )
     for study in ("peak", "digits"):
-        reader(f"python -m studies replay results/{study}")
+        reader(f"python -m studies replay ./{study}.py")
