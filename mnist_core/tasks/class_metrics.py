@@ -178,15 +178,15 @@ def all_figures() -> Mapping[str, Callable[[Tensor], float]]:
     Raises:
         ConfigError: if one of the user's own is broken, or is called as another one.
     """
-    return _with_own(tuple(plugins.folders()))
+    return FIGURES | _own(tuple(plugins.folders()))
 
 
 @functools.lru_cache(maxsize=4)
-def _with_own(folders: tuple[Path, ...]) -> Mapping[str, Callable[[Tensor], float]]:
+def _own(folders: tuple[Path, ...]) -> Mapping[str, Callable[[Tensor], float]]:
     # Kept, as each evaluation would read all files of the project.
     del folders
     own = {}
     for one in plugins.plugins("metrics"):
         plugins.find("metrics", one.name, FIGURES)  # it may be called as another one
         own[one.name] = one.value(Callable, "METRIC")  # type: ignore[arg-type]
-    return FIGURES | own
+    return own
