@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, said
 from mnist_core.plugins import python_files
 
 _MAIN = "__main__"
@@ -167,9 +167,3 @@ def _is(file: str | None, other: str) -> bool:
     if not file or not other:
         return not file and not other
     return Path(file).resolve() == Path(other).resolve()
-
-
-def said(error: BaseException) -> str:
-    """Return an exception of the user's code in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

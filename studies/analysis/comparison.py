@@ -133,7 +133,7 @@ def _trainings(a: Stored, b: Stored, step: float) -> Trainings:
         dict(enumerate(one.value or 0.0 for one in side)) for side in zip(*pairs, strict=True)
     ]
     return Trainings(
-        gap=paired("the same trainings", *values, step=step, alike=True, same_params=True),
+        gap=paired("the same trials", *values, step=step, alike=True, same_params=True),
         identical=sum(x.curve == y.curve and x.value == y.value for x, y in pairs),
         seconds=sum(y for _, y in times) / sum(x for x, _ in times) if times else math.nan,
     )
@@ -189,7 +189,7 @@ def _environment(found: Stored) -> dict[str, object]:
 def _verdict(decisive: Gap, trainings: Trainings, metric: str, tolerance: float | None) -> Verdict:
     what = decisive.label
     if decisive is trainings.gap:
-        what = f"{counted(decisive.n, 'training')} with equal settings and seeds"
+        what = f"{counted(decisive.n, 'trial')} with equal settings and seeds"
         if trainings.identical == decisive.n:
             return Verdict("identical", f"{what} came out the same, every report to the last bit")
     scale, sign = (100, " points") if is_share(metric) else (1, unit(metric))

@@ -24,6 +24,7 @@ from studies.core.formatting import possible
 from studies.core.goals import judged_by
 from studies.core.seal import sealed
 from studies.core.trials import TrialRecord
+from studies.core.words import words
 from studies.planning.next_commands import train_command
 from studies.search.population import as_one_training
 from studies.statistics.intervals import Interval
@@ -123,7 +124,8 @@ def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:
         "params": found.params,
     }
     target = path or plan.folder / f"trial_{number}.toml"
-    text = f"Trial {number} of the search of study {plan.name}: one training, not confirmed on"
+    called = words(own=plan.spec.own is not None).trial
+    text = f"Trial {number} of the search of study {plan.name}: one {called}, not confirmed on"
     text += " fresh seeds."
     if plan.adapter.trains:
         text += f" {_AGAIN} {plan.commands.reproduce(target)}"

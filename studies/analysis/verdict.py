@@ -41,16 +41,6 @@ class Verdicts:
     judged_on: str = ""
     images: bool = False  # whether the choice of these images (or pairs) is in the intervals
 
-    @property
-    def covered(self) -> str:
-        """What the intervals cover, as a sentence."""
-        if self.images:
-            return "The intervals cover the randomness of training and the choice of the images."
-        return (
-            "The intervals cover the randomness of training, not the choice of the images, which"
-            " are the same for all."
-        )
-
 
 def reach_verdicts(
     values: Values,

@@ -187,7 +187,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     plan = result.plan
     if result.trained == 0:
         console.print(
-            f"study {plan.name} had finished before: nothing was trained, this is its result",
+            f"study {plan.name} had finished before: nothing was run, this is its result",
         )
     console.print()
     print_result(console, result)

@@ -7,11 +7,10 @@ from objectives.base import Outcome, Task, TrainingError
 from objectives.own import Command, Own
 from objectives.own.adapter import OwnConfiguration
 from objectives.own.objective import OwnObjective
-from objectives.own.versions import describe
-from objectives.own.worker import prepare
+from objectives.own.worker import describe, prepare
 from studies import catalog
 from studies.analysis.reproduction import Recorded
-from studies.planning.reached_code import code_facts
+from studies.planning.own_code import code_facts
 from studies.spec import StudySpec
 
 

@@ -21,6 +21,7 @@ from studies.report.fitting import fitted
 from studies.report.front_table import (
     front_cells,
     front_headings,
+    words_of,
 )
 from studies.report.table_notes import notes, partly_tested
 from studies.report.verdict_text import verdict_lines
@@ -181,7 +182,7 @@ def _gap(result: StudyResult, row: Row) -> str:
 def _setting(result: StudyResult) -> str:
     states = [f"{count} {state.lower()}" for state, count in sorted(result.states.items())]
     seconds = [record.seconds or 0.0 for record in result.confirmed]
-    spent = f", {duration(sum(seconds))} of confirm trainings" if seconds else ""
+    spent = f", {duration(sum(seconds))} of confirm {words_of(result).trial}s" if seconds else ""
     return f"search trials: {', '.join(states) or 'none'}{spent}"
 
 

@@ -300,7 +300,7 @@ def test_plain_view_is_a_line_for_each_end():
         for event in _events():
             view(event)
     assert lines[0] == "hello"
-    assert lines[1] == "Search: 4 trainings, 1 of them done before"
+    assert lines[1] == "Search: 4 trials, 1 of them done before"
     assert lines[2].startswith("[2/4] trial 1 complete 95.00 %  1.0 s  best 95.00 %  adam lr=0.01")
     assert "lost" in lines[3] and "will be run again" in lines[3]
     assert "Bad: [x]" in lines[4]

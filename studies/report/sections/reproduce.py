@@ -43,7 +43,9 @@ def _versions(page: Material) -> tuple[tuple[str, str], ...]:
     found, environment = page.found, page.found.environment
     rows = [(name, str(value)) for name, value in environment.get("versions", {}).items()]
     data: Mapping[str, object] = environment.get("data", {})
-    rows.append(("data", f"{found.plan.adapter.data_name}, {data.get('fingerprint', '')}"))
+    named = (found.plan.adapter.data_name, str(data.get("fingerprint", "")))
+    if any(named):  # an objective of the user's own may have no data
+        rows.append(("data", ", ".join(filter(None, named))))
     hashes = data.get("sha256")
     if isinstance(hashes, Mapping):
         rows += [(f"sha256 {name}", str(value)) for name, value in hashes.items()]
