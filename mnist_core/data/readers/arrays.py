@@ -76,7 +76,7 @@ def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Par
     try:
         memory.check_tensors(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    # A file that is no pickle at all raises whatever its first bytes happen to mean.
+    # What is not a pickle at all raises whatever its first bytes happen to mean.
     except (
         *(OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError),
         *(LookupError, TypeError, AttributeError),
@@ -208,7 +208,7 @@ def _holds(arrays: Mapping[str, Array]) -> str:
 
 def _unreadable(path: Path, error: Exception) -> str:
     if not _is_numpy(path):
-        return f"{one_line(path)}: is no file of NumPy, whatever its name says"
+        return f"{one_line(path)}: is not a file of NumPy, whatever its name says"
     if "allow_pickle" in str(error) or "Object arrays" in str(error):
         return (
             f"{one_line(path)}: holds pickled objects, which would run code; save plain arrays of"
