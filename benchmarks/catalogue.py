@@ -189,7 +189,7 @@ def facts(found: Stored) -> dict[str, Any]:
         ),
         "gain": None if gain is None else gain_text(result, gain),
         "front": _front(result) if result.several else None,
-        "judged_on": result.verdicts.judged_on,
+        "judged_on": result.verdicts.judged_on or _judged_on(result),
         "covered": covered(result),
         "pool": None
         if judged is None or not math.isfinite(judged.pool.variance)
@@ -206,6 +206,10 @@ def facts(found: Stored) -> dict[str, Any]:
         "machine": ", ".join(devices),
         "versions": dict(found.environment.get("versions", {})),
     }
+
+
+def _judged_on(result: StudyResult) -> str:
+    return "validation images" if result.plan.spec.own is None else "the objective's own data"
 
 
 def _front(result: StudyResult) -> list[str]:
