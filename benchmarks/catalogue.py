@@ -2,6 +2,7 @@
 
     python benchmarks/catalogue.py                       # all that run without Ray, an hour or more
     python benchmarks/catalogue.py siamese_search        # one; what was finished is not run again
+    python benchmarks/catalogue.py docs/studies/digit_models.py    # a study outside the catalogue
     python benchmarks/catalogue.py --no-run              # write what is in results/ already
     python benchmarks/catalogue.py optim_search --quick --out /tmp/x --results /tmp/y   # a trial
 
@@ -22,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+from mnist_core.errors import ConfigError
 from mnist_core.files import write_atomically
 from studies import catalog
 from studies.analysis import stored_study
@@ -73,12 +75,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("studies", nargs="*", metavar="STUDY", choices=[[], *catalog.names()])
+    parser.add_argument(
+        "studies", nargs="*", metavar="STUDY", type=_study, help="its name, or the path of its file"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the files")
     parser.add_argument("--results", type=Path, help="results.folder of the studies")
     parser.add_argument("--quick", action="store_true", help="their small versions, to try this")
     parser.add_argument("--no-run", dest="run", action="store_false", help="only write")
     return parser
+
+
+def _study(said: str) -> str:
+    """Return the name of the study that is called ``said``; a study in a file is known from now."""
+    try:
+        name = catalog.named(said)
+        catalog.get(name)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return name
 
 
 def _runs_without_ray(name: str) -> bool:
@@ -88,7 +102,7 @@ def _runs_without_ray(name: str) -> bool:
 def _run(name: str, options: argparse.Namespace) -> bool:
     """Run or resume a study in a process of its own; return whether it ran to its end."""
     # A process each: what a study leaves in memory must not slow the next one.
-    command = [sys.executable, "-m", "studies.run", name, "--plain"]
+    command = [sys.executable, "-m", "studies.run", catalog.word(name), "--plain"]
     command += ["--quick"] if options.quick else []
     command += ["--set", f"results.folder={options.results}"] if options.results else []
     return subprocess.run(command, check=False).returncode == 0

@@ -18,12 +18,13 @@ from pydantic import (
     model_validator,
 )
 
-from mnist_core import model_files, parsing
+from mnist_core import parsing
 from mnist_core.changes import Change
 from mnist_core.console.plain_text import counted
 from mnist_core.errors import ConfigError
 from mnist_core.losses import LossConfig as LossConfig
 from mnist_core.optim import OptimConfig as OptimConfig
+from mnist_core.plugins import model_files
 from mnist_core.table import Table
 
 ScheduleName = Literal["constant", "step", "cosine", "one_cycle", "plateau"]

@@ -41,3 +41,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     near = nearest_name(name, names)
     hint = f"; did you mean {near!r}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})"
+
+
+def said(error: BaseException) -> str:
+    """Return an exception in one line: its type, and its text if it has one."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

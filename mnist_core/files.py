@@ -1,5 +1,6 @@
 """Writing files whole or not at all, and checking beforehand that they can be."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -29,6 +30,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.replace(draft, path)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UserError(f"{path}: cannot be written: {_reason(error)}") from None
+
+
+def discard(path: Path) -> None:
+    """Delete what a step that failed has left, if it can be; the first error is the one to read."""
+    with contextlib.suppress(OSError):  # a read-only disk refuses this for a missing file, too
+        path.unlink()
 
 
 def remove_drafts(folder: Path) -> None:

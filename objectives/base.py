@@ -61,3 +61,8 @@ class Objective(Protocol):
     def __call__(self, task: Task, report: Report) -> Outcome:
         """Run ``task``; raise TrainingError, or WorkerUnfit if this process cannot begin it."""
         ...
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a fraction in [0, 1], which is written in per cent."""
+    return metric.endswith(("accuracy", "f1", "auc"))

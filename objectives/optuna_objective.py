@@ -10,8 +10,8 @@ from typing import Any
 
 import optuna
 
-from objectives.base import StopTraining, Task
-from objectives.plain_function import as_objective
+from objectives.base import StopTraining, Task, TrainingError
+from objectives.own.held import as_objective
 from search_spaces.space import Space
 
 
@@ -36,6 +36,10 @@ def as_optuna_objective(
         trial.set_user_attr("seed", task.seed)
 
         def report(step: int, metrics: Mapping[str, float]) -> None:
+            if metric not in metrics:
+                raise TrainingError(
+                    "MissingMetric", f"the objective reported {dict(metrics)}, but not {metric}"
+                )
             trial.report(metrics[metric], step)
             if trial.should_prune():
                 raise StopTraining

@@ -8,6 +8,7 @@ With population based training it continues a copy of another one with changed s
 """
 
 import dataclasses
+import hashlib
 import json
 import re
 import shutil
@@ -23,7 +24,7 @@ from mnist_core.changes import CHANGEABLE
 from mnist_core.errors import UserError
 from objectives.base import CHANGES, Objective, StopTraining, Task
 from objectives.optuna_objective import trial_seed
-from objectives.plain_function import as_objective
+from objectives.own.held import as_objective
 from objectives.training import Training
 from search_spaces.space import Space
 
@@ -42,13 +43,14 @@ def as_ray_trainable(
     Args:
         objective: an ``Objective``, or a function ``objective(params, *, seed, report)``.
         space: what the config stands for; see ``Space.from_ray`` on conditions.
-        seed: each trial has its own, drawn from it and the trial's number.
+        seed: each trial has its own, drawn from it and the number that Tune gives the trial.
         metric: what a function of one's own means by a number that it reports or returns.
     """
     runs = _with_absolute_root(as_objective(objective, metric))
 
     def trainable(config: dict[str, Any]) -> None:
-        number = _number(tune.get_context().get_trial_id())
+        context = tune.get_context()
+        number = _number(context.get_trial_id(), context.get_trial_dir())
         started = _Lineage(params=space.from_ray(config), seed=trial_seed(seed, number))
         with tempfile.TemporaryDirectory() as folder:
             state = Path(folder) / f"{number}.safetensors"
@@ -107,10 +109,18 @@ class _Lineage:
         return dataclasses.replace(self, changes=[*kept, {**same, "epoch": epoch, **new}])
 
 
-def _number(trial_id: str) -> int:
-    """Return the number at the end of Tune's name of a trial, as in ``3f2a1_00007``."""
-    found = re.search(r"([0-9]+)$", trial_id)
-    return int(found[1]) if found else 0
+def _number(trial_id: str, folder: str) -> int:
+    """Return the number of a trial in its experiment, from Tune's name of it or of its folder.
+
+    With a search algorithm the name is random, as ``a1b2c3d4``, and only the folder's name has the
+    number: ``trainable_a1b2c3d4_7_lr=0.1_2026-…``.
+    """
+    found = re.search(r"_([0-9]+)$", trial_id)
+    found = found or re.search(rf"{re.escape(trial_id)}_([0-9]+)(_|$)", Path(folder).name)
+    if found:
+        return int(found[1])
+    # A script may name the folders itself. Then trials still have different numbers.
+    return int.from_bytes(hashlib.sha256(trial_id.encode()).digest()[:4], "big")
 
 
 def _resumed(started: _Lineage, space: Space, runs: Objective, state: Path) -> _Lineage:
@@ -122,7 +132,10 @@ def _resumed(started: _Lineage, space: Space, runs: Objective, state: Path) -> _
     with checkpoint.as_directory() as folder:
         kept = _Lineage(**json.loads((Path(folder) / _LINEAGE).read_text(encoding="utf-8")))
         shutil.copyfile(Path(folder) / _STATE, state)
-    return kept.changed(started.params, space, training.base.reports_per_epoch)
+    config = training.config(kept.task(0))
+    if kept.step >= config.epochs * config.reports_per_epoch:
+        return kept  # a copy of a training that has ended: no new setting applies to it
+    return kept.changed(started.params, space, config.reports_per_epoch)
 
 
 def _run(runs: Objective, number: int, lineage: _Lineage, state: Path) -> None:

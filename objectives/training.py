@@ -49,6 +49,7 @@ class Training:
             WorkerUnfit: if the data cannot be brought to the device.
         """
         from mnist_core.checkpoints import checkpoint
+        from mnist_core.tasks.own_code import own_error
         from mnist_core.train import StopTraining, TrainingFailed, resolve, train
 
         config = self.config(task)
@@ -86,6 +87,10 @@ class Training:
             )
         except TrainingFailed as error:
             raise TrainingError(error.kind, str(error)) from error
+        except Exception as error:  # own code may raise anything
+            if (own := own_error(error)) is None:
+                raise
+            raise TrainingError(type(error).__name__, own) from error
         if self.keep_models is not None and not result.stopped:
             checkpoint.save(
                 self.keep_models / f"{task.number}.safetensors",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from mnist_core.console.plain_text import is_safe, one_line
 from mnist_core.errors import ConfigError, unknown_name
 from objectives.own import Own
-from objectives.own.taken import TRAINER, taken
+from objectives.own.of_study import TRAINER, of_study
 from search_spaces.space import Choice, Float, Int, Space, SpaceError, Value
 from studies.core.goals import Goals
 from studies.core.levels import as_levels, is_number
@@ -96,7 +96,7 @@ class StudySpec:
                     f" got {text!a}"
                 )
         try:
-            found = taken(self.objective, self.command, self.space)
+            found = of_study(self.objective, self.command, self.space)
         except ConfigError as error:
             raise ConfigError(f"study {self.name}: {error}") from None
         object.__setattr__(self, "objective", found)

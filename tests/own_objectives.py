@@ -31,6 +31,14 @@ def silent(params, seed):
     return value_of(params, seed)
 
 
+def per_cent(params):
+    return 93.0
+
+
+def huge(params):
+    return -1e300 * params["x"]
+
+
 def catching(params, report):
     for step in range(1, 4):
         try:

@@ -70,6 +70,8 @@ def test_the_wheel_holds_every_file_of_the_packages(content):
     packages = ("studies", "mnist_core", "objectives", "search_spaces")
     assert {name for name in tracked() if name.partition("/")[0] in packages} <= set(content)
     assert {f"{package}/py.typed" for package in packages} <= set(content)
+    project = {name for name in tracked() if name.startswith("studies/cli/project/")}
+    assert project and project <= set(content)
     assert content["studies/conf.toml"] == (ROOT / "conf.toml").read_bytes()
     embedded = ROOT / "mnist_core/data/embedded"
     for file in embedded.glob("*.gz"):
@@ -175,6 +177,23 @@ def test_the_installed_programs_work_in_an_empty_folder(shell):
     shell("studies export results/optim_search-quick --out again.toml")
     shell("studies reproduce results/optim_search-quick/best_config.toml")
     assert (shell.folder / "again.toml").is_file()
+
+
+@pytest.mark.long
+def test_a_project_of_the_installed_programs_runs(shell):
+    shell("studies init my-project")
+    made = shell.folder / "my-project"
+    templates = ROOT / "studies/cli/project"
+    assert {file.name for file in made.iterdir()} == {file.name for file in templates.iterdir()}
+    shell("cd my-project && studies run my_objective --plain --track none")
+    shell("cd my-project && studies run my_study --quick --plain --track none")
+    shell("cd my-project && studies reproduce results/my_study-quick/best_config.toml")
+    shell("cd my-project && mnist-core export results/my_study-quick/best_config.toml --out m.pt2")
+    for study in ("my_objective", "my_study-quick"):
+        assert {"report.md", "result.json"} <= {
+            f.name for f in (made / "results" / study).iterdir()
+        }
+    assert (made / "m.pt2").is_file()
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""docs/extend.md and docs/objectives.md, followed word by word in a copy of the project."""
+"""docs/extend.md, followed word by word in a copy of the project."""
 
 import os
 import re
@@ -57,7 +57,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "conf.toml", root)
     done = follow((ROOT / "docs/extend.md").read_text(), root)
     assert len(done) == len(set(done)) >= 12
-    follow((ROOT / "docs/objectives.md").read_text(), root)
     return root
 
 
@@ -115,23 +114,6 @@ def test_studies_without_choices_of_their_own(project: Path, study: str) -> None
         if study == "smoothing_trend"
         else "Against default" in said
     )
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("study", ["peak", "digits", "script"])
-def test_objectives_of_ones_own(project: Path, study: str) -> None:
-    if study == "digits":
-        pytest.importorskip("sklearn")
-    folder = project / "results"
-    said = python(
-        project, "-m", "studies.run", study, "--plain", "--track", "none", "--set",
-        f"results.folder={folder}",
-    )  # fmt: skip
-    assert "Best" in said and (folder / study / "report.md").exists()
-    best = folder / study / "best_config.toml"
-    assert "exactly as recorded" in python(project, "-m", "studies", "reproduce", best)
-    if study != "script":
-        python(project, "-m", "studies", "replay", folder / study)
 
 
 @pytest.mark.long

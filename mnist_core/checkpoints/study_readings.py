@@ -70,16 +70,29 @@ def record(
     return f"a model of the study in {study}: this reading of the test images is recorded there"
 
 
-def record_configuration(file: Path, *, by: str, trained_on: str, data: str) -> str:
+def record_configuration(
+    file: Path, *, by: str, trained_on: str, data: str, study: object = None
+) -> str:
     """Record that a model trained by a study's ``file``, e.g. its best_config.toml, is judged.
 
-    The arguments, what is returned and what is raised are as for ``record``.
+    ``study`` is the name of the study that the file says; None: it says none. Else the arguments,
+    what is returned and what is raised are as for ``record``.
     """
-    study = file.resolve().parent
-    if not study.joinpath(*_MODELS).is_dir() or not share_images(trained_on, data):
+    folder = file.resolve().parent
+    if not share_images(trained_on, data):
         return ""
-    _append(study, by=by, trial=None, data=data)
-    return f"a configuration of the study in {study}: this reading is recorded there"
+    if not folder.joinpath(*_MODELS).is_dir():
+        return "" if study is None else unknown_configuration(file)
+    _append(folder, by=by, trial=None, data=data)
+    return f"a configuration of the study in {folder}: this reading is recorded there"
+
+
+def unknown_configuration(file: Path) -> str:
+    """Return the line that a study's ``file`` is not in the study's folder, which is not known."""
+    return (
+        f"{file}: a study's configuration outside the study's folder, which is not known: this"
+        " reading of the test images is not on record there"
+    )
 
 
 def _append(study: Path, *, by: str, trial: int | None, data: str) -> None:

@@ -20,6 +20,9 @@ def models_command(
 ) -> None:
     """List the models, or the options of one: what `--set model.NAME=VALUE` can set.
 
+    torchvision's classifiers are called `torchvision:NAME`, e.g. `torchvision:mobilenet_v3_small`.
+    A file in the project's folder is a model, too.
+
     Examples:
         python -m mnist_core models
 

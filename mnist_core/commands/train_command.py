@@ -78,6 +78,7 @@ def train_command(
     elif variant is not None:
         raise ConfigError(f"--variant {variant}: names a training of a preset; name its file, too")
     folder = None
+    study_file = config_file if record else None
     if resume is not None:
         if changes or config_file or name or no_save:
             raise ConfigError(
@@ -91,6 +92,7 @@ def train_command(
         test = test or asked.get("test") is True
         pictures = pictures and asked.get("pictures") is not False
         save = save or (Path(asked["save"]) if asked.get("save") else None)
+        study_file = Path(asked["study_file"]) if asked.get("study_file") else None
     config = TrainConfig.from_mapping(settings, source=str(config_file))
     config = options.override(config, changes, assignments)
     if save:
@@ -108,6 +110,7 @@ def train_command(
         overrides=changes,
         config_file=config_file,
         record=record,
+        study_file=study_file,
         resume=folder,
         test=test,
         pictures=pictures,

@@ -51,7 +51,7 @@ def show(console: Console, source: OwnSource) -> None:
 
 
 def verify(source: OwnSource) -> bool:
-    """Decode all images anew, print one line a part, and return whether all are good."""
+    """Decode all images again, print one line a part, and return whether all are good."""
     try:
         check_archives(source)
         known = ARCHIVE_SETS.get(source.name)

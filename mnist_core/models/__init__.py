@@ -17,20 +17,16 @@ from typing import Any
 
 from torch import nn
 
-from mnist_core import model_files, plugins
+from mnist_core import plugins
 from mnist_core.config import ModelConfig
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError, said, unknown_name
 from mnist_core.images import MNIST, Images
 from mnist_core.models import _options
 from mnist_core.models._layers import single_images as single_images
 from mnist_core.models._options import Option
+from mnist_core.plugins import model_files
+from mnist_core.plugins.model_files import shipped as shipped
 from mnist_core.plugins.python_files import raised
-
-
-def shipped() -> list[str]:
-    """Return the names of the models of this package."""
-    found = (module.name for module in pkgutil.iter_modules(__path__))
-    return [name for name in found if not name.startswith("_")]
 
 
 def names() -> list[str]:
@@ -100,7 +96,7 @@ def build(config: ModelConfig, n_classes: int, images: Images = MNIST) -> nn.Mod
         own = _own(config.name)
         if own is not None and own.file is not None:
             raise ConfigError(raised(error, own.file)) from error
-        raise ConfigError(f"{_file(config.name)}: build raised {_said(error)}") from error
+        raise ConfigError(f"{_file(config.name)}: build raised {said(error)}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"{_file(config.name)}: build must return a module, but got {model!r}")
     return model
@@ -152,7 +148,7 @@ def _module(name: str) -> Any:
     except ConfigError:
         raise
     except Exception as error:  # a contributor's file may raise anything
-        raise ConfigError(f"{_file(name)}: {_said(error)}") from error
+        raise ConfigError(f"{_file(name)}: {said(error)}") from error
     if colon:
         module = module.member(member)
     if not callable(getattr(module, "build", None)):
@@ -173,7 +169,3 @@ def families() -> list[str]:
 def _file(name: str) -> str:
     own = _own(name)
     return own.where if own else f"mnist_core/models/{model_files.module_name(name)}.py"
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

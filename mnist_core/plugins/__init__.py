@@ -6,11 +6,9 @@ run, whatever a settings file names. A file is recognised by what it defines, wi
 so a broken file breaks only itself.
 """
 
-import contextlib
 import functools
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,16 +17,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mnist_core import parsing
-from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.errors import ConfigError, said, unknown_name
 from mnist_core.files import from_here
-from mnist_core.plugins import python_files
-
-VARIABLE = "STUDIES_PROJECT"
-"""The environment variable with the project's folders, absolute, separated as in ``PATH``."""
-
-CONF = Path("conf.toml")
-"""Where ``[project]`` is read, in the working directory only."""
+from mnist_core.plugins import python_files, syntax
+from mnist_core.plugins.project import CONF, normal
+from mnist_core.plugins.project import VARIABLE as VARIABLE
+from mnist_core.plugins.project import add_file as add_file
+from mnist_core.plugins.project import folders as folders
+from mnist_core.plugins.project import listed_folders as listed_folders
+from mnist_core.plugins.project import open_project as open_project
+from mnist_core.plugins.project import project_path as project_path
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,7 @@ class Plugin:
         try:
             return importlib.import_module(self.entry.module)
         except (Exception, SystemExit) as error:  # somebody else's code may raise anything
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{self.where}: {type(error).__name__}: {reason}") from error
+            raise ConfigError(f"{self.where}: {said(error)}") from error
 
     def sources(self) -> dict[str, Path]:
         """Return its file and its own modules which that imports, by names without a folder.
@@ -124,77 +121,6 @@ class Plugin:
         return value
 
 
-def folders() -> list[Path]:
-    """Return the project's folders."""
-    given = os.environ.get(VARIABLE, "").split(os.pathsep)
-    return [Path(one) for one in dict.fromkeys(given) if os.path.isabs(one)]
-
-
-def open_project() -> None:
-    """Take the project's folders from ``[project]`` in ``conf.toml`` for this process and children.
-
-    Without such a table they stay as they were inherited.
-
-    Raises:
-        ConfigError: if the table is wrong, or a folder is missing.
-    """
-    if listed := listed_folders():
-        _put(listed)
-
-
-def listed_folders() -> list[Path]:
-    """Return the folders that ``conf.toml`` in the working directory names.
-
-    Raises:
-        ConfigError: as ``open_project``.
-    """
-    tables: dict[str, Any] = {}
-    if CONF.is_file():
-        # A file that is not TOML is named by the commands that read their settings in it.
-        with contextlib.suppress(ConfigError):
-            tables = parsing.toml_file(CONF)
-    path = project_path(tables, source=str(CONF))
-    return [Path(os.path.normpath(Path(one).absolute())) for one in path]
-
-
-def project_path(tables: dict[str, Any], *, source: str) -> list[str]:
-    """Take the table ``project`` out of ``tables``, a file's content, and return its ``path``.
-
-    Raises:
-        ConfigError: if the table is wrong.
-    """
-    table = tables.pop("project", {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"{source}: project must be a table, but got {table!r}")
-    for name in table:
-        if name != "path":
-            raise ConfigError(f"{source}: {unknown_name('setting of [project]', name, ['path'])}")
-    path = table.get("path", [])
-    if not isinstance(path, list) or not all(isinstance(one, str) for one in path):
-        raise ConfigError(
-            f'{source}: project.path must be a list of folders, e.g. ["."], but got {path!r}'
-        )
-    for one in path:
-        if not Path(one).is_dir() or os.pathsep in os.path.abspath(one):
-            raise ConfigError(f"{source}: project.path: {one!r} is not a folder; correct it")
-    return path
-
-
-def add_file(name: str) -> Path:
-    """Add the folder of the file that a person has named to the project; return the file.
-
-    Raises:
-        ConfigError: if there is no such file.
-    """
-    file = Path(name).absolute()
-    file = Path(os.path.normpath(file))
-    if not file.is_file():
-        raise ConfigError(f"{name}: there is no such file")
-    if file.parent not in folders():
-        _put([*folders(), file.parent])
-    return file
-
-
 def is_file(name: str) -> bool:
     """Return whether ``name`` is the path of a Python file rather than a plain name."""
     return name.endswith(".py")
@@ -225,7 +151,7 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
     if found or name in shipped:
         return found[0] if found else None
     for file in _files(name):  # of another kind, or broken: then this raises
-        python_files.parse(file)
+        syntax.parse(file)
     setting = f"{of.setting}: " if of.setting else ""
     said = f"{setting}{unknown_name(of.what, name, names(kind, shipped))}"
     raise ConfigError(f"{said}{_hint(kind, name)}")
@@ -253,7 +179,7 @@ def broken() -> list[str]:
     for folder in folders():
         for file in _python_files(folder):
             try:
-                python_files.parse(file)
+                syntax.parse(file)
             except ConfigError as error:
                 lines.append(str(error))
     return lines
@@ -271,7 +197,7 @@ def _hint(kind: str, name: str) -> str:
 
 def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
     here = [Path(name).absolute(), *(folder / name for folder in folders())]
-    files = [Path(os.path.normpath(one)) for one in here]
+    files = [normal(one) for one in here]
     inside = [file for file in files if file.parent in folders()]
     file = next((one for one in inside if one.is_file()), None)
     of = KINDS[kind]
@@ -315,9 +241,7 @@ def _is_of(kind: str, file: Path) -> bool:
 
 
 def _defines(kind: str, file: Path) -> bool:
-    return (
-        not _names_in(kind, file).keys().isdisjoint(python_files.defined(python_files.parse(file)))
-    )
+    return not _names_in(kind, file).keys().isdisjoint(syntax.defined(syntax.parse(file)))
 
 
 def _names_in(kind: str, file: Path) -> dict[str, None]:
@@ -335,10 +259,6 @@ def _entry_points(path: tuple[str, ...], group: str) -> tuple[metadata.EntryPoin
     # Reading every installed package's metadata takes tens of milliseconds, so once for each path.
     del path
     return tuple(sorted(set(metadata.entry_points(group=group)), key=lambda one: one.value))
-
-
-def _put(paths: Collection[Path]) -> None:
-    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(map(str, paths)))
 
 
 def _plural(kind: str) -> str:

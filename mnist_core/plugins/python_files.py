@@ -1,4 +1,4 @@
-"""A Python file of a user's own: what it defines, read without running it, and its import."""
+"""The Python files of a user: which of them a file imports, and the import of one."""
 
 import ast
 import importlib.machinery
@@ -9,51 +9,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, said
 from mnist_core.files import from_here
+from mnist_core.plugins import syntax
 
 _STAMP = "__studies_stamp__"
 """The attribute of an imported module with its file's time and size."""
 _THIS_PROJECT = ("mnist_core", "objectives", "search_spaces", "studies")
 """Packages whose version stands for their code."""
-
-
-def parse(file: Path, shown: str = "") -> ast.Module:
-    """Return the syntax tree of ``file``, which errors call ``shown``.
-
-    Raises:
-        ConfigError: if it cannot be read or is not Python.
-    """
-    shown = shown or str(from_here(file))
-    try:
-        return ast.parse(file.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{shown}: cannot be read: {error.strerror}") from None
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise ConfigError(f"{shown}{line}: {type(error).__name__}: {said}") from None
-
-
-def defined(tree: ast.Module) -> set[str]:
-    """Return the names that a module has after its import: functions, classes, values, imports."""
-    found: set[str] = set()
-    left: list[ast.AST] = list(tree.body)
-    while left:
-        node = left.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif not isinstance(node, ast.Lambda | ast.expr):
-            left += ast.iter_child_nodes(node)
-        elif isinstance(node, ast.Tuple | ast.List):
-            left += node.elts  # a, *b = 1, 2
-        elif isinstance(node, ast.Starred):
-            left.append(node.value)
-    return found
 
 
 def sources(file: Path, roots: Iterable[Path], only: str = "") -> dict[str, Path]:
@@ -74,7 +37,7 @@ def sources(file: Path, roots: Iterable[Path], only: str = "") -> dict[str, Path
             continue
         found[name] = one
         package = one.relative_to(root).parent.parts
-        for module in _imported(parse(one), package):
+        for module in _imported(syntax.parse(one), package):
             top = module.partition(".")[0]
             if top not in _THIS_PROJECT and only in ("", top):
                 left += _module_files(module, places)
@@ -143,8 +106,7 @@ def raised(error: BaseException, file: Path) -> str:
         line = f", line {error.lineno}"
     elif frames:
         line = f", line {frames[-1].lineno}"
-    reason = " ".join(str(error).split())
-    return f"{from_here(file)}{line}: {type(error).__name__}{reason and f': {reason}'}"
+    return f"{from_here(file)}{line}: {said(error)}"
 
 
 def _is(module: ModuleType, file: Path) -> bool:

@@ -46,6 +46,8 @@ class Plan:
     config_file: Path | None = None
     # what the configuration file recorded of an earlier training
     record: Mapping[str, Any] = field(default_factory=dict)
+    # the exported configuration of a study, e.g. its best_config.toml, that this trains again
+    study_file: Path | None = None
     resume: Path | None = None  # the folder of a run to resume
     test: bool = False
     pictures: bool = True
@@ -100,7 +102,8 @@ def _folder(plan: Plan, config: TrainConfig, data: Data) -> RunFolder | None:
     if plan.resume is not None:
         return RunFolder.reopen(plan.resume, config, data)
     save = str(plan.save.absolute()) if plan.save else None
-    asked = {"test": plan.test, "pictures": plan.pictures, **({"save": save} if save else {})}
+    study_file = str(plan.study_file.absolute()) if plan.study_file else None
+    asked = {"test": plan.test, "pictures": plan.pictures, "save": save, "study_file": study_file}
     return RunFolder.create(
         plan.root,
         config,
@@ -108,7 +111,7 @@ def _folder(plan: Plan, config: TrainConfig, data: Data) -> RunFolder | None:
         name=plan.name,
         overrides=plan.overrides,
         base=plan.config_file,
-        asked=asked,
+        asked={name: value for name, value in asked.items() if value is not None},
     )
 
 
@@ -199,8 +202,7 @@ def _finish(
     if folder:
         _judge(result, kept, data, log, folder, pictures=plan.pictures)
     if plan.test:
-        file = plan.config_file if plan.record else None
-        said = "" if file is None else _record_in_study(file, data)
+        said = "" if plan.study_file is None else _record_in_study(plan.study_file, data)
         _read_test(kept, data, log, folder)
         if said:
             log.say(said)
@@ -268,10 +270,16 @@ def _judge(
 
 def _record_in_study(config_file: Path, data: Data) -> str:
     """Record with the study that wrote the configuration, if one did, that its test set is read."""
-    settings, _ = read_settings(config_file)
+    if not config_file.is_file():  # of a run that is resumed
+        return study_readings.unknown_configuration(config_file)
+    settings, record = read_settings(config_file)
     trained_on = settings.get("data", {}).get("name", DataConfig().name)
     return study_readings.record_configuration(
-        config_file, by="train --test", trained_on=trained_on, data=data.name
+        config_file,
+        by="train --test",
+        trained_on=trained_on,
+        data=data.name,
+        study=record.get("study"),
     )
 
 

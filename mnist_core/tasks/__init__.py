@@ -5,24 +5,22 @@ The trainer drives a ``Task`` only, so a new task is a new module with ``create`
 
 import contextlib
 import importlib
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mnist_core import models, plugins
+from mnist_core import models
 from mnist_core.batches.batches import Stream
 from mnist_core.config import TrainConfig
 from mnist_core.data import Data, Split
-from mnist_core.device import device_errors, runtime
+from mnist_core.device import runtime
 from mnist_core.device.runtime import Runtime
 from mnist_core.errors import ConfigError, UserError
 from mnist_core.evaluation.evaluation import Evaluation
-from mnist_core.plugins.python_files import raised
+from mnist_core.tasks.own_code import of_the_machine, own_error, said
 
 
 class Task(ABC):
@@ -146,6 +144,7 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
         model.register_forward_hook(lambda *_: answered.append(True))
         try:
             loss = task.loss(model, *batch)
+            _check_loss(loss, config)
             if not any(weight.requires_grad for weight in model.parameters()):
                 raise ConfigError(f"model.name: {config.model.name!r} has no parameter to train")
             # No backward pass: in fp16 on a CPU that of ResNet-18 takes minutes.
@@ -155,14 +154,13 @@ def take_one_batch(config: TrainConfig, data: Data) -> None:
                     " parameters"
                 )
         except Exception as error:  # the model may be a user's own, whatever it raises
-            if isinstance(error, UserError) or _of_the_machine(error):
+            if isinstance(error, UserError) or of_the_machine(error):
                 raise
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
             if answered:
                 what = f"loss.name: the loss cannot take the answer of {config.model.name!r}"
             else:
                 what = f"model.name: {config.model.name!r} cannot take a batch"
-            raise ConfigError(f"{what}: {said}") from error
+            raise ConfigError(f"{what}: {said(error)}") from error
         check_batches(config, data)
 
 
@@ -177,22 +175,20 @@ def blamed_on_the_model(config: TrainConfig, data: Data) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, UserError) and not _of_the_machine(error):
+        if not isinstance(error, UserError) and not of_the_machine(error):
             take_one_batch(config, data)
-            if (file := _own_file(error)) is not None:
-                raise ConfigError(raised(error, file)) from error
+            if (own := own_error(error)) is not None:
+                raise ConfigError(own) from error
         raise
 
 
-def _own_file(error: Exception) -> Path | None:
-    """Return the file of a model, or in a folder of the project, that ``error`` was raised in."""
-    places = [Path(models.__file__).parent, *plugins.folders()]
-    # The innermost call first. What a user's code calls in other packages is the user's, too.
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(frame.filename)
-        if any(file.is_relative_to(place) for place in places):
-            return file
-    return None
+def _check_loss(loss: object, config: TrainConfig) -> None:
+    if not isinstance(loss, Tensor) or loss.dim():
+        got = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) else f"{loss!r:.80}"
+        raise ConfigError(
+            f"loss.name: {config.loss.name!r} must return the mean of the batch, a tensor without"
+            f" dimensions, but returned {got}"
+        )
 
 
 def _check_output(shape: tuple[int, ...], config: TrainConfig) -> Callable[..., None]:
@@ -209,10 +205,6 @@ def _check_output(shape: tuple[int, ...], config: TrainConfig) -> Callable[..., 
         )
 
     return check
-
-
-def _of_the_machine(error: Exception) -> bool:
-    return device_errors.is_out_of_memory(error) or device_errors.is_gpu_failure(error)
 
 
 def evaluate(

@@ -16,9 +16,12 @@ from mnist_core import plugins
 from mnist_core.batches.batches import normalise
 from mnist_core.data import Split
 from mnist_core.device.runtime import Runtime
+from mnist_core.errors import ConfigError
 from mnist_core.evaluation import score_curves
 from mnist_core.evaluation.evaluation import Mistake
 from mnist_core.evaluation.score_curves import Curve, Floats
+from mnist_core.plugins.python_files import raised
+from mnist_core.tasks.own_code import own_file
 
 CHUNK = 500  # images a forward pass
 
@@ -106,12 +109,21 @@ def of_logits(logits: Tensor, labels: Tensor, *, loss: float) -> Evaluation:
     confusion = confusion_matrix(labels, predictions, logits.shape[1])
     return Evaluation(
         loss=loss,
-        figures={name: figure(confusion) for name, figure in all_figures().items()},
+        figures={name: _value(name, figure, confusion) for name, figure in all_figures().items()},
         confusion=confusion.cpu(),
         predictions=predictions.cpu(),
         labels=labels,
         logits=logits,
     )
+
+
+def _value(name: str, figure: Callable[[Tensor], float], confusion: Tensor) -> float:
+    """Return the value of a metric; ConfigError: it raised, or did not return a number."""
+    try:
+        return float(figure(confusion))
+    except Exception as error:  # it may be a user's own, whatever it raises
+        file = own_file(error) or Path(__file__)
+        raise ConfigError(f"metric {name}: {raised(error, file)}") from error
 
 
 def surest_mistakes(odds: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,21 +10,43 @@ from torch import nn
 
 from mnist_core.device import torch_internals
 from mnist_core.device.torch_internals import step, zero_grad
-from mnist_core.optim import OptimConfig, optimizer, resolve
+from mnist_core.errors import ConfigError
+from mnist_core.optim import OptimConfig, Optimizer, optimizer, resolve
+from mnist_core.tasks.own_code import said
 
 __all__ = ["build", "change", "step", "update", "zero_grad"]
 
 
 def build(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Build the optimizer, fused where torch can; raise ConfigError as ``optim.resolve``."""
+    """Build the optimizer, fused where torch can.
+
+    Raises:
+        ConfigError: as ``optim.resolve``, or if its class is missing or does not take its settings.
+    """
     kind = optimizer(config.name)
     values = _arguments(config) | kind.options
-    module, _, name = kind.path.partition(":")
-    made = getattr(importlib.import_module(module), name)
+    made = _class(config.name, kind)
     parameters = list(parameters)
     if values.get("fused") and not _has_fused(made, parameters[0].device):
         values = {**values, "fused": None, "foreach": True}
-    return torch_internals.make_optimizer(made, parameters, values)
+    try:
+        return torch_internals.make_optimizer(made, parameters, values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optim.name: {config.name!r} ({kind.path}): {said(error)}") from error
+
+
+def _class(name: str, kind: Optimizer) -> Any:
+    module, _, wanted = kind.path.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), wanted)
+    except Exception as error:  # the module may be a user's own, whatever it raises
+        raise ConfigError(f"optim.name: {name!r} ({kind.path}): {said(error)}") from error
+    if not (isinstance(made, type) and issubclass(made, torch.optim.Optimizer)):
+        raise ConfigError(
+            f"optim.name: {name!r} ({kind.path}) must be a class derived from"
+            f" torch.optim.Optimizer, but is {made!r:.80}"
+        )
+    return made
 
 
 @cache

@@ -9,7 +9,6 @@ from mnist_core.errors import ConfigError
 from objectives.adapter import Call, Params
 from objectives.own import worker
 from objectives.own.own import Own
-from objectives.own.versions import describe
 from search_spaces.space import Space, SpaceError
 
 
@@ -126,7 +125,7 @@ class OwnAdapter:
 
     def description(self) -> Call:
         """Return what finds the versions that are kept with the confirmation."""
-        return describe, (self.own,)
+        return worker.describe, (self.own,)
 
     def kept(self, folder: Path, number: int) -> Path:
         """Return the folder of a confirm trial."""

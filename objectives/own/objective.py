@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import math
 import os
 import shutil
 import time
@@ -13,15 +14,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from objectives.base import Outcome, Report, StopTraining, Task, TrainingError
+from objectives.base import Outcome, Report, StopTraining, Task, TrainingError, is_share
 from objectives.measured import PARAMETERS, SECONDS
 from objectives.own.command import Command
 from objectives.own.own import Own, passed
-from objectives.own.reference import Reference, load, module_of
+from objectives.own.reference import Held, Reference, load, module_of
 from objectives.own.running_command import run_command
 
 TASK = "trial.json"
 """File in a kept folder: the params and the seed, for ``test``."""
+_ROUNDING = 1e-6
+"""How far beyond 0 and 1 a fraction may be computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,14 @@ def _outcome(found: Any, metric: str) -> Outcome:
             f"the objective returned {', '.join(map(str, metrics)) or 'no metric'}, but not"
             f" {metric}, the metric of the study",
         )
+    value = metrics[metric]
+    # In per cent it would be written a hundredfold, and its intervals cut at 100 %.
+    if is_share(metric) and math.isfinite(value) and not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise TrainingError(
+            "BadOutcome",
+            f"{metric} is {value:g}, but a metric of this name is a fraction from 0 to 1; divide"
+            " it, or name it otherwise",
+        )
     return Outcome(metrics=metrics)
 
 
@@ -144,11 +155,13 @@ def hook(own: Own, name: str) -> Callable[..., Any] | None:
 def prepared(own: Own) -> str:
     """Let the objective prepare, once in a process; return what names its data, or ""."""
     place = own.place
+    if isinstance(place, Held):
+        return _prepared(place, None)
     return _prepared(place, module_of(place)) if isinstance(place, Reference) else ""
 
 
 @functools.lru_cache(maxsize=8)
-def _prepared(place: Reference, module: ModuleType) -> str:
+def _prepared(place: Reference | Held, module: ModuleType | None) -> str:
     prepare = getattr(load(place), "prepare", None)
     found = prepare() if callable(prepare) else None
     return "" if found is None else str(found)

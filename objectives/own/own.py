@@ -8,7 +8,7 @@ from typing import Any
 
 from mnist_core.errors import ConfigError
 from objectives.own.command import Command
-from objectives.own.reference import Reference, reference
+from objectives.own.reference import Held, Reference, reference
 
 PASSED = ("seed", "report")
 """Keywords that an objective gets if it takes them."""
@@ -32,7 +32,7 @@ class Own:
     reports: int | None = None
     tests: bool = False
     costs: bool = False
-    place: Reference | Command | None = None
+    place: Reference | Held | Command | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return it as JSON, without its place."""
@@ -54,13 +54,32 @@ def own(objective: Any) -> Own:
     if isinstance(objective, Command):
         return Own(label="command", given={"command": objective.text}, place=objective)
     place = reference(objective)
-    called = _called(objective, place.label)
-    _check_call(called, place.label)
+    _check_call(_called(objective, place.label), place.label)
     given = json.loads(place.fields) if place.fields else {}
+    return _own(objective, place, place.label, given)
+
+
+def held(objective: Any) -> Own:
+    """Return ``objective`` for a program that runs it itself, so no other process must find it.
+
+    Raises:
+        ConfigError: if it takes other arguments.
+    """
+    if isinstance(objective, Command):
+        return own(objective)
+    label = getattr(objective, "__qualname__", type(objective).__name__)
+    if not callable(objective):
+        raise ConfigError(f"objective: must be a function, a class or a command, but got {label}")
+    _check_call(_called(objective, label), label)  # before the object of a class is made
+    target = objective() if inspect.isclass(objective) else objective
+    return _own(objective, Held(target=target), label, {})
+
+
+def _own(objective: Any, place: Reference | Held, label: str, given: Mapping[str, Any]) -> Own:
     return Own(
-        label=place.label,
+        label=label,
         given=given,
-        reports=_reports(objective, place.label),
+        reports=_reports(objective, label),
         tests=callable(getattr(objective, "test", None)),
         costs=callable(getattr(objective, "cost", None)),
         place=place,

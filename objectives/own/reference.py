@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, said
 from mnist_core.plugins import python_files
 
 _MAIN = "__main__"
@@ -43,6 +43,13 @@ class Reference:
     def in_main(self) -> bool:
         """Whether only the running program itself has it."""
         return self.module == _MAIN
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Held:
+    """A function or object that only this process has: a lambda, or one defined in a function."""
+
+    target: Any
 
 
 def reference(objective: Any) -> Reference:
@@ -93,7 +100,7 @@ def _reference(found: Any) -> Reference:
             " move it to the top of the file"
         )
     loaded = sys.modules.get(found.__module__)
-    file = getattr(loaded, "__file__", None) or ""
+    file = _file_of(loaded)
     if not file and found.__module__ != _MAIN:
         raise ConfigError(f"{where}: is not in a Python file")
     return Reference(
@@ -101,12 +108,14 @@ def _reference(found: Any) -> Reference:
     )
 
 
-def load(place: Reference) -> Any:
+def load(place: Reference | Held) -> Any:
     """Return the function or object that is called; the same one as long as its module lives.
 
     Raises:
         ConfigError: if its file is missing or cannot be run, or does not hold it.
     """
+    if isinstance(place, Held):
+        return place.target
     return _made(place, module_of(place))
 
 
@@ -126,7 +135,7 @@ def _made(place: Reference, module: ModuleType) -> Any:
 def module_of(place: Reference) -> ModuleType:
     """Return the module of the objective; ConfigError: it cannot be imported here."""
     loaded = sys.modules.get(place.module)
-    if loaded is not None and _is(getattr(loaded, "__file__", None), place.file):
+    if loaded is not None and _is(_file_of(loaded), place.file):
         return loaded
     if place.in_main:
         raise ConfigError(
@@ -149,13 +158,12 @@ def _origin(module: str) -> str | None:
     return None if found is None else found.origin
 
 
+def _file_of(module: ModuleType | None) -> str:
+    file = getattr(module, "__file__", None) or ""
+    return file if Path(file).is_file() else ""  # a program piped into Python has "<stdin>"
+
+
 def _is(file: str | None, other: str) -> bool:
     if not file or not other:
         return not file and not other
     return Path(file).resolve() == Path(other).resolve()
-
-
-def said(error: BaseException) -> str:
-    """Return an exception of the user's code in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

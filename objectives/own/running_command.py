@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -22,6 +23,9 @@ _PATIENCE = 2.0
 """Seconds that a command has to end by itself once it is asked to."""
 _LONGEST = 1 << 20
 """Characters of a line that are read; a longer one is not read as JSON."""
+_CHUNK = 1 << 16
+_LOOK = 0.1
+"""Seconds between two looks at whether a command that prints nothing has ended."""
 _TAIL = 4000
 """Bytes of the errors that are looked at for the last line."""
 
@@ -29,8 +33,8 @@ _TAIL = 4000
 def run_command(command: Command, folder: str, task: Task, report: Report) -> Mapping[str, Any]:
     """Run ``command`` in ``folder`` and return what its last line of JSON holds.
 
-    A line of JSON with a ``step`` is a report. However this ends, the command and what it started
-    have ended, too.
+    A line of JSON with a ``step`` is a report. If this raises, the command and what it started have
+    ended, too. Of a command that has ended by itself no process is waited for that it left behind.
 
     Raises:
         TrainingError: ``CommandFailed``: it cannot be started or has an exit code other than 0;
@@ -41,9 +45,8 @@ def run_command(command: Command, folder: str, task: Task, report: Report) -> Ma
     values = {"params": json.dumps(params), "python": sys.executable, "seed": task.seed, **params}
     last: Mapping[str, Any] | None = None
     with tempfile.TemporaryFile() as errors, _started(command.argv(values), folder, errors) as run:
-        assert run.stdout is not None
         said = ""
-        while line := run.stdout.readline(_LONGEST):
+        for line in _lines(run):
             said = line.strip() or said
             found = _object(line)
             if found is None:
@@ -64,8 +67,38 @@ def run_command(command: Command, folder: str, task: Task, report: Report) -> Ma
     return {name: value for name, value in last.items() if name != "step"}
 
 
+def _lines(run: "subprocess.Popen[bytes]") -> Iterator[str]:
+    """Yield what ``run`` prints, line by line, until it ends.
+
+    The end of the pipe does not tell: a process that the command left behind may hold it open.
+    """
+    assert run.stdout is not None
+    pipe, rest, after = run.stdout.fileno(), b"", 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while after < _LONGEST:
+            ended = run.poll() is not None  # first: by then all that it wrote is in the pipe
+            if not selector.select(0 if ended else _LOOK):
+                if ended:
+                    break
+                continue
+            read = os.read(pipe, _CHUNK)
+            if not read:
+                break
+            after += len(read) if ended else 0
+            # A progress bar ends its lines with a carriage return alone.
+            *lines, rest = (rest + read).replace(b"\r", b"\n").split(b"\n")
+            if len(rest) > _LONGEST:
+                lines, rest = [*lines, rest], b""
+            yield from (line.decode(errors="replace") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
 @contextmanager
-def _started(words: list[str], folder: str, errors: IO[bytes]) -> Iterator["subprocess.Popen[str]"]:
+def _started(
+    words: list[str], folder: str, errors: IO[bytes]
+) -> Iterator["subprocess.Popen[bytes]"]:
     # An engine ends a worker with its group. The program itself (engine inline) may be in the
     # group of a terminal, whose Ctrl-C would reach the command at once.
     alone = os.getsid(0) != os.getpid()
@@ -76,8 +109,6 @@ def _started(words: list[str], folder: str, errors: IO[bytes]) -> Iterator["subp
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
-            errors="replace",
             start_new_session=alone,
             preexec_fn=_die_with_parent(),
         )

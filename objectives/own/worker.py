@@ -1,16 +1,19 @@
 """What workers do for an objective of the user's own beside its trials."""
 
+import importlib.metadata
 import json
 import math
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core.errors import ConfigError, UserError
+from mnist_core.errors import ConfigError, UserError, said
+from mnist_core.version import PACKAGE, package_version
 from objectives.own.objective import TASK, hook, prepared
 from objectives.own.own import Own
-from objectives.own.reference import Reference, load, said
+from objectives.own.reference import Reference, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,20 @@ def prepare(own: Own, points: Sequence[Mapping[str, Any]]) -> Prepared:
     return Prepared(fingerprint=data, costs=tuple(costs))
 
 
-def describe(own: Own) -> dict[str, str]:
+def describe(own: Own) -> dict[str, Any]:
+    """Return versions, the facts of the objective's ``describe``, and the name of the data."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            "optuna": importlib.metadata.version("optuna"),
+            PACKAGE: package_version(),
+            **_facts(own),
+        },
+        "data": {"fingerprint": prepare(own, ()).fingerprint},
+    }
+
+
+def _facts(own: Own) -> dict[str, str]:
     """Return the facts that the objective wants to be kept, by name."""
     found = _call(own, "describe")
     if found is None:

@@ -66,6 +66,7 @@ def prepare(
     from mnist_core.data.datasets import load
     from mnist_core.device import runtime
     from mnist_core.finders import costs
+    from mnist_core.optim import OPTIMIZERS
 
     resolved = [train.resolve(config) for config in configs]
     data = load(configs[0].data, runtime.resolve(configs[0]).device)
@@ -81,7 +82,16 @@ def prepare(
         tasks.take_one_batch(config, data)
     # Optimizers differ too little to be worth a step each.
     measured = {_kind(config): train.resolve(config) for config in typical}
-    found = {kind: costs.measure(config, data) for kind, config in measured.items()}
+    found = {}
+    for kind, config in measured.items():
+        with tasks.blamed_on_the_model(config, data):
+            found[kind] = costs.measure(config, data)
+    # A step of one of the user's own shows whether its code works.
+    tried = {config.optim.name for config in measured.values()} | set(OPTIMIZERS)
+    own = {config.optim.name: config for config in resolved if config.optim.name not in tried}
+    for config in own.values():
+        with tasks.blamed_on_the_model(config, data):
+            costs.measure(config, data)
     each = [found[_kind(config)] for config in typical]
     others = [
         after

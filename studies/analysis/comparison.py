@@ -23,7 +23,7 @@ from studies.analysis.gaps import Gap, GapJudge, paired
 from studies.analysis.runners_up import named
 from studies.analysis.stored_study import Stored
 from studies.analysis.summary import metric_step
-from studies.core.formatting import is_share, possible, unit
+from studies.core.formatting import is_share, possible, signed, unit
 from studies.core.seeds import confirm_seeds
 from studies.core.trials import TrialRecord
 from studies.planning.fingerprint import differences
@@ -133,7 +133,7 @@ def _trainings(a: Stored, b: Stored, step: float) -> Trainings:
         dict(enumerate(one.value or 0.0 for one in side)) for side in zip(*pairs, strict=True)
     ]
     return Trainings(
-        gap=paired("the same trainings", *values, step=step, alike=True, same_params=True),
+        gap=paired("the same trials", *values, step=step, alike=True, same_params=True),
         identical=sum(x.curve == y.curve and x.value == y.value for x, y in pairs),
         seconds=sum(y for _, y in times) / sum(x for x, _ in times) if times else math.nan,
     )
@@ -189,15 +189,14 @@ def _environment(found: Stored) -> dict[str, object]:
 def _verdict(decisive: Gap, trainings: Trainings, metric: str, tolerance: float | None) -> Verdict:
     what = decisive.label
     if decisive is trainings.gap:
-        what = f"{counted(decisive.n, 'training')} with equal settings and seeds"
+        what = f"{counted(decisive.n, 'trial')} with equal settings and seeds"
         if trainings.identical == decisive.n:
             return Verdict("identical", f"{what} came out the same, every report to the last bit")
     scale, sign = (100, " points") if is_share(metric) else (1, unit(metric))
     gap = decisive.gap
     cut = possible(metric, gap, gap=True)
-    said = (
-        f"{what}: {scale * gap.mean:+.3g} [{scale * cut.low:+.3g}, {scale * cut.high:+.3g}]{sign}"
-    )
+    mean, low, high = (signed(scale * one, ".3g") for one in (gap.mean, cut.low, cut.high))
+    said = f"{what}: {mean} [{low}, {high}]{sign}"
     outcome = outcome_of(gap.low, gap.high, tolerance)
     if tolerance is None:
         includes = "includes" if outcome == "no difference shown" else "does not include"

@@ -24,7 +24,8 @@ from studies.core.formatting import possible
 from studies.core.goals import judged_by
 from studies.core.seal import sealed
 from studies.core.trials import TrialRecord
-from studies.planning.next_commands import reproduce_command, train_command
+from studies.core.words import words
+from studies.planning.next_commands import train_command
 from studies.search.population import as_one_training
 from studies.statistics.intervals import Interval
 
@@ -123,10 +124,11 @@ def write_trial(study: Stored, number: int, path: Path | None = None) -> Path:
         "params": found.params,
     }
     target = path or plan.folder / f"trial_{number}.toml"
-    text = f"Trial {number} of the search of study {plan.name}: one training, not confirmed on"
+    called = words(own=plan.spec.own is not None).trial
+    text = f"Trial {number} of the search of study {plan.name}: one {called}, not confirmed on"
     text += " fresh seeds."
     if plan.adapter.trains:
-        text += f" {_AGAIN} {reproduce_command(target)}"
+        text += f" {_AGAIN} {plan.commands.reproduce(target)}"
     config = plan.adapter.as_trained(found.params, found.seed, found.attributes)
     return _write(target, text, sealed({**config, "record": _present(record)}))
 
@@ -154,9 +156,9 @@ def _measured(metric: str, trial: TrialRecord, environment: Mapping[str, Any]) -
         "n_parameters": trial.attributes.get("n_parameters"),
         "date": _iso(trial.ended),
         "torch": versions.get("torch"),
-        "data_fingerprint": data.get("fingerprint"),
+        "data_fingerprint": data.get("fingerprint") or None,  # an objective need not name its data
         "versions": versions,
-        "data_sha256": data.get("sha256", {}),
+        "data_sha256": data.get("sha256") or None,
     }
 
 

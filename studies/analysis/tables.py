@@ -27,7 +27,8 @@ that was measured. ``info.judged_on`` and ``info.judged_images`` say which image
 and ``info.wrong_images`` which of them it got wrong, by their places from 0, as text. ``curves``: a
 row a report.
 
-A parameter's column is numeric if all its values are numbers, and text otherwise.
+A parameter's column is numeric if all its values are numbers, boolean if all are True or False, and
+text otherwise.
 """
 
 import io
@@ -175,11 +176,8 @@ def _answers(record: TrialRecord) -> dict[str, Any]:
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters with ``None``, True and False as text: an empty cell means no value."""
-    return {
-        name: str(value) if value is None or isinstance(value, bool) else value
-        for name, value in params.items()
-    }
+    """Return parameters with ``None`` as text: an empty cell means no value."""
+    return {name: str(value) if value is None else value for name, value in params.items()}
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -204,6 +202,10 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
             frame[name] = frame[name].astype("string")
     for name in kinds:
         present = frame[name].dropna()
+        if len(present) and present.map(lambda value: isinstance(value, bool)).all():
+            frame[name] = frame[name].astype("boolean")
+        elif present.map(lambda value: isinstance(value, bool)).any():
+            frame[name] = frame[name].map(str, na_action="ignore")
         if present.map(lambda value: isinstance(value, str)).any():
             frame[name] = frame[name].map(str, na_action="ignore")
     return frame

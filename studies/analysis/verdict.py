@@ -6,7 +6,7 @@ is best when it is tuned as in this study.
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from mnist_core.evaluation.right_answers import RightAnswers
@@ -15,7 +15,12 @@ from studies.core.trials import TrialRecord
 from studies.statistics.crossed import Bits
 from studies.statistics.intervals import Direction, sign_of
 from studies.statistics.luck import bootstrap_luck
-from studies.statistics.verdicts import Judgement, judge_choices, judge_configurations
+from studies.statistics.verdicts import (
+    Conditions,
+    Judgement,
+    judge_choices,
+    judge_configurations,
+)
 
 ENOUGH_PAIRS = 2
 """With fewer choices that have a confirmed runner-up the search values tell of the luck."""
@@ -35,16 +40,6 @@ class Verdicts:
     # e.g. "5,000 confirm images"; "": the models' answers were not kept
     judged_on: str = ""
     images: bool = False  # whether the choice of these images (or pairs) is in the intervals
-
-    @property
-    def covered(self) -> str:
-        """What the intervals cover, as a sentence."""
-        if self.images:
-            return "The intervals cover the randomness of training and the choice of the images."
-        return (
-            "The intervals cover the randomness of training, not the choice of the images, which"
-            " are the same for all."
-        )
 
 
 def reach_verdicts(
@@ -80,15 +75,21 @@ def reach_verdicts(
     raced = len(pairs) >= ENOUGH_PAIRS
     if not raced:
         pairs = {label: (best[0], best[1]) for label, best in found.items() if len(best) > 1}
-    given = {"direction": direction, "step": step, "default": default}
-    judging = {**given, "stopped": stopped, "failed": failed, "bits": bits}
+    given = Conditions(
+        direction=direction,
+        step=step,
+        default=default,
+        stopped=stopped,
+        failed=failed,
+        bits=bits,
+    )
     return Verdicts(
-        configurations=judge_configurations(values, **judging),  # type: ignore[arg-type]
+        configurations=judge_configurations(values, given),
         choices=judge_choices(
             {label: of_label for label, of_label in values.items() if label in trials},
             pairs,
+            replace(given, default=None),
             raced=raced,
-            **{**judging, "default": None},  # type: ignore[arg-type]
         ),
         luck={
             label: bootstrap_luck(best, direction=direction)

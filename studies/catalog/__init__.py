@@ -6,6 +6,7 @@ A user's own lie in the project's folders or are installed, see ``mnist_core/plu
 import importlib
 import os
 import pkgutil
+from pathlib import Path
 
 from mnist_core import plugins
 from mnist_core.errors import ConfigError
@@ -44,11 +45,20 @@ def file_of(name: str) -> str:
 
 def word(name: str) -> str:
     """Return how study ``name`` is called on a command line: by its name, or by its file."""
+    return file_word(file_if_needed(name)) or name
+
+
+def file_if_needed(name: str) -> str:
+    """Return the file of study ``name`` if only the file names it on a command line; or ""."""
     own = next((one for one in plugins.plugins("studies") if one.name == name), None)
     if own is None or own.file is None or own.file.parent in plugins.listed_folders():
-        return name
-    # A command that is typed later has no other way to know the file.
-    return os.path.join(os.curdir, from_here(own.file))
+        return ""
+    return str(own.file)
+
+
+def file_word(file: str) -> str:
+    """Return how a command line names the study in ``file``; "" for no file."""
+    return file and os.path.join(os.curdir, from_here(Path(file)))
 
 
 def get(name: str) -> StudySpec:

@@ -17,7 +17,7 @@ def study(incomplete: str) -> list[str]:
 
 
 def _files(incomplete: str) -> list[str]:
-    """Return the Python files that may be studies, once a path has been begun."""
+    """Return the Python files that may be studies, if ``incomplete`` names a folder."""
     folder, separator, _ = incomplete.rpartition("/")
     if not separator:
         return []

@@ -29,7 +29,7 @@ from studies.core.events import Listener
 from studies.core.json_text import json_text
 from studies.engines.base import Engine
 from studies.ledger.opening import check_search
-from studies.planning.next_commands import again_command, reproduce_command, train_command
+from studies.planning.next_commands import again_command, train_command
 from studies.planning.plan import Plan
 from studies.protocol import fork as forking
 from studies.protocol import preflight
@@ -37,6 +37,7 @@ from studies.protocol.control import ConfirmedElsewhere, Control, StudyInterrupt
 from studies.protocol.fresh_start import start_fresh
 from studies.protocol.phases import RunOptions, run_study
 from studies.report.console import drop_output, make_console
+from studies.report.notebook import in_notebook
 from studies.report.progress import Progress
 from studies.report.result_json import FILE as RESULT
 from studies.report.result_json import result_json
@@ -186,7 +187,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
     plan = result.plan
     if result.trained == 0:
         console.print(
-            f"study {plan.name} had finished before: nothing was trained, this is its result",
+            f"study {plan.name} had finished before: nothing was run, this is its result",
         )
     console.print()
     print_result(console, result)
@@ -198,7 +199,7 @@ def _print(result: StudyResult, console: Console, *, config: Path, report: Path)
         ("best configuration", config),
         ("report", report),
         ("train it again", train_command(config)) if trained else None,
-        ("run it again", reproduce_command(config)) if again else None,
+        ("run it again", plan.commands.reproduce(config)) if again else None,
         ("all trials", plan.commands.look("dashboard")),
     )
     for what, where in filter(None, lines):
@@ -262,6 +263,9 @@ def _signals(control: Control, progress: Progress, *, live: bool) -> Iterator[No
 
 
 def _say(text: str) -> None:
+    if in_notebook():  # only what Python prints reaches the cell
+        _above(text)
+        return
     # Unbuffered: a signal handler may have interrupted a print.
     with suppress(OSError):  # the terminal was closed
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"

@@ -147,11 +147,12 @@ class Chosen:
         Raises:
             UserError: if there is no such study, or it cannot be read.
         """
+        from studies import catalog
         from studies.planning import lookup
 
         quiet_optuna()
         return lookup.find(
-            study or self.study,
+            catalog.named(study or self.study),
             conf=self.conf,
             assignments=self.assignments,
             sets={} if self.dataset is None else {"data.name": self.dataset},

@@ -30,6 +30,14 @@ def reproduce_command(
         str | None,
         typer.Option(metavar="NAME", help="instead of the recorded one: cpu, cuda, cuda:1 …"),
     ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="the study's file, for an objective of one's own that is not in the project:"
+            " ./my_study.py",
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="where the data is: data.root=DIR"),
@@ -66,9 +74,11 @@ def reproduce_command(
                 " leave them out"
             )
         _warn(recorded)
-        value, facts = run_again(file, recorded)
+        value, facts = run_again(file, recorded, study)
         _conclude(file, recorded, value, facts, tolerance)
         return
+    if study is not None:
+        raise ConfigError(f"--study: {file} was measured by the trainer; leave it out")
     if device is not None:
         changes["device"] = device
     config = recorded.config.override(changes, source="--device")

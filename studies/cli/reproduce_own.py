@@ -7,23 +7,26 @@ from objectives.base import Outcome, Task, TrainingError
 from objectives.own import Command, Own
 from objectives.own.adapter import OwnConfiguration
 from objectives.own.objective import OwnObjective
-from objectives.own.versions import describe
-from objectives.own.worker import prepare
+from objectives.own.worker import describe, prepare
 from studies import catalog
 from studies.analysis.reproduction import Recorded
-from studies.planning.reached_code import code_facts
+from studies.planning.own_code import code_facts
 from studies.spec import StudySpec
 
 
-def run_again(file: Path, recorded: Recorded) -> tuple[float, dict[str, str]]:
+def run_again(
+    file: Path, recorded: Recorded, study: str | None = None
+) -> tuple[float, dict[str, str]]:
     """Run what ``recorded`` of ``file`` was measured by; return its metric, and the facts here.
+
+    ``study`` is the study's name or file, if a person has named it.
 
     Raises:
         UserError: if the study is not found, has another objective now, or the run fails.
     """
     config = recorded.config
     assert isinstance(config, OwnConfiguration)
-    spec = _spec(file, recorded.study)
+    spec = _spec(file, recorded.study, study)
     own = spec.own
     if own is None or (own.label, dict(own.given)) != (config.objective, dict(config.given)):
         raise ConfigError(
@@ -31,7 +34,7 @@ def run_again(file: Path, recorded: Recorded) -> tuple[float, dict[str, str]]:
             f" {spec.name} is {spec.label} now; put it back, or run the study again"
         )
     fingerprint = prepare(own, ()).fingerprint
-    before = recorded.facts.get("data_fingerprint", fingerprint)
+    before = recorded.facts.get("data_fingerprint", "")
     if before != fingerprint:
         raise UserError(
             f"{file}: was measured on other data: prepare returned {before!r}, but returns"
@@ -55,12 +58,18 @@ def _run(file: Path, own: Own, config: OwnConfiguration, metric: str) -> Outcome
         raise UserError(f"{file}: {kind}: {type(error).__name__}: {error}") from error
 
 
-def _spec(file: Path, study: str) -> StudySpec:
+def _spec(file: Path, study: str, given: str | None) -> StudySpec:
     """Return the study that the record names: no code is run that a file alone names."""
+    if given is not None:
+        name = catalog.named(given)
+        if name not in (study, study.partition("-")[0]):
+            raise ConfigError(f"--study: {file} is of study {study}, but got {name}")
+        return catalog.get(name)
     base = study if study in catalog.names() else study.partition("-")[0]
     try:
         return catalog.get(base)
     except ConfigError as error:
         raise ConfigError(
-            f"{file}: its objective is that of study {base}, which is not found here: {error}"
+            f"{file}: its objective is that of study {base}, which is not found here (--study names"
+            f" its file): {error}"
         ) from None

@@ -5,19 +5,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from objectives.base import is_share as is_share
 from studies.statistics.intervals import Interval
 
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a fraction in [0, 1], which is written in per cent."""
-    return metric.endswith(("accuracy", "f1", "auc"))
+_LARGE = 1e9
+"""From here on values are written with an exponent."""
 
 
 def metric_text(metric: str, value: float | None) -> str:
-    """Write a metric's value: ``98.21 %`` for fractions, else four digits, ``-`` for None."""
+    """Write a metric's value: ``98.21 %`` for fractions, else four digits, ``-`` for None.
+
+    Large values have seven digits: those of one study often share the first four.
+    """
     if value is None or math.isnan(value):
         return "-"
-    return f"{100 * value:.2f} %" if is_share(metric) else f"{value:.4g}"
+    if is_share(metric):
+        return f"{100 * value:.2f} %"
+    return f"{value:.7g}" if 1e4 <= abs(value) < _LARGE else f"{value + 0.0:.4g}"
 
 
 def bare_text(metric: str, value: float | None) -> str:
@@ -49,7 +53,17 @@ def mean_text(metric: str, interval: Interval | None) -> str:
     if interval.n > 1 and cut != interval:
         low, high = bare_text(metric, cut.low), bare_text(metric, cut.high)
         return f"{bare_text(metric, interval.mean)} [{low}, {high}]"
-    return f"{bare_text(metric, interval.mean)} ± {_half(metric, interval)}"
+    return f"{_fine(metric, interval)} ± {_half(metric, interval)}"
+
+
+def _fine(metric: str, interval: Interval) -> str:
+    """Write the mean of an interval with as many digits as half of it needs."""
+    said = bare_text(metric, interval.mean)
+    half = interval.half_width
+    if is_share(metric) or not (0 < half < abs(interval.mean) < _LARGE):
+        return said
+    digits = 2 + math.floor(math.log10(abs(interval.mean))) - math.floor(math.log10(half))
+    return said if digits <= 4 else f"{interval.mean:.{min(digits, 12)}g}"
 
 
 def gap_text(metric: str, interval: Interval | None) -> str:
@@ -58,11 +72,16 @@ def gap_text(metric: str, interval: Interval | None) -> str:
         return "-"
     scale = 100 if is_share(metric) else 1
     digits = ".2f" if is_share(metric) else ".3g"
-    mean = f"{scale * interval.mean:+{digits}}"
+    mean = signed(scale * interval.mean, digits)
     if interval.n < 2:
         return f"{mean} [n = 1]"
     cut = possible(metric, interval, gap=True)
-    return f"{mean} [{scale * cut.low:+{digits}}, {scale * cut.high:+{digits}}]"
+    return f"{mean} [{signed(scale * cut.low, digits)}, {signed(scale * cut.high, digits)}]"
+
+
+def signed(value: float, digits: str) -> str:
+    """Write ``value`` with its sign and as many digits as the format ``digits`` has."""
+    return f"{value + 0.0:+{digits}}"  # + 0.0: an end at -0.0 is at 0
 
 
 def unit(metric: str) -> str:

@@ -35,7 +35,11 @@ class Goals:
     limits: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check names and limits, or raise ``ConfigError``."""
+        """Check directions, names and limits, or raise ``ConfigError``."""
+        if self.direction not in ("maximize", "minimize"):
+            raise ConfigError(
+                f"direction must be 'minimize' or 'maximize', but got {self.direction!r}"
+            )
         for setting, names in (("objectives", self.further), ("constraints", self.limits)):
             for name in names:
                 if name not in MEASURES:

@@ -12,6 +12,7 @@ from studies.analysis.stored_study import Stored
 from studies.core.attributes import ENQUEUED, LEARNED, SENTINEL
 from studies.core.formatting import duration, mean_text, metric_text, params_text, unit
 from studies.core.trials import TrialRecord, TrialState
+from studies.core.words import words
 from studies.dashboard.pictures import CONFUSION
 from studies.report.live import sparkline
 from studies.report.overview import counts_text
@@ -130,6 +131,7 @@ class TrialNotes:
     def __init__(self, stored: Stored, *, confirm: bool) -> None:
         self._stored, self._confirm = stored, confirm
         self._spec = stored.plan.spec
+        self._words = words(own=self._spec.own is not None)
         ended = best_first(complete(stored.search), stored.plan.goals.sign)
         adapter = stored.plan.adapter
         planned = adapter.most_reports if adapter.reports is None else adapter.reports
@@ -207,8 +209,8 @@ class TrialNotes:
             trial = best.candidate.search_trial if best.candidate else None
             which = best.label if trial is None else f"{best.label}, trial {trial}"
             return (
-                "The best single training of the search, not the study's answer. That is"
-                f" {which}, confirmed: {self._on_seeds(best)}."
+                f"The best single {self._words.trial} of the search, not the study's answer."
+                f" That is {which}, confirmed: {self._on_seeds(best)}."
             )
         return ""
 
@@ -225,10 +227,11 @@ class TrialNotes:
         label = record.attributes.get("label", "a configuration")
         test = self._stored.test.values.get(record.number, {})
         name = metric_on_test(self._spec.metric)
-        read = f"; on the test images {metric_text(name, test[name])}" if name in test else ""
+        read = f"; {self._words.tested} {metric_text(name, test[name])}" if name in test else ""
         answers = record.attributes.get(RIGHT)
+        again = "run" if self._spec.own is not None else "trained"
         judged = f"on the {answers['of']}, " if answers else ""
-        return f"{judged}for {label}, trained again on a fresh seed{read}."
+        return f"{judged}for {label}, {again} again on a fresh seed{read}."
 
     def _curve(self, record: TrialRecord) -> str:
         values = list(record.curve.values())

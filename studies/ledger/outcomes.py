@@ -17,6 +17,8 @@ from studies.core.trials import INFEASIBLE, Failure
 from studies.search.failures import is_feasible
 
 _LONGEST_NAME = 512
+_MOST = 1e100
+"""The greatest value of a metric: the squares of larger ones are too large for a variance."""
 """Characters that Optuna's tables have room for."""
 
 
@@ -124,9 +126,13 @@ def failure_of(goals: Goals, outcome: Outcome) -> Failure | None:
     judging = (judged_by(name, outcome.metrics) for name in goals.names)
     for name in dict.fromkeys((*goals.names, *goals.limits, *judging)):
         value = outcome.metrics.get(name)
-        if failure is None and (value is None or not math.isfinite(value)):
+        if failure is None and (value is None or not _is_usable(value)):
             failure = problem(name, value, "at the end")
     return failure
+
+
+def _is_usable(value: float) -> bool:
+    return math.isfinite(value) and abs(value) <= _MOST
 
 
 def given_up(failure: Failure, losses: int) -> Failure:
@@ -139,7 +145,8 @@ def problem(name: str, value: float | None, when: str) -> Failure:
     """Return the failure that the metric ``name`` is missing, or ``value`` is not finite."""
     if value is None:
         return Failure(kind="MissingMetric", message=f"the objective gave no {name} {when}")
-    return Failure(kind="NonFiniteLoss", message=f"{name} is {value} {when}")
+    large = ", too large to compare" if math.isfinite(value) else ""
+    return Failure(kind="NonFiniteLoss", message=f"{name} is {value} {when}{large}")
 
 
 def _unstorable(outcome: Outcome) -> Failure | None:

@@ -11,7 +11,7 @@ from mnist_core.table import difference
 from objectives.adapter import Adapter
 from objectives.own.adapter import OwnAdapter
 from studies.core.attributes import CODE, FINGERPRINT
-from studies.planning.reached_code import code_facts
+from studies.planning.own_code import code_facts
 
 if TYPE_CHECKING:  # it takes a second to import, and a plan needs none
     import optuna

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_core import model_files, parsing, plugins
+from mnist_core import parsing, plugins
 from mnist_core.data import sources
 from mnist_core.data.splits import MANY_VALIDATION_IMAGES, validation_size
 from mnist_core.errors import ConfigError, unknown_name
+from mnist_core.plugins import model_files
 from mnist_core.table import flat_items, unknown_setting
 from objectives.trainer.adapter import DataSettings, TrainerSettings
 from studies import catalog

@@ -31,6 +31,7 @@ class StudyCommands:
     settings: Settings  # as resolved
     # the source of each setting that is not a default, by full dotted name
     origins: Mapping[str, str]
+    file: str = ""  # the study's file, as recorded, if only that names it
 
     def run(self, *words: object) -> str:
         """Return the command that runs or resumes the study."""
@@ -56,6 +57,13 @@ class StudyCommands:
         keys = [key for key in _PLACE if key in self.origins]
         return command("studies", program, *self._named(keys), *words)
 
+    def reproduce(self, file: Path) -> str:
+        """Return the command that runs an exported configuration again, and compares."""
+        word = self._word
+        # The objective is the study's, and no code is run that only the exported file names.
+        named = [] if word == self.study else ["--study", word]
+        return command("studies", "reproduce", argument(file), *named)
+
     def fork(self, fork: str) -> str:
         """Return the command that makes the fork ``fork`` of the study."""
         return command("studies.run", *self._named(self.origins, fork=""), "--fork", fork)
@@ -64,7 +72,7 @@ class StudyCommands:
         """Return the words that name the study, with the given settings among ``keys``."""
         quick, own = study_names.parts(self.location.name, self.study)
         fork = own if fork is None else fork
-        word = catalog.word(self.study)
+        word = self._word
         # The name of a fork is part of the study's name; a file takes it as a second word.
         by_file = [word, "--fork", fork] if fork else [word]
         words = [study_names.full(self.study, fork=fork)] if word == self.study else by_file
@@ -80,12 +88,18 @@ class StudyCommands:
         return words
 
     @property
+    def _word(self) -> str:
+        """How a command line calls the study: by its name, or by its file."""
+        word = catalog.word(self.study)
+        recorded = catalog.file_word(self.file)
+        # A command that only looks was told the folder, so it does not know the study by name.
+        unknown = word == self.study and self.study not in catalog.names()
+        return recorded if recorded and unknown else word
+
+    @property
     def _needs_folder(self) -> bool:
         """Whether the study's name alone would not find it, but its folder does."""
-        if (
-            catalog.word(self.study) != self.study
-            and study_names.parts(self.location.name, self.study)[1]
-        ):
+        if self._word != self.study and study_names.parts(self.location.name, self.study)[1]:
             return True  # a fork of a study that is named by its file
         folder = self.location.folder
         usual = results_folder(self.settings.results.folder) / self.location.name
@@ -106,11 +120,6 @@ def folder_command(program: str, folder: Path, *words: object) -> str:
 def train_command(file: Path) -> str:
     """Return the command that trains an exported configuration again."""
     return command("mnist_core", "train", argument(file))
-
-
-def reproduce_command(file: Path) -> str:
-    """Return the command that trains an exported configuration again, and compares."""
-    return command("studies", "reproduce", argument(file))
 
 
 def again_command(arguments: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import objectives
 from mnist_core import plugins
-from mnist_core.errors import ConfigError
+from mnist_core.errors import ConfigError, said
 from objectives.measured import PARAMETERS
 from objectives.own import Own
 from objectives.own.reference import Reference
@@ -18,8 +18,8 @@ ARGUMENTS = ("base", "space", "keep_models", "states", "state_seconds")
 """Keywords that an objective takes."""
 
 _NO_OBJECTIVES = (
-    *("adapter", "base", "measured", "optuna_objective", "own", "plain_function"),
-    *("ray_trainable", "trainer", "training"),
+    *("adapter", "base", "measured", "optuna_objective", "own", "ray_trainable"),
+    *("trainer", "training"),
 )
 """Modules of the package without an objective of a study."""
 
@@ -51,8 +51,7 @@ def objective_class(name: str) -> Any:
         try:
             module = importlib.import_module(f"{objectives.__name__}.{name}")
         except Exception as error:  # a contributor's file may raise anything
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"{file}: {type(error).__name__}: {reason}") from error
+            raise ConfigError(f"{file}: {said(error)}") from error
     found = getattr(module, wanted, None)
     if found is None:
         here = [

@@ -1,25 +1,32 @@
 """The code of a user's own objective and models: a hash of each file, part of the fingerprint.
 
 What lies in this package is not hashed: the trainer's version stands for it.
+
+A study's file often holds its objective. So its goal and its budget may change without another
+fingerprint: only the statements count whose names the objective uses, and those that theirs use.
+A module of the project that is imported counts as a whole.
 """
 
-import pkgutil
-from collections.abc import Iterable
+import ast
+import inspect
+import textwrap
 from pathlib import Path
 
-import mnist_core
-from mnist_core import model_files, plugins
+from mnist_core import plugins
 from mnist_core.errors import ConfigError, unknown_name
 from mnist_core.losses import LOSSES
 from mnist_core.optim import OPTIMIZERS
-from mnist_core.plugins.python_files import parse
+from mnist_core.plugins import model_files, python_files, syntax
 from mnist_core.table import flatten
+from objectives.own import Command, Own
+from objectives.own.reference import Held, load
 from objectives.trainer.adapter import TrainerSettings
 from search_spaces.space import Choice
 from studies.planning import objective_class
-from studies.planning.reached_code import hashes_of_own
-from studies.planning.syntax import hash_of
 from studies.spec import StudySpec
+
+_LARGEST = 1 << 20
+"""Bytes of a file named in a command that may be code; a larger one is data."""
 
 
 def hashes(spec: StudySpec, train: TrainerSettings) -> dict[str, str]:
@@ -32,10 +39,10 @@ def hashes(spec: StudySpec, train: TrainerSettings) -> dict[str, str]:
         ConfigError: if a file is missing or is not Python.
     """
     if spec.own is not None:
-        return hashes_of_own(spec.own)
+        return of_objective(spec.own)
     models = _chosen(spec, "model.name", train.model.name)
     names = (name for name in models if model_files.FAMILY not in name)
-    own = [plugins.find("models", name, _shipped_models()) for name in names]
+    own = [plugins.find("models", name, model_files.shipped()) for name in names]
     for name in _chosen(spec, "optim.name", train.optim.name):
         own.append(plugins.find("optimizers", name, OPTIMIZERS))
     for name in _chosen(spec, "loss.name", train.loss.name or ""):
@@ -44,7 +51,7 @@ def hashes(spec: StudySpec, train: TrainerSettings) -> dict[str, str]:
     own += [one for one in plugins.plugins("metrics") if one.name == measured]
     own.append(plugins.find("objectives", spec.label, objective_class.shipped()))
     files = {name: file for one in own if one for name, file in one.sources().items()}
-    return {name: hash_of(parse(file, name)) for name, file in sorted(files.items())}
+    return {name: _hash(file, name) for name, file in sorted(files.items())}
 
 
 def check_models(spec: StudySpec) -> None:
@@ -55,9 +62,12 @@ def check_models(spec: StudySpec) -> None:
     for name in _chosen(spec, "model.name", default):
         if model_files.FAMILY in name:
             if model_files.file_of(name) is None:
-                raise ConfigError(f"model.name: {unknown_name('model', name, _shipped_models())}")
-        elif plugins.find("models", name, _shipped_models()) is None:
-            parse(_file(name), f"mnist_core/models/{name}.py")
+                unknown = unknown_name("model", name, model_files.shipped())
+                raise ConfigError(f"model.name: {unknown}")
+        elif plugins.find("models", name, model_files.shipped()) is None:
+            shipped = model_files.file_of(name)
+            assert shipped is not None  # it is among those that ship
+            syntax.parse(shipped, f"mnist_core/models/{name}.py")
 
 
 def _chosen(spec: StudySpec, setting: str, default: str) -> list[str]:
@@ -71,19 +81,55 @@ def _chosen(spec: StudySpec, setting: str, default: str) -> list[str]:
     return searched or [default]
 
 
-def _shipped_models() -> list[str]:
-    found = pkgutil.iter_modules(map(str, _model_folders()))
-    return [module.name for module in found if module.name[0] != "_"]
+def of_objective(own: Own) -> dict[str, str]:
+    """Return the hash of each file whose code ``own`` is, by its name; {}: the place is unknown.
+
+    Raises:
+        ConfigError: if a file is missing or is not Python.
+    """
+    place = own.place
+    if place is None or isinstance(place, Held):
+        return {}
+    if isinstance(place, Command):
+        return _of_command(place)
+    if not place.file:
+        # A cell of a notebook has no file, but its lines are known.
+        return {place.label: syntax.hash_of(ast.parse(_source(load(place), place.label)))}
+    file = Path(place.file)
+    whole = syntax.parse(file)
+    statements = syntax.reached(whole, place.name)
+    found = {file.name: syntax.hash_of(ast.Module(body=statements, type_ignores=[]))}
+    roots = [file.parent, *plugins.folders()]
+    beside = python_files.sources(file, roots)
+    found |= {name: _hash(path) for name, path in beside.items() if path != file}
+    return dict(sorted(found.items()))
 
 
-def _model_folders() -> list[Path]:
-    # Importing the package would import torch.
-    return [Path(folder) / "models" for folder in mnist_core.__path__]
+def code_facts(own: Own) -> dict[str, str]:
+    """Return the hashes of the objective's code as facts of a record, by name."""
+    return {f"code of {name}": found for name, found in of_objective(own).items()}
 
 
-def _file(name: str) -> Path:
-    """Return the file of this package's model ``name``; of a package its ``__init__``."""
-    places: Iterable[Path] = (
-        path for at in _model_folders() for path in (at / f"{name}.py", at / name / "__init__.py")
-    )
-    return next(path for path in places if path.is_file())
+def _hash(file: Path, shown: str = "") -> str:
+    return syntax.hash_of(syntax.parse(file, shown))
+
+
+def _of_command(command: Command) -> dict[str, str]:
+    """Return the hashes of the files that the words of ``command`` name."""
+    found = {}
+    for word in command.words:
+        path = Path(word)
+        if "{" in word or not path.is_file() or path.stat().st_size > _LARGEST:
+            continue
+        python = path.suffix == ".py"
+        found[path.name] = _hash(path) if python else syntax.hash_of_bytes(path.read_bytes())
+    return dict(sorted(found.items()))
+
+
+def _source(found: object, label: str) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(found if callable(found) else type(found)))
+    except (OSError, TypeError) as error:
+        raise ConfigError(
+            f"objective {label}: its source cannot be read ({error}); put it into a file"
+        ) from None

@@ -59,6 +59,8 @@ class Plan:
     trials_complete: int = 0
     # most workers once the memory of a trial is known; 0: as many as ``workers``
     most_workers: int = 0
+    # the study's file, as recorded, if it was named by its file and not by its name alone; or ""
+    file: str = ""
     gpus: tuple[str, ...] = ()  # GPUs that workers take in turn, see ``machine.gpus``
 
     @property
@@ -69,6 +71,7 @@ class Plan:
             location=self.location,
             settings=self.settings,
             origins=self.origins,
+            file=self.file,
         )
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.space import Space
+from studies import catalog
 from studies.core.attributes import BUDGET, FINGERPRINT, RECORD
 from studies.core.redaction import masked
 from studies.planning.layers import shared_training, unused_settings
@@ -60,6 +61,7 @@ def plan_attribute(plan: Plan) -> dict[str, Any]:
         "settings": _without_passwords(settings),
         # Places and trackers from --set or another file than conf.toml hold for this study.
         "given": [k for k, source in plan.origins.items() if _is_own(k) and _for_one_run(source)],
+        "file": catalog.file_if_needed(spec.name) or plan.file,
         "device": plan.adapter.device,
         "trials_per_choice": plan.trials_per_choice,
         "workers": plan.workers,
@@ -101,6 +103,7 @@ def recorded_plan(attributes: Mapping[str, Any], now: Now) -> Plan | None:
         folder=now.location.folder,
         storage_url=now.location.url,
         data_fingerprint=fingerprint["values"]["data"],
+        file=record.get("file", ""),
     )
     return dataclasses.replace(plan, **attributes.get(BUDGET, {}))
 

@@ -8,7 +8,7 @@ class StudyInterrupted(Exception):
     """The study was stopped in ``phase`` before it finished; it can be resumed."""
 
     def __init__(self, phase: str, done: int, total: int) -> None:
-        super().__init__(f"stopped in {phase} after {done} of {counted(total, 'training')}")
+        super().__init__(f"stopped in {phase} after {done} of {counted(total, 'trial')}")
         self.phase, self.done, self.total = phase, done, total
 
 

@@ -37,8 +37,8 @@ def print_audit(study: str, metric: str, audit: Audit) -> None:
     own = any(verdict.own for verdict in audit.verdicts)
     for line in (
         "* the study's own pruner (as the settings have it now)" if own else "",
-        f"saved, best lost: fraction of {seconds:,.0f} s of training, and whether the best"
-        " trial is stopped, in the recorded order",
+        f"saved, best lost: fraction of the {seconds:,.0f} s of these trials, and whether the"
+        " best trial is stopped, in the recorded order",
         f"drawn: {counted(audit.draws, 'study', 'studies')} put together from full curves with"
         f" replacement, in random orders, {curves.workers} at a time; {len(curves.kept)} kept"
         + (
@@ -84,7 +84,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
         place = from_here(one.plan.folder)
         images = judged_on(one.result) if one.result is not None else ""
         judged = f", confirmed{images}" if images else ""
-        trainings = counted(trained, "training")
+        trainings = counted(trained, "trial")
         say(f"{letter}  {one.plan.name} in {place}: {one.phase}, {trainings}{judged}")
     # Two commits may differ in a hundred settings; the first twelve show which kind it is.
     for title, lines in (("environment", found.environment), ("settings", found.settings)):
@@ -117,7 +117,7 @@ def print_comparison(a: Stored, b: Stored, found: Comparison) -> None:
 def _trainings(found: Comparison, gap: Gap) -> str:
     scale = 100 if is_share(found.metric) else 1
     said = (
-        f"of {counted(gap.n, 'training')} with equal settings and seeds"
+        f"of {counted(gap.n, 'trial')} with equal settings and seeds"
         f" {found.trainings.identical} are the same in every report, {gap.same} in their last"
         f" value; greatest difference {scale * gap.largest:.3g}{' points' if scale > 1 else ''}"
     )

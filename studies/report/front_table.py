@@ -4,6 +4,7 @@ from mnist_core.console.plain_text import are, counted
 from studies.analysis.pareto import dominates
 from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import bare_text, gap_text, mean_text, params_text, unit
+from studies.core.words import Words, words
 from studies.statistics.intervals import CONFIDENCE
 
 
@@ -106,9 +107,8 @@ def front_notes(result: StudyResult) -> list[str]:
         f"minus default: {result.judged_metric}, {CONFIDENCE:.0%} intervals that all hold together,"
         " with the error of the seeds pooled over all configurations;"
         " front: yes, or who is as good in every objective and better in one, by the means",
-        f"test: mean of the same models on the test images ({reading_text(result)}); s: seconds a"
-        " training with all that is around it",
-        result.verdicts.covered,
+        f"{test_note(result)}; s: seconds a {words_of(result).trial} with all that is around it",
+        covered(result),
     ]
     chosen = sum(record.number in _chosen(result) for record in result.front)
     if len(result.front) > chosen:
@@ -129,8 +129,9 @@ def ended_early(result: StudyResult) -> list[str]:
 
 def searched_by(result: StudyResult) -> str:
     """Say what trials of the search are judged by: the metric, and where it is measured."""
-    metric = result.plan.spec.metric
-    return f"{metric} (validation images)" if metric.startswith("val_") else metric
+    spec = result.plan.spec
+    images = spec.own is None and spec.metric.startswith("val_")
+    return f"{spec.metric} (validation images)" if images else spec.metric
 
 
 def judged_on(result: StudyResult) -> str:
@@ -144,6 +145,26 @@ def reading_text(result: StudyResult) -> str:
     if result.test.times:
         return f"read {counted(len(result.test.times), 'time')}"
     return "no test set" if result.test.absent else "not read yet"
+
+
+def words_of(result: StudyResult) -> Words:
+    """Return what the study's trials are called."""
+    return words(own=result.plan.spec.own is not None)
+
+
+def test_note(result: StudyResult) -> str:
+    """Say what the column test is."""
+    said = words_of(result)
+    if result.test.absent and result.plan.spec.own is not None:
+        return "test: the objective has none"
+    return f"test: mean of {said.models} {said.tested} ({reading_text(result)})"
+
+
+def covered(result: StudyResult) -> str:
+    """Return what the intervals cover, as a sentence."""
+    if result.verdicts.images:
+        return "The intervals cover the randomness of training and the choice of the images."
+    return words_of(result).covered
 
 
 def means(result: StudyResult, row: Row) -> tuple[float, ...]:

@@ -67,7 +67,7 @@ class PlainView:
         if event.kind == "phase":
             already = f", {progress.done} of them done before" if progress.done else ""
             title = _TITLES.get(progress.phase, progress.phase)
-            what = "model" if progress.phase == "test" else "training"
+            what = "model" if progress.phase == "test" else "trial"
             most = "at most " if data.get("at_most") else ""
             self._write(f"{title}: {most}{counted(progress.total, what)}{already}")
         elif event.kind == "message":

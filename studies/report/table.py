@@ -21,6 +21,7 @@ from studies.report.fitting import fitted
 from studies.report.front_table import (
     front_cells,
     front_headings,
+    words_of,
 )
 from studies.report.table_notes import notes, partly_tested
 from studies.report.verdict_text import verdict_lines
@@ -72,20 +73,29 @@ TUNED = ("configuration", "search", "confirm", "minus best", "test", "s")
 
 def headings(result: StudyResult) -> tuple[str, ...]:
     """Return the heads of the columns."""
-    if result.several:
-        return front_headings(result)
-    if not result.plan.spec.compares:
-        return TUNED
-    return (result.plan.spec.scientific, *COLUMNS[1:])
+    spec = result.plan.spec
+    heads = (spec.scientific, *COLUMNS[1:]) if spec.compares else TUNED
+    return _present(result, front_headings(result) if result.several else heads)
 
 
 def cells(result: StudyResult, row: Row) -> tuple[str, ...]:
     """Return the cells of one row, as text: see ``headings`` and ``notes``."""
     if result.several:
-        return front_cells(result, row)
+        return _present(result, front_cells(result, row))
     metric = result.plan.spec.metric
     if row.candidate is not None and row.candidate.runner_up:
-        return _runner_up_cells(row, metric)
+        return _present(result, _runner_up_cells(row, metric))
+    return _present(result, _cells(result, row))
+
+
+def _present(result: StudyResult, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out the column ``test``, the last but one, if the objective has no test."""
+    nothing = result.plan.spec.own is not None and result.test.absent
+    return (*columns[:-2], columns[-1]) if nothing else columns
+
+
+def _cells(result: StudyResult, row: Row) -> tuple[str, ...]:
+    metric = result.plan.spec.metric
     trials, luck = [f"{row.complete}/{row.pruned}/{row.failed}"], [bare_text(metric, row.luck)]
     if not result.plan.spec.compares:  # all rows come of the same trials
         trials, luck = [], []
@@ -172,7 +182,7 @@ def _gap(result: StudyResult, row: Row) -> str:
 def _setting(result: StudyResult) -> str:
     states = [f"{count} {state.lower()}" for state, count in sorted(result.states.items())]
     seconds = [record.seconds or 0.0 for record in result.confirmed]
-    spent = f", {duration(sum(seconds))} of confirm trainings" if seconds else ""
+    spent = f", {duration(sum(seconds))} of confirm {words_of(result).trial}s" if seconds else ""
     return f"search trials: {', '.join(states) or 'none'}{spent}"
 
 

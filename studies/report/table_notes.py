@@ -5,11 +5,13 @@ from studies.analysis.result import Row, StudyResult
 from studies.core.formatting import bare_text, possible
 from studies.core.seeds import FIRST_SEEDS
 from studies.report.front_table import (
+    covered,
     ended_early,
     front_notes,
     judged_on,
-    reading_text,
     searched_by,
+    test_note,
+    words_of,
 )
 from studies.statistics.intervals import CONFIDENCE
 
@@ -38,9 +40,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
         *([_searched(result)] if not compares else []),
         *([_searched_of_choices(result, followed=followed)] if compares else []),
         f"confirm: mean of the fresh seeds{judged_on(result)}, with {CONFIDENCE:.0%} intervals"
-        f" that all hold together; test: mean of the same models on the test"
-        f" images ({reading_text(result)});"
-        " s: seconds a training",
+        f" that all hold together; {test_note(result)}; s: seconds a {words_of(result).trial}",
         "minus best: against the best of the others (Hsu 1984), with the error of the seeds pooled"
         f" over all {'choices' if compares else 'configurations'}; an end at 0 means: shown to be"
         " worse; a tie: may be as good; too noisy: may be as good only because its seeds differ so"
@@ -66,7 +66,7 @@ def _notes_of_choices(result: StudyResult) -> list[str]:
             else []
         ),
         *(["test (n): of n of the confirmed models, see the warning"] if partly else []),
-        result.verdicts.covered,
+        covered(result),
     ]
 
 

@@ -2,7 +2,15 @@
 
 from mnist_core.console.plain_text import counted
 from studies.analysis.result import Row, StudyResult
-from studies.core.formatting import gap_text, is_share, listed, mean_text, params_text, unit
+from studies.core.formatting import (
+    gap_text,
+    is_share,
+    listed,
+    mean_text,
+    params_text,
+    signed,
+    unit,
+)
 from studies.report.front_table import front_lines
 from studies.report.trend_text import trend_lines
 from studies.search.enqueued import point_of
@@ -164,8 +172,8 @@ def gain_text(result: StudyResult, gain: Gain) -> str:
     bound = gain.high if gain.worse else gain.low
     least = (sign > 0) != gain.worse
     said = "better" if gain.better else "WORSE" if gain.worse else "not shown to be better"
-    value = f"{scale * sign * gain.difference:+{digits}} {unit(metric)}".rstrip()
-    limit = f"{scale * sign * bound:+{digits}}"
+    value = f"{signed(scale * sign * gain.difference, digits)} {unit(metric)}".rstrip()
+    limit = signed(scale * sign * bound, digits)
     return f"{value} ({'at least' if least else 'at most'} {limit}), {said}"
 
 

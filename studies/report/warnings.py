@@ -6,6 +6,7 @@ from typing import Any
 from mnist_core.console.plain_text import counted
 from studies.analysis.result import StudyResult
 from studies.core.formatting import metric_text
+from studies.report.front_table import words_of
 from studies.search.pruners import PRUNERS
 
 ENOUGH_SEEDS = 3
@@ -41,6 +42,7 @@ def warnings(result: StudyResult) -> list[str]:
             f"fewer than the {promised} trials promised, so under-tuned: {', '.join(few)}"
             f" (of {plan.trials} in all; raise --trials)"
         )
+    called = words_of(result)
     seen: list[Mapping[str, Any]] = []
     for row in result.rows:
         if row.candidate and row.candidate.params in seen:
@@ -66,20 +68,22 @@ def warnings(result: StudyResult) -> list[str]:
         if over and row.candidate and row.candidate.feasible:
             found.append(
                 f"{row.label}: its search trial kept the constraints, but {len(over)} of its"
-                f" {len(result.confirm[row.label])} confirm trainings exceed them"
+                f" {len(result.confirm[row.label])} confirm {called.trial}s exceed them"
                 f" ({plan.goals.over(over[0].metrics)})"
             )
         if row.candidate and not row.candidate.feasible:
             found.append(f"{row.label}: it exceeds the constraints, so it cannot win")
         elif row.confirm_failed:
-            found.append(f"{row.label}: {counted(row.confirm_failed, 'confirm training')} failed")
+            found.append(
+                f"{row.label}: {counted(row.confirm_failed, f'confirm {called.trial}')} failed"
+            )
         elif row.confirm and len(row.values) < plan.confirm_seeds and not row.stopped_after:
             found.append(
                 f"{row.label}: {len(row.values)} of {plan.confirm_seeds} confirm seeds have a value"
             )
         for one in row.runners_up:
             if one.confirm_failed:
-                failed = counted(one.confirm_failed, "confirm training")
+                failed = counted(one.confirm_failed, f"confirm {called.trial}")
                 found.append(f"{one.label}: {failed} failed")
     if plan.confirm_seeds < ENOUGH_SEEDS:
         found.append(
@@ -141,7 +145,7 @@ def _of_pruner(result: StudyResult) -> Iterator[str]:
         did = "left paused" if PRUNERS[found.pruner].pauses else "stopped"
         yield (
             f"the {found.pruner} pruner would have {did} {found.stopped} of the {found.of}"
-            f" confirm trainings of the winner, {best}, had they been its search trial:"
-            f" it may have {did} others as good;"
+            f" confirm {words_of(result).trial}s of the winner, {best}, had they been its search"
+            f" trial: it may have {did} others as good;"
             f" `{result.plan.commands.look('audit')}` says more, search.sentinels makes sure"
         )

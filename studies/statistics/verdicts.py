@@ -12,7 +12,7 @@ careful, not wrong. All rates are simulated in ``benchmarks/verdicts.py``.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mnist_core.comparison.spread import rounding_error
 from studies.statistics.crossed import Bits, image_shares
@@ -84,33 +84,32 @@ def look_share(seeds: int) -> float:
     return share
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What both verdicts of a study are reached under."""
+
+    direction: Direction = "maximize"  # whether a larger or a smaller metric is better
+    step: float = 0.0  # the values are read in steps of it; 0: they are continuous
+    default: str | None = None  # the choice to compare with
+    # choices that a race has stopped: it has shown them to be worse, so they are not compared again
+    stopped: Collection[str] = ()
+    # choices that failed on some seeds and may have been lucky on the rest: none of them is called
+    # best, unless all failed or collapsed
+    failed: Collection[str] = ()
+    # for each choice and seed whether each image is right. If given, the error has the images in
+    # it; the metric is an accuracy in [0, 1] then.
+    bits: Mapping[str, Mapping[int, Bits]] | None = None
+
+
 def judge_configurations(
-    values: Mapping[str, Mapping[int, float]],
-    *,
-    direction: Direction = "maximize",
-    step: float = 0.0,
-    default: str | None = None,
-    stopped: Collection[str] = (),
-    failed: Collection[str] = (),
-    bits: Mapping[str, Mapping[int, Bits]] | None = None,
+    values: Mapping[str, Mapping[int, float]], given: Conditions = Conditions()
 ) -> Judgement | None:
     """Return the verdict on the confirmed configurations.
 
-    Args:
-        values: for each choice its metric by seed; choices without a value are ignored.
-        direction: whether a larger or a smaller metric is better.
-        step: the values are read in steps of it; 0: they are continuous.
-        default: the choice to compare with.
-        stopped: choices that a race has stopped. The race has shown them to be worse, so they are
-            not compared again.
-        failed: choices that failed on some seeds and may have been lucky on the rest. None of them
-            is called best, unless all failed or collapsed.
-        bits: for each choice and seed whether each image is right. If given, the error has the
-            images in it; the metric is an accuracy in [0, 1] then.
-
-    Returns:
-        The verdict, or None if no choice has a value, apart from stopped ones.
+    ``values`` has for each choice its metric by seed; choices without a value are ignored. None: no
+    choice has a value, apart from stopped ones.
     """
+    direction, step, bits = given.direction, given.step, given.bits
     values = {choice: by_seed for choice, by_seed in values.items() if by_seed}
     broken = collapses(values, direction, step)
     spread = pool(values, step=step, apart=broken)
@@ -126,25 +125,20 @@ def judge_configurations(
             choice,
             sign=sign,
             images=shares.get(choice, unknown),
-            able=choice not in failed,
+            able=choice not in given.failed,
         )
         for choice, by_seed in values.items()
         if choice not in broken
     }
-    return _judgement(estimates, values, broken, spread, shares, sign, default, stopped, LEVEL)
+    return _judgement(estimates, values, broken, spread, shares, given, LEVEL)
 
 
 def judge_choices(
     values: Mapping[str, Mapping[int, float]],
     pairs: Mapping[str, tuple[float, float]],
+    given: Conditions = Conditions(),
     *,
     raced: bool = False,
-    direction: Direction = "maximize",
-    step: float = 0.0,
-    default: str | None = None,
-    stopped: Collection[str] = (),
-    failed: Collection[str] = (),
-    bits: Mapping[str, Mapping[int, Bits]] | None = None,
 ) -> Judgement | None:
     """Return the verdict on the choices, tuned as in this study.
 
@@ -160,27 +154,20 @@ def judge_choices(
         pairs: for each choice the confirmed means of its two best configurations, on the same
             seeds. Without confirmed runners-up, the two best values of its search do: they have
             the error of one seed.
+        given: as for ``judge_configurations``; its default is one configuration and has no luck.
         raced: whether ``values`` are of the configuration that leads its pair on fresh seeds.
-        direction: as for ``judge_configurations``.
-        step: likewise.
-        default: likewise; it is one configuration and has no luck.
-        stopped: likewise.
-        failed: likewise.
-        bits: likewise.
 
     Returns:
         The verdict, or None if no choice has a value or fewer than two have a pair: then the luck
         of the search is not known.
     """
-    found = judge_configurations(
-        values, direction=direction, step=step, stopped=stopped, failed=failed, bits=bits
-    )
+    found = judge_configurations(values, replace(given, default=None))
     judged = {c: p for c, p in pairs.items() if values.get(c)}
-    luck = search_luck(judged, raced=raced, step=step)
+    luck = search_luck(judged, raced=raced, step=given.step)
     if found is None or luck.freedom < 2:
         return None
     values = {choice: by_seed for choice, by_seed in values.items() if by_seed}
-    sign = sign_of(direction)
+    sign = sign_of(given.direction)
     estimates = {
         choice: with_luck(
             estimate(
@@ -189,18 +176,17 @@ def judge_choices(
                 choice,
                 sign=sign,
                 images=found.images.get(choice, 0.0),
-                able=choice not in failed,
+                able=choice not in given.failed,
             ),
             luck,
             choice,
-            lucky=choice != default,
+            lucky=choice != given.default,
         )
         for choice, by_seed in values.items()
         if choice not in found.collapsed
     }
-    broken = found.collapsed
     return _judgement(
-        estimates, values, broken, found.pool, found.images, sign, default, stopped, CHOICE_LEVEL
+        estimates, values, found.collapsed, found.pool, found.images, given, CHOICE_LEVEL
     )
 
 
@@ -210,21 +196,20 @@ def _judgement(
     broken: Mapping[str, Collapse],
     spread: Pool,
     shares: Mapping[str, float],
-    sign: float,
-    default: str | None,
-    stopped: Collection[str],
+    given: Conditions,
     level: float,
 ) -> Judgement | None:
-    rivals = {choice: one for choice, one in estimates.items() if choice not in stopped}
+    rivals = {choice: one for choice, one in estimates.items() if choice not in given.stopped}
     share = look_share(max((one.n for one in rivals.values()), default=1))
     comparison = compare(rivals, level * share)
     if comparison is None:
-        comparison = _least_broken(values, broken, stopped)
+        comparison = _least_broken(values, broken, given.stopped)
     if comparison is None:
         return None
     gains = {}
-    if default in estimates:
-        gains = against(estimates, str(default), DEFAULT_LEVEL * share)
+    if given.default in estimates:
+        gains = against(estimates, str(given.default), DEFAULT_LEVEL * share)
+    sign = sign_of(given.direction)
     found = intervals(estimates, 1 - CONFIDENCE)
     return Judgement(
         comparison=comparison,

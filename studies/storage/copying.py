@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 
+from mnist_core.files import discard
 from studies.storage import leases
 from studies.storage.base import Content, StudyWrite
 from studies.storage.contents import check_same, difference, read_content
@@ -133,4 +134,4 @@ def _same_storage(one: str, other: str) -> bool:
 
 def _remove(path: Path) -> None:
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        path.with_name(name).unlink(missing_ok=True)
+        discard(path.with_name(name))

@@ -12,6 +12,7 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_core.files import discard
 from studies.core.attributes import LEASE
 from studies.storage.base import Storage, StudyWrite
 from studies.storage.contents import append, check_same, read_content
@@ -145,7 +146,7 @@ class Journal(JournalStorage, Storage):
                 said = error.strerror or error
                 raise StorageError(f"{part}: {said}; nothing was written") from None
             finally:
-                part.unlink(missing_ok=True)
+                discard(part)
 
     def reopen(self, name: str, failed: Mapping[int, Mapping[str, Any]]) -> None:
         """Have failed trials wait again: the study is written again in a new file."""

@@ -129,7 +129,7 @@ def test_mistakes_are_one_line(tmp_path):
     assert "a label an image" in saved(images=GREY, labels=LABELS[:3])
     assert "one class" in saved(images=GREY, labels=LABELS * 0)
     assert "0 to 255" in saved(images=GREY - 300.0, labels=LABELS)
-    assert "0 to 255" in saved(images=GREY * np.nan, labels=LABELS)
+    assert "image 1 " in saved(images=GREY * np.nan, labels=LABELS)
     assert "[30, 8]" in saved(images=GREY[:, 0], labels=LABELS)
     assert "whole numbers" in saved(images=GREY, labels=LABELS / 2)
     assert "not among the training" in saved(
@@ -142,6 +142,38 @@ def test_mistakes_are_one_line(tmp_path):
     assert "data.size" in saved(images=np.zeros((4, 300, 300), np.uint8), labels=[0, 1, 0, 1])
     file.write_bytes(b"PK\x03\x04 nothing")
     assert "cannot be read" in refused(file)
+
+
+@pytest.mark.parametrize("end", [".pt", ".npz", ".npy"])
+@pytest.mark.parametrize("content", [b"hello", b"", b"PK", bytes(range(256)), b"label,p0\n1,2\n"])
+def test_a_file_with_a_wrong_name_is_not_called_a_pickle(tmp_path, end, content):
+    file = tmp_path / f"images{end}"
+    file.write_bytes(content)
+    np.save(tmp_path / "labels.npy", LABELS)
+    line = refused(file)
+    assert file.name in line
+    assert end == ".pt" or "pickled" not in line
+
+
+def test_a_missing_pixel_is_named(tmp_path):
+    file = tmp_path / "some.npz"
+    pixels = GREY / 255
+    pixels[6, 1, 1] = np.nan
+    np.savez(file, images=pixels, labels=LABELS)
+    assert "image 7 " in refused(file)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a"], ["a", "a", "b"]])
+def test_class_names_that_do_not_fit_the_labels(tmp_path, names):
+    file = tmp_path / "some.npz"
+    np.savez(file, images=GREY, labels=LABELS, class_names=names)
+    assert "name" in refused(file)
+
+
+def test_a_folder_with_parts_but_no_train(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+    assert "none called train" in refused(tmp_path)
 
 
 def test_tables_with_other_columns(tmp_path):

@@ -7,11 +7,12 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from mnist_core import model_files, models, plugins
+from mnist_core import models, plugins
 from mnist_core.checkpoints import checkpoint
 from mnist_core.commands.models_command import models_command
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
+from mnist_core.plugins import model_files
 
 OWN = """
 from pydantic import Field

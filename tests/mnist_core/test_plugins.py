@@ -8,7 +8,7 @@ import pytest
 from mnist_core import losses, models, optim, plugins
 from mnist_core.config import ModelConfig, TrainConfig
 from mnist_core.errors import ConfigError
-from mnist_core.plugins import python_files
+from mnist_core.plugins import python_files, syntax
 from mnist_core.tasks import class_metrics
 
 MODEL = "from torch import nn\ndef build(config, n_classes): return nn.Flatten()\n"
@@ -54,7 +54,7 @@ def refusal(*words, call=plugins.find):
 def test_what_a_file_defines_is_read_without_running_it(tmp_path, text, names):
     file = tmp_path / "one.py"
     file.write_text(text)
-    assert python_files.defined(python_files.parse(file)) == names
+    assert syntax.defined(syntax.parse(file)) == names
 
 
 def test_a_file_is_found_by_name_and_by_path(project, monkeypatch):

@@ -513,7 +513,10 @@ def test_a_damaged_result(tmp_path, refusal, content):
         (["run", "optimizer_compare", "--variant", "adm"], "unknown variant of optimizer_compare"),
         (["run", "drawing_cnn", "--set", "lr=1"], "--set: unknown setting 'lr'; did you mean"),
         (["run", "drawing_cnn", "--set", "seed=1"], "--set seed: the seeds are given by --seed"),
-        (["run", "drawing_cnn", "--dataset", "mnits"], "unknown data set 'mnits'; did you mean"),
+        (
+            ["run", "drawing_cnn", "--dataset", "mnits"],
+            "data.name: unknown data set 'mnits'; did you mean",
+        ),
     ],
 )
 def test_mistakes(command, words, said):

@@ -16,6 +16,7 @@ from mnist_core.config import TrainConfig
 from mnist_core.console import command_line
 from mnist_core.data.storage import EMBEDDED
 from mnist_core.errors import UserError
+from mnist_core.runs import training_run
 from mnist_core.train import resolve
 
 
@@ -79,6 +80,41 @@ def test_a_training_of_the_winners_configuration_is_recorded(command, study):
     assert code == 0 and "this reading is recorded there" in " ".join(said.split())
     (reading,) = study_readings.read(study)
     assert (reading.by, reading.trial, reading.data) == ("train --test", None, "mnist-10pct")
+
+
+def test_a_training_of_a_copied_configuration_says_that_it_is_not_recorded(
+    command, study, tmp_path
+):
+    settings = 'epochs = 1\nbatch_size = 500\n[model]\nname = "lenet5"\n'
+    for file, study_name, said in (("copied", "toy", 1), ("own", None, 0)):
+        record = f'[record]\nstudy = "{study_name}"\n' if study_name else ""
+        (tmp_path / f"{file}.toml").write_text(settings + record)
+        code, out, err = command("train", f"{file}.toml", "--test", "--no-save", "--device", "cpu")
+        assert (code, err) == (0, "")
+        assert " ".join(out.split()).count("not on record") == said
+    assert study_readings.read(study) == ()
+
+
+def test_a_resumed_training_of_the_winners_configuration_is_recorded(
+    command, study, tmp_path, monkeypatch
+):
+    file = study / "best_config.toml"
+    settings = 'epochs = 2\nbatch_size = 500\n[model]\nname = "lenet5"\n'
+    file.write_text(settings + '[record]\nstudy = "toy"\nmetric = "val_accuracy"\n')
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    words = ("--no-pictures", "--out", tmp_path / "runs")
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "_finish", interrupt)
+        command("train", file, "--test", "--device", "cpu", *words)
+    (run,) = (tmp_path / "runs/cpu").iterdir()
+    assert study_readings.read(study) == ()
+    code, said, err = command("train", "--resume", run, *words)
+    assert (code, err) == (0, "") and "this reading is recorded there" in " ".join(said.split())
+    (reading,) = study_readings.read(study)
+    assert reading.by == "train --test"
 
 
 def test_a_reading_by_a_model_copied_out_of_its_study_is_said(command, study, tmp_path):

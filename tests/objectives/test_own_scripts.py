@@ -1,22 +1,14 @@
-"""docs/own_scripts.md, run as it is written; the adapters in scripts with Optuna and Ray Tune."""
-
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
+"""The adapters for scripts with Optuna and Ray Tune; test_tutorials.py runs docs/own_scripts.md."""
 
 import optuna
 import pytest
 
+from mnist_core.errors import ConfigError
+from objectives.base import TrainingError
 from objectives.optuna_objective import as_optuna_objective
+from objectives.own import Command
 from search_spaces.conversion import clip
 from search_spaces.space import Choice, Float, Int, Space, SpaceError, When
-
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/own_scripts.md").read_text(encoding="utf-8")
-SCRIPTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-RAY = [script for script in SCRIPTS if "from ray" in script]
 
 SPACE = Space(
     {
@@ -30,30 +22,6 @@ SPACE = Space(
         "beta": Float(0.8, 0.95, when=When("kind", ("a",))),
     }
 )
-
-
-def run(script, tmp_path):
-    file = tmp_path / "script.py"
-    file.write_text(script)
-    done = subprocess.run(
-        [sys.executable, file],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("number", range(len(SCRIPTS)))
-def test_a_script_of_the_page(number, tmp_path):
-    assert "{" in run(SCRIPTS[number], tmp_path)
-
-
-def test_the_page_has_all_of_them():
-    assert len(SCRIPTS) == 3 and len(RAY) == 1
 
 
 def function(params, *, seed, report):
@@ -78,6 +46,53 @@ def test_one_that_takes_params_alone_and_returns_a_number():
     study = optuna.create_study()
     study.optimize(as_optuna_objective(lambda params: params["lr"], SPACE, seed=0), n_trials=2)
     assert all(trial.value == trial.params["lr"] for trial in study.trials)
+
+
+class WithHooks:
+    reports = 1
+    prepared = 0
+
+    def prepare(self):
+        type(self).prepared += 1
+
+    def __call__(self, params, report):
+        report(1, params["lr"])
+        return params["lr"]
+
+
+def test_a_class_of_ones_own_is_prepared_once():
+    objective = as_optuna_objective(WithHooks, SPACE, seed=0, metric="score")
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=3)
+    assert WithHooks.prepared == 1
+    assert all(trial.value == trial.params["lr"] for trial in study.trials)
+
+
+def test_a_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "import json, sys; print(json.dumps({'score': float(sys.argv[1])}))"
+    (tmp_path / "train.py").write_text(text)
+    study = optuna.create_study()
+    study.optimize(
+        as_optuna_objective(Command("{python} train.py {lr}"), SPACE, seed=0, metric="score"),
+        n_trials=1,
+    )
+    assert study.trials[0].value == pytest.approx(study.trials[0].params["lr"])
+
+
+@pytest.mark.parametrize("wrong", [3, lambda: 1, lambda params, other: 1])
+def test_what_cannot_be_called_with_params_is_refused(wrong):
+    with pytest.raises(ConfigError, match="objective"):
+        as_optuna_objective(wrong, SPACE, seed=0)
+
+
+def test_a_report_without_the_metric_is_named():
+    def objective(params, report):
+        report(1, {"other": 1.0})
+
+    with pytest.raises(TrainingError, match="score"):
+        run_one = as_optuna_objective(objective, SPACE, seed=0, metric="score")
+        optuna.create_study().optimize(run_one, n_trials=1)
 
 
 @pytest.mark.parametrize("found", [None, {"other": 1.0}, "much"])

@@ -46,6 +46,9 @@ class FakeTune:
     def get_trial_id(self):
         return "ab12c_00003"
 
+    def get_trial_dir(self):
+        return "/results/trainable_ab12c_00003_3_lr=0.1"
+
     def get_checkpoint(self):
         return self.checkpoint
 
@@ -104,6 +107,12 @@ def test_a_copy_with_other_settings_is_one_training(tune):
     assert {**plain(changes=changes).metrics, "step": 3} == tune.reports[-1]
 
 
+def test_a_copy_of_a_training_that_has_ended_ends(tune):
+    run_until(tune, None)
+    run_until(tune, None, {**CONFIG, "lr": 0.01})
+    assert [one["step"] for one in tune.reports] == [1, 2, 3]
+
+
 def test_what_cannot_change_midway_is_refused(tune):
     run_until(tune, 1)
     with pytest.raises(UserError, match="batch_size"):
@@ -130,3 +139,21 @@ def test_a_function_that_reports(tune):
 
     as_ray_trainable(objective, SPACE, seed=7, metric="score")(CONFIG)
     assert tune.reports == [{"score": 0.5, "step": 1}]
+
+
+@pytest.mark.parametrize(
+    ("trial_id", "folder", "number"),
+    [
+        ("ab12c_00003", "trainable_ab12c_00003_3_lr=0.1_2026-11-30", 3),
+        ("a1b2c3d4", "trainable_a1b2c3d4_7_lr=0.1_2026-11-30", 7),
+        ("12345678", "trainable_12345678_12", 12),
+    ],
+)
+def test_a_trials_number_is_not_its_random_name(trial_id, folder, number):
+    assert ray_trainable._number(trial_id, f"/results/{folder}") == number
+
+
+def test_trials_in_folders_of_other_names_have_different_numbers():
+    assert ray_trainable._number("a1b2c3d4", "/x/one") != ray_trainable._number(
+        "a1b2c3d5", "/x/two"
+    )

@@ -39,6 +39,17 @@ def test_a_small_study_is_not_written_where_the_full_ones_are(capsys):
     assert "--out FOLDER" in capsys.readouterr().err
 
 
+def test_a_study_may_be_named_by_its_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("STUDIES_PROJECT", "")  # which a file adds to; restored after the test
+    file = BENCHMARKS.parent / "docs/studies/digit_models.py"
+    parser = catalogue._parser()
+    assert parser.parse_args([str(file)]).studies == ["digit_models"]
+    for wrong in ("no_such_study", str(tmp_path / "none.py")):
+        with pytest.raises(SystemExit):
+            parser.parse_args([wrong])
+        assert wrong.rpartition("/")[2] in capsys.readouterr().err
+
+
 def one(**changes):
     """What the overview reads, of a study of two configurations."""
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import optuna
 import programs
 import pytest
+from fresh_kills import REAL_MAKE_FILE
 from hypothesis import given, settings
 from made_studies import contents
 from optuna.storages import RDBStorage
@@ -23,7 +24,7 @@ from waiting import until
 
 from studies.core.attributes import LEASE
 from studies.protocol import phases
-from studies.storage import copying
+from studies.storage import copying, sqlite
 from studies.storage.contents import difference, read_content
 from studies.storage.copying import CopyError, copy_study
 from studies.storage.leases import take
@@ -283,3 +284,12 @@ def test_a_big_study(tmp_path):
     assert [json.dumps(trial.values) for trial in held(target).trials] == [
         json.dumps([float(n)]) for n in range(450)
     ]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_read_only_target_is_one_line(source, small_disk, kind, monkeypatch):
+    """Even to delete a file that is not there is refused on such a disk."""
+    monkeypatch.setattr(sqlite, "make_file", REAL_MAKE_FILE)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(StorageError, match=str(small_disk)):
+        copy_study("toy", source=source, target=f"{kind}:///{small_disk / 'copy'}")

@@ -111,7 +111,7 @@ def test_a_finished_study_goes_on(copied, here, tmp_path, warm_workers):  # noqa
     options = [*tiny(copied, trials=4), "--engine", "inline", "--read-test-again"]
     more = here("studies.run", *options)
     assert more.returncode == 0, more.stderr
-    assert "Search: 4 trainings, 3 of them done before" in more.stdout
+    assert "Search: 4 trials, 3 of them done before" in more.stdout
     assert len(states(copied)) == 4
     assert len(records(copied, "optim_search-quick.confirm")[0]) == 4 * 2
     assert "the test set was read 2 times" in more.stdout

@@ -81,9 +81,10 @@ def test_confirm_has_the_test_values(found, tables):
 
 def test_choices_of_many_kinds_are_text(found):
     record = found.search[0]
-    params = [{"x": None}, {"x": True}, {"x": 3}, {}]
+    params = [{"x": None, "y": True}, {"x": True, "y": False}, {"x": 3, "y": True}, {}]
     rows = frames._frame([{**_row(record), **_prefixed(one)} for one in params])
     assert list(rows["param.x"].fillna("")) == ["None", "True", "3", ""]
+    assert rows["param.y"].dtype == "boolean" and list(rows["param.y"][:3]) == [True, False, True]
 
 
 def _row(record):

@@ -255,7 +255,7 @@ def test_every_command_that_looks_takes_a_folder(toyland, here, monkeypatch):  #
 def test_no_command_that_looks_resolves_settings():
     """But for ``show``, which plans: it is called once, in that command."""
     place = Path(studies.__file__).parent
-    parts = {"__init__", "options", "foreground", "first_failure", "completing", "start"}
+    parts = {"__init__", "options", "foreground", "first_failure", "completing", "start", "view"}
     files = [file for file in (place / "cli").glob("*.py") if file.stem not in parts]
     sources = {file.stem: file.read_text() for file in [*files, place / "__main__.py"]}
     assert sum(source.count("chosen.resolve(") for source in sources.values()) == 1

@@ -3,16 +3,20 @@
 import dataclasses
 import json
 import os
+import re
 import shlex
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import own_objectives
 import psutil
 import pytest
 from own_objectives import Kept, Mutable, NeedsMore, NotCalled, Shifted, curve, silent
+from typer.testing import CliRunner
 
+from mnist_core import plugins
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome, StopTraining, Task, TrainingError
 from objectives.own import Command, own
@@ -20,17 +24,21 @@ from objectives.own.objective import OwnObjective
 from objectives.own.running_command import run_command
 from search_spaces.space import Choice, Float, Space, When
 from studies import catalog, python_api
+from studies.__main__ import app
 from studies.analysis import stored_study
 from studies.analysis.refinement import refine
 from studies.analysis.study_file import study_file
 from studies.cli.reproduce import reproduce_command
+from studies.core.formatting import gap_text, mean_text, metric_text
 from studies.dashboard.notes import TrialNotes
 from studies.planning import lookup
 from studies.planning import plan as planning
-from studies.planning.reached_code import hashes_of_own
+from studies.planning.own_code import of_objective
 from studies.protocol.carry_over import carry
+from studies.report import page
 from studies.report.overview import describe
 from studies.spec import StudySpec
+from studies.statistics.intervals import Interval
 
 SPACE = Space({"kind": Choice(("a", "b")), "x": Float(0.0, 1.0)})
 TASK = Task(number=3, params={"kind": "a", "x": 0.3}, seed=7)
@@ -82,8 +90,12 @@ def test_a_function_is_a_study_from_end_to_end(run, tmp_path, capsys):
     ran = run(spec_of(curve))
     assert ran.phase == "finished" and ran.best == "b"
     assert ran.result["winner"]["settings"]["objective"] == "own_objectives.py:curve"
-    assert "mine" in (tmp_path / "results/mine/report.md").read_text()
+    report = (tmp_path / "results/mine/report.md").read_text()
+    assert "mine" in report and "images" not in report and "| test |" not in report
     file = tmp_path / "results/mine/best_config.toml"
+    assert (
+        not {"data_fingerprint", "data_sha256"} & tomllib.loads(file.read_text())["record"].keys()
+    )
     capsys.readouterr()
     reproduce_command(file)
     assert "exactly as recorded" in capsys.readouterr().out
@@ -110,6 +122,21 @@ def test_what_looks_at_it_needs_no_trainer(run):
     assert "search.trials" in shown and not shown & {"epochs", "optim.lr", "device"}
     small = planning.resolve("mine", quick=True, sets={})
     assert small.trials == 6 and small.name == "mine-quick"
+
+
+@pytest.mark.parametrize("objective", [curve, Kept])
+def test_no_image_and_no_training_is_spoken_of(run, capsys, objective):
+    """The study has neither; one objective has a test and names its data, the other does not."""
+    result = run(spec_of(objective))
+    said = capsys.readouterr().out
+    stored = stored_study.read(lookup.find("results/mine"))
+    page.write([page.gather(stored)], result.folder / "report.html")
+    files = ("report.md", "report.html", "best_config.toml")
+    said += "".join((result.folder / file).read_text() for file in files)
+    for confirm, records in ((False, stored.search), (True, stored.confirm)):
+        notes = TrialNotes(stored, confirm=confirm)
+        said += "".join(map(notes.note, records))
+    assert not re.findall(r"[^.;>\n]*(?:test image|picture|training|s image)[^.;<\n]*", said)
 
 
 def test_a_fork_takes_over_the_trials_of_a_narrower_space(run):
@@ -195,6 +222,61 @@ def test_a_study_of_failures_ends_in_one_line_and_keeps_them(run, name):
     assert [record.state for record in kept.search] == ["FAIL"] * 6
 
 
+OF_A_FILE = """
+from search_spaces.space import Float, Space
+from studies.spec import StudySpec
+
+def objective(params):
+    return params["x"]
+
+STUDY = StudySpec(
+    name="lonely", goal="g", space=Space({"x": Float(0, 1)}), objective=objective, metric="score",
+    trials=3,
+)
+"""
+
+
+def test_each_command_finds_a_study_by_its_file(tmp_path, monkeypatch):
+    """Each is a program of its own, so none may rely on what another has found."""
+    monkeypatch.chdir(tmp_path)
+    Path("lonely.py").write_text(OF_A_FILE)
+
+    def called(*words):
+        monkeypatch.setenv(plugins.VARIABLE, "")
+        done = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    quiet = ("--set", "engine.name=inline", "--set", "tracking.trackers=[]")
+    said = called("run", "./lonely.py", *quiet)
+    called("report", "./lonely.py")
+    again = re.search(r"studies (reproduce .*)", said)
+    assert "reproduced" in called(*shlex.split(again[1]))
+
+
+def test_a_share_in_per_cent_is_refused(run):
+    """It would be written as 9300 %, with an interval that ends at 100 %."""
+    with pytest.raises(UserError, match=r"accuracy is 93\b.*fraction"):
+        run(spec_of(own_objectives.per_cent, metric="accuracy"))
+
+
+def test_a_wrong_direction_is_one_line():
+    with pytest.raises(ConfigError, match="direction"):
+        spec_of(curve, direction="min")
+
+
+def test_a_value_too_large_for_a_variance_is_a_failure(run):
+    with pytest.raises(UserError, match="too large"):
+        run(spec_of(own_objectives.huge))
+
+
+def test_large_values_that_are_close_are_told_apart():
+    assert metric_text("score", 99999.08) != metric_text("score", 100000.9)
+    near = Interval(n=3, mean=10.00213, sd=0.001, low=10.0012, high=10.0031)
+    assert mean_text("score", near).startswith("10.0021")
+    assert "[+0, " in gap_text("loss", dataclasses.replace(near, low=-0.0))
+
+
 def test_a_prepare_that_fails_stops_before_the_first_trial(run):
     with pytest.raises(UserError, match=r"digits\.csv"):
         run(spec_of(own_objectives.broken_prepare))
@@ -244,7 +326,7 @@ def test_the_code_that_counts_is_what_the_objective_reaches(tmp_path, monkeypatc
         sys.modules.pop("reach_me", None)
         import reach_me
 
-        return hashes_of_own(own(reach_me.objective))
+        return of_objective(own(reach_me.objective))
 
     first = hashes()
     assert set(first) == {"reach_me.py", "reach_helper.py"}
@@ -317,6 +399,18 @@ def test_a_command_that_fails_is_one_line(tmp_path, text, kind, part):
         ran_command(tmp_path, text)
     assert error.value.kind == kind and part in error.value.message
     assert "\n" not in error.value.message
+
+
+def test_a_process_that_is_left_behind_is_not_waited_for(tmp_path):
+    """It holds the command's output open, and may print for ever."""
+    quiet = "import subprocess\nleft = subprocess.Popen(['sleep', '60'])\n"
+    loud = "import subprocess\nleft = subprocess.Popen(['sh', '-c', 'while echo y; do :; done'])\n"
+    for start in (quiet, loud):
+        said = 'print(\'{"score": 1, "pid": %d}\' % left.pid)'
+        began = time.monotonic()
+        found = ran_command(tmp_path, start + said)
+        psutil.Process(int(found["pid"])).kill()
+        assert found["score"] == 1 and time.monotonic() - began < 30
 
 
 def test_a_program_that_is_not_there_is_one_line(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,37 @@ def test_the_list_and_show_say_where_own_things_are(project):
     assert "my_study.py" in shown and "wrong.py" in shown
     plan = json.loads(Shell(project)("studies", "show", "my_study", "--json"))
     assert plan["settings"]["train.model.name"]["source"] == "my_study.py (fixed)"
+
+
+PEAK = """
+from search_spaces.space import Float, Space
+from studies.spec import StudySpec
+
+def height(params):
+    return -(params["x"] ** 2)
+
+STUDY = StudySpec(
+    name="peak", goal="Where is the peak?", space=Space({"x": Float(-1.0, 1.0)}),
+    default={"x": 0.5}, objective=height, metric="score", trials=3,
+)
+"""
+
+
+@pytest.mark.long
+def test_commands_of_a_study_that_only_its_file_names_can_be_pasted(tmp_path):
+    (tmp_path / "peak.py").write_text(PEAK)
+    shell = Shell(tmp_path)
+    once = ["--track", "none", "--engine", "inline", "--plain"]
+    output = shell("studies.run", "./peak.py", *once)
+    (again,) = [line for line in output.splitlines() if "studies reproduce" in line]
+    assert "--study ./peak.py" in again
+    shell(*shlex.split(again)[-5:])
+    refused = shell("studies", "reproduce", "results/peak/best_config.toml", code=1)
+    assert "--study" in refused and len(refused.splitlines()) == 1
+    copied = shell("studies", "copy", "results/peak", "--to", f"sqlite:///{tmp_path}/copy.db")
+    words = shlex.split(copied.partition("python -m ")[2])
+    assert words[:2] == ["studies.run", "./peak.py"]
+    assert "had finished before" in shell(*words)
 
 
 @pytest.mark.parametrize(

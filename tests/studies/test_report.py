@@ -23,7 +23,7 @@ from studies.report.progress import Progress
 from studies.report.table import markdown, metric_title, notes, print_result
 from studies.report.verdict_text import verdict_lines
 from studies.report.warnings import warnings
-from studies.statistics.intervals import mean_interval
+from studies.statistics.intervals import Interval, mean_interval
 
 
 @pytest.fixture
@@ -45,6 +45,8 @@ def test_numbers():
     assert metric_text("val_accuracy", None) == metric_text("val_loss", math.nan) == "-"
     assert mean_text("val_accuracy", mean_interval([0.5])) == "50.00 ± ?"
     assert gap_text("val_accuracy", mean_interval([-0.01, -0.01])) == "-1.00 [-1.00, -1.00]"
+    shown_worse = Interval(n=2, mean=0.2, sd=0.1, low=-0.0, high=0.4)  # minimizing, turned
+    assert gap_text("loss", shown_worse) == "+0.2 [+0, +0.4]" and metric_text("loss", -0.0) == "0"
     # No share lies beyond 0 and 100 %, and no difference of two beyond 100 points.
     assert mean_text("val_accuracy", mean_interval([0.98, 1.0])) == "99.00 [86.29, 100.00]"
     assert mean_text("val_accuracy", mean_interval([0.0, 0.02])) == "1.00 [0.00, 13.71]"
@@ -298,7 +300,7 @@ def test_plain_view_is_a_line_for_each_end():
         for event in _events():
             view(event)
     assert lines[0] == "hello"
-    assert lines[1] == "Search: 4 trainings, 1 of them done before"
+    assert lines[1] == "Search: 4 trials, 1 of them done before"
     assert lines[2].startswith("[2/4] trial 1 complete 95.00 %  1.0 s  best 95.00 %  adam lr=0.01")
     assert "lost" in lines[3] and "will be run again" in lines[3]
     assert "Bad: [x]" in lines[4]

@@ -15,6 +15,7 @@ from studies.statistics.pooled import accuracy_scales
 from studies.statistics.verdicts import (
     DEFAULT_LEVEL,
     LEVEL,
+    Conditions,
     judge_choices,
     judge_configurations,
     look_share,
@@ -57,7 +58,7 @@ def test_two_choices_are_told_apart_as_by_scipys_t_test(gap, sole):
 
 def test_against_the_default_as_scipys_dunnett():
     values = drawn(4, [0.9, 0.3, 0.2, 0.0])
-    judged = judge_configurations(values, default="d")
+    judged = judge_configurations(values, Conditions(default="d"))
     groups = [np.array(list(values[name].values())) for name in "abcd"]
     found = stats.dunnett(*groups[:3], control=groups[3], alternative="greater", random_state=2)
     assert set(judged.gains) == set("abc")
@@ -86,14 +87,14 @@ rows = st.lists(st.lists(numbers, min_size=4, max_size=4), min_size=2, max_size=
 @settings(max_examples=150)
 @given(rows, st.randoms())
 def test_order_shift_and_direction_change_nothing(values, random):
-    plain = judge_configurations(values, default="a")
+    plain = judge_configurations(values, Conditions(default="a"))
     names = list(values)
     random.shuffle(names)
-    assert judge_configurations({n: values[n] for n in names}, default="a").comparison == (
-        plain.comparison
-    )
+    assert judge_configurations(
+        {n: values[n] for n in names}, Conditions(default="a")
+    ).comparison == (plain.comparison)
     mirrored = {n: {s: -v for s, v in of.items()} for n, of in values.items()}
-    turned = judge_configurations(mirrored, default="a", direction="minimize")
+    turned = judge_configurations(mirrored, Conditions(default="a", direction="minimize"))
     assert turned.comparison == plain.comparison and turned.gains == plain.gains
     for name, one in turned.intervals.items():
         assert (one.low, one.high) == (-plain.intervals[name].high, -plain.intervals[name].low)
@@ -188,13 +189,13 @@ def test_sound_seeds_are_not_called_collapsed(seeds, choices, step):
         if step:
             drawn_now = np.round(drawn_now / step) * step
         values = {str(i): dict(enumerate(row)) for i, row in enumerate(drawn_now.tolist())}
-        found += bool(judge_configurations(values, step=step).collapsed)
+        found += bool(judge_configurations(values, Conditions(step=step)).collapsed)
     assert found <= (0 if step else 0.05 * 300)
 
 
 def test_a_collapse_is_seen_with_two_seeds_of_two_choices():
     values = {"a": {0: 0.982, 1: 0.984}, "b": {0: 0.98, 1: 0.1}}
-    assert set(judge_configurations(values, step=1 / 5000).collapsed) == {"b"}
+    assert set(judge_configurations(values, Conditions(step=1 / 5000)).collapsed) == {"b"}
 
 
 def test_one_that_stands_out_is_judged_by_its_own_spread():
@@ -209,17 +210,19 @@ def test_one_that_stands_out_is_judged_by_its_own_spread():
 def test_failed_and_stopped_ones_are_not_the_best():
     values = drawn(3, [98.0, 98.1, 98.2])
     lucky = values | {"lucky": {0: 99.9}}
-    judged = judge_configurations(lucky, failed=["lucky"])
+    judged = judge_configurations(lucky, Conditions(failed=["lucky"]))
     assert judged.comparison.best != "lucky"
     assert judge_configurations(lucky).comparison.best == "lucky"
-    raced = judge_configurations(values | {"slow": {0: 97.0, 1: 97.1}}, stopped=["slow"])
+    raced = judge_configurations(
+        values | {"slow": {0: 97.0, 1: 97.1}}, Conditions(stopped=["slow"])
+    )
     assert "slow" not in standing(raced) and "slow" in raced.intervals
     assert judge_configurations({"a": {}}) is None
-    assert judge_configurations({"a": {1: 0.5}}, stopped=["a"]) is None
+    assert judge_configurations({"a": {1: 0.5}}, Conditions(stopped=["a"])) is None
 
 
 def test_single_seeds_tell_nothing_apart():
-    judged = judge_configurations({"a": {0: 0.99}, "b": {0: 0.1}}, default="b")
+    judged = judge_configurations({"a": {0: 0.99}, "b": {0: 0.1}}, Conditions(default="b"))
     assert not judged.comparison.sole and standing(judged)["b"] >= 0
     assert math.isinf(judged.intervals["a"].half_width) and not judged.gains["a"].better
 
@@ -228,10 +231,10 @@ def test_what_is_read_in_steps_has_an_error():
     """Equal values on all seeds: the error is that of rounding, as for a single interval."""
     values = table({"a": [0.981] * 4, "b": [0.980] * 4})
     assert judge_configurations(values).intervals["a"].half_width == 0
-    judged = judge_configurations(values, step=1e-3)
+    judged = judge_configurations(values, Conditions(step=1e-3))
     assert math.sqrt(judged.pool.variance) == pytest.approx(1e-3 / math.sqrt(12))
     assert judged.intervals["a"].half_width > 0
-    assert judge_configurations(values, step=4e-3).comparison.ties == ("b",)
+    assert judge_configurations(values, Conditions(step=4e-3)).comparison.ties == ("b",)
 
 
 def test_intervals_are_wider_than_single_ones_and_hold_together():
@@ -288,7 +291,9 @@ def test_equal_choices_are_seldom_told_apart(seeds, choices):
     """A rough check; the rates are in benchmarks/verdicts.py."""
     wrong = better = 0
     for study in range(200):
-        judged = judge_configurations(drawn(study, [0.0] * choices, n=seeds), default="a")
+        judged = judge_configurations(
+            drawn(study, [0.0] * choices, n=seeds), Conditions(default="a")
+        )
         wrong += judged.comparison.sole or "b" in judged.comparison.worse
         better += any(gain.better for gain in judged.gains.values())
     assert wrong <= 14 and better <= 8
@@ -319,7 +324,7 @@ def test_accuracies_far_below_the_best_do_not_widen_its_interval():
     spread = 0.1 * truth * (1 - truth)
     drawn = truth[:, None] + spread[:, None] * draw.standard_normal((7, 3))
     values = {str(i): dict(enumerate(row)) for i, row in enumerate(drawn.tolist())}
-    judged = judge_configurations(values, step=1 / 5000)
+    judged = judge_configurations(values, Conditions(step=1 / 5000))
     assert judged.intervals["0"].half_width < 0.015 < judged.intervals["6"].half_width
     assert {"4", "5", "6"} <= set(judged.comparison.worse) and not judged.collapsed
     assert judged.pool.scales["0"] == judged.pool.scales["3"] == 1 < judged.pool.scales["4"]

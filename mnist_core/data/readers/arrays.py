@@ -76,7 +76,11 @@ def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Par
     try:
         memory.check_tensors(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+    # A file that is not a pickle raises whatever its first bytes happen to mean.
+    except (
+        *(OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError),
+        *(LookupError, TypeError, AttributeError),
+    ):
         raise DataError(
             f"{one_line(path)}: cannot be read as tensors; save a dict of tensors only, such as"
             " {'images': …, 'labels': …}: other objects would run code"
@@ -157,9 +161,12 @@ def _bytes(values: Array, where: str) -> UInt8Array:
         return values.astype(np.uint8) * np.uint8(255)
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise DataError(f"{where}: expected numbers, but got {values.dtype}")
+    if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
+        place = int(np.argwhere(np.isnan(values))[0][0])
+        raise DataError(f"{where}: image {place + 1:,} has a pixel that is missing or not a number")
     low, high = float(values.min()), float(values.max())
     unit = np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1
-    if not (low >= 0 and high <= 255):  # nan, too
+    if not (low >= 0 and high <= 255):
         raise DataError(
             f"{where}: expected pixels of 0 to 255, or of 0 to 1, but got {low:g} to {high:g}; undo"
             " the normalisation: images are normalised here"
@@ -200,12 +207,20 @@ def _holds(arrays: Mapping[str, Array]) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
+    if not _is_numpy(path):
+        return f"{one_line(path)}: is not a file of NumPy, whatever its name says"
     if "allow_pickle" in str(error) or "Object arrays" in str(error):
         return (
             f"{one_line(path)}: holds pickled objects, which would run code; save plain arrays of"
             " numbers (np.savez of uint8)"
         )
     return f"{one_line(path)}: cannot be read: {' '.join(str(error).split())}"
+
+
+def _is_numpy(path: Path) -> bool:
+    # NumPy takes a file that is none for a pickle, and would say so.
+    with path.open("rb") as file:
+        return file.read(6).startswith((b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY"))
 
 
 READERS: Final[Mapping[str, Callable[..., Parts]]] = {

@@ -50,6 +50,10 @@ def listing(path: Path) -> Listing:
             other classes than ``train``.
     """
     named = {part_named(inner.name): inner for inner in _folders(path)}
+    if TRAIN not in named and set(named) - {None} and None not in named:
+        part = next(iter(named.values())).name
+        if any(_folders(inner) for inner in named.values()):
+            raise DataError(f"{one_line(path)}: has a folder {part}, but none called train")
     # A folder of one class may be called train, too: then pictures lie in it, and no folders.
     if TRAIN not in named or not _folders(named[TRAIN]):
         named = {TRAIN: path}

@@ -89,6 +89,7 @@ def of_raw_labels(
         DataError: if there are too few or too many classes, or a part has others than ``train``.
     """
     train = np.unique(found[TRAIN][1])
+    _check_names(names, train, where)
     if names and np.issubdtype(train.dtype, np.integer) and train[-1] < len(names) > 1:
         classes: list[Any] = list(range(len(names)))
         shown = [str(name) for name in names]
@@ -108,6 +109,19 @@ def of_raw_labels(
         parts[part] = Labelled(images, numbers)
     plain = shown == [str(number) for number in range(len(shown))]
     return Parts(parts, () if plain else tuple(shown))
+
+
+def _check_names(names: Sequence[str], classes: npt.NDArray[Any], where: Path) -> None:
+    numbered = bool(names) and np.issubdtype(classes.dtype, np.integer)
+    if numbered and not (classes[0] >= 0 and classes[-1] < len(names)):
+        wrong = classes[0] if classes[0] < 0 else classes[-1]
+        raise DataError(
+            f"{one_line(where)}: label {wrong} has no name; there are"
+            f" {counted(len(names), 'class name')}, for the labels 0 to {len(names) - 1}"
+        )
+    double = next((name for name in names if list(names).count(name) > 1), None)
+    if double is not None:
+        raise DataError(f"{one_line(where)}: two classes have the name {double!r}")
 
 
 def check_each(counts: npt.NDArray[np.integer], names: Sequence[str], where: Path) -> None:

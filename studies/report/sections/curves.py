@@ -6,6 +6,7 @@ from studies.analysis.result import StudyResult
 from studies.analysis.scales import Scale, Values
 from studies.core.trials import TrialRecord, TrialState
 from studies.report.blocks import Figure, Figures, Material, Section, Text
+from studies.report.front_table import words_of
 from studies.report.svg import Chart, tip
 
 CURVES = 40
@@ -17,14 +18,15 @@ POINTS = 40
 def section(page: Material) -> Section:
     """Return the section."""
     drawn = curves(page.result, page.search, page.wide)
+    title = words_of(page.result).curves
     if not drawn:
-        return Section("curves", "Validation curves", (Text("No trial has reported yet."),))
+        return Section("curves", title, (Text("No trial has reported a value on the way."),))
     said = (
         "Blue: trials that ran their full budget; orange and dashed, ending in a cross: pruned"
         " ones; bold: the best."
     )
     figures = Figures(tuple(drawn), small=True)
-    return Section("curves", "Validation curves", (Text(said), figures))
+    return Section("curves", title, (Text(said), figures))
 
 
 def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> list[Figure]:
@@ -41,7 +43,7 @@ def curves(result: StudyResult, search: list[TrialRecord], values: Values) -> li
         chart = Chart(
             Scale(0, last, whole=True),
             values.scale,
-            f"Validation curves of {choice}",
+            f"{words_of(result).curves} of {choice}",
             x_label="report",
             width=250,
             height=180,

@@ -24,8 +24,10 @@ SHOWN = 24
 """Mistakes that are shown at most."""
 
 
-def section(page: Material) -> Section:
-    """Return the section."""
+def section(page: Material) -> Section | None:
+    """Return the section; None: the study's objective is the user's own, which has no images."""
+    if page.result.plan.spec.own is not None:
+        return None
     matrix, pairs = confusion(page.result), worst_pairs(page.result)
     shown = Mistakes()
     if other := page.found.foreign_models:

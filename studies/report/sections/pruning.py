@@ -8,6 +8,7 @@ from mnist_core.errors import UserError
 from studies.analysis.audit import Audit, audit
 from studies.analysis.audit_curves import Curves, read_curves
 from studies.analysis.replay import Pruner
+from studies.core.words import words
 from studies.report.blocks import Material, Section, Table, Text
 from studies.report.comparison_tables import percent, percents
 
@@ -29,11 +30,12 @@ def section(page: Material) -> Section:
     size = sum(len(curve.reports) for curve in curves.full)
     draws = min(_DRAWS[1], max(_DRAWS[0], _DECISIONS // size))
     done = audit(Pruner.of(plan), curves, draws=draws)
+    noun = words(own=plan.spec.own is not None).trial
     said = (
         f"Pruners replayed on {counted(len(curves.full), 'full curve')} of this study"
         + (f", drawn from {len(every.full)}" if len(curves.full) < len(every.full) else "")
         + f", and on {counted(draws, 'study', 'studies')} put together from them. Saved: fraction"
-        " of the training time. Chance: of stopping the trial that is best at its end. Both 95 %"
+        f" of the {noun}s' time. Chance: of stopping the trial that is best at its end. Both 95 %"
         " intervals are for another study of such trials."
     )
     texts = [Text(line) for line in (said, *done.warnings)]

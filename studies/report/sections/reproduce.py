@@ -6,7 +6,7 @@ import tomli_w
 
 from studies import catalog
 from studies.analysis.export import FILE, best_config
-from studies.planning.next_commands import reproduce_command, train_command
+from studies.planning.next_commands import train_command
 from studies.report.blocks import Block, Code, Details, Facts, Material, Section
 from studies.spec import StudySpec
 
@@ -29,7 +29,7 @@ def _commands(page: Material) -> tuple[tuple[str, str], ...]:
     rows = [(what, plan.commands.run())]
     trains, file = plan.adapter.trains, plan.folder / FILE
     if page.found.phase == "finished" and (trains or _is_found(plan.spec)):
-        rows.append(("The best configuration once more, compared", reproduce_command(file)))
+        rows.append(("The best configuration once more, compared", plan.commands.reproduce(file)))
         rows += [("Train it", train_command(file))] if trains else []
     return tuple(rows)
 
@@ -43,7 +43,9 @@ def _versions(page: Material) -> tuple[tuple[str, str], ...]:
     found, environment = page.found, page.found.environment
     rows = [(name, str(value)) for name, value in environment.get("versions", {}).items()]
     data: Mapping[str, object] = environment.get("data", {})
-    rows.append(("data", f"{found.plan.adapter.data_name}, {data.get('fingerprint', '')}"))
+    named = (found.plan.adapter.data_name, str(data.get("fingerprint", "")))
+    if any(named):  # an objective of the user's own may have no data
+        rows.append(("data", ", ".join(filter(None, named))))
     hashes = data.get("sha256")
     if isinstance(hashes, Mapping):
         rows += [(f"sha256 {name}", str(value)) for name, value in hashes.items()]

@@ -18,7 +18,7 @@ from studies.report.blocks import (
     Table,
     Text,
 )
-from studies.report.front_table import judged_on
+from studies.report.front_table import judged_on, words_of
 from studies.report.sections import trend
 from studies.report.svg import Chart, tip
 from studies.report.table import cells, headings, metric_title
@@ -98,14 +98,19 @@ def test_text(result: StudyResult) -> str:
     """Say when the test set was read, of how many models, and what came out."""
     times = result.test.times
     if not times:
+        if result.test.absent and result.plan.spec.own is not None:
+            return "The objective has no test."
         return "There is no test set." if result.test.absent else "The test set has not been read."
     models = len(result.test.values)
     said = f"The test set was read {counted(len(times), 'time')}"
-    said += f" ({', '.join(times)}), of {counted(models, 'model')}, after everything was chosen."
+    judged = counted(models, words_of(result).judged)
+    said += f" ({', '.join(times)}), of {judged}, after everything was chosen."
     row = result.best_row
     if row is not None and row.test is not None:
         metric = result.plan.spec.metric.removeprefix("val_")
-        said += f" {row.label}: {metric} {metric_text(metric, row.test.mean)} on the test images"
+        said += (
+            f" {row.label}: {metric} {metric_text(metric, row.test.mean)} {words_of(result).tested}"
+        )
         if row.test.n > 1:
             cut = possible(metric, row.test)
             low, high = metric_text(metric, cut.low), metric_text(metric, cut.high)
@@ -163,7 +168,9 @@ def forest(result: StudyResult) -> Figure | None:
     said = f"Mean over fresh seeds{judged_on(result)}, with 95 % intervals that all hold together"
     if not result.several:
         said += "; of the configurations diamond ★: the best, dot ≈: not told apart, ring: worse"
-    said += "; squares: mean of the same models on the test images." if result.test.values else "."
+    called = words_of(result)
+    tested = f"; squares: mean of {called.models} {called.tested}."
+    said += tested if result.test.values else "."
     return Figure("Confirmed on fresh seeds", chart.render(), said, in_overview=True)
 
 

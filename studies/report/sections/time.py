@@ -10,7 +10,9 @@ from studies.analysis.scales import Scale, names_scale, room_for
 from studies.analysis.stored_study import Stored
 from studies.core.formatting import duration
 from studies.core.trials import TrialRecord, TrialState
+from studies.core.words import words
 from studies.report.blocks import Facts, Figure, Figures, Material, Section
+from studies.report.front_table import words_of
 from studies.report.svg import Chart
 
 Fact = tuple[str, str]
@@ -30,12 +32,13 @@ def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
     most = max((sum(by.values()) for by in spent.values()), default=0.0)
     if not most:
         return None
+    said = words_of(result)
     by_choice = " by choice" if result.plan.spec.compares else ""
     chart = Chart(
         Scale(0, most * 1.02),
         names_scale(spent),
-        f"Seconds of training{by_choice}",
-        x_label="seconds of training",
+        f"Seconds {said.spent}{by_choice}",
+        x_label=f"seconds {said.spent}",
         height=56 + 24 * len(spent),
         left=room_for(spent),
     )
@@ -43,27 +46,28 @@ def cost(result: StudyResult, search: list[TrialRecord]) -> Figure | None:
         begin = 0.0
         for state, kind in _BARS.items():
             if seconds := by[state]:
-                said = f"{choice}, {state.lower()}: {seconds:.0f} s"
-                chart.bar(place, begin, begin + seconds, kind, title=said)
+                title = f"{choice}, {state.lower()}: {seconds:.0f} s"
+                chart.bar(place, begin, begin + seconds, kind, title=title)
                 begin += seconds
     return Figure(
-        f"Time{by_choice or ' of training'}",
+        f"Time{by_choice or f' {said.spent}'}",
         chart.render(),
-        "Seconds of training, left to right: full budget (blue), pruned (orange), failed (grey),"
-        " confirm trainings (green).",
+        f"Seconds {said.spent}, left to right: full budget (blue), pruned (orange), failed (grey),"
+        f" confirm {said.trial}s (green).",
     )
 
 
 def facts(found: Stored) -> list[Fact]:
     """Return what a study took, as name and value."""
     rows: list[Fact] = []
+    called = words(own=found.plan.spec.own is not None)
     for phase, records in (("Search", found.search), ("Confirm", found.confirm)):
         ended = [record for record in records if record.state.finished]
         if not ended:
             continue
         seconds = sum(record.seconds or 0.0 for record in ended)
         wall = _wall(ended)
-        said = f"{counted(len(ended), 'training')}, {duration(seconds)} of training"
+        said = f"{counted(len(ended), called.trial)}, {duration(seconds)} {called.spent}"
         if wall:
             said += f" in {duration(wall)} from the first start to the last end"
             said += f" ({3600 * len(ended) / wall:,.0f} an hour, {seconds / wall:.1f} at a time)"

@@ -2,16 +2,22 @@
 
 # Models import torch, which takes seconds, and a configuration is read where no torch is needed.
 
-import ast
+import pkgutil
 from pathlib import Path
 
+import mnist_core
 from mnist_core import plugins
 from mnist_core.errors import ConfigError
+from mnist_core.plugins import syntax
 
 FAMILY = ":"
 """After the name of a file that makes several models: ``torchvision:resnet34``."""
 
-_SHIPPED = Path(__file__).parent / "models"
+
+def shipped() -> list[str]:
+    """Return the names of the models of this package."""
+    found = (module.name for module in pkgutil.iter_modules(map(str, _folders())))
+    return [name for name in found if not name.startswith("_")]
 
 
 def module_name(name: str) -> str:
@@ -24,9 +30,10 @@ def file_of(name: str) -> Path | None:
     """Return the file that makes model ``name``; None if there is none."""
     module = module_name(name)
     if module.isidentifier():
-        for place in (_SHIPPED / f"{module}.py", _SHIPPED / module / "__init__.py"):
-            if place.is_file():
-                return place
+        for folder in _folders():
+            for place in (folder / f"{module}.py", folder / module / "__init__.py"):
+                if place.is_file():
+                    return place
     if FAMILY in name:
         return None
     try:
@@ -45,15 +52,11 @@ def declares_options(name: str) -> bool:
     if file is None:
         return True
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return "Options" in syntax.defined(syntax.parse(file))
+    except ConfigError:
         return True
-    return any(_binds_options(node) for node in ast.walk(tree))
 
 
-def _binds_options(node: ast.AST) -> bool:
-    if isinstance(node, ast.ClassDef):
-        return node.name == "Options"
-    if isinstance(node, ast.alias):
-        return (node.asname or node.name) == "Options"
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == "Options"
+def _folders() -> list[Path]:
+    """Return the folders of this package's models; importing their package would import torch."""
+    return [Path(folder) / "models" for folder in mnist_core.__path__]
