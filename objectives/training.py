@@ -201,7 +201,7 @@ _OF_THE_CLOCK = ("step", "epoch", "seconds")
 
 
 def _attributes(result: "TrainResult") -> dict[str, Any]:
-    from mnist_core.evaluation import validation_summary
+    from mnist_core.evaluation import validation_summary, worst_pairs
 
     found: dict[str, Any] = {}
     if not result.stopped:  # who was stopped early is not looked at so closely
@@ -216,7 +216,7 @@ def _attributes(result: "TrainResult") -> dict[str, Any]:
         "images": result.images,
         "train_seconds": result.train_seconds,
         "wall_seconds": result.history[-1]["seconds"],
-        "confusion": result.confusion,
+        **worst_pairs.to_keep(result.confusion),
         **({"class_names": list(names)} if (names := result.about.class_names) else {}),
         **found,
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mnist_core.evaluation.confusion import Confusion
+from mnist_core.evaluation.worst_pairs import NAME, WorstPairs
 from search_spaces.space import Choice, Space
 from studies.analysis.result import Row, StudyResult
 from studies.analysis.scales import Point, Scale, Values, names_scale, scale_of
@@ -289,3 +290,15 @@ def confusion(result: StudyResult) -> Confusion | None:
         return None
     names = next((r.class_names for r in records if r.class_names), ())
     return Confusion.of(*found, pairs=result.plan.spec.label == "pairs", names=names)
+
+
+def worst_pairs(result: StudyResult) -> tuple[WorstPairs, tuple[str, ...]] | None:
+    """Return what the best configuration's trainings confuse most, and the names of all classes.
+
+    Trainings have it in place of the confusion matrix if the classes are many.
+    """
+    records = result.confirm.get(result.best or "", ())
+    found = [WorstPairs.from_json(r.attributes[NAME]) for r in records if NAME in r.attributes]
+    if not found:
+        return None
+    return WorstPairs.summed(found), next((r.class_names for r in records if r.class_names), ())

@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from mnist_core.evaluation import worst_pairs
 from mnist_core.evaluation.right_answers import RightAnswers
 from studies.analysis.candidates import Candidate, candidates
 from studies.analysis.doubts import pruner_would_stop_winner, seed_spread
@@ -175,6 +176,8 @@ def metric_step(metric: str, records: Iterable[TrialRecord]) -> float:
             counts.append(len(answers.right))
         elif "confusion" in record.attributes:
             counts.append(sum(map(sum, record.attributes["confusion"])))
+        elif worst_pairs.NAME in record.attributes:
+            counts.append(int(record.attributes[worst_pairs.NAME]["judged"]))
     return 1 / min(counts) if counts else 0.0
 
 

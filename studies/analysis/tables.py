@@ -46,7 +46,7 @@ from studies.analysis.stored_study import Stored
 from studies.core.trials import TrialRecord, TrialState
 
 FORMATS = ("csv", "parquet")
-_NOT_INFO = ("confusion", "entry", "label", "validation")
+_NOT_INFO = ("confusion", "entry", "label", "validation", "worst_pairs")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from mnist_core.evaluation import worst_pairs
 from mnist_core.evaluation.pictures import mosaic
 from studies.core.redaction import masked
 from studies.core.trials import class_names_of
@@ -166,6 +167,8 @@ class MLflow(Tracker):
             names = class_names_of(trial.attributes)
             kept_matrix = {"true_by_predicted": matrix} | ({"classes": [*names]} if names else {})
             self._client.log_dict(run, kept_matrix, "confusion.json")
+        if (pairs := trial.attributes.get(worst_pairs.NAME)) is not None:
+            self._client.log_dict(run, pairs, f"{worst_pairs.NAME}.json")
         validation = self._mistakes.of(study, trial)
         if validation is None:
             return

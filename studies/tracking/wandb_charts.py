@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mnist_core.evaluation.validation_summary import Drawn
+from mnist_core.evaluation.worst_pairs import NAME, WorstPairs
 from studies.core.trials import class_names_of
 from studies.tracking.base import Study, Trial, as_text
 from studies.tracking.trial_mistakes import Validation
@@ -18,6 +19,9 @@ def trial_charts(trial: Trial, validation: Validation | None) -> dict[str, Any]:
     matrix = trial.attributes.get("confusion")
     if matrix and trial.state == "complete":
         charts["confusion"] = confusion_chart(matrix, class_names_of(trial.attributes))
+    if NAME in trial.attributes and trial.state == "complete":
+        pairs = WorstPairs.from_json(trial.attributes[NAME])
+        charts["confused"] = _confused(pairs, class_names_of(trial.attributes))
     if validation is not None:
         kept = validation.summary
         charts["roc"] = _area_chart(
@@ -52,6 +56,18 @@ def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str] = ()) 
         fields={str(name): str(name) for name in columns},
         string_fields={"title": "Confusion matrix, validation images"},
     )
+
+
+def _confused(found: WorstPairs, names: Sequence[str]) -> Any:
+    import wandb
+
+    def named(label: int) -> str:
+        return names[label] if label < len(names) else str(label)
+
+    rows: list[Iterable[Any]] = [
+        [named(true), named(said), count, size] for true, said, count, size in found.pairs
+    ]
+    return wandb.Table(columns=["Actual", "Predicted", "nPredictions", "nActual"], data=rows)
 
 
 def _area_chart(curve: Drawn, x: str, y: str, title: str) -> Any:

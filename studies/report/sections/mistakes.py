@@ -9,11 +9,12 @@ from mnist_core.console.plain_text import are, counted
 from mnist_core.errors import CheckpointError, DataError
 from mnist_core.evaluation.confusion import PAIR_CLASSES
 from mnist_core.evaluation.pictures import UInt8Array, on_white, side_by_side
+from mnist_core.evaluation.worst_pairs import WorstPairs
 from mnist_core.files import from_here
-from studies.analysis.figure_data import confusion
+from studies.analysis.figure_data import confusion, worst_pairs
 from studies.analysis.result import StudyResult
 from studies.planning.layout import models_folder
-from studies.report.blocks import ConfusionTable, Material, Mistake, Mistakes, Section
+from studies.report.blocks import Block, ConfusionTable, Material, Mistake, Mistakes, Section, Table
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from mnist_core.checkpoints.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ def section(page: Material) -> Section | None:
     """Return the section; None: the study's objective is the user's own, which has no images."""
     if page.result.plan.spec.own is not None:
         return None
-    matrix = confusion(page.result)
+    matrix, pairs = confusion(page.result), worst_pairs(page.result)
     shown = Mistakes()
     if other := page.found.foreign_models:
         shown = Mistakes(
@@ -35,8 +36,29 @@ def section(page: Material) -> Section | None:
         )
     elif page.result.confirmed:
         shown = mistakes(page.result)
-    blocks = (ConfusionTable(matrix), shown) if matrix else (shown,)
-    return Section("mistakes", "What the best configuration gets wrong", blocks)
+    counts: tuple[Block, ...] = (ConfusionTable(matrix),) if matrix else ()
+    if pairs is not None:
+        counts += (confused(*pairs),)
+    return Section("mistakes", "What the best configuration gets wrong", (*counts, shown))
+
+
+def confused(found: WorstPairs, names: Sequence[str]) -> Table:
+    """Return the table of the pairs of classes that are confused most."""
+
+    def named(label: int) -> str:
+        return names[label] if label < len(names) else str(label)
+
+    over = f", summed over {found.models} models" if found.models > 1 else ""
+    rows = [
+        (f"{named(true)} taken for {named(said)}", f"{count:,}", f"{count / size:.1%}")
+        for true, said, count, size in found.pairs[:SHOWN]
+    ]
+    return Table(
+        caption=f"The most frequent mistakes on the validation images{over}: of {found.judged:,}"
+        f" predictions {found.judged - found.right:,} are wrong",
+        head=("classes", "mistakes", "of the class"),
+        rows=tuple(rows),
+    )
 
 
 def mistakes(result: StudyResult) -> Mistakes:
