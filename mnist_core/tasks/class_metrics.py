@@ -178,7 +178,7 @@ def all_figures() -> Mapping[str, Callable[[Tensor], float]]:
     Raises:
         ConfigError: if one of the user's own is broken, or is called as another one.
     """
-    return FIGURES | _own(tuple(plugins.folders()))
+    return {**FIGURES, **_own(tuple(plugins.folders()))}
 
 
 @functools.lru_cache(maxsize=4)
