@@ -32,7 +32,7 @@ from studies.analysis.stored_study import Stored
 from studies.analysis.tables import tables
 from studies.core.formatting import is_share
 from studies.planning import lookup
-from studies.report.front_table import beaten_by, cost_text, means
+from studies.report.front_table import beaten_by, cost_text, covered, means
 from studies.report.table import markdown
 from studies.report.verdict_text import gain_text
 
@@ -190,7 +190,7 @@ def facts(found: Stored) -> dict[str, Any]:
         "gain": None if gain is None else gain_text(result, gain),
         "front": _front(result) if result.several else None,
         "judged_on": result.verdicts.judged_on,
-        "covered": result.verdicts.covered,
+        "covered": covered(result),
         "pool": None
         if judged is None or not math.isfinite(judged.pool.variance)
         else {

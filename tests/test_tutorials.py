@@ -132,7 +132,7 @@ def test_objectives_of_ones_own(reader):
         folder = reader.here / "results" / study
         assert (folder / "report.md").is_file()
         assert "exactly as recorded" in reader(
-            f"python -m studies reproduce results/{study}/best_config.toml"
+            f"python -m studies reproduce results/{study}/best_config.toml --study ./{study}.py"
         )
     for study in ("peak", "digits"):
-        reader(f"python -m studies replay results/{study}")
+        reader(f"python -m studies replay ./{study}.py")

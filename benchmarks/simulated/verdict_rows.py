@@ -14,7 +14,7 @@ from simulated import choice_rows, trend_rows
 from simulated import todays_verdict as today
 from simulated.rate import Rate
 from studies.statistics.crossed import accuracy, difference
-from studies.statistics.verdicts import Judgement, judge_configurations
+from studies.statistics.verdicts import Conditions, Judgement, judge_configurations
 
 Array = npt.NDArray[np.float64]
 CHOICES = 9
@@ -110,7 +110,7 @@ def poor(studies: int) -> Iterator[Rate]:
         images = np.clip(truth[:, None] + 0.1 * spread[:, None] * draw, 0, 1).round(4)
         found = []
         for step in (0.0, 1e-4):  # 0: another metric, which has no such scale
-            judged = [judge_configurations(_named(one), step=step) for one in images]
+            judged = [judge_configurations(_named(one), Conditions(step=step)) for one in images]
             best = [
                 (one.intervals[one.comparison.best], truth[int(one.comparison.best)], one)
                 for one in judged
@@ -207,7 +207,7 @@ def _named(values: Array, default: str | None = None) -> dict[str, Mapping[int, 
 
 
 def _judged(values: Array, default: str | None = None) -> Judgement:
-    found = judge_configurations(_named(values, default), default=default)
+    found = judge_configurations(_named(values, default), Conditions(default=default))
     assert found is not None
     return found
 

@@ -42,13 +42,17 @@ def folder_of_archives(config: DataConfig) -> Path:
     return storage.cache_folder().absolute() / name
 
 
+def is_there(path: Path) -> bool:
+    """Return whether ``path`` is a file or folder."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # no possible name: too long, a NUL
+        return False
+
+
 def check_path(path: Path, name: str) -> None:
     """Raise ``DataError`` unless ``path``, written as ``name``, is there."""
-    try:
-        there = path.exists()
-    except (OSError, ValueError):  # no possible name: too long, a NUL
-        there = False
-    if not there:
+    if not is_there(path):
         looks_like_path = "/" in name or name.startswith((".", "~"))
         said = f"{one_line(path)}: is not there; data.name is the path of your images"
         if not looks_like_path:
@@ -58,6 +62,11 @@ def check_path(path: Path, name: str) -> None:
 
 
 def placed(config: DataConfig) -> DataConfig:
-    """Return ``config`` with an absolute path of own images: processes change their folder."""
+    """Return ``config`` with an absolute path of own images: processes change their folder.
+
+    What is not a path stays as written, so that the error can name the nearest data set.
+    """
     path = own_path(config)
-    return config if path is None else config.model_copy(update={"name": str(path.absolute())})
+    if path is None or not is_there(path):
+        return config
+    return config.model_copy(update={"name": str(path.absolute())})

@@ -49,7 +49,8 @@ def declares_options(name: str) -> bool:
     True as well if its file is missing or is not Python: ``models.resolve`` reports that.
     """
     file = file_of(name)
-    if file is None:
+    # Each member of a family has its options from the family's file.
+    if file is None or FAMILY in name:
         return True
     try:
         return "Options" in syntax.defined(syntax.parse(file))

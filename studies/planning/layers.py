@@ -143,7 +143,10 @@ def shared_training(
 def _place_of_images(data: DataSettings) -> dict[str, str]:
     """Return the setting that gives own images an absolute path: workers change their folder."""
     path = sources.own_path(data)
-    return {} if path is None else {"data.name": str(path.absolute())}
+    # A name that is wrong stays as written, so that the error can say which one is near.
+    if path is None or not sources.is_there(path):
+        return {}
+    return {"data.name": str(path.absolute())}
 
 
 def _confirm_images(data: DataSettings) -> dict[str, str]:

@@ -34,7 +34,7 @@ def verdict_lines(result: StudyResult) -> list[str]:
         *trend_lines(result),
         *([f"Nothing is known of {', '.join(missing)}: not confirmed."] if missing else []),
         *_untuned(result),
-        f"Configuration with the best mean: {params_text(best.candidate.params)}",
+        f"Configuration to use: {params_text(best.candidate.params)}",
         *_against_default(result),
     ]
 
@@ -56,9 +56,9 @@ def configuration_lines(result: StudyResult) -> list[str]:
         near = [f"{row.label} ({gap_text(metric, row.gap)})" for row in rivals[:NAMED_GAPS]]
         more = len(rivals) - len(near)
         named = listed([*near, *([f"{more} more (see the table)"] if more else [])])
+        leads = "has the best mean" if not _is_led(result, best) else "leads as far as can be told"
         lines.append(
-            f"Tie: {best.label} has the best mean, {value} on {seeds}, but cannot be told apart"
-            f" from {named}."
+            f"Tie: {best.label} {leads}, {value} on {seeds}, but cannot be told apart from {named}."
         )
     elif unclear:
         beaten = others - len(unclear)
@@ -75,6 +75,15 @@ def configuration_lines(result: StudyResult) -> list[str]:
     if broken:
         lines.append("; ".join(f"{row.label}: {row.collapsed}" for row in broken) + ".")
     return lines
+
+
+def _is_led(result: StudyResult, best: Row) -> bool:
+    """Return whether a configuration that is too noisy to tell has a better mean than ``best``."""
+    sign = result.plan.spec.sign
+    means = [row.confirm.mean for row in result.rows if row.label in result.noisy and row.confirm]
+    return best.confirm is not None and any(
+        sign * mean > sign * best.confirm.mean for mean in means
+    )
 
 
 def choice_lines(result: StudyResult) -> list[str]:

@@ -18,7 +18,7 @@ from studies.statistics.crossed import (
 )
 from studies.statistics.intervals import mean_interval
 from studies.statistics.power import power, seeds_needed
-from studies.statistics.verdicts import judge_configurations
+from studies.statistics.verdicts import Conditions, judge_configurations
 
 
 def models(draw, seeds=4, images=400, hard=None):
@@ -88,7 +88,7 @@ def test_images_make_the_verdict_more_careful():
     hard = draw.standard_normal(300)
     bits = {name: models(draw, hard=hard, images=300) for name in "abc"}
     values = {n: {s: float(of.mean()) for s, of in by.items()} for n, by in bits.items()}
-    plain, both = judge_configurations(values), judge_configurations(values, bits=bits)
+    plain, both = judge_configurations(values), judge_configurations(values, Conditions(bits=bits))
     assert all(both.intervals[n].half_width >= plain.intervals[n].half_width for n in "abc")
     assert sum(both.images.values()) > 0
     for name, share in both.images.items():

@@ -104,7 +104,7 @@ def test_a_finished_study_goes_on(copied, here, tmp_path, warm_workers):  # noqa
     # Finished: nothing is trained, the test set stays closed, the result is shown again.
     attributes = records(copied, "optim_search-quick.confirm")[1]
     once_more = inside(["studies.run", *tiny(copied, trials=3), "--workers", "1"])
-    assert "had finished before: nothing was trained" in once_more.stdout
+    assert "had finished before" in once_more.stdout
     assert records(copied, "optim_search-quick.confirm")[1] == attributes
 
     # More trials: exactly the missing ones are added.

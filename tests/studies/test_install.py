@@ -111,4 +111,4 @@ def test_a_shell_completes_names(toyland):  # noqa: F811
     assert completing.study("opt") == ["optim_search"]
     assert completing.study("results/") == [str(log.parent)]
     assert completing.data_set("fas") == ["fashion_mnist"]
-    assert trainer_options._models("net_d") == ["net_deep"]
+    assert trainer_options.model_names("net_d") == ["net_deep"]

@@ -48,7 +48,7 @@ def test_load_gives_the_same_object(ran):
 
 def test_a_run_again_trains_nothing(ran, capsys):
     again = studies.run("toyland", set=HERE_ONLY, plain=True)
-    assert "nothing was trained" in capsys.readouterr().out
+    assert "nothing was run" in capsys.readouterr().out
     assert again.result == ran.result
 
 

@@ -23,7 +23,7 @@ from studies.report.verdict_text import choice_lines
 from studies.report.warnings import warnings
 from studies.search.enqueued import identity
 from studies.statistics.intervals import paired_difference
-from studies.statistics.verdicts import judge_configurations
+from studies.statistics.verdicts import Conditions, judge_configurations
 
 SEEDS = tuple(range(100, 108))
 
@@ -93,13 +93,13 @@ def test_a_value_read_in_steps_is_less_certain():
 def test_a_stopped_choice_is_never_the_best():
     """Its three seeds were good for all; on them it lost."""
     values = {"a": {1: 0.9, 2: 0.9, 3: 0.9, 4: 0.1}, "b": {1: 0.8, 2: 0.8, 3: 0.8}}
-    judged = judge_configurations(values, stopped={"b": 3})
+    judged = judge_configurations(values, Conditions(stopped=["b"]))
     assert judged.comparison.best == "a" and judged.comparison.ties == ()
     assert "b" not in judged.comparison.worse  # the race has judged it
     all_seeds = {**values, "b": {**values["b"], 4: 0.8}}
     assert judge_configurations(all_seeds).comparison.best == "b"
-    assert judge_configurations(all_seeds, stopped={"b": 3}).comparison.best == "a"
-    assert judge_configurations(values, stopped={"a": 1, "b": 3}) is None
+    assert judge_configurations(all_seeds, Conditions(stopped=["b"])).comparison.best == "a"
+    assert judge_configurations(values, Conditions(stopped=["a", "b"])) is None
 
 
 @pytest.fixture(autouse=True)

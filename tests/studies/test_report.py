@@ -255,6 +255,20 @@ def test_one_image_on_every_seed_is_a_tie(tmp_path, monkeypatch):
     assert not any("all seeds gave the same value" in line for line in warnings(result))
 
 
+def test_one_too_noisy_with_a_better_mean_takes_the_best_mean_from_the_sentence(
+    tmp_path, monkeypatch
+):
+    values = {
+        "adam": [0.970, 0.971, 0.969],
+        "sgd": [0.955, 0.990, 0.972],
+        "adagrad": [0.970, 0.970, 0.968],
+    }
+    result = confirmed(tmp_path, monkeypatch, values)
+    assert (result.best, result.ties, result.noisy) == ("adam", ("adagrad",), ("sgd",))
+    first = verdict_lines(result)[0]
+    assert first.startswith("Tie: adam ") and "best mean" not in first
+
+
 def test_an_interval_without_width_is_said(result, tmp_path, monkeypatch):
     values = {"adam": [0.98] * 3, "sgd": [0.97] * 3, "adagrad": [0.95, 0.96, 0.94]}
     result = confirmed(tmp_path / "second", monkeypatch, values, images=1)

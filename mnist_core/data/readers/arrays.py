@@ -76,7 +76,7 @@ def read_pt(path: Path, wanted: Wanted, progress: Progress | None = None) -> Par
     try:
         memory.check_tensors(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    # A file that is not a pickle raises whatever its first bytes happen to mean.
+    # A file that is not a pickle at all raises whatever its first bytes happen to mean.
     except (
         *(OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError),
         *(LookupError, TypeError, AttributeError),
