@@ -1,6 +1,6 @@
 # Two commands do everything on a machine with Python >= 3.11 and make:
 #   make study   the main job: which optimizer is best? (4 to 10 minutes on 2 cores)
-#   make test    the tests, but for the longest (about 8 minutes on 2 cores)
+#   make test    the tests, but for the longest (7 to 10 minutes on 2 cores)
 # Both make .venv first; repeated, they start at once.
 
 PYTHON ?= python3
