@@ -421,7 +421,7 @@ def test_a_program_that_is_not_there_is_one_line(tmp_path):
 PARENT = """
 import json, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-print(json.dumps({"step": 1, "pid": child.pid}), flush=True)
+print(json.dumps({"step": 1, "score": 0.5, "pid": child.pid}), flush=True)
 time.sleep(60)
 """
 

@@ -59,9 +59,11 @@ parent.document.title = JSON.stringify(parent.found);
 def long_names():
     """A study of twenty choices that only their last letters tell apart."""
     names = tuple(f"a_name_of_a_choice_that_is_of_fifty_one_letters_{n:03}" for n in range(20))
-    space = Space({"optim.name": Choice(names), "optim.lr": Float(1e-4, 0.1, log=True)})
+    space = Space({"choice": Choice(names), "optim.lr": Float(1e-4, 0.1, log=True)})
     defaults = {name: {"optim.lr": 0.001} for name in names}
-    return dataclasses.replace(SPEC, space=space, defaults=defaults, baseline=names[0])
+    return dataclasses.replace(
+        SPEC, scientific="choice", space=space, defaults=defaults, baseline=names[0]
+    )
 
 
 @pytest.fixture(scope="module")
