@@ -176,6 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         objective = [newcomer.type(command) for command in with_objective]
         check(folder, quick=options.quick)
         text = text_of(pictures, objective, pictures[2].last).replace(place, ".")
+        # What is recorded names no folder of the machine.
+        text = text.replace(options.python, Path(options.python).name)
     print(text)
     if options.record:
         measure.record("newcomer", text)
