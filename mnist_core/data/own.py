@@ -48,7 +48,7 @@ class OwnSource:
         """Return the source that ``config`` names; None: it names a known data set.
 
         Raises:
-            DataError: if there is no such path.
+            DataError: if the path does not exist.
         """
         path, name = sources.own_path(config), ""
         if path is not None:

@@ -62,12 +62,12 @@ def resolve(config: ModelConfig, images: Images = MNIST) -> ModelConfig:
 
 
 def options(name: str) -> list[Option]:
-    """Return the options of model ``name``; raise ConfigError if there is no such model."""
+    """Return the options of model ``name``; raise ConfigError if it does not exist."""
     return list(_options.described(_module(name)))
 
 
 def task(config: ModelConfig) -> str:
-    """Return ``classification`` or ``pairs``; raise ConfigError if there is no such model."""
+    """Return ``classification`` or ``pairs``; raise ConfigError if it does not exist."""
     return str(getattr(_module(config.name), "TASK", "classification"))
 
 

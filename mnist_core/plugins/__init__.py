@@ -87,7 +87,7 @@ class Plugin:
         assert self.entry is not None
         try:
             return importlib.import_module(self.entry.module)
-        except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+        except (Exception, SystemExit) as error:  # a package of others may raise anything
             raise ConfigError(f"{self.where}: {said(error)}") from error
 
     def sources(self) -> dict[str, Path]:
@@ -135,7 +135,7 @@ def find(kind: str, name: str, shipped: Collection[str] = ()) -> Plugin | None:
         shipped: names that this package has itself.
 
     Raises:
-        ConfigError: if there is no such name, two places have it, or its file cannot be read.
+        ConfigError: if nothing has this name, two places have it, or its file cannot be read.
     """
     of = KINDS[kind]
     if is_file(name):
@@ -208,7 +208,7 @@ def _by_path(kind: str, name: str, shipped: Collection[str]) -> Plugin:
             f" add its folder to [project] path in {CONF}"
         )
     if file is None:
-        raise ConfigError(f"{setting}{name}: there is no such file")
+        raise ConfigError(f"{setting}{name}: the file does not exist")
     if not _defines(kind, file):
         wanted = " or ".join(_names_in(kind, file))
         raise ConfigError(f"{setting}{from_here(file)}: is not a {of.what}: must define {wanted}")

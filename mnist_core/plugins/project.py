@@ -79,11 +79,11 @@ def add_file(name: str) -> Path:
     """Add the folder of the file that a person has named to the project; return the file.
 
     Raises:
-        ConfigError: if there is no such file.
+        ConfigError: if the file does not exist.
     """
     file = normal(Path(name))
     if not file.is_file():
-        raise ConfigError(f"{name}: there is no such file")
+        raise ConfigError(f"{name}: the file does not exist")
     if file.parent not in folders():
         _put([*folders(), file.parent])
     return file

@@ -26,7 +26,7 @@ class Reference:
         file: of the function or class, absolute; "": it was typed into a notebook or a prompt.
         module: that it was defined in.
         name: of the function or class.
-        fields: of the object, as JSON; "": there is no object.
+        fields: of the object, as JSON; "": it is a function or class.
     """
 
     file: str

@@ -62,7 +62,7 @@ class TrainerAdapter:
     @property
     def no_test(self) -> str:
         """Why there is nothing to test; "": there is."""
-        return "" if self.base.data.test_set else "there is no test set (data.test_set=false)"
+        return "" if self.base.data.test_set else "the data have no test set (data.test_set=false)"
 
     @property
     def reports_per_epoch(self) -> int:

@@ -293,10 +293,7 @@ def confusion(result: StudyResult) -> Confusion | None:
 
 
 def worst_pairs(result: StudyResult) -> tuple[WorstPairs, tuple[str, ...]] | None:
-    """Return what the best configuration's trainings confuse most, and the names of all classes.
-
-    Trainings have it in place of the confusion matrix if the classes are many.
-    """
+    """Return what the best configuration confuses most of many classes, and their names."""
     records = result.confirm.get(result.best or "", ())
     found = [WorstPairs.from_json(r.attributes[NAME]) for r in records if NAME in r.attributes]
     if not found:

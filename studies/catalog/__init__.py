@@ -28,7 +28,7 @@ def named(study: str) -> str:
     """Return the name of the study that a person calls ``study``: it may be its file's path.
 
     Raises:
-        ConfigError: if there is no such file, or it is not that of a study.
+        ConfigError: if the file does not exist, or is not that of a study.
     """
     if not plugins.is_file(study):
         return study
