@@ -57,7 +57,7 @@ def check_path(path: Path, name: str) -> None:
         said = f"{one_line(path)}: is not there; data.name is the path of your images"
         if not looks_like_path:
             known = [*registry.DATA_SETS, *ARCHIVE_SETS]
-            said = f"data.name: {unknown_name('data set', name, known)}, and no path of that name exists"
+            said = f"data.name: {unknown_name('data set', name, known)}; nor is it a path"
         raise DataError(said)
 
 
