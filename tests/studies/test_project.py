@@ -127,7 +127,7 @@ def test_commands_of_a_study_that_only_its_file_names_can_be_pasted(tmp_path):
         ("x = 1", "STUDY"),
         ("STUDY = 1", "STUDY"),
         ("STUDY = 1\nimport no_such_module", "line 2: ModuleNotFoundError"),
-        (None, "no such file"),
+        (None, "does not exist"),
     ],
 )
 def test_a_wrong_study_file_is_one_line(project, text, said):
