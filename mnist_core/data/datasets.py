@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_core.config import DataConfig
-from mnist_core.data import download, idx, image_arrays, own, splits, storage, suitability
-from mnist_core.data.own import OwnSource
+from mnist_core.data import download, idx, image_arrays, own_images, splits, storage, suitability
+from mnist_core.data.own_images import OwnSource
 from mnist_core.data.readers.parts import TEST, TRAIN, VALIDATION, Labelled, Progress
 from mnist_core.data.registry import DataSet
 from mnist_core.errors import DataError
@@ -155,7 +155,7 @@ def _load_confirm(source: image_arrays.Source, device: str) -> Split | None:
 
 @functools.lru_cache(maxsize=8)
 def _load_own(source: OwnSource, device: str) -> Data:
-    found = own.read(source)
+    found = own_images.read(source)
     return Data(
         name=source.title,
         train=_own_split(found.images(TRAIN), found.about, device),
@@ -172,7 +172,7 @@ def _load_own(source: OwnSource, device: str) -> Data:
 
 @functools.lru_cache(maxsize=8)
 def _own_part(source: OwnSource, which: str, device: str) -> Split:
-    found = own.read(source)
+    found = own_images.read(source)
     return _own_split(found.images(which), found.about, device)
 
 
@@ -196,7 +196,7 @@ def prepare(config: DataConfig, progress: Progress | None = None) -> int:
     """
     source = OwnSource.of(config)
     if source is not None:
-        return len(own.read(source, progress).indices.validation)
+        return len(own_images.read(source, progress).indices.validation)
     known = image_arrays.Source.of(config)
     ensure(known.data_set, known.folder)
     return 0
@@ -225,7 +225,7 @@ def _described(images: idx.UInt8Array, train: splits.IntArray) -> Images:
     """Return what grey images of IDX files are; all of MNIST's size are normalised as MNIST."""
     if images.shape[1:] == (MNIST.rows, MNIST.columns):
         return MNIST
-    found = own.measured(images, train)
+    found = own_images.measured(images, train)
     mean, std = tuple(found["mean"]), tuple(found["std"])
     return Images(rows=images.shape[1], columns=images.shape[2], mean=mean, std=std)
 

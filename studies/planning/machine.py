@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mnist_core.device.memory import free_memory as free_memory
+from mnist_core.data.host_memory import free_memory as free_memory
 from mnist_core.errors import ConfigError
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO, Final
 
 import numpy as np
-import psutil
 
+from mnist_core.data.host_memory import free_memory
 from mnist_core.data.idx import one_line
 from mnist_core.data.readers.parts import Wanted
 from mnist_core.errors import DataError
@@ -110,7 +110,7 @@ def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
 
 
 def _check(needed: int, what: str, where: Path) -> None:
-    there = psutil.virtual_memory().available
+    there = free_memory()
     if needed > there:
         raise DataError(
             f"{one_line(where)}: {what} {needed / 2**30:,.1f} GiB, but {there / 2**30:,.1f} GiB of"
