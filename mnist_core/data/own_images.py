@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -42,9 +42,10 @@ class OwnSource:
     seed: int
     confirm: str
     test_set: bool
+    progress: Progress | None = field(default=None, compare=False)  # told what is decoded
 
     @classmethod
-    def of(cls, config: DataConfig) -> Self | None:
+    def of(cls, config: DataConfig, progress: Progress | None = None) -> Self | None:
         """Return the source that ``config`` names; None: it names a known data set.
 
         Raises:
@@ -59,7 +60,7 @@ class OwnSource:
             return None
         wanted = Wanted(config.size, config.channels)
         seed, confirm = config.split_seed, config.confirm
-        return cls(path.absolute(), name, wanted, seed, confirm, config.test_set)
+        return cls(path.absolute(), name, wanted, seed, confirm, config.test_set, progress)
 
     @property
     def title(self) -> str:
@@ -94,7 +95,7 @@ class OwnImages:
         return _take(parts[VALIDATION if VALIDATION in parts else TRAIN], chosen)
 
 
-def read(source: OwnSource, progress: Progress | None = None) -> OwnImages:
+def read(source: OwnSource) -> OwnImages:
     """Decode the images, or find them in the cache, and split them.
 
     Without test images of their own, a sixth of the others is kept apart as such, unless
@@ -107,7 +108,7 @@ def read(source: OwnSource, progress: Progress | None = None) -> OwnImages:
     if known is not None:
         cifar_svhn_emnist.download_archives(known, source.path)
     reads = None if known is None else known.decode
-    found = decoded_cache.decoded(source.path, source.wanted, source.name, reads, progress)
+    found = decoded_cache.decoded(source.path, source.wanted, source.name, reads, source.progress)
     test, problem = None, "" if source.test_set else suitability.NO_TEST_SET
     labels = found.parts[TRAIN].labels
     learned: IntArray = np.arange(len(labels))

@@ -32,6 +32,8 @@ def show(console: Console, source: OwnSource) -> None:
     n_classes = found.found.n_classes
     typer.echo(f"{source.title}: {_kind(source)}")
     typer.echo(f"{found.about} pixels, {counted(n_classes, 'class', 'classes')}, in {source.path}")
+    for note in found.found.notes:
+        typer.echo(f"note: {note}")
     for part, digest in found.sha256.items():
         typer.echo(f"sha256 {digest}  {part}")
     typer.echo(f"fingerprint {found.fingerprint} (images and split)")
@@ -65,6 +67,8 @@ def verify(source: OwnSource) -> bool:
         return False
     for part, of in parts.of.items():
         typer.echo(f"ok   {source.title}  {part}  {_described(of)}  {_kind(source)}  {source.path}")
+    for note in parts.notes:
+        typer.echo(f"note {source.title}  {note}")
     return True
 
 

@@ -63,12 +63,14 @@ def run(plan: Plan, console: Console) -> TrainResult:
     config = trainer.resolve(plan.config)
     config = config.model_copy(update={"data": name_or_path.placed(config.data)})
     with counted_progress(console, "decoding images") as progress:
-        datasets.prepare(config.data, progress)
+        notes = datasets.prepare(config.data, progress).notes
     data = load(config.data, config.device)
     if plan.test:
         load_test(config.data, config.device)  # what is missing is missed before the training
     folder = _folder(plan, config, data)
     log = Log(console, folder.path / "train.log" if folder else None)
+    for note in notes:
+        log.say(f"note: {note}")
     if folder is None:
         with tasks.blamed_on_the_model(config, data):
             result = _train(config, data, log, None)

@@ -161,17 +161,18 @@ class TrainerAdapter:
 
         console = SafeConsole(stderr=True)
         with counted_progress(console, "decoding images") as progress:
-            validation = datasets.prepare(self.base.data, progress)
+            prepared = datasets.prepare(self.base.data, progress)
+        validation, notes = prepared.validation, [*prepared.notes]
         own = name_or_path.own_path(self.base.data) is not None
         # The setting is part of the study, which is set before the images are counted.
         if own and self.base.data.confirm == "own" and validation >= splits.MANY_VALIDATION_IMAGES:
-            console.print(
-                f"note: the {validation:,} validation images choose configurations and confirm"
-                " them, which flatters the winner; --set data.confirm=half keeps half of them for"
-                " confirming",
-                highlight=False,
-                soft_wrap=True,
+            notes.append(
+                f"the {validation:,} validation images choose configurations and confirm them,"
+                " which flatters the winner; --set data.confirm=half keeps half of them for"
+                " confirming"
             )
+        for note in notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
 
     def preparation(self, typical: Sequence[Params], ends: Sequence[Params], most: float) -> Call:
         """Return the check of a worker, which keeps the data that it loads."""

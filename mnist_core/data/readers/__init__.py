@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnist_core.data import file_kinds
 from mnist_core.data.idx import one_line
-from mnist_core.data.readers import arrays, csv_tables, folder, idx_files
+from mnist_core.data.readers import arrays, class_folders, csv_tables, folder, idx_files
 from mnist_core.data.readers.parts import Parts, Progress, Wanted
 from mnist_core.errors import DataError
 
@@ -29,7 +29,7 @@ def reader_of(path: Path) -> Read:
 
 def _of_folder(path: Path) -> Read:
     for is_one, read in (
-        (folder.is_one, folder.read),
+        (class_folders.is_one, folder.read),
         (idx_files.is_one, idx_files.read),
         (csv_tables.is_one, csv_tables.read_csv),
     ):

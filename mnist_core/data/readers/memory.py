@@ -73,7 +73,7 @@ def values_of_table(path: Path) -> int:
             size = max(size, int.from_bytes(file.read(4), "little"))
     with gzip.open(path) if packed else path.open("rb") as opened:
         head = opened.read(_HEAD)
-    values = head.count(b",") + head.count(b"\n")
+    values = max(head.count(mark) for mark in (b",", b";", b"\t", b"|", b" ")) + head.count(b"\n")
     return math.ceil(values * size / max(1, len(head)))
 
 
