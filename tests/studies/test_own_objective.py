@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 import time
 import tomllib
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from mnist_core import plugins
 from mnist_core.errors import ConfigError, UserError
 from objectives.base import Outcome, StopTraining, Task, TrainingError
-from objectives.own import Command, own
+from objectives.own import Command, own, worker
 from objectives.own.objective import OwnObjective
 from objectives.own.running_command import run_command
 from search_spaces.space import Choice, Float, Space, When
@@ -189,6 +190,37 @@ def test_settings_of_the_trainer_are_refused(run):
     with pytest.raises(ConfigError, match=r"optim\.lr .*trainer"):
         planning_of = spec_of(curve, fixed={"optim.lr": 0.1})
         run(planning_of)
+
+
+@pytest.mark.parametrize(("name", "near"), [("nosuch", ""), ("clasification", "classification")])
+def test_an_objective_that_does_not_exist_is_named(tmp_path, monkeypatch, name, near):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        planning.resolve(spec_of(name), sets={})
+    said = str(error.value)
+    assert "objective" in said and repr(name) in said and "kind" not in said
+    assert (f"did you mean {near!r}" in said) == bool(near)
+
+
+class Leaving:  # at the top of the file, so that it can be found
+    """Each hook raises what is not an Exception."""
+
+    def __call__(self, params):
+        return 1.0
+
+    def prepare(self):
+        sys.exit("no licence")
+
+    def describe(self):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["prepare", "describe"])
+def test_a_hook_that_leaves_is_one_line(monkeypatch, name):
+    monkeypatch.setattr(signal, "getsignal", lambda number: print)  # as while a study runs
+    call = {"prepare": lambda one: worker.prepare(one, ()), "describe": worker.facts}[name]
+    with pytest.raises(ConfigError, match=rf"Leaving: {name}: \w+"):
+        call(own(Leaving))
 
 
 def test_a_pruner_that_must_know_the_reports_asks_for_them(run):
